@@ -5,6 +5,8 @@
 package gen
 
 import (
+	_ "embed"
+
 	_ "samsara.internal/gateway/gen/samsara/addresses/v1"
 	_ "samsara.internal/gateway/gen/samsara/aemp/v1beta1"
 	_ "samsara.internal/gateway/gen/samsara/agent_studio/v1beta1"
@@ -90,3 +92,10 @@ import (
 	_ "samsara.internal/gateway/gen/samsara/webhooks/v1"
 	_ "samsara.internal/gateway/gen/samsara/work_orders/v1"
 )
+
+//go:embed comments.binpb.gz
+var comments string
+
+// Comments returns what the descriptors lack: a gzipped google.protobuf.FileDescriptorSet of all files,
+// each with its name and the source code info of its declarations, and nothing else.
+func Comments() string { return comments }

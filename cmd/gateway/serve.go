@@ -304,6 +304,7 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 		Logger:               log,
 		Credentials:          creds,
 		Passthrough:          cfg.Passthrough,
+		ReflectionComments:   cfg.ReflectionComments,
 		SandboxFaults:        cfg.Sandbox,
 		Drift:                metrics.Drift,
 		Streams:              metrics,

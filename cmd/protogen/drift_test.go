@@ -83,7 +83,7 @@ func TestDrift_edits(t *testing.T) {
 		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", []string{
 			"structural|operation moved|" + things + "CreateThing|goes on working; POST /things is now samsara.goods.v1.GoodsService.CreateThing",
 			"additive|operation added|samsara.goods.v1.GoodsService.CreateThing|POST /things",
-			"additive|package added|samsara.types.v1|16 lines added, 0 removed",
+			"additive|package added|samsara.types.v1|15 lines added, 0 removed",
 		}},
 		{"another path", "  /things/{id}:", "  /goods/{id}:", []string{
 			"breaking|operation moved|" + things + "DeleteThing|calls DELETE /things/{id} still; DELETE /goods/{id} is now samsara.things.v1.ThingsService.DeleteThingV2",

@@ -62,6 +62,8 @@ type Config struct {
 	Insecure bool
 	// Passthrough serves samsara.gateway.v1.PassthroughService.
 	Passthrough bool
+	// ReflectionComments serves comments by reflection.
+	ReflectionComments bool
 
 	// UpstreamURL is the base URL of the REST API.
 	UpstreamURL *url.URL
@@ -149,6 +151,7 @@ func defaults() Config {
 	return Config{
 		Listen:                 "127.0.0.1:50051",
 		AdminListen:            "127.0.0.1:9464",
+		ReflectionComments:     true,
 		UpstreamURL:            &url.URL{Scheme: "https", Host: "api.samsara.com"},
 		APIVersion:             APIDocumentVersion,
 		UpstreamTimeout:        95 * time.Second,

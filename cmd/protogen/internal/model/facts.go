@@ -106,7 +106,7 @@ func (p *Property) read(prose string) {
 	p.Notes.CommaSeparated = p.Notes.CommaSeparated ||
 		p.Shape.Kind == KindString && p.Shape.Label == Single && strings.Contains(strings.ReplaceAll(prose, "-", " "), "comma separated")
 	p.Notes.UnixMilliseconds = p.Notes.UnixMilliseconds ||
-		p.Shape.Kind == KindInteger && (strings.Contains(prose, "unix") || strings.Contains(prose, "epoch"))
+		p.Shape.Kind == KindInteger && regexp.MustCompile(`unix|epoch|timestamp in milliseconds`).MatchString(prose)
 }
 
 // split makes a list of a text that holds one, joined by commas. What is sent is the same.

@@ -38,6 +38,8 @@ type Operation struct {
 	Request, Response Source
 	Deprecated        bool
 	Feed              FeedFacts
+	// MayBeTooLarge is whether the document declares that Samsara may answer 413.
+	MayBeTooLarge bool
 	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
 	NoFeed bool
 	// Records leads to the list of a page's records, from the response on by wire names. It counts only if
@@ -222,9 +224,10 @@ func newOperation(op *document.Operation) (Operation, error) {
 		return Operation{}, err
 	}
 	return Operation{
-		Location: op.Location,
-		Place:    where,
-		Name:     rpcName(op.ID),
+		Location:      op.Location,
+		Place:         where,
+		Name:          rpcName(op.ID),
+		MayBeTooLarge: slices.ContainsFunc(op.Responses, func(r *document.Response) bool { return r.Status == "413" }),
 		Annotation: &gatewayv1.Operation{
 			Id:            op.ID,
 			Method:        gatewayv1.HttpMethod(verbNumber),

@@ -55,6 +55,7 @@ func merge(t *tree, operations []model.Operation) []error {
 		}
 	}
 	deprecateUnused(t)
+	describe(t)
 	return problems
 }
 
@@ -114,7 +115,7 @@ func (p *pkg) newMethod(o model.Operation) *method {
 // next page they end, or wait.
 func (m *method) bind(o model.Operation) {
 	before, here := m.operation, m.place()
-	m.operation, m.feed = o.Placed(here), o.Feed
+	m.operation, m.feed, m.mayBeTooLarge = o.Placed(here), o.Feed, o.MayBeTooLarge
 	m.deprecated, m.gone = o.Deprecated || here != o.Place, false
 	shapes := o.Shapes()
 	switch {

@@ -94,6 +94,7 @@ type method struct {
 	deprecated        bool
 	gone              bool // the document no longer has it
 	feed              model.FeedFacts
+	mayBeTooLarge     bool    // the document declares 413
 	twins             []*twin // by shape
 }
 
@@ -108,6 +109,8 @@ type message struct {
 	reserved   reserved
 	deprecated bool
 	statements map[*field][]statement // once updated
+	isRecord   bool                   // a method answers it, or a list of it, under the name that it has
+	pageOf     string                 // what the pages of the method that answers it are of
 }
 
 // reserved holds what somebody reserved by hand; protogen reserves nothing itself.

@@ -189,6 +189,9 @@ func (m *message) current(wire string) *field {
 func (m *message) path(wires []string) string {
 	var names []string
 	for _, wire := range wires {
+		if m == nil {
+			return ""
+		}
 		f := m.current(wire)
 		if f == nil {
 			return ""

@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDepreciationTransactions.
+// The request of GetDepreciationTransactions.
 type GetDepreciationTransactionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`, repeated for each value.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +96,12 @@ func (x *GetDepreciationTransactionsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetDepreciationTransactions.
+// One page of depreciation transactions.
 type GetDepreciationTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DepreciationTransaction `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +151,7 @@ func (x *GetDepreciationTransactionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDepreciationTransactions.
+// The request of StreamDepreciationTransactions.
 type StreamDepreciationTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDepreciationTransactions is asked, page after page.
@@ -208,7 +206,7 @@ func (x *StreamDepreciationTransactionsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDepreciationTransactions.
+// One page of depreciation transactions, and where to go on from after it.
 type StreamDepreciationTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDepreciationTransactions answers.
@@ -263,27 +261,23 @@ func (x *StreamDepreciationTransactionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetAssetsInputs.
+// The request of GetAssetsInputs.
 type GetAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. Required.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeAttributes`.
-	IncludeAttributes *bool `protobuf:"varint,4,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,6,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required.
+	Ids                []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeAttributes  *bool    `protobuf:"varint,4,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeTags        *bool    `protobuf:"varint,6,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `type`. Required. Known values: `auxInput1`, `auxInput2`, `auxInput3`,
-	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
-	// `auxInput11`, `auxInput12`, `auxInput13`, `analogInput1Voltage`, `analogInput2Voltage`,
-	// `analogInput1Current`, `analogInput2Current`, `batteryVoltage`.
+	// Required. Known values: `auxInput1`, `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`,
+	// `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`,
+	// `auxInput13`, `analogInput1Voltage`, `analogInput2Voltage`, `analogInput1Current`,
+	// `analogInput2Current`, `batteryVoltage`.
 	Type          *string `protobuf:"bytes,8,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -375,12 +369,12 @@ func (x *GetAssetsInputsRequest) GetType() string {
 	return ""
 }
 
-// Response of GetAssetsInputs.
+// One page of assets inputs.
 type GetAssetsInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*AssetsInputs `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -430,7 +424,7 @@ func (x *GetAssetsInputsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssetsInputs.
+// The request of StreamAssetsInputs.
 type StreamAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsInputs is asked, page after page.
@@ -485,7 +479,7 @@ func (x *StreamAssetsInputsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetsInputs.
+// One page of assets inputs, and where to go on from after it.
 type StreamAssetsInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsInputs answers.
@@ -540,7 +534,7 @@ func (x *StreamAssetsInputsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowAssetsInputs.
+// The request of FollowAssetsInputs.
 type FollowAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsInputs is asked, page after page.
@@ -595,7 +589,7 @@ func (x *FollowAssetsInputsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowAssetsInputs.
+// One page of assets inputs, and where to go on from after it.
 type FollowAssetsInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAssetsInputs answers. Unset in a keep-alive.
@@ -659,17 +653,13 @@ func (x *FollowAssetsInputsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListAssetAssignments.
+// The request of ListAssetAssignments.
 type ListAssetAssignmentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `assigneeIds`.
-	AssigneeIds []string `protobuf:"bytes,3,rep,name=assignee_ids,json=assigneeIds,proto3" json:"assignee_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds           []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	AssigneeIds        []string               `protobuf:"bytes,3,rep,name=assignee_ids,json=assigneeIds,proto3" json:"assignee_ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -732,12 +722,12 @@ func (x *ListAssetAssignmentsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListAssetAssignments.
+// One page of asset assignments.
 type ListAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*AssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -787,7 +777,7 @@ func (x *ListAssetAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssetAssignments.
+// The request of StreamAssetAssignments.
 type StreamAssetAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetAssignments is asked, page after page.
@@ -842,7 +832,7 @@ func (x *StreamAssetAssignmentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetAssignments.
+// One page of asset assignments, and where to go on from after it.
 type StreamAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetAssignments answers.
@@ -897,16 +887,16 @@ func (x *StreamAssetAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAssetAssignment.
+// The request of CreateAssetAssignment.
 type CreateAssetAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `assigneeId`. Required.
+	// Required.
 	AssigneeId *string `protobuf:"bytes,2,opt,name=assignee_id,json=assigneeId,proto3,oneof" json:"assignee_id,omitempty"`
-	// Body member `assigneeType`. Required. Known values: `driver`, `asset`, `geofence`.
+	// Required. Known values: `driver`, `asset`, `geofence`.
 	AssigneeType *string `protobuf:"bytes,3,opt,name=assignee_type,json=assigneeType,proto3,oneof" json:"assignee_type,omitempty"`
-	// Body member `expectedEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpectedEndTime *string `protobuf:"bytes,4,opt,name=expected_end_time,json=expectedEndTime,proto3,oneof" json:"expected_end_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -970,10 +960,10 @@ func (x *CreateAssetAssignmentRequest) GetExpectedEndTime() string {
 	return ""
 }
 
-// Response of CreateAssetAssignment.
+// The response of CreateAssetAssignment.
 type CreateAssetAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssetAssignment `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1016,10 +1006,10 @@ func (x *CreateAssetAssignmentResponse) GetData() *AssetAssignment {
 	return nil
 }
 
-// Request of UnassignAssetAssignment.
+// The request of UnassignAssetAssignment.
 type UnassignAssetAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`. Required.
+	// Required.
 	AssetId       *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1062,7 +1052,7 @@ func (x *UnassignAssetAssignmentRequest) GetAssetId() string {
 	return ""
 }
 
-// Response of UnassignAssetAssignment.
+// The response of UnassignAssetAssignment.
 type UnassignAssetAssignmentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1099,16 +1089,14 @@ func (*UnassignAssetAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{17}
 }
 
-// Request of ListAssociations.
+// The request of ListAssociations.
 type ListAssociationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `peripheralIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime       *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	PeripheralIds []string `protobuf:"bytes,3,rep,name=peripheral_ids,json=peripheralIds,proto3" json:"peripheral_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1172,12 +1160,12 @@ func (x *ListAssociationsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListAssociations.
+// One page of associations.
 type ListAssociationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Association `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1227,7 +1215,7 @@ func (x *ListAssociationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssociations.
+// The request of StreamAssociations.
 type StreamAssociationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssociations is asked, page after page.
@@ -1282,7 +1270,7 @@ func (x *StreamAssociationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssociations.
+// One page of associations, and where to go on from after it.
 type StreamAssociationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssociations answers.
@@ -1337,11 +1325,10 @@ func (x *StreamAssociationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDeviceRecoveryMissingAssets.
+// The request of ListDeviceRecoveryMissingAssets.
 type ListDeviceRecoveryMissingAssetsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After         *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1383,12 +1370,12 @@ func (x *ListDeviceRecoveryMissingAssetsRequest) GetAfter() string {
 	return ""
 }
 
-// Response of ListDeviceRecoveryMissingAssets.
+// One page of device recovery missing assets.
 type ListDeviceRecoveryMissingAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*MissingState `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1438,7 +1425,7 @@ func (x *ListDeviceRecoveryMissingAssetsResponse) GetPagination() *v1.Pagination
 	return nil
 }
 
-// Request of StreamDeviceRecoveryMissingAssets.
+// The request of StreamDeviceRecoveryMissingAssets.
 type StreamDeviceRecoveryMissingAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDeviceRecoveryMissingAssets is asked, page after page.
@@ -1493,7 +1480,7 @@ func (x *StreamDeviceRecoveryMissingAssetsRequest) GetOptions() *v11.StreamOptio
 	return nil
 }
 
-// Response of StreamDeviceRecoveryMissingAssets.
+// One page of device recovery missing assets, and where to go on from after it.
 type StreamDeviceRecoveryMissingAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDeviceRecoveryMissingAssets answers.
@@ -1548,14 +1535,12 @@ func (x *StreamDeviceRecoveryMissingAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of MarkAssetMissing.
+// The request of MarkAssetMissing.
 type MarkAssetMissingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `note`.
-	Note *string `protobuf:"bytes,2,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Body member `notification_recipients`.
+	// Required.
+	Id                     *string                       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Note                   *string                       `protobuf:"bytes,2,opt,name=note,proto3,oneof" json:"note,omitempty"`
 	NotificationRecipients []*NotificationRecipientInput `protobuf:"bytes,3,rep,name=notification_recipients,proto3" json:"notification_recipients,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -1612,10 +1597,10 @@ func (x *MarkAssetMissingRequest) GetNotificationRecipients() []*NotificationRec
 	return nil
 }
 
-// Response of MarkAssetMissing.
+// The response of MarkAssetMissing.
 type MarkAssetMissingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *MissingState `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1658,18 +1643,17 @@ func (x *MarkAssetMissingResponse) GetData() *MissingState {
 	return nil
 }
 
-// Request of RecoverAsset.
+// The request of RecoverAsset.
 type RecoverAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `additional_details`.
+	// Required.
+	Id                *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	AdditionalDetails *string `protobuf:"bytes,2,opt,name=additional_details,proto3,oneof" json:"additional_details,omitempty"`
-	// Body member `missing_reason`. Required. Known values: `MISPLACED`, `STOLEN`, `NOT_SURE`.
+	// Required. Known values: `MISPLACED`, `STOLEN`, `NOT_SURE`.
 	MissingReason *string `protobuf:"bytes,3,opt,name=missing_reason,proto3,oneof" json:"missing_reason,omitempty"`
-	// Body member `recovery_status`. Required. Known values: `YES`, `NO`, `NOT_SURE`.
+	// Required. Known values: `YES`, `NO`, `NOT_SURE`.
 	RecoveryStatus *string `protobuf:"bytes,4,opt,name=recovery_status,proto3,oneof" json:"recovery_status,omitempty"`
-	// Body member `status`. Required. Known values: `RECOVERED`.
+	// Required. Known values: `RECOVERED`.
 	Status        *string `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1740,10 +1724,10 @@ func (x *RecoverAssetRequest) GetStatus() string {
 	return ""
 }
 
-// Response of RecoverAsset.
+// The response of RecoverAsset.
 type RecoverAssetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RecoveryState `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1786,18 +1770,18 @@ func (x *RecoverAssetResponse) GetData() *RecoveryState {
 	return nil
 }
 
-// Schema AssetAssignmentResponseObjectResponseBody.
+// An asset assignment. Schema AssetAssignmentResponseObjectResponseBody.
 type AssetAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.Asset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `assignee`. Required.
+	// Required.
 	Assignee *AssetAssignmentAssignee `protobuf:"bytes,2,opt,name=assignee,proto3" json:"assignee,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `expectedEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpectedEndTime *string `protobuf:"bytes,4,opt,name=expected_end_time,json=expectedEndTime,proto3,oneof" json:"expected_end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1871,11 +1855,10 @@ func (x *AssetAssignment) GetStartTime() string {
 // Schema AssetAssignmentAssigneeResponseObjectResponseBody.
 type AssetAssignmentAssignee struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assigneeType`. Required. Known values: `unknown`, `driver`, `asset`, `geofence`, `job`.
-	AssigneeType *string `protobuf:"bytes,1,opt,name=assignee_type,json=assigneeType,proto3,oneof" json:"assignee_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. Known values: `unknown`, `driver`, `asset`, `geofence`, `job`.
+	AssigneeType *string           `protobuf:"bytes,1,opt,name=assignee_type,json=assigneeType,proto3,oneof" json:"assignee_type,omitempty"`
+	ExternalIds  map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1932,18 +1915,17 @@ func (x *AssetAssignmentAssignee) GetId() string {
 	return ""
 }
 
-// Schema assetsInputsResponseResponseBody.
+// Assets inputs. Schema assetsInputsResponseResponseBody.
 type AssetsInputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
-	Asset *AssetsInputsAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `auxInput`.
+	// Required.
+	Asset    *AssetsInputsAsset    `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	AuxInput *AssetsInputsAuxInput `protobuf:"bytes,2,opt,name=aux_input,json=auxInput,proto3" json:"aux_input,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `units`. Required. Known values: `boolean`, `millivolts`, `microamps`.
+	// Required. Known values: `boolean`, `millivolts`, `microamps`.
 	Units *string `protobuf:"bytes,4,opt,name=units,proto3,oneof" json:"units,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,5,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2016,14 +1998,11 @@ func (x *AssetsInputs) GetValue() string {
 
 // Schema AssetsInputsAssetResponseResponseBody.
 type AssetsInputsAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2087,10 +2066,10 @@ func (x *AssetsInputsAsset) GetTags() []*v1.TagTiny {
 	return nil
 }
 
-// Schema assetsInputsAuxInputResponseBody.
+// Schema assetsInputsAuxInputResponseBody. It has nothing but `name`.
 type AssetsInputsAuxInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2133,18 +2112,17 @@ func (x *AssetsInputsAuxInput) GetName() string {
 	return ""
 }
 
-// Schema AssociationResponseBody.
+// An association. Schema AssociationResponseBody.
 type Association struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `associationEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssociationEndTime *string `protobuf:"bytes,1,opt,name=association_end_time,json=associationEndTime,proto3,oneof" json:"association_end_time,omitempty"`
-	// Member `associationStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	AssociationStartTime *string `protobuf:"bytes,2,opt,name=association_start_time,json=associationStartTime,proto3,oneof" json:"association_start_time,omitempty"`
-	// Member `centralId`. Required.
+	// Required.
 	CentralId *string `protobuf:"bytes,3,opt,name=central_id,json=centralId,proto3,oneof" json:"central_id,omitempty"`
-	// Member `peripheralId`. Required.
-	PeripheralId *string `protobuf:"bytes,4,opt,name=peripheral_id,json=peripheralId,proto3,oneof" json:"peripheral_id,omitempty"`
-	// Member `peripheralName`.
+	// Required.
+	PeripheralId   *string `protobuf:"bytes,4,opt,name=peripheral_id,json=peripheralId,proto3,oneof" json:"peripheral_id,omitempty"`
 	PeripheralName *string `protobuf:"bytes,5,opt,name=peripheral_name,json=peripheralName,proto3,oneof" json:"peripheral_name,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2215,26 +2193,24 @@ func (x *Association) GetPeripheralName() string {
 	return ""
 }
 
-// Schema DepreciationTransactionObjectResponseBody.
+// A depreciation transaction. Schema DepreciationTransactionObjectResponseBody.
 type DepreciationTransaction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *DepreciationTransactionMoney `protobuf:"bytes,1,opt,name=amount,proto3" json:"amount,omitempty"`
-	// Member `assetId`. Required.
-	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `costCenterId`.
+	// Required.
+	AssetId      *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	CostCenterId *string `protobuf:"bytes,3,opt,name=cost_center_id,json=costCenterId,proto3,oneof" json:"cost_center_id,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `eventTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EventTime *string `protobuf:"bytes,5,opt,name=event_time,json=eventTime,proto3,oneof" json:"event_time,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `note`.
+	// Required.
+	Id   *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Note *string `protobuf:"bytes,7,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `transactionType`. Required. Known values: `depreciation`, `adjustment`, `unknown`.
+	// Required. Known values: `depreciation`, `adjustment`, `unknown`.
 	TransactionType *string `protobuf:"bytes,8,opt,name=transaction_type,json=transactionType,proto3,oneof" json:"transaction_type,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2336,9 +2312,9 @@ func (x *DepreciationTransaction) GetUpdatedAt() string {
 // Schema DepreciationTransactionMoneyObjectResponseBody.
 type DepreciationTransactionMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2391,23 +2367,19 @@ func (x *DepreciationTransactionMoney) GetCurrency() string {
 // Schema MissingStateResponseBody.
 type MissingState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `initiated_at_ms`. In milliseconds since 1970-01-01 UTC.
-	InitiatedAtMs *int64 `protobuf:"varint,2,opt,name=initiated_at_ms,proto3,oneof" json:"initiated_at_ms,omitempty"`
-	// Member `initiated_by_user_id`.
+	// In milliseconds since 1970-01-01 UTC.
+	InitiatedAtMs     *int64 `protobuf:"varint,2,opt,name=initiated_at_ms,proto3,oneof" json:"initiated_at_ms,omitempty"`
 	InitiatedByUserId *int64 `protobuf:"varint,3,opt,name=initiated_by_user_id,proto3,oneof" json:"initiated_by_user_id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`.
-	Note *string `protobuf:"bytes,5,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `notification_recipients`.
+	// Required.
+	Name                   *string                  `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Note                   *string                  `protobuf:"bytes,5,opt,name=note,proto3,oneof" json:"note,omitempty"`
 	NotificationRecipients []*NotificationRecipient `protobuf:"bytes,6,rep,name=notification_recipients,proto3" json:"notification_recipients,omitempty"`
-	// Member `update_source`. Known values: `dashboard`, `api`.
+	// Known values: `dashboard`, `api`.
 	UpdateSource *string `protobuf:"bytes,7,opt,name=update_source,proto3,oneof" json:"update_source,omitempty"`
-	// Member `updated_at_ms`. Required. In milliseconds since 1970-01-01 UTC.
-	UpdatedAtMs *int64 `protobuf:"varint,8,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
-	// Member `updated_by_user_id`.
+	// Required. In milliseconds since 1970-01-01 UTC.
+	UpdatedAtMs     *int64 `protobuf:"varint,8,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
 	UpdatedByUserId *int64 `protobuf:"varint,9,opt,name=updated_by_user_id,proto3,oneof" json:"updated_by_user_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -2509,13 +2481,13 @@ func (x *MissingState) GetUpdatedByUserId() int64 {
 // Schema NotificationRecipientResponseResponseBody.
 type NotificationRecipient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `email`. Required.
+	// Required.
 	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notification_types`. Required. Known values: `email`.
+	// Required. Known values: `email`.
 	NotificationTypes []string `protobuf:"bytes,3,rep,name=notification_types,proto3" json:"notification_types,omitempty"`
-	// Member `user_id`. Required.
+	// Required.
 	UserId        *int64 `protobuf:"varint,4,opt,name=user_id,proto3,oneof" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2582,9 +2554,9 @@ func (x *NotificationRecipient) GetUserId() int64 {
 // Schema NotificationRecipientRequestBody.
 type NotificationRecipientInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `notification_types`. Required. Known values: `email`.
+	// Required. Known values: `email`.
 	NotificationTypes []string `protobuf:"bytes,1,rep,name=notification_types,proto3" json:"notification_types,omitempty"`
-	// Member `user_id`. Required.
+	// Required.
 	UserId        *int64 `protobuf:"varint,2,opt,name=user_id,proto3,oneof" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2637,13 +2609,13 @@ func (x *NotificationRecipientInput) GetUserId() int64 {
 // Schema RecoveryPhotoResponseBody.
 type RecoveryPhoto struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `start_ms`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs *int64 `protobuf:"varint,1,opt,name=start_ms,proto3,oneof" json:"start_ms,omitempty"`
-	// Member `status`. Required. Known values: `EXISTS`, `NOT_FOUND`, `SERVER_ERROR`.
+	// Required. Known values: `EXISTS`, `NOT_FOUND`, `SERVER_ERROR`.
 	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `url_expires_at_ms`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	UrlExpiresAtMs *int64 `protobuf:"varint,4,opt,name=url_expires_at_ms,proto3,oneof" json:"url_expires_at_ms,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2710,21 +2682,17 @@ func (x *RecoveryPhoto) GetUrlExpiresAtMs() int64 {
 // Schema RecoveryStateResponseBody.
 type RecoveryState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`.
-	Note *string `protobuf:"bytes,3,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `notification_recipients`.
+	// Required.
+	Name                   *string                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Note                   *string                  `protobuf:"bytes,3,opt,name=note,proto3,oneof" json:"note,omitempty"`
 	NotificationRecipients []*NotificationRecipient `protobuf:"bytes,4,rep,name=notification_recipients,proto3" json:"notification_recipients,omitempty"`
-	// Member `recovery_photos`.
-	RecoveryPhotos []*RecoveryPhoto `protobuf:"bytes,5,rep,name=recovery_photos,proto3" json:"recovery_photos,omitempty"`
-	// Member `update_source`. Known values: `dashboard`, `api`.
+	RecoveryPhotos         []*RecoveryPhoto         `protobuf:"bytes,5,rep,name=recovery_photos,proto3" json:"recovery_photos,omitempty"`
+	// Known values: `dashboard`, `api`.
 	UpdateSource *string `protobuf:"bytes,6,opt,name=update_source,proto3,oneof" json:"update_source,omitempty"`
-	// Member `updated_at_ms`. Required. In milliseconds since 1970-01-01 UTC.
-	UpdatedAtMs *int64 `protobuf:"varint,7,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
-	// Member `updated_by_user_id`.
+	// Required. In milliseconds since 1970-01-01 UTC.
+	UpdatedAtMs     *int64 `protobuf:"varint,7,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
 	UpdatedByUserId *int64 `protobuf:"varint,8,opt,name=updated_by_user_id,proto3,oneof" json:"updated_by_user_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -28,11 +28,15 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AuthTokenForDriverService has the stable operations of the area auth token for driver.
+// AuthTokenForDriverService has the operations of the area auth token for driver.
 type AuthTokenForDriverServiceClient interface {
-	// POST /fleet/drivers/auth-token
+	// Auths a token.
+	// Operation `authToken`, POST /fleet/drivers/auth-token:
+	// https://developers.samsara.com/reference/authtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	AuthToken(ctx context.Context, in *AuthTokenRequest, opts ...grpc.CallOption) (*AuthTokenResponse, error)
 }
 
@@ -58,11 +62,15 @@ func (c *authTokenForDriverServiceClient) AuthToken(ctx context.Context, in *Aut
 // All implementations should embed UnimplementedAuthTokenForDriverServiceServer
 // for forward compatibility.
 //
-// AuthTokenForDriverService has the stable operations of the area auth token for driver.
+// AuthTokenForDriverService has the operations of the area auth token for driver.
 type AuthTokenForDriverServiceServer interface {
-	// POST /fleet/drivers/auth-token
+	// Auths a token.
+	// Operation `authToken`, POST /fleet/drivers/auth-token:
+	// https://developers.samsara.com/reference/authtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	AuthToken(context.Context, *AuthTokenRequest) (*AuthTokenResponse, error)
 }
 

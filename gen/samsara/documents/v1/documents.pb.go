@@ -25,11 +25,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDocumentTypes.
+// The request of GetDocumentTypes.
 type GetDocumentTypesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After         *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -71,12 +70,12 @@ func (x *GetDocumentTypesRequest) GetAfter() string {
 	return ""
 }
 
-// Response of GetDocumentTypes.
+// One page of document types.
 type GetDocumentTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DocumentType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -126,7 +125,7 @@ func (x *GetDocumentTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDocumentTypes.
+// The request of StreamDocumentTypes.
 type StreamDocumentTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocumentTypes is asked, page after page.
@@ -181,7 +180,7 @@ func (x *StreamDocumentTypesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDocumentTypes.
+// One page of document types, and where to go on from after it.
 type StreamDocumentTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocumentTypes answers.
@@ -236,18 +235,15 @@ func (x *StreamDocumentTypesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDocuments.
+// The request of GetDocuments.
 type GetDocumentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `documentTypeId`.
-	DocumentTypeId *string `protobuf:"bytes,2,opt,name=document_type_id,json=documentTypeId,proto3,oneof" json:"document_type_id,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DocumentTypeId *string                `protobuf:"bytes,2,opt,name=document_type_id,json=documentTypeId,proto3,oneof" json:"document_type_id,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `queryBy`.
 	QueryBy *string `protobuf:"bytes,4,opt,name=query_by,json=queryBy,proto3,oneof" json:"query_by,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,12 +314,12 @@ func (x *GetDocumentsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetDocuments.
+// One page of documents.
 type GetDocumentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.Document `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -373,7 +369,7 @@ func (x *GetDocumentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDocuments.
+// The request of StreamDocuments.
 type StreamDocumentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocuments is asked, page after page.
@@ -428,7 +424,7 @@ func (x *StreamDocumentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDocuments.
+// One page of documents, and where to go on from after it.
 type StreamDocumentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDocuments answers.
@@ -483,24 +479,20 @@ func (x *StreamDocumentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of PostDocument.
+// The request of PostDocument.
 type PostDocumentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `documentTypeId`. Required.
+	// Required.
 	DocumentTypeId *string `protobuf:"bytes,1,opt,name=document_type_id,json=documentTypeId,proto3,oneof" json:"document_type_id,omitempty"`
-	// Body member `driverId`. Required.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `fields`.
-	Fields []*FieldPost `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 2000 characters.
-	Notes *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `routeStopId`.
+	// Required.
+	DriverId *string      `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	Fields   []*FieldPost `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	Name     *string      `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 2000 characters.
+	Notes       *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	RouteStopId *string `protobuf:"bytes,6,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
-	// Body member `state`. Known values: `submitted`, `required`. Default: `required`.
-	State *string `protobuf:"bytes,7,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Body member `vehicleId`.
+	// Known values: `submitted`, `required`. Default: `required`.
+	State         *string `protobuf:"bytes,7,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	VehicleId     *string `protobuf:"bytes,8,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -592,11 +584,10 @@ func (x *PostDocumentRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of PostDocument.
+// The response of PostDocument.
 type PostDocumentResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Document `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Document           `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -638,10 +629,10 @@ func (x *PostDocumentResponse) GetData() *v1.Document {
 	return nil
 }
 
-// Request of GenerateDocumentPdf.
+// The request of GenerateDocumentPdf.
 type GenerateDocumentPdfRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `documentId`. Required.
+	// Required.
 	DocumentId    *string `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,10 +675,9 @@ func (x *GenerateDocumentPdfRequest) GetDocumentId() string {
 	return ""
 }
 
-// Response of GenerateDocumentPdf.
+// The response of GenerateDocumentPdf.
 type GenerateDocumentPdfResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
+	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Data          *DocumentPdfGenerationData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -730,10 +720,10 @@ func (x *GenerateDocumentPdfResponse) GetData() *DocumentPdfGenerationData {
 	return nil
 }
 
-// Request of GetDocumentPdf.
+// The request of GetDocumentPdf.
 type GetDocumentPdfRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -776,11 +766,10 @@ func (x *GetDocumentPdfRequest) GetId() string {
 	return ""
 }
 
-// Response of GetDocumentPdf.
+// The response of GetDocumentPdf.
 type GetDocumentPdfResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *DocumentPdfQueryData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *DocumentPdfQueryData  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -822,10 +811,10 @@ func (x *GetDocumentPdfResponse) GetData() *DocumentPdfQueryData {
 	return nil
 }
 
-// Request of GetDocument.
+// The request of GetDocument.
 type GetDocumentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -868,11 +857,10 @@ func (x *GetDocumentRequest) GetId() string {
 	return ""
 }
 
-// Response of GetDocument.
+// The response of GetDocument.
 type GetDocumentResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Document `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Document           `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,10 +902,10 @@ func (x *GetDocumentResponse) GetData() *v1.Document {
 	return nil
 }
 
-// Request of DeleteDocument.
+// The request of DeleteDocument.
 type DeleteDocumentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -960,7 +948,7 @@ func (x *DeleteDocumentRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteDocument.
+// The response of DeleteDocument.
 type DeleteDocumentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -999,11 +987,9 @@ func (*DeleteDocumentResponse) Descriptor() ([]byte, []int) {
 
 // Schema DocumentPdfGenerationResponse_data.
 type DocumentPdfGenerationData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `documentId`.
-	DocumentId *string `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DocumentId    *string                `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,17 +1041,14 @@ func (x *DocumentPdfGenerationData) GetId() string {
 // Schema DocumentPdfQueryResponse_data.
 type DocumentPdfQueryData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `completedAtTime`. A time as in RFC 3339.
-	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `documentId`.
-	DocumentId *string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
-	// Member `downloadDocumentPdfUrl`.
+	// A time as in RFC 3339.
+	CompletedAtTime        *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
+	DocumentId             *string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
 	DownloadDocumentPdfUrl *string `protobuf:"bytes,3,opt,name=download_document_pdf_url,json=downloadDocumentPdfUrl,proto3,oneof" json:"download_document_pdf_url,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `jobStatus`. Known values: `requested`, `processing`, `completed`.
+	Id                     *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Known values: `requested`, `processing`, `completed`.
 	JobStatus *string `protobuf:"bytes,5,opt,name=job_status,json=jobStatus,proto3,oneof" json:"job_status,omitempty"`
-	// Member `requestedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	RequestedAtTime *string `protobuf:"bytes,6,opt,name=requested_at_time,json=requestedAtTime,proto3,oneof" json:"requested_at_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1143,21 +1126,16 @@ func (x *DocumentPdfQueryData) GetRequestedAtTime() string {
 	return ""
 }
 
-// Schema getDocumentTypeResponseObjectResponseBody.
+// A document type. Schema getDocumentTypeResponseObjectResponseBody.
 type DocumentType struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditionalFieldSections`.
+	state                    protoimpl.MessageState        `protogen:"open.v1"`
 	ConditionalFieldSections []*v1.ConditionalFieldSection `protobuf:"bytes,1,rep,name=conditional_field_sections,json=conditionalFieldSections,proto3" json:"conditional_field_sections,omitempty"`
-	// Member `fieldTypes`.
-	FieldTypes []*FieldTypes `protobuf:"bytes,2,rep,name=field_types,json=fieldTypes,proto3" json:"field_types,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `orgId`.
-	OrgId         *int64 `protobuf:"varint,5,opt,name=org_id,json=orgId,proto3,oneof" json:"org_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FieldTypes               []*FieldTypes                 `protobuf:"bytes,2,rep,name=field_types,json=fieldTypes,proto3" json:"field_types,omitempty"`
+	Id                       *string                       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                     *string                       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	OrgId                    *int64                        `protobuf:"varint,5,opt,name=org_id,json=orgId,proto3,oneof" json:"org_id,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *DocumentType) Reset() {
@@ -1228,12 +1206,11 @@ func (x *DocumentType) GetOrgId() int64 {
 // Schema fieldObjectPostRequestBody.
 type FieldPost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `type`. Required. Known values: `photo`, `string`, `number`, `multipleChoice`,
-	// `signature`, `dateTime`, `scannedDocument`, `barcode`.
-	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`.
+	// Required. Known values: `photo`, `string`, `number`, `multipleChoice`, `signature`, `dateTime`,
+	// `scannedDocument`, `barcode`.
+	Type          *string        `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Value         *v1.FieldValue `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1293,18 +1270,15 @@ func (x *FieldPost) GetValue() *v1.FieldValue {
 // Schema fieldTypesObjectResponseBody.
 type FieldTypes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldType`. Required. Known values: `photo`, `string`, `number`, `multipleChoice`,
-	// `signature`, `dateTime`, `scannedDocument`, `barcode`.
+	// Required. Known values: `photo`, `string`, `number`, `multipleChoice`, `signature`, `dateTime`,
+	// `scannedDocument`, `barcode`.
 	FieldType *string `protobuf:"bytes,1,opt,name=field_type,json=fieldType,proto3,oneof" json:"field_type,omitempty"`
-	// Member `label`. Required.
-	Label *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `multipleChoiceFieldTypeMetaData`.
+	// Required.
+	Label                           *string                            `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	MultipleChoiceFieldTypeMetaData []*MultipleChoiceFieldTypeMetaData `protobuf:"bytes,3,rep,name=multiple_choice_field_type_meta_data,json=multipleChoiceFieldTypeMetaData,proto3" json:"multiple_choice_field_type_meta_data,omitempty"`
-	// Member `numberFieldTypeMetaData`.
-	NumberFieldTypeMetaData *NumberFieldTypeMetaData `protobuf:"bytes,4,opt,name=number_field_type_meta_data,json=numberFieldTypeMetaData,proto3" json:"number_field_type_meta_data,omitempty"`
-	// Member `requiredField`. Required.
-	RequiredField *bool `protobuf:"varint,5,opt,name=required_field,json=requiredField,proto3,oneof" json:"required_field,omitempty"`
-	// Member `signatureFieldTypeMetaData`.
+	NumberFieldTypeMetaData         *NumberFieldTypeMetaData           `protobuf:"bytes,4,opt,name=number_field_type_meta_data,json=numberFieldTypeMetaData,proto3" json:"number_field_type_meta_data,omitempty"`
+	// Required.
+	RequiredField              *bool                       `protobuf:"varint,5,opt,name=required_field,json=requiredField,proto3,oneof" json:"required_field,omitempty"`
 	SignatureFieldTypeMetaData *SignatureFieldTypeMetaData `protobuf:"bytes,6,opt,name=signature_field_type_meta_data,json=signatureFieldTypeMetaData,proto3" json:"signature_field_type_meta_data,omitempty"`
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
@@ -1384,9 +1358,8 @@ func (x *FieldTypes) GetSignatureFieldTypeMetaData() *SignatureFieldTypeMetaData
 
 // Schema multipleChoiceFieldTypeMetaDataObjectResponseBody.
 type MultipleChoiceFieldTypeMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`.
-	Label         *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Label         *string                `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1430,9 +1403,8 @@ func (x *MultipleChoiceFieldTypeMetaData) GetLabel() string {
 
 // Schema numberFieldTypeMetaDataObjectResponseBody.
 type NumberFieldTypeMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `numberOfDecimalPlaces`.
-	NumberOfDecimalPlaces *int64 `protobuf:"varint,1,opt,name=number_of_decimal_places,json=numberOfDecimalPlaces,proto3,oneof" json:"number_of_decimal_places,omitempty"`
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	NumberOfDecimalPlaces *int64                 `protobuf:"varint,1,opt,name=number_of_decimal_places,json=numberOfDecimalPlaces,proto3,oneof" json:"number_of_decimal_places,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -1476,9 +1448,8 @@ func (x *NumberFieldTypeMetaData) GetNumberOfDecimalPlaces() int64 {
 
 // Schema signatureFieldTypeMetaDataObjectResponseBody.
 type SignatureFieldTypeMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `legalText`.
-	LegalText     *string `protobuf:"bytes,1,opt,name=legal_text,json=legalText,proto3,oneof" json:"legal_text,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LegalText     *string                `protobuf:"bytes,1,opt,name=legal_text,json=legalText,proto3,oneof" json:"legal_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

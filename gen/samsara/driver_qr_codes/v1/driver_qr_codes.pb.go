@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriversQrCodes.
+// The request of GetDriversQrCodes.
 type GetDriversQrCodesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `driverIds`. Required.
+	// Required.
 	DriverIds     []string `protobuf:"bytes,1,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -70,10 +70,10 @@ func (x *GetDriversQrCodesRequest) GetDriverIds() []string {
 	return nil
 }
 
-// Response of GetDriversQrCodes.
+// The response of GetDriversQrCodes.
 type GetDriversQrCodesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*QrCode `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -116,10 +116,10 @@ func (x *GetDriversQrCodesResponse) GetData() []*QrCode {
 	return nil
 }
 
-// Request of CreateDriverQrCode.
+// The request of CreateDriverQrCode.
 type CreateDriverQrCodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId      *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,10 +162,10 @@ func (x *CreateDriverQrCodeRequest) GetDriverId() int64 {
 	return 0
 }
 
-// Response of CreateDriverQrCode.
+// The response of CreateDriverQrCode.
 type CreateDriverQrCodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *QrCode `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,10 +208,10 @@ func (x *CreateDriverQrCodeResponse) GetData() *QrCode {
 	return nil
 }
 
-// Request of DeleteDriverQrCode.
+// The request of DeleteDriverQrCode.
 type DeleteDriverQrCodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId      *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -254,7 +254,7 @@ func (x *DeleteDriverQrCodeRequest) GetDriverId() int64 {
 	return 0
 }
 
-// Response of DeleteDriverQrCode.
+// The response of DeleteDriverQrCode.
 type DeleteDriverQrCodeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -294,9 +294,8 @@ func (*DeleteDriverQrCodeResponse) Descriptor() ([]byte, []int) {
 // Schema QrCodeResponseObjectResponseBody.
 type QrCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
-	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `qrCodeLink`.
+	// Required.
+	DriverId      *int64  `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	QrCodeLink    *string `protobuf:"bytes,2,opt,name=qr_code_link,json=qrCodeLink,proto3,oneof" json:"qr_code_link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -24,16 +24,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateDriverAuthToken.
+// The request of CreateDriverAuthToken.
 type CreateDriverAuthTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `code`. Required. At least 12 characters.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,2,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `id`.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `username`.
+	// Required. At least 12 characters.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	ExternalId    *string `protobuf:"bytes,2,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	Id            *int64  `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Username      *string `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -97,10 +94,10 @@ func (x *CreateDriverAuthTokenRequest) GetUsername() string {
 	return ""
 }
 
-// Response of CreateDriverAuthToken.
+// The response of CreateDriverAuthToken.
 type CreateDriverAuthTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverAuthToken `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -143,12 +140,12 @@ func (x *CreateDriverAuthTokenResponse) GetData() *DriverAuthToken {
 	return nil
 }
 
-// Schema CreateDriverAuthTokenResponseResponseBody.
+// A driver auth token. Schema CreateDriverAuthTokenResponseResponseBody.
 type DriverAuthToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expirationTime`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	ExpirationTime *int64 `protobuf:"varint,1,opt,name=expiration_time,json=expirationTime,proto3,oneof" json:"expiration_time,omitempty"`
-	// Member `token`. Required.
+	// Required.
 	Token         *string `protobuf:"bytes,2,opt,name=token,proto3,oneof" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,12 +28,16 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DriversService has the preview operations of the area drivers.
+// DriversService has the operations of the area drivers.
 type DriversServiceClient interface {
-	// POST /preview/fleet/drivers/create-auth-token
+	// Creates a driver auth token.
+	// Operation `createDriverAuthToken`, POST /preview/fleet/drivers/create-auth-token:
+	// https://developers.samsara.com/reference/createdriverauthtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverAuthToken(ctx context.Context, in *CreateDriverAuthTokenRequest, opts ...grpc.CallOption) (*CreateDriverAuthTokenResponse, error)
 }
 
@@ -59,12 +63,16 @@ func (c *driversServiceClient) CreateDriverAuthToken(ctx context.Context, in *Cr
 // All implementations should embed UnimplementedDriversServiceServer
 // for forward compatibility.
 //
-// DriversService has the preview operations of the area drivers.
+// DriversService has the operations of the area drivers.
 type DriversServiceServer interface {
-	// POST /preview/fleet/drivers/create-auth-token
+	// Creates a driver auth token.
+	// Operation `createDriverAuthToken`, POST /preview/fleet/drivers/create-auth-token:
+	// https://developers.samsara.com/reference/createdriverauthtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverAuthToken(context.Context, *CreateDriverAuthTokenRequest) (*CreateDriverAuthTokenResponse, error)
 }
 

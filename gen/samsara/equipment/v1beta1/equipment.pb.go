@@ -26,29 +26,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of PatchEquipment.
+// The request of PatchEquipment.
 type PatchEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
+	// Required.
+	Id         *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `engineHours`. In hours.
-	EngineHours *int64 `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Body member `equipmentSerialNumber`.
-	EquipmentSerialNumber *string `protobuf:"bytes,4,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// In hours.
+	EngineHours           *int64            `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
+	EquipmentSerialNumber *string           `protobuf:"bytes,4,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
+	ExternalIds           map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `id`.
 	BodyId *string `protobuf:"bytes,6,opt,name=body_id,json=bodyId,proto3,oneof" json:"body_id,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 255 characters.
+	Name   *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
 	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,9,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// In metres.
+	OdometerMeters *int64   `protobuf:"varint,9,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	TagIds         []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -163,10 +158,10 @@ func (x *PatchEquipmentRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchEquipment.
+// The response of PatchEquipment.
 type PatchEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *EquipmentWithAttributes `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,16 +204,16 @@ func (x *PatchEquipmentResponse) GetData() *EquipmentWithAttributes {
 	return nil
 }
 
-// Request of SetEquipmentDigitalOutput.
+// The request of SetEquipmentDigitalOutput.
 type SetEquipmentDigitalOutputRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `durationSeconds`. In seconds.
+	// In seconds.
 	DurationSeconds *int64 `protobuf:"varint,2,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Body member `pinId`. Required.
+	// Required.
 	PinId *int64 `protobuf:"varint,3,opt,name=pin_id,json=pinId,proto3,oneof" json:"pin_id,omitempty"`
-	// Body member `state`. Required.
+	// Required.
 	State *bool `protobuf:"varint,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -292,10 +287,10 @@ func (x *SetEquipmentDigitalOutputRequest) GetUpdateMask() *fieldmaskpb.FieldMas
 	return nil
 }
 
-// Response of SetEquipmentDigitalOutput.
+// The response of SetEquipmentDigitalOutput.
 type SetEquipmentDigitalOutputResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *SetEquipmentDigitalOutputData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -340,22 +335,15 @@ func (x *SetEquipmentDigitalOutputResponse) GetData() *SetEquipmentDigitalOutput
 
 // Schema EquipmentWithAttributesResponseObjectResponseBody.
 type EquipmentWithAttributes struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `equipmentSerialNumber`.
-	EquipmentSerialNumber *string `protobuf:"bytes,2,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `installedGateway`.
-	InstalledGateway *v1.GatewayTiny `protobuf:"bytes,5,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	Attributes            []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	EquipmentSerialNumber *string                `protobuf:"bytes,2,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
+	ExternalIds           map[string]string      `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id                    *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InstalledGateway      *v1.GatewayTiny        `protobuf:"bytes,5,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
+	Name                  *string                `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes         *string       `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -450,13 +438,13 @@ func (x *EquipmentWithAttributes) GetTags() []*v1.TagTiny {
 // Schema SetEquipmentDigitalOutputDataResponseBody.
 type SetEquipmentDigitalOutputData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `durationSeconds`. Required. In seconds.
+	// Required. In seconds.
 	DurationSeconds *int64 `protobuf:"varint,1,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `pinId`. Required.
+	// Required.
 	PinId *int64 `protobuf:"varint,3,opt,name=pin_id,json=pinId,proto3,oneof" json:"pin_id,omitempty"`
-	// Member `state`. Required.
+	// Required.
 	State         *bool `protobuf:"varint,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

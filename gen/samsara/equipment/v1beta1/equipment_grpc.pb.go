@@ -29,17 +29,26 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EquipmentService has the beta operations of the area equipment.
+// EquipmentService has the operations of the area equipment.
 type EquipmentServiceClient interface {
-	// PATCH /beta/fleet/equipment/{id}
+	// Updates equipment; `update_mask` says what.
+	// Operation `patchEquipment`, PATCH /beta/fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/patchequipment
 	// Scope: Write Equipment.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchEquipment(ctx context.Context, in *PatchEquipmentRequest, opts ...grpc.CallOption) (*PatchEquipmentResponse, error)
-	// PATCH /fleet/equipment/{id}/digital-output
+	// Sets an equipment digital output.
+	// Operation `setEquipmentDigitalOutput`, PATCH /fleet/equipment/{id}/digital-output:
+	// https://developers.samsara.com/reference/setequipmentdigitaloutput
 	// Scope: Write Equipment Output Control.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	SetEquipmentDigitalOutput(ctx context.Context, in *SetEquipmentDigitalOutputRequest, opts ...grpc.CallOption) (*SetEquipmentDigitalOutputResponse, error)
 }
 
@@ -75,17 +84,26 @@ func (c *equipmentServiceClient) SetEquipmentDigitalOutput(ctx context.Context, 
 // All implementations should embed UnimplementedEquipmentServiceServer
 // for forward compatibility.
 //
-// EquipmentService has the beta operations of the area equipment.
+// EquipmentService has the operations of the area equipment.
 type EquipmentServiceServer interface {
-	// PATCH /beta/fleet/equipment/{id}
+	// Updates equipment; `update_mask` says what.
+	// Operation `patchEquipment`, PATCH /beta/fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/patchequipment
 	// Scope: Write Equipment.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchEquipment(context.Context, *PatchEquipmentRequest) (*PatchEquipmentResponse, error)
-	// PATCH /fleet/equipment/{id}/digital-output
+	// Sets an equipment digital output.
+	// Operation `setEquipmentDigitalOutput`, PATCH /fleet/equipment/{id}/digital-output:
+	// https://developers.samsara.com/reference/setequipmentdigitaloutput
 	// Scope: Write Equipment Output Control.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	SetEquipmentDigitalOutput(context.Context, *SetEquipmentDigitalOutputRequest) (*SetEquipmentDigitalOutputResponse, error)
 }
 

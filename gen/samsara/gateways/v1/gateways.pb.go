@@ -25,13 +25,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetGateways.
+// The request of GetGateways.
 type GetGatewaysRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `models`.
-	Models        []string `protobuf:"bytes,2,rep,name=models,proto3" json:"models,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Models        []string               `protobuf:"bytes,2,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,12 +78,12 @@ func (x *GetGatewaysRequest) GetModels() []string {
 	return nil
 }
 
-// Response of GetGateways.
+// One page of gateways.
 type GetGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Gateway `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -135,7 +133,7 @@ func (x *GetGatewaysResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamGateways.
+// The request of StreamGateways.
 type StreamGatewaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetGateways is asked, page after page.
@@ -190,7 +188,7 @@ func (x *StreamGatewaysRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamGateways.
+// One page of gateways, and where to go on from after it.
 type StreamGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetGateways answers.
@@ -245,10 +243,10 @@ func (x *StreamGatewaysResponse) GetCursor() string {
 	return ""
 }
 
-// Request of PostGateway.
+// The request of PostGateway.
 type PostGatewayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `serial`. Required.
+	// Required.
 	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -291,10 +289,10 @@ func (x *PostGatewayRequest) GetSerial() string {
 	return ""
 }
 
-// Response of PostGateway.
+// The response of PostGateway.
 type PostGatewayResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Gateway `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -337,10 +335,10 @@ func (x *PostGatewayResponse) GetData() *Gateway {
 	return nil
 }
 
-// Request of DeleteGateway.
+// The request of DeleteGateway.
 type DeleteGatewayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -383,7 +381,7 @@ func (x *DeleteGatewayRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteGateway.
+// The response of DeleteGateway.
 type DeleteGatewayResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -422,11 +420,9 @@ func (*DeleteGatewayResponse) Descriptor() ([]byte, []int) {
 
 // Schema AccessoryResponseObjectResponseBody.
 type Accessory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`.
-	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -478,16 +474,15 @@ func (x *Accessory) GetSerial() string {
 // Schema ConnectionStatusResponseObjectResponseBody.
 type ConnectionStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `healthStatus`. Known values: `Status Not Set`, `Connected`, `Not Installed`, `Power
-	// Source Off - Active Vehicle`, `Power Source Off - Inactive Vehicle`, `Weak Cellular Signal`,
-	// `Requires Investigation`, `Requires Charge`, `Unsupported Product`, `Low Battery. Replace
-	// Device.`, `Low Vehicle Battery`, `Unplugged`, `Low Charging State`, `Vehicle Off`, `Weak GPS
-	// Signal`, `Low Gateway Battery`, `Low Gateway Battery (AG24)`, `Low Gateway Battery (AG45)`,
-	// `Low Gateway Battery (AG26)`, `Low Gateway Battery (AG46)`, `Low Gateway Battery (AG46-P)`,
-	// `Temporarily Offline`, `Prolonged Offline`, `Recently Offline`, `Replacement Required`, `Status
-	// Unknown`.
+	// Known values: `Status Not Set`, `Connected`, `Not Installed`, `Power Source Off - Active
+	// Vehicle`, `Power Source Off - Inactive Vehicle`, `Weak Cellular Signal`, `Requires
+	// Investigation`, `Requires Charge`, `Unsupported Product`, `Low Battery. Replace Device.`, `Low
+	// Vehicle Battery`, `Unplugged`, `Low Charging State`, `Vehicle Off`, `Weak GPS Signal`, `Low
+	// Gateway Battery`, `Low Gateway Battery (AG24)`, `Low Gateway Battery (AG45)`, `Low Gateway
+	// Battery (AG26)`, `Low Gateway Battery (AG46)`, `Low Gateway Battery (AG46-P)`, `Temporarily
+	// Offline`, `Prolonged Offline`, `Recently Offline`, `Replacement Required`, `Status Unknown`.
 	HealthStatus *string `protobuf:"bytes,1,opt,name=health_status,json=healthStatus,proto3,oneof" json:"health_status,omitempty"`
-	// Member `lastConnected`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastConnected *string `protobuf:"bytes,2,opt,name=last_connected,json=lastConnected,proto3,oneof" json:"last_connected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -540,9 +535,9 @@ func (x *ConnectionStatus) GetLastConnected() string {
 // Schema DataUsageResponseObjectResponseBody.
 type DataUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cellularDataUsageBytes`. In bytes.
+	// In bytes.
 	CellularDataUsageBytes *int64 `protobuf:"varint,1,opt,name=cellular_data_usage_bytes,json=cellularDataUsageBytes,proto3,oneof" json:"cellular_data_usage_bytes,omitempty"`
-	// Member `hotspotUsageBytes`. In bytes.
+	// In bytes.
 	HotspotUsageBytes *int64 `protobuf:"varint,2,opt,name=hotspot_usage_bytes,json=hotspotUsageBytes,proto3,oneof" json:"hotspot_usage_bytes,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -592,25 +587,20 @@ func (x *DataUsage) GetHotspotUsageBytes() int64 {
 	return 0
 }
 
-// Schema GatewayResponseObjectResponseBody.
+// A gateway. Schema GatewayResponseObjectResponseBody.
 type Gateway struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `accessoryDevices`.
-	AccessoryDevices []*Accessory `protobuf:"bytes,1,rep,name=accessory_devices,json=accessoryDevices,proto3" json:"accessory_devices,omitempty"`
-	// Member `asset`.
-	Asset *GatewayAsset `protobuf:"bytes,2,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `connectionStatus`.
-	ConnectionStatus *ConnectionStatus `protobuf:"bytes,3,opt,name=connection_status,json=connectionStatus,proto3" json:"connection_status,omitempty"`
-	// Member `dataUsageLast30Days`.
-	DataUsageLast30Days *DataUsage `protobuf:"bytes,4,opt,name=data_usage_last30_days,json=dataUsageLast30Days,proto3" json:"data_usage_last30_days,omitempty"`
-	// Member `model`. Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`,
-	// `AG41EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`,
-	// `AG52EU`, `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`,
-	// `SG1x`, `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`,
-	// `VG54NA`, `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`,
-	// `AT13`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	AccessoryDevices    []*Accessory           `protobuf:"bytes,1,rep,name=accessory_devices,json=accessoryDevices,proto3" json:"accessory_devices,omitempty"`
+	Asset               *GatewayAsset          `protobuf:"bytes,2,opt,name=asset,proto3" json:"asset,omitempty"`
+	ConnectionStatus    *ConnectionStatus      `protobuf:"bytes,3,opt,name=connection_status,json=connectionStatus,proto3" json:"connection_status,omitempty"`
+	DataUsageLast30Days *DataUsage             `protobuf:"bytes,4,opt,name=data_usage_last30_days,json=dataUsageLast30Days,proto3" json:"data_usage_last30_days,omitempty"`
+	// Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`, `AG45`,
+	// `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`,
+	// `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`, `VG32`,
+	// `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
+	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
 	Model *string `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial        *string `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -688,13 +678,11 @@ func (x *Gateway) GetSerial() string {
 	return ""
 }
 
-// Schema GatewayAssetResponseObjectResponseBody.
+// Schema GatewayAssetResponseObjectResponseBody. It has nothing but `external_ids` and `id`.
 type GatewayAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -25,15 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of PreviewPairGateways. Kept for existing clients.
+// The request of PreviewPairGateways. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/gateways/v1alpha1/gateways.proto.
 type PreviewPairGatewaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `pairs`. Required. 1 to 50 entries.
-	Pairs []*v1.PairGatewayPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
-	// Body member `removeOrphanDevices`.
-	RemoveOrphanDevices *bool `protobuf:"varint,2,opt,name=remove_orphan_devices,json=removeOrphanDevices,proto3,oneof" json:"remove_orphan_devices,omitempty"`
+	// Required. 1 to 50 entries.
+	Pairs               []*v1.PairGatewayPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	RemoveOrphanDevices *bool                 `protobuf:"varint,2,opt,name=remove_orphan_devices,json=removeOrphanDevices,proto3,oneof" json:"remove_orphan_devices,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -82,12 +81,12 @@ func (x *PreviewPairGatewaysRequest) GetRemoveOrphanDevices() bool {
 	return false
 }
 
-// Response of PreviewPairGateways. Kept for existing clients.
+// The response of PreviewPairGateways. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/gateways/v1alpha1/gateways.proto.
 type PreviewPairGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*v1.PairGatewayResult `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,13 +28,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// GatewaysService has the preview operations of the area gateways.
+// GatewaysService has the operations of the area gateways.
 type GatewaysServiceClient interface {
 	// Deprecated: Do not use.
-	// POST /preview/gateways/pair
+	// Previews what PairGateways does.
+	// Operation `previewPairGateways`, POST /preview/gateways/pair:
+	// https://developers.samsara.com/reference/previewpairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	// Kept for existing clients.
 	PreviewPairGateways(ctx context.Context, in *PreviewPairGatewaysRequest, opts ...grpc.CallOption) (*PreviewPairGatewaysResponse, error)
 }
@@ -62,13 +66,17 @@ func (c *gatewaysServiceClient) PreviewPairGateways(ctx context.Context, in *Pre
 // All implementations should embed UnimplementedGatewaysServiceServer
 // for forward compatibility.
 //
-// GatewaysService has the preview operations of the area gateways.
+// GatewaysService has the operations of the area gateways.
 type GatewaysServiceServer interface {
 	// Deprecated: Do not use.
-	// POST /preview/gateways/pair
+	// Previews what PairGateways does.
+	// Operation `previewPairGateways`, POST /preview/gateways/pair:
+	// https://developers.samsara.com/reference/previewpairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	// Kept for existing clients.
 	PreviewPairGateways(context.Context, *PreviewPairGatewaysRequest) (*PreviewPairGatewaysResponse, error)
 }

@@ -28,12 +28,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// GatewaysService has the beta operations of the area gateways.
+// GatewaysService has the operations of the area gateways.
 type GatewaysServiceClient interface {
-	// POST /gateways/pair
+	// Pairs gateways.
+	// Operation `pairGateways`, POST /gateways/pair:
+	// https://developers.samsara.com/reference/pairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PairGateways(ctx context.Context, in *PairGatewaysRequest, opts ...grpc.CallOption) (*PairGatewaysResponse, error)
 }
 
@@ -59,12 +64,17 @@ func (c *gatewaysServiceClient) PairGateways(ctx context.Context, in *PairGatewa
 // All implementations should embed UnimplementedGatewaysServiceServer
 // for forward compatibility.
 //
-// GatewaysService has the beta operations of the area gateways.
+// GatewaysService has the operations of the area gateways.
 type GatewaysServiceServer interface {
-	// POST /gateways/pair
+	// Pairs gateways.
+	// Operation `pairGateways`, POST /gateways/pair:
+	// https://developers.samsara.com/reference/pairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PairGateways(context.Context, *PairGatewaysRequest) (*PairGatewaysResponse, error)
 }
 

@@ -26,24 +26,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetJobs.
+// The request of GetJobs.
 type GetJobsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customerName`.
-	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Query parameter `endDate`. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `fleetDeviceIds`, repeated for each value.
-	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
-	// Query parameter `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `industrialAssetIds`, repeated for each value.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CustomerName *string                `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
+	// A time as in RFC 3339.
+	EndDate            *string  `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	FleetDeviceIds     []int64  `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
+	Id                 *string  `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
-	// Query parameter `startDate`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartDate *string `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `status`. Known values: `active`, `scheduled`, `completed`.
+	// Known values: `active`, `scheduled`, `completed`.
 	Status        *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -135,17 +130,15 @@ func (x *GetJobsRequest) GetStatus() string {
 	return ""
 }
 
-// Response of GetJobs.
+// One page of jobs.
 type GetJobsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data []*Job `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `pagination`. Required.
-	Pagination *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Member `uuid`.
-	Uuid          *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Required.
+	Data []*Job  `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Id   *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required.
+	Pagination    *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Uuid          *string        `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,7 +201,7 @@ func (x *GetJobsResponse) GetUuid() string {
 	return ""
 }
 
-// Request of StreamJobs.
+// The request of StreamJobs.
 type StreamJobsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetJobs is asked, page after page.
@@ -263,7 +256,7 @@ func (x *StreamJobsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamJobs.
+// One page of jobs, and where to go on from after it.
 type StreamJobsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetJobs answers.
@@ -318,10 +311,10 @@ func (x *StreamJobsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateJob.
+// The request of CreateJob.
 type CreateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `job`. Required.
+	// Required.
 	Job           *JobInput `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,14 +357,12 @@ func (x *CreateJobRequest) GetJob() *JobInput {
 	return nil
 }
 
-// Response of CreateJob.
+// The response of CreateJob.
 type CreateJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data *Job `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `uuid`.
+	// Required.
+	Data          *Job    `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Uuid          *string `protobuf:"bytes,3,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,14 +419,14 @@ func (x *CreateJobResponse) GetUuid() string {
 	return ""
 }
 
-// Request of PatchJob.
+// The request of PatchJob.
 type PatchJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `job`. Required.
+	// Required.
 	Job *JobInput `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
-	// Body member `keepHistory`. Default: `true`.
+	// Default: `true`.
 	KeepHistory *bool `protobuf:"varint,3,opt,name=keep_history,json=keepHistory,proto3,oneof" json:"keep_history,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -502,14 +493,12 @@ func (x *PatchJobRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchJob.
+// The response of PatchJob.
 type PatchJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data *Job `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `uuid`.
+	// Required.
+	Data          *Job    `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Uuid          *string `protobuf:"bytes,3,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -566,10 +555,10 @@ func (x *PatchJobResponse) GetUuid() string {
 	return ""
 }
 
-// Request of DeleteJob.
+// The request of DeleteJob.
 type DeleteJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -612,13 +601,11 @@ func (x *DeleteJobRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteJob.
+// The response of DeleteJob.
 type DeleteJobResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `uuid`.
-	Uuid          *string `protobuf:"bytes,2,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Uuid          *string                `protobuf:"bytes,2,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -667,12 +654,12 @@ func (x *DeleteJobResponse) GetUuid() string {
 	return ""
 }
 
-// Schema fleetDeviceObjectResponseBody.
+// Schema fleetDeviceObjectResponseBody. It has nothing but `id` and `name`.
 type FleetDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -722,12 +709,12 @@ func (x *FleetDevice) GetName() string {
 	return ""
 }
 
-// Schema industrialAssetObjectResponseBody.
+// Schema industrialAssetObjectResponseBody. It has nothing but `id` and `name`.
 type IndustrialAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -777,38 +764,36 @@ func (x *IndustrialAsset) GetName() string {
 	return ""
 }
 
-// Schema JobResponseObjectResponseBody.
+// A job. Schema JobResponseObjectResponseBody.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *JobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `createdAt`. Required.
+	// Required.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerName`. Required.
+	// Required.
 	CustomerName *string `protobuf:"bytes,3,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Member `endDate`. Required. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Member `fleetDevices`.
+	// Required. A time as in RFC 3339.
+	EndDate      *string        `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
 	FleetDevices []*FleetDevice `protobuf:"bytes,5,rep,name=fleet_devices,json=fleetDevices,proto3" json:"fleet_devices,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `industrialAssets`.
+	// Required.
+	Id               *string            `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	IndustrialAssets []*IndustrialAsset `protobuf:"bytes,7,rep,name=industrial_assets,json=industrialAssets,proto3" json:"industrial_assets,omitempty"`
-	// Member `modifiedAt`. Required.
+	// Required.
 	ModifiedAt *string `protobuf:"bytes,8,opt,name=modified_at,json=modifiedAt,proto3,oneof" json:"modified_at,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. Required. At most 2000 characters.
+	// Required. At most 2000 characters.
 	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,11,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,12,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `startDate`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartDate *string `protobuf:"bytes,13,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Member `status`. Required. Known values: `active`, `scheduled`, `completed`.
+	// Required. Known values: `active`, `scheduled`, `completed`.
 	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `uuid`. Required.
+	// Required.
 	Uuid          *string `protobuf:"bytes,15,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -951,28 +936,22 @@ func (x *Job) GetUuid() string {
 
 // Schemas PatchJobObjectRequestBody, PostJobObjectRequestBody.
 type JobInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *JobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `customerName`.
-	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Member `endDate`. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Member `fleetDeviceIds`.
-	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `industrialAssetIds`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Address      *JobLocation           `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	CustomerName *string                `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
+	// A time as in RFC 3339.
+	EndDate            *string  `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	FleetDeviceIds     []int64  `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
+	Id                 *string  `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 2000 characters.
+	Name               *string  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 2000 characters.
 	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds. 0 to 259200000.
+	// In milliseconds. 0 to 259200000.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,9,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds. 0 to 259200000.
+	// In milliseconds. 0 to 259200000.
 	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,10,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `startDate`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartDate     *string `protobuf:"bytes,11,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1089,13 +1068,13 @@ func (x *JobInput) GetStartDate() string {
 // PostJobObjectjobLocationRequestObjectRequestBody, jobLocationResponseObjectResponseBody.
 type JobLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetFleetInstallerPhotoUploads.
+// The request of GetFleetInstallerPhotoUploads.
 type GetFleetInstallerPhotoUploadsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids     []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +96,12 @@ func (x *GetFleetInstallerPhotoUploadsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetFleetInstallerPhotoUploads.
+// One page of fleet installer photo uploads.
 type GetFleetInstallerPhotoUploadsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FleetInstallerPhotoUploadSession `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +151,7 @@ func (x *GetFleetInstallerPhotoUploadsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFleetInstallerPhotoUploads.
+// The request of StreamFleetInstallerPhotoUploads.
 type StreamFleetInstallerPhotoUploadsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFleetInstallerPhotoUploads is asked, page after page.
@@ -208,7 +206,7 @@ func (x *StreamFleetInstallerPhotoUploadsRequest) GetOptions() *v11.StreamOption
 	return nil
 }
 
-// Response of StreamFleetInstallerPhotoUploads.
+// One page of fleet installer photo uploads, and where to go on from after it.
 type StreamFleetInstallerPhotoUploadsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFleetInstallerPhotoUploads answers.
@@ -263,23 +261,23 @@ func (x *StreamFleetInstallerPhotoUploadsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of PostFleetInstallerPhotoUpload.
+// The request of PostFleetInstallerPhotoUpload.
 type PostFleetInstallerPhotoUploadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Body member `deviceId`. Required.
+	// Required.
 	DeviceId *string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Body member `fileFormatType`. Required. Known values: `imageJpeg`, `imagePng`.
+	// Required. Known values: `imageJpeg`, `imagePng`.
 	FileFormatType *string `protobuf:"bytes,3,opt,name=file_format_type,json=fileFormatType,proto3,oneof" json:"file_format_type,omitempty"`
-	// Body member `fileName`. Required.
+	// Required.
 	FileName *string `protobuf:"bytes,4,opt,name=file_name,json=fileName,proto3,oneof" json:"file_name,omitempty"`
-	// Body member `hardwareType`. Required. Known values: `vehicleGateway`, `assetGateway`, `camera`,
-	// `cameraConnector`, `environmentalMonitor`, `assetTag`, `trackingLabel`.
+	// Required. Known values: `vehicleGateway`, `assetGateway`, `camera`, `cameraConnector`,
+	// `environmentalMonitor`, `assetTag`, `trackingLabel`.
 	HardwareType *string `protobuf:"bytes,5,opt,name=hardware_type,json=hardwareType,proto3,oneof" json:"hardware_type,omitempty"`
-	// Body member `photoType`. Required. Known values: `installPhoto`, `assetPhoto`.
+	// Required. Known values: `installPhoto`, `assetPhoto`.
 	PhotoType *string `protobuf:"bytes,6,opt,name=photo_type,json=photoType,proto3,oneof" json:"photo_type,omitempty"`
-	// Body member `sizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	SizeBytes     *int64 `protobuf:"varint,7,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,10 +362,10 @@ func (x *PostFleetInstallerPhotoUploadRequest) GetSizeBytes() int64 {
 	return 0
 }
 
-// Response of PostFleetInstallerPhotoUpload.
+// The response of PostFleetInstallerPhotoUpload.
 type PostFleetInstallerPhotoUploadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FleetInstallerPhotoUploadCreateData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,10 +408,10 @@ func (x *PostFleetInstallerPhotoUploadResponse) GetData() *FleetInstallerPhotoUp
 	return nil
 }
 
-// Request of PostFleetInstallerPhotoUploadComplete.
+// The request of PostFleetInstallerPhotoUploadComplete.
 type PostFleetInstallerPhotoUploadCompleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -456,10 +454,10 @@ func (x *PostFleetInstallerPhotoUploadCompleteRequest) GetId() string {
 	return ""
 }
 
-// Response of PostFleetInstallerPhotoUploadComplete.
+// The response of PostFleetInstallerPhotoUploadComplete.
 type PostFleetInstallerPhotoUploadCompleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FleetInstallerPhotoUploadSession `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -505,11 +503,11 @@ func (x *PostFleetInstallerPhotoUploadCompleteResponse) GetData() *FleetInstalle
 // Schema FleetInstallerPhotoUploadContextResponseBody.
 type FleetInstallerPhotoUploadContext struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `headers`. Required.
+	// Required.
 	Headers map[string]string `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `uploadUrl`. Required.
+	// Required.
 	UploadUrl     *string `protobuf:"bytes,3,opt,name=upload_url,json=uploadUrl,proto3,oneof" json:"upload_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -569,31 +567,30 @@ func (x *FleetInstallerPhotoUploadContext) GetUploadUrl() string {
 // Schema FleetInstallerPhotoUploadCreateDataResponseBody.
 type FleetInstallerPhotoUploadCreateData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deviceId`. Required.
+	// Required.
 	DeviceId *string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `fileFormatType`. Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
+	// Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
 	FileFormatType *string `protobuf:"bytes,4,opt,name=file_format_type,json=fileFormatType,proto3,oneof" json:"file_format_type,omitempty"`
-	// Member `fileName`. Required.
+	// Required.
 	FileName *string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3,oneof" json:"file_name,omitempty"`
-	// Member `hardwareType`. Required. Known values: `vehicleGateway`, `assetGateway`, `camera`,
-	// `cameraConnector`, `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
+	// Required. Known values: `vehicleGateway`, `assetGateway`, `camera`, `cameraConnector`,
+	// `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
 	HardwareType *string `protobuf:"bytes,6,opt,name=hardware_type,json=hardwareType,proto3,oneof" json:"hardware_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `photoType`. Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
+	// Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
 	PhotoType *string `protobuf:"bytes,8,opt,name=photo_type,json=photoType,proto3,oneof" json:"photo_type,omitempty"`
-	// Member `processingStatus`. Required. Known values: `awaitingUpload`, `processing`, `finished`,
-	// `unknown`.
+	// Required. Known values: `awaitingUpload`, `processing`, `finished`, `unknown`.
 	ProcessingStatus *string `protobuf:"bytes,9,opt,name=processing_status,json=processingStatus,proto3,oneof" json:"processing_status,omitempty"`
-	// Member `sizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	SizeBytes *int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `uploadContext`. Required.
+	// Required.
 	UploadContext *FleetInstallerPhotoUploadContext `protobuf:"bytes,12,opt,name=upload_context,json=uploadContext,proto3" json:"upload_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -716,29 +713,28 @@ func (x *FleetInstallerPhotoUploadCreateData) GetUploadContext() *FleetInstaller
 // Schema FleetInstallerPhotoUploadSessionResponseBody.
 type FleetInstallerPhotoUploadSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deviceId`. Required.
+	// Required.
 	DeviceId *string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `fileFormatType`. Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
+	// Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
 	FileFormatType *string `protobuf:"bytes,4,opt,name=file_format_type,json=fileFormatType,proto3,oneof" json:"file_format_type,omitempty"`
-	// Member `fileName`. Required.
+	// Required.
 	FileName *string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3,oneof" json:"file_name,omitempty"`
-	// Member `hardwareType`. Required. Known values: `vehicleGateway`, `assetGateway`, `camera`,
-	// `cameraConnector`, `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
+	// Required. Known values: `vehicleGateway`, `assetGateway`, `camera`, `cameraConnector`,
+	// `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
 	HardwareType *string `protobuf:"bytes,6,opt,name=hardware_type,json=hardwareType,proto3,oneof" json:"hardware_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `photoType`. Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
+	// Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
 	PhotoType *string `protobuf:"bytes,8,opt,name=photo_type,json=photoType,proto3,oneof" json:"photo_type,omitempty"`
-	// Member `processingStatus`. Required. Known values: `awaitingUpload`, `processing`, `finished`,
-	// `unknown`.
+	// Required. Known values: `awaitingUpload`, `processing`, `finished`, `unknown`.
 	ProcessingStatus *string `protobuf:"bytes,9,opt,name=processing_status,json=processingStatus,proto3,oneof" json:"processing_status,omitempty"`
-	// Member `sizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	SizeBytes *int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

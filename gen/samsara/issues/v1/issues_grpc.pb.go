@@ -33,28 +33,49 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// IssuesService has the stable operations of the area issues.
+// IssuesService has the operations of the area issues.
 type IssuesServiceClient interface {
-	// GET /issues
+	// Gets issues.
+	// Operation `getIssues`, GET /issues: https://developers.samsara.com/reference/getissues
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIssues(ctx context.Context, in *GetIssuesRequest, opts ...grpc.CallOption) (*GetIssuesResponse, error)
-	// POST /issues
+	// Creates an issue.
+	// Operation `postIssue`, POST /issues: https://developers.samsara.com/reference/postissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostIssue(ctx context.Context, in *PostIssueRequest, opts ...grpc.CallOption) (*PostIssueResponse, error)
-	// PATCH /issues
+	// Updates an issue; `update_mask` says what.
+	// Operation `patchIssue`, PATCH /issues: https://developers.samsara.com/reference/patchissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchIssue(ctx context.Context, in *PatchIssueRequest, opts ...grpc.CallOption) (*PatchIssueResponse, error)
-	// GET /issues/stream
+	// Lists issues.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// All pages: StreamIssues. For ever: FollowIssues. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamIssues with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIssuesStream(ctx context.Context, in *GetIssuesStreamRequest, opts ...grpc.CallOption) (*GetIssuesStreamResponse, error)
 	// Every page of GetIssuesStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
 	// Every page of GetIssuesStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -62,6 +83,10 @@ type IssuesServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowIssues(ctx context.Context, in *FollowIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIssuesResponse], error)
 }
 
@@ -155,28 +180,49 @@ type IssuesService_FollowIssuesClient = grpc.ServerStreamingClient[FollowIssuesR
 // All implementations should embed UnimplementedIssuesServiceServer
 // for forward compatibility.
 //
-// IssuesService has the stable operations of the area issues.
+// IssuesService has the operations of the area issues.
 type IssuesServiceServer interface {
-	// GET /issues
+	// Gets issues.
+	// Operation `getIssues`, GET /issues: https://developers.samsara.com/reference/getissues
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIssues(context.Context, *GetIssuesRequest) (*GetIssuesResponse, error)
-	// POST /issues
+	// Creates an issue.
+	// Operation `postIssue`, POST /issues: https://developers.samsara.com/reference/postissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostIssue(context.Context, *PostIssueRequest) (*PostIssueResponse, error)
-	// PATCH /issues
+	// Updates an issue; `update_mask` says what.
+	// Operation `patchIssue`, PATCH /issues: https://developers.samsara.com/reference/patchissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchIssue(context.Context, *PatchIssueRequest) (*PatchIssueResponse, error)
-	// GET /issues/stream
+	// Lists issues.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// All pages: StreamIssues. For ever: FollowIssues. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamIssues with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIssuesStream(context.Context, *GetIssuesStreamRequest) (*GetIssuesStreamResponse, error)
 	// Every page of GetIssuesStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
 	// Every page of GetIssuesStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -184,6 +230,10 @@ type IssuesServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowIssues(*FollowIssuesRequest, grpc.ServerStreamingServer[FollowIssuesResponse]) error
 }
 

@@ -28,10 +28,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// OrganizationInfoService has the stable operations of the area organization info.
+// OrganizationInfoService has the operations of the area organization info.
 type OrganizationInfoServiceClient interface {
-	// GET /me
+	// Gets organization info.
+	// Operation `getOrganizationInfo`, GET /me:
+	// https://developers.samsara.com/reference/getorganizationinfo
 	// Scope: Read Org Information.
+	// The gateway repeats it after a failure.
 	GetOrganizationInfo(ctx context.Context, in *GetOrganizationInfoRequest, opts ...grpc.CallOption) (*GetOrganizationInfoResponse, error)
 }
 
@@ -57,10 +60,13 @@ func (c *organizationInfoServiceClient) GetOrganizationInfo(ctx context.Context,
 // All implementations should embed UnimplementedOrganizationInfoServiceServer
 // for forward compatibility.
 //
-// OrganizationInfoService has the stable operations of the area organization info.
+// OrganizationInfoService has the operations of the area organization info.
 type OrganizationInfoServiceServer interface {
-	// GET /me
+	// Gets organization info.
+	// Operation `getOrganizationInfo`, GET /me:
+	// https://developers.samsara.com/reference/getorganizationinfo
 	// Scope: Read Org Information.
+	// The gateway repeats it after a failure.
 	GetOrganizationInfo(context.Context, *GetOrganizationInfoRequest) (*GetOrganizationInfoResponse, error)
 }
 

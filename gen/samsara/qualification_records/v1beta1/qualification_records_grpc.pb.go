@@ -36,42 +36,73 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// QualificationRecordsService has the beta operations of the area qualification records.
+// QualificationRecordsService has the operations of the area qualification records.
 type QualificationRecordsServiceClient interface {
-	// GET /qualification-records
+	// Gets qualification records.
+	// Operation `getQualificationRecords`, GET /qualification-records:
+	// https://developers.samsara.com/reference/getqualificationrecords
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationRecords(ctx context.Context, in *GetQualificationRecordsRequest, opts ...grpc.CallOption) (*GetQualificationRecordsResponse, error)
-	// POST /qualification-records
+	// Creates a qualification record.
+	// Operation `postQualificationRecord`, POST /qualification-records:
+	// https://developers.samsara.com/reference/postqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostQualificationRecord(ctx context.Context, in *PostQualificationRecordRequest, opts ...grpc.CallOption) (*PostQualificationRecordResponse, error)
-	// PATCH /qualification-records
+	// Updates a qualification record; `update_mask` says what.
+	// Operation `patchQualificationRecord`, PATCH /qualification-records:
+	// https://developers.samsara.com/reference/patchqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchQualificationRecord(ctx context.Context, in *PatchQualificationRecordRequest, opts ...grpc.CallOption) (*PatchQualificationRecordResponse, error)
-	// DELETE /qualification-records
+	// Deletes a qualification record.
+	// Operation `deleteQualificationRecord`, DELETE /qualification-records:
+	// https://developers.samsara.com/reference/deletequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteQualificationRecord(ctx context.Context, in *DeleteQualificationRecordRequest, opts ...grpc.CallOption) (*DeleteQualificationRecordResponse, error)
-	// POST /qualification-records/archive
+	// Archives a qualification record.
+	// Operation `archiveQualificationRecord`, POST /qualification-records/archive:
+	// https://developers.samsara.com/reference/archivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ArchiveQualificationRecord(ctx context.Context, in *ArchiveQualificationRecordRequest, opts ...grpc.CallOption) (*ArchiveQualificationRecordResponse, error)
-	// GET /qualification-records/stream
+	// Lists qualification records.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// All pages: StreamQualificationRecords. For ever: FollowQualificationRecords. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationRecords with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationRecordsStream(ctx context.Context, in *GetQualificationRecordsStreamRequest, opts ...grpc.CallOption) (*GetQualificationRecordsStreamResponse, error)
 	// Every page of GetQualificationRecordsStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationRecords(ctx context.Context, in *StreamQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationRecordsResponse], error)
 	// Every page of GetQualificationRecordsStream, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -79,11 +110,20 @@ type QualificationRecordsServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowQualificationRecords(ctx context.Context, in *FollowQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowQualificationRecordsResponse], error)
-	// POST /qualification-records/unarchive
+	// Unarchives a qualification record.
+	// Operation `unarchiveQualificationRecord`, POST /qualification-records/unarchive:
+	// https://developers.samsara.com/reference/unarchivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UnarchiveQualificationRecord(ctx context.Context, in *UnarchiveQualificationRecordRequest, opts ...grpc.CallOption) (*UnarchiveQualificationRecordResponse, error)
 }
 
@@ -207,42 +247,73 @@ func (c *qualificationRecordsServiceClient) UnarchiveQualificationRecord(ctx con
 // All implementations should embed UnimplementedQualificationRecordsServiceServer
 // for forward compatibility.
 //
-// QualificationRecordsService has the beta operations of the area qualification records.
+// QualificationRecordsService has the operations of the area qualification records.
 type QualificationRecordsServiceServer interface {
-	// GET /qualification-records
+	// Gets qualification records.
+	// Operation `getQualificationRecords`, GET /qualification-records:
+	// https://developers.samsara.com/reference/getqualificationrecords
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationRecords(context.Context, *GetQualificationRecordsRequest) (*GetQualificationRecordsResponse, error)
-	// POST /qualification-records
+	// Creates a qualification record.
+	// Operation `postQualificationRecord`, POST /qualification-records:
+	// https://developers.samsara.com/reference/postqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostQualificationRecord(context.Context, *PostQualificationRecordRequest) (*PostQualificationRecordResponse, error)
-	// PATCH /qualification-records
+	// Updates a qualification record; `update_mask` says what.
+	// Operation `patchQualificationRecord`, PATCH /qualification-records:
+	// https://developers.samsara.com/reference/patchqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchQualificationRecord(context.Context, *PatchQualificationRecordRequest) (*PatchQualificationRecordResponse, error)
-	// DELETE /qualification-records
+	// Deletes a qualification record.
+	// Operation `deleteQualificationRecord`, DELETE /qualification-records:
+	// https://developers.samsara.com/reference/deletequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteQualificationRecord(context.Context, *DeleteQualificationRecordRequest) (*DeleteQualificationRecordResponse, error)
-	// POST /qualification-records/archive
+	// Archives a qualification record.
+	// Operation `archiveQualificationRecord`, POST /qualification-records/archive:
+	// https://developers.samsara.com/reference/archivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ArchiveQualificationRecord(context.Context, *ArchiveQualificationRecordRequest) (*ArchiveQualificationRecordResponse, error)
-	// GET /qualification-records/stream
+	// Lists qualification records.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// All pages: StreamQualificationRecords. For ever: FollowQualificationRecords. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationRecords with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationRecordsStream(context.Context, *GetQualificationRecordsStreamRequest) (*GetQualificationRecordsStreamResponse, error)
 	// Every page of GetQualificationRecordsStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationRecords(*StreamQualificationRecordsRequest, grpc.ServerStreamingServer[StreamQualificationRecordsResponse]) error
 	// Every page of GetQualificationRecordsStream, then for ever what is new, asked for no more often
 	// than every 5 seconds.
@@ -250,11 +321,20 @@ type QualificationRecordsServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowQualificationRecords(*FollowQualificationRecordsRequest, grpc.ServerStreamingServer[FollowQualificationRecordsResponse]) error
-	// POST /qualification-records/unarchive
+	// Unarchives a qualification record.
+	// Operation `unarchiveQualificationRecord`, POST /qualification-records/unarchive:
+	// https://developers.samsara.com/reference/unarchivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UnarchiveQualificationRecord(context.Context, *UnarchiveQualificationRecordRequest) (*UnarchiveQualificationRecordResponse, error)
 }
 

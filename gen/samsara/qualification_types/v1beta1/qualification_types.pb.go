@@ -25,14 +25,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetQualificationTypes.
+// The request of GetQualificationTypes.
 type GetQualificationTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `worker`, `asset`.
-	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `ids`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. Known values: `worker`, `asset`.
+	EntityType    *string  `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	Ids           []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -89,12 +87,12 @@ func (x *GetQualificationTypesRequest) GetIds() []string {
 	return nil
 }
 
-// Response of GetQualificationTypes.
+// One page of qualification types.
 type GetQualificationTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*QualificationType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,7 +142,7 @@ func (x *GetQualificationTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamQualificationTypes.
+// The request of StreamQualificationTypes.
 type StreamQualificationTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetQualificationTypes is asked, page after page.
@@ -199,7 +197,7 @@ func (x *StreamQualificationTypesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamQualificationTypes.
+// One page of qualification types, and where to go on from after it.
 type StreamQualificationTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetQualificationTypes answers.
@@ -254,26 +252,26 @@ func (x *StreamQualificationTypesResponse) GetCursor() string {
 	return ""
 }
 
-// Schema QualificationTypeResponseObjectResponseBody.
+// A qualification type. Schema QualificationTypeResponseObjectResponseBody.
 type QualificationType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdBy`. Required.
+	// Required.
 	CreatedBy *v1.FormsPolymorphicUser `protobuf:"bytes,2,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// Member `entityType`. Required. Known values: `worker`, `asset`.
+	// Required. Known values: `worker`, `asset`.
 	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `fields`. Required.
+	// Required.
 	Fields []*v1.FormsFieldDefinition `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `revisionId`. Required. A UUID.
+	// Required. A UUID.
 	RevisionId *string `protobuf:"bytes,7,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedBy`. Required.
+	// Required.
 	UpdatedBy     *v1.FormsPolymorphicUser `protobuf:"bytes,9,opt,name=updated_by,json=updatedBy,proto3" json:"updated_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -25,10 +25,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of PostReadings.
+// The request of PostReadings.
 type PostReadingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required. At most 1000 entries.
+	// Required. At most 1000 entries.
 	Data          []*ReadingDatapoint `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -71,7 +71,7 @@ func (x *PostReadingsRequest) GetData() []*ReadingDatapoint {
 	return nil
 }
 
-// Response of PostReadings.
+// The response of PostReadings.
 type PostReadingsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -110,18 +110,16 @@ func (*PostReadingsResponse) Descriptor() ([]byte, []int) {
 
 // Schema ReadingDatapointRequestBody.
 type ReadingDatapoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityId`.
-	EntityId *string `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `entityType`. Required. Known values: `asset`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	EntityId *string                `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	// Required. Known values: `asset`.
 	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `externalId`.
 	ExternalId *string `protobuf:"bytes,3,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,4,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `readingId`. Required.
+	// Required.
 	ReadingId *string `protobuf:"bytes,5,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *structpb.Value `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,12 +28,15 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ReadingsService has the beta operations of the area readings.
+// ReadingsService has the operations of the area readings.
 type ReadingsServiceClient interface {
-	// POST /readings
+	// Creates readings.
+	// Operation `postReadings`, POST /readings: https://developers.samsara.com/reference/postreadings
 	// Scope: Write Readings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostReadings(ctx context.Context, in *PostReadingsRequest, opts ...grpc.CallOption) (*PostReadingsResponse, error)
 }
 
@@ -59,12 +62,15 @@ func (c *readingsServiceClient) PostReadings(ctx context.Context, in *PostReadin
 // All implementations should embed UnimplementedReadingsServiceServer
 // for forward compatibility.
 //
-// ReadingsService has the beta operations of the area readings.
+// ReadingsService has the operations of the area readings.
 type ReadingsServiceServer interface {
-	// POST /readings
+	// Creates readings.
+	// Operation `postReadings`, POST /readings: https://developers.samsara.com/reference/postreadings
 	// Scope: Write Readings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostReadings(context.Context, *PostReadingsRequest) (*PostReadingsResponse, error)
 }
 

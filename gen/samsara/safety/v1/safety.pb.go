@@ -25,18 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetSafetyEventsV2.
+// The request of GetSafetyEventsV2.
 type GetSafetyEventsV2Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,2,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `includeDriver`. Default: `false`.
+	// Default: `false`.
 	IncludeDriver *bool `protobuf:"varint,3,opt,name=include_driver,json=includeDriver,proto3,oneof" json:"include_driver,omitempty"`
-	// Query parameter `includeVgOnlyEvents`. Default: `false`.
+	// Default: `false`.
 	IncludeVgOnlyEvents *bool `protobuf:"varint,4,opt,name=include_vg_only_events,json=includeVgOnlyEvents,proto3,oneof" json:"include_vg_only_events,omitempty"`
-	// Query parameter `safetyEventIds`. Required.
+	// Required.
 	SafetyEventIds []string `protobuf:"bytes,5,rep,name=safety_event_ids,json=safetyEventIds,proto3" json:"safety_event_ids,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -107,12 +106,12 @@ func (x *GetSafetyEventsV2Request) GetSafetyEventIds() []string {
 	return nil
 }
 
-// Response of GetSafetyEventsV2.
+// One page of safety events.
 type GetSafetyEventsV2Response struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,7 +161,7 @@ func (x *GetSafetyEventsV2Response) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSafetyEventsV2.
+// The request of StreamSafetyEventsV2.
 type StreamSafetyEventsV2Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2 is asked, page after page.
@@ -217,7 +216,7 @@ func (x *StreamSafetyEventsV2Request) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSafetyEventsV2.
+// One page of safety events, and where to go on from after it.
 type StreamSafetyEventsV2Response struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2 answers.
@@ -272,35 +271,27 @@ func (x *StreamSafetyEventsV2Response) GetCursor() string {
 	return ""
 }
 
-// Request of GetSafetyEventsV2Stream.
+// The request of GetSafetyEventsV2Stream.
 type GetSafetyEventsV2StreamRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `assignedCoaches`.
-	AssignedCoaches []string `protobuf:"bytes,3,rep,name=assigned_coaches,json=assignedCoaches,proto3" json:"assigned_coaches,omitempty"`
-	// Query parameter `behaviorLabels`.
-	BehaviorLabels []string `protobuf:"bytes,4,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,5,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `eventStates`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	After           *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds        []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	AssignedCoaches []string               `protobuf:"bytes,3,rep,name=assigned_coaches,json=assignedCoaches,proto3" json:"assigned_coaches,omitempty"`
+	BehaviorLabels  []string               `protobuf:"bytes,4,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
+	DriverIds       []string               `protobuf:"bytes,5,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime     *string  `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EventStates []string `protobuf:"bytes,7,rep,name=event_states,json=eventStates,proto3" json:"event_states,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,8,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `includeDriver`. Default: `false`.
+	// Default: `false`.
 	IncludeDriver *bool `protobuf:"varint,9,opt,name=include_driver,json=includeDriver,proto3,oneof" json:"include_driver,omitempty"`
-	// Query parameter `includeVgOnlyEvents`. Default: `false`.
+	// Default: `false`.
 	IncludeVgOnlyEvents *bool `protobuf:"varint,10,opt,name=include_vg_only_events,json=includeVgOnlyEvents,proto3,oneof" json:"include_vg_only_events,omitempty"`
-	// Query parameter `queryByTimeField`. Known values: `updatedAtTime`, `createdAtTime`. Default:
-	// `updatedAtTime`.
+	// Known values: `updatedAtTime`, `createdAtTime`. Default: `updatedAtTime`.
 	QueryByTimeField *string `protobuf:"bytes,11,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,12,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,12,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,13,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -427,12 +418,12 @@ func (x *GetSafetyEventsV2StreamRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetSafetyEventsV2Stream.
+// One page of safety events.
 type GetSafetyEventsV2StreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,7 +473,7 @@ func (x *GetSafetyEventsV2StreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSafetyEventsV2Stream.
+// The request of StreamSafetyEventsV2Stream.
 type StreamSafetyEventsV2StreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2Stream is asked, page after page.
@@ -537,7 +528,7 @@ func (x *StreamSafetyEventsV2StreamRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSafetyEventsV2Stream.
+// One page of safety events, and where to go on from after it.
 type StreamSafetyEventsV2StreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2Stream answers.
@@ -592,7 +583,7 @@ func (x *StreamSafetyEventsV2StreamResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowSafetyEventsV2.
+// The request of FollowSafetyEventsV2.
 type FollowSafetyEventsV2Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2Stream is asked, page after page.
@@ -647,7 +638,7 @@ func (x *FollowSafetyEventsV2Request) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowSafetyEventsV2.
+// One page of safety events, and where to go on from after it.
 type FollowSafetyEventsV2Response struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetSafetyEventsV2Stream answers. Unset in a keep-alive.
@@ -711,53 +702,47 @@ func (x *FollowSafetyEventsV2Response) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema SafetyEventV2ObjectResponseBody.
+// A safety event. Schema SafetyEventV2ObjectResponseBody.
 type SafetyEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
-	Asset *SafetyEventAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `assignedCoach`.
-	AssignedCoach *string `protobuf:"bytes,2,opt,name=assigned_coach,json=assignedCoach,proto3,oneof" json:"assigned_coach,omitempty"`
-	// Member `behaviorLabels`. Required.
+	// Required.
+	Asset         *SafetyEventAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	AssignedCoach *string           `protobuf:"bytes,2,opt,name=assigned_coach,json=assignedCoach,proto3,oneof" json:"assigned_coach,omitempty"`
+	// Required.
 	BehaviorLabels []*SafetyEventBehaviorLabels `protobuf:"bytes,3,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
-	// Member `contextLabels`. Required.
+	// Required.
 	ContextLabels []*SafetyEventContextLabels `protobuf:"bytes,4,rep,name=context_labels,json=contextLabels,proto3" json:"context_labels,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `detectedStreams`.
-	DetectedStreams []*SafetyEventMedia `protobuf:"bytes,6,rep,name=detected_streams,json=detectedStreams,proto3" json:"detected_streams,omitempty"`
-	// Member `dismissalReason`.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime   *string                     `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DetectedStreams []*SafetyEventMedia         `protobuf:"bytes,6,rep,name=detected_streams,json=detectedStreams,proto3" json:"detected_streams,omitempty"`
 	DismissalReason *SafetyEventDismissalReason `protobuf:"bytes,7,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *SafetyEventDriver `protobuf:"bytes,8,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `endMs`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndMs *string `protobuf:"bytes,9,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Member `eventState`. Required. Known values: `unknown`, `needsReview`, `reviewed`,
-	// `needsCoaching`, `coached`, `dismissed`, `needsRecognition`, `recognized`.
+	// Required. Known values: `unknown`, `needsReview`, `reviewed`, `needsCoaching`, `coached`,
+	// `dismissed`, `needsRecognition`, `recognized`.
 	EventState *string `protobuf:"bytes,10,opt,name=event_state,json=eventState,proto3,oneof" json:"event_state,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `inboxEventUrl`. Required.
+	// Required.
 	InboxEventUrl *string `protobuf:"bytes,12,opt,name=inbox_event_url,json=inboxEventUrl,proto3,oneof" json:"inbox_event_url,omitempty"`
-	// Member `incidentReportUrl`. Required.
+	// Required.
 	IncidentReportUrl *string `protobuf:"bytes,13,opt,name=incident_report_url,json=incidentReportUrl,proto3,oneof" json:"incident_report_url,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *v1.Location `protobuf:"bytes,14,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `maxAccelerationGForce`. Required.
-	MaxAccelerationGForce *float64 `protobuf:"fixed64,15,opt,name=max_acceleration_g_force,json=maxAccelerationGForce,proto3,oneof" json:"max_acceleration_g_force,omitempty"`
-	// Member `media`.
-	Media []*SafetyEventMedia `protobuf:"bytes,16,rep,name=media,proto3" json:"media,omitempty"`
-	// Member `speedingMetadata`.
-	SpeedingMetadata *SafetyEventSpeedingMetadata `protobuf:"bytes,17,opt,name=speeding_metadata,json=speedingMetadata,proto3" json:"speeding_metadata,omitempty"`
-	// Member `startMs`. Required. A time as in RFC 3339.
+	// Required.
+	MaxAccelerationGForce *float64                     `protobuf:"fixed64,15,opt,name=max_acceleration_g_force,json=maxAccelerationGForce,proto3,oneof" json:"max_acceleration_g_force,omitempty"`
+	Media                 []*SafetyEventMedia          `protobuf:"bytes,16,rep,name=media,proto3" json:"media,omitempty"`
+	SpeedingMetadata      *SafetyEventSpeedingMetadata `protobuf:"bytes,17,opt,name=speeding_metadata,json=speedingMetadata,proto3" json:"speeding_metadata,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartMs *string `protobuf:"bytes,18,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Member `tripEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripEndTime *string `protobuf:"bytes,19,opt,name=trip_end_time,json=tripEndTime,proto3,oneof" json:"trip_end_time,omitempty"`
-	// Member `tripStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripStartTime *string `protobuf:"bytes,20,opt,name=trip_start_time,json=tripStartTime,proto3,oneof" json:"trip_start_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedByUserId`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime   *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	UpdatedByUserId *string `protobuf:"bytes,22,opt,name=updated_by_user_id,json=updatedByUserId,proto3,oneof" json:"updated_by_user_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -949,20 +934,15 @@ func (x *SafetyEvent) GetUpdatedByUserId() string {
 
 // Schema SafetyEventV2AssetObjectResponseBody.
 type SafetyEventAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id   *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
-	Type *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `vin`.
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	Type          *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Vin           *string `protobuf:"bytes,7,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1050,8 +1030,8 @@ func (x *SafetyEventAsset) GetVin() string {
 // Schema SafetyEventV2BehaviorLabelsResponseBody.
 type SafetyEventBehaviorLabels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`,
-	// `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
 	// `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`, `Drinking`, `Drowsy`, `Eating`,
 	// `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
 	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
@@ -1065,7 +1045,7 @@ type SafetyEventBehaviorLabels struct {
 	// `UnsafeParking`, `VehicleInBlindSpotWarning`, `VulnerableRoadUserCollisionWarning`,
 	// `YawControl`, `HarshImpact`, `ProximityWarning`.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `source`. Known values: `automated`, `userGenerated`.
+	// Known values: `automated`, `userGenerated`.
 	Source        *string `protobuf:"bytes,2,opt,name=source,proto3,oneof" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1118,11 +1098,11 @@ func (x *SafetyEventBehaviorLabels) GetSource() string {
 // Schema SafetyEventV2ContextLabelsResponseBody.
 type SafetyEventContextLabels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorId`. Required.
+	// Required.
 	AuthorId *string `protobuf:"bytes,1,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
-	// Member `createdAtTime`. Required.
+	// Required.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1182,9 +1162,8 @@ func (x *SafetyEventContextLabels) GetName() string {
 // Schema SafetyEventDismissalReasonResponseBody.
 type SafetyEventDismissalReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `code`. Known values: `incorrect`, `minorEvent`, `other`.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Member `comment`.
+	// Known values: `incorrect`, `minorEvent`, `other`.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
 	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1236,16 +1215,12 @@ func (x *SafetyEventDismissalReason) GetComment() string {
 
 // Schema SafetyEventV2DriverObjectResponseBody.
 type SafetyEventDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1318,17 +1293,16 @@ func (x *SafetyEventDriver) GetTags() []*v1.TagTiny {
 
 // Schema SafetyEventV2MediaResponseBody.
 type SafetyEventMedia struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auxcamSerial`.
-	AuxcamSerial *string `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
-	// Member `cameraRole`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AuxcamSerial *string                `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRole *string `protobuf:"bytes,2,opt,name=camera_role,json=cameraRole,proto3,oneof" json:"camera_role,omitempty"`
-	// Member `input`. Required. Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`,
-	// `analog2`, `analog3`, `analog4`.
+	// Required. Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`, `analog2`,
+	// `analog3`, `analog4`.
 	Input *string `protobuf:"bytes,3,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1395,9 +1369,9 @@ func (x *SafetyEventMedia) GetUrl() string {
 // Schema SafetyEventSpeedingMetadataResponseBody.
 type SafetyEventSpeedingMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxSpeedKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	MaxSpeedKilometersPerHour *int64 `protobuf:"varint,1,opt,name=max_speed_kilometers_per_hour,json=maxSpeedKilometersPerHour,proto3,oneof" json:"max_speed_kilometers_per_hour,omitempty"`
-	// Member `postedSpeedLimitKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	PostedSpeedLimitKilometersPerHour *int64 `protobuf:"varint,2,opt,name=posted_speed_limit_kilometers_per_hour,json=postedSpeedLimitKilometersPerHour,proto3,oneof" json:"posted_speed_limit_kilometers_per_hour,omitempty"`
 	unknownFields                     protoimpl.UnknownFields
 	sizeCache                         protoimpl.SizeCache

@@ -25,63 +25,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of PatchSafetyEventsV2Batch.
+// The request of PatchSafetyEventsV2Batch.
 type PatchSafetyEventsV2BatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `behaviorLabelsToAdd`. Known values: `Acceleration`, `AggressiveDriving`,
-	// `BluetoothHeadset`, `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`,
-	// `ContextVulnerableRoadUser`, `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`,
-	// `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
-	// `EdgeRailroadCrossingViolation`, `FollowingDistance`, `FollowingDistanceModerate`,
-	// `FollowingDistanceSevere`, `ForwardCollisionWarning`, `GenericDistraction`,
-	// `GenericTailgating`, `HarshTurn`, `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`,
-	// `Idling`, `Invalid`, `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`,
-	// `MobileUsage`, `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
+	// Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`, `Drinking`, `Drowsy`, `Eating`,
+	// `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
+	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
+	// `ForwardCollisionWarning`, `GenericDistraction`, `GenericTailgating`, `HarshTurn`,
+	// `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`, `Idling`, `Invalid`,
+	// `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`, `MobileUsage`,
+	// `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
 	// `ObstructedCamera`, `OperationalEvent`, `OtherViolation`, `Passenger`, `PolicyViolationMask`,
 	// `ProtectiveEquipment`, `RanRedLight`, `RearCollisionWarning`, `Reversing`, `RollingStop`,
 	// `RolloverProtection`, `SevereSpeeding`, `Smoking`, `Speeding`, `UTurn`, `UnsafeManeuver`,
 	// `UnsafeParking`, `VehicleInBlindSpotWarning`, `VulnerableRoadUserCollisionWarning`,
 	// `YawControl`, `HarshImpact`, `ProximityWarning`.
 	BehaviorLabelsToAdd []string `protobuf:"bytes,1,rep,name=behavior_labels_to_add,json=behaviorLabelsToAdd,proto3" json:"behavior_labels_to_add,omitempty"`
-	// Body member `behaviorLabelsToRemove`. Known values: `Acceleration`, `AggressiveDriving`,
-	// `BluetoothHeadset`, `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`,
-	// `ContextVulnerableRoadUser`, `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`,
-	// `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
-	// `EdgeRailroadCrossingViolation`, `FollowingDistance`, `FollowingDistanceModerate`,
-	// `FollowingDistanceSevere`, `ForwardCollisionWarning`, `GenericDistraction`,
-	// `GenericTailgating`, `HarshTurn`, `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`,
-	// `Idling`, `Invalid`, `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`,
-	// `MobileUsage`, `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
+	// Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`, `Drinking`, `Drowsy`, `Eating`,
+	// `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
+	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
+	// `ForwardCollisionWarning`, `GenericDistraction`, `GenericTailgating`, `HarshTurn`,
+	// `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`, `Idling`, `Invalid`,
+	// `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`, `MobileUsage`,
+	// `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
 	// `ObstructedCamera`, `OperationalEvent`, `OtherViolation`, `Passenger`, `PolicyViolationMask`,
 	// `ProtectiveEquipment`, `RanRedLight`, `RearCollisionWarning`, `Reversing`, `RollingStop`,
 	// `RolloverProtection`, `SevereSpeeding`, `Smoking`, `Speeding`, `UTurn`, `UnsafeManeuver`,
 	// `UnsafeParking`, `VehicleInBlindSpotWarning`, `VulnerableRoadUserCollisionWarning`,
 	// `YawControl`, `HarshImpact`, `ProximityWarning`.
 	BehaviorLabelsToRemove []string `protobuf:"bytes,2,rep,name=behavior_labels_to_remove,json=behaviorLabelsToRemove,proto3" json:"behavior_labels_to_remove,omitempty"`
-	// Body member `contextLabelsToAdd`. Known values: `Congested`, `Construction`,
-	// `Coupling/Uncoupling`, `Cyclist/Motorcyclist`, `Defensive`, `Fog`, `Improper Seat Belt`, `Lead
-	// Car`, `Light Traffic`, `Moderate Traffic`, `Moderately Drowsy`, `Mounted Phone`, `Night`,
-	// `Parking Lot`, `Passenger Mobile Usage`, `Passenger Sleeping`, `Passengers`, `Pedestrians`,
-	// `Raining`, `Sensitive Media`, `Slightly Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign
-	// Verified`, `Trailer Car`, `Very Drowsy`, `Wet Road`, `Wildlife`, `No Boots`, `No Coveralls`,
-	// `No Face Shield`, `No Gloves`, `No Hard Hat`, `No Hi-Vis Vest`, `No Safety Glasses`, `Person
-	// Actively Directing Traffic`, `Traffic Control Person Present`.
+	// Known values: `Congested`, `Construction`, `Coupling/Uncoupling`, `Cyclist/Motorcyclist`,
+	// `Defensive`, `Fog`, `Improper Seat Belt`, `Lead Car`, `Light Traffic`, `Moderate Traffic`,
+	// `Moderately Drowsy`, `Mounted Phone`, `Night`, `Parking Lot`, `Passenger Mobile Usage`,
+	// `Passenger Sleeping`, `Passengers`, `Pedestrians`, `Raining`, `Sensitive Media`, `Slightly
+	// Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign Verified`, `Trailer Car`, `Very Drowsy`, `Wet
+	// Road`, `Wildlife`, `No Boots`, `No Coveralls`, `No Face Shield`, `No Gloves`, `No Hard Hat`,
+	// `No Hi-Vis Vest`, `No Safety Glasses`, `Person Actively Directing Traffic`, `Traffic Control
+	// Person Present`.
 	ContextLabelsToAdd []string `protobuf:"bytes,3,rep,name=context_labels_to_add,json=contextLabelsToAdd,proto3" json:"context_labels_to_add,omitempty"`
-	// Body member `contextLabelsToRemove`. Known values: `Congested`, `Construction`,
-	// `Coupling/Uncoupling`, `Cyclist/Motorcyclist`, `Defensive`, `Fog`, `Improper Seat Belt`, `Lead
-	// Car`, `Light Traffic`, `Moderate Traffic`, `Moderately Drowsy`, `Mounted Phone`, `Night`,
-	// `Parking Lot`, `Passenger Mobile Usage`, `Passenger Sleeping`, `Passengers`, `Pedestrians`,
-	// `Raining`, `Sensitive Media`, `Slightly Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign
-	// Verified`, `Trailer Car`, `Very Drowsy`, `Wet Road`, `Wildlife`, `No Boots`, `No Coveralls`,
-	// `No Face Shield`, `No Gloves`, `No Hard Hat`, `No Hi-Vis Vest`, `No Safety Glasses`, `Person
-	// Actively Directing Traffic`, `Traffic Control Person Present`.
-	ContextLabelsToRemove []string `protobuf:"bytes,4,rep,name=context_labels_to_remove,json=contextLabelsToRemove,proto3" json:"context_labels_to_remove,omitempty"`
-	// Body member `dismissalReason`.
-	DismissalReason *SafetyEventsDismissalReason `protobuf:"bytes,5,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
-	// Body member `eventState`. Known values: `needsReview`, `reviewed`, `needsCoaching`, `coached`,
-	// `dismissed`, `needsRecognition`, `recognized`.
+	// Known values: `Congested`, `Construction`, `Coupling/Uncoupling`, `Cyclist/Motorcyclist`,
+	// `Defensive`, `Fog`, `Improper Seat Belt`, `Lead Car`, `Light Traffic`, `Moderate Traffic`,
+	// `Moderately Drowsy`, `Mounted Phone`, `Night`, `Parking Lot`, `Passenger Mobile Usage`,
+	// `Passenger Sleeping`, `Passengers`, `Pedestrians`, `Raining`, `Sensitive Media`, `Slightly
+	// Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign Verified`, `Trailer Car`, `Very Drowsy`, `Wet
+	// Road`, `Wildlife`, `No Boots`, `No Coveralls`, `No Face Shield`, `No Gloves`, `No Hard Hat`,
+	// `No Hi-Vis Vest`, `No Safety Glasses`, `Person Actively Directing Traffic`, `Traffic Control
+	// Person Present`.
+	ContextLabelsToRemove []string                     `protobuf:"bytes,4,rep,name=context_labels_to_remove,json=contextLabelsToRemove,proto3" json:"context_labels_to_remove,omitempty"`
+	DismissalReason       *SafetyEventsDismissalReason `protobuf:"bytes,5,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
+	// Known values: `needsReview`, `reviewed`, `needsCoaching`, `coached`, `dismissed`,
+	// `needsRecognition`, `recognized`.
 	EventState *string `protobuf:"bytes,6,opt,name=event_state,json=eventState,proto3,oneof" json:"event_state,omitempty"`
-	// Body member `safetyEventIds`. Required.
+	// Required.
 	SafetyEventIds []string `protobuf:"bytes,7,rep,name=safety_event_ids,json=safetyEventIds,proto3" json:"safety_event_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -176,12 +175,12 @@ func (x *PatchSafetyEventsV2BatchRequest) GetUpdateMask() *fieldmaskpb.FieldMask
 	return nil
 }
 
-// Response of PatchSafetyEventsV2Batch.
+// The response of PatchSafetyEventsV2Batch.
 type PatchSafetyEventsV2BatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `requestId`. Required.
+	// Required.
 	RequestId *string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
-	// Member `responses`. Required.
+	// Required.
 	Responses     []*SafetyEventsItem `protobuf:"bytes,2,rep,name=responses,proto3" json:"responses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -234,9 +233,8 @@ func (x *PatchSafetyEventsV2BatchResponse) GetResponses() []*SafetyEventsItem {
 // Schema PatchSafetyEventsDismissalReasonBodyRequestBody.
 type SafetyEventsDismissalReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `code`. Required. Known values: `incorrect`, `minorEvent`, `other`.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Member `comment`.
+	// Required. Known values: `incorrect`, `minorEvent`, `other`.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
 	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -289,9 +287,9 @@ func (x *SafetyEventsDismissalReason) GetComment() string {
 // Schema PatchSafetyEventsResponseItemResponseBody.
 type SafetyEventsItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *SafetyEventsItemData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `status`. Required.
+	// Required.
 	Status        *int64 `protobuf:"varint,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -344,7 +342,7 @@ func (x *SafetyEventsItem) GetStatus() int64 {
 // Schema PatchSafetyEventsResponseItemDataResponseBody.
 type SafetyEventsItemData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `safetyEventId`. Required.
+	// Required.
 	SafetyEventId *string `protobuf:"bytes,1,opt,name=safety_event_id,json=safetyEventId,proto3,oneof" json:"safety_event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,12 +28,16 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SafetyEventsService has the beta operations of the area safety events.
+// SafetyEventsService has the operations of the area safety events.
 type SafetyEventsServiceClient interface {
-	// PATCH /safety-events/batch
+	// Updates a batch of safety events; `update_mask` says what.
+	// Operation `patchSafetyEventsV2Batch`, PATCH /safety-events/batch:
+	// https://developers.samsara.com/reference/patchsafetyeventsv2batch
 	// Scope: Write Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchSafetyEventsV2Batch(ctx context.Context, in *PatchSafetyEventsV2BatchRequest, opts ...grpc.CallOption) (*PatchSafetyEventsV2BatchResponse, error)
 }
 
@@ -59,12 +63,16 @@ func (c *safetyEventsServiceClient) PatchSafetyEventsV2Batch(ctx context.Context
 // All implementations should embed UnimplementedSafetyEventsServiceServer
 // for forward compatibility.
 //
-// SafetyEventsService has the beta operations of the area safety events.
+// SafetyEventsService has the operations of the area safety events.
 type SafetyEventsServiceServer interface {
-	// PATCH /safety-events/batch
+	// Updates a batch of safety events; `update_mask` says what.
+	// Operation `patchSafetyEventsV2Batch`, PATCH /safety-events/batch:
+	// https://developers.samsara.com/reference/patchsafetyeventsv2batch
 	// Scope: Write Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchSafetyEventsV2Batch(context.Context, *PatchSafetyEventsV2BatchRequest) (*PatchSafetyEventsV2BatchResponse, error)
 }
 

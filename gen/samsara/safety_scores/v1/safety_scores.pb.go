@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriverSafetyScores.
+// The request of GetDriverSafetyScores.
 type GetDriverSafetyScoresRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +96,12 @@ func (x *GetDriverSafetyScoresRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetDriverSafetyScores.
+// One page of driver safety scores.
 type GetDriverSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +151,7 @@ func (x *GetDriverSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverSafetyScores.
+// The request of StreamDriverSafetyScores.
 type StreamDriverSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverSafetyScores is asked, page after page.
@@ -208,7 +206,7 @@ func (x *StreamDriverSafetyScoresRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverSafetyScores.
+// One page of driver safety scores, and where to go on from after it.
 type StreamDriverSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverSafetyScores answers.
@@ -263,16 +261,15 @@ func (x *StreamDriverSafetyScoresResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetTagGroupSafetyScores.
+// The request of GetTagGroupSafetyScores.
 type GetTagGroupSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `scoreType`. Required. Known values: `driver`, `vehicle`.
+	// Required. Known values: `driver`, `vehicle`.
 	ScoreType *string `protobuf:"bytes,2,opt,name=score_type,json=scoreType,proto3,oneof" json:"score_type,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -336,10 +333,10 @@ func (x *GetTagGroupSafetyScoresRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetTagGroupSafetyScores.
+// The response of GetTagGroupSafetyScores.
 type GetTagGroupSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TagGroupSafetyScore `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -382,18 +379,16 @@ func (x *GetTagGroupSafetyScoresResponse) GetData() *TagGroupSafetyScore {
 	return nil
 }
 
-// Request of GetTagSafetyScores.
+// The request of GetTagSafetyScores.
 type GetTagSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `scoreType`. Required. Known values: `driver`, `vehicle`.
+	// Required. Known values: `driver`, `vehicle`.
 	ScoreType *string `protobuf:"bytes,3,opt,name=score_type,json=scoreType,proto3,oneof" json:"score_type,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -464,12 +459,12 @@ func (x *GetTagSafetyScoresRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetTagSafetyScores.
+// One page of tag safety scores.
 type GetTagSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TagSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -519,7 +514,7 @@ func (x *GetTagSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTagSafetyScores.
+// The request of StreamTagSafetyScores.
 type StreamTagSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTagSafetyScores is asked, page after page.
@@ -574,7 +569,7 @@ func (x *StreamTagSafetyScoresRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTagSafetyScores.
+// One page of tag safety scores, and where to go on from after it.
 type StreamTagSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTagSafetyScores answers.
@@ -629,16 +624,14 @@ func (x *StreamTagSafetyScoresResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetVehicleSafetyScores.
+// The request of GetVehicleSafetyScores.
 type GetVehicleSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -702,12 +695,12 @@ func (x *GetVehicleSafetyScoresRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetVehicleSafetyScores.
+// One page of vehicle safety scores.
 type GetVehicleSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -757,7 +750,7 @@ func (x *GetVehicleSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleSafetyScores.
+// The request of StreamVehicleSafetyScores.
 type StreamVehicleSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleSafetyScores is asked, page after page.
@@ -812,7 +805,7 @@ func (x *StreamVehicleSafetyScoresRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleSafetyScores.
+// One page of vehicle safety scores, and where to go on from after it.
 type StreamVehicleSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleSafetyScores answers.
@@ -867,20 +860,20 @@ func (x *StreamVehicleSafetyScoresResponse) GetCursor() string {
 	return ""
 }
 
-// Schema DriverSafetyScoreResponseBody.
+// A driver safety score. Schema DriverSafetyScoreResponseBody.
 type DriverSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,2,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,3,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,4,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `driverScore`. Required.
+	// Required.
 	DriverScore *int64 `protobuf:"varint,5,opt,name=driver_score,json=driverScore,proto3,oneof" json:"driver_score,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding      []*SafetyScoreSpeeding `protobuf:"bytes,6,rep,name=speeding,proto3" json:"speeding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -961,16 +954,16 @@ func (x *DriverSafetyScore) GetSpeeding() []*SafetyScoreSpeeding {
 // Schema SafetyScoreBehaviorObjectResponseBody.
 type SafetyScoreBehavior struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorType`. Required. Known values: `acceleration`, `braking`, `crash`,
-	// `defensiveDriving`, `didNotYield`, `distractedDrivingAutomatic`, `distractedDrivingManual`,
-	// `drowsy`, `eatingDrinking`, `followingDistance`, `followingDistanceModerate`,
-	// `followingDistanceSevere`, `forwardCollisionWarning`, `harshTurn`, `laneDeparture`,
-	// `lateResponse`, `mobileUsage`, `nearCollision`, `noSeatbelt`, `obstructedCamera`,
-	// `ranRedLight`, `rollingStop`, `smoking`, `speedingManual`, `unknown`.
+	// Required. Known values: `acceleration`, `braking`, `crash`, `defensiveDriving`, `didNotYield`,
+	// `distractedDrivingAutomatic`, `distractedDrivingManual`, `drowsy`, `eatingDrinking`,
+	// `followingDistance`, `followingDistanceModerate`, `followingDistanceSevere`,
+	// `forwardCollisionWarning`, `harshTurn`, `laneDeparture`, `lateResponse`, `mobileUsage`,
+	// `nearCollision`, `noSeatbelt`, `obstructedCamera`, `ranRedLight`, `rollingStop`, `smoking`,
+	// `speedingManual`, `unknown`.
 	BehaviorType *string `protobuf:"bytes,1,opt,name=behavior_type,json=behaviorType,proto3,oneof" json:"behavior_type,omitempty"`
-	// Member `count`. Required.
+	// Required.
 	Count *int64 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	// Member `scoreImpact`. Required.
+	// Required.
 	ScoreImpact   *float64 `protobuf:"fixed64,3,opt,name=score_impact,json=scoreImpact,proto3,oneof" json:"score_impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1030,12 +1023,11 @@ func (x *SafetyScoreBehavior) GetScoreImpact() float64 {
 // Schema SafetyScoreSpeedingObjectResponseBody.
 type SafetyScoreSpeeding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `durationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMilliseconds *int64 `protobuf:"varint,1,opt,name=duration_milliseconds,json=durationMilliseconds,proto3,oneof" json:"duration_milliseconds,omitempty"`
-	// Member `scoreImpact`. Required.
+	// Required.
 	ScoreImpact *float64 `protobuf:"fixed64,2,opt,name=score_impact,json=scoreImpact,proto3,oneof" json:"score_impact,omitempty"`
-	// Member `speedingType`. Required. Known values: `light`, `moderate`, `heavy`, `severe`,
-	// `maxSpeed`, `unknown`.
+	// Required. Known values: `light`, `moderate`, `heavy`, `severe`, `maxSpeed`, `unknown`.
 	SpeedingType  *string `protobuf:"bytes,3,opt,name=speeding_type,json=speedingType,proto3,oneof" json:"speeding_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1092,18 +1084,18 @@ func (x *SafetyScoreSpeeding) GetSpeedingType() string {
 	return ""
 }
 
-// Schema TagGroupSafetyScoreResponseBody.
+// A tag group safety score. Schema TagGroupSafetyScoreResponseBody.
 type TagGroupSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `combinedScore`. Required.
+	// Required.
 	CombinedScore *int64 `protobuf:"varint,2,opt,name=combined_score,json=combinedScore,proto3,oneof" json:"combined_score,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,3,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,4,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding      []*SafetyScoreSpeeding `protobuf:"bytes,5,rep,name=speeding,proto3" json:"speeding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1174,20 +1166,20 @@ func (x *TagGroupSafetyScore) GetSpeeding() []*SafetyScoreSpeeding {
 	return nil
 }
 
-// Schema TagSafetyScoreResponseBody.
+// A tag safety score. Schema TagSafetyScoreResponseBody.
 type TagSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,2,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,3,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding []*SafetyScoreSpeeding `protobuf:"bytes,4,rep,name=speeding,proto3" json:"speeding,omitempty"`
-	// Member `tagId`. Required.
+	// Required.
 	TagId *string `protobuf:"bytes,5,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
-	// Member `tagScore`. Required.
+	// Required.
 	TagScore      *int64 `protobuf:"varint,6,opt,name=tag_score,json=tagScore,proto3,oneof" json:"tag_score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1265,20 +1257,20 @@ func (x *TagSafetyScore) GetTagScore() int64 {
 	return 0
 }
 
-// Schema VehicleSafetyScoreResponseBody.
+// A vehicle safety score. Schema VehicleSafetyScoreResponseBody.
 type VehicleSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,2,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,3,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding []*SafetyScoreSpeeding `protobuf:"bytes,4,rep,name=speeding,proto3" json:"speeding,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required.
 	VehicleId *string `protobuf:"bytes,5,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	// Member `vehicleScore`. Required.
+	// Required.
 	VehicleScore  *int64 `protobuf:"varint,6,opt,name=vehicle_score,json=vehicleScore,proto3,oneof" json:"vehicle_score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

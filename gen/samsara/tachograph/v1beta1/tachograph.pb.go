@@ -24,16 +24,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of PostTachographFileUpload.
+// The request of PostTachographFileUpload.
 type PostTachographFileUploadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Body member `contentType`. Required. Known values: `application/octet-stream`.
+	// Required. Known values: `application/octet-stream`.
 	ContentType *string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3,oneof" json:"content_type,omitempty"`
-	// Body member `fileSizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	FileSizeBytes *int64 `protobuf:"varint,3,opt,name=file_size_bytes,json=fileSizeBytes,proto3,oneof" json:"file_size_bytes,omitempty"`
-	// Body member `fileType`. Required. Known values: `driverCard`, `vehicleUnit`.
+	// Required. Known values: `driverCard`, `vehicleUnit`.
 	FileType      *string `protobuf:"bytes,4,opt,name=file_type,json=fileType,proto3,oneof" json:"file_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -97,10 +97,10 @@ func (x *PostTachographFileUploadRequest) GetFileType() string {
 	return ""
 }
 
-// Response of PostTachographFileUpload.
+// The response of PostTachographFileUpload.
 type PostTachographFileUploadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TachographFileUpload `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -143,14 +143,14 @@ func (x *PostTachographFileUploadResponse) GetData() *TachographFileUpload {
 	return nil
 }
 
-// Schema TachographFileUploadResponseBody.
+// A tachograph file upload. Schema TachographFileUploadResponseBody.
 type TachographFileUpload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `requiredHeaders`. Required.
+	// Required.
 	RequiredHeaders []*TachographUploadRequiredHeader `protobuf:"bytes,2,rep,name=required_headers,json=requiredHeaders,proto3" json:"required_headers,omitempty"`
-	// Member `uploadUrl`. Required.
+	// Required.
 	UploadUrl     *string `protobuf:"bytes,3,opt,name=upload_url,json=uploadUrl,proto3,oneof" json:"upload_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,9 +210,9 @@ func (x *TachographFileUpload) GetUploadUrl() string {
 // Schema TachographUploadRequiredHeaderResponseBody.
 type TachographUploadRequiredHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,12 +28,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TachographService has the beta operations of the area tachograph.
+// TachographService has the operations of the area tachograph.
 type TachographServiceClient interface {
-	// POST /fleet/tachograph/file-uploads
+	// Creates a tachograph file upload.
+	// Operation `postTachographFileUpload`, POST /fleet/tachograph/file-uploads:
+	// https://developers.samsara.com/reference/posttachographfileupload
 	// Scope: Write Tachograph (EU).
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostTachographFileUpload(ctx context.Context, in *PostTachographFileUploadRequest, opts ...grpc.CallOption) (*PostTachographFileUploadResponse, error)
 }
 
@@ -59,12 +64,17 @@ func (c *tachographServiceClient) PostTachographFileUpload(ctx context.Context, 
 // All implementations should embed UnimplementedTachographServiceServer
 // for forward compatibility.
 //
-// TachographService has the beta operations of the area tachograph.
+// TachographService has the operations of the area tachograph.
 type TachographServiceServer interface {
-	// POST /fleet/tachograph/file-uploads
+	// Creates a tachograph file upload.
+	// Operation `postTachographFileUpload`, POST /fleet/tachograph/file-uploads:
+	// https://developers.samsara.com/reference/posttachographfileupload
 	// Scope: Write Tachograph (EU).
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostTachographFileUpload(context.Context, *PostTachographFileUploadRequest) (*PostTachographFileUploadResponse, error)
 }
 

@@ -25,14 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of PostTrainingAssignments.
+// The request of PostTrainingAssignments.
 type PostTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `courseId`. Required.
+	// Required.
 	CourseId *string `protobuf:"bytes,1,opt,name=course_id,json=courseId,proto3,oneof" json:"course_id,omitempty"`
-	// Query parameter `dueAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,2,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Query parameter `learnerIds`. Required.
+	// Required.
 	LearnerIds    []string `protobuf:"bytes,3,rep,name=learner_ids,json=learnerIds,proto3" json:"learner_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -89,10 +89,10 @@ func (x *PostTrainingAssignmentsRequest) GetLearnerIds() []string {
 	return nil
 }
 
-// Response of PostTrainingAssignments.
+// The response of PostTrainingAssignments.
 type PostTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*TrainingAssignmentPost `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -135,12 +135,12 @@ func (x *PostTrainingAssignmentsResponse) GetData() []*TrainingAssignmentPost {
 	return nil
 }
 
-// Request of PatchTrainingAssignments.
+// The request of PatchTrainingAssignments.
 type PatchTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `dueAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,1,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Query parameter `ids`. Required.
+	// Required.
 	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,10 +190,10 @@ func (x *PatchTrainingAssignmentsRequest) GetIds() []string {
 	return nil
 }
 
-// Response of PatchTrainingAssignments.
+// The response of PatchTrainingAssignments.
 type PatchTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*TrainingAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,10 +236,10 @@ func (x *PatchTrainingAssignmentsResponse) GetData() []*TrainingAssignment {
 	return nil
 }
 
-// Request of DeleteTrainingAssignments.
+// The request of DeleteTrainingAssignments.
 type DeleteTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `ids`. Required.
+	// Required.
 	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,7 +282,7 @@ func (x *DeleteTrainingAssignmentsRequest) GetIds() []string {
 	return nil
 }
 
-// Response of DeleteTrainingAssignments.
+// The response of DeleteTrainingAssignments.
 type DeleteTrainingAssignmentsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -319,24 +319,18 @@ func (*DeleteTrainingAssignmentsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{5}
 }
 
-// Request of GetTrainingAssignmentsStream.
+// The request of GetTrainingAssignmentsStream.
 type GetTrainingAssignmentsStreamRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `categoryIds`.
-	CategoryIds []string `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// Query parameter `courseIds`.
-	CourseIds []string `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `isOverdue`.
-	IsOverdue *bool `protobuf:"varint,5,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
-	// Query parameter `learnerIds`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CategoryIds []string               `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
+	CourseIds   []string               `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime    *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsOverdue  *bool    `protobuf:"varint,5,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
 	LearnerIds []string `protobuf:"bytes,6,rep,name=learner_ids,json=learnerIds,proto3" json:"learner_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `status`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	Status        []string `protobuf:"bytes,8,rep,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,12 +422,12 @@ func (x *GetTrainingAssignmentsStreamRequest) GetStatus() []string {
 	return nil
 }
 
-// Response of GetTrainingAssignmentsStream.
+// One page of training assignments.
 type GetTrainingAssignmentsStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrainingAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -483,7 +477,7 @@ func (x *GetTrainingAssignmentsStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrainingAssignments.
+// The request of StreamTrainingAssignments.
 type StreamTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingAssignmentsStream is asked, page after page.
@@ -538,7 +532,7 @@ func (x *StreamTrainingAssignmentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrainingAssignments.
+// One page of training assignments, and where to go on from after it.
 type StreamTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingAssignmentsStream answers.
@@ -593,7 +587,7 @@ func (x *StreamTrainingAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTrainingAssignments.
+// The request of FollowTrainingAssignments.
 type FollowTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingAssignmentsStream is asked, page after page.
@@ -648,7 +642,7 @@ func (x *FollowTrainingAssignmentsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTrainingAssignments.
+// One page of training assignments, and where to go on from after it.
 type FollowTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingAssignmentsStream answers. Unset in a keep-alive.
@@ -712,40 +706,38 @@ func (x *FollowTrainingAssignmentsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema TrainingAssignmentResponseObjectResponseBody.
+// A training assignment. Schema TrainingAssignmentResponseObjectResponseBody.
 type TrainingAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `completedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `course`. Required.
+	// Required.
 	Course *TrainingCourse `protobuf:"bytes,2,opt,name=course,proto3" json:"course,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdById`. Required.
+	// Required.
 	CreatedById *string `protobuf:"bytes,4,opt,name=created_by_id,json=createdById,proto3,oneof" json:"created_by_id,omitempty"`
-	// Member `deletedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DeletedAtTime *string `protobuf:"bytes,5,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,6,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `durationMinutes`. Required. In minutes.
+	// Required. In minutes.
 	DurationMinutes *int64 `protobuf:"varint,7,opt,name=duration_minutes,json=durationMinutes,proto3,oneof" json:"duration_minutes,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCompletedLate`.
-	IsCompletedLate *bool `protobuf:"varint,9,opt,name=is_completed_late,json=isCompletedLate,proto3,oneof" json:"is_completed_late,omitempty"`
-	// Member `isOverdue`.
-	IsOverdue *bool `protobuf:"varint,10,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
-	// Member `learner`. Required.
+	// Required.
+	Id              *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsCompletedLate *bool   `protobuf:"varint,9,opt,name=is_completed_late,json=isCompletedLate,proto3,oneof" json:"is_completed_late,omitempty"`
+	IsOverdue       *bool   `protobuf:"varint,10,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
+	// Required.
 	Learner *TrainingLearner `protobuf:"bytes,11,opt,name=learner,proto3" json:"learner,omitempty"`
-	// Member `scorePercent`. In percent.
+	// In percent.
 	ScorePercent *float64 `protobuf:"fixed64,12,opt,name=score_percent,json=scorePercent,proto3,oneof" json:"score_percent,omitempty"`
-	// Member `startedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,13,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Member `status`. Required. Known values: `notStarted`, `inProgress`, `completed`.
+	// Required. Known values: `notStarted`, `inProgress`, `completed`.
 	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,15,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedById`. Required.
+	// Required.
 	UpdatedById   *string `protobuf:"bytes,16,opt,name=updated_by_id,json=updatedById,proto3,oneof" json:"updated_by_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -896,19 +888,19 @@ func (x *TrainingAssignment) GetUpdatedById() string {
 // Schema TrainingAssignmentPostResponseObjectResponseBody.
 type TrainingAssignmentPost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `course`. Required.
+	// Required.
 	Course *TrainingCourse `protobuf:"bytes,1,opt,name=course,proto3" json:"course,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdById`. Required.
+	// Required.
 	CreatedById *string `protobuf:"bytes,3,opt,name=created_by_id,json=createdById,proto3,oneof" json:"created_by_id,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,4,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isExistingAssignment`. Required.
+	// Required.
 	IsExistingAssignment *bool `protobuf:"varint,6,opt,name=is_existing_assignment,json=isExistingAssignment,proto3,oneof" json:"is_existing_assignment,omitempty"`
-	// Member `learner`. Required.
+	// Required.
 	Learner       *TrainingLearner `protobuf:"bytes,7,opt,name=learner,proto3" json:"learner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,9 +988,9 @@ func (x *TrainingAssignmentPost) GetLearner() *TrainingLearner {
 // Schema TrainingCourseObjectResponseBody.
 type TrainingCourse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `revisionId`. Required. A UUID.
+	// Required. A UUID.
 	RevisionId    *string `protobuf:"bytes,2,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1051,9 +1043,9 @@ func (x *TrainingCourse) GetRevisionId() string {
 // Schema TrainingLearnerObjectResponseBody.
 type TrainingLearner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `driver`.
+	// Required. Known values: `driver`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

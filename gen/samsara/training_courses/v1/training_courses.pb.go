@@ -25,17 +25,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetTrainingCourses.
+// The request of GetTrainingCourses.
 type GetTrainingCoursesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `categoryIds`.
-	CategoryIds []string `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// Query parameter `courseIds`.
-	CourseIds []string `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
-	// Query parameter `status`.
-	Status        []string `protobuf:"bytes,4,rep,name=status,proto3" json:"status,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CategoryIds   []string               `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
+	CourseIds     []string               `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
+	Status        []string               `protobuf:"bytes,4,rep,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,12 +94,12 @@ func (x *GetTrainingCoursesRequest) GetStatus() []string {
 	return nil
 }
 
-// Response of GetTrainingCourses.
+// One page of training courses.
 type GetTrainingCoursesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrainingCourse `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +149,7 @@ func (x *GetTrainingCoursesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrainingCourses.
+// The request of StreamTrainingCourses.
 type StreamTrainingCoursesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingCourses is asked, page after page.
@@ -208,7 +204,7 @@ func (x *StreamTrainingCoursesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrainingCourses.
+// One page of training courses, and where to go on from after it.
 type StreamTrainingCoursesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrainingCourses answers.
@@ -263,12 +259,12 @@ func (x *StreamTrainingCoursesResponse) GetCursor() string {
 	return ""
 }
 
-// Schema TrainingCategoryObjectResponseBody.
+// Schema TrainingCategoryObjectResponseBody. It has nothing but `id` and `name`.
 type TrainingCategory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,24 +314,22 @@ func (x *TrainingCategory) GetName() string {
 	return ""
 }
 
-// Schema TrainingCourseResponseObjectResponseBody.
+// A training course. Schema TrainingCourseResponseObjectResponseBody.
 type TrainingCourse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `category`. Required.
-	Category *TrainingCategory `protobuf:"bytes,1,opt,name=category,proto3" json:"category,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `estimatedTimeToCompleteMinutes`. Required. In minutes.
+	// Required.
+	Category    *TrainingCategory `protobuf:"bytes,1,opt,name=category,proto3" json:"category,omitempty"`
+	Description *string           `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required. In minutes.
 	EstimatedTimeToCompleteMinutes *int64 `protobuf:"varint,3,opt,name=estimated_time_to_complete_minutes,json=estimatedTimeToCompleteMinutes,proto3,oneof" json:"estimated_time_to_complete_minutes,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `labels`.
+	// Required.
+	Id     *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Labels []*TrainingCourseLabel `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
-	// Member `revisionId`. Required.
+	// Required.
 	RevisionId *string `protobuf:"bytes,6,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
-	// Member `status`. Required. Known values: `published`, `deleted`, `archived`, `unknown`.
+	// Required. Known values: `published`, `deleted`, `archived`, `unknown`.
 	Status *string `protobuf:"bytes,7,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `title`. Required.
+	// Required.
 	Title         *string `protobuf:"bytes,8,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -430,9 +424,9 @@ func (x *TrainingCourse) GetTitle() string {
 // Schema TrainingCourseLabelObjectResponseBody.
 type TrainingCourseLabel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -25,24 +25,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetTrips.
+// The request of GetTrips.
 type GetTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `completionStatus`. Known values: `inProgress`, `completed`, `all`. Default:
-	// `all`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `inProgress`, `completed`, `all`. Default: `all`.
 	CompletionStatus *string `protobuf:"bytes,2,opt,name=completion_status,json=completionStatus,proto3,oneof" json:"completion_status,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. Required.
+	// Required.
 	Ids []string `protobuf:"bytes,4,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,5,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `queryBy`. Known values: `updatedAtTime`, `tripStartTime`. Default:
-	// `updatedAtTime`.
+	// Known values: `updatedAtTime`, `tripStartTime`. Default: `updatedAtTime`.
 	QueryBy *string `protobuf:"bytes,6,opt,name=query_by,json=queryBy,proto3,oneof" json:"query_by,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,12 +124,12 @@ func (x *GetTripsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetTrips.
+// One page of trips.
 type GetTripsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Trip `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -182,7 +179,7 @@ func (x *GetTripsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrips.
+// The request of StreamTrips.
 type StreamTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrips is asked, page after page.
@@ -237,7 +234,7 @@ func (x *StreamTripsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrips.
+// One page of trips, and where to go on from after it.
 type StreamTripsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrips answers.
@@ -292,7 +289,7 @@ func (x *StreamTripsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTrips.
+// The request of FollowTrips.
 type FollowTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrips is asked, page after page.
@@ -347,7 +344,7 @@ func (x *FollowTripsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTrips.
+// One page of trips, and where to go on from after it.
 type FollowTripsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetTrips answers. Unset in a keep-alive.
@@ -411,24 +408,23 @@ func (x *FollowTripsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema TripResponseBody.
+// A trip. Schema TripResponseBody.
 type Trip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.TripAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `completionStatus`. Required. Known values: `inProgress`, `completed`.
+	// Required. Known values: `inProgress`, `completed`.
 	CompletionStatus *string `protobuf:"bytes,2,opt,name=completion_status,json=completionStatus,proto3,oneof" json:"completion_status,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `endLocation`.
-	EndLocation *v1.Location `protobuf:"bytes,4,opt,name=end_location,json=endLocation,proto3" json:"end_location,omitempty"`
-	// Member `startLocation`. Required.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string      `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	EndLocation   *v1.Location `protobuf:"bytes,4,opt,name=end_location,json=endLocation,proto3" json:"end_location,omitempty"`
+	// Required.
 	StartLocation *v1.Location `protobuf:"bytes,5,opt,name=start_location,json=startLocation,proto3" json:"start_location,omitempty"`
-	// Member `tripEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripEndTime *string `protobuf:"bytes,6,opt,name=trip_end_time,json=tripEndTime,proto3,oneof" json:"trip_end_time,omitempty"`
-	// Member `tripStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	TripStartTime *string `protobuf:"bytes,7,opt,name=trip_start_time,json=tripStartTime,proto3,oneof" json:"trip_start_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

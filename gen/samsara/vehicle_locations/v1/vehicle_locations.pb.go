@@ -25,18 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetVehicleLocations.
+// The request of GetVehicleLocations.
 type GetVehicleLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Query parameter `vehicleIds`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	Time          *string  `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,5,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,12 +103,12 @@ func (x *GetVehicleLocationsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetVehicleLocations.
+// One page of vehicle locations.
 type GetVehicleLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleLocationsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,7 +158,7 @@ func (x *GetVehicleLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleLocations.
+// The request of StreamVehicleLocations.
 type StreamVehicleLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocations is asked, page after page.
@@ -217,7 +213,7 @@ func (x *StreamVehicleLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleLocations.
+// One page of vehicle locations, and where to go on from after it.
 type StreamVehicleLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocations answers.
@@ -272,17 +268,13 @@ func (x *StreamVehicleLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetVehicleLocationsFeed.
+// The request of GetVehicleLocationsFeed.
 type GetVehicleLocationsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
-	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string               `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -345,12 +337,12 @@ func (x *GetVehicleLocationsFeedRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetVehicleLocationsFeed.
+// One page of the feed of vehicle locations.
 type GetVehicleLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -400,7 +392,7 @@ func (x *GetVehicleLocationsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleLocationsFeed.
+// The request of StreamVehicleLocationsFeed.
 type StreamVehicleLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsFeed is asked, page after page.
@@ -455,7 +447,7 @@ func (x *StreamVehicleLocationsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleLocationsFeed.
+// One page of the feed of vehicle locations, and where to go on from after it.
 type StreamVehicleLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsFeed answers.
@@ -510,7 +502,7 @@ func (x *StreamVehicleLocationsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowVehicleLocations.
+// The request of FollowVehicleLocations.
 type FollowVehicleLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsFeed is asked, page after page.
@@ -565,7 +557,7 @@ func (x *FollowVehicleLocationsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowVehicleLocations.
+// One page of the feed of vehicle locations, and where to go on from after it.
 type FollowVehicleLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsFeed answers. Unset in a keep-alive.
@@ -629,20 +621,16 @@ func (x *FollowVehicleLocationsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetVehicleLocationsHistory.
+// The request of GetVehicleLocationsHistory.
 type GetVehicleLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -720,12 +708,12 @@ func (x *GetVehicleLocationsHistoryRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetVehicleLocationsHistory.
+// One page of the history of vehicle locations.
 type GetVehicleLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -775,7 +763,7 @@ func (x *GetVehicleLocationsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleLocationsHistory.
+// The request of StreamVehicleLocationsHistory.
 type StreamVehicleLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsHistory is asked, page after page.
@@ -830,7 +818,7 @@ func (x *StreamVehicleLocationsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleLocationsHistory.
+// One page of the history of vehicle locations, and where to go on from after it.
 type StreamVehicleLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleLocationsHistory answers.
@@ -887,18 +875,15 @@ func (x *StreamVehicleLocationsHistoryResponse) GetCursor() string {
 
 // Schema VehicleLocation.
 type VehicleLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heading`.
-	Heading *float64 `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
-	// Member `latitude`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Heading *float64               `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,4,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speed`.
-	Speed *float64 `protobuf:"fixed64,5,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	Speed      *float64       `protobuf:"fixed64,5,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,6,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -979,11 +964,11 @@ func (x *VehicleLocation) GetTime() string {
 // Schema VehicleLocationsResponse_data.
 type VehicleLocationsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *VehicleLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1043,11 +1028,11 @@ func (x *VehicleLocationsData) GetName() string {
 // Schema VehicleLocationsListResponse_data.
 type VehicleLocationsListData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `locations`. Required.
+	// Required.
 	Locations []*VehicleLocation `protobuf:"bytes,2,rep,name=locations,proto3" json:"locations,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

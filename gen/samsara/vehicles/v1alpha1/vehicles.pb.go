@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of LockVehicle.
+// The request of LockVehicle.
 type LockVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -70,7 +70,7 @@ func (x *LockVehicleRequest) GetId() string {
 	return ""
 }
 
-// Response of LockVehicle.
+// The response of LockVehicle.
 type LockVehicleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -107,10 +107,10 @@ func (*LockVehicleResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_vehicles_v1alpha1_vehicles_proto_rawDescGZIP(), []int{1}
 }
 
-// Request of UnlockVehicle.
+// The request of UnlockVehicle.
 type UnlockVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +153,7 @@ func (x *UnlockVehicleRequest) GetId() string {
 	return ""
 }
 
-// Response of UnlockVehicle.
+// The response of UnlockVehicle.
 type UnlockVehicleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

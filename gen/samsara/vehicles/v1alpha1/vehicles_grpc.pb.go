@@ -29,17 +29,23 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// VehiclesService has the preview operations of the area vehicles.
+// VehiclesService has the operations of the area vehicles.
 type VehiclesServiceClient interface {
-	// PUT /preview/fleet/vehicles/{id}/lock
+	// Locks a vehicle.
+	// Operation `lockVehicle`, PUT /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/lockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	LockVehicle(ctx context.Context, in *LockVehicleRequest, opts ...grpc.CallOption) (*LockVehicleResponse, error)
-	// DELETE /preview/fleet/vehicles/{id}/lock
+	// Unlocks a vehicle.
+	// Operation `unlockVehicle`, DELETE /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/unlockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	UnlockVehicle(ctx context.Context, in *UnlockVehicleRequest, opts ...grpc.CallOption) (*UnlockVehicleResponse, error)
 }
 
@@ -75,17 +81,23 @@ func (c *vehiclesServiceClient) UnlockVehicle(ctx context.Context, in *UnlockVeh
 // All implementations should embed UnimplementedVehiclesServiceServer
 // for forward compatibility.
 //
-// VehiclesService has the preview operations of the area vehicles.
+// VehiclesService has the operations of the area vehicles.
 type VehiclesServiceServer interface {
-	// PUT /preview/fleet/vehicles/{id}/lock
+	// Locks a vehicle.
+	// Operation `lockVehicle`, PUT /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/lockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	LockVehicle(context.Context, *LockVehicleRequest) (*LockVehicleResponse, error)
-	// DELETE /preview/fleet/vehicles/{id}/lock
+	// Unlocks a vehicle.
+	// Operation `unlockVehicle`, DELETE /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/unlockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	UnlockVehicle(context.Context, *UnlockVehicleRequest) (*UnlockVehicleResponse, error)
 }
 

@@ -207,7 +207,7 @@ func TestStreamCursor_long(t *testing.T) {
 				stream, receive := open(t, conn)
 				got, err := receive()
 				if test.refused {
-					if v := verdictOf(err); v.code != codes.Internal || v.reason != "PAGINATION_INVALID" || !strings.Contains(v.text, "a cursor of 65536 bytes") {
+					if v := verdictOf(err); v.code != codes.Internal || v.reason != "UPSTREAM_PAGINATION_INVALID" || !strings.Contains(v.text, "a cursor of 65536 bytes") {
 						t.Errorf("the stream ended with %v, want Internal/PAGINATION_INVALID with the length", v)
 					}
 					return
@@ -219,7 +219,7 @@ func TestStreamCursor_long(t *testing.T) {
 					t.Fatalf("the message has a cursor of %d bytes, want %d", len(got), len(cursor))
 				}
 				_, err = receive()
-				if v := verdictOf(err); v.code != codes.InvalidArgument || v.reason != "CURSOR_REJECTED" || !strings.HasPrefix(v.text, "éééé") || v.requestID == "" {
+				if v := verdictOf(err); v.code != codes.InvalidArgument || v.reason != "UPSTREAM_CURSOR_REJECTED" || !strings.HasPrefix(v.text, "éééé") || v.requestID == "" {
 					t.Fatalf("the stream ended with %v, want InvalidArgument/CURSOR_REJECTED in Samsara's words", v)
 				}
 				trailer := stream.Trailer()

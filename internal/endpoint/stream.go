@@ -27,8 +27,8 @@ const (
 // MaxCursorBytes bounds a cursor, before it is escaped.
 const MaxCursorBytes = 16 << 10
 
-// fromCursor is where a caller says how to go on.
-const fromCursor = "options.from_cursor"
+// FromCursor is the field in which a caller says how to go on with a stream.
+const FromCursor = "options.from_cursor"
 
 // statusNotFound is the HTTP status of what does not exist.
 const statusNotFound = 404
@@ -200,15 +200,15 @@ func (b *binding) start(w *Walk, from string, inner protoreflect.Message) {
 			b.violation(s.inRequest(cursor.name()), notTogether(fd))
 		}
 	}
-	w.Start, w.CursorField = from, fromCursor
+	w.Start, w.CursorField = from, FromCursor
 	switch {
 	case s.Follow && own != "":
-		b.violation(s.inRequest(cursor.name()), "must not be set: a followed feed begins at "+fromCursor)
+		b.violation(s.inRequest(cursor.name()), "must not be set: a followed feed begins at "+FromCursor)
 	case from == "" && own != "":
 		w.Start, w.CursorField = own, s.inRequest(string(set.Name()))
 	case from == "":
 	case own != "" && own != from:
-		b.violation(fromCursor, fmt.Sprintf("is %s, must be unset or equal to %s, which is %s", quote(from), s.inRequest(string(set.Name())), quote(own)))
+		b.violation(FromCursor, fmt.Sprintf("is %s, must be unset or equal to %s, which is %s", quote(from), s.inRequest(string(set.Name())), quote(own)))
 	case s.Pages.numbered() && own == "":
 		inner.Set(cursor[0], protoreflect.ValueOfString(from))
 	}

@@ -105,11 +105,7 @@ func TestExplain_repeatsAsTheClientDoes(t *testing.T) {
 			if holds(t, plan.Retries.Statuses, s) != repeated {
 				t.Errorf("%s, %d: %d attempts; repeated after %v", name, s, failed.Attempts, plan.Retries.Statuses)
 			}
-			reason := failed.Reason
-			if strings.HasPrefix(reason, "HTTP_") {
-				reason = fmt.Sprintf("HTTP_%dXX", s/100)
-			}
-			want := explain.Reason{Code: code.Code(failed.Code).String(), Reason: reason, Domain: failed.Domain, Repeated: repeated}
+			want := explain.Reason{Code: code.Code(failed.Code).String(), Reason: upstream.ReasonText(failed.Reason), Domain: failed.Domain, Repeated: repeated}
 			if !slices.Contains(plan.Reasons, want) {
 				t.Errorf("%s, %d: ends with %+v, which is not explained", name, s, want)
 			}

@@ -18,7 +18,7 @@ const cursorPlaceholder = "CURSOR"
 
 func (x *Explainer) walk(ctx context.Context, m catalog.Method, op *upstream.Operation, walk *endpoint.Walk) (*Walk, error) {
 	w := &Walk{
-		CursorField: m.Stream.CursorField, Follow: m.Stream.Follow,
+		CursorField: endpoint.FromCursor, Follow: m.Stream.Follow,
 		Numbered: m.Operation.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER,
 		MaxPages: bound(walk.MaxPages), MaxItems: bound(walk.MaxItems),
 	}
@@ -64,7 +64,7 @@ func page(e *endpoint.Endpoint) *Page {
 func streams(e *endpoint.Endpoint) []Stream {
 	var all []Stream
 	for _, s := range e.Streams {
-		stream := Stream{Method: strings.TrimPrefix(s.FullMethod, "/"), Follow: s.Follow, CursorField: s.CursorField}
+		stream := Stream{Method: strings.TrimPrefix(s.FullMethod, "/"), Follow: s.Follow, CursorField: endpoint.FromCursor}
 		if s.Follow {
 			stream.PollSeconds = endpoint.MinPollInterval.Seconds()
 		}

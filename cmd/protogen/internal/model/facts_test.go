@@ -132,7 +132,7 @@ func TestReadResponse_withoutContent(t *testing.T) {
 	t.Parallel()
 	content := []document.Media{{Type: "application/json", Schema: &document.Schema{Types: []string{"string"}}}}
 	for code, want := range map[string]int{"200": 1, "204": 0} {
-		status, fields, err := readResponse("x", &document.Operation{Path: "/x", Responses: []*document.Response{{Status: code, Content: content}}})
+		status, _, fields, err := readResponse("x", &document.Operation{Path: "/x", Responses: []*document.Response{{Status: code, Content: content}}})
 		if err != nil || text(float64(status)) != code || len(fields) != want {
 			t.Errorf("%s: status %d with %d fields, %v, want %d fields", code, status, len(fields), err, want)
 		}

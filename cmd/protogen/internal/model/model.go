@@ -405,7 +405,7 @@ func readResponse(key string, op *document.Operation) (success int32, at string,
 			continue
 		}
 		if status == http.StatusNoContent { // It has no body, whatever the document declares.
-			return int32(status), nil, nil
+			return int32(status), "", nil, nil
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
 		if err != nil || content.Schema == nil {

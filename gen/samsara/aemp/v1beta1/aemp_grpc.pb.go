@@ -29,15 +29,26 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AempService has the beta operations of the area aemp.
+// AempService has the operations of the area aemp.
 type AempServiceClient interface {
-	// GET /beta/aemp/Fleet/{pageNumber}
+	// Lists AEMP equipment.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// All pages: StreamAempEquipmentList.
+	// No page size can be asked for. To read no more than wanted, use StreamAempEquipmentList with
+	// `options.max_items`.
 	// Scope: Read AEMP.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetAempEquipmentList(ctx context.Context, in *GetAempEquipmentListRequest, opts ...grpc.CallOption) (*GetAempEquipmentListResponse, error)
 	// Every page of GetAempEquipmentList, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// Scope: Read AEMP.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAempEquipmentList(ctx context.Context, in *StreamAempEquipmentListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAempEquipmentListResponse], error)
 }
 
@@ -82,15 +93,26 @@ type AempService_StreamAempEquipmentListClient = grpc.ServerStreamingClient[Stre
 // All implementations should embed UnimplementedAempServiceServer
 // for forward compatibility.
 //
-// AempService has the beta operations of the area aemp.
+// AempService has the operations of the area aemp.
 type AempServiceServer interface {
-	// GET /beta/aemp/Fleet/{pageNumber}
+	// Lists AEMP equipment.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// All pages: StreamAempEquipmentList.
+	// No page size can be asked for. To read no more than wanted, use StreamAempEquipmentList with
+	// `options.max_items`.
 	// Scope: Read AEMP.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetAempEquipmentList(context.Context, *GetAempEquipmentListRequest) (*GetAempEquipmentListResponse, error)
 	// Every page of GetAempEquipmentList, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// Scope: Read AEMP.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAempEquipmentList(*StreamAempEquipmentListRequest, grpc.ServerStreamingServer[StreamAempEquipmentListResponse]) error
 }
 

@@ -26,33 +26,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListAssets.
+// The request of ListAssets.
 type ListAssetsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`.
-	AttributeValueIds []string `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
-	// Query parameter `attributes`, repeated for each value.
-	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Query parameter `externalIds`.
-	ExternalIds []string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,5,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeAttributes`.
-	IncludeAttributes *bool `protobuf:"varint,6,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,8,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,9,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AttributeValueIds  []string               `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
+	Attributes         []string               `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds        []string               `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Ids                []string               `protobuf:"bytes,5,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeAttributes  *bool                  `protobuf:"varint,6,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeTags        *bool                  `protobuf:"varint,8,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	ParentTagIds       []string               `protobuf:"bytes,9,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds             []string               `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
 	Type *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,12,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -172,12 +161,12 @@ func (x *ListAssetsRequest) GetUpdatedAfterTime() string {
 	return ""
 }
 
-// Response of ListAssets.
+// One page of assets.
 type ListAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Asset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -227,7 +216,7 @@ func (x *ListAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssets.
+// The request of StreamAssets.
 type StreamAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssets is asked, page after page.
@@ -282,7 +271,7 @@ func (x *StreamAssetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssets.
+// One page of assets, and where to go on from after it.
 type StreamAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssets answers.
@@ -337,38 +326,26 @@ func (x *StreamAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAsset.
+// The request of CreateAsset.
 type CreateAssetRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,3,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `make`.
-	Make *string `protobuf:"bytes,4,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Body member `model`.
-	Model *string `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `readingsIngestionEnabled`.
-	ReadingsIngestionEnabled *bool `protobuf:"varint,8,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
-	// Body member `regulationMode`. Known values: `mixed`, `regulated`, `unregulated`.
-	RegulationMode *string `protobuf:"bytes,9,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
-	// Body member `serialNumber`.
-	SerialNumber *string `protobuf:"bytes,10,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,11,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`. Default: `uncategorized`.
-	Type *string `protobuf:"bytes,12,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Body member `vin`.
-	Vin *string `protobuf:"bytes,13,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Body member `year`.
-	Year          *int64 `protobuf:"varint,14,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	state                    protoimpl.MessageState `protogen:"open.v1"`
+	Attributes               []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds              map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	LicensePlate             *string                `protobuf:"bytes,3,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                     *string                `protobuf:"bytes,4,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                    *string                `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                     *string                `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                    *string                `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	ReadingsIngestionEnabled *bool                  `protobuf:"varint,8,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
+	// Known values: `mixed`, `regulated`, `unregulated`.
+	RegulationMode *string  `protobuf:"bytes,9,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
+	SerialNumber   *string  `protobuf:"bytes,10,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	TagIds         []string `protobuf:"bytes,11,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`. Default:
+	// `uncategorized`.
+	Type          *string `protobuf:"bytes,12,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Vin           *string `protobuf:"bytes,13,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year          *int64  `protobuf:"varint,14,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,10 +478,10 @@ func (x *CreateAssetRequest) GetYear() int64 {
 	return 0
 }
 
-// Response of CreateAsset.
+// The response of CreateAsset.
 type CreateAssetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -547,40 +524,27 @@ func (x *CreateAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of UpdateAsset.
+// The request of UpdateAsset.
 type UpdateAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `make`.
-	Make *string `protobuf:"bytes,5,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Body member `model`.
-	Model *string `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `readingsIngestionEnabled`.
-	ReadingsIngestionEnabled *bool `protobuf:"varint,9,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
-	// Body member `regulationMode`. Known values: `mixed`, `regulated`, `unregulated`.
-	RegulationMode *string `protobuf:"bytes,10,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
-	// Body member `serialNumber`.
-	SerialNumber *string `protobuf:"bytes,11,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,12,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`.
+	// Required.
+	Id                       *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Attributes               []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds              map[string]string   `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	LicensePlate             *string             `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                     *string             `protobuf:"bytes,5,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                    *string             `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                     *string             `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                    *string             `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	ReadingsIngestionEnabled *bool               `protobuf:"varint,9,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
+	// Known values: `mixed`, `regulated`, `unregulated`.
+	RegulationMode *string  `protobuf:"bytes,10,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
+	SerialNumber   *string  `protobuf:"bytes,11,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	TagIds         []string `protobuf:"bytes,12,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
 	Type *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Body member `vin`.
-	Vin *string `protobuf:"bytes,14,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Body member `year`.
-	Year *int64 `protobuf:"varint,15,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	Vin  *string `protobuf:"bytes,14,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year *int64  `protobuf:"varint,15,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,16,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -730,10 +694,10 @@ func (x *UpdateAssetRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateAsset.
+// The response of UpdateAsset.
 type UpdateAssetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -776,10 +740,10 @@ func (x *UpdateAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of DeleteAsset.
+// The request of DeleteAsset.
 type DeleteAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -822,7 +786,7 @@ func (x *DeleteAssetRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteAsset.
+// The response of DeleteAsset.
 type DeleteAssetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -859,44 +823,32 @@ func (*DeleteAssetResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{9}
 }
 
-// Schema AssetResponseBody.
+// An asset. Schema AssetResponseBody.
 type Asset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `make`.
-	Make *string `protobuf:"bytes,6,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,7,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `readingsIngestionEnabled`.
-	ReadingsIngestionEnabled *bool `protobuf:"varint,10,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
-	// Member `regulationMode`. Known values: `mixed`, `regulated`, `unregulated`.
-	RegulationMode *string `protobuf:"bytes,11,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
-	// Member `serialNumber`.
-	SerialNumber *string `protobuf:"bytes,12,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,13,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
-	// Default: `uncategorized`.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Attributes []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                       *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicensePlate             *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                     *string `protobuf:"bytes,6,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                    *string `protobuf:"bytes,7,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                     *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                    *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	ReadingsIngestionEnabled *bool   `protobuf:"varint,10,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
+	// Known values: `mixed`, `regulated`, `unregulated`.
+	RegulationMode *string       `protobuf:"bytes,11,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
+	SerialNumber   *string       `protobuf:"bytes,12,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	Tags           []*v1.TagTiny `protobuf:"bytes,13,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`. Default:
+	// `uncategorized`.
 	Type *string `protobuf:"bytes,14,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,15,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vin`.
-	Vin *string `protobuf:"bytes,16,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Member `year`.
-	Year          *int64 `protobuf:"varint,17,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	Vin           *string `protobuf:"bytes,16,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year          *int64  `protobuf:"varint,17,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

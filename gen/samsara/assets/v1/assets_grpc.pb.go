@@ -32,26 +32,42 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AssetsService has the stable operations of the area assets.
+// AssetsService has the operations of the area assets.
 type AssetsServiceClient interface {
-	// GET /assets
+	// Lists assets.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// All pages: StreamAssets. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssets with
+	// `options.max_items`.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListAssets(ctx context.Context, in *ListAssetsRequest, opts ...grpc.CallOption) (*ListAssetsResponse, error)
 	// Every page of ListAssets, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamAssets(ctx context.Context, in *StreamAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsResponse], error)
-	// POST /assets
+	// Creates an asset.
+	// Operation `createAsset`, POST /assets: https://developers.samsara.com/reference/createasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAsset(ctx context.Context, in *CreateAssetRequest, opts ...grpc.CallOption) (*CreateAssetResponse, error)
-	// PATCH /assets
+	// Updates an asset; `update_mask` says what.
+	// Operation `updateAsset`, PATCH /assets: https://developers.samsara.com/reference/updateasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAsset(ctx context.Context, in *UpdateAssetRequest, opts ...grpc.CallOption) (*UpdateAssetResponse, error)
-	// DELETE /assets
+	// Deletes an asset.
+	// Operation `deleteAsset`, DELETE /assets: https://developers.samsara.com/reference/deleteasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteAsset(ctx context.Context, in *DeleteAssetRequest, opts ...grpc.CallOption) (*DeleteAssetResponse, error)
 }
 
@@ -126,26 +142,42 @@ func (c *assetsServiceClient) DeleteAsset(ctx context.Context, in *DeleteAssetRe
 // All implementations should embed UnimplementedAssetsServiceServer
 // for forward compatibility.
 //
-// AssetsService has the stable operations of the area assets.
+// AssetsService has the operations of the area assets.
 type AssetsServiceServer interface {
-	// GET /assets
+	// Lists assets.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// All pages: StreamAssets. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssets with
+	// `options.max_items`.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error)
 	// Every page of ListAssets, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamAssets(*StreamAssetsRequest, grpc.ServerStreamingServer[StreamAssetsResponse]) error
-	// POST /assets
+	// Creates an asset.
+	// Operation `createAsset`, POST /assets: https://developers.samsara.com/reference/createasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAsset(context.Context, *CreateAssetRequest) (*CreateAssetResponse, error)
-	// PATCH /assets
+	// Updates an asset; `update_mask` says what.
+	// Operation `updateAsset`, PATCH /assets: https://developers.samsara.com/reference/updateasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAsset(context.Context, *UpdateAssetRequest) (*UpdateAssetResponse, error)
-	// DELETE /assets
+	// Deletes an asset.
+	// Operation `deleteAsset`, DELETE /assets: https://developers.samsara.com/reference/deleteasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteAsset(context.Context, *DeleteAssetRequest) (*DeleteAssetResponse, error)
 }
 

@@ -26,14 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetAttributesByEntityType.
+// The request of GetAttributesByEntityType.
 type GetAttributesByEntityTypeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `limit`. 1 to 512.
+	// 1 to 512.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -90,13 +89,11 @@ func (x *GetAttributesByEntityTypeRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of GetAttributesByEntityType.
+// One page of attributes by entity type.
 type GetAttributesByEntityTypeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Attribute `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Attribute           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,7 +142,7 @@ func (x *GetAttributesByEntityTypeResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAttributesByEntityType.
+// The request of StreamAttributesByEntityType.
 type StreamAttributesByEntityTypeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAttributesByEntityType is asked, page after page.
@@ -200,7 +197,7 @@ func (x *StreamAttributesByEntityTypeRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAttributesByEntityType.
+// One page of attributes by entity type, and where to go on from after it.
 type StreamAttributesByEntityTypeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetAttributesByEntityType answers.
@@ -255,27 +252,24 @@ func (x *StreamAttributesByEntityTypeResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAttribute.
+// The request of CreateAttribute.
 type CreateAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributeType`. Required. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
-	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Body member `entities`.
-	Entities []*AttributeEntityInput `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
-	// Body member `entityType`. Required. Known values: `driver`, `asset`.
+	// Required. Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`,
+	// `number`, `date`. Default: `multi-select`.
+	AttributeType *string                 `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
+	Entities      []*AttributeEntityInput `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `numberValues`.
+	// Required.
+	Name         *string   `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Body member `stringValues`.
-	StringValues []string `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Body member `unit`. Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`,
-	// `FOOT`, `GALLON`, `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`,
-	// `FAHRENHEIT`, `CELSIUS`, `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`,
-	// `MILE_PER_HOUR`, `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`,
-	// `KILOWATT_HOUR`, `BTU`, `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
+	StringValues []string  `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`, `GALLON`,
+	// `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`, `CELSIUS`,
+	// `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
+	// `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`, `KILOWATT_HOUR`, `BTU`,
+	// `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
 	Unit          *string `protobuf:"bytes,7,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -360,11 +354,10 @@ func (x *CreateAttributeRequest) GetUnit() string {
 	return ""
 }
 
-// Response of CreateAttribute.
+// The response of CreateAttribute.
 type CreateAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *AttributeExpanded `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *AttributeExpanded     `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,12 +399,12 @@ func (x *CreateAttributeResponse) GetData() *AttributeExpanded {
 	return nil
 }
 
-// Request of GetAttribute.
+// The request of GetAttribute.
 type GetAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
+	// Required. Known values: `driver`, `asset`.
 	EntityType    *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -461,11 +454,10 @@ func (x *GetAttributeRequest) GetEntityType() string {
 	return ""
 }
 
-// Response of GetAttribute.
+// The response of GetAttribute.
 type GetAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *AttributeExpanded `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *AttributeExpanded     `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,24 +499,20 @@ func (x *GetAttributeResponse) GetData() *AttributeExpanded {
 	return nil
 }
 
-// Request of UpdateAttribute.
+// The request of UpdateAttribute.
 type UpdateAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributeType`. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
-	AttributeType *string `protobuf:"bytes,2,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Body member `entities`.
-	Entities []*AttributeEntityInput `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
-	// Body member `entityType`. Required. Known values: `driver`, `asset`.
-	EntityType *string `protobuf:"bytes,4,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `numberValues`.
+	// Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`, `number`,
+	// `date`. Default: `multi-select`.
+	AttributeType *string                 `protobuf:"bytes,2,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
+	Entities      []*AttributeEntityInput `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Required. Known values: `driver`, `asset`.
+	EntityType   *string   `protobuf:"bytes,4,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	Name         *string   `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,6,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Body member `stringValues`.
-	StringValues []string `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	StringValues []string  `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -618,11 +606,10 @@ func (x *UpdateAttributeRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateAttribute.
+// The response of UpdateAttribute.
 type UpdateAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *AttributeExpanded `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *AttributeExpanded     `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -664,12 +651,12 @@ func (x *UpdateAttributeResponse) GetData() *AttributeExpanded {
 	return nil
 }
 
-// Request of DeleteAttribute.
+// The request of DeleteAttribute.
 type DeleteAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
+	// Required. Known values: `driver`, `asset`.
 	EntityType    *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -719,7 +706,7 @@ func (x *DeleteAttributeRequest) GetEntityType() string {
 	return ""
 }
 
-// Response of DeleteAttribute.
+// The response of DeleteAttribute.
 type DeleteAttributeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -759,26 +746,21 @@ func (*DeleteAttributeResponse) Descriptor() ([]byte, []int) {
 // Schema Attribute.
 type Attribute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributeType`. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
+	// Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`, `number`,
+	// `date`. Default: `multi-select`.
 	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Member `entityType`. Known values: `driver`, `asset`.
-	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
+	// Known values: `driver`, `asset`.
+	EntityType   *string   `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	Id           *string   `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name         *string   `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues []string `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Member `unit`. Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`,
-	// `GALLON`, `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`,
-	// `CELSIUS`, `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
+	StringValues []string  `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`, `GALLON`,
+	// `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`, `CELSIUS`,
+	// `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
 	// `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`, `KILOWATT_HOUR`, `BTU`,
 	// `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
-	Unit *string `protobuf:"bytes,7,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `values`.
+	Unit          *string               `protobuf:"bytes,7,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	Values        []*AttributeValueTiny `protobuf:"bytes,8,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -873,19 +855,13 @@ func (x *Attribute) GetValues() []*AttributeValueTiny {
 // Schema AttributeEntity.
 type AttributeEntity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `entityId`.
-	EntityId *int64 `protobuf:"varint,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues []string `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Member `values`.
+	// A time as in RFC 3339.
+	DateValues    []string              `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	EntityId      *int64                `protobuf:"varint,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	ExternalIds   map[string]string     `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Name          *string               `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64             `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string              `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	Values        []*AttributeValueTiny `protobuf:"bytes,7,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -973,16 +949,12 @@ func (x *AttributeEntity) GetValues() []*AttributeValueTiny {
 // Schema CreateAttributeRequest_entities.
 type AttributeEntityInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A date as in RFC 3339, YYYY-MM-DD.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `entityId`.
-	EntityId *string `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// A date as in RFC 3339, YYYY-MM-DD.
+	DateValues    []string          `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	EntityId      *string           `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	NumberValues  []float64         `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string          `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,28 +1027,23 @@ func (x *AttributeEntityInput) GetStringValues() []string {
 // Schema AttributeExpanded.
 type AttributeExpanded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributeType`. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
+	// Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`, `number`,
+	// `date`. Default: `multi-select`.
 	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Member `entities`. Required.
+	// Required.
 	Entities []*AttributeEntity `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
-	// Member `entityType`. Known values: `driver`, `asset`.
-	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
+	// Known values: `driver`, `asset`.
+	EntityType   *string   `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	Id           *string   `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name         *string   `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,6,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues []string `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Member `unit`. Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`,
-	// `GALLON`, `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`,
-	// `CELSIUS`, `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
+	StringValues []string  `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`, `GALLON`,
+	// `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`, `CELSIUS`,
+	// `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
 	// `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`, `KILOWATT_HOUR`, `BTU`,
 	// `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
-	Unit *string `protobuf:"bytes,8,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `values`.
+	Unit          *string               `protobuf:"bytes,8,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	Values        []*AttributeValueTiny `protobuf:"bytes,9,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1177,11 +1144,9 @@ func (x *AttributeExpanded) GetValues() []*AttributeValueTiny {
 
 // Schema attributeValueTiny.
 type AttributeValueTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `stringValue`.
-	StringValue   *string `protobuf:"bytes,2,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	StringValue   *string                `protobuf:"bytes,2,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

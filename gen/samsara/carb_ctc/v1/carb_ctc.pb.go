@@ -25,17 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListCarbCtcVehicles.
+// The request of ListCarbCtcVehicles.
 type ListCarbCtcVehiclesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `testStatus`, repeated for each value. Known values: `notScheduled`,
-	// `scheduled`, `inProgress`, `awaitingResult`, `pass`, `fail`, `error`, `unknown`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `notScheduled`, `scheduled`, `inProgress`, `awaitingResult`, `pass`, `fail`,
+	// `error`, `unknown`.
 	TestStatus    []string `protobuf:"bytes,4,rep,name=test_status,json=testStatus,proto3" json:"test_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -99,12 +96,12 @@ func (x *ListCarbCtcVehiclesRequest) GetTestStatus() []string {
 	return nil
 }
 
-// Response of ListCarbCtcVehicles.
+// One page of CARB CTC vehicles.
 type ListCarbCtcVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CarbCtcVehicle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -154,7 +151,7 @@ func (x *ListCarbCtcVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamCarbCtcVehicles.
+// The request of StreamCarbCtcVehicles.
 type StreamCarbCtcVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicles is asked, page after page.
@@ -209,7 +206,7 @@ func (x *StreamCarbCtcVehiclesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamCarbCtcVehicles.
+// One page of CARB CTC vehicles, and where to go on from after it.
 type StreamCarbCtcVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicles answers.
@@ -264,16 +261,15 @@ func (x *StreamCarbCtcVehiclesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListCarbCtcVehicleHistory.
+// The request of ListCarbCtcVehicleHistory.
 type ListCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. Required.
+	// Required.
 	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -337,12 +333,12 @@ func (x *ListCarbCtcVehicleHistoryRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListCarbCtcVehicleHistory.
+// One page of the history of CARB CTC vehicles.
 type ListCarbCtcVehicleHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CarbCtcVehicleHistory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -392,7 +388,7 @@ func (x *ListCarbCtcVehicleHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamCarbCtcVehicleHistory.
+// The request of StreamCarbCtcVehicleHistory.
 type StreamCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicleHistory is asked, page after page.
@@ -447,7 +443,7 @@ func (x *StreamCarbCtcVehicleHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamCarbCtcVehicleHistory.
+// One page of the history of CARB CTC vehicles, and where to go on from after it.
 type StreamCarbCtcVehicleHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicleHistory answers.
@@ -502,23 +498,22 @@ func (x *StreamCarbCtcVehicleHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Schema CarbCtcVehicleObjectResponseBody.
+// A CARB CTC vehicle. Schema CarbCtcVehicleObjectResponseBody.
 type CarbCtcVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `enrollmentId`. Required. A UUID.
+	// Required. A UUID.
 	EnrollmentId *string `protobuf:"bytes,1,opt,name=enrollment_id,json=enrollmentId,proto3,oneof" json:"enrollment_id,omitempty"`
-	// Member `enrollmentVin`. Required.
+	// Required.
 	EnrollmentVin *string `protobuf:"bytes,2,opt,name=enrollment_vin,json=enrollmentVin,proto3,oneof" json:"enrollment_vin,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastCollectionAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastCollectionAtTime *string `protobuf:"bytes,4,opt,name=last_collection_at_time,json=lastCollectionAtTime,proto3,oneof" json:"last_collection_at_time,omitempty"`
-	// Member `nextCollectionAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	NextCollectionAtTime *string `protobuf:"bytes,5,opt,name=next_collection_at_time,json=nextCollectionAtTime,proto3,oneof" json:"next_collection_at_time,omitempty"`
-	// Member `testStatus`. Required. Known values: `notScheduled`, `scheduled`, `inProgress`,
-	// `awaitingResult`, `pass`, `fail`, `error`, `unknown`.
-	TestStatus *string `protobuf:"bytes,6,opt,name=test_status,json=testStatus,proto3,oneof" json:"test_status,omitempty"`
-	// Member `testStatusDetails`.
+	// Required. Known values: `notScheduled`, `scheduled`, `inProgress`, `awaitingResult`, `pass`,
+	// `fail`, `error`, `unknown`.
+	TestStatus        *string `protobuf:"bytes,6,opt,name=test_status,json=testStatus,proto3,oneof" json:"test_status,omitempty"`
 	TestStatusDetails *string `protobuf:"bytes,7,opt,name=test_status_details,json=testStatusDetails,proto3,oneof" json:"test_status_details,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -606,17 +601,16 @@ func (x *CarbCtcVehicle) GetTestStatusDetails() string {
 // Schema CarbCtcVehicleHistoryObjectResponseBody.
 type CarbCtcVehicleHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `enrollmentId`. Required. A UUID.
+	// Required. A UUID.
 	EnrollmentId *string `protobuf:"bytes,1,opt,name=enrollment_id,json=enrollmentId,proto3,oneof" json:"enrollment_id,omitempty"`
-	// Member `enrollmentVin`. Required.
+	// Required.
 	EnrollmentVin *string `protobuf:"bytes,2,opt,name=enrollment_vin,json=enrollmentVin,proto3,oneof" json:"enrollment_vin,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `testResult`. Required. Known values: `pass`, `fail`, `error`, `unknown`.
-	TestResult *string `protobuf:"bytes,5,opt,name=test_result,json=testResult,proto3,oneof" json:"test_result,omitempty"`
-	// Member `testResultDetails`.
+	// Required. Known values: `pass`, `fail`, `error`, `unknown`.
+	TestResult        *string `protobuf:"bytes,5,opt,name=test_result,json=testResult,proto3,oneof" json:"test_result,omitempty"`
 	TestResultDetails *string `protobuf:"bytes,6,opt,name=test_result_details,json=testResultDetails,proto3,oneof" json:"test_result_details,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache

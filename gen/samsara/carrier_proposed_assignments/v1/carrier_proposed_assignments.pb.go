@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListCarrierProposedAssignments.
+// The request of ListCarrierProposedAssignments.
 type ListCarrierProposedAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `activeTime`. A time as in RFC 3339.
-	ActiveTime *string `protobuf:"bytes,1,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
+	// A time as in RFC 3339.
+	ActiveTime *string  `protobuf:"bytes,1,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
+	After      *string  `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds  []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// 1 to 512.
 	Limit         *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +96,12 @@ func (x *ListCarrierProposedAssignmentsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListCarrierProposedAssignments.
+// One page of carrier proposed assignments.
 type ListCarrierProposedAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CarrierProposedAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +151,7 @@ func (x *ListCarrierProposedAssignmentsResponse) GetPagination() *v1.Pagination 
 	return nil
 }
 
-// Request of StreamCarrierProposedAssignments.
+// The request of StreamCarrierProposedAssignments.
 type StreamCarrierProposedAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarrierProposedAssignments is asked, page after page.
@@ -208,7 +206,7 @@ func (x *StreamCarrierProposedAssignmentsRequest) GetOptions() *v11.StreamOption
 	return nil
 }
 
-// Response of StreamCarrierProposedAssignments.
+// One page of carrier proposed assignments, and where to go on from after it.
 type StreamCarrierProposedAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarrierProposedAssignments answers.
@@ -263,20 +261,18 @@ func (x *StreamCarrierProposedAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateCarrierProposedAssignment.
+// The request of CreateCarrierProposedAssignment.
 type CreateCarrierProposedAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `activeTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActiveTime *string `protobuf:"bytes,1,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `shippingDocs`. At most 40 characters.
-	ShippingDocs *string `protobuf:"bytes,3,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
-	// Body member `trailerIds`.
-	TrailerIds []string `protobuf:"bytes,4,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
-	// Body member `trailerNames`.
+	// At most 40 characters.
+	ShippingDocs *string  `protobuf:"bytes,3,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
+	TrailerIds   []string `protobuf:"bytes,4,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
 	TrailerNames []string `protobuf:"bytes,5,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -354,10 +350,10 @@ func (x *CreateCarrierProposedAssignmentRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateCarrierProposedAssignment.
+// The response of CreateCarrierProposedAssignment.
 type CreateCarrierProposedAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *CarrierProposedAssignment `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -400,10 +396,10 @@ func (x *CreateCarrierProposedAssignmentResponse) GetData() *CarrierProposedAssi
 	return nil
 }
 
-// Request of DeleteCarrierProposedAssignment.
+// The request of DeleteCarrierProposedAssignment.
 type DeleteCarrierProposedAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -446,7 +442,7 @@ func (x *DeleteCarrierProposedAssignmentRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteCarrierProposedAssignment.
+// The response of DeleteCarrierProposedAssignment.
 type DeleteCarrierProposedAssignmentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -483,27 +479,24 @@ func (*DeleteCarrierProposedAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{7}
 }
 
-// Schema CarrierProposedAssignment.
+// A carrier proposed assignment. Schema CarrierProposedAssignment.
 type CarrierProposedAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `acceptedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AcceptedTime *string `protobuf:"bytes,1,opt,name=accepted_time,json=acceptedTime,proto3,oneof" json:"accepted_time,omitempty"`
-	// Member `activeTime`. Required. A time as in RFC 3339.
-	ActiveTime *string `protobuf:"bytes,2,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	// Member `driver`.
-	Driver *CarrierProposedAssignmentDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `firstSeenTime`. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
+	ActiveTime *string                          `protobuf:"bytes,2,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
+	Driver     *CarrierProposedAssignmentDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	// A time as in RFC 3339.
 	FirstSeenTime *string `protobuf:"bytes,4,opt,name=first_seen_time,json=firstSeenTime,proto3,oneof" json:"first_seen_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `rejectedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	RejectedTime *string `protobuf:"bytes,6,opt,name=rejected_time,json=rejectedTime,proto3,oneof" json:"rejected_time,omitempty"`
-	// Member `shippingDocs`. At most 40 characters.
-	ShippingDocs *string `protobuf:"bytes,7,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
-	// Member `trailers`.
-	Trailers []*CarrierProposedAssignmentTrailer `protobuf:"bytes,8,rep,name=trailers,proto3" json:"trailers,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *CarrierProposedAssignmentVehicle `protobuf:"bytes,9,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	// At most 40 characters.
+	ShippingDocs  *string                             `protobuf:"bytes,7,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
+	Trailers      []*CarrierProposedAssignmentTrailer `protobuf:"bytes,8,rep,name=trailers,proto3" json:"trailers,omitempty"`
+	Vehicle       *CarrierProposedAssignmentVehicle   `protobuf:"bytes,9,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,15 +594,12 @@ func (x *CarrierProposedAssignment) GetVehicle() *CarrierProposedAssignmentVehic
 	return nil
 }
 
-// Schema CarrierProposedAssignmentDriver.
+// Schema CarrierProposedAssignmentDriver. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -665,15 +655,12 @@ func (x *CarrierProposedAssignmentDriver) GetName() string {
 	return ""
 }
 
-// Schema CarrierProposedAssignmentTrailer.
+// Schema CarrierProposedAssignmentTrailer. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -729,15 +716,12 @@ func (x *CarrierProposedAssignmentTrailer) GetName() string {
 	return ""
 }
 
-// Schema CarrierProposedAssignmentVehicle.
+// Schema CarrierProposedAssignmentVehicle. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

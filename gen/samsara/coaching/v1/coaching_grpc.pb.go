@@ -33,30 +33,60 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// CoachingService has the stable operations of the area coaching.
+// CoachingService has the operations of the area coaching.
 type CoachingServiceClient interface {
-	// GET /coaching/driver-coach-assignments
+	// Lists driver coach assignments.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// All pages: StreamDriverCoachAssignment. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverCoachAssignment
+	// with `options.max_items`.
 	// Scope: Read Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverCoachAssignment(ctx context.Context, in *GetDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*GetDriverCoachAssignmentResponse, error)
 	// Every page of GetDriverCoachAssignment, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// Scope: Read Coaching.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamDriverCoachAssignment(ctx context.Context, in *StreamDriverCoachAssignmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverCoachAssignmentResponse], error)
-	// PUT /coaching/driver-coach-assignments
+	// Replaces a driver coach assignment.
+	// Operation `putDriverCoachAssignment`, PUT /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/putdrivercoachassignment
 	// Scope: Write Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	PutDriverCoachAssignment(ctx context.Context, in *PutDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*PutDriverCoachAssignmentResponse, error)
-	// GET /coaching/sessions/stream
+	// Lists coaching sessions.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// All pages: StreamCoachingSessions. For ever: FollowCoachingSessions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamCoachingSessions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Coaching.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetCoachingSessions(ctx context.Context, in *GetCoachingSessionsRequest, opts ...grpc.CallOption) (*GetCoachingSessionsResponse, error)
 	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCoachingSessions(ctx context.Context, in *StreamCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCoachingSessionsResponse], error)
 	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowCoachingSessions(ctx context.Context, in *FollowCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowCoachingSessionsResponse], error)
 }
 
@@ -159,30 +189,60 @@ type CoachingService_FollowCoachingSessionsClient = grpc.ServerStreamingClient[F
 // All implementations should embed UnimplementedCoachingServiceServer
 // for forward compatibility.
 //
-// CoachingService has the stable operations of the area coaching.
+// CoachingService has the operations of the area coaching.
 type CoachingServiceServer interface {
-	// GET /coaching/driver-coach-assignments
+	// Lists driver coach assignments.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// All pages: StreamDriverCoachAssignment. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverCoachAssignment
+	// with `options.max_items`.
 	// Scope: Read Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverCoachAssignment(context.Context, *GetDriverCoachAssignmentRequest) (*GetDriverCoachAssignmentResponse, error)
 	// Every page of GetDriverCoachAssignment, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// Scope: Read Coaching.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamDriverCoachAssignment(*StreamDriverCoachAssignmentRequest, grpc.ServerStreamingServer[StreamDriverCoachAssignmentResponse]) error
-	// PUT /coaching/driver-coach-assignments
+	// Replaces a driver coach assignment.
+	// Operation `putDriverCoachAssignment`, PUT /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/putdrivercoachassignment
 	// Scope: Write Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	PutDriverCoachAssignment(context.Context, *PutDriverCoachAssignmentRequest) (*PutDriverCoachAssignmentResponse, error)
-	// GET /coaching/sessions/stream
+	// Lists coaching sessions.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// All pages: StreamCoachingSessions. For ever: FollowCoachingSessions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamCoachingSessions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Coaching.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetCoachingSessions(context.Context, *GetCoachingSessionsRequest) (*GetCoachingSessionsResponse, error)
 	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCoachingSessions(*StreamCoachingSessionsRequest, grpc.ServerStreamingServer[StreamCoachingSessionsResponse]) error
 	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowCoachingSessions(*FollowCoachingSessionsRequest, grpc.ServerStreamingServer[FollowCoachingSessionsResponse]) error
 }
 

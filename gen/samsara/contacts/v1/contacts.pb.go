@@ -26,12 +26,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListContacts.
+// The request of ListContacts.
 type ListContactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
 	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -81,13 +80,11 @@ func (x *ListContactsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListContacts.
+// One page of contacts.
 type ListContactsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Contact `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Contact             `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,7 +133,7 @@ func (x *ListContactsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamContacts.
+// The request of StreamContacts.
 type StreamContactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListContacts is asked, page after page.
@@ -191,7 +188,7 @@ func (x *StreamContactsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamContacts.
+// One page of contacts, and where to go on from after it.
 type StreamContactsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListContacts answers.
@@ -246,16 +243,16 @@ func (x *StreamContactsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateContact.
+// The request of CreateContact.
 type CreateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `email`. At most 255 characters.
+	// At most 255 characters.
 	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `firstName`. At most 255 characters.
+	// At most 255 characters.
 	FirstName *string `protobuf:"bytes,2,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `lastName`. At most 255 characters.
+	// At most 255 characters.
 	LastName *string `protobuf:"bytes,3,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `phone`. At most 255 characters.
+	// At most 255 characters.
 	Phone         *string `protobuf:"bytes,4,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,11 +316,10 @@ func (x *CreateContactRequest) GetPhone() string {
 	return ""
 }
 
-// Response of CreateContact.
+// The response of CreateContact.
 type CreateContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Contact `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Contact               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -365,10 +361,10 @@ func (x *CreateContactResponse) GetData() *Contact {
 	return nil
 }
 
-// Request of GetContact.
+// The request of GetContact.
 type GetContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -411,11 +407,10 @@ func (x *GetContactRequest) GetId() string {
 	return ""
 }
 
-// Response of GetContact.
+// The response of GetContact.
 type GetContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Contact `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Contact               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,18 +452,18 @@ func (x *GetContactResponse) GetData() *Contact {
 	return nil
 }
 
-// Request of UpdateContact.
+// The request of UpdateContact.
 type UpdateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `email`. At most 255 characters.
+	// At most 255 characters.
 	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `firstName`. At most 255 characters.
+	// At most 255 characters.
 	FirstName *string `protobuf:"bytes,3,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `lastName`. At most 255 characters.
+	// At most 255 characters.
 	LastName *string `protobuf:"bytes,4,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `phone`. At most 255 characters.
+	// At most 255 characters.
 	Phone *string `protobuf:"bytes,5,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -549,11 +544,10 @@ func (x *UpdateContactRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateContact.
+// The response of UpdateContact.
 type UpdateContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Contact `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Contact               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,10 +589,10 @@ func (x *UpdateContactResponse) GetData() *Contact {
 	return nil
 }
 
-// Request of DeleteContact.
+// The request of DeleteContact.
 type DeleteContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -641,7 +635,7 @@ func (x *DeleteContactRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteContact.
+// The response of DeleteContact.
 type DeleteContactResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -678,18 +672,18 @@ func (*DeleteContactResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_contacts_v1_contacts_proto_rawDescGZIP(), []int{11}
 }
 
-// Schema Contact.
+// A contact. Schema Contact.
 type Contact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `email`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `firstName`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	FirstName *string `protobuf:"bytes,2,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastName`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	LastName *string `protobuf:"bytes,4,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Member `phone`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Phone         *string `protobuf:"bytes,5,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

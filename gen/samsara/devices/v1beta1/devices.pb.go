@@ -25,24 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDevices.
+// The request of GetDevices.
 type GetDevicesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `healthStatuses`.
-	HealthStatuses []string `protobuf:"bytes,2,rep,name=health_statuses,json=healthStatuses,proto3" json:"health_statuses,omitempty"`
-	// Query parameter `includeHealth`.
-	IncludeHealth *bool `protobuf:"varint,3,opt,name=include_health,json=includeHealth,proto3,oneof" json:"include_health,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `models`.
-	Models []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	HealthStatuses []string               `protobuf:"bytes,2,rep,name=health_statuses,json=healthStatuses,proto3" json:"health_statuses,omitempty"`
+	IncludeHealth  *bool                  `protobuf:"varint,3,opt,name=include_health,json=includeHealth,proto3,oneof" json:"include_health,omitempty"`
+	IncludeTags    *bool                  `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit         *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Models        []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -134,12 +127,12 @@ func (x *GetDevicesRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDevices.
+// One page of devices.
 type GetDevicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Device `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -189,7 +182,7 @@ func (x *GetDevicesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDevices.
+// The request of StreamDevices.
 type StreamDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDevices is asked, page after page.
@@ -244,7 +237,7 @@ func (x *StreamDevicesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDevices.
+// One page of devices, and where to go on from after it.
 type StreamDevicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDevices answers.
@@ -302,9 +295,9 @@ func (x *StreamDevicesResponse) GetCursor() string {
 // Schema BleAssetTagDetailsResponseResponseBody.
 type BleAssetTagDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batteryState`. Known values: `critical`, `low`, `ok`, `unknown`.
+	// Known values: `critical`, `low`, `ok`, `unknown`.
 	BatteryState *string `protobuf:"bytes,1,opt,name=battery_state,json=batteryState,proto3,oneof" json:"battery_state,omitempty"`
-	// Member `lastCheckInTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastCheckInTime *string `protobuf:"bytes,2,opt,name=last_check_in_time,json=lastCheckInTime,proto3,oneof" json:"last_check_in_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -357,14 +350,13 @@ func (x *BleAssetTagDetails) GetLastCheckInTime() string {
 // Schema CameraConnectorDetailsResponseResponseBody.
 type CameraConnectorDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `gatewayLastConnectedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	GatewayLastConnectedTime *string `protobuf:"bytes,1,opt,name=gateway_last_connected_time,json=gatewayLastConnectedTime,proto3,oneof" json:"gateway_last_connected_time,omitempty"`
-	// Member `lastFiftyHoursUptimePercentage`. In percent.
+	// In percent.
 	LastFiftyHoursUptimePercentage *float64 `protobuf:"fixed64,2,opt,name=last_fifty_hours_uptime_percentage,json=lastFiftyHoursUptimePercentage,proto3,oneof" json:"last_fifty_hours_uptime_percentage,omitempty"`
-	// Member `vehicleGatewaySerial`.
-	VehicleGatewaySerial *string `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	VehicleGatewaySerial           *string  `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *CameraConnectorDetails) Reset() {
@@ -421,14 +413,13 @@ func (x *CameraConnectorDetails) GetVehicleGatewaySerial() string {
 // Schema CameraDetailsResponseResponseBody.
 type CameraDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `gatewayLastConnectedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	GatewayLastConnectedTime *string `protobuf:"bytes,1,opt,name=gateway_last_connected_time,json=gatewayLastConnectedTime,proto3,oneof" json:"gateway_last_connected_time,omitempty"`
-	// Member `lastFiftyHoursUptimePercentage`. In percent.
+	// In percent.
 	LastFiftyHoursUptimePercentage *float64 `protobuf:"fixed64,2,opt,name=last_fifty_hours_uptime_percentage,json=lastFiftyHoursUptimePercentage,proto3,oneof" json:"last_fifty_hours_uptime_percentage,omitempty"`
-	// Member `vehicleGatewaySerial`.
-	VehicleGatewaySerial *string `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	VehicleGatewaySerial           *string  `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *CameraDetails) Reset() {
@@ -484,10 +475,9 @@ func (x *CameraDetails) GetVehicleGatewaySerial() string {
 
 // Schema CellConnectivityResponseResponseBody.
 type CellConnectivity struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `operator`.
-	Operator *string `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
-	// Member `signalBar`. Known values: `1/4`, `2/4`, `3/4`, `4/4`, `unknown`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Operator *string                `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
+	// Known values: `1/4`, `2/4`, `3/4`, `4/4`, `unknown`.
 	SignalBar     *string `protobuf:"bytes,2,opt,name=signal_bar,json=signalBar,proto3,oneof" json:"signal_bar,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -537,26 +527,23 @@ func (x *CellConnectivity) GetSignalBar() string {
 	return ""
 }
 
-// Schema DeviceResponseResponseBody.
+// A device. Schema DeviceResponseResponseBody.
 type Device struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
-	Asset *DeviceAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `health`.
-	Health *Health `protobuf:"bytes,2,opt,name=health,proto3" json:"health,omitempty"`
-	// Member `lastConnectedTime`. A time as in RFC 3339.
-	LastConnectedTime *string `protobuf:"bytes,3,opt,name=last_connected_time,json=lastConnectedTime,proto3,oneof" json:"last_connected_time,omitempty"`
-	// Member `lastKnownLocation`.
+	// Required.
+	Asset  *DeviceAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Health *Health      `protobuf:"bytes,2,opt,name=health,proto3" json:"health,omitempty"`
+	// A time as in RFC 3339.
+	LastConnectedTime *string            `protobuf:"bytes,3,opt,name=last_connected_time,json=lastConnectedTime,proto3,oneof" json:"last_connected_time,omitempty"`
 	LastKnownLocation *LastKnownLocation `protobuf:"bytes,4,opt,name=last_known_location,json=lastKnownLocation,proto3" json:"last_known_location,omitempty"`
-	// Member `model`. Required. Known values: `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG45`, `AG45EU`,
-	// `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`, `AG53EU`,
-	// `AT11`, `AT11X`, `CM31`, `CM32`, `CM33`, `CM34`, `OEM`, `OEMP`, `OEMR`, `OEMV`, `VG34`,
-	// `VG34EU`, `VG34FN`, `VG34M`, `VG54EU`, `VG54NA`, `VG55EU`, `VG55NA`, `AHD1`, `AIM4`, `AT12`,
-	// `AT12X`, `AT13`, `LM11`.
+	// Required. Known values: `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`,
+	// `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`, `AG53EU`, `AT11`, `AT11X`,
+	// `CM31`, `CM32`, `CM33`, `CM34`, `OEM`, `OEMP`, `OEMR`, `OEMV`, `VG34`, `VG34EU`, `VG34FN`,
+	// `VG34M`, `VG54EU`, `VG54NA`, `VG55EU`, `VG55NA`, `AHD1`, `AIM4`, `AT12`, `AT12X`, `AT13`,
+	// `LM11`.
 	Model *string `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
-	Serial *string `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `tags`.
+	// Required.
+	Serial        *string       `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -641,12 +628,12 @@ func (x *Device) GetTags() []*v1.TagTiny {
 	return nil
 }
 
-// Schema DeviceAssetResponseResponseBody.
+// Schema DeviceAssetResponseResponseBody. It has nothing but `id` and `name`.
 type DeviceAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -698,18 +685,16 @@ func (x *DeviceAsset) GetName() string {
 
 // Schema GatewayDetailsResponseResponseBody.
 type GatewayDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cellConnectivity`.
-	CellConnectivity *CellConnectivity `protobuf:"bytes,1,opt,name=cell_connectivity,json=cellConnectivity,proto3" json:"cell_connectivity,omitempty"`
-	// Member `gatewayBatteryState`. Known values: `critical`, `low`, `ok`, `unknown`.
-	GatewayBatteryState *string `protobuf:"bytes,2,opt,name=gateway_battery_state,json=gatewayBatteryState,proto3,oneof" json:"gateway_battery_state,omitempty"`
-	// Member `gatewayBatteryTemp`.
-	GatewayBatteryTemp *float64 `protobuf:"fixed64,3,opt,name=gateway_battery_temp,json=gatewayBatteryTemp,proto3,oneof" json:"gateway_battery_temp,omitempty"`
-	// Member `gatewayBatteryVolts`. In volts.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	CellConnectivity *CellConnectivity      `protobuf:"bytes,1,opt,name=cell_connectivity,json=cellConnectivity,proto3" json:"cell_connectivity,omitempty"`
+	// Known values: `critical`, `low`, `ok`, `unknown`.
+	GatewayBatteryState *string  `protobuf:"bytes,2,opt,name=gateway_battery_state,json=gatewayBatteryState,proto3,oneof" json:"gateway_battery_state,omitempty"`
+	GatewayBatteryTemp  *float64 `protobuf:"fixed64,3,opt,name=gateway_battery_temp,json=gatewayBatteryTemp,proto3,oneof" json:"gateway_battery_temp,omitempty"`
+	// In volts.
 	GatewayBatteryVolts *float64 `protobuf:"fixed64,4,opt,name=gateway_battery_volts,json=gatewayBatteryVolts,proto3,oneof" json:"gateway_battery_volts,omitempty"`
-	// Member `lastCheckInTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastCheckInTime *string `protobuf:"bytes,5,opt,name=last_check_in_time,json=lastCheckInTime,proto3,oneof" json:"last_check_in_time,omitempty"`
-	// Member `vehicleBatteryVolts`. In volts.
+	// In volts.
 	VehicleBatteryVolts *float64 `protobuf:"fixed64,6,opt,name=vehicle_battery_volts,json=vehicleBatteryVolts,proto3,oneof" json:"vehicle_battery_volts,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -789,40 +774,35 @@ func (x *GatewayDetails) GetVehicleBatteryVolts() float64 {
 
 // Schema HealthResponseResponseBody.
 type Health struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `healthDetails`.
-	HealthDetails *HealthDetails `protobuf:"bytes,1,opt,name=health_details,json=healthDetails,proto3" json:"health_details,omitempty"`
-	// Member `healthReasons`.
-	HealthReasons []*HealthReason `protobuf:"bytes,2,rep,name=health_reasons,json=healthReasons,proto3" json:"health_reasons,omitempty"`
-	// Member `healthStatus`. Known values: `dataPending`, `healthy`, `needsAttention`,
-	// `needsReplacement`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HealthDetails *HealthDetails         `protobuf:"bytes,1,opt,name=health_details,json=healthDetails,proto3" json:"health_details,omitempty"`
+	HealthReasons []*HealthReason        `protobuf:"bytes,2,rep,name=health_reasons,json=healthReasons,proto3" json:"health_reasons,omitempty"`
+	// Known values: `dataPending`, `healthy`, `needsAttention`, `needsReplacement`.
 	HealthStatus *string `protobuf:"bytes,3,opt,name=health_status,json=healthStatus,proto3,oneof" json:"health_status,omitempty"`
-	// Member `primaryHealthReason`. Known values: `assetUnplugged`, `cameraMisaligned`,
-	// `dataPending`, `healthy`, `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`,
-	// `missingEldDiagnostics`, `missingVin`, `needsReplacement`, `newlyInstalledDevice`,
-	// `noGpsSignal`, `notDetected`, `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`,
-	// `vgUnplugged`.
+	// Known values: `assetUnplugged`, `cameraMisaligned`, `dataPending`, `healthy`,
+	// `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`, `missingEldDiagnostics`,
+	// `missingVin`, `needsReplacement`, `newlyInstalledDevice`, `noGpsSignal`, `notDetected`,
+	// `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`, `vgUnplugged`.
 	PrimaryHealthReason *string `protobuf:"bytes,4,opt,name=primary_health_reason,json=primaryHealthReason,proto3,oneof" json:"primary_health_reason,omitempty"`
-	// Member `primaryHealthReasonStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	PrimaryHealthReasonStartTime *string `protobuf:"bytes,5,opt,name=primary_health_reason_start_time,json=primaryHealthReasonStartTime,proto3,oneof" json:"primary_health_reason_start_time,omitempty"`
-	// Member `recommendedAction`. Known values: `recommendedActionAgHealthy`,
-	// `recommendedActionAgLowDeviceBatteryAG45`, `recommendedActionAgLowDeviceBatteryAG46`,
-	// `recommendedActionAgLowDeviceBatteryAG51`, `recommendedActionAgLowDeviceBatteryPoweredAG`,
-	// `recommendedActionAgNoGpsSignal`, `recommendedActionAgNotDetected`,
-	// `recommendedActionAgUnplugged`, `recommendedActionBLEDataPending`,
-	// `recommendedActionBLEHealthy`, `recommendedActionBLELowBattery`,
-	// `recommendedActionBLENotDetected`, `recommendedActionCcHealthy`,
-	// `recommendedActionCcLowUptime`, `recommendedActionCcMediaInputUptime`,
-	// `recommendedActionCcNotDetected`, `recommendedActionCmCameraMisaligned`,
-	// `recommendedActionCmHealthy`, `recommendedActionCmInactive`,
-	// `recommendedActionCmInwardCameraObstruction`, `recommendedActionCmIrregularRecording`,
-	// `recommendedActionCmLowUptime`, `recommendedActionCmNewlyInstalledDevice`,
-	// `recommendedActionCmNotDetected`, `recommendedActionCmOutwardCameraObstruction`,
-	// `recommendedActionCmRecordingTimeRequired`, `recommendedActionCmVgUnplugged`,
-	// `recommendedActionGatewayNewlyInstalledDevice`, `recommendedActionHealthy`,
-	// `recommendedActionLowBatteryVoltage`, `recommendedActionOemNotReporting`,
-	// `recommendedActionVehicleOff`, `recommendedActionVgHealthy`,
-	// `recommendedActionVgMissingEldDiagnostics`,
+	// Known values: `recommendedActionAgHealthy`, `recommendedActionAgLowDeviceBatteryAG45`,
+	// `recommendedActionAgLowDeviceBatteryAG46`, `recommendedActionAgLowDeviceBatteryAG51`,
+	// `recommendedActionAgLowDeviceBatteryPoweredAG`, `recommendedActionAgNoGpsSignal`,
+	// `recommendedActionAgNotDetected`, `recommendedActionAgUnplugged`,
+	// `recommendedActionBLEDataPending`, `recommendedActionBLEHealthy`,
+	// `recommendedActionBLELowBattery`, `recommendedActionBLENotDetected`,
+	// `recommendedActionCcHealthy`, `recommendedActionCcLowUptime`,
+	// `recommendedActionCcMediaInputUptime`, `recommendedActionCcNotDetected`,
+	// `recommendedActionCmCameraMisaligned`, `recommendedActionCmHealthy`,
+	// `recommendedActionCmInactive`, `recommendedActionCmInwardCameraObstruction`,
+	// `recommendedActionCmIrregularRecording`, `recommendedActionCmLowUptime`,
+	// `recommendedActionCmNewlyInstalledDevice`, `recommendedActionCmNotDetected`,
+	// `recommendedActionCmOutwardCameraObstruction`, `recommendedActionCmRecordingTimeRequired`,
+	// `recommendedActionCmVgUnplugged`, `recommendedActionGatewayNewlyInstalledDevice`,
+	// `recommendedActionHealthy`, `recommendedActionLowBatteryVoltage`,
+	// `recommendedActionOemNotReporting`, `recommendedActionVehicleOff`,
+	// `recommendedActionVgHealthy`, `recommendedActionVgMissingEldDiagnostics`,
 	// `recommendedActionVgMissingEldDiagnosticsExchangeSubmitted`,
 	// `recommendedActionVgMissingEldDiagnosticsHardwareExchanged`,
 	// `recommendedActionVgMissingEldDiagnosticsNoExchangeSubmitted`, `recommendedActionVgMissingVin`,
@@ -907,17 +887,13 @@ func (x *Health) GetRecommendedAction() string {
 
 // Schema HealthDetailsResponseResponseBody.
 type HealthDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `bleAssetTagDetails`.
-	BleAssetTagDetails *BleAssetTagDetails `protobuf:"bytes,1,opt,name=ble_asset_tag_details,json=bleAssetTagDetails,proto3" json:"ble_asset_tag_details,omitempty"`
-	// Member `cameraConnectorDetails`.
+	state                  protoimpl.MessageState  `protogen:"open.v1"`
+	BleAssetTagDetails     *BleAssetTagDetails     `protobuf:"bytes,1,opt,name=ble_asset_tag_details,json=bleAssetTagDetails,proto3" json:"ble_asset_tag_details,omitempty"`
 	CameraConnectorDetails *CameraConnectorDetails `protobuf:"bytes,2,opt,name=camera_connector_details,json=cameraConnectorDetails,proto3" json:"camera_connector_details,omitempty"`
-	// Member `cameraDetails`.
-	CameraDetails *CameraDetails `protobuf:"bytes,3,opt,name=camera_details,json=cameraDetails,proto3" json:"camera_details,omitempty"`
-	// Member `gatewayDetails`.
-	GatewayDetails *GatewayDetails `protobuf:"bytes,4,opt,name=gateway_details,json=gatewayDetails,proto3" json:"gateway_details,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	CameraDetails          *CameraDetails          `protobuf:"bytes,3,opt,name=camera_details,json=cameraDetails,proto3" json:"camera_details,omitempty"`
+	GatewayDetails         *GatewayDetails         `protobuf:"bytes,4,opt,name=gateway_details,json=gatewayDetails,proto3" json:"gateway_details,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *HealthDetails) Reset() {
@@ -981,13 +957,12 @@ func (x *HealthDetails) GetGatewayDetails() *GatewayDetails {
 // Schema HealthReasonResponseResponseBody.
 type HealthReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `healthReasonCode`. Known values: `assetUnplugged`, `cameraMisaligned`, `dataPending`,
-	// `healthy`, `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`,
-	// `missingEldDiagnostics`, `missingVin`, `needsReplacement`, `newlyInstalledDevice`,
-	// `noGpsSignal`, `notDetected`, `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`,
-	// `vgUnplugged`.
+	// Known values: `assetUnplugged`, `cameraMisaligned`, `dataPending`, `healthy`,
+	// `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`, `missingEldDiagnostics`,
+	// `missingVin`, `needsReplacement`, `newlyInstalledDevice`, `noGpsSignal`, `notDetected`,
+	// `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`, `vgUnplugged`.
 	HealthReasonCode *string `protobuf:"bytes,1,opt,name=health_reason_code,json=healthReasonCode,proto3,oneof" json:"health_reason_code,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1039,13 +1014,10 @@ func (x *HealthReason) GetStartTime() string {
 
 // Schema LastKnownLocationResponseResponseBody.
 type LastKnownLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Latitude      *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

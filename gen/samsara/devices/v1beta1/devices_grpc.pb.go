@@ -29,15 +29,23 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DevicesService has the beta operations of the area devices.
+// DevicesService has the operations of the area devices.
 type DevicesServiceClient interface {
-	// GET /devices
+	// Lists devices.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// All pages: StreamDevices. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Devices.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetDevices(ctx context.Context, in *GetDevicesRequest, opts ...grpc.CallOption) (*GetDevicesResponse, error)
 	// Every page of GetDevices, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// Scope: Read Devices.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDevices(ctx context.Context, in *StreamDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDevicesResponse], error)
 }
 
@@ -82,15 +90,23 @@ type DevicesService_StreamDevicesClient = grpc.ServerStreamingClient[StreamDevic
 // All implementations should embed UnimplementedDevicesServiceServer
 // for forward compatibility.
 //
-// DevicesService has the beta operations of the area devices.
+// DevicesService has the operations of the area devices.
 type DevicesServiceServer interface {
-	// GET /devices
+	// Lists devices.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// All pages: StreamDevices. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Devices.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetDevices(context.Context, *GetDevicesRequest) (*GetDevicesResponse, error)
 	// Every page of GetDevices, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// Scope: Read Devices.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDevices(*StreamDevicesRequest, grpc.ServerStreamingServer[StreamDevicesResponse]) error
 }
 

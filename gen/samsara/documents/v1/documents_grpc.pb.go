@@ -36,41 +36,80 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DocumentsService has the stable operations of the area documents.
+// DocumentsService has the operations of the area documents.
 type DocumentsServiceClient interface {
-	// GET /fleet/document-types
+	// Lists document types.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// All pages: StreamDocumentTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocumentTypes with
+	// `options.max_items`.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocumentTypes(ctx context.Context, in *GetDocumentTypesRequest, opts ...grpc.CallOption) (*GetDocumentTypesResponse, error)
 	// Every page of GetDocumentTypes, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocumentTypes(ctx context.Context, in *StreamDocumentTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentTypesResponse], error)
-	// GET /fleet/documents
+	// Lists documents.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// All pages: StreamDocuments. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocuments with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocuments(ctx context.Context, in *GetDocumentsRequest, opts ...grpc.CallOption) (*GetDocumentsResponse, error)
 	// Every page of GetDocuments, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocuments(ctx context.Context, in *StreamDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentsResponse], error)
-	// POST /fleet/documents
+	// Creates a document.
+	// Operation `postDocument`, POST /fleet/documents:
+	// https://developers.samsara.com/reference/postdocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostDocument(ctx context.Context, in *PostDocumentRequest, opts ...grpc.CallOption) (*PostDocumentResponse, error)
-	// POST /fleet/documents/pdfs
+	// Generates a document PDF.
+	// Operation `generateDocumentPdf`, POST /fleet/documents/pdfs:
+	// https://developers.samsara.com/reference/generatedocumentpdf
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	GenerateDocumentPdf(ctx context.Context, in *GenerateDocumentPdfRequest, opts ...grpc.CallOption) (*GenerateDocumentPdfResponse, error)
-	// GET /fleet/documents/pdfs/{id}
+	// Gets a document PDF.
+	// Operation `getDocumentPdf`, GET /fleet/documents/pdfs/{id}:
+	// https://developers.samsara.com/reference/getdocumentpdf
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocumentPdf(ctx context.Context, in *GetDocumentPdfRequest, opts ...grpc.CallOption) (*GetDocumentPdfResponse, error)
-	// GET /fleet/documents/{id}
+	// Gets a document.
+	// Operation `getDocument`, GET /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/getdocument
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocument(ctx context.Context, in *GetDocumentRequest, opts ...grpc.CallOption) (*GetDocumentResponse, error)
-	// DELETE /fleet/documents/{id}
+	// Deletes a document.
+	// Operation `deleteDocument`, DELETE /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/deletedocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDocument(ctx context.Context, in *DeleteDocumentRequest, opts ...grpc.CallOption) (*DeleteDocumentResponse, error)
 }
 
@@ -194,41 +233,80 @@ func (c *documentsServiceClient) DeleteDocument(ctx context.Context, in *DeleteD
 // All implementations should embed UnimplementedDocumentsServiceServer
 // for forward compatibility.
 //
-// DocumentsService has the stable operations of the area documents.
+// DocumentsService has the operations of the area documents.
 type DocumentsServiceServer interface {
-	// GET /fleet/document-types
+	// Lists document types.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// All pages: StreamDocumentTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocumentTypes with
+	// `options.max_items`.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocumentTypes(context.Context, *GetDocumentTypesRequest) (*GetDocumentTypesResponse, error)
 	// Every page of GetDocumentTypes, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocumentTypes(*StreamDocumentTypesRequest, grpc.ServerStreamingServer[StreamDocumentTypesResponse]) error
-	// GET /fleet/documents
+	// Lists documents.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// All pages: StreamDocuments. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocuments with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocuments(context.Context, *GetDocumentsRequest) (*GetDocumentsResponse, error)
 	// Every page of GetDocuments, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocuments(*StreamDocumentsRequest, grpc.ServerStreamingServer[StreamDocumentsResponse]) error
-	// POST /fleet/documents
+	// Creates a document.
+	// Operation `postDocument`, POST /fleet/documents:
+	// https://developers.samsara.com/reference/postdocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostDocument(context.Context, *PostDocumentRequest) (*PostDocumentResponse, error)
-	// POST /fleet/documents/pdfs
+	// Generates a document PDF.
+	// Operation `generateDocumentPdf`, POST /fleet/documents/pdfs:
+	// https://developers.samsara.com/reference/generatedocumentpdf
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	GenerateDocumentPdf(context.Context, *GenerateDocumentPdfRequest) (*GenerateDocumentPdfResponse, error)
-	// GET /fleet/documents/pdfs/{id}
+	// Gets a document PDF.
+	// Operation `getDocumentPdf`, GET /fleet/documents/pdfs/{id}:
+	// https://developers.samsara.com/reference/getdocumentpdf
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocumentPdf(context.Context, *GetDocumentPdfRequest) (*GetDocumentPdfResponse, error)
-	// GET /fleet/documents/{id}
+	// Gets a document.
+	// Operation `getDocument`, GET /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/getdocument
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocument(context.Context, *GetDocumentRequest) (*GetDocumentResponse, error)
-	// DELETE /fleet/documents/{id}
+	// Deletes a document.
+	// Operation `deleteDocument`, DELETE /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/deletedocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDocument(context.Context, *DeleteDocumentRequest) (*DeleteDocumentResponse, error)
 }
 

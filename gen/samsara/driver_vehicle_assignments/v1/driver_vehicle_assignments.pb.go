@@ -26,30 +26,23 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriverVehicleAssignments.
+// The request of GetDriverVehicleAssignments.
 type GetDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assignmentType`. Known values: `HOS`, `idCard`, `static`, `faceId`,
-	// `tachograph`, `safetyManual`, `RFID`, `trailer`, `external`, `qrCode`, `driverApp`,
-	// `voiceSignIn`, `smartAssign`.
-	AssignmentType *string `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `driverTagIds`.
-	DriverTagIds []string `protobuf:"bytes,4,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `HOS`, `idCard`, `static`, `faceId`, `tachograph`, `safetyManual`, `RFID`,
+	// `trailer`, `external`, `qrCode`, `driverApp`, `voiceSignIn`, `smartAssign`.
+	AssignmentType *string  `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
+	DriverIds      []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	DriverTagIds   []string `protobuf:"bytes,4,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `filterBy`. Required. Known values: `drivers`, `vehicles`.
-	FilterBy *string `protobuf:"bytes,6,opt,name=filter_by,json=filterBy,proto3,oneof" json:"filter_by,omitempty"`
-	// Query parameter `sourceName`.
+	// Required. Known values: `drivers`, `vehicles`.
+	FilterBy   *string `protobuf:"bytes,6,opt,name=filter_by,json=filterBy,proto3,oneof" json:"filter_by,omitempty"`
 	SourceName *string `protobuf:"bytes,7,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`.
-	VehicleIds []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `vehicleTagIds`.
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	VehicleTagIds []string `protobuf:"bytes,10,rep,name=vehicle_tag_ids,json=vehicleTagIds,proto3" json:"vehicle_tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -155,12 +148,12 @@ func (x *GetDriverVehicleAssignmentsRequest) GetVehicleTagIds() []string {
 	return nil
 }
 
-// Response of GetDriverVehicleAssignments.
+// One page of driver vehicle assignments.
 type GetDriverVehicleAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverVehicleAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,7 +203,7 @@ func (x *GetDriverVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverVehicleAssignments.
+// The request of StreamDriverVehicleAssignments.
 type StreamDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverVehicleAssignments is asked, page after page.
@@ -265,7 +258,7 @@ func (x *StreamDriverVehicleAssignmentsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDriverVehicleAssignments.
+// One page of driver vehicle assignments, and where to go on from after it.
 type StreamDriverVehicleAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverVehicleAssignments answers.
@@ -320,22 +313,20 @@ func (x *StreamDriverVehicleAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateDriverVehicleAssignment.
+// The request of CreateDriverVehicleAssignment.
 type CreateDriverVehicleAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Body member `metadata`.
-	Metadata *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Body member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime     *string                           `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool                             `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	Metadata    *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,7,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -420,10 +411,10 @@ func (x *CreateDriverVehicleAssignmentRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateDriverVehicleAssignment.
+// The response of CreateDriverVehicleAssignment.
 type CreateDriverVehicleAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -466,22 +457,20 @@ func (x *CreateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignme
 	return nil
 }
 
-// Request of UpdateDriverVehicleAssignment.
+// The request of UpdateDriverVehicleAssignment.
 type UpdateDriverVehicleAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Body member `metadata`.
-	Metadata *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Body member `startTime`. Required. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime     *string                           `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool                             `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	Metadata    *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId *string `protobuf:"bytes,7,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -576,10 +565,10 @@ func (x *UpdateDriverVehicleAssignmentRequest) GetUpdateMask() *fieldmaskpb.Fiel
 	return nil
 }
 
-// Response of UpdateDriverVehicleAssignment.
+// The response of UpdateDriverVehicleAssignment.
 type UpdateDriverVehicleAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -622,18 +611,17 @@ func (x *UpdateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignme
 	return nil
 }
 
-// Request of DeleteDriverVehicleAssignments.
+// The request of DeleteDriverVehicleAssignments.
 type DeleteDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Body member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,3,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Body member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime     *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool   `protobuf:"varint,3,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,5,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -704,7 +692,7 @@ func (x *DeleteDriverVehicleAssignmentsRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of DeleteDriverVehicleAssignments.
+// The response of DeleteDriverVehicleAssignments.
 type DeleteDriverVehicleAssignmentsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -743,9 +731,8 @@ func (*DeleteDriverVehicleAssignmentsResponse) Descriptor() ([]byte, []int) {
 
 // Schema DriverAssignmentMetadataTinyObjectResponseBody.
 type DriverAssignmentMetadataTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sourceName`.
-	SourceName    *string `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SourceName    *string                `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -787,26 +774,25 @@ func (x *DriverAssignmentMetadataTiny) GetSourceName() string {
 	return ""
 }
 
-// Schema DriverVehicleAssignmentV2ObjectResponseBody.
+// A driver vehicle assignment. Schema DriverVehicleAssignmentV2ObjectResponseBody.
 type DriverVehicleAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Member `assignmentType`. Known values: `invalid`, `unknown`, `HOS`, `idCard`, `static`,
-	// `faceId`, `tachograph`, `safetyManual`, `RFID`, `trailer`, `external`, `qrCode`, `driverApp`,
-	// `voiceSignIn`, `smartAssign`.
+	// Known values: `invalid`, `unknown`, `HOS`, `idCard`, `static`, `faceId`, `tachograph`,
+	// `safetyManual`, `RFID`, `trailer`, `external`, `qrCode`, `driverApp`, `voiceSignIn`,
+	// `smartAssign`.
 	AssignmentType *string `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isPassenger`. Required.
-	IsPassenger *bool `protobuf:"varint,5,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Member `metadata`.
-	Metadata *DriverAssignmentMetadataTiny `protobuf:"bytes,6,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required.
+	IsPassenger *bool                         `protobuf:"varint,5,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	Metadata    *DriverAssignmentMetadataTiny `protobuf:"bytes,6,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,8,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -898,12 +884,11 @@ func (x *DriverVehicleAssignment) GetVehicle() *v1.VehicleTiny {
 	return nil
 }
 
-// Schemas PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody,
+// Driver vehicle assignments. Schemas PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody,
 // PostDriverVehicleAssignmentsV2ResponseBodyResponseBody.
 type DriverVehicleAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `message`.
-	Message       *string `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *string                `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -949,7 +934,7 @@ func (x *DriverVehicleAssignments) GetMessage() string {
 // PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody.
 type DriverVehicleAssignmentsMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sourceName`. At most 100 characters.
+	// At most 100 characters.
 	SourceName    *string `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

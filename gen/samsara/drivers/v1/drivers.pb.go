@@ -26,26 +26,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDrivers.
+// The request of ListDrivers.
 type ListDriversRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`.
-	AttributeValueIds []string `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
-	// Query parameter `attributes`.
-	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Query parameter `createdAfterTime`. A time as in RFC 3339.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	After             *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AttributeValueIds []string               `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
+	Attributes        []string               `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,4,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`.
+	// Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,5,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 512.
+	Limit        *int32   `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
+	TagIds       []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,9,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -144,13 +139,11 @@ func (x *ListDriversRequest) GetUpdatedAfterTime() string {
 	return ""
 }
 
-// Response of ListDrivers.
+// One page of drivers.
 type ListDriversResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Driver `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Driver              `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -199,7 +192,7 @@ func (x *ListDriversResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDrivers.
+// The request of StreamDrivers.
 type StreamDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDrivers is asked, page after page.
@@ -254,7 +247,7 @@ func (x *StreamDriversRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDrivers.
+// One page of drivers, and where to go on from after it.
 type StreamDriversResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDrivers answers.
@@ -309,80 +302,53 @@ func (x *StreamDriversResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateDriver.
+// The request of CreateDriver.
 type CreateDriverRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributes`.
-	Attributes []*DriverAttribute `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `carrierSettings`.
-	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Body member `currentIdCardCode`.
-	CurrentIdCardCode *string `protobuf:"bytes,3,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
-	// Body member `dateOfBirth`. A date as in RFC 3339, YYYY-MM-DD.
-	DateOfBirth *string `protobuf:"bytes,4,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Body member `eldAdverseWeatherExemptionEnabled`.
-	EldAdverseWeatherExemptionEnabled *bool `protobuf:"varint,5,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
-	// Body member `eldBigDayExemptionEnabled`.
-	EldBigDayExemptionEnabled *bool `protobuf:"varint,6,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
-	// Body member `eldDayStartHour`.
-	EldDayStartHour *int64 `protobuf:"varint,7,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
-	// Body member `eldExempt`.
-	EldExempt *bool `protobuf:"varint,8,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
-	// Body member `eldExemptReason`.
-	EldExemptReason *string `protobuf:"bytes,9,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
-	// Body member `eldPcEnabled`.
-	EldPcEnabled *bool `protobuf:"varint,10,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
-	// Body member `eldYmEnabled`.
-	EldYmEnabled *bool `protobuf:"varint,11,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
-	// Body member `email`.
-	Email *string `protobuf:"bytes,12,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,13,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `hasDrivingFeaturesHidden`.
-	HasDrivingFeaturesHidden *bool `protobuf:"varint,14,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
-	// Body member `hasVehicleUnpinningEnabled`.
-	HasVehicleUnpinningEnabled *bool `protobuf:"varint,15,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
-	// Body member `hosSetting`.
-	HosSetting *DriverHosSetting `protobuf:"bytes,16,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	// Body member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,17,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
-	// Body member `licenseState`.
-	LicenseState *string `protobuf:"bytes,18,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
-	// Body member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
-	// `mx`, `nl`, `es`, `ch`, `pr`.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Attributes        []*DriverAttribute     `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	CarrierSettings   *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
+	CurrentIdCardCode *string                `protobuf:"bytes,3,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
+	// A date as in RFC 3339, YYYY-MM-DD.
+	DateOfBirth                       *string           `protobuf:"bytes,4,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
+	EldAdverseWeatherExemptionEnabled *bool             `protobuf:"varint,5,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
+	EldBigDayExemptionEnabled         *bool             `protobuf:"varint,6,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
+	EldDayStartHour                   *int64            `protobuf:"varint,7,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
+	EldExempt                         *bool             `protobuf:"varint,8,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
+	EldExemptReason                   *string           `protobuf:"bytes,9,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
+	EldPcEnabled                      *bool             `protobuf:"varint,10,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
+	EldYmEnabled                      *bool             `protobuf:"varint,11,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
+	Email                             *string           `protobuf:"bytes,12,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	ExternalIds                       map[string]string `protobuf:"bytes,13,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	HasDrivingFeaturesHidden          *bool             `protobuf:"varint,14,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
+	HasVehicleUnpinningEnabled        *bool             `protobuf:"varint,15,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	HosSetting                        *DriverHosSetting `protobuf:"bytes,16,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	LicenseNumber                     *string           `protobuf:"bytes,17,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseState                      *string           `protobuf:"bytes,18,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	// Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`, `mx`, `nl`, `es`,
+	// `ch`, `pr`.
 	Locale *string `protobuf:"bytes,19,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
-	// Body member `name`. Required. 1 to 255 characters.
+	// Required. 1 to 255 characters.
 	Name *string `protobuf:"bytes,20,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 4096 characters.
+	// At most 4096 characters.
 	Notes *string `protobuf:"bytes,21,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `password`. Required.
-	Password *string `protobuf:"bytes,22,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	// Body member `peerGroupTagId`.
+	// Required.
+	Password       *string `protobuf:"bytes,22,opt,name=password,proto3,oneof" json:"password,omitempty"`
 	PeerGroupTagId *string `protobuf:"bytes,23,opt,name=peer_group_tag_id,json=peerGroupTagId,proto3,oneof" json:"peer_group_tag_id,omitempty"`
-	// Body member `phone`. At most 255 characters.
-	Phone *string `protobuf:"bytes,24,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
-	// Body member `profileImageBase64`.
+	// At most 255 characters.
+	Phone              *string `protobuf:"bytes,24,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	ProfileImageBase64 *string `protobuf:"bytes,25,opt,name=profile_image_base64,json=profileImageBase64,proto3,oneof" json:"profile_image_base64,omitempty"`
-	// Body member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,26,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
-	// Body member `staticAssignedVehicleId`.
-	StaticAssignedVehicleId *string `protobuf:"bytes,27,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
-	// Body member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,28,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,29,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `timezone`.
-	Timezone *string `protobuf:"bytes,30,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	// Body member `trailerGroupTagId`.
-	TrailerGroupTagId *string `protobuf:"bytes,31,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
-	// Body member `usDriverRulesetOverride`.
+	// At most 1024 characters.
+	ProfileImageUrl         *string                  `protobuf:"bytes,26,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
+	StaticAssignedVehicleId *string                  `protobuf:"bytes,27,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
+	TachographCardNumber    *string                  `protobuf:"bytes,28,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TagIds                  []string                 `protobuf:"bytes,29,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	Timezone                *string                  `protobuf:"bytes,30,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	TrailerGroupTagId       *string                  `protobuf:"bytes,31,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
 	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,32,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
-	// Body member `username`. Required. 1 to 189 characters.
-	Username *string `protobuf:"bytes,33,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Body member `vehicleGroupTagId`.
-	VehicleGroupTagId *string `protobuf:"bytes,34,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
-	// Body member `waitingTimeDutyStatusEnabled`.
-	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,35,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
+	// Required. 1 to 189 characters.
+	Username                     *string `protobuf:"bytes,33,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	VehicleGroupTagId            *string `protobuf:"bytes,34,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
+	WaitingTimeDutyStatusEnabled *bool   `protobuf:"varint,35,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -662,11 +628,10 @@ func (x *CreateDriverRequest) GetWaitingTimeDutyStatusEnabled() bool {
 	return false
 }
 
-// Response of CreateDriver.
+// The response of CreateDriver.
 type CreateDriverResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Driver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Driver                `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -708,10 +673,10 @@ func (x *CreateDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Request of PostDriverRemoteSignout.
+// The request of PostDriverRemoteSignout.
 type PostDriverRemoteSignoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId      *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -754,11 +719,10 @@ func (x *PostDriverRemoteSignoutRequest) GetDriverId() string {
 	return ""
 }
 
-// Response of PostDriverRemoteSignout.
+// The response of PostDriverRemoteSignout.
 type PostDriverRemoteSignoutResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverName`.
-	DriverName    *string `protobuf:"bytes,1,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DriverName    *string                `protobuf:"bytes,1,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -800,10 +764,10 @@ func (x *PostDriverRemoteSignoutResponse) GetDriverName() string {
 	return ""
 }
 
-// Request of GetDriver.
+// The request of GetDriver.
 type GetDriverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -846,11 +810,10 @@ func (x *GetDriverRequest) GetId() string {
 	return ""
 }
 
-// Response of GetDriver.
+// The response of GetDriver.
 type GetDriverResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Driver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Driver                `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,86 +855,58 @@ func (x *GetDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Request of UpdateDriver.
+// The request of UpdateDriver.
 type UpdateDriverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
-	Attributes []*DriverAttributeInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `carrierSettings`.
-	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,3,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Body member `currentIdCardCode`.
-	CurrentIdCardCode *string `protobuf:"bytes,4,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
-	// Body member `dateOfBirth`. A date as in RFC 3339, YYYY-MM-DD.
+	// Required.
+	Id                *string                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Attributes        []*DriverAttributeInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	CarrierSettings   *DriverCarrierSettings  `protobuf:"bytes,3,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
+	CurrentIdCardCode *string                 `protobuf:"bytes,4,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
+	// A date as in RFC 3339, YYYY-MM-DD.
 	DateOfBirth *string `protobuf:"bytes,5,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Body member `deactivatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DeactivatedAtTime *string `protobuf:"bytes,6,opt,name=deactivated_at_time,json=deactivatedAtTime,proto3,oneof" json:"deactivated_at_time,omitempty"`
-	// Body member `driverActivationStatus`. Known values: `active`, `deactivated`.
-	DriverActivationStatus *string `protobuf:"bytes,7,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Body member `eldAdverseWeatherExemptionEnabled`.
-	EldAdverseWeatherExemptionEnabled *bool `protobuf:"varint,8,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
-	// Body member `eldBigDayExemptionEnabled`.
-	EldBigDayExemptionEnabled *bool `protobuf:"varint,9,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
-	// Body member `eldDayStartHour`.
-	EldDayStartHour *int64 `protobuf:"varint,10,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
-	// Body member `eldExempt`.
-	EldExempt *bool `protobuf:"varint,11,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
-	// Body member `eldExemptReason`.
-	EldExemptReason *string `protobuf:"bytes,12,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
-	// Body member `eldPcEnabled`.
-	EldPcEnabled *bool `protobuf:"varint,13,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
-	// Body member `eldYmEnabled`.
-	EldYmEnabled *bool `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
-	// Body member `email`.
-	Email *string `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `hasDrivingFeaturesHidden`.
-	HasDrivingFeaturesHidden *bool `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
-	// Body member `hasVehicleUnpinningEnabled`.
-	HasVehicleUnpinningEnabled *bool `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
-	// Body member `hosSetting`.
-	HosSetting *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	// Body member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,20,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
-	// Body member `licenseState`.
-	LicenseState *string `protobuf:"bytes,21,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
-	// Body member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
-	// `mx`, `nl`, `es`, `ch`, `pr`.
+	// Known values: `active`, `deactivated`.
+	DriverActivationStatus            *string           `protobuf:"bytes,7,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	EldAdverseWeatherExemptionEnabled *bool             `protobuf:"varint,8,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
+	EldBigDayExemptionEnabled         *bool             `protobuf:"varint,9,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
+	EldDayStartHour                   *int64            `protobuf:"varint,10,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
+	EldExempt                         *bool             `protobuf:"varint,11,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
+	EldExemptReason                   *string           `protobuf:"bytes,12,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
+	EldPcEnabled                      *bool             `protobuf:"varint,13,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
+	EldYmEnabled                      *bool             `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
+	Email                             *string           `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	ExternalIds                       map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	HasDrivingFeaturesHidden          *bool             `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
+	HasVehicleUnpinningEnabled        *bool             `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	HosSetting                        *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	LicenseNumber                     *string           `protobuf:"bytes,20,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseState                      *string           `protobuf:"bytes,21,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	// Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`, `mx`, `nl`, `es`,
+	// `ch`, `pr`.
 	Locale *string `protobuf:"bytes,22,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
-	// Body member `name`. 1 to 255 characters.
+	// 1 to 255 characters.
 	Name *string `protobuf:"bytes,23,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 4096 characters.
-	Notes *string `protobuf:"bytes,24,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `password`.
-	Password *string `protobuf:"bytes,25,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	// Body member `peerGroupTagId`.
+	// At most 4096 characters.
+	Notes          *string `protobuf:"bytes,24,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Password       *string `protobuf:"bytes,25,opt,name=password,proto3,oneof" json:"password,omitempty"`
 	PeerGroupTagId *string `protobuf:"bytes,26,opt,name=peer_group_tag_id,json=peerGroupTagId,proto3,oneof" json:"peer_group_tag_id,omitempty"`
-	// Body member `phone`. At most 255 characters.
-	Phone *string `protobuf:"bytes,27,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
-	// Body member `profileImageBase64`.
+	// At most 255 characters.
+	Phone              *string `protobuf:"bytes,27,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	ProfileImageBase64 *string `protobuf:"bytes,28,opt,name=profile_image_base64,json=profileImageBase64,proto3,oneof" json:"profile_image_base64,omitempty"`
-	// Body member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
-	// Body member `staticAssignedVehicleId`.
-	StaticAssignedVehicleId *string `protobuf:"bytes,30,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
-	// Body member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,32,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `timezone`.
-	Timezone *string `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	// Body member `trailerGroupTagId`.
-	TrailerGroupTagId *string `protobuf:"bytes,34,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
-	// Body member `usDriverRulesetOverride`.
+	// At most 1024 characters.
+	ProfileImageUrl         *string                  `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
+	StaticAssignedVehicleId *string                  `protobuf:"bytes,30,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
+	TachographCardNumber    *string                  `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TagIds                  []string                 `protobuf:"bytes,32,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	Timezone                *string                  `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	TrailerGroupTagId       *string                  `protobuf:"bytes,34,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
 	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,35,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
-	// Body member `username`. 1 to 189 characters.
-	Username *string `protobuf:"bytes,36,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Body member `vehicleGroupTagId`.
-	VehicleGroupTagId *string `protobuf:"bytes,37,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
-	// Body member `waitingTimeDutyStatusEnabled`.
-	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,38,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
+	// 1 to 189 characters.
+	Username                     *string `protobuf:"bytes,36,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	VehicleGroupTagId            *string `protobuf:"bytes,37,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
+	WaitingTimeDutyStatusEnabled *bool   `protobuf:"varint,38,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,39,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1282,11 +1217,10 @@ func (x *UpdateDriverRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateDriver.
+// The response of UpdateDriver.
 type UpdateDriverResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Driver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Driver                `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1328,87 +1262,66 @@ func (x *UpdateDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Schema Driver.
+// A driver. Schema Driver.
 type Driver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `carrierSettings`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Attributes      []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentIdCardCode`.
+	// A time as in RFC 3339.
+	CreatedAtTime     *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	CurrentIdCardCode *string `protobuf:"bytes,4,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
-	// Member `dateOfBirth`. A date as in RFC 3339, YYYY-MM-DD.
+	// A date as in RFC 3339, YYYY-MM-DD.
 	DateOfBirth *string `protobuf:"bytes,5,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Member `driverActivationStatus`. Known values: `active`, `deactivated`.
+	// Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,6,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Member `eldAdverseWeatherExemptionEnabled`. Default: `false`.
+	// Default: `false`.
 	EldAdverseWeatherExemptionEnabled *bool `protobuf:"varint,7,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
-	// Member `eldBigDayExemptionEnabled`. Default: `false`.
+	// Default: `false`.
 	EldBigDayExemptionEnabled *bool `protobuf:"varint,8,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
-	// Member `eldDayStartHour`. Default: `0`.
+	// Default: `0`.
 	EldDayStartHour *int64 `protobuf:"varint,9,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
-	// Member `eldExempt`. Default: `false`.
-	EldExempt *bool `protobuf:"varint,10,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
-	// Member `eldExemptReason`.
+	// Default: `false`.
+	EldExempt       *bool   `protobuf:"varint,10,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
 	EldExemptReason *string `protobuf:"bytes,11,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
-	// Member `eldPcEnabled`. Default: `false`.
-	EldPcEnabled *bool `protobuf:"varint,12,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
-	// Member `eldSettings`.
-	EldSettings *DriverEldSettings `protobuf:"bytes,13,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
-	// Member `eldYmEnabled`. Default: `false`.
-	EldYmEnabled *bool `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
-	// Member `email`.
-	Email *string `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `hasDrivingFeaturesHidden`.
-	HasDrivingFeaturesHidden *bool `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
-	// Member `hasVehicleUnpinningEnabled`.
-	HasVehicleUnpinningEnabled *bool `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
-	// Member `hosSetting`.
-	HosSetting *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,20,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDeactivated`.
-	IsDeactivated *bool `protobuf:"varint,21,opt,name=is_deactivated,json=isDeactivated,proto3,oneof" json:"is_deactivated,omitempty"`
-	// Member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,22,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
-	// Member `licenseState`.
-	LicenseState *string `protobuf:"bytes,23,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
-	// Member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
-	// `mx`, `nl`, `es`, `ch`, `pr`.
+	// Default: `false`.
+	EldPcEnabled *bool              `protobuf:"varint,12,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
+	EldSettings  *DriverEldSettings `protobuf:"bytes,13,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
+	// Default: `false`.
+	EldYmEnabled               *bool             `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
+	Email                      *string           `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	ExternalIds                map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	HasDrivingFeaturesHidden   *bool             `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
+	HasVehicleUnpinningEnabled *bool             `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	HosSetting                 *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	Id                         *string           `protobuf:"bytes,20,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsDeactivated              *bool             `protobuf:"varint,21,opt,name=is_deactivated,json=isDeactivated,proto3,oneof" json:"is_deactivated,omitempty"`
+	LicenseNumber              *string           `protobuf:"bytes,22,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseState               *string           `protobuf:"bytes,23,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	// Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`, `mx`, `nl`, `es`,
+	// `ch`, `pr`.
 	Locale *string `protobuf:"bytes,24,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
-	// Member `name`. 1 to 255 characters.
+	// 1 to 255 characters.
 	Name *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 4096 characters.
-	Notes *string `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `peerGroupTag`.
+	// At most 4096 characters.
+	Notes        *string     `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	PeerGroupTag *v1.TagTiny `protobuf:"bytes,27,opt,name=peer_group_tag,json=peerGroupTag,proto3" json:"peer_group_tag,omitempty"`
-	// Member `phone`. At most 255 characters.
+	// At most 255 characters.
 	Phone *string `protobuf:"bytes,28,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
-	// Member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
-	// Member `staticAssignedVehicle`.
+	// At most 1024 characters.
+	ProfileImageUrl       *string                      `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
 	StaticAssignedVehicle *DriverStaticAssignedVehicle `protobuf:"bytes,30,opt,name=static_assigned_vehicle,json=staticAssignedVehicle,proto3" json:"static_assigned_vehicle,omitempty"`
-	// Member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,32,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `timezone`. Default: `America/Los_Angeles`.
-	Timezone *string `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	// Member `trailerGroupTag`.
+	TachographCardNumber  *string                      `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	Tags                  []*v1.TagTiny                `protobuf:"bytes,32,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Default: `America/Los_Angeles`.
+	Timezone        *string                `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	TrailerGroupTag *DriverTrailerGroupTag `protobuf:"bytes,34,opt,name=trailer_group_tag,json=trailerGroupTag,proto3" json:"trailer_group_tag,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,35,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `usDriverRulesetOverride`.
+	// A time as in RFC 3339.
+	UpdatedAtTime           *string                  `protobuf:"bytes,35,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,36,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
-	// Member `username`. 1 to 189 characters.
-	Username *string `protobuf:"bytes,37,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Member `vehicleGroupTag`.
+	// 1 to 189 characters.
+	Username        *string                `protobuf:"bytes,37,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	VehicleGroupTag *DriverVehicleGroupTag `protobuf:"bytes,38,opt,name=vehicle_group_tag,json=vehicleGroupTag,proto3" json:"vehicle_group_tag,omitempty"`
-	// Member `waitingTimeDutyStatusEnabled`. Default: `false`.
+	// Default: `false`.
 	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,39,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
@@ -1719,15 +1632,11 @@ func (x *Driver) GetWaitingTimeDutyStatusEnabled() bool {
 
 // Schema CreateDriverRequest_attributes.
 type DriverAttribute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,3,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,4,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64              `protobuf:"fixed64,3,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string               `protobuf:"bytes,4,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1793,16 +1702,12 @@ func (x *DriverAttribute) GetStringValues() []string {
 // Schema UpdateDriverRequest_attributes.
 type DriverAttributeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// A time as in RFC 3339.
+	DateValues    []string  `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	Id            *string   `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string  `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1875,15 +1780,14 @@ func (x *DriverAttributeInput) GetStringValues() []string {
 // Schema DriverCarrierSettings.
 type DriverCarrierSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierName`. At most 255 characters.
+	// At most 255 characters.
 	CarrierName *string `protobuf:"bytes,1,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `dotNumber`.
-	DotNumber *int64 `protobuf:"varint,2,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
-	// Member `homeTerminalAddress`. At most 255 characters.
+	DotNumber   *int64  `protobuf:"varint,2,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
+	// At most 255 characters.
 	HomeTerminalAddress *string `protobuf:"bytes,3,opt,name=home_terminal_address,json=homeTerminalAddress,proto3,oneof" json:"home_terminal_address,omitempty"`
-	// Member `homeTerminalName`. At most 255 characters.
+	// At most 255 characters.
 	HomeTerminalName *string `protobuf:"bytes,4,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
-	// Member `mainOfficeAddress`. At most 255 characters.
+	// At most 255 characters.
 	MainOfficeAddress *string `protobuf:"bytes,5,opt,name=main_office_address,json=mainOfficeAddress,proto3,oneof" json:"main_office_address,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -1957,24 +1861,21 @@ func (x *DriverCarrierSettings) GetMainOfficeAddress() string {
 // Schema DriverEldRuleset.
 type DriverEldRuleset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `break`. Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
+	// Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
 	Break *string `protobuf:"bytes,1,opt,name=break,proto3,oneof" json:"break,omitempty"`
-	// Member `cycle`. Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8
-	// day`, `AK 70 hour / 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`,
-	// `FL 70 hour / 7 day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70
-	// hour / 7 day`, `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour /
-	// 7 day`, `SC 80 hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`,
-	// `WI 70 hour / 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour
-	// / 14 day)`, `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14
-	// day)`.
-	Cycle *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
-	// Member `jurisdiction`.
+	// Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8 day`, `AK 70 hour /
+	// 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`, `FL 70 hour / 7
+	// day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70 hour / 7 day`,
+	// `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour / 7 day`, `SC 80
+	// hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`, `WI 70 hour /
+	// 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour / 14 day)`,
+	// `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14 day)`.
+	Cycle        *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
 	Jurisdiction *string `protobuf:"bytes,3,opt,name=jurisdiction,proto3,oneof" json:"jurisdiction,omitempty"`
-	// Member `restart`. Known values: `None`, `34-hour Restart`, `24-hour Restart`, `36-hour
-	// Restart`, `72-hour Restart`.
+	// Known values: `None`, `34-hour Restart`, `24-hour Restart`, `36-hour Restart`, `72-hour
+	// Restart`.
 	Restart *string `protobuf:"bytes,4,opt,name=restart,proto3,oneof" json:"restart,omitempty"`
-	// Member `shift`. Known values: `US Interstate Property`, `US Interstate Passenger`, `Texas
-	// Intrastate`.
+	// Known values: `US Interstate Property`, `US Interstate Passenger`, `Texas Intrastate`.
 	Shift         *string `protobuf:"bytes,5,opt,name=shift,proto3,oneof" json:"shift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2047,9 +1948,8 @@ func (x *DriverEldRuleset) GetShift() string {
 
 // Schema DriverEldSettings.
 type DriverEldSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `rulesets`.
-	Rulesets      []*DriverEldRuleset `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rulesets      []*DriverEldRuleset    `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2094,7 +1994,7 @@ func (x *DriverEldSettings) GetRulesets() []*DriverEldRuleset {
 // Schemas DriverHosSetting, UpdateDriverRequest_hosSetting.
 type DriverHosSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyHaulExemptionToggleEnabled`. Default: `false`.
+	// Default: `false`.
 	HeavyHaulExemptionToggleEnabled *bool `protobuf:"varint,1,opt,name=heavy_haul_exemption_toggle_enabled,json=heavyHaulExemptionToggleEnabled,proto3,oneof" json:"heavy_haul_exemption_toggle_enabled,omitempty"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
@@ -2137,13 +2037,11 @@ func (x *DriverHosSetting) GetHeavyHaulExemptionToggleEnabled() bool {
 	return false
 }
 
-// Schema DriverStaticAssignedVehicle.
+// Schema DriverStaticAssignedVehicle. It has nothing but `id` and `name`.
 type DriverStaticAssignedVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2194,13 +2092,10 @@ func (x *DriverStaticAssignedVehicle) GetName() string {
 
 // Schema DriverTrailerGroupTag.
 type DriverTrailerGroupTag struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string                `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2258,13 +2153,10 @@ func (x *DriverTrailerGroupTag) GetParentTagId() string {
 
 // Schema DriverVehicleGroupTag.
 type DriverVehicleGroupTag struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string                `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2323,24 +2215,23 @@ func (x *DriverVehicleGroupTag) GetParentTagId() string {
 // Schema UsDriverRulesetOverride.
 type UsDriverRulesetOverride struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cycle`. Required. Known values: `USA Property (8/70)`, `USA Property (7/60)`, `USA
-	// Passenger (8/70)`, `USA Passenger (7/60)`, `Alaska Property (8/80)`, `Alaska Property (7/70)`,
-	// `Alaska Passenger (8/80)`, `Alaska Passenger (7/70)`, `California School/FLV (8/80)`,
-	// `California Farm (8/112)`, `California Property (8/80)`, `California Flammable Liquid (8/80)`,
-	// `California Passenger (8/80)`, `California Motion Picture (8/80)`, `Florida (8/80)`, `Florida
-	// (7/70)`, `Nebraska (8/80)`, `Nebraska (7/70)`, `North Carolina (8/80)`, `North Carolina
-	// (7/70)`, `Oklahoma (8/70)`, `Oklahoma (7/60)`, `Oregon (8/80)`, `Oregon (7/70)`, `South
-	// Carolina (8/80)`, `South Carolina (7/70)`, `Texas (7/70)`, `Wisconsin (8/80)`, `Wisconsin
-	// (7/70)`.
+	// Required. Known values: `USA Property (8/70)`, `USA Property (7/60)`, `USA Passenger (8/70)`,
+	// `USA Passenger (7/60)`, `Alaska Property (8/80)`, `Alaska Property (7/70)`, `Alaska Passenger
+	// (8/80)`, `Alaska Passenger (7/70)`, `California School/FLV (8/80)`, `California Farm (8/112)`,
+	// `California Property (8/80)`, `California Flammable Liquid (8/80)`, `California Passenger
+	// (8/80)`, `California Motion Picture (8/80)`, `Florida (8/80)`, `Florida (7/70)`, `Nebraska
+	// (8/80)`, `Nebraska (7/70)`, `North Carolina (8/80)`, `North Carolina (7/70)`, `Oklahoma
+	// (8/70)`, `Oklahoma (7/60)`, `Oregon (8/80)`, `Oregon (7/70)`, `South Carolina (8/80)`, `South
+	// Carolina (7/70)`, `Texas (7/70)`, `Wisconsin (8/80)`, `Wisconsin (7/70)`.
 	Cycle *string `protobuf:"bytes,1,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
-	// Member `restart`. Required. Known values: `34-hour Restart`, `24-hour Restart`, `36-hour
-	// Restart`, `72-hour Restart`, `None`.
+	// Required. Known values: `34-hour Restart`, `24-hour Restart`, `36-hour Restart`, `72-hour
+	// Restart`, `None`.
 	Restart *string `protobuf:"bytes,2,opt,name=restart,proto3,oneof" json:"restart,omitempty"`
-	// Member `restbreak`. Required. Known values: `Property (off-duty/sleeper)`, `California
-	// Mealbreak (off-duty/sleeper)`, `None`.
+	// Required. Known values: `Property (off-duty/sleeper)`, `California Mealbreak
+	// (off-duty/sleeper)`, `None`.
 	Restbreak *string `protobuf:"bytes,3,opt,name=restbreak,proto3,oneof" json:"restbreak,omitempty"`
-	// Member `usStateToOverride`. Required. Known values: the empty string, `AK`, `CA`, `FL`, `NE`,
-	// `NC`, `OK`, `OR`, `SC`, `TX`, `WI`.
+	// Required. Known values: the empty string, `AK`, `CA`, `FL`, `NE`, `NC`, `OK`, `OR`, `SC`, `TX`,
+	// `WI`.
 	UsStateToOverride *string `protobuf:"bytes,4,opt,name=us_state_to_override,json=usStateToOverride,proto3,oneof" json:"us_state_to_override,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache

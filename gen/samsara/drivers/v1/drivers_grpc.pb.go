@@ -33,30 +33,54 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DriversService has the stable operations of the area drivers.
+// DriversService has the operations of the area drivers.
 type DriversServiceClient interface {
-	// GET /fleet/drivers
+	// Lists drivers.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// All pages: StreamDrivers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDrivers(ctx context.Context, in *ListDriversRequest, opts ...grpc.CallOption) (*ListDriversResponse, error)
 	// Every page of ListDrivers, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// Scope: Read Drivers.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDrivers(ctx context.Context, in *StreamDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversResponse], error)
-	// POST /fleet/drivers
+	// Creates a driver.
+	// Operation `createDriver`, POST /fleet/drivers:
+	// https://developers.samsara.com/reference/createdriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriver(ctx context.Context, in *CreateDriverRequest, opts ...grpc.CallOption) (*CreateDriverResponse, error)
-	// POST /fleet/drivers/remote-sign-out
+	// Creates a driver remote signout.
+	// Operation `postDriverRemoteSignout`, POST /fleet/drivers/remote-sign-out:
+	// https://developers.samsara.com/reference/postdriverremotesignout
 	// Scope: Write Driver Remote Signout.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostDriverRemoteSignout(ctx context.Context, in *PostDriverRemoteSignoutRequest, opts ...grpc.CallOption) (*PostDriverRemoteSignoutResponse, error)
-	// GET /fleet/drivers/{id}
+	// Gets a driver.
+	// Operation `getDriver`, GET /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/getdriver
 	// Scope: Read Drivers.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriver(ctx context.Context, in *GetDriverRequest, opts ...grpc.CallOption) (*GetDriverResponse, error)
-	// PATCH /fleet/drivers/{id}
+	// Updates a driver; `update_mask` says what.
+	// Operation `updateDriver`, PATCH /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/updatedriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriver(ctx context.Context, in *UpdateDriverRequest, opts ...grpc.CallOption) (*UpdateDriverResponse, error)
 }
 
@@ -141,30 +165,54 @@ func (c *driversServiceClient) UpdateDriver(ctx context.Context, in *UpdateDrive
 // All implementations should embed UnimplementedDriversServiceServer
 // for forward compatibility.
 //
-// DriversService has the stable operations of the area drivers.
+// DriversService has the operations of the area drivers.
 type DriversServiceServer interface {
-	// GET /fleet/drivers
+	// Lists drivers.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// All pages: StreamDrivers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDrivers(context.Context, *ListDriversRequest) (*ListDriversResponse, error)
 	// Every page of ListDrivers, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// Scope: Read Drivers.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDrivers(*StreamDriversRequest, grpc.ServerStreamingServer[StreamDriversResponse]) error
-	// POST /fleet/drivers
+	// Creates a driver.
+	// Operation `createDriver`, POST /fleet/drivers:
+	// https://developers.samsara.com/reference/createdriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriver(context.Context, *CreateDriverRequest) (*CreateDriverResponse, error)
-	// POST /fleet/drivers/remote-sign-out
+	// Creates a driver remote signout.
+	// Operation `postDriverRemoteSignout`, POST /fleet/drivers/remote-sign-out:
+	// https://developers.samsara.com/reference/postdriverremotesignout
 	// Scope: Write Driver Remote Signout.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostDriverRemoteSignout(context.Context, *PostDriverRemoteSignoutRequest) (*PostDriverRemoteSignoutResponse, error)
-	// GET /fleet/drivers/{id}
+	// Gets a driver.
+	// Operation `getDriver`, GET /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/getdriver
 	// Scope: Read Drivers.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriver(context.Context, *GetDriverRequest) (*GetDriverResponse, error)
-	// PATCH /fleet/drivers/{id}
+	// Updates a driver; `update_mask` says what.
+	// Operation `updateDriver`, PATCH /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/updatedriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriver(context.Context, *UpdateDriverRequest) (*UpdateDriverResponse, error)
 }
 

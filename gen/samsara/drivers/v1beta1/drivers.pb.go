@@ -25,22 +25,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriverEfficiency.
+// The request of GetDriverEfficiency.
 type GetDriverEfficiencyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `driverParentTagIds`.
-	DriverParentTagIds []string `protobuf:"bytes,4,rep,name=driver_parent_tag_ids,json=driverParentTagIds,proto3" json:"driver_parent_tag_ids,omitempty"`
-	// Query parameter `driverTagIds`.
-	DriverTagIds []string `protobuf:"bytes,5,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	DriverParentTagIds     []string `protobuf:"bytes,4,rep,name=driver_parent_tag_ids,json=driverParentTagIds,proto3" json:"driver_parent_tag_ids,omitempty"`
+	DriverTagIds           []string `protobuf:"bytes,5,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -125,13 +121,11 @@ func (x *GetDriverEfficiencyRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetDriverEfficiency.
+// One page of driver efficiency.
 type GetDriverEfficiencyResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data *DriverEfficienciesData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Data          *DriverEfficienciesData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination          `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -180,7 +174,7 @@ func (x *GetDriverEfficiencyResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverEfficiency.
+// The request of StreamDriverEfficiency.
 type StreamDriverEfficiencyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiency is asked, page after page.
@@ -235,7 +229,7 @@ func (x *StreamDriverEfficiencyRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverEfficiency.
+// One page of driver efficiency, and where to go on from after it.
 type StreamDriverEfficiencyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiency answers.
@@ -290,12 +284,12 @@ func (x *StreamDriverEfficiencyResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ResolveAssignmentByDetails.
+// The request of ResolveAssignmentByDetails.
 type ResolveAssignmentByDetailsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverName`. Required.
+	// Required.
 	DriverName *string `protobuf:"bytes,1,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,2,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,10 +339,10 @@ func (x *ResolveAssignmentByDetailsRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of ResolveAssignmentByDetails.
+// The response of ResolveAssignmentByDetails.
 type ResolveAssignmentByDetailsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssignmentByDetails `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,14 +385,12 @@ func (x *ResolveAssignmentByDetailsResponse) GetData() *AssignmentByDetails {
 	return nil
 }
 
-// Request of PostDriverWorkflowAssignment.
+// The request of PostDriverWorkflowAssignment.
 type PostDriverWorkflowAssignmentRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverIdsToPublish`.
-	DriverIdsToPublish []string `protobuf:"bytes,1,rep,name=driver_ids_to_publish,json=driverIdsToPublish,proto3" json:"driver_ids_to_publish,omitempty"`
-	// Body member `driverIdsToUnpublish`.
-	DriverIdsToUnpublish []string `protobuf:"bytes,2,rep,name=driver_ids_to_unpublish,json=driverIdsToUnpublish,proto3" json:"driver_ids_to_unpublish,omitempty"`
-	// Body member `workflowId`. Required.
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DriverIdsToPublish   []string               `protobuf:"bytes,1,rep,name=driver_ids_to_publish,json=driverIdsToPublish,proto3" json:"driver_ids_to_publish,omitempty"`
+	DriverIdsToUnpublish []string               `protobuf:"bytes,2,rep,name=driver_ids_to_unpublish,json=driverIdsToUnpublish,proto3" json:"driver_ids_to_unpublish,omitempty"`
+	// Required.
 	WorkflowId    *string `protobuf:"bytes,3,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -455,10 +447,10 @@ func (x *PostDriverWorkflowAssignmentRequest) GetWorkflowId() string {
 	return ""
 }
 
-// Response of PostDriverWorkflowAssignment.
+// The response of PostDriverWorkflowAssignment.
 type PostDriverWorkflowAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverWorkflowAssignmentData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -501,15 +493,14 @@ func (x *PostDriverWorkflowAssignmentResponse) GetData() *DriverWorkflowAssignme
 	return nil
 }
 
-// Request of ListDriverWorkflows.
+// The request of ListDriverWorkflows.
 type ListDriverWorkflowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `workflowType`. Known values: `startOfDay`, `endOfDay`, `assetSelection`,
-	// `leaveAsset`, `ridershipSafetyCheck`, `stopArrival`.
+	// Known values: `startOfDay`, `endOfDay`, `assetSelection`, `leaveAsset`, `ridershipSafetyCheck`,
+	// `stopArrival`.
 	WorkflowType  *string `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3,oneof" json:"workflow_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -566,12 +557,12 @@ func (x *ListDriverWorkflowsRequest) GetWorkflowType() string {
 	return ""
 }
 
-// Response of ListDriverWorkflows.
+// One page of driver workflows.
 type ListDriverWorkflowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverWorkflow `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -621,7 +612,7 @@ func (x *ListDriverWorkflowsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverWorkflows.
+// The request of StreamDriverWorkflows.
 type StreamDriverWorkflowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverWorkflows is asked, page after page.
@@ -676,7 +667,7 @@ func (x *StreamDriverWorkflowsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverWorkflows.
+// One page of driver workflows, and where to go on from after it.
 type StreamDriverWorkflowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverWorkflows answers.
@@ -731,12 +722,12 @@ func (x *StreamDriverWorkflowsResponse) GetCursor() string {
 	return ""
 }
 
-// Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
+// An assignment by details. Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
 type AssignmentByDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `driverName`. Required.
+	// Required.
 	DriverName    *string `protobuf:"bytes,2,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -788,12 +779,11 @@ func (x *AssignmentByDetails) GetDriverName() string {
 
 // Schema DriverEfficienciesResponse_data.
 type DriverEfficienciesData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverSummaries`.
-	DriverSummaries []*DriverEfficiency `protobuf:"bytes,1,rep,name=driver_summaries,json=driverSummaries,proto3" json:"driver_summaries,omitempty"`
-	// Member `summaryEndTime`. A time as in RFC 3339.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	DriverSummaries []*DriverEfficiency    `protobuf:"bytes,1,rep,name=driver_summaries,json=driverSummaries,proto3" json:"driver_summaries,omitempty"`
+	// A time as in RFC 3339.
 	SummaryEndTime *string `protobuf:"bytes,2,opt,name=summary_end_time,json=summaryEndTime,proto3,oneof" json:"summary_end_time,omitempty"`
-	// Member `summaryStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SummaryStartTime *string `protobuf:"bytes,3,opt,name=summary_start_time,json=summaryStartTime,proto3,oneof" json:"summary_start_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -850,39 +840,34 @@ func (x *DriverEfficienciesData) GetSummaryStartTime() string {
 	return ""
 }
 
-// Schema DriverEfficiency.
+// Driver efficiency. Schema DriverEfficiency.
 type DriverEfficiency struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationBrakeEventCount`.
-	AnticipationBrakeEventCount *float64 `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
-	// Member `coastingDurationMs`. In milliseconds.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationBrakeEventCount *float64               `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
+	// In milliseconds.
 	CoastingDurationMs *float64 `protobuf:"fixed64,2,opt,name=coasting_duration_ms,json=coastingDurationMs,proto3,oneof" json:"coasting_duration_ms,omitempty"`
-	// Member `cruiseControlDurationMs`. In milliseconds.
-	CruiseControlDurationMs *float64 `protobuf:"fixed64,3,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
-	// Member `driver`.
-	Driver *ExtendedDriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `greenBandDrivingDurationMs`. In milliseconds.
+	// In milliseconds.
+	CruiseControlDurationMs *float64            `protobuf:"fixed64,3,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
+	Driver                  *ExtendedDriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
+	// In milliseconds.
 	GreenBandDrivingDurationMs *float64 `protobuf:"fixed64,5,opt,name=green_band_driving_duration_ms,json=greenBandDrivingDurationMs,proto3,oneof" json:"green_band_driving_duration_ms,omitempty"`
-	// Member `highTorqueMs`. In milliseconds.
+	// In milliseconds.
 	HighTorqueMs *float64 `protobuf:"fixed64,6,opt,name=high_torque_ms,json=highTorqueMs,proto3,oneof" json:"high_torque_ms,omitempty"`
-	// Member `overSpeedMs`. In milliseconds.
-	OverSpeedMs *float64 `protobuf:"fixed64,7,opt,name=over_speed_ms,json=overSpeedMs,proto3,oneof" json:"over_speed_ms,omitempty"`
-	// Member `totalBrakeEventCount`.
+	// In milliseconds.
+	OverSpeedMs          *float64 `protobuf:"fixed64,7,opt,name=over_speed_ms,json=overSpeedMs,proto3,oneof" json:"over_speed_ms,omitempty"`
 	TotalBrakeEventCount *float64 `protobuf:"fixed64,8,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
-	// Member `totalDistanceDrivenMeters`. In metres.
+	// In metres.
 	TotalDistanceDrivenMeters *float64 `protobuf:"fixed64,9,opt,name=total_distance_driven_meters,json=totalDistanceDrivenMeters,proto3,oneof" json:"total_distance_driven_meters,omitempty"`
-	// Member `totalDriveTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	TotalDriveTimeDurationMs *float64 `protobuf:"fixed64,10,opt,name=total_drive_time_duration_ms,json=totalDriveTimeDurationMs,proto3,oneof" json:"total_drive_time_duration_ms,omitempty"`
-	// Member `totalFuelConsumedMl`.
-	TotalFuelConsumedMl *float64 `protobuf:"fixed64,11,opt,name=total_fuel_consumed_ml,json=totalFuelConsumedMl,proto3,oneof" json:"total_fuel_consumed_ml,omitempty"`
-	// Member `totalIdleTimeDurationMs`. In milliseconds.
+	TotalFuelConsumedMl      *float64 `protobuf:"fixed64,11,opt,name=total_fuel_consumed_ml,json=totalFuelConsumedMl,proto3,oneof" json:"total_fuel_consumed_ml,omitempty"`
+	// In milliseconds.
 	TotalIdleTimeDurationMs *float64 `protobuf:"fixed64,12,opt,name=total_idle_time_duration_ms,json=totalIdleTimeDurationMs,proto3,oneof" json:"total_idle_time_duration_ms,omitempty"`
-	// Member `totalPowerTakeOffDurationMs`. In milliseconds.
-	TotalPowerTakeOffDurationMs *float64 `protobuf:"fixed64,13,opt,name=total_power_take_off_duration_ms,json=totalPowerTakeOffDurationMs,proto3,oneof" json:"total_power_take_off_duration_ms,omitempty"`
-	// Member `vehicleSummaries`.
-	VehicleSummaries []*VehicleSummary `protobuf:"bytes,14,rep,name=vehicle_summaries,json=vehicleSummaries,proto3" json:"vehicle_summaries,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// In milliseconds.
+	TotalPowerTakeOffDurationMs *float64          `protobuf:"fixed64,13,opt,name=total_power_take_off_duration_ms,json=totalPowerTakeOffDurationMs,proto3,oneof" json:"total_power_take_off_duration_ms,omitempty"`
+	VehicleSummaries            []*VehicleSummary `protobuf:"bytes,14,rep,name=vehicle_summaries,json=vehicleSummaries,proto3" json:"vehicle_summaries,omitempty"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *DriverEfficiency) Reset() {
@@ -1013,15 +998,15 @@ func (x *DriverEfficiency) GetVehicleSummaries() []*VehicleSummary {
 	return nil
 }
 
-// Schema DriverWorkflowObjectResponseBody.
+// A driver workflow. Schema DriverWorkflowObjectResponseBody.
 type DriverWorkflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `workflowType`. Required. Known values: `startOfDay`, `endOfDay`, `assetSelection`,
-	// `leaveAsset`, `ridershipSafetyCheck`, `stopArrival`.
+	// Required. Known values: `startOfDay`, `endOfDay`, `assetSelection`, `leaveAsset`,
+	// `ridershipSafetyCheck`, `stopArrival`.
 	WorkflowType  *string `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3,oneof" json:"workflow_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1081,7 +1066,7 @@ func (x *DriverWorkflow) GetWorkflowType() string {
 // Schema PostDriverWorkflowAssignmentResponseDataObjectResponseBody.
 type DriverWorkflowAssignmentData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `workflowId`. Required.
+	// Required.
 	WorkflowId    *string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1126,15 +1111,11 @@ func (x *DriverWorkflowAssignmentData) GetWorkflowId() string {
 
 // Schema ExtendedDriverTinyResponse.
 type ExtendedDriverTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `username`.
-	Username      *string `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Username      *string                `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,35 +1180,31 @@ func (x *ExtendedDriverTiny) GetUsername() string {
 
 // Schema VehicleSummary.
 type VehicleSummary struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationBrakeEventCount`.
-	AnticipationBrakeEventCount *float64 `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
-	// Member `coastingDurationMs`. In milliseconds.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationBrakeEventCount *float64               `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
+	// In milliseconds.
 	CoastingDurationMs *float64 `protobuf:"fixed64,2,opt,name=coasting_duration_ms,json=coastingDurationMs,proto3,oneof" json:"coasting_duration_ms,omitempty"`
-	// Member `cruiseControlDurationMs`. In milliseconds.
+	// In milliseconds.
 	CruiseControlDurationMs *float64 `protobuf:"fixed64,3,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
-	// Member `distanceDrivenMeters`. In metres.
+	// In metres.
 	DistanceDrivenMeters *float64 `protobuf:"fixed64,4,opt,name=distance_driven_meters,json=distanceDrivenMeters,proto3,oneof" json:"distance_driven_meters,omitempty"`
-	// Member `driveTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveTimeDurationMs *float64 `protobuf:"fixed64,5,opt,name=drive_time_duration_ms,json=driveTimeDurationMs,proto3,oneof" json:"drive_time_duration_ms,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *float64 `protobuf:"fixed64,6,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	// Member `greenBandDrivingDurationMs`. In milliseconds.
+	FuelConsumedMl      *float64 `protobuf:"fixed64,6,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	// In milliseconds.
 	GreenBandDrivingDurationMs *float64 `protobuf:"fixed64,7,opt,name=green_band_driving_duration_ms,json=greenBandDrivingDurationMs,proto3,oneof" json:"green_band_driving_duration_ms,omitempty"`
-	// Member `highTorqueMs`. In milliseconds.
+	// In milliseconds.
 	HighTorqueMs *float64 `protobuf:"fixed64,8,opt,name=high_torque_ms,json=highTorqueMs,proto3,oneof" json:"high_torque_ms,omitempty"`
-	// Member `idleTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	IdleTimeDurationMs *float64 `protobuf:"fixed64,9,opt,name=idle_time_duration_ms,json=idleTimeDurationMs,proto3,oneof" json:"idle_time_duration_ms,omitempty"`
-	// Member `overSpeedMs`. In milliseconds.
+	// In milliseconds.
 	OverSpeedMs *float64 `protobuf:"fixed64,10,opt,name=over_speed_ms,json=overSpeedMs,proto3,oneof" json:"over_speed_ms,omitempty"`
-	// Member `powerTakeOffDurationMs`. In milliseconds.
-	PowerTakeOffDurationMs *float64 `protobuf:"fixed64,11,opt,name=power_take_off_duration_ms,json=powerTakeOffDurationMs,proto3,oneof" json:"power_take_off_duration_ms,omitempty"`
-	// Member `totalBrakeEventCount`.
-	TotalBrakeEventCount *float64 `protobuf:"fixed64,12,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In milliseconds.
+	PowerTakeOffDurationMs *float64        `protobuf:"fixed64,11,opt,name=power_take_off_duration_ms,json=powerTakeOffDurationMs,proto3,oneof" json:"power_take_off_duration_ms,omitempty"`
+	TotalBrakeEventCount   *float64        `protobuf:"fixed64,12,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
+	Vehicle                *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *VehicleSummary) Reset() {

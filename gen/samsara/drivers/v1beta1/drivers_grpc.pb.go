@@ -33,33 +33,65 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// DriversService has the beta operations of the area drivers.
+// DriversService has the operations of the area drivers.
 type DriversServiceClient interface {
-	// GET /beta/fleet/drivers/efficiency
+	// Lists driver efficiency.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// All pages: StreamDriverEfficiency. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverEfficiency with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetDriverEfficiency(ctx context.Context, in *GetDriverEfficiencyRequest, opts ...grpc.CallOption) (*GetDriverEfficiencyResponse, error)
 	// Every page of GetDriverEfficiency, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverEfficiency(ctx context.Context, in *StreamDriverEfficiencyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyResponse], error)
-	// POST /fleet/drivers/voice-sign-in/resolve-assignment
+	// Resolves an assignment by details.
+	// Operation `resolveAssignmentByDetails`, POST /fleet/drivers/voice-sign-in/resolve-assignment:
+	// https://developers.samsara.com/reference/resolveassignmentbydetails
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ResolveAssignmentByDetails(ctx context.Context, in *ResolveAssignmentByDetailsRequest, opts ...grpc.CallOption) (*ResolveAssignmentByDetailsResponse, error)
-	// POST /fleet/drivers/workflow-assignments
+	// Creates a driver workflow assignment.
+	// Operation `postDriverWorkflowAssignment`, POST /fleet/drivers/workflow-assignments:
+	// https://developers.samsara.com/reference/postdriverworkflowassignment
 	// Scope: Write Driver App Settings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostDriverWorkflowAssignment(ctx context.Context, in *PostDriverWorkflowAssignmentRequest, opts ...grpc.CallOption) (*PostDriverWorkflowAssignmentResponse, error)
-	// GET /fleet/drivers/workflows
+	// Lists driver workflows.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// All pages: StreamDriverWorkflows. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Drivers.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDriverWorkflows(ctx context.Context, in *ListDriverWorkflowsRequest, opts ...grpc.CallOption) (*ListDriverWorkflowsResponse, error)
 	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// Scope: Read Drivers.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverWorkflows(ctx context.Context, in *StreamDriverWorkflowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverWorkflowsResponse], error)
 }
 
@@ -153,33 +185,65 @@ type DriversService_StreamDriverWorkflowsClient = grpc.ServerStreamingClient[Str
 // All implementations should embed UnimplementedDriversServiceServer
 // for forward compatibility.
 //
-// DriversService has the beta operations of the area drivers.
+// DriversService has the operations of the area drivers.
 type DriversServiceServer interface {
-	// GET /beta/fleet/drivers/efficiency
+	// Lists driver efficiency.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// All pages: StreamDriverEfficiency. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverEfficiency with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetDriverEfficiency(context.Context, *GetDriverEfficiencyRequest) (*GetDriverEfficiencyResponse, error)
 	// Every page of GetDriverEfficiency, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverEfficiency(*StreamDriverEfficiencyRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyResponse]) error
-	// POST /fleet/drivers/voice-sign-in/resolve-assignment
+	// Resolves an assignment by details.
+	// Operation `resolveAssignmentByDetails`, POST /fleet/drivers/voice-sign-in/resolve-assignment:
+	// https://developers.samsara.com/reference/resolveassignmentbydetails
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ResolveAssignmentByDetails(context.Context, *ResolveAssignmentByDetailsRequest) (*ResolveAssignmentByDetailsResponse, error)
-	// POST /fleet/drivers/workflow-assignments
+	// Creates a driver workflow assignment.
+	// Operation `postDriverWorkflowAssignment`, POST /fleet/drivers/workflow-assignments:
+	// https://developers.samsara.com/reference/postdriverworkflowassignment
 	// Scope: Write Driver App Settings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostDriverWorkflowAssignment(context.Context, *PostDriverWorkflowAssignmentRequest) (*PostDriverWorkflowAssignmentResponse, error)
-	// GET /fleet/drivers/workflows
+	// Lists driver workflows.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// All pages: StreamDriverWorkflows. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Drivers.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDriverWorkflows(context.Context, *ListDriverWorkflowsRequest) (*ListDriverWorkflowsResponse, error)
 	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// Scope: Read Drivers.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverWorkflows(*StreamDriverWorkflowsRequest, grpc.ServerStreamingServer[StreamDriverWorkflowsResponse]) error
 }
 

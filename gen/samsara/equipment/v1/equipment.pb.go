@@ -25,16 +25,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListEquipment.
+// The request of ListEquipment.
 type ListEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +95,12 @@ func (x *ListEquipmentRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListEquipment.
+// One page of equipment.
 type ListEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Equipment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,7 +150,7 @@ func (x *ListEquipmentResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipment.
+// The request of StreamEquipment.
 type StreamEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipment is asked, page after page.
@@ -208,7 +205,7 @@ func (x *StreamEquipmentRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipment.
+// One page of equipment, and where to go on from after it.
 type StreamEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipment answers.
@@ -263,17 +260,13 @@ func (x *StreamEquipmentResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetEquipmentLocations.
+// The request of GetEquipmentLocations.
 type GetEquipmentLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds  []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -336,12 +329,12 @@ func (x *GetEquipmentLocationsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetEquipmentLocations.
+// One page of equipment locations.
 type GetEquipmentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentLocationsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,7 +384,7 @@ func (x *GetEquipmentLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentLocations.
+// The request of StreamEquipmentLocations.
 type StreamEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocations is asked, page after page.
@@ -446,7 +439,7 @@ func (x *StreamEquipmentLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentLocations.
+// One page of equipment locations, and where to go on from after it.
 type StreamEquipmentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocations answers.
@@ -501,17 +494,13 @@ func (x *StreamEquipmentLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetEquipmentLocationsFeed.
+// The request of GetEquipmentLocationsFeed.
 type GetEquipmentLocationsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds  []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,12 +563,12 @@ func (x *GetEquipmentLocationsFeedRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetEquipmentLocationsFeed.
+// One page of the feed of equipment locations.
 type GetEquipmentLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -629,7 +618,7 @@ func (x *GetEquipmentLocationsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentLocationsFeed.
+// The request of StreamEquipmentLocationsFeed.
 type StreamEquipmentLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsFeed is asked, page after page.
@@ -684,7 +673,7 @@ func (x *StreamEquipmentLocationsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentLocationsFeed.
+// One page of the feed of equipment locations, and where to go on from after it.
 type StreamEquipmentLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsFeed answers.
@@ -739,7 +728,7 @@ func (x *StreamEquipmentLocationsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowEquipmentLocations.
+// The request of FollowEquipmentLocations.
 type FollowEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsFeed is asked, page after page.
@@ -794,7 +783,7 @@ func (x *FollowEquipmentLocationsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowEquipmentLocations.
+// One page of the feed of equipment locations, and where to go on from after it.
 type FollowEquipmentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsFeed answers. Unset in a keep-alive.
@@ -858,20 +847,16 @@ func (x *FollowEquipmentLocationsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetEquipmentLocationsHistory.
+// The request of GetEquipmentLocationsHistory.
 type GetEquipmentLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `equipmentIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EquipmentIds []string `protobuf:"bytes,3,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -949,12 +934,12 @@ func (x *GetEquipmentLocationsHistoryRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetEquipmentLocationsHistory.
+// One page of the history of equipment locations.
 type GetEquipmentLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1004,7 +989,7 @@ func (x *GetEquipmentLocationsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentLocationsHistory.
+// The request of StreamEquipmentLocationsHistory.
 type StreamEquipmentLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsHistory is asked, page after page.
@@ -1059,7 +1044,7 @@ func (x *StreamEquipmentLocationsHistoryRequest) GetOptions() *v11.StreamOptions
 	return nil
 }
 
-// Response of StreamEquipmentLocationsHistory.
+// One page of the history of equipment locations, and where to go on from after it.
 type StreamEquipmentLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentLocationsHistory answers.
@@ -1114,20 +1099,16 @@ func (x *StreamEquipmentLocationsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetEquipmentStats.
+// The request of GetEquipmentStats.
 type GetEquipmentStatsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `gatewayEngineStates`, `obdEngineStates`,
-	// `fuelPercents`, `engineRpm`, `gatewayEngineSeconds`, `obdEngineSeconds`,
-	// `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`, `gps`, `engineTotalIdleTimeMinutes`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `gatewayEngineStates`, `obdEngineStates`, `fuelPercents`, `engineRpm`,
+	// `gatewayEngineSeconds`, `obdEngineSeconds`, `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`,
+	// `gps`, `engineTotalIdleTimeMinutes`.
 	Types         []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1198,12 +1179,12 @@ func (x *GetEquipmentStatsRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of GetEquipmentStats.
+// One page of equipment stats.
 type GetEquipmentStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentStatsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1253,7 +1234,7 @@ func (x *GetEquipmentStatsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentStats.
+// The request of StreamEquipmentStats.
 type StreamEquipmentStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStats is asked, page after page.
@@ -1308,7 +1289,7 @@ func (x *StreamEquipmentStatsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentStats.
+// One page of equipment stats, and where to go on from after it.
 type StreamEquipmentStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStats answers.
@@ -1363,20 +1344,16 @@ func (x *StreamEquipmentStatsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetEquipmentStatsFeed.
+// The request of GetEquipmentStatsFeed.
 type GetEquipmentStatsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `gatewayEngineStates`, `obdEngineStates`,
-	// `fuelPercents`, `engineRpm`, `gatewayEngineSeconds`, `obdEngineSeconds`,
-	// `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`, `gps`, `engineTotalIdleTimeMinutes`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `gatewayEngineStates`, `obdEngineStates`, `fuelPercents`, `engineRpm`,
+	// `gatewayEngineSeconds`, `obdEngineSeconds`, `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`,
+	// `gps`, `engineTotalIdleTimeMinutes`.
 	Types         []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1447,12 +1424,12 @@ func (x *GetEquipmentStatsFeedRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of GetEquipmentStatsFeed.
+// One page of the feed of equipment stats.
 type GetEquipmentStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentStatsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1502,7 +1479,7 @@ func (x *GetEquipmentStatsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentStatsFeed.
+// The request of StreamEquipmentStatsFeed.
 type StreamEquipmentStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsFeed is asked, page after page.
@@ -1557,7 +1534,7 @@ func (x *StreamEquipmentStatsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentStatsFeed.
+// One page of the feed of equipment stats, and where to go on from after it.
 type StreamEquipmentStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsFeed answers.
@@ -1612,7 +1589,7 @@ func (x *StreamEquipmentStatsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowEquipmentStats.
+// The request of FollowEquipmentStats.
 type FollowEquipmentStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsFeed is asked, page after page.
@@ -1667,7 +1644,7 @@ func (x *FollowEquipmentStatsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowEquipmentStats.
+// One page of the feed of equipment stats, and where to go on from after it.
 type FollowEquipmentStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsFeed answers. Unset in a keep-alive.
@@ -1731,24 +1708,20 @@ func (x *FollowEquipmentStatsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetEquipmentStatsHistory.
+// The request of GetEquipmentStatsHistory.
 type GetEquipmentStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `equipmentIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EquipmentIds []string `protobuf:"bytes,3,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `gatewayEngineStates`, `obdEngineStates`,
-	// `fuelPercents`, `engineRpm`, `gatewayEngineSeconds`, `obdEngineSeconds`,
-	// `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`, `gps`, `engineTotalIdleTimeMinutes`.
+	// Required. A time as in RFC 3339.
+	StartTime *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds    []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `gatewayEngineStates`, `obdEngineStates`, `fuelPercents`, `engineRpm`,
+	// `gatewayEngineSeconds`, `obdEngineSeconds`, `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`,
+	// `gps`, `engineTotalIdleTimeMinutes`.
 	Types         []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1833,12 +1806,12 @@ func (x *GetEquipmentStatsHistoryRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of GetEquipmentStatsHistory.
+// One page of the history of equipment stats.
 type GetEquipmentStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentStatsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1888,7 +1861,7 @@ func (x *GetEquipmentStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentStatsHistory.
+// The request of StreamEquipmentStatsHistory.
 type StreamEquipmentStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsHistory is asked, page after page.
@@ -1943,7 +1916,7 @@ func (x *StreamEquipmentStatsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentStatsHistory.
+// One page of the history of equipment stats, and where to go on from after it.
 type StreamEquipmentStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEquipmentStatsHistory answers.
@@ -1998,10 +1971,10 @@ func (x *StreamEquipmentStatsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetEquipment.
+// The request of GetEquipment.
 type GetEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2044,10 +2017,10 @@ func (x *GetEquipmentRequest) GetId() string {
 	return ""
 }
 
-// Response of GetEquipment.
+// The response of GetEquipment.
 type GetEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Equipment `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2090,13 +2063,11 @@ func (x *GetEquipmentResponse) GetData() *Equipment {
 	return nil
 }
 
-// Schema addressTinyResponse.
+// Schema addressTinyResponse. It has nothing but `id` and `name`.
 type AddressTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2145,22 +2116,17 @@ func (x *AddressTiny) GetName() string {
 	return ""
 }
 
-// Schema Equipment.
+// Equipment. Schema Equipment.
 type Equipment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetSerial`.
-	AssetSerial *string `protobuf:"bytes,1,opt,name=asset_serial,json=assetSerial,proto3,oneof" json:"asset_serial,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `installedGateway`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	AssetSerial *string                `protobuf:"bytes,1,opt,name=asset_serial,json=assetSerial,proto3,oneof" json:"asset_serial,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id               *string                    `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	InstalledGateway *EquipmentInstalledGateway `protobuf:"bytes,4,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
+	Name             *string                    `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes         *string       `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2248,9 +2214,9 @@ func (x *Equipment) GetTags() []*v1.TagTiny {
 // Schema EquipmentEngineRpm.
 type EquipmentEngineRpm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2303,9 +2269,9 @@ func (x *EquipmentEngineRpm) GetValue() int64 {
 // Schema EquipmentEngineSeconds.
 type EquipmentEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2358,9 +2324,9 @@ func (x *EquipmentEngineSeconds) GetValue() int64 {
 // Schema EquipmentEngineState.
 type EquipmentEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`.
+	// Required. Known values: `Off`, `On`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2413,9 +2379,9 @@ func (x *EquipmentEngineState) GetValue() string {
 // Schema EquipmentEngineTotalIdleTimeMinutes.
 type EquipmentEngineTotalIdleTimeMinutes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2468,9 +2434,9 @@ func (x *EquipmentEngineTotalIdleTimeMinutes) GetValue() int64 {
 // Schema EquipmentFuelPercent.
 type EquipmentFuelPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2523,9 +2489,9 @@ func (x *EquipmentFuelPercent) GetValue() int64 {
 // Schema EquipmentGatewayEngineSeconds.
 type EquipmentGatewayEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2578,9 +2544,9 @@ func (x *EquipmentGatewayEngineSeconds) GetValue() int64 {
 // Schema EquipmentGatewayEngineState.
 type EquipmentGatewayEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`.
+	// Required. Known values: `Off`, `On`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2633,9 +2599,9 @@ func (x *EquipmentGatewayEngineState) GetValue() string {
 // Schema EquipmentGatewayJ1939EngineSeconds.
 type EquipmentGatewayJ1939EngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2688,9 +2654,9 @@ func (x *EquipmentGatewayJ1939EngineSeconds) GetValue() int64 {
 // Schema EquipmentGpsOdometerMeters.
 type EquipmentGpsOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2742,11 +2708,9 @@ func (x *EquipmentGpsOdometerMeters) GetValue() int64 {
 
 // Schema Equipment_installedGateway.
 type EquipmentInstalledGateway struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`.
-	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2797,16 +2761,14 @@ func (x *EquipmentInstalledGateway) GetSerial() string {
 
 // Schema EquipmentLocation.
 type EquipmentLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heading`.
-	Heading *float64 `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
-	// Member `latitude`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Heading *float64               `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `speed`.
-	Speed *float64 `protobuf:"fixed64,4,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	Speed     *float64 `protobuf:"fixed64,4,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2880,11 +2842,11 @@ func (x *EquipmentLocation) GetTime() string {
 // Schema EquipmentLocationsResponse_data.
 type EquipmentLocationsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *EquipmentLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2944,11 +2906,11 @@ func (x *EquipmentLocationsData) GetName() string {
 // Schema EquipmentLocationsListResponse_data.
 type EquipmentLocationsListData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `locations`. Required.
+	// Required.
 	Locations []*EquipmentLocation `protobuf:"bytes,2,rep,name=locations,proto3" json:"locations,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3008,9 +2970,9 @@ func (x *EquipmentLocationsListData) GetName() string {
 // Schema EquipmentObdEngineSeconds.
 type EquipmentObdEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3063,9 +3025,9 @@ func (x *EquipmentObdEngineSeconds) GetValue() int64 {
 // Schema EquipmentObdEngineState.
 type EquipmentObdEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`, `Idle`.
+	// Required. Known values: `Off`, `On`, `Idle`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3117,35 +3079,24 @@ func (x *EquipmentObdEngineState) GetValue() string {
 
 // Schema EquipmentStatsResponse_data.
 type EquipmentStatsData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `engineRpm`.
-	EngineRpm *EquipmentEngineRpm `protobuf:"bytes,1,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineSeconds`.
-	EngineSeconds *EquipmentEngineSeconds `protobuf:"bytes,2,opt,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
-	// Member `engineState`.
-	EngineState *EquipmentEngineState `protobuf:"bytes,3,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
-	// Member `engineTotalIdleTimeMinutes`.
+	state                      protoimpl.MessageState               `protogen:"open.v1"`
+	EngineRpm                  *EquipmentEngineRpm                  `protobuf:"bytes,1,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineSeconds              *EquipmentEngineSeconds              `protobuf:"bytes,2,opt,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
+	EngineState                *EquipmentEngineState                `protobuf:"bytes,3,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
 	EngineTotalIdleTimeMinutes *EquipmentEngineTotalIdleTimeMinutes `protobuf:"bytes,4,opt,name=engine_total_idle_time_minutes,json=engineTotalIdleTimeMinutes,proto3" json:"engine_total_idle_time_minutes,omitempty"`
-	// Member `fuelPercent`.
-	FuelPercent *EquipmentFuelPercent `protobuf:"bytes,5,opt,name=fuel_percent,json=fuelPercent,proto3" json:"fuel_percent,omitempty"`
-	// Member `gatewayEngineSeconds`.
-	GatewayEngineSeconds *EquipmentGatewayEngineSeconds `protobuf:"bytes,6,opt,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
-	// Member `gatewayEngineState`.
-	GatewayEngineState *EquipmentGatewayEngineState `protobuf:"bytes,7,opt,name=gateway_engine_state,json=gatewayEngineState,proto3" json:"gateway_engine_state,omitempty"`
-	// Member `gps`.
-	Gps *EquipmentStatsGps `protobuf:"bytes,8,opt,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters *EquipmentGpsOdometerMeters `protobuf:"bytes,9,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
+	FuelPercent                *EquipmentFuelPercent                `protobuf:"bytes,5,opt,name=fuel_percent,json=fuelPercent,proto3" json:"fuel_percent,omitempty"`
+	GatewayEngineSeconds       *EquipmentGatewayEngineSeconds       `protobuf:"bytes,6,opt,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
+	GatewayEngineState         *EquipmentGatewayEngineState         `protobuf:"bytes,7,opt,name=gateway_engine_state,json=gatewayEngineState,proto3" json:"gateway_engine_state,omitempty"`
+	Gps                        *EquipmentStatsGps                   `protobuf:"bytes,8,opt,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters          *EquipmentGpsOdometerMeters          `protobuf:"bytes,9,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,10,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,11,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `obdEngineSeconds`.
+	// Required.
+	Name             *string                    `protobuf:"bytes,11,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	ObdEngineSeconds *EquipmentObdEngineSeconds `protobuf:"bytes,12,opt,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdEngineState`.
-	ObdEngineState *EquipmentObdEngineState `protobuf:"bytes,13,opt,name=obd_engine_state,json=obdEngineState,proto3" json:"obd_engine_state,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	ObdEngineState   *EquipmentObdEngineState   `protobuf:"bytes,13,opt,name=obd_engine_state,json=obdEngineState,proto3" json:"obd_engine_state,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *EquipmentStatsData) Reset() {
@@ -3271,20 +3222,18 @@ func (x *EquipmentStatsData) GetObdEngineState() *EquipmentObdEngineState {
 
 // Schema EquipmentStatsGps.
 type EquipmentStatsGps struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *AddressTiny `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `headingDegrees`. In degrees.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address *AddressTiny           `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// In degrees.
 	HeadingDegrees *float64 `protobuf:"fixed64,2,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,5,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,6,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,7,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3371,37 +3320,25 @@ func (x *EquipmentStatsGps) GetTime() string {
 
 // Schema EquipmentStatsListResponse_data.
 type EquipmentStatsListData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `engineRpm`.
-	EngineRpm []*EquipmentEngineRpm `protobuf:"bytes,1,rep,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineSeconds`.
-	EngineSeconds []*EquipmentEngineSeconds `protobuf:"bytes,2,rep,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
-	// Member `engineStates`.
-	EngineStates []*EquipmentEngineState `protobuf:"bytes,3,rep,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
-	// Member `engineTotalIdleTimeMinutes`.
+	state                      protoimpl.MessageState                 `protogen:"open.v1"`
+	EngineRpm                  []*EquipmentEngineRpm                  `protobuf:"bytes,1,rep,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineSeconds              []*EquipmentEngineSeconds              `protobuf:"bytes,2,rep,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
+	EngineStates               []*EquipmentEngineState                `protobuf:"bytes,3,rep,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
 	EngineTotalIdleTimeMinutes []*EquipmentEngineTotalIdleTimeMinutes `protobuf:"bytes,4,rep,name=engine_total_idle_time_minutes,json=engineTotalIdleTimeMinutes,proto3" json:"engine_total_idle_time_minutes,omitempty"`
-	// Member `fuelPercents`.
-	FuelPercents []*EquipmentFuelPercent `protobuf:"bytes,5,rep,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
-	// Member `gatewayEngineSeconds`.
-	GatewayEngineSeconds []*EquipmentGatewayEngineSeconds `protobuf:"bytes,6,rep,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
-	// Member `gatewayEngineStates`.
-	GatewayEngineStates []*EquipmentGatewayEngineState `protobuf:"bytes,7,rep,name=gateway_engine_states,json=gatewayEngineStates,proto3" json:"gateway_engine_states,omitempty"`
-	// Member `gatewayJ1939EngineSeconds`.
-	GatewayJ1939EngineSeconds []*EquipmentGatewayJ1939EngineSeconds `protobuf:"bytes,8,rep,name=gateway_j1939_engine_seconds,json=gatewayJ1939EngineSeconds,proto3" json:"gateway_j1939_engine_seconds,omitempty"`
-	// Member `gps`.
-	Gps []*EquipmentStatsGps `protobuf:"bytes,9,rep,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters []*EquipmentGpsOdometerMeters `protobuf:"bytes,10,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
+	FuelPercents               []*EquipmentFuelPercent                `protobuf:"bytes,5,rep,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
+	GatewayEngineSeconds       []*EquipmentGatewayEngineSeconds       `protobuf:"bytes,6,rep,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
+	GatewayEngineStates        []*EquipmentGatewayEngineState         `protobuf:"bytes,7,rep,name=gateway_engine_states,json=gatewayEngineStates,proto3" json:"gateway_engine_states,omitempty"`
+	GatewayJ1939EngineSeconds  []*EquipmentGatewayJ1939EngineSeconds  `protobuf:"bytes,8,rep,name=gateway_j1939_engine_seconds,json=gatewayJ1939EngineSeconds,proto3" json:"gateway_j1939_engine_seconds,omitempty"`
+	Gps                        []*EquipmentStatsGps                   `protobuf:"bytes,9,rep,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters          []*EquipmentGpsOdometerMeters          `protobuf:"bytes,10,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `obdEngineSeconds`.
+	// Required.
+	Name             *string                      `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	ObdEngineSeconds []*EquipmentObdEngineSeconds `protobuf:"bytes,13,rep,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdEngineStates`.
-	ObdEngineStates []*EquipmentObdEngineState `protobuf:"bytes,14,rep,name=obd_engine_states,json=obdEngineStates,proto3" json:"obd_engine_states,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	ObdEngineStates  []*EquipmentObdEngineState   `protobuf:"bytes,14,rep,name=obd_engine_states,json=obdEngineStates,proto3" json:"obd_engine_states,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *EquipmentStatsListData) Reset() {

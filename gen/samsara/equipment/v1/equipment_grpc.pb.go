@@ -44,69 +44,156 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EquipmentService has the stable operations of the area equipment.
+// EquipmentService has the operations of the area equipment.
 type EquipmentServiceClient interface {
-	// GET /fleet/equipment
+	// Lists equipment.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// All pages: StreamEquipment. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipment(ctx context.Context, in *ListEquipmentRequest, opts ...grpc.CallOption) (*ListEquipmentResponse, error)
 	// Every page of ListEquipment, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipment(ctx context.Context, in *StreamEquipmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentResponse], error)
-	// GET /fleet/equipment/locations
+	// Lists equipment locations.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// All pages: StreamEquipmentLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocations with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentLocations(ctx context.Context, in *GetEquipmentLocationsRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsResponse, error)
 	// Every page of GetEquipmentLocations, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocations(ctx context.Context, in *StreamEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsResponse], error)
-	// GET /fleet/equipment/locations/feed
+	// Lists the feed of equipment locations.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// All pages: StreamEquipmentLocationsFeed. For ever: FollowEquipmentLocations. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsFeed
+	// with `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentLocationsFeed(ctx context.Context, in *GetEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsFeedResponse, error)
 	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsFeed(ctx context.Context, in *StreamEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse], error)
 	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowEquipmentLocations(ctx context.Context, in *FollowEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentLocationsResponse], error)
-	// GET /fleet/equipment/locations/history
+	// Lists the history of equipment locations.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// All pages: StreamEquipmentLocationsHistory. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentLocationsHistory(ctx context.Context, in *GetEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentLocationsHistoryResponse, error)
 	// Every page of GetEquipmentLocationsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsHistory(ctx context.Context, in *StreamEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsHistoryResponse], error)
-	// GET /fleet/equipment/stats
+	// Lists equipment stats.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// All pages: StreamEquipmentStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStats with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentStats(ctx context.Context, in *GetEquipmentStatsRequest, opts ...grpc.CallOption) (*GetEquipmentStatsResponse, error)
 	// Every page of GetEquipmentStats, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamEquipmentStats(ctx context.Context, in *StreamEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsResponse], error)
-	// GET /fleet/equipment/stats/feed
+	// Lists the feed of equipment stats.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// All pages: StreamEquipmentStatsFeed. For ever: FollowEquipmentStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsFeed with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentStatsFeed(ctx context.Context, in *GetEquipmentStatsFeedRequest, opts ...grpc.CallOption) (*GetEquipmentStatsFeedResponse, error)
 	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsFeed(ctx context.Context, in *StreamEquipmentStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse], error)
 	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowEquipmentStats(ctx context.Context, in *FollowEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentStatsResponse], error)
-	// GET /fleet/equipment/stats/history
+	// Lists the history of equipment stats.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// All pages: StreamEquipmentStatsHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentStatsHistory(ctx context.Context, in *GetEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (*GetEquipmentStatsHistoryResponse, error)
 	// Every page of GetEquipmentStatsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsHistory(ctx context.Context, in *StreamEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsHistoryResponse], error)
-	// GET /fleet/equipment/{id}
+	// Gets equipment.
+	// Operation `getEquipment`, GET /fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/getequipment
 	// Scope: Read Equipment.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipment(ctx context.Context, in *GetEquipmentRequest, opts ...grpc.CallOption) (*GetEquipmentResponse, error)
 }
 
@@ -373,69 +460,156 @@ func (c *equipmentServiceClient) GetEquipment(ctx context.Context, in *GetEquipm
 // All implementations should embed UnimplementedEquipmentServiceServer
 // for forward compatibility.
 //
-// EquipmentService has the stable operations of the area equipment.
+// EquipmentService has the operations of the area equipment.
 type EquipmentServiceServer interface {
-	// GET /fleet/equipment
+	// Lists equipment.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// All pages: StreamEquipment. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipment(context.Context, *ListEquipmentRequest) (*ListEquipmentResponse, error)
 	// Every page of ListEquipment, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipment(*StreamEquipmentRequest, grpc.ServerStreamingServer[StreamEquipmentResponse]) error
-	// GET /fleet/equipment/locations
+	// Lists equipment locations.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// All pages: StreamEquipmentLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocations with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentLocations(context.Context, *GetEquipmentLocationsRequest) (*GetEquipmentLocationsResponse, error)
 	// Every page of GetEquipmentLocations, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocations(*StreamEquipmentLocationsRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsResponse]) error
-	// GET /fleet/equipment/locations/feed
+	// Lists the feed of equipment locations.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// All pages: StreamEquipmentLocationsFeed. For ever: FollowEquipmentLocations. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsFeed
+	// with `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentLocationsFeed(context.Context, *GetEquipmentLocationsFeedRequest) (*GetEquipmentLocationsFeedResponse, error)
 	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsFeed(*StreamEquipmentLocationsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]) error
 	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowEquipmentLocations(*FollowEquipmentLocationsRequest, grpc.ServerStreamingServer[FollowEquipmentLocationsResponse]) error
-	// GET /fleet/equipment/locations/history
+	// Lists the history of equipment locations.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// All pages: StreamEquipmentLocationsHistory. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentLocationsHistory(context.Context, *GetEquipmentLocationsHistoryRequest) (*GetEquipmentLocationsHistoryResponse, error)
 	// Every page of GetEquipmentLocationsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsHistory(*StreamEquipmentLocationsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsHistoryResponse]) error
-	// GET /fleet/equipment/stats
+	// Lists equipment stats.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// All pages: StreamEquipmentStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStats with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentStats(context.Context, *GetEquipmentStatsRequest) (*GetEquipmentStatsResponse, error)
 	// Every page of GetEquipmentStats, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamEquipmentStats(*StreamEquipmentStatsRequest, grpc.ServerStreamingServer[StreamEquipmentStatsResponse]) error
-	// GET /fleet/equipment/stats/feed
+	// Lists the feed of equipment stats.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// All pages: StreamEquipmentStatsFeed. For ever: FollowEquipmentStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsFeed with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentStatsFeed(context.Context, *GetEquipmentStatsFeedRequest) (*GetEquipmentStatsFeedResponse, error)
 	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsFeed(*StreamEquipmentStatsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]) error
 	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowEquipmentStats(*FollowEquipmentStatsRequest, grpc.ServerStreamingServer[FollowEquipmentStatsResponse]) error
-	// GET /fleet/equipment/stats/history
+	// Lists the history of equipment stats.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// All pages: StreamEquipmentStatsHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipmentStatsHistory(context.Context, *GetEquipmentStatsHistoryRequest) (*GetEquipmentStatsHistoryResponse, error)
 	// Every page of GetEquipmentStatsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsHistory(*StreamEquipmentStatsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentStatsHistoryResponse]) error
-	// GET /fleet/equipment/{id}
+	// Gets equipment.
+	// Operation `getEquipment`, GET /fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/getequipment
 	// Scope: Read Equipment.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipment(context.Context, *GetEquipmentRequest) (*GetEquipmentResponse, error)
 }
 

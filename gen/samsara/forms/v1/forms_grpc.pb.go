@@ -37,36 +37,66 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// FormsService has the stable operations of the area forms.
+// FormsService has the operations of the area forms.
 type FormsServiceClient interface {
-	// GET /form-submissions
+	// Gets form submissions.
+	// Operation `getFormSubmissions`, GET /form-submissions:
+	// https://developers.samsara.com/reference/getformsubmissions
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissions(ctx context.Context, in *GetFormSubmissionsRequest, opts ...grpc.CallOption) (*GetFormSubmissionsResponse, error)
-	// POST /form-submissions
+	// Creates a form submission.
+	// Operation `postFormSubmission`, POST /form-submissions:
+	// https://developers.samsara.com/reference/postformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostFormSubmission(ctx context.Context, in *PostFormSubmissionRequest, opts ...grpc.CallOption) (*PostFormSubmissionResponse, error)
-	// PATCH /form-submissions
+	// Updates a form submission; `update_mask` says what.
+	// Operation `patchFormSubmission`, PATCH /form-submissions:
+	// https://developers.samsara.com/reference/patchformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchFormSubmission(ctx context.Context, in *PatchFormSubmissionRequest, opts ...grpc.CallOption) (*PatchFormSubmissionResponse, error)
-	// GET /form-submissions/pdf-exports
+	// Gets form submissions PDF exports.
+	// Operation `getFormSubmissionsPdfExports`, GET /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/getformsubmissionspdfexports
 	// Scope: Read Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissionsPdfExports(ctx context.Context, in *GetFormSubmissionsPdfExportsRequest, opts ...grpc.CallOption) (*GetFormSubmissionsPdfExportsResponse, error)
-	// POST /form-submissions/pdf-exports
+	// Creates form submissions PDF exports.
+	// Operation `postFormSubmissionsPdfExports`, POST /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/postformsubmissionspdfexports
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostFormSubmissionsPdfExports(ctx context.Context, in *PostFormSubmissionsPdfExportsRequest, opts ...grpc.CallOption) (*PostFormSubmissionsPdfExportsResponse, error)
-	// GET /form-submissions/stream
+	// Lists form submissions.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// All pages: StreamFormSubmissions. For ever: FollowFormSubmissions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormSubmissions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissionsStream(ctx context.Context, in *GetFormSubmissionsStreamRequest, opts ...grpc.CallOption) (*GetFormSubmissionsStreamResponse, error)
 	// Every page of GetFormSubmissionsStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormSubmissions(ctx context.Context, in *StreamFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormSubmissionsResponse], error)
 	// Every page of GetFormSubmissionsStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -74,13 +104,28 @@ type FormsServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowFormSubmissions(ctx context.Context, in *FollowFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowFormSubmissionsResponse], error)
-	// GET /form-templates
+	// Lists form templates.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// All pages: StreamFormTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormTemplates with
+	// `options.max_items`.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormTemplates(ctx context.Context, in *GetFormTemplatesRequest, opts ...grpc.CallOption) (*GetFormTemplatesResponse, error)
 	// Every page of GetFormTemplates, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormTemplates(ctx context.Context, in *StreamFormTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormTemplatesResponse], error)
 }
 
@@ -223,36 +268,66 @@ type FormsService_StreamFormTemplatesClient = grpc.ServerStreamingClient[StreamF
 // All implementations should embed UnimplementedFormsServiceServer
 // for forward compatibility.
 //
-// FormsService has the stable operations of the area forms.
+// FormsService has the operations of the area forms.
 type FormsServiceServer interface {
-	// GET /form-submissions
+	// Gets form submissions.
+	// Operation `getFormSubmissions`, GET /form-submissions:
+	// https://developers.samsara.com/reference/getformsubmissions
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissions(context.Context, *GetFormSubmissionsRequest) (*GetFormSubmissionsResponse, error)
-	// POST /form-submissions
+	// Creates a form submission.
+	// Operation `postFormSubmission`, POST /form-submissions:
+	// https://developers.samsara.com/reference/postformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostFormSubmission(context.Context, *PostFormSubmissionRequest) (*PostFormSubmissionResponse, error)
-	// PATCH /form-submissions
+	// Updates a form submission; `update_mask` says what.
+	// Operation `patchFormSubmission`, PATCH /form-submissions:
+	// https://developers.samsara.com/reference/patchformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchFormSubmission(context.Context, *PatchFormSubmissionRequest) (*PatchFormSubmissionResponse, error)
-	// GET /form-submissions/pdf-exports
+	// Gets form submissions PDF exports.
+	// Operation `getFormSubmissionsPdfExports`, GET /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/getformsubmissionspdfexports
 	// Scope: Read Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissionsPdfExports(context.Context, *GetFormSubmissionsPdfExportsRequest) (*GetFormSubmissionsPdfExportsResponse, error)
-	// POST /form-submissions/pdf-exports
+	// Creates form submissions PDF exports.
+	// Operation `postFormSubmissionsPdfExports`, POST /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/postformsubmissionspdfexports
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostFormSubmissionsPdfExports(context.Context, *PostFormSubmissionsPdfExportsRequest) (*PostFormSubmissionsPdfExportsResponse, error)
-	// GET /form-submissions/stream
+	// Lists form submissions.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// All pages: StreamFormSubmissions. For ever: FollowFormSubmissions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormSubmissions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissionsStream(context.Context, *GetFormSubmissionsStreamRequest) (*GetFormSubmissionsStreamResponse, error)
 	// Every page of GetFormSubmissionsStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormSubmissions(*StreamFormSubmissionsRequest, grpc.ServerStreamingServer[StreamFormSubmissionsResponse]) error
 	// Every page of GetFormSubmissionsStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -260,13 +335,28 @@ type FormsServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowFormSubmissions(*FollowFormSubmissionsRequest, grpc.ServerStreamingServer[FollowFormSubmissionsResponse]) error
-	// GET /form-templates
+	// Lists form templates.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// All pages: StreamFormTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormTemplates with
+	// `options.max_items`.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormTemplates(context.Context, *GetFormTemplatesRequest) (*GetFormTemplatesResponse, error)
 	// Every page of GetFormTemplates, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormTemplates(*StreamFormTemplatesRequest, grpc.ServerStreamingServer[StreamFormTemplatesResponse]) error
 }
 

@@ -25,22 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriverEfficiencyByDrivers.
+// The request of GetDriverEfficiencyByDrivers.
 type GetDriverEfficiencyByDriversRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `dataFormats`.
-	DataFormats []string `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DataFormats []string               `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
+	DriverIds   []string               `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -125,12 +120,12 @@ func (x *GetDriverEfficiencyByDriversRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDriverEfficiencyByDrivers.
+// One page of driver efficiency by drivers.
 type GetDriverEfficiencyByDriversResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SingleDriverEfficiencyByDriverData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -180,7 +175,7 @@ func (x *GetDriverEfficiencyByDriversResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverEfficiencyByDrivers.
+// The request of StreamDriverEfficiencyByDrivers.
 type StreamDriverEfficiencyByDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByDrivers is asked, page after page.
@@ -235,7 +230,7 @@ func (x *StreamDriverEfficiencyByDriversRequest) GetOptions() *v11.StreamOptions
 	return nil
 }
 
-// Response of StreamDriverEfficiencyByDrivers.
+// One page of driver efficiency by drivers, and where to go on from after it.
 type StreamDriverEfficiencyByDriversResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByDrivers answers.
@@ -290,22 +285,17 @@ func (x *StreamDriverEfficiencyByDriversResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDriverEfficiencyByVehicles.
+// The request of GetDriverEfficiencyByVehicles.
 type GetDriverEfficiencyByVehiclesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `dataFormats`.
-	DataFormats []string `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DataFormats []string               `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -390,12 +380,12 @@ func (x *GetDriverEfficiencyByVehiclesRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetDriverEfficiencyByVehicles.
+// One page of driver efficiency by vehicles.
 type GetDriverEfficiencyByVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SingleDriverEfficiencyByVehicleData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -445,7 +435,7 @@ func (x *GetDriverEfficiencyByVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverEfficiencyByVehicles.
+// The request of StreamDriverEfficiencyByVehicles.
 type StreamDriverEfficiencyByVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByVehicles is asked, page after page.
@@ -500,7 +490,7 @@ func (x *StreamDriverEfficiencyByVehiclesRequest) GetOptions() *v11.StreamOption
 	return nil
 }
 
-// Response of StreamDriverEfficiencyByVehicles.
+// One page of driver efficiency by vehicles, and where to go on from after it.
 type StreamDriverEfficiencyByVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverEfficiencyByVehicles answers.
@@ -555,20 +545,16 @@ func (x *StreamDriverEfficiencyByVehiclesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetFuelEnergyDriverReports.
+// The request of GetFuelEnergyDriverReports.
 type GetFuelEnergyDriverReportsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endDate`. Required. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndDate      *string  `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startDate`. Required. A time as in RFC 3339.
-	StartDate *string `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartDate     *string  `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -646,12 +632,12 @@ func (x *GetFuelEnergyDriverReportsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetFuelEnergyDriverReports.
+// One page of fuel energy driver reports.
 type GetFuelEnergyDriverReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *FuelEnergyDriverReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -701,7 +687,7 @@ func (x *GetFuelEnergyDriverReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFuelEnergyDriverReports.
+// The request of StreamFuelEnergyDriverReports.
 type StreamFuelEnergyDriverReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyDriverReports is asked, page after page.
@@ -756,7 +742,7 @@ func (x *StreamFuelEnergyDriverReportsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFuelEnergyDriverReports.
+// One page of fuel energy driver reports, and where to go on from after it.
 type StreamFuelEnergyDriverReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyDriverReports answers.
@@ -811,22 +797,18 @@ func (x *StreamFuelEnergyDriverReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetFuelEnergyVehicleReports.
+// The request of GetFuelEnergyVehicleReports.
 type GetFuelEnergyVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endDate`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndDate *string `protobuf:"bytes,2,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `energyType`. Known values: `fuel`, `hybrid`, `electric`.
-	EnergyType *string `protobuf:"bytes,3,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
-	// Query parameter `parentTagIds`.
+	// Known values: `fuel`, `hybrid`, `electric`.
+	EnergyType   *string  `protobuf:"bytes,3,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startDate`. Required. A time as in RFC 3339.
-	StartDate *string `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartDate     *string  `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -911,12 +893,12 @@ func (x *GetFuelEnergyVehicleReportsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetFuelEnergyVehicleReports.
+// One page of fuel energy vehicle reports.
 type GetFuelEnergyVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *FuelEnergyVehicleReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -966,7 +948,7 @@ func (x *GetFuelEnergyVehicleReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFuelEnergyVehicleReports.
+// The request of StreamFuelEnergyVehicleReports.
 type StreamFuelEnergyVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyVehicleReports is asked, page after page.
@@ -1021,7 +1003,7 @@ func (x *StreamFuelEnergyVehicleReportsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamFuelEnergyVehicleReports.
+// One page of fuel energy vehicle reports, and where to go on from after it.
 type StreamFuelEnergyVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetFuelEnergyVehicleReports answers.
@@ -1076,37 +1058,32 @@ func (x *StreamFuelEnergyVehicleReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of PostFuelPurchase.
+// The request of PostFuelPurchase.
 type PostFuelPurchaseRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `discount`.
-	Discount *FuelPurchaseDiscount `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Body member `driverId`.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `fuelGrade`. Known values: `Unknown`, `Regular`, `Premium`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Discount *FuelPurchaseDiscount  `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
+	DriverId *string                `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	// Known values: `Unknown`, `Regular`, `Premium`.
 	FuelGrade *string `protobuf:"bytes,3,opt,name=fuel_grade,json=fuelGrade,proto3,oneof" json:"fuel_grade,omitempty"`
-	// Body member `fuelQuantityLiters`. Required.
+	// Required.
 	FuelQuantityLiters *string `protobuf:"bytes,4,opt,name=fuel_quantity_liters,json=fuelQuantityLiters,proto3,oneof" json:"fuel_quantity_liters,omitempty"`
-	// Body member `iftaFuelType`. Known values: `Unspecified`, `A55`, `Biodiesel`,
-	// `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`,
-	// `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
+	// Known values: `Unspecified`, `A55`, `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`,
+	// `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`,
+	// `Methanol`, `Propane`, `Other`.
 	IftaFuelType *string `protobuf:"bytes,5,opt,name=ifta_fuel_type,json=iftaFuelType,proto3,oneof" json:"ifta_fuel_type,omitempty"`
-	// Body member `merchantName`.
 	MerchantName *string `protobuf:"bytes,6,opt,name=merchant_name,json=merchantName,proto3,oneof" json:"merchant_name,omitempty"`
-	// Body member `source`.
-	Source *string `protobuf:"bytes,7,opt,name=source,proto3,oneof" json:"source,omitempty"`
-	// Body member `transactionLocation`. Required.
+	Source       *string `protobuf:"bytes,7,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	// Required.
 	TransactionLocation *string `protobuf:"bytes,8,opt,name=transaction_location,json=transactionLocation,proto3,oneof" json:"transaction_location,omitempty"`
-	// Body member `transactionPrice`. Required.
+	// Required.
 	TransactionPrice *FuelPurchasePrice `protobuf:"bytes,9,opt,name=transaction_price,json=transactionPrice,proto3" json:"transaction_price,omitempty"`
-	// Body member `transactionReference`. Required. 1 to 32 characters.
+	// Required. 1 to 32 characters.
 	TransactionReference *string `protobuf:"bytes,10,opt,name=transaction_reference,json=transactionReference,proto3,oneof" json:"transaction_reference,omitempty"`
-	// Body member `transactionTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	TransactionTime *string `protobuf:"bytes,11,opt,name=transaction_time,json=transactionTime,proto3,oneof" json:"transaction_time,omitempty"`
-	// Body member `vehicleId`.
-	VehicleId     *string `protobuf:"bytes,12,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VehicleId       *string `protobuf:"bytes,12,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PostFuelPurchaseRequest) Reset() {
@@ -1223,10 +1200,10 @@ func (x *PostFuelPurchaseRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of PostFuelPurchase.
+// The response of PostFuelPurchase.
 type PostFuelPurchaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FuelPurchase `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1271,24 +1248,16 @@ func (x *PostFuelPurchaseResponse) GetData() *FuelPurchase {
 
 // Schema DriverEfficiencyDataObjectResponseBody.
 type DriverEfficiencyData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationScore`.
-	AnticipationScore *string `protobuf:"bytes,1,opt,name=anticipation_score,json=anticipationScore,proto3,oneof" json:"anticipation_score,omitempty"`
-	// Member `coastingScore`.
-	CoastingScore *string `protobuf:"bytes,2,opt,name=coasting_score,json=coastingScore,proto3,oneof" json:"coasting_score,omitempty"`
-	// Member `cruiseControlScore`.
-	CruiseControlScore *string `protobuf:"bytes,3,opt,name=cruise_control_score,json=cruiseControlScore,proto3,oneof" json:"cruise_control_score,omitempty"`
-	// Member `greenBandScore`.
-	GreenBandScore *string `protobuf:"bytes,4,opt,name=green_band_score,json=greenBandScore,proto3,oneof" json:"green_band_score,omitempty"`
-	// Member `highTorqueScore`.
-	HighTorqueScore *string `protobuf:"bytes,5,opt,name=high_torque_score,json=highTorqueScore,proto3,oneof" json:"high_torque_score,omitempty"`
-	// Member `idlingScore`.
-	IdlingScore *string `protobuf:"bytes,6,opt,name=idling_score,json=idlingScore,proto3,oneof" json:"idling_score,omitempty"`
-	// Member `overSpeedScore`.
-	OverSpeedScore *string `protobuf:"bytes,7,opt,name=over_speed_score,json=overSpeedScore,proto3,oneof" json:"over_speed_score,omitempty"`
-	// Member `overallScore`. Required.
-	OverallScore *string `protobuf:"bytes,8,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
-	// Member `wearFreeBrakeScore`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationScore  *string                `protobuf:"bytes,1,opt,name=anticipation_score,json=anticipationScore,proto3,oneof" json:"anticipation_score,omitempty"`
+	CoastingScore      *string                `protobuf:"bytes,2,opt,name=coasting_score,json=coastingScore,proto3,oneof" json:"coasting_score,omitempty"`
+	CruiseControlScore *string                `protobuf:"bytes,3,opt,name=cruise_control_score,json=cruiseControlScore,proto3,oneof" json:"cruise_control_score,omitempty"`
+	GreenBandScore     *string                `protobuf:"bytes,4,opt,name=green_band_score,json=greenBandScore,proto3,oneof" json:"green_band_score,omitempty"`
+	HighTorqueScore    *string                `protobuf:"bytes,5,opt,name=high_torque_score,json=highTorqueScore,proto3,oneof" json:"high_torque_score,omitempty"`
+	IdlingScore        *string                `protobuf:"bytes,6,opt,name=idling_score,json=idlingScore,proto3,oneof" json:"idling_score,omitempty"`
+	OverSpeedScore     *string                `protobuf:"bytes,7,opt,name=over_speed_score,json=overSpeedScore,proto3,oneof" json:"over_speed_score,omitempty"`
+	// Required.
+	OverallScore       *string `protobuf:"bytes,8,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
 	WearFreeBrakeScore *string `protobuf:"bytes,9,opt,name=wear_free_brake_score,json=wearFreeBrakeScore,proto3,oneof" json:"wear_free_brake_score,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1389,13 +1358,10 @@ func (x *DriverEfficiencyData) GetWearFreeBrakeScore() string {
 
 // Schema DriverEfficiencyDifficultyScoreDataObjectResponseBody.
 type DriverEfficiencyDifficultyScoreData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `overallScore`.
-	OverallScore *string `protobuf:"bytes,1,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
-	// Member `topographyScore`.
-	TopographyScore *string `protobuf:"bytes,2,opt,name=topography_score,json=topographyScore,proto3,oneof" json:"topography_score,omitempty"`
-	// Member `vehicleWeightScore`.
-	VehicleWeightScore *string `protobuf:"bytes,3,opt,name=vehicle_weight_score,json=vehicleWeightScore,proto3,oneof" json:"vehicle_weight_score,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	OverallScore       *string                `protobuf:"bytes,1,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
+	TopographyScore    *string                `protobuf:"bytes,2,opt,name=topography_score,json=topographyScore,proto3,oneof" json:"topography_score,omitempty"`
+	VehicleWeightScore *string                `protobuf:"bytes,3,opt,name=vehicle_weight_score,json=vehicleWeightScore,proto3,oneof" json:"vehicle_weight_score,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1454,23 +1420,23 @@ func (x *DriverEfficiencyDifficultyScoreData) GetVehicleWeightScore() string {
 // Schema DriverEfficiencyPercentageDataObjectResponseBody.
 type DriverEfficiencyPercentageData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationPercentage`. In percent.
+	// In percent.
 	AnticipationPercentage *float64 `protobuf:"fixed64,1,opt,name=anticipation_percentage,json=anticipationPercentage,proto3,oneof" json:"anticipation_percentage,omitempty"`
-	// Member `coastingPercentage`. In percent.
+	// In percent.
 	CoastingPercentage *float64 `protobuf:"fixed64,2,opt,name=coasting_percentage,json=coastingPercentage,proto3,oneof" json:"coasting_percentage,omitempty"`
-	// Member `cruiseControlPercentage`. In percent.
+	// In percent.
 	CruiseControlPercentage *float64 `protobuf:"fixed64,3,opt,name=cruise_control_percentage,json=cruiseControlPercentage,proto3,oneof" json:"cruise_control_percentage,omitempty"`
-	// Member `greenBandPercentage`. In percent.
+	// In percent.
 	GreenBandPercentage *float64 `protobuf:"fixed64,4,opt,name=green_band_percentage,json=greenBandPercentage,proto3,oneof" json:"green_band_percentage,omitempty"`
-	// Member `highGradeRoadDrivingPercentage`. In percent.
+	// In percent.
 	HighGradeRoadDrivingPercentage *float64 `protobuf:"fixed64,5,opt,name=high_grade_road_driving_percentage,json=highGradeRoadDrivingPercentage,proto3,oneof" json:"high_grade_road_driving_percentage,omitempty"`
-	// Member `highTorquePercentage`. In percent.
+	// In percent.
 	HighTorquePercentage *float64 `protobuf:"fixed64,6,opt,name=high_torque_percentage,json=highTorquePercentage,proto3,oneof" json:"high_torque_percentage,omitempty"`
-	// Member `idlingPercentage`. Required. In percent.
+	// Required. In percent.
 	IdlingPercentage *float64 `protobuf:"fixed64,7,opt,name=idling_percentage,json=idlingPercentage,proto3,oneof" json:"idling_percentage,omitempty"`
-	// Member `overSpeedPercentage`. In percent.
+	// In percent.
 	OverSpeedPercentage *float64 `protobuf:"fixed64,8,opt,name=over_speed_percentage,json=overSpeedPercentage,proto3,oneof" json:"over_speed_percentage,omitempty"`
-	// Member `wearFreeBrakePercentage`. In percent.
+	// In percent.
 	WearFreeBrakePercentage *float64 `protobuf:"fixed64,9,opt,name=wear_free_brake_percentage,json=wearFreeBrakePercentage,proto3,oneof" json:"wear_free_brake_percentage,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -1571,34 +1537,32 @@ func (x *DriverEfficiencyPercentageData) GetWearFreeBrakePercentage() float64 {
 
 // Schema DriverEfficiencyRawDataObjectResponseBody.
 type DriverEfficiencyRawData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationBrakeEventCount`.
-	AnticipationBrakeEventCount *int64 `protobuf:"varint,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
-	// Member `averageVehicleWeightKg`. In kilograms.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationBrakeEventCount *int64                 `protobuf:"varint,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
+	// In kilograms.
 	AverageVehicleWeightKg *int64 `protobuf:"varint,2,opt,name=average_vehicle_weight_kg,json=averageVehicleWeightKg,proto3,oneof" json:"average_vehicle_weight_kg,omitempty"`
-	// Member `coastingDurationMs`. In milliseconds.
+	// In milliseconds.
 	CoastingDurationMs *int64 `protobuf:"varint,3,opt,name=coasting_duration_ms,json=coastingDurationMs,proto3,oneof" json:"coasting_duration_ms,omitempty"`
-	// Member `cruiseControlDurationMs`. In milliseconds.
+	// In milliseconds.
 	CruiseControlDurationMs *int64 `protobuf:"varint,4,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
-	// Member `driveTimeDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeDurationMs *int64 `protobuf:"varint,5,opt,name=drive_time_duration_ms,json=driveTimeDurationMs,proto3,oneof" json:"drive_time_duration_ms,omitempty"`
-	// Member `engineOnDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	EngineOnDurationMs *int64 `protobuf:"varint,6,opt,name=engine_on_duration_ms,json=engineOnDurationMs,proto3,oneof" json:"engine_on_duration_ms,omitempty"`
-	// Member `greenBandDurationMs`. In milliseconds.
+	// In milliseconds.
 	GreenBandDurationMs *int64 `protobuf:"varint,7,opt,name=green_band_duration_ms,json=greenBandDurationMs,proto3,oneof" json:"green_band_duration_ms,omitempty"`
-	// Member `highGradeRoadDrivingDurationMs`. In milliseconds.
+	// In milliseconds.
 	HighGradeRoadDrivingDurationMs *int64 `protobuf:"varint,8,opt,name=high_grade_road_driving_duration_ms,json=highGradeRoadDrivingDurationMs,proto3,oneof" json:"high_grade_road_driving_duration_ms,omitempty"`
-	// Member `highTorqueDurationMs`. In milliseconds.
+	// In milliseconds.
 	HighTorqueDurationMs *int64 `protobuf:"varint,9,opt,name=high_torque_duration_ms,json=highTorqueDurationMs,proto3,oneof" json:"high_torque_duration_ms,omitempty"`
-	// Member `idlingDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	IdlingDurationMs *int64 `protobuf:"varint,10,opt,name=idling_duration_ms,json=idlingDurationMs,proto3,oneof" json:"idling_duration_ms,omitempty"`
-	// Member `overSpeedDurationMs`. In milliseconds.
+	// In milliseconds.
 	OverSpeedDurationMs *int64 `protobuf:"varint,11,opt,name=over_speed_duration_ms,json=overSpeedDurationMs,proto3,oneof" json:"over_speed_duration_ms,omitempty"`
-	// Member `totalBrakeDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	TotalBrakeDurationMs *int64 `protobuf:"varint,12,opt,name=total_brake_duration_ms,json=totalBrakeDurationMs,proto3,oneof" json:"total_brake_duration_ms,omitempty"`
-	// Member `totalBrakeEventCount`.
 	TotalBrakeEventCount *int64 `protobuf:"varint,13,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
-	// Member `wearFreeBrakeDurationMs`. In milliseconds.
+	// In milliseconds.
 	WearFreeBrakeDurationMs *int64 `protobuf:"varint,14,opt,name=wear_free_brake_duration_ms,json=wearFreeBrakeDurationMs,proto3,oneof" json:"wear_free_brake_duration_ms,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -1735,9 +1699,9 @@ func (x *DriverEfficiencyRawData) GetWearFreeBrakeDurationMs() int64 {
 // Schema FuelEnergyCostResponseResponseBody.
 type FuelEnergyCost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *float64 `protobuf:"fixed64,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currencyCode`. Required.
+	// Required.
 	CurrencyCode  *string `protobuf:"bytes,2,opt,name=currency_code,json=currencyCode,proto3,oneof" json:"currency_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1787,29 +1751,28 @@ func (x *FuelEnergyCost) GetCurrencyCode() string {
 	return ""
 }
 
-// Schema FuelEnergyDriverReportObjectResponseBody.
+// A fuel energy driver report. Schema FuelEnergyDriverReportObjectResponseBody.
 type FuelEnergyDriverReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceTraveledMeters`. Required. In metres.
+	// Required. In metres.
 	DistanceTraveledMeters *float64 `protobuf:"fixed64,1,opt,name=distance_traveled_meters,json=distanceTraveledMeters,proto3,oneof" json:"distance_traveled_meters,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `efficiencyMpge`. Required.
+	// Required.
 	EfficiencyMpge *float64 `protobuf:"fixed64,3,opt,name=efficiency_mpge,json=efficiencyMpge,proto3,oneof" json:"efficiency_mpge,omitempty"`
-	// Member `energyUsedKwh`. In kilowatt-hours.
+	// In kilowatt-hours.
 	EnergyUsedKwh *float64 `protobuf:"fixed64,4,opt,name=energy_used_kwh,json=energyUsedKwh,proto3,oneof" json:"energy_used_kwh,omitempty"`
-	// Member `engineIdleTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineIdleTimeDurationMs *int64 `protobuf:"varint,5,opt,name=engine_idle_time_duration_ms,json=engineIdleTimeDurationMs,proto3,oneof" json:"engine_idle_time_duration_ms,omitempty"`
-	// Member `engineRunTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineRunTimeDurationMs *int64 `protobuf:"varint,6,opt,name=engine_run_time_duration_ms,json=engineRunTimeDurationMs,proto3,oneof" json:"engine_run_time_duration_ms,omitempty"`
-	// Member `estCarbonEmissionsKg`. In kilograms.
+	// In kilograms.
 	EstCarbonEmissionsKg *float64 `protobuf:"fixed64,7,opt,name=est_carbon_emissions_kg,json=estCarbonEmissionsKg,proto3,oneof" json:"est_carbon_emissions_kg,omitempty"`
-	// Member `estFuelEnergyCost`. Required.
+	// Required.
 	EstFuelEnergyCost *FuelEnergyCost `protobuf:"bytes,8,opt,name=est_fuel_energy_cost,json=estFuelEnergyCost,proto3" json:"est_fuel_energy_cost,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *float64 `protobuf:"fixed64,9,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	FuelConsumedMl    *float64        `protobuf:"fixed64,9,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *FuelEnergyDriverReport) Reset() {
@@ -1908,7 +1871,7 @@ func (x *FuelEnergyDriverReport) GetFuelConsumedMl() float64 {
 // Schema FuelEnergyDriverReportDataObjectResponseBody.
 type FuelEnergyDriverReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverReports`. Required.
+	// Required.
 	DriverReports []*FuelEnergyDriverReport `protobuf:"bytes,1,rep,name=driver_reports,json=driverReports,proto3" json:"driver_reports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1954,14 +1917,11 @@ func (x *FuelEnergyDriverReportData) GetDriverReports() []*FuelEnergyDriverRepor
 // Schema FuelEnergyVehicleObjectResponseBody.
 type FuelEnergyVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `energyType`. Required. Known values: `fuel`, `hybrid`, `electric`.
-	EnergyType *string `protobuf:"bytes,1,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required. Known values: `fuel`, `hybrid`, `electric`.
+	EnergyType    *string           `protobuf:"bytes,1,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2024,26 +1984,25 @@ func (x *FuelEnergyVehicle) GetName() string {
 	return ""
 }
 
-// Schema FuelEnergyVehicleReportObjectResponseBody.
+// A fuel energy vehicle report. Schema FuelEnergyVehicleReportObjectResponseBody.
 type FuelEnergyVehicleReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceTraveledMeters`. Required. In metres.
+	// Required. In metres.
 	DistanceTraveledMeters *float64 `protobuf:"fixed64,1,opt,name=distance_traveled_meters,json=distanceTraveledMeters,proto3,oneof" json:"distance_traveled_meters,omitempty"`
-	// Member `efficiencyMpge`. Required.
+	// Required.
 	EfficiencyMpge *float64 `protobuf:"fixed64,2,opt,name=efficiency_mpge,json=efficiencyMpge,proto3,oneof" json:"efficiency_mpge,omitempty"`
-	// Member `energyUsedKwh`. In kilowatt-hours.
+	// In kilowatt-hours.
 	EnergyUsedKwh *float64 `protobuf:"fixed64,3,opt,name=energy_used_kwh,json=energyUsedKwh,proto3,oneof" json:"energy_used_kwh,omitempty"`
-	// Member `engineIdleTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineIdleTimeDurationMs *int64 `protobuf:"varint,4,opt,name=engine_idle_time_duration_ms,json=engineIdleTimeDurationMs,proto3,oneof" json:"engine_idle_time_duration_ms,omitempty"`
-	// Member `engineRunTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineRunTimeDurationMs *int64 `protobuf:"varint,5,opt,name=engine_run_time_duration_ms,json=engineRunTimeDurationMs,proto3,oneof" json:"engine_run_time_duration_ms,omitempty"`
-	// Member `estCarbonEmissionsKg`. In kilograms.
+	// In kilograms.
 	EstCarbonEmissionsKg *float64 `protobuf:"fixed64,6,opt,name=est_carbon_emissions_kg,json=estCarbonEmissionsKg,proto3,oneof" json:"est_carbon_emissions_kg,omitempty"`
-	// Member `estFuelEnergyCost`. Required.
+	// Required.
 	EstFuelEnergyCost *FuelEnergyCost `protobuf:"bytes,7,opt,name=est_fuel_energy_cost,json=estFuelEnergyCost,proto3" json:"est_fuel_energy_cost,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *float64 `protobuf:"fixed64,8,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	// Member `vehicle`. Required.
+	FuelConsumedMl    *float64        `protobuf:"fixed64,8,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	// Required.
 	Vehicle       *FuelEnergyVehicle `protobuf:"bytes,9,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2145,7 +2104,7 @@ func (x *FuelEnergyVehicleReport) GetVehicle() *FuelEnergyVehicle {
 // Schema FuelEnergyVehicleReportDataObjectResponseBody.
 type FuelEnergyVehicleReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vehicleReports`. Required.
+	// Required.
 	VehicleReports []*FuelEnergyVehicleReport `protobuf:"bytes,1,rep,name=vehicle_reports,json=vehicleReports,proto3" json:"vehicle_reports,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2188,10 +2147,10 @@ func (x *FuelEnergyVehicleReportData) GetVehicleReports() []*FuelEnergyVehicleRe
 	return nil
 }
 
-// Schema PostFuelPurchaseResponseBodyResponseBody.
+// A fuel purchase. Schema PostFuelPurchaseResponseBodyResponseBody.
 type FuelPurchase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `uuid`. Required.
+	// Required.
 	Uuid          *string `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2237,9 +2196,9 @@ func (x *FuelPurchase) GetUuid() string {
 // Schema PostFuelPurchaseRequestBodyDiscountRequestBody.
 type FuelPurchaseDiscount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2292,9 +2251,9 @@ func (x *FuelPurchaseDiscount) GetCurrency() string {
 // Schema PostFuelPurchaseRequestBodyPriceRequestBody.
 type FuelPurchasePrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2346,19 +2305,15 @@ func (x *FuelPurchasePrice) GetCurrency() string {
 
 // Schema singleDriverEfficiencyByDriverDataObjectResponseBody.
 type SingleDriverEfficiencyByDriverData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `difficultyScore`.
+	state           protoimpl.MessageState               `protogen:"open.v1"`
 	DifficultyScore *DriverEfficiencyDifficultyScoreData `protobuf:"bytes,1,opt,name=difficulty_score,json=difficultyScore,proto3" json:"difficulty_score,omitempty"`
-	// Member `driverId`. Required.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `percentageData`.
+	// Required.
+	DriverId       *string                         `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	PercentageData *DriverEfficiencyPercentageData `protobuf:"bytes,3,opt,name=percentage_data,json=percentageData,proto3" json:"percentage_data,omitempty"`
-	// Member `rawData`.
-	RawData *DriverEfficiencyRawData `protobuf:"bytes,4,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
-	// Member `scoreData`.
-	ScoreData     *DriverEfficiencyData `protobuf:"bytes,5,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RawData        *DriverEfficiencyRawData        `protobuf:"bytes,4,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
+	ScoreData      *DriverEfficiencyData           `protobuf:"bytes,5,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SingleDriverEfficiencyByDriverData) Reset() {
@@ -2428,16 +2383,12 @@ func (x *SingleDriverEfficiencyByDriverData) GetScoreData() *DriverEfficiencyDat
 
 // Schema singleDriverEfficiencyByVehicleDataObjectResponseBody.
 type SingleDriverEfficiencyByVehicleData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `difficultyScore`.
+	state           protoimpl.MessageState               `protogen:"open.v1"`
 	DifficultyScore *DriverEfficiencyDifficultyScoreData `protobuf:"bytes,1,opt,name=difficulty_score,json=difficultyScore,proto3" json:"difficulty_score,omitempty"`
-	// Member `percentageData`.
-	PercentageData *DriverEfficiencyPercentageData `protobuf:"bytes,2,opt,name=percentage_data,json=percentageData,proto3" json:"percentage_data,omitempty"`
-	// Member `rawData`.
-	RawData *DriverEfficiencyRawData `protobuf:"bytes,3,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
-	// Member `scoreData`.
-	ScoreData *DriverEfficiencyData `protobuf:"bytes,4,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
-	// Member `vehicleId`. Required.
+	PercentageData  *DriverEfficiencyPercentageData      `protobuf:"bytes,2,opt,name=percentage_data,json=percentageData,proto3" json:"percentage_data,omitempty"`
+	RawData         *DriverEfficiencyRawData             `protobuf:"bytes,3,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
+	ScoreData       *DriverEfficiencyData                `protobuf:"bytes,4,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
+	// Required.
 	VehicleId     *string `protobuf:"bytes,5,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

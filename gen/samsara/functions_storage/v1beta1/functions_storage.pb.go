@@ -25,10 +25,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetFunctionStorageFile.
+// The request of GetFunctionStorageFile.
 type GetFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -71,10 +71,10 @@ func (x *GetFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of GetFunctionStorageFile.
+// The response of GetFunctionStorageFile.
 type GetFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *GetFunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -117,10 +117,10 @@ func (x *GetFunctionStorageFileResponse) GetData() *GetFunctionStorageFileDetail
 	return nil
 }
 
-// Request of CreateFunctionStorageFile.
+// The request of CreateFunctionStorageFile.
 type CreateFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -163,10 +163,10 @@ func (x *CreateFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateFunctionStorageFile.
+// The response of CreateFunctionStorageFile.
 type CreateFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,10 +209,10 @@ func (x *CreateFunctionStorageFileResponse) GetData() *FunctionStorageFileDetail
 	return nil
 }
 
-// Request of UpdateFunctionStorageFile.
+// The request of UpdateFunctionStorageFile.
 type UpdateFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,10 +255,10 @@ func (x *UpdateFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of UpdateFunctionStorageFile.
+// The response of UpdateFunctionStorageFile.
 type UpdateFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -301,10 +301,10 @@ func (x *UpdateFunctionStorageFileResponse) GetData() *FunctionStorageFileDetail
 	return nil
 }
 
-// Request of DeleteFunctionStorageFile.
+// The request of DeleteFunctionStorageFile.
 type DeleteFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,7 +347,7 @@ func (x *DeleteFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of DeleteFunctionStorageFile.
+// The response of DeleteFunctionStorageFile.
 type DeleteFunctionStorageFileResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -384,16 +384,13 @@ func (*DeleteFunctionStorageFileResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{7}
 }
 
-// Request of ListFunctionsStorageFiles.
+// The request of ListFunctionsStorageFiles.
 type ListFunctionsStorageFilesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeDownloadUrls`.
-	IncludeDownloadUrls *bool `protobuf:"varint,2,opt,name=include_download_urls,json=includeDownloadUrls,proto3,oneof" json:"include_download_urls,omitempty"`
-	// Query parameter `includeUploadUrls`.
-	IncludeUploadUrls *bool `protobuf:"varint,3,opt,name=include_upload_urls,json=includeUploadUrls,proto3,oneof" json:"include_upload_urls,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `50`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	After               *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeDownloadUrls *bool                  `protobuf:"varint,2,opt,name=include_download_urls,json=includeDownloadUrls,proto3,oneof" json:"include_download_urls,omitempty"`
+	IncludeUploadUrls   *bool                  `protobuf:"varint,3,opt,name=include_upload_urls,json=includeUploadUrls,proto3,oneof" json:"include_upload_urls,omitempty"`
+	// 1 to 512. Default: `50`.
 	Limit         *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,12 +454,12 @@ func (x *ListFunctionsStorageFilesRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListFunctionsStorageFiles.
+// One page of functions storage files.
 type ListFunctionsStorageFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FunctionsStorageFile `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -512,7 +509,7 @@ func (x *ListFunctionsStorageFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFunctionsStorageFiles.
+// The request of StreamFunctionsStorageFiles.
 type StreamFunctionsStorageFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionsStorageFiles is asked, page after page.
@@ -567,7 +564,7 @@ func (x *StreamFunctionsStorageFilesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFunctionsStorageFiles.
+// One page of functions storage files, and where to go on from after it.
 type StreamFunctionsStorageFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionsStorageFiles answers.
@@ -625,9 +622,9 @@ func (x *StreamFunctionsStorageFilesResponse) GetCursor() string {
 // Schemas CreateFunctionStorageFileDetailResponseBody, UpdateFunctionStorageFileDetailResponseBody.
 type FunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `uploadPut`. Required.
+	// Required.
 	UploadPut     *FunctionsStorageSignedUrlOfType `protobuf:"bytes,2,opt,name=upload_put,json=uploadPut,proto3" json:"upload_put,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -677,16 +674,15 @@ func (x *FunctionStorageFileDetail) GetUploadPut() *FunctionsStorageSignedUrlOfT
 	return nil
 }
 
-// Schema FunctionsStorageFileResponseBody.
+// Functions storage file. Schema FunctionsStorageFileResponseBody.
 type FunctionsStorageFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `modifiedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ModifiedAtTime *string `protobuf:"bytes,1,opt,name=modified_at_time,json=modifiedAtTime,proto3,oneof" json:"modified_at_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `sizeBytes`. Required. In bytes.
-	SizeBytes *int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// Member `urls`.
+	// Required. In bytes.
+	SizeBytes     *int64                       `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
 	Urls          []*FunctionsStorageSignedUrl `protobuf:"bytes,4,rep,name=urls,proto3" json:"urls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -753,11 +749,11 @@ func (x *FunctionsStorageFile) GetUrls() []*FunctionsStorageSignedUrl {
 // Schema FunctionsStorageSignedUrlResponseBody.
 type FunctionsStorageSignedUrl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `urlType`. Required. Known values: `download`, `upload`, `unknown`.
+	// Required. Known values: `download`, `upload`, `unknown`.
 	UrlType       *string `protobuf:"bytes,3,opt,name=url_type,json=urlType,proto3,oneof" json:"url_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -817,9 +813,9 @@ func (x *FunctionsStorageSignedUrl) GetUrlType() string {
 // Schema FunctionsStorageSignedUrlOfTypeResponseBody.
 type FunctionsStorageSignedUrlOfType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -872,9 +868,9 @@ func (x *FunctionsStorageSignedUrlOfType) GetUrl() string {
 // Schema GetFunctionStorageFileDetailResponseBody.
 type GetFunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `downloadGet`. Required.
+	// Required.
 	DownloadGet *FunctionsStorageSignedUrlOfType `protobuf:"bytes,1,opt,name=download_get,json=downloadGet,proto3" json:"download_get,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

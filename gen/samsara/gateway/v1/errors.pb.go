@@ -345,21 +345,25 @@ const (
 	ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD ErrorInfoKey = 8
 	// Of GATEWAY_TOO_MANY_CALLS: how many calls may run at one time.
 	ErrorInfoKey_ERROR_INFO_KEY_LIMIT ErrorInfoKey = 9
+	// Of a stream that failed and whose cursor metadata does not carry, because it is longer than 4 KiB or not
+	// printable ASCII: the length of the cursor in bytes.
+	ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED ErrorInfoKey = 10
 )
 
 // Enum value maps for ErrorInfoKey.
 var (
 	ErrorInfoKey_name = map[int32]string{
-		0: "ERROR_INFO_KEY_UNSPECIFIED",
-		1: "ERROR_INFO_KEY_METHOD",
-		2: "ERROR_INFO_KEY_PATH",
-		3: "ERROR_INFO_KEY_ATTEMPTS",
-		4: "ERROR_INFO_KEY_HTTP_STATUS",
-		5: "ERROR_INFO_KEY_EARLIER_STATUS",
-		6: "ERROR_INFO_KEY_NOT_REPEATED",
-		7: "ERROR_INFO_KEY_PROCESSED",
-		8: "ERROR_INFO_KEY_CURSOR_FIELD",
-		9: "ERROR_INFO_KEY_LIMIT",
+		0:  "ERROR_INFO_KEY_UNSPECIFIED",
+		1:  "ERROR_INFO_KEY_METHOD",
+		2:  "ERROR_INFO_KEY_PATH",
+		3:  "ERROR_INFO_KEY_ATTEMPTS",
+		4:  "ERROR_INFO_KEY_HTTP_STATUS",
+		5:  "ERROR_INFO_KEY_EARLIER_STATUS",
+		6:  "ERROR_INFO_KEY_NOT_REPEATED",
+		7:  "ERROR_INFO_KEY_PROCESSED",
+		8:  "ERROR_INFO_KEY_CURSOR_FIELD",
+		9:  "ERROR_INFO_KEY_LIMIT",
+		10: "ERROR_INFO_KEY_CURSOR_OMITTED",
 	}
 	ErrorInfoKey_value = map[string]int32{
 		"ERROR_INFO_KEY_UNSPECIFIED":    0,
@@ -372,6 +376,7 @@ var (
 		"ERROR_INFO_KEY_PROCESSED":      7,
 		"ERROR_INFO_KEY_CURSOR_FIELD":   8,
 		"ERROR_INFO_KEY_LIMIT":          9,
+		"ERROR_INFO_KEY_CURSOR_OMITTED": 10,
 	}
 )
 
@@ -724,7 +729,7 @@ const file_samsara_gateway_v1_errors_proto_rawDesc = "" +
 	"\x16REASON_GATEWAY_TIMEOUT\x10\xf8\x03\x1a \xda\xce\x18\x1c\n" +
 	"\vUNAVAILABLE\x12\vsamsara.com\x18\x02\x126\n" +
 	"\x0fREASON_HTTP_5XX\x10\xdd\x04\x1a \xda\xce\x18\x1c\n" +
-	"\vUNAVAILABLE\x12\vsamsara.com\x18\x02*\xc3\x03\n" +
+	"\vUNAVAILABLE\x12\vsamsara.com\x18\x02*\xfa\x03\n" +
 	"\fErrorInfoKey\x12\x1e\n" +
 	"\x1aERROR_INFO_KEY_UNSPECIFIED\x10\x00\x12%\n" +
 	"\x15ERROR_INFO_KEY_METHOD\x10\x01\x1a\n" +
@@ -736,7 +741,9 @@ const file_samsara_gateway_v1_errors_proto_rawDesc = "" +
 	"\x1bERROR_INFO_KEY_NOT_REPEATED\x10\x06\x1a\x10\xe2\xce\x18\fnot_repeated\x12+\n" +
 	"\x18ERROR_INFO_KEY_PROCESSED\x10\a\x1a\r\xe2\xce\x18\tprocessed\x121\n" +
 	"\x1bERROR_INFO_KEY_CURSOR_FIELD\x10\b\x1a\x10\xe2\xce\x18\fcursor_field\x12#\n" +
-	"\x14ERROR_INFO_KEY_LIMIT\x10\t\x1a\t\xe2\xce\x18\x05limit*\xb6\x02\n" +
+	"\x14ERROR_INFO_KEY_LIMIT\x10\t\x1a\t\xe2\xce\x18\x05limit\x125\n" +
+	"\x1dERROR_INFO_KEY_CURSOR_OMITTED\x10\n" +
+	"\x1a\x12\xe2\xce\x18\x0ecursor_omitted*\xb6\x02\n" +
 	"\x0fRequestMetadata\x12 \n" +
 	"\x1cREQUEST_METADATA_UNSPECIFIED\x10\x00\x12-\n" +
 	"\x16REQUEST_METADATA_RETRY\x10\x01\x1a\x11\xe2\xce\x18\rsamsara-retry\x12/\n" +

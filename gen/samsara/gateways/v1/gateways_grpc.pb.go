@@ -31,22 +31,36 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// GatewaysService has the stable operations of the area gateways.
+// GatewaysService has the operations of the area gateways.
 type GatewaysServiceClient interface {
-	// GET /gateways
+	// Lists gateways.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// All pages: StreamGateways. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamGateways with
+	// `options.max_items`.
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetGateways(ctx context.Context, in *GetGatewaysRequest, opts ...grpc.CallOption) (*GetGatewaysResponse, error)
 	// Every page of GetGateways, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// Scope: Read Gateways.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamGateways(ctx context.Context, in *StreamGatewaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamGatewaysResponse], error)
-	// POST /gateways
+	// Creates a gateway.
+	// Operation `postGateway`, POST /gateways: https://developers.samsara.com/reference/postgateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostGateway(ctx context.Context, in *PostGatewayRequest, opts ...grpc.CallOption) (*PostGatewayResponse, error)
-	// DELETE /gateways/{id}
+	// Deletes a gateway.
+	// Operation `deleteGateway`, DELETE /gateways/{id}:
+	// https://developers.samsara.com/reference/deletegateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteGateway(ctx context.Context, in *DeleteGatewayRequest, opts ...grpc.CallOption) (*DeleteGatewayResponse, error)
 }
 
@@ -111,22 +125,36 @@ func (c *gatewaysServiceClient) DeleteGateway(ctx context.Context, in *DeleteGat
 // All implementations should embed UnimplementedGatewaysServiceServer
 // for forward compatibility.
 //
-// GatewaysService has the stable operations of the area gateways.
+// GatewaysService has the operations of the area gateways.
 type GatewaysServiceServer interface {
-	// GET /gateways
+	// Lists gateways.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// All pages: StreamGateways. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamGateways with
+	// `options.max_items`.
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetGateways(context.Context, *GetGatewaysRequest) (*GetGatewaysResponse, error)
 	// Every page of GetGateways, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// Scope: Read Gateways.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamGateways(*StreamGatewaysRequest, grpc.ServerStreamingServer[StreamGatewaysResponse]) error
-	// POST /gateways
+	// Creates a gateway.
+	// Operation `postGateway`, POST /gateways: https://developers.samsara.com/reference/postgateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostGateway(context.Context, *PostGatewayRequest) (*PostGatewayResponse, error)
-	// DELETE /gateways/{id}
+	// Deletes a gateway.
+	// Operation `deleteGateway`, DELETE /gateways/{id}:
+	// https://developers.samsara.com/reference/deletegateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteGateway(context.Context, *DeleteGatewayRequest) (*DeleteGatewayResponse, error)
 }
 

@@ -26,26 +26,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListIssues.
+// The request of ListIssues.
 type ListIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `queryByTimeField`.
-	QueryByTimeField *string `protobuf:"bytes,5,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
-	// Query parameter `severities`.
-	Severities []string `protobuf:"bytes,6,rep,name=severities,proto3" json:"severities,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `statuses`.
-	Statuses []string `protobuf:"bytes,8,rep,name=statuses,proto3" json:"statuses,omitempty"`
-	// Query parameter `types`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime          *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids              []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Limit            *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	QueryByTimeField *string  `protobuf:"bytes,5,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
+	Severities       []string `protobuf:"bytes,6,rep,name=severities,proto3" json:"severities,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	Statuses      []string `protobuf:"bytes,8,rep,name=statuses,proto3" json:"statuses,omitempty"`
 	Types         []string `protobuf:"bytes,9,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,12 +137,12 @@ func (x *ListIssuesRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of ListIssues.
+// One page of issues.
 type ListIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Issue `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -199,7 +192,7 @@ func (x *ListIssuesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIssues.
+// The request of StreamIssues.
 type StreamIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues is asked, page after page.
@@ -254,7 +247,7 @@ func (x *StreamIssuesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIssues.
+// One page of issues, and where to go on from after it.
 type StreamIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues answers.
@@ -309,19 +302,17 @@ func (x *StreamIssuesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateGroundIntelligenceIssue.
+// The request of UpdateGroundIntelligenceIssue.
 type UpdateGroundIntelligenceIssueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `dismissalNote`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	DismissalNote *string `protobuf:"bytes,2,opt,name=dismissal_note,json=dismissalNote,proto3,oneof" json:"dismissal_note,omitempty"`
-	// Body member `dismissalReason`. Known values: `notMyJurisdiction`, `knownIssue`, `duplicate`,
-	// `inaccurateDetection`, `other`.
+	// Known values: `notMyJurisdiction`, `knownIssue`, `duplicate`, `inaccurateDetection`, `other`.
 	DismissalReason *string `protobuf:"bytes,3,opt,name=dismissal_reason,json=dismissalReason,proto3,oneof" json:"dismissal_reason,omitempty"`
-	// Body member `status`. Known values: `needsReview`, `reviewed`, `resolved`, `dismissed`.
+	// Known values: `needsReview`, `reviewed`, `resolved`, `dismissed`.
 	Status *string `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `type`. Known values: `pothole`, `roadCracking`, `patchedPothole`.
+	// Known values: `pothole`, `roadCracking`, `patchedPothole`.
 	Type *string `protobuf:"bytes,5,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -402,10 +393,10 @@ func (x *UpdateGroundIntelligenceIssueRequest) GetUpdateMask() *fieldmaskpb.Fiel
 	return nil
 }
 
-// Response of UpdateGroundIntelligenceIssue.
+// The response of UpdateGroundIntelligenceIssue.
 type UpdateGroundIntelligenceIssueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Issue `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,20 +439,18 @@ func (x *UpdateGroundIntelligenceIssueResponse) GetData() *Issue {
 	return nil
 }
 
-// Request of CreateWatchpoint.
+// The request of CreateWatchpoint.
 type CreateWatchpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `location`. Required.
+	// Required.
 	Location *WatchpointLatLng `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	// Body member `mode`. Required. Known values: `justOnce`, `daily`, `weekly`, `monthly`.
+	// Required. Known values: `justOnce`, `daily`, `weekly`, `monthly`.
 	Mode *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Body member `name`.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `note`.
 	Note *string `protobuf:"bytes,4,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Body member `observationType`. Required. Known values: `roadDefect`, `utilityCut`, `guardrail`,
-	// `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`,
-	// `littering`, `highVegetationWeeds`, `fire`, `other`.
+	// Required. Known values: `roadDefect`, `utilityCut`, `guardrail`, `streetlight`, `signage`,
+	// `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`, `littering`,
+	// `highVegetationWeeds`, `fire`, `other`.
 	ObservationType *string `protobuf:"bytes,5,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -532,10 +521,10 @@ func (x *CreateWatchpointRequest) GetObservationType() string {
 	return ""
 }
 
-// Response of CreateWatchpoint.
+// The response of CreateWatchpoint.
 type CreateWatchpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Watchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -578,18 +567,16 @@ func (x *CreateWatchpointResponse) GetData() *Watchpoint {
 	return nil
 }
 
-// Request of UpdateWatchpoint.
+// The request of UpdateWatchpoint.
 type UpdateWatchpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `name`.
+	// Required.
+	Id   *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `note`.
 	Note *string `protobuf:"bytes,3,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Body member `observationType`. Known values: `roadDefect`, `utilityCut`, `guardrail`,
-	// `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`,
-	// `littering`, `highVegetationWeeds`, `fire`, `other`.
+	// Known values: `roadDefect`, `utilityCut`, `guardrail`, `streetlight`, `signage`, `stormDrain`,
+	// `graffiti`, `vegetation`, `blight`, `illegalDumping`, `littering`, `highVegetationWeeds`,
+	// `fire`, `other`.
 	ObservationType *string `protobuf:"bytes,4,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -663,10 +650,10 @@ func (x *UpdateWatchpointRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWatchpoint.
+// The response of UpdateWatchpoint.
 type UpdateWatchpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Watchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -711,11 +698,9 @@ func (x *UpdateWatchpointResponse) GetData() *Watchpoint {
 
 // Schema ListIssuesEntityGroundIntelligenceIssueLatLngTypeResponseBody.
 type GroundIntelligenceIssueLatLng struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -766,11 +751,9 @@ func (x *GroundIntelligenceIssueLatLng) GetLongitude() float64 {
 
 // Schema ListIssuesEntityGroundIntelligenceIssueGroundIntelligenceIssueLocationTypeResponseBody.
 type GroundIntelligenceIssueLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `point`.
-	Point *GroundIntelligenceIssueLatLng `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
-	// Member `type`.
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	state         protoimpl.MessageState         `protogen:"open.v1"`
+	Point         *GroundIntelligenceIssueLatLng `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Type          *string                        `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -821,9 +804,8 @@ func (x *GroundIntelligenceIssueLocation) GetType() string {
 
 // Schema ListIssuesEntityGroundIntelligenceIssueGroundIntelligenceIssueRoadSegmentTypeResponseBody.
 type GroundIntelligenceIssueRoadSegment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `roadName`.
-	RoadName      *string `protobuf:"bytes,1,opt,name=road_name,json=roadName,proto3,oneof" json:"road_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RoadName      *string                `protobuf:"bytes,1,opt,name=road_name,json=roadName,proto3,oneof" json:"road_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -865,35 +847,23 @@ func (x *GroundIntelligenceIssueRoadSegment) GetRoadName() string {
 	return ""
 }
 
-// Schema EntityListIssuesTypeResponseBody.
+// An issue. Schema EntityListIssuesTypeResponseBody.
 type Issue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `dashboardUrl`.
-	DashboardUrl *string `protobuf:"bytes,2,opt,name=dashboard_url,json=dashboardUrl,proto3,oneof" json:"dashboard_url,omitempty"`
-	// Member `firstSeenTime`.
-	FirstSeenTime *string `protobuf:"bytes,3,opt,name=first_seen_time,json=firstSeenTime,proto3,oneof" json:"first_seen_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastSeenTime`.
-	LastSeenTime *string `protobuf:"bytes,5,opt,name=last_seen_time,json=lastSeenTime,proto3,oneof" json:"last_seen_time,omitempty"`
-	// Member `location`.
-	Location *GroundIntelligenceIssueLocation `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `observationCount`.
-	ObservationCount *int64 `protobuf:"varint,7,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
-	// Member `roadSegment`.
-	RoadSegment *GroundIntelligenceIssueRoadSegment `protobuf:"bytes,8,opt,name=road_segment,json=roadSegment,proto3" json:"road_segment,omitempty"`
-	// Member `severity`.
-	Severity *string `protobuf:"bytes,9,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,10,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `type`.
-	Type *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState              `protogen:"open.v1"`
+	CreatedAtTime    *string                             `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DashboardUrl     *string                             `protobuf:"bytes,2,opt,name=dashboard_url,json=dashboardUrl,proto3,oneof" json:"dashboard_url,omitempty"`
+	FirstSeenTime    *string                             `protobuf:"bytes,3,opt,name=first_seen_time,json=firstSeenTime,proto3,oneof" json:"first_seen_time,omitempty"`
+	Id               *string                             `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LastSeenTime     *string                             `protobuf:"bytes,5,opt,name=last_seen_time,json=lastSeenTime,proto3,oneof" json:"last_seen_time,omitempty"`
+	Location         *GroundIntelligenceIssueLocation    `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
+	ObservationCount *int64                              `protobuf:"varint,7,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
+	RoadSegment      *GroundIntelligenceIssueRoadSegment `protobuf:"bytes,8,opt,name=road_segment,json=roadSegment,proto3" json:"road_segment,omitempty"`
+	Severity         *string                             `protobuf:"bytes,9,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	Status           *string                             `protobuf:"bytes,10,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Type             *string                             `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	UpdatedAtTime    *string                             `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Issue) Reset() {
@@ -1010,38 +980,39 @@ func (x *Issue) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schemas EntityCreateWatchpointTypeResponseBody, EntityUpdateWatchpointTypeResponseBody.
+// A watchpoint. Schemas EntityCreateWatchpointTypeResponseBody,
+// EntityUpdateWatchpointTypeResponseBody.
 type Watchpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required.
+	// Required.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastObservationTime`. Required.
+	// Required.
 	LastObservationTime *string `protobuf:"bytes,3,opt,name=last_observation_time,json=lastObservationTime,proto3,oneof" json:"last_observation_time,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *WatchpointLatLng `protobuf:"bytes,4,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `mode`. Required. Known values: `unknown`, `justOnce`, `daily`, `weekly`, `monthly`.
+	// Required. Known values: `unknown`, `justOnce`, `daily`, `weekly`, `monthly`.
 	Mode *string `protobuf:"bytes,5,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Member `monitoringEndTime`. Required.
+	// Required.
 	MonitoringEndTime *string `protobuf:"bytes,6,opt,name=monitoring_end_time,json=monitoringEndTime,proto3,oneof" json:"monitoring_end_time,omitempty"`
-	// Member `monitoringStartTime`. Required.
+	// Required.
 	MonitoringStartTime *string `protobuf:"bytes,7,opt,name=monitoring_start_time,json=monitoringStartTime,proto3,oneof" json:"monitoring_start_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`. Required.
+	// Required.
 	Note *string `protobuf:"bytes,9,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `observationCount`. Required.
+	// Required.
 	ObservationCount *int64 `protobuf:"varint,10,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
-	// Member `observationType`. Required. Known values: `unknown`, `roadDefect`, `utilityCut`,
-	// `guardrail`, `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`,
-	// `illegalDumping`, `littering`, `highVegetationWeeds`, `fire`, `other`.
+	// Required. Known values: `unknown`, `roadDefect`, `utilityCut`, `guardrail`, `streetlight`,
+	// `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`, `littering`,
+	// `highVegetationWeeds`, `fire`, `other`.
 	ObservationType *string `protobuf:"bytes,11,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
-	// Member `samsaraDashboardUrl`. Required.
+	// Required.
 	SamsaraDashboardUrl *string `protobuf:"bytes,12,opt,name=samsara_dashboard_url,json=samsaraDashboardUrl,proto3,oneof" json:"samsara_dashboard_url,omitempty"`
-	// Member `status`. Required. Known values: `unknown`, `active`, `completed`.
+	// Required. Known values: `unknown`, `active`, `completed`.
 	Status *string `protobuf:"bytes,13,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required.
+	// Required.
 	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1178,9 +1149,9 @@ func (x *Watchpoint) GetUpdatedAtTime() string {
 // Schemas WatchpointLatLngTypeRequestBody, WatchpointLatLngTypeResponseBody.
 type WatchpointLatLng struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -26,25 +26,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetHosEldEvents.
+// The request of GetHosEldEvents.
 type GetHosEldEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`. Default:
-	// `active`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`. Default: `active`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`. 1 to 25. Default: `25`.
-	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 25. Default: `25`.
+	Limit        *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -136,13 +131,12 @@ func (x *GetHosEldEventsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetHosEldEvents.
+// One page of HOS ELD events.
 type GetHosEldEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data []*HosDriversEldEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Required.
+	Data          []*HosDriversEldEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination        `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -191,7 +185,7 @@ func (x *GetHosEldEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosEldEvents.
+// The request of StreamHosEldEvents.
 type StreamHosEldEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosEldEvents is asked, page after page.
@@ -246,7 +240,7 @@ func (x *StreamHosEldEventsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosEldEvents.
+// One page of HOS ELD events, and where to go on from after it.
 type StreamHosEldEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosEldEvents answers.
@@ -301,14 +295,14 @@ func (x *StreamHosEldEventsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateShippingDocs.
+// The request of UpdateShippingDocs.
 type UpdateShippingDocsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `driverID`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverID,proto3,oneof" json:"driver_id,omitempty"`
-	// Query parameter `hosDate`. Required.
+	// Required.
 	HosDate *string `protobuf:"bytes,2,opt,name=hos_date,json=hosDate,proto3,oneof" json:"hos_date,omitempty"`
-	// Body member `shippingDocs`. Required.
+	// Required.
 	ShippingDocs *string `protobuf:"bytes,3,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -375,10 +369,10 @@ func (x *UpdateShippingDocsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateShippingDocs.
+// The response of UpdateShippingDocs.
 type UpdateShippingDocsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *ShippingDocs `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -424,15 +418,14 @@ func (x *UpdateShippingDocsResponse) GetData() *ShippingDocs {
 // Schema HosDriversEldEventObjectResponseBody.
 type HosDriversEldEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverActivationStatus`. Required. Known values: `active`, `deactivated`.
+	// Required. Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,1,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Member `eldEvents`. Required.
-	EldEvents []*HosEldEvent `protobuf:"bytes,2,rep,name=eld_events,json=eldEvents,proto3" json:"eld_events,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	EldEvents   []*HosEldEvent    `protobuf:"bytes,2,rep,name=eld_events,json=eldEvents,proto3" json:"eld_events,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -506,35 +499,31 @@ func (x *HosDriversEldEvent) GetName() string {
 // Schema HosEldEventObjectResponseBody.
 type HosEldEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `accumulatedVehicleMeters`. In metres.
+	// In metres.
 	AccumulatedVehicleMeters *int64 `protobuf:"varint,1,opt,name=accumulated_vehicle_meters,json=accumulatedVehicleMeters,proto3,oneof" json:"accumulated_vehicle_meters,omitempty"`
-	// Member `elapsedEngineHours`. In hours.
+	// In hours.
 	ElapsedEngineHours *float64 `protobuf:"fixed64,2,opt,name=elapsed_engine_hours,json=elapsedEngineHours,proto3,oneof" json:"elapsed_engine_hours,omitempty"`
-	// Member `eldEventCode`. Required. 1 to 9.
+	// Required. 1 to 9.
 	EldEventCode *int64 `protobuf:"varint,3,opt,name=eld_event_code,json=eldEventCode,proto3,oneof" json:"eld_event_code,omitempty"`
-	// Member `eldEventRecordOrigin`. 1 to 4.
+	// 1 to 4.
 	EldEventRecordOrigin *int64 `protobuf:"varint,4,opt,name=eld_event_record_origin,json=eldEventRecordOrigin,proto3,oneof" json:"eld_event_record_origin,omitempty"`
-	// Member `eldEventRecordStatus`. 1 to 4.
+	// 1 to 4.
 	EldEventRecordStatus *int64 `protobuf:"varint,5,opt,name=eld_event_record_status,json=eldEventRecordStatus,proto3,oneof" json:"eld_event_record_status,omitempty"`
-	// Member `eldEventType`. Required. 1 to 7.
-	EldEventType *int64 `protobuf:"varint,6,opt,name=eld_event_type,json=eldEventType,proto3,oneof" json:"eld_event_type,omitempty"`
-	// Member `location`.
-	Location *HosEldEventLocation `protobuf:"bytes,7,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `malfunctionDiagnosticCode`. Known values: `P`, `E`, `T`, `L`, `R`, `S`, `O`, `1`, `2`,
-	// `3`, `4`, `5`, `6`.
-	MalfunctionDiagnosticCode *string `protobuf:"bytes,8,opt,name=malfunction_diagnostic_code,json=malfunctionDiagnosticCode,proto3,oneof" json:"malfunction_diagnostic_code,omitempty"`
-	// Member `remark`.
-	Remark *HosEldEventRemark `protobuf:"bytes,9,opt,name=remark,proto3" json:"remark,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. 1 to 7.
+	EldEventType *int64               `protobuf:"varint,6,opt,name=eld_event_type,json=eldEventType,proto3,oneof" json:"eld_event_type,omitempty"`
+	Location     *HosEldEventLocation `protobuf:"bytes,7,opt,name=location,proto3" json:"location,omitempty"`
+	// Known values: `P`, `E`, `T`, `L`, `R`, `S`, `O`, `1`, `2`, `3`, `4`, `5`, `6`.
+	MalfunctionDiagnosticCode *string            `protobuf:"bytes,8,opt,name=malfunction_diagnostic_code,json=malfunctionDiagnosticCode,proto3,oneof" json:"malfunction_diagnostic_code,omitempty"`
+	Remark                    *HosEldEventRemark `protobuf:"bytes,9,opt,name=remark,proto3" json:"remark,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,10,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `totalEngineHours`. In hours.
+	// In hours.
 	TotalEngineHours *float64 `protobuf:"fixed64,11,opt,name=total_engine_hours,json=totalEngineHours,proto3,oneof" json:"total_engine_hours,omitempty"`
-	// Member `totalVehicleMeters`. In metres.
-	TotalVehicleMeters *int64 `protobuf:"varint,12,opt,name=total_vehicle_meters,json=totalVehicleMeters,proto3,oneof" json:"total_vehicle_meters,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	TotalVehicleMeters *int64          `protobuf:"varint,12,opt,name=total_vehicle_meters,json=totalVehicleMeters,proto3,oneof" json:"total_vehicle_meters,omitempty"`
+	Vehicle            *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HosEldEvent) Reset() {
@@ -660,17 +649,12 @@ func (x *HosEldEvent) GetVehicle() *v1.VehicleTiny {
 
 // Schema HosEldEventLocationObjectResponseBody.
 type HosEldEventLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `eldLocation`.
-	EldLocation *string `protobuf:"bytes,2,opt,name=eld_location,json=eldLocation,proto3,oneof" json:"eld_location,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	City          *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	EldLocation   *string                `protobuf:"bytes,2,opt,name=eld_location,json=eldLocation,proto3,oneof" json:"eld_location,omitempty"`
+	Latitude      *float64               `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	State         *string                `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -743,11 +727,11 @@ func (x *HosEldEventLocation) GetState() string {
 // Schema HosEldEventRemarkObjectResponseBody.
 type HosEldEventRemark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `locationDescription`. Required.
+	// Required.
 	LocationDescription *string `protobuf:"bytes,2,opt,name=location_description,json=locationDescription,proto3,oneof" json:"location_description,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -804,31 +788,21 @@ func (x *HosEldEventRemark) GetTime() string {
 	return ""
 }
 
-// Schema PatchShippingDocsResponseBodyResponseBody.
+// Shipping docs. Schema PatchShippingDocsResponseBodyResponseBody.
 type ShippingDocs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `adverseDrivingClaimed`.
-	AdverseDrivingClaimed *bool `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
-	// Member `bigDayClaimed`.
-	BigDayClaimed *bool `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
-	// Member `carrierFormattedAddress`.
-	CarrierFormattedAddress *string `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
-	// Member `carrierName`.
-	CarrierName *string `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `carrierUsDotNumber`.
-	CarrierUsDotNumber *int64 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
-	// Member `homeTerminalFormattedAddress`.
-	HomeTerminalFormattedAddress *string `protobuf:"bytes,6,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
-	// Member `homeTerminalName`.
-	HomeTerminalName *string `protobuf:"bytes,7,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
-	// Member `isCertified`.
-	IsCertified *bool `protobuf:"varint,8,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
-	// Member `isUsShortHaulActive`.
-	IsUsShortHaulActive *bool `protobuf:"varint,9,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
-	// Member `trailerNames`.
-	TrailerNames  []string `protobuf:"bytes,10,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                        protoimpl.MessageState `protogen:"open.v1"`
+	AdverseDrivingClaimed        *bool                  `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
+	BigDayClaimed                *bool                  `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
+	CarrierFormattedAddress      *string                `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
+	CarrierName                  *string                `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
+	CarrierUsDotNumber           *int64                 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
+	HomeTerminalFormattedAddress *string                `protobuf:"bytes,6,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
+	HomeTerminalName             *string                `protobuf:"bytes,7,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
+	IsCertified                  *bool                  `protobuf:"varint,8,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
+	IsUsShortHaulActive          *bool                  `protobuf:"varint,9,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
+	TrailerNames                 []string               `protobuf:"bytes,10,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *ShippingDocs) Reset() {

@@ -30,20 +30,36 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// HosService has the beta operations of the area hos.
+// HosService has the operations of the area hos.
 type HosServiceClient interface {
-	// GET /beta/fleet/hos/drivers/eld-events
+	// Lists HOS ELD events.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// All pages: StreamHosEldEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 25, 25 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetHosEldEvents(ctx context.Context, in *GetHosEldEventsRequest, opts ...grpc.CallOption) (*GetHosEldEventsResponse, error)
 	// Every page of GetHosEldEvents, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHosEldEvents(ctx context.Context, in *StreamHosEldEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosEldEventsResponse], error)
-	// PATCH /hos/daily-logs/log-meta-data
+	// Updates shipping docs; `update_mask` says what.
+	// Operation `updateShippingDocs`, PATCH /hos/daily-logs/log-meta-data:
+	// https://developers.samsara.com/reference/updateshippingdocs
 	// Scope: Write ELD Hours of Service (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateShippingDocs(ctx context.Context, in *UpdateShippingDocsRequest, opts ...grpc.CallOption) (*UpdateShippingDocsResponse, error)
 }
 
@@ -98,20 +114,36 @@ func (c *hosServiceClient) UpdateShippingDocs(ctx context.Context, in *UpdateShi
 // All implementations should embed UnimplementedHosServiceServer
 // for forward compatibility.
 //
-// HosService has the beta operations of the area hos.
+// HosService has the operations of the area hos.
 type HosServiceServer interface {
-	// GET /beta/fleet/hos/drivers/eld-events
+	// Lists HOS ELD events.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// All pages: StreamHosEldEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 25, 25 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetHosEldEvents(context.Context, *GetHosEldEventsRequest) (*GetHosEldEventsResponse, error)
 	// Every page of GetHosEldEvents, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHosEldEvents(*StreamHosEldEventsRequest, grpc.ServerStreamingServer[StreamHosEldEventsResponse]) error
-	// PATCH /hos/daily-logs/log-meta-data
+	// Updates shipping docs; `update_mask` says what.
+	// Operation `updateShippingDocs`, PATCH /hos/daily-logs/log-meta-data:
+	// https://developers.samsara.com/reference/updateshippingdocs
 	// Scope: Write ELD Hours of Service (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateShippingDocs(context.Context, *UpdateShippingDocsRequest) (*UpdateShippingDocsResponse, error)
 }
 

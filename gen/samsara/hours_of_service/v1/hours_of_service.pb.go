@@ -25,18 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetHosClocks.
+// The request of GetHosClocks.
 type GetHosClocksRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,12 +103,12 @@ func (x *GetHosClocksRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetHosClocks.
+// One page of HOS clocks.
 type GetHosClocksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosClocksForDriver `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,7 +158,7 @@ func (x *GetHosClocksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosClocks.
+// The request of StreamHosClocks.
 type StreamHosClocksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosClocks is asked, page after page.
@@ -217,7 +213,7 @@ func (x *StreamHosClocksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosClocks.
+// One page of HOS clocks, and where to go on from after it.
 type StreamHosClocksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosClocks answers.
@@ -272,25 +268,18 @@ func (x *StreamHosClocksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetHosDailyLogs.
+// The request of GetHosDailyLogs.
 type GetHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`. Default:
-	// `active`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endDate`.
-	EndDate *string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `expand`. Known values: `vehicle`.
-	Expand []string `protobuf:"bytes,5,rep,name=expand,proto3" json:"expand,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startDate`.
-	StartDate *string `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`. Default: `active`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	EndDate                *string  `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	// Known values: `vehicle`.
+	Expand        []string `protobuf:"bytes,5,rep,name=expand,proto3" json:"expand,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	StartDate     *string  `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
 	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -382,12 +371,12 @@ func (x *GetHosDailyLogsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetHosDailyLogs.
+// One page of HOS daily logs.
 type GetHosDailyLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosDailyLogs `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -437,7 +426,7 @@ func (x *GetHosDailyLogsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosDailyLogs.
+// The request of StreamHosDailyLogs.
 type StreamHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosDailyLogs is asked, page after page.
@@ -492,7 +481,7 @@ func (x *StreamHosDailyLogsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosDailyLogs.
+// One page of HOS daily logs, and where to go on from after it.
 type StreamHosDailyLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosDailyLogs answers.
@@ -547,20 +536,16 @@ func (x *StreamHosDailyLogsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetHosLogs.
+// The request of GetHosLogs.
 type GetHosLogsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -638,12 +623,12 @@ func (x *GetHosLogsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetHosLogs.
+// One page of HOS logs.
 type GetHosLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosLogsForDriver `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -693,7 +678,7 @@ func (x *GetHosLogsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosLogs.
+// The request of StreamHosLogs.
 type StreamHosLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosLogs is asked, page after page.
@@ -748,7 +733,7 @@ func (x *StreamHosLogsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosLogs.
+// One page of HOS logs, and where to go on from after it.
 type StreamHosLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosLogs answers.
@@ -803,22 +788,17 @@ func (x *StreamHosLogsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetHosViolations.
+// The request of GetHosViolations.
 type GetHosViolationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`.
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	Types         []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -903,12 +883,12 @@ func (x *GetHosViolationsRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of GetHosViolations.
+// One page of HOS violations.
 type GetHosViolationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosViolationsObject `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -958,7 +938,7 @@ func (x *GetHosViolationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosViolations.
+// The request of StreamHosViolations.
 type StreamHosViolationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosViolations is asked, page after page.
@@ -1013,7 +993,7 @@ func (x *StreamHosViolationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosViolations.
+// One page of HOS violations, and where to go on from after it.
 type StreamHosViolationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetHosViolations answers.
@@ -1071,8 +1051,7 @@ func (x *StreamHosViolationsResponse) GetCursor() string {
 // Schema CurrentDutyStatus.
 type CurrentDutyStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hosStatusType`. Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`,
-	// `personalConveyance`.
+	// Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`, `personalConveyance`.
 	HosStatusType *string `protobuf:"bytes,1,opt,name=hos_status_type,json=hosStatusType,proto3,oneof" json:"hos_status_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1118,11 +1097,11 @@ func (x *CurrentDutyStatus) GetHosStatusType() string {
 // Schema DistanceTraveledObjectResponseBody.
 type DistanceTraveled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driveDistanceMeters`. In metres.
+	// In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,1,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `personalConveyanceDistanceMeters`. In metres.
+	// In metres.
 	PersonalConveyanceDistanceMeters *int64 `protobuf:"varint,2,opt,name=personal_conveyance_distance_meters,json=personalConveyanceDistanceMeters,proto3,oneof" json:"personal_conveyance_distance_meters,omitempty"`
-	// Member `yardMoveDistanceMeters`. In metres.
+	// In metres.
 	YardMoveDistanceMeters *int64 `protobuf:"varint,3,opt,name=yard_move_distance_meters,json=yardMoveDistanceMeters,proto3,oneof" json:"yard_move_distance_meters,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -1182,23 +1161,20 @@ func (x *DistanceTraveled) GetYardMoveDistanceMeters() int64 {
 // Schema DriverRulesetObjectResponseBody.
 type DriverRuleset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `break`. Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
+	// Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
 	Break *string `protobuf:"bytes,1,opt,name=break,proto3,oneof" json:"break,omitempty"`
-	// Member `cycle`. Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8
-	// day`, `AK 70 hour / 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`,
-	// `FL 70 hour / 7 day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70
-	// hour / 7 day`, `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour /
-	// 7 day`, `SC 80 hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`,
-	// `WI 70 hour / 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour
-	// / 14 day)`, `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14
-	// day)`.
-	Cycle *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
-	// Member `jurisdiction`.
+	// Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8 day`, `AK 70 hour /
+	// 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`, `FL 70 hour / 7
+	// day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70 hour / 7 day`,
+	// `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour / 7 day`, `SC 80
+	// hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`, `WI 70 hour /
+	// 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour / 14 day)`,
+	// `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14 day)`.
+	Cycle        *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
 	Jurisdiction *string `protobuf:"bytes,3,opt,name=jurisdiction,proto3,oneof" json:"jurisdiction,omitempty"`
-	// Member `restart`. Known values: `34-hour Restart`, `24-hour Restart`, `36-hour Restart`,
-	// `72-hour Restart`.
+	// Known values: `34-hour Restart`, `24-hour Restart`, `36-hour Restart`, `72-hour Restart`.
 	Restart *string `protobuf:"bytes,4,opt,name=restart,proto3,oneof" json:"restart,omitempty"`
-	// Member `shift`. Known values: `US Interstate Property`, `US Interstate Passenger`.
+	// Known values: `US Interstate Property`, `US Interstate Passenger`.
 	Shift         *string `protobuf:"bytes,5,opt,name=shift,proto3,oneof" json:"shift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1271,16 +1247,14 @@ func (x *DriverRuleset) GetShift() string {
 
 // Schema DriverWithTimezoneEldSettingsObjectResponseBody.
 type DriverWithTimezoneEldSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `eldSettings`.
-	EldSettings *EldSettings `protobuf:"bytes,1,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	EldSettings *EldSettings           `protobuf:"bytes,1,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `timezone`. Default: `America/Los_Angeles`.
+	// Default: `America/Los_Angeles`.
 	Timezone      *string `protobuf:"bytes,5,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1354,21 +1328,21 @@ func (x *DriverWithTimezoneEldSettings) GetTimezone() string {
 // Schema DutyStatusDurationObjectResponseBody.
 type DutyStatusDuration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activeDurationMs`. In milliseconds.
+	// In milliseconds.
 	ActiveDurationMs *int64 `protobuf:"varint,1,opt,name=active_duration_ms,json=activeDurationMs,proto3,oneof" json:"active_duration_ms,omitempty"`
-	// Member `driveDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveDurationMs *int64 `protobuf:"varint,2,opt,name=drive_duration_ms,json=driveDurationMs,proto3,oneof" json:"drive_duration_ms,omitempty"`
-	// Member `offDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OffDutyDurationMs *int64 `protobuf:"varint,3,opt,name=off_duty_duration_ms,json=offDutyDurationMs,proto3,oneof" json:"off_duty_duration_ms,omitempty"`
-	// Member `onDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OnDutyDurationMs *int64 `protobuf:"varint,4,opt,name=on_duty_duration_ms,json=onDutyDurationMs,proto3,oneof" json:"on_duty_duration_ms,omitempty"`
-	// Member `personalConveyanceDurationMs`. In milliseconds.
+	// In milliseconds.
 	PersonalConveyanceDurationMs *int64 `protobuf:"varint,5,opt,name=personal_conveyance_duration_ms,json=personalConveyanceDurationMs,proto3,oneof" json:"personal_conveyance_duration_ms,omitempty"`
-	// Member `sleeperBerthDurationMs`. In milliseconds.
+	// In milliseconds.
 	SleeperBerthDurationMs *int64 `protobuf:"varint,6,opt,name=sleeper_berth_duration_ms,json=sleeperBerthDurationMs,proto3,oneof" json:"sleeper_berth_duration_ms,omitempty"`
-	// Member `waitingTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	WaitingTimeDurationMs *int64 `protobuf:"varint,7,opt,name=waiting_time_duration_ms,json=waitingTimeDurationMs,proto3,oneof" json:"waiting_time_duration_ms,omitempty"`
-	// Member `yardMoveDurationMs`. In milliseconds.
+	// In milliseconds.
 	YardMoveDurationMs *int64 `protobuf:"varint,8,opt,name=yard_move_duration_ms,json=yardMoveDurationMs,proto3,oneof" json:"yard_move_duration_ms,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1462,9 +1436,8 @@ func (x *DutyStatusDuration) GetYardMoveDurationMs() int64 {
 
 // Schema EldSettingsObjectResponseBody.
 type EldSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `rulesets`.
-	Rulesets      []*DriverRuleset `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rulesets      []*DriverRuleset       `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1509,7 +1482,7 @@ func (x *EldSettings) GetRulesets() []*DriverRuleset {
 // Schema HosBreak.
 type HosBreak struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `timeUntilBreakDurationMs`. In milliseconds.
+	// In milliseconds.
 	TimeUntilBreakDurationMs *float64 `protobuf:"fixed64,1,opt,name=time_until_break_duration_ms,json=timeUntilBreakDurationMs,proto3,oneof" json:"time_until_break_duration_ms,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -1554,15 +1527,11 @@ func (x *HosBreak) GetTimeUntilBreakDurationMs() float64 {
 
 // Schema HosClocks.
 type HosClocks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `break`.
-	Break *HosBreak `protobuf:"bytes,1,opt,name=break,proto3" json:"break,omitempty"`
-	// Member `cycle`.
-	Cycle *HosCycle `protobuf:"bytes,2,opt,name=cycle,proto3" json:"cycle,omitempty"`
-	// Member `drive`.
-	Drive *HosDrive `protobuf:"bytes,3,opt,name=drive,proto3" json:"drive,omitempty"`
-	// Member `shift`.
-	Shift         *HosShift `protobuf:"bytes,4,opt,name=shift,proto3" json:"shift,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Break         *HosBreak              `protobuf:"bytes,1,opt,name=break,proto3" json:"break,omitempty"`
+	Cycle         *HosCycle              `protobuf:"bytes,2,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	Drive         *HosDrive              `protobuf:"bytes,3,opt,name=drive,proto3" json:"drive,omitempty"`
+	Shift         *HosShift              `protobuf:"bytes,4,opt,name=shift,proto3" json:"shift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1627,19 +1596,14 @@ func (x *HosClocks) GetShift() *HosShift {
 
 // Schema HosClocksForDriver.
 type HosClocksForDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `clocks`.
-	Clocks *HosClocks `protobuf:"bytes,1,opt,name=clocks,proto3" json:"clocks,omitempty"`
-	// Member `currentDutyStatus`.
-	CurrentDutyStatus *CurrentDutyStatus `protobuf:"bytes,2,opt,name=current_duty_status,json=currentDutyStatus,proto3" json:"current_duty_status,omitempty"`
-	// Member `currentVehicle`.
-	CurrentVehicle *v1.VehicleTiny `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
-	// Member `driver`.
-	Driver *v1.DriverTiny2 `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `violations`.
-	Violations    *HosViolations `protobuf:"bytes,5,opt,name=violations,proto3" json:"violations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Clocks            *HosClocks             `protobuf:"bytes,1,opt,name=clocks,proto3" json:"clocks,omitempty"`
+	CurrentDutyStatus *CurrentDutyStatus     `protobuf:"bytes,2,opt,name=current_duty_status,json=currentDutyStatus,proto3" json:"current_duty_status,omitempty"`
+	CurrentVehicle    *v1.VehicleTiny        `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
+	Driver            *v1.DriverTiny2        `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
+	Violations        *HosViolations         `protobuf:"bytes,5,opt,name=violations,proto3" json:"violations,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *HosClocksForDriver) Reset() {
@@ -1710,11 +1674,11 @@ func (x *HosClocksForDriver) GetViolations() *HosViolations {
 // Schema HosCycle.
 type HosCycle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cycleRemainingDurationMs`. In milliseconds.
+	// In milliseconds.
 	CycleRemainingDurationMs *float64 `protobuf:"fixed64,1,opt,name=cycle_remaining_duration_ms,json=cycleRemainingDurationMs,proto3,oneof" json:"cycle_remaining_duration_ms,omitempty"`
-	// Member `cycleStartedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CycleStartedAtTime *string `protobuf:"bytes,2,opt,name=cycle_started_at_time,json=cycleStartedAtTime,proto3,oneof" json:"cycle_started_at_time,omitempty"`
-	// Member `cycleTomorrowDurationMs`. In milliseconds.
+	// In milliseconds.
 	CycleTomorrowDurationMs *float64 `protobuf:"fixed64,3,opt,name=cycle_tomorrow_duration_ms,json=cycleTomorrowDurationMs,proto3,oneof" json:"cycle_tomorrow_duration_ms,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -1771,22 +1735,18 @@ func (x *HosCycle) GetCycleTomorrowDurationMs() float64 {
 	return 0
 }
 
-// Schema HosDailyLogsObjectResponseBody.
+// HOS daily logs. Schema HosDailyLogsObjectResponseBody.
 type HosDailyLogs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceTraveled`.
-	DistanceTraveled *DistanceTraveled `protobuf:"bytes,1,opt,name=distance_traveled,json=distanceTraveled,proto3" json:"distance_traveled,omitempty"`
-	// Member `driver`. Required.
-	Driver *DriverWithTimezoneEldSettings `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `dutyStatusDurations`.
-	DutyStatusDurations *DutyStatusDuration `protobuf:"bytes,3,opt,name=duty_status_durations,json=dutyStatusDurations,proto3" json:"duty_status_durations,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `logMetaData`.
-	LogMetaData *LogMetaData `protobuf:"bytes,5,opt,name=log_meta_data,json=logMetaData,proto3" json:"log_meta_data,omitempty"`
-	// Member `pendingDutyStatusDurations`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	DistanceTraveled *DistanceTraveled      `protobuf:"bytes,1,opt,name=distance_traveled,json=distanceTraveled,proto3" json:"distance_traveled,omitempty"`
+	// Required.
+	Driver              *DriverWithTimezoneEldSettings `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	DutyStatusDurations *DutyStatusDuration            `protobuf:"bytes,3,opt,name=duty_status_durations,json=dutyStatusDurations,proto3" json:"duty_status_durations,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime                    *string                     `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	LogMetaData                *LogMetaData                `protobuf:"bytes,5,opt,name=log_meta_data,json=logMetaData,proto3" json:"log_meta_data,omitempty"`
 	PendingDutyStatusDurations *PendingDutyStatusDurations `protobuf:"bytes,6,opt,name=pending_duty_status_durations,json=pendingDutyStatusDurations,proto3" json:"pending_duty_status_durations,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1874,7 +1834,7 @@ func (x *HosDailyLogs) GetStartTime() string {
 // Schema HosDrive.
 type HosDrive struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driveRemainingDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveRemainingDurationMs *float64 `protobuf:"fixed64,1,opt,name=drive_remaining_duration_ms,json=driveRemainingDurationMs,proto3,oneof" json:"drive_remaining_duration_ms,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -1919,21 +1879,16 @@ func (x *HosDrive) GetDriveRemainingDurationMs() float64 {
 
 // Schema HosLogEntry.
 type HosLogEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codrivers`.
-	Codrivers []*v1.DriverTiny2 `protobuf:"bytes,1,rep,name=codrivers,proto3" json:"codrivers,omitempty"`
-	// Member `hosStatusType`. Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`,
-	// `personalConveyance`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Codrivers []*v1.DriverTiny2      `protobuf:"bytes,1,rep,name=codrivers,proto3" json:"codrivers,omitempty"`
+	// Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`, `personalConveyance`.
 	HosStatusType *string `protobuf:"bytes,2,opt,name=hos_status_type,json=hosStatusType,proto3,oneof" json:"hos_status_type,omitempty"`
-	// Member `logEndTime`. A time as in RFC 3339.
-	LogEndTime *string `protobuf:"bytes,3,opt,name=log_end_time,json=logEndTime,proto3,oneof" json:"log_end_time,omitempty"`
-	// Member `logRecordedLocation`.
+	// A time as in RFC 3339.
+	LogEndTime          *string         `protobuf:"bytes,3,opt,name=log_end_time,json=logEndTime,proto3,oneof" json:"log_end_time,omitempty"`
 	LogRecordedLocation *HosLogLocation `protobuf:"bytes,4,opt,name=log_recorded_location,json=logRecordedLocation,proto3" json:"log_recorded_location,omitempty"`
-	// Member `logStartTime`. Required. A time as in RFC 3339.
-	LogStartTime *string `protobuf:"bytes,5,opt,name=log_start_time,json=logStartTime,proto3,oneof" json:"log_start_time,omitempty"`
-	// Member `remark`.
-	Remark *string `protobuf:"bytes,6,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
-	// Member `vehicle`.
+	// Required. A time as in RFC 3339.
+	LogStartTime  *string         `protobuf:"bytes,5,opt,name=log_start_time,json=logStartTime,proto3,oneof" json:"log_start_time,omitempty"`
+	Remark        *string         `protobuf:"bytes,6,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2021,9 +1976,9 @@ func (x *HosLogEntry) GetVehicle() *v1.VehicleTiny {
 // Schema HosLogLocation.
 type HosLogLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2075,11 +2030,9 @@ func (x *HosLogLocation) GetLongitude() float64 {
 
 // Schema HosLogsForDriver.
 type HosLogsForDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *v1.DriverTiny2 `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `hosLogs`.
-	HosLogs       []*HosLogEntry `protobuf:"bytes,2,rep,name=hos_logs,json=hosLogs,proto3" json:"hos_logs,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *v1.DriverTiny2        `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	HosLogs       []*HosLogEntry         `protobuf:"bytes,2,rep,name=hos_logs,json=hosLogs,proto3" json:"hos_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2131,7 +2084,7 @@ func (x *HosLogsForDriver) GetHosLogs() []*HosLogEntry {
 // Schema HosShift.
 type HosShift struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `shiftRemainingDurationMs`. In milliseconds.
+	// In milliseconds.
 	ShiftRemainingDurationMs *float64 `protobuf:"fixed64,1,opt,name=shift_remaining_duration_ms,json=shiftRemainingDurationMs,proto3,oneof" json:"shift_remaining_duration_ms,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -2177,15 +2130,15 @@ func (x *HosShift) GetShiftRemainingDurationMs() float64 {
 // Schema HosViolationObjectResponseBody.
 type HosViolation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `day`. Required.
+	// Required.
 	Day *HosViolationDay `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
-	// Member `description`. Required.
+	// Required.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `durationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,4,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Member `type`. Required. Known values: `NONE`, `californiaMealbreakMissed`, `cycleHoursOn`,
+	// Required. Known values: `NONE`, `californiaMealbreakMissed`, `cycleHoursOn`,
 	// `cycleOffHoursAfterOnDutyHours`, `dailyDrivingHours`,
 	// `dailyOffDutyDeferralAddToDay2Consecutive`, `dailyOffDutyDeferralNotPartMandatory`,
 	// `dailyOffDutyDeferralTwoDayDrivingLimit`, `dailyOffDutyDeferralTwoDayOffDuty`,
@@ -2193,7 +2146,7 @@ type HosViolation struct {
 	// `mandatory24HoursOffDuty`, `restbreakMissed`, `shiftDrivingHours`, `shiftHours`,
 	// `shiftOnDutyHours`, `unsubmittedLogs`.
 	Type *string `protobuf:"bytes,5,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `violationStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ViolationStartTime *string `protobuf:"bytes,6,opt,name=violation_start_time,json=violationStartTime,proto3,oneof" json:"violation_start_time,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -2274,9 +2227,9 @@ func (x *HosViolation) GetViolationStartTime() string {
 // Schema HosViolationDayObjectResponseBody.
 type HosViolationDay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2329,9 +2282,9 @@ func (x *HosViolationDay) GetStartTime() string {
 // Schema HosViolations.
 type HosViolations struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cycleViolationDurationMs`. In milliseconds.
+	// In milliseconds.
 	CycleViolationDurationMs *float64 `protobuf:"fixed64,1,opt,name=cycle_violation_duration_ms,json=cycleViolationDurationMs,proto3,oneof" json:"cycle_violation_duration_ms,omitempty"`
-	// Member `shiftDrivingViolationDurationMs`. In milliseconds.
+	// In milliseconds.
 	ShiftDrivingViolationDurationMs *float64 `protobuf:"fixed64,2,opt,name=shift_driving_violation_duration_ms,json=shiftDrivingViolationDurationMs,proto3,oneof" json:"shift_driving_violation_duration_ms,omitempty"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
@@ -2381,10 +2334,10 @@ func (x *HosViolations) GetShiftDrivingViolationDurationMs() float64 {
 	return 0
 }
 
-// Schema HosViolationsObjectResponseBody.
+// HOS violations. Schema HosViolationsObjectResponseBody.
 type HosViolationsObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `violations`. Required.
+	// Required.
 	Violations    []*HosViolation `protobuf:"bytes,1,rep,name=violations,proto3" json:"violations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2429,35 +2382,23 @@ func (x *HosViolationsObject) GetViolations() []*HosViolation {
 
 // Schema LogMetaDataObjectResponseBody.
 type LogMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `adverseDrivingClaimed`.
-	AdverseDrivingClaimed *bool `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
-	// Member `bigDayClaimed`.
-	BigDayClaimed *bool `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
-	// Member `carrierFormattedAddress`.
-	CarrierFormattedAddress *string `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
-	// Member `carrierName`.
-	CarrierName *string `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `carrierUsDotNumber`.
-	CarrierUsDotNumber *int64 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
-	// Member `certifiedAtTime`. A time as in RFC 3339.
-	CertifiedAtTime *string `protobuf:"bytes,6,opt,name=certified_at_time,json=certifiedAtTime,proto3,oneof" json:"certified_at_time,omitempty"`
-	// Member `homeTerminalFormattedAddress`.
-	HomeTerminalFormattedAddress *string `protobuf:"bytes,7,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
-	// Member `homeTerminalName`.
-	HomeTerminalName *string `protobuf:"bytes,8,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
-	// Member `isCertified`.
-	IsCertified *bool `protobuf:"varint,9,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
-	// Member `isUsShortHaulActive`.
-	IsUsShortHaulActive *bool `protobuf:"varint,10,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
-	// Member `shippingDocs`.
-	ShippingDocs *string `protobuf:"bytes,11,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
-	// Member `trailerNames`.
-	TrailerNames []string `protobuf:"bytes,12,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
-	// Member `vehicles`.
-	Vehicles      []*v1.Vehicle `protobuf:"bytes,13,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                   protoimpl.MessageState `protogen:"open.v1"`
+	AdverseDrivingClaimed   *bool                  `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
+	BigDayClaimed           *bool                  `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
+	CarrierFormattedAddress *string                `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
+	CarrierName             *string                `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
+	CarrierUsDotNumber      *int64                 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
+	// A time as in RFC 3339.
+	CertifiedAtTime              *string       `protobuf:"bytes,6,opt,name=certified_at_time,json=certifiedAtTime,proto3,oneof" json:"certified_at_time,omitempty"`
+	HomeTerminalFormattedAddress *string       `protobuf:"bytes,7,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
+	HomeTerminalName             *string       `protobuf:"bytes,8,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
+	IsCertified                  *bool         `protobuf:"varint,9,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
+	IsUsShortHaulActive          *bool         `protobuf:"varint,10,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
+	ShippingDocs                 *string       `protobuf:"bytes,11,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
+	TrailerNames                 []string      `protobuf:"bytes,12,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
+	Vehicles                     []*v1.Vehicle `protobuf:"bytes,13,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *LogMetaData) Reset() {
@@ -2584,21 +2525,21 @@ func (x *LogMetaData) GetVehicles() []*v1.Vehicle {
 // Schema PendingDutyStatusDurationsObjectResponseBody.
 type PendingDutyStatusDurations struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activeDurationMs`. In milliseconds.
+	// In milliseconds.
 	ActiveDurationMs *int64 `protobuf:"varint,1,opt,name=active_duration_ms,json=activeDurationMs,proto3,oneof" json:"active_duration_ms,omitempty"`
-	// Member `driveDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveDurationMs *int64 `protobuf:"varint,2,opt,name=drive_duration_ms,json=driveDurationMs,proto3,oneof" json:"drive_duration_ms,omitempty"`
-	// Member `offDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OffDutyDurationMs *int64 `protobuf:"varint,3,opt,name=off_duty_duration_ms,json=offDutyDurationMs,proto3,oneof" json:"off_duty_duration_ms,omitempty"`
-	// Member `onDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OnDutyDurationMs *int64 `protobuf:"varint,4,opt,name=on_duty_duration_ms,json=onDutyDurationMs,proto3,oneof" json:"on_duty_duration_ms,omitempty"`
-	// Member `personalConveyanceDurationMs`. In milliseconds.
+	// In milliseconds.
 	PersonalConveyanceDurationMs *int64 `protobuf:"varint,5,opt,name=personal_conveyance_duration_ms,json=personalConveyanceDurationMs,proto3,oneof" json:"personal_conveyance_duration_ms,omitempty"`
-	// Member `sleeperBerthDurationMs`. In milliseconds.
+	// In milliseconds.
 	SleeperBerthDurationMs *int64 `protobuf:"varint,6,opt,name=sleeper_berth_duration_ms,json=sleeperBerthDurationMs,proto3,oneof" json:"sleeper_berth_duration_ms,omitempty"`
-	// Member `waitingTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	WaitingTimeDurationMs *int64 `protobuf:"varint,7,opt,name=waiting_time_duration_ms,json=waitingTimeDurationMs,proto3,oneof" json:"waiting_time_duration_ms,omitempty"`
-	// Member `yardMoveDurationMs`. In milliseconds.
+	// In milliseconds.
 	YardMoveDurationMs *int64 `protobuf:"varint,8,opt,name=yard_move_duration_ms,json=yardMoveDurationMs,proto3,oneof" json:"yard_move_duration_ms,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

@@ -35,35 +35,79 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// HoursOfServiceService has the stable operations of the area hours of service.
+// HoursOfServiceService has the operations of the area hours of service.
 type HoursOfServiceServiceClient interface {
-	// GET /fleet/hos/clocks
+	// Lists HOS clocks.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// All pages: StreamHosClocks. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosClocks(ctx context.Context, in *GetHosClocksRequest, opts ...grpc.CallOption) (*GetHosClocksResponse, error)
 	// Every page of GetHosClocks, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamHosClocks(ctx context.Context, in *StreamHosClocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosClocksResponse], error)
-	// GET /fleet/hos/daily-logs
+	// Lists HOS daily logs.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// All pages: StreamHosDailyLogs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosDailyLogs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosDailyLogs(ctx context.Context, in *GetHosDailyLogsRequest, opts ...grpc.CallOption) (*GetHosDailyLogsResponse, error)
 	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosDailyLogs(ctx context.Context, in *StreamHosDailyLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosDailyLogsResponse], error)
-	// GET /fleet/hos/logs
+	// Lists HOS logs.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// All pages: StreamHosLogs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosLogs with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosLogs(ctx context.Context, in *GetHosLogsRequest, opts ...grpc.CallOption) (*GetHosLogsResponse, error)
 	// Every page of GetHosLogs, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosLogs(ctx context.Context, in *StreamHosLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosLogsResponse], error)
-	// GET /fleet/hos/violations
+	// Lists HOS violations.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// All pages: StreamHosViolations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosViolations with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosViolations(ctx context.Context, in *GetHosViolationsRequest, opts ...grpc.CallOption) (*GetHosViolationsResponse, error)
 	// Every page of GetHosViolations, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosViolations(ctx context.Context, in *StreamHosViolationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosViolationsResponse], error)
 }
 
@@ -195,35 +239,79 @@ type HoursOfServiceService_StreamHosViolationsClient = grpc.ServerStreamingClien
 // All implementations should embed UnimplementedHoursOfServiceServiceServer
 // for forward compatibility.
 //
-// HoursOfServiceService has the stable operations of the area hours of service.
+// HoursOfServiceService has the operations of the area hours of service.
 type HoursOfServiceServiceServer interface {
-	// GET /fleet/hos/clocks
+	// Lists HOS clocks.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// All pages: StreamHosClocks. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosClocks(context.Context, *GetHosClocksRequest) (*GetHosClocksResponse, error)
 	// Every page of GetHosClocks, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamHosClocks(*StreamHosClocksRequest, grpc.ServerStreamingServer[StreamHosClocksResponse]) error
-	// GET /fleet/hos/daily-logs
+	// Lists HOS daily logs.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// All pages: StreamHosDailyLogs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosDailyLogs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosDailyLogs(context.Context, *GetHosDailyLogsRequest) (*GetHosDailyLogsResponse, error)
 	// Every page of GetHosDailyLogs, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosDailyLogs(*StreamHosDailyLogsRequest, grpc.ServerStreamingServer[StreamHosDailyLogsResponse]) error
-	// GET /fleet/hos/logs
+	// Lists HOS logs.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// All pages: StreamHosLogs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosLogs with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosLogs(context.Context, *GetHosLogsRequest) (*GetHosLogsResponse, error)
 	// Every page of GetHosLogs, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosLogs(*StreamHosLogsRequest, grpc.ServerStreamingServer[StreamHosLogsResponse]) error
-	// GET /fleet/hos/violations
+	// Lists HOS violations.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// All pages: StreamHosViolations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosViolations with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetHosViolations(context.Context, *GetHosViolationsRequest) (*GetHosViolationsResponse, error)
 	// Every page of GetHosViolations, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosViolations(*StreamHosViolationsRequest, grpc.ServerStreamingServer[StreamHosViolationsResponse]) error
 }
 

@@ -26,16 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListPlanOrders.
+// The request of ListPlanOrders.
 type ListPlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `orderIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// At most 100. Default: `100`.
+	Limit    *int32   `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	OrderIds []string `protobuf:"bytes,3,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
-	// Query parameter `planId`. Required.
+	// Required.
 	PlanId        *string `protobuf:"bytes,4,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -99,12 +97,12 @@ func (x *ListPlanOrdersRequest) GetPlanId() string {
 	return ""
 }
 
-// Response of ListPlanOrders.
+// One page of plan orders.
 type ListPlanOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.Order `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -154,7 +152,7 @@ func (x *ListPlanOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPlanOrders.
+// The request of StreamPlanOrders.
 type StreamPlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlanOrders is asked, page after page.
@@ -209,7 +207,7 @@ func (x *StreamPlanOrdersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPlanOrders.
+// One page of plan orders, and where to go on from after it.
 type StreamPlanOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlanOrders answers.
@@ -264,14 +262,12 @@ func (x *StreamPlanOrdersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of DeletePlanOrders.
+// The request of DeletePlanOrders.
 type DeletePlanOrdersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `deleteAll`.
-	DeleteAll *bool `protobuf:"varint,1,opt,name=delete_all,json=deleteAll,proto3,oneof" json:"delete_all,omitempty"`
-	// Query parameter `orderIds`.
-	OrderIds []string `protobuf:"bytes,2,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
-	// Query parameter `planId`. Required.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	DeleteAll *bool                  `protobuf:"varint,1,opt,name=delete_all,json=deleteAll,proto3,oneof" json:"delete_all,omitempty"`
+	OrderIds  []string               `protobuf:"bytes,2,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
+	// Required.
 	PlanId        *string `protobuf:"bytes,3,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -328,7 +324,7 @@ func (x *DeletePlanOrdersRequest) GetPlanId() string {
 	return ""
 }
 
-// Response of DeletePlanOrders.
+// The response of DeletePlanOrders.
 type DeletePlanOrdersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -365,18 +361,15 @@ func (*DeletePlanOrdersResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{5}
 }
 
-// Request of ListHubRouteTemplates.
+// The request of ListHubRouteTemplates.
 type ListHubRouteTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `hubId`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `name`.
+	Id    *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit         *int32  `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -447,12 +440,12 @@ func (x *ListHubRouteTemplatesRequest) GetName() string {
 	return ""
 }
 
-// Response of ListHubRouteTemplates.
+// One page of hub route templates.
 type ListHubRouteTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubRouteTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -502,7 +495,7 @@ func (x *ListHubRouteTemplatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubRouteTemplates.
+// The request of StreamHubRouteTemplates.
 type StreamHubRouteTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubRouteTemplates is asked, page after page.
@@ -557,7 +550,7 @@ func (x *StreamHubRouteTemplatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubRouteTemplates.
+// One page of hub route templates, and where to go on from after it.
 type StreamHubRouteTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubRouteTemplates answers.
@@ -612,20 +605,16 @@ func (x *StreamHubRouteTemplatesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateHubRouteTemplate.
+// The request of CreateHubRouteTemplate.
 type CreateHubRouteTemplateRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `defaultDepotEnd`.
-	DefaultDepotEnd *HubRouteTemplateDepotEndInput `protobuf:"bytes,1,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
-	// Body member `defaultDepotStart`.
-	DefaultDepotStart *HubRouteTemplateDepotStartInput `protobuf:"bytes,2,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
-	// Body member `defaultStartTimeOfDay`.
-	DefaultStartTimeOfDay *string `protobuf:"bytes,3,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
-	// Body member `hubId`. Required.
-	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Body member `locationExternalIds`.
+	state                 protoimpl.MessageState           `protogen:"open.v1"`
+	DefaultDepotEnd       *HubRouteTemplateDepotEndInput   `protobuf:"bytes,1,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
+	DefaultDepotStart     *HubRouteTemplateDepotStartInput `protobuf:"bytes,2,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
+	DefaultStartTimeOfDay *string                          `protobuf:"bytes,3,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
+	// Required.
+	HubId               *string  `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	LocationExternalIds []string `protobuf:"bytes,5,rep,name=location_external_ids,json=locationExternalIds,proto3" json:"location_external_ids,omitempty"`
-	// Body member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -703,10 +692,10 @@ func (x *CreateHubRouteTemplateRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateHubRouteTemplate.
+// The response of CreateHubRouteTemplate.
 type CreateHubRouteTemplateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *HubRouteTemplate `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -749,21 +738,16 @@ func (x *CreateHubRouteTemplateResponse) GetData() *HubRouteTemplate {
 	return nil
 }
 
-// Request of UpdateHubRouteTemplate.
+// The request of UpdateHubRouteTemplate.
 type UpdateHubRouteTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `defaultDepotEndExternalId`.
-	DefaultDepotEndExternalId *string `protobuf:"bytes,2,opt,name=default_depot_end_external_id,json=defaultDepotEndExternalId,proto3,oneof" json:"default_depot_end_external_id,omitempty"`
-	// Body member `defaultDepotStartExternalId`.
-	DefaultDepotStartExternalId *string `protobuf:"bytes,3,opt,name=default_depot_start_external_id,json=defaultDepotStartExternalId,proto3,oneof" json:"default_depot_start_external_id,omitempty"`
-	// Body member `defaultStartTimeOfDay`.
-	DefaultStartTimeOfDay *string `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
-	// Body member `locationsByExternalIds`.
-	LocationsByExternalIds []string `protobuf:"bytes,5,rep,name=locations_by_external_ids,json=locationsByExternalIds,proto3" json:"locations_by_external_ids,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required.
+	Id                          *string  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	DefaultDepotEndExternalId   *string  `protobuf:"bytes,2,opt,name=default_depot_end_external_id,json=defaultDepotEndExternalId,proto3,oneof" json:"default_depot_end_external_id,omitempty"`
+	DefaultDepotStartExternalId *string  `protobuf:"bytes,3,opt,name=default_depot_start_external_id,json=defaultDepotStartExternalId,proto3,oneof" json:"default_depot_start_external_id,omitempty"`
+	DefaultStartTimeOfDay       *string  `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
+	LocationsByExternalIds      []string `protobuf:"bytes,5,rep,name=locations_by_external_ids,json=locationsByExternalIds,proto3" json:"locations_by_external_ids,omitempty"`
+	Name                        *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -850,10 +834,10 @@ func (x *UpdateHubRouteTemplateRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateHubRouteTemplate.
+// The response of UpdateHubRouteTemplate.
 type UpdateHubRouteTemplateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *HubRouteTemplate `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -896,10 +880,10 @@ func (x *UpdateHubRouteTemplateResponse) GetData() *HubRouteTemplate {
 	return nil
 }
 
-// Request of DeleteHubRouteTemplate.
+// The request of DeleteHubRouteTemplate.
 type DeleteHubRouteTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -942,7 +926,7 @@ func (x *DeleteHubRouteTemplateRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteHubRouteTemplate.
+// The response of DeleteHubRouteTemplate.
 type DeleteHubRouteTemplateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -979,34 +963,30 @@ func (*DeleteHubRouteTemplateResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{15}
 }
 
-// Schema HubRouteTemplateObjectResponseBody.
+// A hub route template. Schema HubRouteTemplateObjectResponseBody.
 type HubRouteTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defaultDepotEnd`.
-	DefaultDepotEnd *HubRouteTemplateDepot `protobuf:"bytes,2,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
-	// Member `defaultDepotStart`.
-	DefaultDepotStart *HubRouteTemplateDepot `protobuf:"bytes,3,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
-	// Member `defaultStartTimeOfDay`.
-	DefaultStartTimeOfDay *string `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
-	// Member `distanceMeters`. Required. In metres.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime         *string                `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DefaultDepotEnd       *HubRouteTemplateDepot `protobuf:"bytes,2,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
+	DefaultDepotStart     *HubRouteTemplateDepot `protobuf:"bytes,3,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
+	DefaultStartTimeOfDay *string                `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
+	// Required. In metres.
 	DistanceMeters *int64 `protobuf:"varint,5,opt,name=distance_meters,json=distanceMeters,proto3,oneof" json:"distance_meters,omitempty"`
-	// Member `durationSeconds`. Required. In seconds.
-	DurationSeconds *int64 `protobuf:"varint,6,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Member `earliestStartTime`.
+	// Required. In seconds.
+	DurationSeconds   *int64  `protobuf:"varint,6,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
 	EarliestStartTime *string `protobuf:"bytes,7,opt,name=earliest_start_time,json=earliestStartTime,proto3,oneof" json:"earliest_start_time,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,8,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `hubTimezone`. Required.
+	// Required.
 	HubTimezone *string `protobuf:"bytes,9,opt,name=hub_timezone,json=hubTimezone,proto3,oneof" json:"hub_timezone,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,10,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `locations`. Required.
+	// Required.
 	Locations []*HubRouteTemplateLocation `protobuf:"bytes,11,rep,name=locations,proto3" json:"locations,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1135,18 +1115,17 @@ func (x *HubRouteTemplate) GetUpdatedAtTime() string {
 
 // Schema HubRouteTemplateDepotObjectResponseBody.
 type HubRouteTemplateDepot struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `formattedAddress`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	// Required.
 	FormattedAddress *string `protobuf:"bytes,2,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1226,9 +1205,8 @@ func (x *HubRouteTemplateDepot) GetName() string {
 
 // Schema CreateHubRouteTemplateDepotEndInputRequestBody.
 type HubRouteTemplateDepotEndInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId    *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1272,9 +1250,8 @@ func (x *HubRouteTemplateDepotEndInput) GetExternalId() string {
 
 // Schema CreateHubRouteTemplateDepotStartInputRequestBody.
 type HubRouteTemplateDepotStartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId    *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1318,20 +1295,18 @@ func (x *HubRouteTemplateDepotStartInput) GetExternalId() string {
 
 // Schema HubRouteTemplateLocationObjectResponseBody.
 type HubRouteTemplateLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `formattedAddress`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	// Required.
 	FormattedAddress *string `protobuf:"bytes,2,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`. Required.
+	Id               *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `position`. Required.
+	// Required.
 	Position      *int64 `protobuf:"varint,7,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -35,43 +35,82 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// HubService has the beta operations of the area hub.
+// HubService has the operations of the area hub.
 type HubServiceClient interface {
-	// GET /hub/plan/orders
+	// Lists plan orders.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// All pages: StreamPlanOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListPlanOrders(ctx context.Context, in *ListPlanOrdersRequest, opts ...grpc.CallOption) (*ListPlanOrdersResponse, error)
 	// Every page of ListPlanOrders, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlanOrders(ctx context.Context, in *StreamPlanOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlanOrdersResponse], error)
-	// DELETE /hub/plan/orders
+	// Deletes plan orders.
+	// Operation `deletePlanOrders`, DELETE /hub/plan/orders:
+	// https://developers.samsara.com/reference/deleteplanorders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeletePlanOrders(ctx context.Context, in *DeletePlanOrdersRequest, opts ...grpc.CallOption) (*DeletePlanOrdersResponse, error)
-	// GET /hub/route-templates
+	// Lists hub route templates.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// All pages: StreamHubRouteTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListHubRouteTemplates(ctx context.Context, in *ListHubRouteTemplatesRequest, opts ...grpc.CallOption) (*ListHubRouteTemplatesResponse, error)
 	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHubRouteTemplates(ctx context.Context, in *StreamHubRouteTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubRouteTemplatesResponse], error)
-	// POST /hub/route-templates
+	// Creates a hub route template.
+	// Operation `createHubRouteTemplate`, POST /hub/route-templates:
+	// https://developers.samsara.com/reference/createhubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateHubRouteTemplate(ctx context.Context, in *CreateHubRouteTemplateRequest, opts ...grpc.CallOption) (*CreateHubRouteTemplateResponse, error)
-	// PATCH /hub/route-templates
+	// Updates a hub route template; `update_mask` says what.
+	// Operation `updateHubRouteTemplate`, PATCH /hub/route-templates:
+	// https://developers.samsara.com/reference/updatehubroutetemplate
+	// `default_depot_start_external_id` and `default_depot_end_external_id` belong together: neither
+	// is required.
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateHubRouteTemplate(ctx context.Context, in *UpdateHubRouteTemplateRequest, opts ...grpc.CallOption) (*UpdateHubRouteTemplateResponse, error)
-	// DELETE /hub/route-templates
+	// Deletes a hub route template.
+	// Operation `deleteHubRouteTemplate`, DELETE /hub/route-templates:
+	// https://developers.samsara.com/reference/deletehubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteHubRouteTemplate(ctx context.Context, in *DeleteHubRouteTemplateRequest, opts ...grpc.CallOption) (*DeleteHubRouteTemplateResponse, error)
 }
 
@@ -185,43 +224,82 @@ func (c *hubServiceClient) DeleteHubRouteTemplate(ctx context.Context, in *Delet
 // All implementations should embed UnimplementedHubServiceServer
 // for forward compatibility.
 //
-// HubService has the beta operations of the area hub.
+// HubService has the operations of the area hub.
 type HubServiceServer interface {
-	// GET /hub/plan/orders
+	// Lists plan orders.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// All pages: StreamPlanOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListPlanOrders(context.Context, *ListPlanOrdersRequest) (*ListPlanOrdersResponse, error)
 	// Every page of ListPlanOrders, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlanOrders(*StreamPlanOrdersRequest, grpc.ServerStreamingServer[StreamPlanOrdersResponse]) error
-	// DELETE /hub/plan/orders
+	// Deletes plan orders.
+	// Operation `deletePlanOrders`, DELETE /hub/plan/orders:
+	// https://developers.samsara.com/reference/deleteplanorders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeletePlanOrders(context.Context, *DeletePlanOrdersRequest) (*DeletePlanOrdersResponse, error)
-	// GET /hub/route-templates
+	// Lists hub route templates.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// All pages: StreamHubRouteTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListHubRouteTemplates(context.Context, *ListHubRouteTemplatesRequest) (*ListHubRouteTemplatesResponse, error)
 	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHubRouteTemplates(*StreamHubRouteTemplatesRequest, grpc.ServerStreamingServer[StreamHubRouteTemplatesResponse]) error
-	// POST /hub/route-templates
+	// Creates a hub route template.
+	// Operation `createHubRouteTemplate`, POST /hub/route-templates:
+	// https://developers.samsara.com/reference/createhubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateHubRouteTemplate(context.Context, *CreateHubRouteTemplateRequest) (*CreateHubRouteTemplateResponse, error)
-	// PATCH /hub/route-templates
+	// Updates a hub route template; `update_mask` says what.
+	// Operation `updateHubRouteTemplate`, PATCH /hub/route-templates:
+	// https://developers.samsara.com/reference/updatehubroutetemplate
+	// `default_depot_start_external_id` and `default_depot_end_external_id` belong together: neither
+	// is required.
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateHubRouteTemplate(context.Context, *UpdateHubRouteTemplateRequest) (*UpdateHubRouteTemplateResponse, error)
-	// DELETE /hub/route-templates
+	// Deletes a hub route template.
+	// Operation `deleteHubRouteTemplate`, DELETE /hub/route-templates:
+	// https://developers.samsara.com/reference/deletehubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteHubRouteTemplate(context.Context, *DeleteHubRouteTemplateRequest) (*DeleteHubRouteTemplateResponse, error)
 }
 

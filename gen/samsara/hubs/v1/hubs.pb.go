@@ -26,22 +26,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListHubCapacities.
+// The request of ListHubCapacities.
 type ListHubCapacitiesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `capacityIds`.
-	CapacityIds []string `protobuf:"bytes,2,rep,name=capacity_ids,json=capacityIds,proto3" json:"capacity_ids,omitempty"`
-	// Query parameter `capacityNames`.
-	CapacityNames []string `protobuf:"bytes,3,rep,name=capacity_names,json=capacityNames,proto3" json:"capacity_names,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CapacityIds   []string               `protobuf:"bytes,2,rep,name=capacity_ids,json=capacityIds,proto3" json:"capacity_ids,omitempty"`
+	CapacityNames []string               `protobuf:"bytes,3,rep,name=capacity_names,json=capacityNames,proto3" json:"capacity_names,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
+	// At most 100. Default: `100`.
 	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -126,12 +123,12 @@ func (x *ListHubCapacitiesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubCapacities.
+// One page of hub capacities.
 type ListHubCapacitiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubCapacity `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,7 +178,7 @@ func (x *ListHubCapacitiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubCapacities.
+// The request of StreamHubCapacities.
 type StreamHubCapacitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCapacities is asked, page after page.
@@ -236,7 +233,7 @@ func (x *StreamHubCapacitiesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubCapacities.
+// One page of hub capacities, and where to go on from after it.
 type StreamHubCapacitiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCapacities answers.
@@ -291,22 +288,19 @@ func (x *StreamHubCapacitiesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHubCustomProperties.
+// The request of ListHubCustomProperties.
 type ListHubCustomPropertiesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customPropertyIds`.
-	CustomPropertyIds []string `protobuf:"bytes,2,rep,name=custom_property_ids,json=customPropertyIds,proto3" json:"custom_property_ids,omitempty"`
-	// Query parameter `customPropertyNames`.
-	CustomPropertyNames []string `protobuf:"bytes,3,rep,name=custom_property_names,json=customPropertyNames,proto3" json:"custom_property_names,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	After               *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CustomPropertyIds   []string               `protobuf:"bytes,2,rep,name=custom_property_ids,json=customPropertyIds,proto3" json:"custom_property_ids,omitempty"`
+	CustomPropertyNames []string               `protobuf:"bytes,3,rep,name=custom_property_names,json=customPropertyNames,proto3" json:"custom_property_names,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
+	// At most 100. Default: `100`.
 	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,12 +385,12 @@ func (x *ListHubCustomPropertiesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubCustomProperties.
+// One page of hub custom properties.
 type ListHubCustomPropertiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubCustomProperty `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -446,7 +440,7 @@ func (x *ListHubCustomPropertiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubCustomProperties.
+// The request of StreamHubCustomProperties.
 type StreamHubCustomPropertiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCustomProperties is asked, page after page.
@@ -501,7 +495,7 @@ func (x *StreamHubCustomPropertiesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubCustomProperties.
+// One page of hub custom properties, and where to go on from after it.
 type StreamHubCustomPropertiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCustomProperties answers.
@@ -556,12 +550,12 @@ func (x *StreamHubCustomPropertiesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateHubLocation.
+// The request of UpdateHubLocation.
 type UpdateHubLocationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `data`. Required.
+	// Required.
 	Data *UpdateHubLocation `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -621,10 +615,10 @@ func (x *UpdateHubLocationRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateHubLocation.
+// The response of UpdateHubLocation.
 type UpdateHubLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *HubLocationUpdated `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -667,22 +661,19 @@ func (x *UpdateHubLocationResponse) GetData() *HubLocationUpdated {
 	return nil
 }
 
-// Request of ListHubLocations.
+// The request of ListHubLocations.
 type ListHubLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customerLocationIds`.
-	CustomerLocationIds []string `protobuf:"bytes,2,rep,name=customer_location_ids,json=customerLocationIds,proto3" json:"customer_location_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	After               *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CustomerLocationIds []string               `protobuf:"bytes,2,rep,name=customer_location_ids,json=customerLocationIds,proto3" json:"customer_location_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `locationIds`.
+	// At most 100. Default: `100`.
+	Limit       *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	LocationIds []string `protobuf:"bytes,6,rep,name=location_ids,json=locationIds,proto3" json:"location_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -767,12 +758,12 @@ func (x *ListHubLocationsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubLocations.
+// One page of hub locations.
 type ListHubLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubLocation `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -822,7 +813,7 @@ func (x *ListHubLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubLocations.
+// The request of StreamHubLocations.
 type StreamHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubLocations is asked, page after page.
@@ -877,7 +868,7 @@ func (x *StreamHubLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubLocations.
+// One page of hub locations, and where to go on from after it.
 type StreamHubLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubLocations answers.
@@ -932,10 +923,10 @@ func (x *StreamHubLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateHubLocations.
+// The request of CreateHubLocations.
 type CreateHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required.
+	// Required.
 	Data          []*HubLocationInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -978,10 +969,10 @@ func (x *CreateHubLocationsRequest) GetData() []*HubLocationInput {
 	return nil
 }
 
-// Response of CreateHubLocations.
+// The response of CreateHubLocations.
 type CreateHubLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*HubLocationCreated `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1024,22 +1015,19 @@ func (x *CreateHubLocationsResponse) GetData() []*HubLocationCreated {
 	return nil
 }
 
-// Request of ListHubSkills.
+// The request of ListHubSkills.
 type ListHubSkillsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `skillIds`.
-	SkillIds []string `protobuf:"bytes,5,rep,name=skill_ids,json=skillIds,proto3" json:"skill_ids,omitempty"`
-	// Query parameter `skillNames`.
+	// At most 100. Default: `100`.
+	Limit      *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	SkillIds   []string `protobuf:"bytes,5,rep,name=skill_ids,json=skillIds,proto3" json:"skill_ids,omitempty"`
 	SkillNames []string `protobuf:"bytes,6,rep,name=skill_names,json=skillNames,proto3" json:"skill_names,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1124,12 +1112,12 @@ func (x *ListHubSkillsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubSkills.
+// One page of hub skills.
 type ListHubSkillsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubSkill `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1179,7 +1167,7 @@ func (x *ListHubSkillsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubSkills.
+// The request of StreamHubSkills.
 type StreamHubSkillsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubSkills is asked, page after page.
@@ -1234,7 +1222,7 @@ func (x *StreamHubSkillsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubSkills.
+// One page of hub skills, and where to go on from after it.
 type StreamHubSkillsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubSkills answers.
@@ -1289,18 +1277,16 @@ func (x *StreamHubSkillsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHubs.
+// The request of ListHubs.
 type ListHubsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubIds`.
-	HubIds []string `protobuf:"bytes,3,rep,name=hub_ids,json=hubIds,proto3" json:"hub_ids,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	HubIds  []string `protobuf:"bytes,3,rep,name=hub_ids,json=hubIds,proto3" json:"hub_ids,omitempty"`
+	// At most 100. Default: `100`.
 	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1371,12 +1357,12 @@ func (x *ListHubsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubs.
+// One page of hubs.
 type ListHubsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Hub `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1426,7 +1412,7 @@ func (x *ListHubsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubs.
+// The request of StreamHubs.
 type StreamHubsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubs is asked, page after page.
@@ -1481,7 +1467,7 @@ func (x *StreamHubsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubs.
+// One page of hubs, and where to go on from after it.
 type StreamHubsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubs answers.
@@ -1536,18 +1522,18 @@ func (x *StreamHubsResponse) GetCursor() string {
 	return ""
 }
 
-// Schema HubObjectResponseBody.
+// A hub. Schema HubObjectResponseBody.
 type Hub struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `timeZone`. Required.
+	// Required.
 	TimeZone *string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1618,20 +1604,20 @@ func (x *Hub) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubCapacityObjectResponseBody.
+// A hub capacity. Schema HubCapacityObjectResponseBody.
 type HubCapacity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Required.
+	// Required.
 	Unit *string `protobuf:"bytes,5,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1709,20 +1695,20 @@ func (x *HubCapacity) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubCustomPropertyObjectResponseBody.
+// A hub custom property. Schema HubCustomPropertyObjectResponseBody.
 type HubCustomProperty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `csvColumns`. Required. A comma-separated list.
+	// Required. A comma-separated list.
 	CsvColumns *string `protobuf:"bytes,2,opt,name=csv_columns,json=csvColumns,proto3,oneof" json:"csv_columns,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1800,38 +1786,38 @@ func (x *HubCustomProperty) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubLocationObjectResponseBody.
+// A hub location. Schema HubLocationObjectResponseBody.
 type HubLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`. Required.
+	// Required.
 	DriverInstructions *string `protobuf:"bytes,4,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDepot`. Required.
+	// Required.
 	IsDepot *bool `protobuf:"varint,7,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`. Required.
+	// Required.
 	PlannerNotes *string `protobuf:"bytes,11,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,12,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`. Required.
+	// Required.
 	ServiceWindows []*ServiceWindow `protobuf:"bytes,13,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`. Required.
+	// Required.
 	SkillsRequired []*Skill `protobuf:"bytes,14,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1975,35 +1961,35 @@ func (x *HubLocation) GetUpdatedAt() string {
 // Schema HubLocationCreatedObjectResponseBody.
 type HubLocationCreated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`. Required.
+	// Required.
 	DriverInstructions *string `protobuf:"bytes,4,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDepot`. Required.
+	// Required.
 	IsDepot *bool `protobuf:"varint,7,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`. Required.
+	// Required.
 	PlannerNotes *string `protobuf:"bytes,11,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,12,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`. Required.
+	// Required.
 	ServiceWindows []*ServiceWindow `protobuf:"bytes,13,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`. Required.
+	// Required.
 	SkillsRequired []*Skill `protobuf:"bytes,14,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2147,32 +2133,26 @@ func (x *HubLocationCreated) GetUpdatedAt() string {
 // Schema HubLocationInputObjectRequestBody.
 type HubLocationInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`.
 	DriverInstructions *string `protobuf:"bytes,3,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `isDepot`. Required.
-	IsDepot *bool `protobuf:"varint,5,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
+	// Required.
+	IsDepot   *bool    `protobuf:"varint,5,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
+	Latitude  *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
 	Longitude *float64 `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`.
+	// Required.
+	Name         *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	PlannerNotes *string `protobuf:"bytes,9,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. In seconds.
-	ServiceTimeSeconds *int64 `protobuf:"varint,10,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*HubLocationServiceWindowInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`.
-	SkillsRequired []string `protobuf:"bytes,12,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// In seconds.
+	ServiceTimeSeconds *int64                           `protobuf:"varint,10,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
+	ServiceWindows     []*HubLocationServiceWindowInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	SkillsRequired     []string                         `protobuf:"bytes,12,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HubLocationInput) Reset() {
@@ -2292,11 +2272,11 @@ func (x *HubLocationInput) GetSkillsRequired() []string {
 // Schema HubLocationServiceWindowInputRequestBody.
 type HubLocationServiceWindowInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
+	// Required.
 	DaysOfWeek []string `protobuf:"bytes,1,rep,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2356,35 +2336,35 @@ func (x *HubLocationServiceWindowInput) GetStartTime() string {
 // Schema HubLocationUpdatedObjectResponseBody.
 type HubLocationUpdated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`. Required.
+	// Required.
 	DriverInstructions *string `protobuf:"bytes,4,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDepot`. Required.
+	// Required.
 	IsDepot *bool `protobuf:"varint,7,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`. Required.
+	// Required.
 	PlannerNotes *string `protobuf:"bytes,11,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,12,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`. Required.
+	// Required.
 	ServiceWindows []*ServiceWindow `protobuf:"bytes,13,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`. Required.
+	// Required.
 	SkillsRequired []*Skill `protobuf:"bytes,14,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2525,18 +2505,18 @@ func (x *HubLocationUpdated) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubSkillObjectResponseBody.
+// A hub skill. Schema HubSkillObjectResponseBody.
 type HubSkill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2610,11 +2590,11 @@ func (x *HubSkill) GetUpdatedAt() string {
 // Schema ServiceWindowObjectResponseBody.
 type ServiceWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
+	// Required.
 	DaysOfWeek []string `protobuf:"bytes,1,rep,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2671,12 +2651,12 @@ func (x *ServiceWindow) GetStartTime() string {
 	return ""
 }
 
-// Schema SkillObjectResponseBody.
+// Schema SkillObjectResponseBody. It has nothing but `id` and `name`.
 type Skill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2728,31 +2708,21 @@ func (x *Skill) GetName() string {
 
 // Schema UpdateHubLocationRequestBodyRequestBody.
 type UpdateHubLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `customerLocationId`.
-	CustomerLocationId *string `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`.
-	DriverInstructions *string `protobuf:"bytes,3,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `isDepot`.
-	IsDepot *bool `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`.
-	PlannerNotes *string `protobuf:"bytes,8,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. In seconds.
-	ServiceTimeSeconds *int64 `protobuf:"varint,9,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*HubLocationServiceWindowInput `protobuf:"bytes,10,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`.
-	SkillsRequired []string `protobuf:"bytes,11,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Address            *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	CustomerLocationId *string                `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
+	DriverInstructions *string                `protobuf:"bytes,3,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
+	IsDepot            *bool                  `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
+	Latitude           *float64               `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude          *float64               `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	Name               *string                `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PlannerNotes       *string                `protobuf:"bytes,8,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
+	// In seconds.
+	ServiceTimeSeconds *int64                           `protobuf:"varint,9,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
+	ServiceWindows     []*HubLocationServiceWindowInput `protobuf:"bytes,10,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	SkillsRequired     []string                         `protobuf:"bytes,11,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *UpdateHubLocation) Reset() {

@@ -29,14 +29,25 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// IdlingService has the stable operations of the area idling.
+// IdlingService has the operations of the area idling.
 type IdlingServiceClient interface {
-	// GET /idling/events
+	// Lists idling events.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// All pages: StreamIdlingEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIdlingEvents(ctx context.Context, in *GetIdlingEventsRequest, opts ...grpc.CallOption) (*GetIdlingEventsResponse, error)
 	// Every page of GetIdlingEvents, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// Scope: Read Idling.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIdlingEvents(ctx context.Context, in *StreamIdlingEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIdlingEventsResponse], error)
 }
 
@@ -81,14 +92,25 @@ type IdlingService_StreamIdlingEventsClient = grpc.ServerStreamingClient[StreamI
 // All implementations should embed UnimplementedIdlingServiceServer
 // for forward compatibility.
 //
-// IdlingService has the stable operations of the area idling.
+// IdlingService has the operations of the area idling.
 type IdlingServiceServer interface {
-	// GET /idling/events
+	// Lists idling events.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// All pages: StreamIdlingEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIdlingEvents(context.Context, *GetIdlingEventsRequest) (*GetIdlingEventsResponse, error)
 	// Every page of GetIdlingEvents, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// Scope: Read Idling.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIdlingEvents(*StreamIdlingEventsRequest, grpc.ServerStreamingServer[StreamIdlingEventsResponse]) error
 }
 

@@ -25,27 +25,23 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetIftaJurisdictionReports.
+// The request of GetIftaJurisdictionReports.
 type GetIftaJurisdictionReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `fuelType`. Known values: `Unspecified`, `A55`, `Biodiesel`,
-	// `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`,
-	// `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
-	FuelType []string `protobuf:"bytes,1,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
-	// Query parameter `jurisdictions`.
+	// Known values: `Unspecified`, `A55`, `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`,
+	// `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`,
+	// `Methanol`, `Propane`, `Other`.
+	FuelType      []string `protobuf:"bytes,1,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
 	Jurisdictions []string `protobuf:"bytes,2,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
-	// Query parameter `month`. Known values: `January`, `February`, `March`, `April`, `May`, `June`,
-	// `July`, `August`, `September`, `October`, `November`, `December`.
-	Month *string `protobuf:"bytes,3,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Query parameter `parentTagIds`.
+	// Known values: `January`, `February`, `March`, `April`, `May`, `June`, `July`, `August`,
+	// `September`, `October`, `November`, `December`.
+	Month        *string  `protobuf:"bytes,3,opt,name=month,proto3,oneof" json:"month,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `quarter`. Known values: `Q1`, `Q2`, `Q3`, `Q4`.
-	Quarter *string `protobuf:"bytes,5,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Known values: `Q1`, `Q2`, `Q3`, `Q4`.
+	Quarter    *string  `protobuf:"bytes,5,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
+	TagIds     []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `year`. Required. 2015 to 2100.
+	// Required. 2015 to 2100.
 	Year          *int32 `protobuf:"varint,8,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -137,10 +133,10 @@ func (x *GetIftaJurisdictionReportsRequest) GetYear() int32 {
 	return 0
 }
 
-// Response of GetIftaJurisdictionReports.
+// The response of GetIftaJurisdictionReports.
 type GetIftaJurisdictionReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *IftaJurisdictionReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -183,29 +179,24 @@ func (x *GetIftaJurisdictionReportsResponse) GetData() *IftaJurisdictionReportDa
 	return nil
 }
 
-// Request of GetIftaVehicleReports.
+// The request of GetIftaVehicleReports.
 type GetIftaVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `fuelType`. Known values: `Unspecified`, `A55`, `Biodiesel`,
-	// `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`,
-	// `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
-	FuelType []string `protobuf:"bytes,2,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
-	// Query parameter `jurisdictions`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `Unspecified`, `A55`, `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`,
+	// `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`,
+	// `Methanol`, `Propane`, `Other`.
+	FuelType      []string `protobuf:"bytes,2,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
 	Jurisdictions []string `protobuf:"bytes,3,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
-	// Query parameter `month`. Known values: `January`, `February`, `March`, `April`, `May`, `June`,
-	// `July`, `August`, `September`, `October`, `November`, `December`.
-	Month *string `protobuf:"bytes,4,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Query parameter `parentTagIds`.
+	// Known values: `January`, `February`, `March`, `April`, `May`, `June`, `July`, `August`,
+	// `September`, `October`, `November`, `December`.
+	Month        *string  `protobuf:"bytes,4,opt,name=month,proto3,oneof" json:"month,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `quarter`. Known values: `Q1`, `Q2`, `Q3`, `Q4`.
-	Quarter *string `protobuf:"bytes,6,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Known values: `Q1`, `Q2`, `Q3`, `Q4`.
+	Quarter    *string  `protobuf:"bytes,6,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
+	TagIds     []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `year`. Required. 2015 to 2100.
+	// Required. 2015 to 2100.
 	Year          *int32 `protobuf:"varint,9,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -304,12 +295,12 @@ func (x *GetIftaVehicleReportsRequest) GetYear() int32 {
 	return 0
 }
 
-// Response of GetIftaVehicleReports.
+// One page of IFTA vehicle reports.
 type GetIftaVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *IftaVehicleReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -359,7 +350,7 @@ func (x *GetIftaVehicleReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIftaVehicleReports.
+// The request of StreamIftaVehicleReports.
 type StreamIftaVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIftaVehicleReports is asked, page after page.
@@ -414,7 +405,7 @@ func (x *StreamIftaVehicleReportsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIftaVehicleReports.
+// One page of IFTA vehicle reports, and where to go on from after it.
 type StreamIftaVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIftaVehicleReports answers.
@@ -469,18 +460,18 @@ func (x *StreamIftaVehicleReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateIftaDetailJob.
+// The request of CreateIftaDetailJob.
 type CreateIftaDetailJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `endHour`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndHour *string `protobuf:"bytes,1,opt,name=end_hour,json=endHour,proto3,oneof" json:"end_hour,omitempty"`
-	// Body member `startHour`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartHour *string `protobuf:"bytes,2,opt,name=start_hour,json=startHour,proto3,oneof" json:"start_hour,omitempty"`
-	// Body member `vehicleIds`. A comma-separated list.
+	// A comma-separated list.
 	VehicleIds *string `protobuf:"bytes,3,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
-	// Body member `vehicleParentTagIds`. A comma-separated list.
+	// A comma-separated list.
 	VehicleParentTagIds *string `protobuf:"bytes,4,opt,name=vehicle_parent_tag_ids,json=vehicleParentTagIds,proto3,oneof" json:"vehicle_parent_tag_ids,omitempty"`
-	// Body member `vehicleTagIds`. A comma-separated list.
+	// A comma-separated list.
 	VehicleTagIds *string `protobuf:"bytes,5,opt,name=vehicle_tag_ids,json=vehicleTagIds,proto3,oneof" json:"vehicle_tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -551,10 +542,10 @@ func (x *CreateIftaDetailJobRequest) GetVehicleTagIds() string {
 	return ""
 }
 
-// Response of CreateIftaDetailJob.
+// The response of CreateIftaDetailJob.
 type CreateIftaDetailJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *IftaDetailJob `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -597,10 +588,10 @@ func (x *CreateIftaDetailJobResponse) GetData() *IftaDetailJob {
 	return nil
 }
 
-// Request of GetIftaDetailJob.
+// The request of GetIftaDetailJob.
 type GetIftaDetailJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -643,10 +634,10 @@ func (x *GetIftaDetailJobRequest) GetId() string {
 	return ""
 }
 
-// Response of GetIftaDetailJob.
+// The response of GetIftaDetailJob.
 type GetIftaDetailJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *IftaDetailJob `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -689,29 +680,24 @@ func (x *GetIftaDetailJobResponse) GetData() *IftaDetailJob {
 	return nil
 }
 
-// Schema IftaDetailJobResponseBody.
+// An IFTA detail job. Schema IftaDetailJobResponseBody.
 type IftaDetailJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `args`. Required.
-	Args *IftaDetailJobArgs `protobuf:"bytes,1,opt,name=args,proto3" json:"args,omitempty"`
-	// Member `completedAtTime`.
-	CompletedAtTime *string `protobuf:"bytes,2,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `details`.
-	Details *string `protobuf:"bytes,3,opt,name=details,proto3,oneof" json:"details,omitempty"`
-	// Member `failedAtTime`.
-	FailedAtTime *string `protobuf:"bytes,4,opt,name=failed_at_time,json=failedAtTime,proto3,oneof" json:"failed_at_time,omitempty"`
-	// Member `files`.
-	Files []*IftaDetailJobOutput `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
-	// Member `jobId`. Required.
+	// Required.
+	Args            *IftaDetailJobArgs     `protobuf:"bytes,1,opt,name=args,proto3" json:"args,omitempty"`
+	CompletedAtTime *string                `protobuf:"bytes,2,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
+	Details         *string                `protobuf:"bytes,3,opt,name=details,proto3,oneof" json:"details,omitempty"`
+	FailedAtTime    *string                `protobuf:"bytes,4,opt,name=failed_at_time,json=failedAtTime,proto3,oneof" json:"failed_at_time,omitempty"`
+	Files           []*IftaDetailJobOutput `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
+	// Required.
 	JobId *string `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	// Member `jobStatus`. Required. Known values: `Requested`, `Processing`, `Completed`, `Failed`.
+	// Required. Known values: `Requested`, `Processing`, `Completed`, `Failed`.
 	JobStatus *string `protobuf:"bytes,7,opt,name=job_status,json=jobStatus,proto3,oneof" json:"job_status,omitempty"`
-	// Member `requestedAtTime`. Required.
+	// Required.
 	RequestedAtTime *string `protobuf:"bytes,8,opt,name=requested_at_time,json=requestedAtTime,proto3,oneof" json:"requested_at_time,omitempty"`
-	// Member `startedAtTime`.
-	StartedAtTime *string `protobuf:"bytes,9,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StartedAtTime   *string `protobuf:"bytes,9,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *IftaDetailJob) Reset() {
@@ -810,11 +796,11 @@ func (x *IftaDetailJob) GetStartedAtTime() string {
 // Schema IftaDetailJobArgsResponseBody.
 type IftaDetailJobArgs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endHour`. Required.
+	// Required.
 	EndHour *string `protobuf:"bytes,1,opt,name=end_hour,json=endHour,proto3,oneof" json:"end_hour,omitempty"`
-	// Member `startHour`. Required.
+	// Required.
 	StartHour *string `protobuf:"bytes,2,opt,name=start_hour,json=startHour,proto3,oneof" json:"start_hour,omitempty"`
-	// Member `vehicleIds`. Required.
+	// Required.
 	VehicleIds    []int64 `protobuf:"varint,3,rep,packed,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -874,15 +860,15 @@ func (x *IftaDetailJobArgs) GetVehicleIds() []int64 {
 // Schema IftaDetailJobOutputResponseBody.
 type IftaDetailJobOutput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required.
+	// Required.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `downloadUrl`. Required.
+	// Required.
 	DownloadUrl *string `protobuf:"bytes,2,opt,name=download_url,json=downloadUrl,proto3,oneof" json:"download_url,omitempty"`
-	// Member `downloadUrlExpirationTime`. Required.
+	// Required.
 	DownloadUrlExpirationTime *string `protobuf:"bytes,3,opt,name=download_url_expiration_time,json=downloadUrlExpirationTime,proto3,oneof" json:"download_url_expiration_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `recordCount`. Required.
+	// Required.
 	RecordCount   *int64 `protobuf:"varint,5,opt,name=record_count,json=recordCount,proto3,oneof" json:"record_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -956,15 +942,12 @@ func (x *IftaDetailJobOutput) GetRecordCount() int64 {
 // Schema IftaJurisdictionReportDataObjectResponseBody.
 type IftaJurisdictionReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `jurisdictionReports`. Required.
+	// Required.
 	JurisdictionReports []*IftaJurisdictionSummary `protobuf:"bytes,1,rep,name=jurisdiction_reports,json=jurisdictionReports,proto3" json:"jurisdiction_reports,omitempty"`
-	// Member `month`.
-	Month *string `protobuf:"bytes,2,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Member `quarter`.
-	Quarter *string `protobuf:"bytes,3,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Member `troubleshooting`.
-	Troubleshooting *IftaReportTroubleshooting `protobuf:"bytes,4,opt,name=troubleshooting,proto3" json:"troubleshooting,omitempty"`
-	// Member `year`. Required.
+	Month               *string                    `protobuf:"bytes,2,opt,name=month,proto3,oneof" json:"month,omitempty"`
+	Quarter             *string                    `protobuf:"bytes,3,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
+	Troubleshooting     *IftaReportTroubleshooting `protobuf:"bytes,4,opt,name=troubleshooting,proto3" json:"troubleshooting,omitempty"`
+	// Required.
 	Year          *int64 `protobuf:"varint,5,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1038,13 +1021,13 @@ func (x *IftaJurisdictionReportData) GetYear() int64 {
 // Schema IftaJurisdictionSummaryObjectResponseBody.
 type IftaJurisdictionSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `jurisdiction`. Required.
+	// Required.
 	Jurisdiction *string `protobuf:"bytes,1,opt,name=jurisdiction,proto3,oneof" json:"jurisdiction,omitempty"`
-	// Member `taxPaidLiters`. In litres.
+	// In litres.
 	TaxPaidLiters *float64 `protobuf:"fixed64,2,opt,name=tax_paid_liters,json=taxPaidLiters,proto3,oneof" json:"tax_paid_liters,omitempty"`
-	// Member `taxableMeters`. Required. In metres.
+	// Required. In metres.
 	TaxableMeters *float64 `protobuf:"fixed64,3,opt,name=taxable_meters,json=taxableMeters,proto3,oneof" json:"taxable_meters,omitempty"`
-	// Member `totalMeters`. Required. In metres.
+	// Required. In metres.
 	TotalMeters   *float64 `protobuf:"fixed64,4,opt,name=total_meters,json=totalMeters,proto3,oneof" json:"total_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1111,13 +1094,13 @@ func (x *IftaJurisdictionSummary) GetTotalMeters() float64 {
 // Schema IftaReportTroubleshootingObjectResponseBody.
 type IftaReportTroubleshooting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `noPurchasesFound`. Required.
+	// Required.
 	NoPurchasesFound *bool `protobuf:"varint,1,opt,name=no_purchases_found,json=noPurchasesFound,proto3,oneof" json:"no_purchases_found,omitempty"`
-	// Member `unassignedFuelTypePurchases`. Required.
+	// Required.
 	UnassignedFuelTypePurchases *int64 `protobuf:"varint,2,opt,name=unassigned_fuel_type_purchases,json=unassignedFuelTypePurchases,proto3,oneof" json:"unassigned_fuel_type_purchases,omitempty"`
-	// Member `unassignedFuelTypeVehicles`. Required.
+	// Required.
 	UnassignedFuelTypeVehicles *int64 `protobuf:"varint,3,opt,name=unassigned_fuel_type_vehicles,json=unassignedFuelTypeVehicles,proto3,oneof" json:"unassigned_fuel_type_vehicles,omitempty"`
-	// Member `unassignedVehiclePurchases`. Required.
+	// Required.
 	UnassignedVehiclePurchases *int64 `protobuf:"varint,4,opt,name=unassigned_vehicle_purchases,json=unassignedVehiclePurchases,proto3,oneof" json:"unassigned_vehicle_purchases,omitempty"`
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
@@ -1181,12 +1164,12 @@ func (x *IftaReportTroubleshooting) GetUnassignedVehiclePurchases() int64 {
 	return 0
 }
 
-// Schema IftaVehicleReportObjectResponseBody.
+// An IFTA vehicle report. Schema IftaVehicleReportObjectResponseBody.
 type IftaVehicleReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `jurisdictions`. Required.
+	// Required.
 	Jurisdictions []*IftaJurisdictionSummary `protobuf:"bytes,1,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1238,16 +1221,13 @@ func (x *IftaVehicleReport) GetVehicle() *v1.VehicleTiny {
 
 // Schema IftaVehicleReportDataObjectResponseBody.
 type IftaVehicleReportData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `month`.
-	Month *string `protobuf:"bytes,1,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Member `quarter`.
-	Quarter *string `protobuf:"bytes,2,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Member `troubleshooting`.
+	state           protoimpl.MessageState     `protogen:"open.v1"`
+	Month           *string                    `protobuf:"bytes,1,opt,name=month,proto3,oneof" json:"month,omitempty"`
+	Quarter         *string                    `protobuf:"bytes,2,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
 	Troubleshooting *IftaReportTroubleshooting `protobuf:"bytes,3,opt,name=troubleshooting,proto3" json:"troubleshooting,omitempty"`
-	// Member `vehicleReports`. Required.
+	// Required.
 	VehicleReports []*IftaVehicleReport `protobuf:"bytes,4,rep,name=vehicle_reports,json=vehicleReports,proto3" json:"vehicle_reports,omitempty"`
-	// Member `year`. Required.
+	// Required.
 	Year          *int64 `protobuf:"varint,5,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

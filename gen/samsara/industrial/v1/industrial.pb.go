@@ -27,18 +27,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetIndustrialAssets.
+// The request of GetIndustrialAssets.
 type GetIndustrialAssetsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -109,13 +105,11 @@ func (x *GetIndustrialAssetsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetIndustrialAssets.
+// One page of industrial assets.
 type GetIndustrialAssetsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Asset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Asset               `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,7 +158,7 @@ func (x *GetIndustrialAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIndustrialAssets.
+// The request of StreamIndustrialAssets.
 type StreamIndustrialAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIndustrialAssets is asked, page after page.
@@ -219,7 +213,7 @@ func (x *StreamIndustrialAssetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIndustrialAssets.
+// One page of industrial assets, and where to go on from after it.
 type StreamIndustrialAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetIndustrialAssets answers.
@@ -274,27 +268,21 @@ func (x *StreamIndustrialAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateIndustrialAsset.
+// The request of CreateIndustrialAsset.
 type CreateIndustrialAssetRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `customMetadata`.
-	CustomMetadata map[string]string `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `location`.
-	Location *AssetLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Body member `locationDataInputId`.
-	LocationDataInputId *string `protobuf:"bytes,3,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
-	// Body member `locationType`. Known values: `point`, `address`, `dataInput`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	CustomMetadata      map[string]string      `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Location            *AssetLocation         `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	LocationDataInputId *string                `protobuf:"bytes,3,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
+	// Known values: `point`, `address`, `dataInput`.
 	LocationType *string `protobuf:"bytes,4,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentId`.
-	ParentId *string `protobuf:"bytes,6,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
-	// Body member `runningStatusDataInputId`.
-	RunningStatusDataInputId *string `protobuf:"bytes,7,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
-	// Body member `tagIds`.
-	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required.
+	Name                     *string  `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentId                 *string  `protobuf:"bytes,6,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
+	RunningStatusDataInputId *string  `protobuf:"bytes,7,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
+	TagIds                   []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *CreateIndustrialAssetRequest) Reset() {
@@ -383,11 +371,10 @@ func (x *CreateIndustrialAssetRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of CreateIndustrialAsset.
+// The response of CreateIndustrialAsset.
 type CreateIndustrialAssetResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Asset                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,27 +416,20 @@ func (x *CreateIndustrialAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of PatchIndustrialAsset.
+// The request of PatchIndustrialAsset.
 type PatchIndustrialAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `customMetadata`.
-	CustomMetadata map[string]string `protobuf:"bytes,2,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `location`.
-	Location *AssetLocation `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
-	// Body member `locationDataInputId`.
-	LocationDataInputId *string `protobuf:"bytes,4,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
-	// Body member `locationType`. Known values: `point`, `address`, `dataInput`.
-	LocationType *string `protobuf:"bytes,5,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentId`.
-	ParentId *string `protobuf:"bytes,7,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
-	// Body member `runningStatusDataInputId`.
-	RunningStatusDataInputId *string `protobuf:"bytes,8,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required.
+	Id                  *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	CustomMetadata      map[string]string `protobuf:"bytes,2,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Location            *AssetLocation    `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
+	LocationDataInputId *string           `protobuf:"bytes,4,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
+	// Known values: `point`, `address`, `dataInput`.
+	LocationType             *string  `protobuf:"bytes,5,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
+	Name                     *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentId                 *string  `protobuf:"bytes,7,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
+	RunningStatusDataInputId *string  `protobuf:"bytes,8,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
+	TagIds                   []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -557,11 +537,10 @@ func (x *PatchIndustrialAssetRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchIndustrialAsset.
+// The response of PatchIndustrialAsset.
 type PatchIndustrialAssetResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Asset                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -603,10 +582,10 @@ func (x *PatchIndustrialAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of DeleteIndustrialAsset.
+// The request of DeleteIndustrialAsset.
 type DeleteIndustrialAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -649,7 +628,7 @@ func (x *DeleteIndustrialAssetRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteIndustrialAsset.
+// The response of DeleteIndustrialAsset.
 type DeleteIndustrialAssetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -686,12 +665,12 @@ func (*DeleteIndustrialAssetResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of PatchAssetDataOutputs.
+// The request of PatchAssetDataOutputs.
 type PatchAssetDataOutputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `values`. Required.
+	// Required.
 	Values *structpb.Value `protobuf:"bytes,2,opt,name=values,proto3" json:"values,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -751,10 +730,10 @@ func (x *PatchAssetDataOutputsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchAssetDataOutputs.
+// The response of PatchAssetDataOutputs.
 type PatchAssetDataOutputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*AssetDataOutputsSingle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -797,18 +776,14 @@ func (x *PatchAssetDataOutputsResponse) GetData() []*AssetDataOutputsSingle {
 	return nil
 }
 
-// Request of GetDataInputs.
+// The request of GetDataInputs.
 type GetDataInputsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -879,13 +854,11 @@ func (x *GetDataInputsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDataInputs.
+// One page of data inputs.
 type GetDataInputsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInputTiny `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInputTiny       `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -934,7 +907,7 @@ func (x *GetDataInputsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputs.
+// The request of StreamDataInputs.
 type StreamDataInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputs is asked, page after page.
@@ -989,7 +962,7 @@ func (x *StreamDataInputsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputs.
+// One page of data inputs, and where to go on from after it.
 type StreamDataInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputs answers.
@@ -1044,19 +1017,14 @@ func (x *StreamDataInputsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDataInputDataSnapshot.
+// The request of GetDataInputDataSnapshot.
 type GetDataInputDataSnapshotRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `dataInputIds`.
-	DataInputIds []string `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds      []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DataInputIds  []string               `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1126,13 +1094,11 @@ func (x *GetDataInputDataSnapshotRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDataInputDataSnapshot.
+// One page of a snapshot of data input data.
 type GetDataInputDataSnapshotResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInputSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInputSnapshot   `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1181,7 +1147,7 @@ func (x *GetDataInputDataSnapshotResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputDataSnapshot.
+// The request of StreamDataInputDataSnapshot.
 type StreamDataInputDataSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataSnapshot is asked, page after page.
@@ -1236,7 +1202,7 @@ func (x *StreamDataInputDataSnapshotRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputDataSnapshot.
+// One page of a snapshot of data input data, and where to go on from after it.
 type StreamDataInputDataSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataSnapshot answers.
@@ -1291,19 +1257,14 @@ func (x *StreamDataInputDataSnapshotResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDataInputDataFeed.
+// The request of GetDataInputDataFeed.
 type GetDataInputDataFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `dataInputIds`.
-	DataInputIds []string `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds      []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DataInputIds  []string               `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1373,13 +1334,11 @@ func (x *GetDataInputDataFeedRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDataInputDataFeed.
+// One page of the feed of data input data.
 type GetDataInputDataFeedResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInput           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1428,7 +1387,7 @@ func (x *GetDataInputDataFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputDataFeed.
+// The request of StreamDataInputDataFeed.
 type StreamDataInputDataFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataFeed is asked, page after page.
@@ -1483,7 +1442,7 @@ func (x *StreamDataInputDataFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputDataFeed.
+// One page of the feed of data input data, and where to go on from after it.
 type StreamDataInputDataFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataFeed answers.
@@ -1538,7 +1497,7 @@ func (x *StreamDataInputDataFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDataInputData.
+// The request of FollowDataInputData.
 type FollowDataInputDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataFeed is asked, page after page.
@@ -1593,7 +1552,7 @@ func (x *FollowDataInputDataRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDataInputData.
+// One page of the feed of data input data, and where to go on from after it.
 type FollowDataInputDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataFeed answers. Unset in a keep-alive.
@@ -1657,22 +1616,17 @@ func (x *FollowDataInputDataResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetDataInputDataHistory.
+// The request of GetDataInputDataHistory.
 type GetDataInputDataHistoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `dataInputIds`.
-	DataInputIds []string `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds     []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DataInputIds []string               `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1757,13 +1711,11 @@ func (x *GetDataInputDataHistoryRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDataInputDataHistory.
+// One page of the history of data input data.
 type GetDataInputDataHistoryResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInput           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1812,7 +1764,7 @@ func (x *GetDataInputDataHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputDataHistory.
+// The request of StreamDataInputDataHistory.
 type StreamDataInputDataHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataHistory is asked, page after page.
@@ -1867,7 +1819,7 @@ func (x *StreamDataInputDataHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputDataHistory.
+// One page of the history of data input data, and where to go on from after it.
 type StreamDataInputDataHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDataInputDataHistory answers.
@@ -1924,31 +1876,24 @@ func (x *StreamDataInputDataHistoryResponse) GetCursor() string {
 
 // Schema AssetResponse.
 type Asset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customMetadata`.
-	CustomMetadata map[string]string `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `dataOutputs`.
-	DataOutputs []*AssetDataOutput `protobuf:"bytes,2,rep,name=data_outputs,json=dataOutputs,proto3" json:"data_outputs,omitempty"`
-	// Member `id`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CustomMetadata map[string]string      `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	DataOutputs    []*AssetDataOutput     `protobuf:"bytes,2,rep,name=data_outputs,json=dataOutputs,proto3" json:"data_outputs,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isRunning`. Required.
-	IsRunning *bool `protobuf:"varint,4,opt,name=is_running,json=isRunning,proto3,oneof" json:"is_running,omitempty"`
-	// Member `location`.
-	Location *AssetLocation `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `locationDataInput`.
+	// Required.
+	IsRunning         *bool                   `protobuf:"varint,4,opt,name=is_running,json=isRunning,proto3,oneof" json:"is_running,omitempty"`
+	Location          *AssetLocation          `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
 	LocationDataInput *AssetLocationDataInput `protobuf:"bytes,6,opt,name=location_data_input,json=locationDataInput,proto3" json:"location_data_input,omitempty"`
-	// Member `locationType`. Known values: `point`, `address`, `dataInput`.
+	// Known values: `point`, `address`, `dataInput`.
 	LocationType *string `protobuf:"bytes,7,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentAsset`.
-	ParentAsset *AssetParentAsset `protobuf:"bytes,9,opt,name=parent_asset,json=parentAsset,proto3" json:"parent_asset,omitempty"`
-	// Member `runningStatusDataInput`.
+	// Required.
+	Name                   *string                      `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentAsset            *AssetParentAsset            `protobuf:"bytes,9,opt,name=parent_asset,json=parentAsset,proto3" json:"parent_asset,omitempty"`
 	RunningStatusDataInput *AssetRunningStatusDataInput `protobuf:"bytes,10,opt,name=running_status_data_input,json=runningStatusDataInput,proto3" json:"running_status_data_input,omitempty"`
-	// Member `tags`.
-	Tags          []*v1.TagTiny `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tags                   []*v1.TagTiny                `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Asset) Reset() {
@@ -2060,17 +2005,12 @@ func (x *Asset) GetTags() []*v1.TagTiny {
 
 // Schema AssetDataInput.
 type AssetDataInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastPoint`.
-	LastPoint *AssetDataInputLastPoint `protobuf:"bytes,3,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `units`.
-	Units         *string `protobuf:"bytes,5,opt,name=units,proto3,oneof" json:"units,omitempty"`
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	DataGroup     *string                  `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
+	Id            *string                  `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LastPoint     *AssetDataInputLastPoint `protobuf:"bytes,3,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
+	Name          *string                  `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Units         *string                  `protobuf:"bytes,5,opt,name=units,proto3,oneof" json:"units,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2143,9 +2083,8 @@ func (x *AssetDataInput) GetUnits() string {
 // Schema AssetDataInput_lastPoint.
 type AssetDataInputLastPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string  `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2197,17 +2136,12 @@ func (x *AssetDataInputLastPoint) GetValue() float64 {
 
 // Schema AssetDataOutput.
 type AssetDataOutput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `dataInput`.
-	DataInput *AssetDataInput `protobuf:"bytes,2,opt,name=data_input,json=dataInput,proto3" json:"data_input,omitempty"`
-	// Member `deviceId`.
-	DeviceId *string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DataGroup     *string                `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
+	DataInput     *AssetDataInput        `protobuf:"bytes,2,opt,name=data_input,json=dataInput,proto3" json:"data_input,omitempty"`
+	DeviceId      *string                `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	Id            *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2279,12 +2213,11 @@ func (x *AssetDataOutput) GetName() string {
 
 // Schema PatchAssetDataOutputsSingleResponseResponseBody.
 type AssetDataOutputsSingle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `errorMessage`.
-	ErrorMessage *string `protobuf:"bytes,1,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
-	// Member `id`. Required.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ErrorMessage *string                `protobuf:"bytes,1,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `statusCode`. Required.
+	// Required.
 	StatusCode    *int64 `protobuf:"varint,3,opt,name=status_code,json=statusCode,proto3,oneof" json:"status_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2343,15 +2276,12 @@ func (x *AssetDataOutputsSingle) GetStatusCode() int64 {
 
 // Schema AssetLocation.
 type AssetLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	FormattedAddress *string                `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Latitude         *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude        *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AssetLocation) Reset() {
@@ -2405,10 +2335,10 @@ func (x *AssetLocation) GetLongitude() float64 {
 	return 0
 }
 
-// Schema AssetResponse_locationDataInput.
+// Schema AssetResponse_locationDataInput. It has nothing but `id`.
 type AssetLocationDataInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2451,12 +2381,12 @@ func (x *AssetLocationDataInput) GetId() string {
 	return ""
 }
 
-// Schema AssetResponse_parentAsset.
+// Schema AssetResponse_parentAsset. It has nothing but `id` and `name`.
 type AssetParentAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2506,10 +2436,10 @@ func (x *AssetParentAsset) GetName() string {
 	return ""
 }
 
-// Schema AssetResponse_runningStatusDataInput.
+// Schema AssetResponse_runningStatusDataInput. It has nothing but `id`.
 type AssetRunningStatusDataInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2555,28 +2485,20 @@ func (x *AssetRunningStatusDataInput) GetId() string {
 // Schema DataInputResponse.
 type DataInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. A UUID.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `fftSpectraPoints`.
+	// A UUID.
+	AssetId          *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	DataGroup        *string                `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
 	FftSpectraPoints []*FftSpectraDataPoint `protobuf:"bytes,3,rep,name=fft_spectra_points,json=fftSpectraPoints,proto3" json:"fft_spectra_points,omitempty"`
-	// Member `id`. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `j1939D1StatusPoints`.
+	// A UUID.
+	Id                  *string                   `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	J1939D1StatusPoints []*J1939D1StatusDataPoint `protobuf:"bytes,5,rep,name=j1939_d1_status_points,json=j1939D1StatusPoints,proto3" json:"j1939_d1_status_points,omitempty"`
-	// Member `locationPoints`.
-	LocationPoints []*LocationDataPoint `protobuf:"bytes,6,rep,name=location_points,json=locationPoints,proto3" json:"location_points,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberPoints`.
-	NumberPoints []*NumberDataPoint `protobuf:"bytes,8,rep,name=number_points,json=numberPoints,proto3" json:"number_points,omitempty"`
-	// Member `stringPoints`.
-	StringPoints []*StringDataPoint `protobuf:"bytes,9,rep,name=string_points,json=stringPoints,proto3" json:"string_points,omitempty"`
-	// Member `units`.
-	Units         *string `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LocationPoints      []*LocationDataPoint      `protobuf:"bytes,6,rep,name=location_points,json=locationPoints,proto3" json:"location_points,omitempty"`
+	Name                *string                   `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberPoints        []*NumberDataPoint        `protobuf:"bytes,8,rep,name=number_points,json=numberPoints,proto3" json:"number_points,omitempty"`
+	StringPoints        []*StringDataPoint        `protobuf:"bytes,9,rep,name=string_points,json=stringPoints,proto3" json:"string_points,omitempty"`
+	Units               *string                   `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *DataInput) Reset() {
@@ -2682,28 +2604,20 @@ func (x *DataInput) GetUnits() string {
 // Schema DataInputSnapshot.
 type DataInputSnapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. A UUID.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `fftSpectraPoint`.
+	// A UUID.
+	AssetId         *string              `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	DataGroup       *string              `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
 	FftSpectraPoint *FftSpectraDataPoint `protobuf:"bytes,3,opt,name=fft_spectra_point,json=fftSpectraPoint,proto3" json:"fft_spectra_point,omitempty"`
-	// Member `id`. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `j1939D1StatusPoint`.
+	// A UUID.
+	Id                 *string                 `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	J1939D1StatusPoint *J1939D1StatusDataPoint `protobuf:"bytes,5,opt,name=j1939_d1_status_point,json=j1939D1StatusPoint,proto3" json:"j1939_d1_status_point,omitempty"`
-	// Member `locationPoint`.
-	LocationPoint *LocationDataPoint `protobuf:"bytes,6,opt,name=location_point,json=locationPoint,proto3" json:"location_point,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberPoint`.
-	NumberPoint *NumberDataPoint `protobuf:"bytes,8,opt,name=number_point,json=numberPoint,proto3" json:"number_point,omitempty"`
-	// Member `stringPoint`.
-	StringPoint *StringDataPoint `protobuf:"bytes,9,opt,name=string_point,json=stringPoint,proto3" json:"string_point,omitempty"`
-	// Member `units`.
-	Units         *string `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LocationPoint      *LocationDataPoint      `protobuf:"bytes,6,opt,name=location_point,json=locationPoint,proto3" json:"location_point,omitempty"`
+	Name               *string                 `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberPoint        *NumberDataPoint        `protobuf:"bytes,8,opt,name=number_point,json=numberPoint,proto3" json:"number_point,omitempty"`
+	StringPoint        *StringDataPoint        `protobuf:"bytes,9,opt,name=string_point,json=stringPoint,proto3" json:"string_point,omitempty"`
+	Units              *string                 `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *DataInputSnapshot) Reset() {
@@ -2806,18 +2720,15 @@ func (x *DataInputSnapshot) GetUnits() string {
 	return ""
 }
 
-// Schema DataInputTinyResponse.
+// A data input. Schema DataInputTinyResponse.
 type DataInputTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. A UUID.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `dataGroup`.
+	// A UUID.
+	AssetId   *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	DataGroup *string `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `id`. A UUID.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `units`.
+	// A UUID.
+	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Units         *string `protobuf:"bytes,5,opt,name=units,proto3,oneof" json:"units,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2890,10 +2801,9 @@ func (x *DataInputTiny) GetUnits() string {
 
 // Schema FftSpectraDataPoint.
 type FftSpectraDataPoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fftSpectra`.
+	state      protoimpl.MessageState         `protogen:"open.v1"`
 	FftSpectra *FftSpectraDataPointFftSpectra `protobuf:"bytes,1,opt,name=fft_spectra,json=fftSpectra,proto3" json:"fft_spectra,omitempty"`
-	// Member `time`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2945,15 +2855,11 @@ func (x *FftSpectraDataPoint) GetTime() string {
 
 // Schema FftSpectraDataPoint_fftSpectra.
 type FftSpectraDataPointFftSpectra struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `frequencies`.
-	Frequencies []float64 `protobuf:"fixed64,1,rep,packed,name=frequencies,proto3" json:"frequencies,omitempty"`
-	// Member `x`.
-	X []float64 `protobuf:"fixed64,2,rep,packed,name=x,proto3" json:"x,omitempty"`
-	// Member `y`.
-	Y []float64 `protobuf:"fixed64,3,rep,packed,name=y,proto3" json:"y,omitempty"`
-	// Member `z`.
-	Z             []float64 `protobuf:"fixed64,4,rep,packed,name=z,proto3" json:"z,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frequencies   []float64              `protobuf:"fixed64,1,rep,packed,name=frequencies,proto3" json:"frequencies,omitempty"`
+	X             []float64              `protobuf:"fixed64,2,rep,packed,name=x,proto3" json:"x,omitempty"`
+	Y             []float64              `protobuf:"fixed64,3,rep,packed,name=y,proto3" json:"y,omitempty"`
+	Z             []float64              `protobuf:"fixed64,4,rep,packed,name=z,proto3" json:"z,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3019,9 +2925,8 @@ func (x *FftSpectraDataPointFftSpectra) GetZ() []float64 {
 // Schema J1939D1StatusDataPoint.
 type J1939D1StatusDataPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string                        `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         []*J1939D1StatusDataPointValue `protobuf:"bytes,2,rep,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3073,25 +2978,17 @@ func (x *J1939D1StatusDataPoint) GetValue() []*J1939D1StatusDataPointValue {
 
 // Schema J1939D1StatusDataPoint_value.
 type J1939D1StatusDataPointValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amberLampStatus`.
-	AmberLampStatus *int64 `protobuf:"varint,1,opt,name=amber_lamp_status,json=amberLampStatus,proto3,oneof" json:"amber_lamp_status,omitempty"`
-	// Member `fmi`.
-	Fmi *int64 `protobuf:"varint,2,opt,name=fmi,proto3,oneof" json:"fmi,omitempty"`
-	// Member `milStatus`.
-	MilStatus *int64 `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
-	// Member `occuranceCount`.
-	OccuranceCount *int64 `protobuf:"varint,4,opt,name=occurance_count,json=occuranceCount,proto3,oneof" json:"occurance_count,omitempty"`
-	// Member `protectLampStatus`.
-	ProtectLampStatus *int64 `protobuf:"varint,5,opt,name=protect_lamp_status,json=protectLampStatus,proto3,oneof" json:"protect_lamp_status,omitempty"`
-	// Member `redLampStatus`.
-	RedLampStatus *int64 `protobuf:"varint,6,opt,name=red_lamp_status,json=redLampStatus,proto3,oneof" json:"red_lamp_status,omitempty"`
-	// Member `spn`.
-	Spn *int64 `protobuf:"varint,7,opt,name=spn,proto3,oneof" json:"spn,omitempty"`
-	// Member `txId`.
-	TxId          *int64 `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	AmberLampStatus   *int64                 `protobuf:"varint,1,opt,name=amber_lamp_status,json=amberLampStatus,proto3,oneof" json:"amber_lamp_status,omitempty"`
+	Fmi               *int64                 `protobuf:"varint,2,opt,name=fmi,proto3,oneof" json:"fmi,omitempty"`
+	MilStatus         *int64                 `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
+	OccuranceCount    *int64                 `protobuf:"varint,4,opt,name=occurance_count,json=occuranceCount,proto3,oneof" json:"occurance_count,omitempty"`
+	ProtectLampStatus *int64                 `protobuf:"varint,5,opt,name=protect_lamp_status,json=protectLampStatus,proto3,oneof" json:"protect_lamp_status,omitempty"`
+	RedLampStatus     *int64                 `protobuf:"varint,6,opt,name=red_lamp_status,json=redLampStatus,proto3,oneof" json:"red_lamp_status,omitempty"`
+	Spn               *int64                 `protobuf:"varint,7,opt,name=spn,proto3,oneof" json:"spn,omitempty"`
+	TxId              *int64                 `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *J1939D1StatusDataPointValue) Reset() {
@@ -3182,10 +3079,9 @@ func (x *J1939D1StatusDataPointValue) GetTxId() int64 {
 
 // Schema LocationDataPoint.
 type LocationDataPoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `gpsLocation`.
+	state       protoimpl.MessageState        `protogen:"open.v1"`
 	GpsLocation *LocationDataPointGpsLocation `protobuf:"bytes,1,opt,name=gps_location,json=gpsLocation,proto3" json:"gps_location,omitempty"`
-	// Member `time`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3237,21 +3133,17 @@ func (x *LocationDataPoint) GetTime() string {
 
 // Schema LocationDataPoint_gpsLocation.
 type LocationDataPointGpsLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `gpsMetersPerSecond`. In metres per second.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	FormattedAddress *string                `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	// In metres per second.
 	GpsMetersPerSecond *float64 `protobuf:"fixed64,2,opt,name=gps_meters_per_second,json=gpsMetersPerSecond,proto3,oneof" json:"gps_meters_per_second,omitempty"`
-	// Member `headingDegrees`. In degrees.
-	HeadingDegrees *float64 `protobuf:"fixed64,3,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `place`.
-	Place         *LocationDataPointGpsLocationPlace `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In degrees.
+	HeadingDegrees *float64                           `protobuf:"fixed64,3,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
+	Latitude       *float64                           `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude      *float64                           `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	Place          *LocationDataPointGpsLocationPlace `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LocationDataPointGpsLocation) Reset() {
@@ -3328,21 +3220,14 @@ func (x *LocationDataPointGpsLocation) GetPlace() *LocationDataPointGpsLocationP
 
 // Schema LocationDataPoint_gpsLocation_place.
 type LocationDataPointGpsLocationPlace struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `houseNumber`.
-	HouseNumber *string `protobuf:"bytes,2,opt,name=house_number,json=houseNumber,proto3,oneof" json:"house_number,omitempty"`
-	// Member `neighborhood`.
-	Neighborhood *string `protobuf:"bytes,3,opt,name=neighborhood,proto3,oneof" json:"neighborhood,omitempty"`
-	// Member `poi`.
-	Poi *string `protobuf:"bytes,4,opt,name=poi,proto3,oneof" json:"poi,omitempty"`
-	// Member `postcode`.
-	Postcode *string `protobuf:"bytes,5,opt,name=postcode,proto3,oneof" json:"postcode,omitempty"`
-	// Member `state`.
-	State *string `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Member `street`.
-	Street        *string `protobuf:"bytes,7,opt,name=street,proto3,oneof" json:"street,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	City          *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	HouseNumber   *string                `protobuf:"bytes,2,opt,name=house_number,json=houseNumber,proto3,oneof" json:"house_number,omitempty"`
+	Neighborhood  *string                `protobuf:"bytes,3,opt,name=neighborhood,proto3,oneof" json:"neighborhood,omitempty"`
+	Poi           *string                `protobuf:"bytes,4,opt,name=poi,proto3,oneof" json:"poi,omitempty"`
+	Postcode      *string                `protobuf:"bytes,5,opt,name=postcode,proto3,oneof" json:"postcode,omitempty"`
+	State         *string                `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	Street        *string                `protobuf:"bytes,7,opt,name=street,proto3,oneof" json:"street,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3429,9 +3314,8 @@ func (x *LocationDataPointGpsLocationPlace) GetStreet() string {
 // Schema NumberDataPoint.
 type NumberDataPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string  `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3484,9 +3368,8 @@ func (x *NumberDataPoint) GetValue() float64 {
 // Schema StringDataPoint.
 type StringDataPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

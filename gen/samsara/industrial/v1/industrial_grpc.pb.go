@@ -42,55 +42,121 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// IndustrialService has the stable operations of the area industrial.
+// IndustrialService has the operations of the area industrial.
 type IndustrialServiceClient interface {
-	// GET /industrial/assets
+	// Lists industrial assets.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// All pages: StreamIndustrialAssets. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment.
+	// The gateway repeats it after a failure.
 	GetIndustrialAssets(ctx context.Context, in *GetIndustrialAssetsRequest, opts ...grpc.CallOption) (*GetIndustrialAssetsResponse, error)
 	// Every page of GetIndustrialAssets, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// Scope: Read Equipment.
 	StreamIndustrialAssets(ctx context.Context, in *StreamIndustrialAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIndustrialAssetsResponse], error)
-	// POST /industrial/assets
+	// Creates an industrial asset.
+	// Operation `createIndustrialAsset`, POST /industrial/assets:
+	// https://developers.samsara.com/reference/createindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateIndustrialAsset(ctx context.Context, in *CreateIndustrialAssetRequest, opts ...grpc.CallOption) (*CreateIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}
+	// Updates an industrial asset; `update_mask` says what.
+	// Operation `patchIndustrialAsset`, PATCH /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/patchindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchIndustrialAsset(ctx context.Context, in *PatchIndustrialAssetRequest, opts ...grpc.CallOption) (*PatchIndustrialAssetResponse, error)
-	// DELETE /industrial/assets/{id}
+	// Deletes an industrial asset.
+	// Operation `deleteIndustrialAsset`, DELETE /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/deleteindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure.
 	DeleteIndustrialAsset(ctx context.Context, in *DeleteIndustrialAssetRequest, opts ...grpc.CallOption) (*DeleteIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}/data-outputs
+	// Updates asset data outputs; `update_mask` says what.
+	// Operation `patchAssetDataOutputs`, PATCH /industrial/assets/{id}/data-outputs:
+	// https://developers.samsara.com/reference/patchassetdataoutputs
 	// Scope: Write Equipment Statistics.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchAssetDataOutputs(ctx context.Context, in *PatchAssetDataOutputsRequest, opts ...grpc.CallOption) (*PatchAssetDataOutputsResponse, error)
-	// GET /industrial/data-inputs
+	// Lists data inputs.
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
+	// All pages: StreamDataInputs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputs(ctx context.Context, in *GetDataInputsRequest, opts ...grpc.CallOption) (*GetDataInputsResponse, error)
 	// Every page of GetDataInputs, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
-	StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error)
-	// GET /industrial/data-inputs/data-points
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
 	// Scope: Read Equipment Statistics.
+	StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error)
+	// Lists a snapshot of data input data.
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
+	// All pages: StreamDataInputDataSnapshot. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataSnapshot
+	// with `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputDataSnapshot(ctx context.Context, in *GetDataInputDataSnapshotRequest, opts ...grpc.CallOption) (*GetDataInputDataSnapshotResponse, error)
 	// Every page of GetDataInputDataSnapshot, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
-	StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error)
-	// GET /industrial/data-inputs/data-points/feed
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
 	// Scope: Read Equipment Statistics.
+	StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error)
+	// Lists the feed of data input data.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// All pages: StreamDataInputDataFeed. For ever: FollowDataInputData. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataFeed with
+	// `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputDataFeed(ctx context.Context, in *GetDataInputDataFeedRequest, opts ...grpc.CallOption) (*GetDataInputDataFeedResponse, error)
 	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataFeed(ctx context.Context, in *StreamDataInputDataFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataFeedResponse], error)
 	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
-	FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error)
-	// GET /industrial/data-inputs/data-points/history
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
 	// Scope: Read Equipment Statistics.
+	FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error)
+	// Lists the history of data input data.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// All pages: StreamDataInputDataHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputDataHistory(ctx context.Context, in *GetDataInputDataHistoryRequest, opts ...grpc.CallOption) (*GetDataInputDataHistoryResponse, error)
 	// Every page of GetDataInputDataHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataHistory(ctx context.Context, in *StreamDataInputDataHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataHistoryResponse], error)
 }
 
@@ -310,55 +376,121 @@ type IndustrialService_StreamDataInputDataHistoryClient = grpc.ServerStreamingCl
 // All implementations should embed UnimplementedIndustrialServiceServer
 // for forward compatibility.
 //
-// IndustrialService has the stable operations of the area industrial.
+// IndustrialService has the operations of the area industrial.
 type IndustrialServiceServer interface {
-	// GET /industrial/assets
+	// Lists industrial assets.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// All pages: StreamIndustrialAssets. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment.
+	// The gateway repeats it after a failure.
 	GetIndustrialAssets(context.Context, *GetIndustrialAssetsRequest) (*GetIndustrialAssetsResponse, error)
 	// Every page of GetIndustrialAssets, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// Scope: Read Equipment.
 	StreamIndustrialAssets(*StreamIndustrialAssetsRequest, grpc.ServerStreamingServer[StreamIndustrialAssetsResponse]) error
-	// POST /industrial/assets
+	// Creates an industrial asset.
+	// Operation `createIndustrialAsset`, POST /industrial/assets:
+	// https://developers.samsara.com/reference/createindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateIndustrialAsset(context.Context, *CreateIndustrialAssetRequest) (*CreateIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}
+	// Updates an industrial asset; `update_mask` says what.
+	// Operation `patchIndustrialAsset`, PATCH /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/patchindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchIndustrialAsset(context.Context, *PatchIndustrialAssetRequest) (*PatchIndustrialAssetResponse, error)
-	// DELETE /industrial/assets/{id}
+	// Deletes an industrial asset.
+	// Operation `deleteIndustrialAsset`, DELETE /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/deleteindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure.
 	DeleteIndustrialAsset(context.Context, *DeleteIndustrialAssetRequest) (*DeleteIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}/data-outputs
+	// Updates asset data outputs; `update_mask` says what.
+	// Operation `patchAssetDataOutputs`, PATCH /industrial/assets/{id}/data-outputs:
+	// https://developers.samsara.com/reference/patchassetdataoutputs
 	// Scope: Write Equipment Statistics.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchAssetDataOutputs(context.Context, *PatchAssetDataOutputsRequest) (*PatchAssetDataOutputsResponse, error)
-	// GET /industrial/data-inputs
+	// Lists data inputs.
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
+	// All pages: StreamDataInputs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputs(context.Context, *GetDataInputsRequest) (*GetDataInputsResponse, error)
 	// Every page of GetDataInputs, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
-	StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error
-	// GET /industrial/data-inputs/data-points
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
 	// Scope: Read Equipment Statistics.
+	StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error
+	// Lists a snapshot of data input data.
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
+	// All pages: StreamDataInputDataSnapshot. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataSnapshot
+	// with `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputDataSnapshot(context.Context, *GetDataInputDataSnapshotRequest) (*GetDataInputDataSnapshotResponse, error)
 	// Every page of GetDataInputDataSnapshot, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
-	StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error
-	// GET /industrial/data-inputs/data-points/feed
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
 	// Scope: Read Equipment Statistics.
+	StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error
+	// Lists the feed of data input data.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// All pages: StreamDataInputDataFeed. For ever: FollowDataInputData. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataFeed with
+	// `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputDataFeed(context.Context, *GetDataInputDataFeedRequest) (*GetDataInputDataFeedResponse, error)
 	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataFeed(*StreamDataInputDataFeedRequest, grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]) error
 	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
-	FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error
-	// GET /industrial/data-inputs/data-points/history
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
 	// Scope: Read Equipment Statistics.
+	FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error
+	// Lists the history of data input data.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// All pages: StreamDataInputDataHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	GetDataInputDataHistory(context.Context, *GetDataInputDataHistoryRequest) (*GetDataInputDataHistoryResponse, error)
 	// Every page of GetDataInputDataHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataHistory(*StreamDataInputDataHistoryRequest, grpc.ServerStreamingServer[StreamDataInputDataHistoryResponse]) error
 }
 

@@ -32,26 +32,48 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// IndustrialService has the beta operations of the area industrial.
+// IndustrialService has the operations of the area industrial.
 type IndustrialServiceClient interface {
-	// GET /beta/industrial/jobs
+	// Lists jobs.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// All pages: StreamJobs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamJobs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetJobs(ctx context.Context, in *GetJobsRequest, opts ...grpc.CallOption) (*GetJobsResponse, error)
 	// Every page of GetJobs, one message a page. To go on after the end, set `options.from_cursor` to
 	// the last cursor.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// Scope: Read Jobs.
+	// Beta: Samsara may change it.
 	StreamJobs(ctx context.Context, in *StreamJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamJobsResponse], error)
-	// POST /beta/industrial/jobs
+	// Creates a job.
+	// Operation `createJob`, POST /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/createjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateJob(ctx context.Context, in *CreateJobRequest, opts ...grpc.CallOption) (*CreateJobResponse, error)
-	// PATCH /beta/industrial/jobs
+	// Updates a job; `update_mask` says what.
+	// Operation `patchJob`, PATCH /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/patchjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchJob(ctx context.Context, in *PatchJobRequest, opts ...grpc.CallOption) (*PatchJobResponse, error)
-	// DELETE /beta/industrial/jobs
+	// Deletes a job.
+	// Operation `deleteJob`, DELETE /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/deletejob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteJob(ctx context.Context, in *DeleteJobRequest, opts ...grpc.CallOption) (*DeleteJobResponse, error)
 }
 
@@ -126,26 +148,48 @@ func (c *industrialServiceClient) DeleteJob(ctx context.Context, in *DeleteJobRe
 // All implementations should embed UnimplementedIndustrialServiceServer
 // for forward compatibility.
 //
-// IndustrialService has the beta operations of the area industrial.
+// IndustrialService has the operations of the area industrial.
 type IndustrialServiceServer interface {
-	// GET /beta/industrial/jobs
+	// Lists jobs.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// All pages: StreamJobs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamJobs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetJobs(context.Context, *GetJobsRequest) (*GetJobsResponse, error)
 	// Every page of GetJobs, one message a page. To go on after the end, set `options.from_cursor` to
 	// the last cursor.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// Scope: Read Jobs.
+	// Beta: Samsara may change it.
 	StreamJobs(*StreamJobsRequest, grpc.ServerStreamingServer[StreamJobsResponse]) error
-	// POST /beta/industrial/jobs
+	// Creates a job.
+	// Operation `createJob`, POST /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/createjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateJob(context.Context, *CreateJobRequest) (*CreateJobResponse, error)
-	// PATCH /beta/industrial/jobs
+	// Updates a job; `update_mask` says what.
+	// Operation `patchJob`, PATCH /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/patchjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchJob(context.Context, *PatchJobRequest) (*PatchJobResponse, error)
-	// DELETE /beta/industrial/jobs
+	// Deletes a job.
+	// Operation `deleteJob`, DELETE /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/deletejob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteJob(context.Context, *DeleteJobRequest) (*DeleteJobResponse, error)
 }
 

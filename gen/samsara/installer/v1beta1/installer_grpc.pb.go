@@ -31,25 +31,50 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// InstallerService has the beta operations of the area installer.
+// InstallerService has the operations of the area installer.
 type InstallerServiceClient interface {
-	// GET /fleet/installer/photo-uploads
+	// Lists fleet installer photo uploads.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// All pages: StreamFleetInstallerPhotoUploads. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamFleetInstallerPhotoUploads with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetFleetInstallerPhotoUploads(ctx context.Context, in *GetFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (*GetFleetInstallerPhotoUploadsResponse, error)
 	// Every page of GetFleetInstallerPhotoUploads, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// Scope: Read Devices.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFleetInstallerPhotoUploads(ctx context.Context, in *StreamFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetInstallerPhotoUploadsResponse], error)
-	// POST /fleet/installer/photo-uploads
+	// Creates a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUpload`, POST /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/postfleetinstallerphotoupload
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostFleetInstallerPhotoUpload(ctx context.Context, in *PostFleetInstallerPhotoUploadRequest, opts ...grpc.CallOption) (*PostFleetInstallerPhotoUploadResponse, error)
-	// POST /fleet/installer/photo-uploads/complete
+	// Completes a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUploadComplete`, POST
+	// /fleet/installer/photo-uploads/complete:
+	// https://developers.samsara.com/reference/postfleetinstallerphotouploadcomplete
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostFleetInstallerPhotoUploadComplete(ctx context.Context, in *PostFleetInstallerPhotoUploadCompleteRequest, opts ...grpc.CallOption) (*PostFleetInstallerPhotoUploadCompleteResponse, error)
 }
 
@@ -114,25 +139,50 @@ func (c *installerServiceClient) PostFleetInstallerPhotoUploadComplete(ctx conte
 // All implementations should embed UnimplementedInstallerServiceServer
 // for forward compatibility.
 //
-// InstallerService has the beta operations of the area installer.
+// InstallerService has the operations of the area installer.
 type InstallerServiceServer interface {
-	// GET /fleet/installer/photo-uploads
+	// Lists fleet installer photo uploads.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// All pages: StreamFleetInstallerPhotoUploads. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamFleetInstallerPhotoUploads with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetFleetInstallerPhotoUploads(context.Context, *GetFleetInstallerPhotoUploadsRequest) (*GetFleetInstallerPhotoUploadsResponse, error)
 	// Every page of GetFleetInstallerPhotoUploads, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// Scope: Read Devices.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFleetInstallerPhotoUploads(*StreamFleetInstallerPhotoUploadsRequest, grpc.ServerStreamingServer[StreamFleetInstallerPhotoUploadsResponse]) error
-	// POST /fleet/installer/photo-uploads
+	// Creates a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUpload`, POST /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/postfleetinstallerphotoupload
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostFleetInstallerPhotoUpload(context.Context, *PostFleetInstallerPhotoUploadRequest) (*PostFleetInstallerPhotoUploadResponse, error)
-	// POST /fleet/installer/photo-uploads/complete
+	// Completes a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUploadComplete`, POST
+	// /fleet/installer/photo-uploads/complete:
+	// https://developers.samsara.com/reference/postfleetinstallerphotouploadcomplete
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostFleetInstallerPhotoUploadComplete(context.Context, *PostFleetInstallerPhotoUploadCompleteRequest) (*PostFleetInstallerPhotoUploadCompleteResponse, error)
 }
 

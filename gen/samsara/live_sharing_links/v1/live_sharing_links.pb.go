@@ -26,17 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetLiveSharingLinks.
+// The request of GetLiveSharingLinks.
 type GetLiveSharingLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
 	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `type`. Known values: `all`, `assetsLocation`, `assetsNearLocation`,
-	// `assetsOnRoute`. Default: `all`.
+	// Known values: `all`, `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`. Default: `all`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -100,12 +97,12 @@ func (x *GetLiveSharingLinksRequest) GetType() string {
 	return ""
 }
 
-// Response of GetLiveSharingLinks.
+// One page of live sharing links.
 type GetLiveSharingLinksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*LiveSharingLinkFull `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -155,7 +152,7 @@ func (x *GetLiveSharingLinksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamLiveSharingLinks.
+// The request of StreamLiveSharingLinks.
 type StreamLiveSharingLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLiveSharingLinks is asked, page after page.
@@ -210,7 +207,7 @@ func (x *StreamLiveSharingLinksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamLiveSharingLinks.
+// One page of live sharing links, and where to go on from after it.
 type StreamLiveSharingLinksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLiveSharingLinks answers.
@@ -265,23 +262,19 @@ func (x *StreamLiveSharingLinksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateLiveSharingLink.
+// The request of CreateLiveSharingLink.
 type CreateLiveSharingLinkRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetsLocationLinkConfig`.
-	AssetsLocationLinkConfig *AssetsLocationLinkConfigInput `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
-	// Body member `assetsNearLocationLinkConfig`.
-	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
-	// Body member `assetsOnRouteLinkConfig`.
-	AssetsOnRouteLinkConfig *AssetsOnRouteLinkConfig `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
-	// Body member `description`. At most 255 characters.
+	state                        protoimpl.MessageState         `protogen:"open.v1"`
+	AssetsLocationLinkConfig     *AssetsLocationLinkConfigInput `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
+	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig  `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
+	AssetsOnRouteLinkConfig      *AssetsOnRouteLinkConfig       `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
+	// At most 255 characters.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,5,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `type`. Required. Known values: `assetsLocation`, `assetsNearLocation`,
-	// `assetsOnRoute`.
+	// Required. Known values: `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`.
 	Type          *string `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -366,10 +359,10 @@ func (x *CreateLiveSharingLinkRequest) GetType() string {
 	return ""
 }
 
-// Response of CreateLiveSharingLink.
+// The response of CreateLiveSharingLink.
 type CreateLiveSharingLinkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *LiveSharingLinkFull `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -412,16 +405,16 @@ func (x *CreateLiveSharingLinkResponse) GetData() *LiveSharingLinkFull {
 	return nil
 }
 
-// Request of UpdateLiveSharingLink.
+// The request of UpdateLiveSharingLink.
 type UpdateLiveSharingLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `description`. At most 255 characters.
+	// At most 255 characters.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,3,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -495,10 +488,10 @@ func (x *UpdateLiveSharingLinkRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateLiveSharingLink.
+// The response of UpdateLiveSharingLink.
 type UpdateLiveSharingLinkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *LiveSharingLinkFull `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -541,10 +534,10 @@ func (x *UpdateLiveSharingLinkResponse) GetData() *LiveSharingLinkFull {
 	return nil
 }
 
-// Request of DeleteLiveSharingLink.
+// The request of DeleteLiveSharingLink.
 type DeleteLiveSharingLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,7 +580,7 @@ func (x *DeleteLiveSharingLinkRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteLiveSharingLink.
+// The response of DeleteLiveSharingLink.
 type DeleteLiveSharingLinkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -626,13 +619,10 @@ func (*DeleteLiveSharingLinkResponse) Descriptor() ([]byte, []int) {
 
 // Schema AssetsLocationLinkResponseConfigObjectResponseBody.
 type AssetsLocationLinkConfig struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `location`.
-	Location *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `tags`.
-	Tags          []*v1.TagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	state         protoimpl.MessageState                  `protogen:"open.v1"`
+	AssetId       *string                                 `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	Location      *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	Tags          []*v1.TagTiny                           `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,13 +682,13 @@ func (x *AssetsLocationLinkConfig) GetTags() []*v1.TagTiny {
 // AssetsLocationLinkConfigAddressDetailsObjectResponseBody.
 type AssetsLocationLinkConfigAddressDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`. Required.
+	// Required.
 	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -764,13 +754,10 @@ func (x *AssetsLocationLinkConfigAddressDetails) GetName() string {
 
 // Schema AssetsLocationLinkRequestConfigObject.
 type AssetsLocationLinkConfigInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `location`.
-	Location *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `tagIds`.
-	TagIds        []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState                  `protogen:"open.v1"`
+	AssetId       *string                                 `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	Location      *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	TagIds        []string                                `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,7 +816,7 @@ func (x *AssetsLocationLinkConfigInput) GetTagIds() []string {
 // Schemas AssetsNearLocationLinkConfigObject, AssetsNearLocationLinkConfigObjectResponseBody.
 type AssetsNearLocationLinkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`. Required.
+	// Required.
 	AddressId     *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -875,7 +862,7 @@ func (x *AssetsNearLocationLinkConfig) GetAddressId() string {
 // Schemas AssetsOnRouteLinkConfigObject, AssetsOnRouteLinkConfigObjectResponseBody.
 type AssetsOnRouteLinkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `recurringRouteId`. Required.
+	// Required.
 	RecurringRouteId *string `protobuf:"bytes,1,opt,name=recurring_route_id,json=recurringRouteId,proto3,oneof" json:"recurring_route_id,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -920,24 +907,21 @@ func (x *AssetsOnRouteLinkConfig) GetRecurringRouteId() string {
 
 // Schema LiveSharingLinkFullResponseObjectResponseBody.
 type LiveSharingLinkFull struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetsLocationLinkConfig`.
-	AssetsLocationLinkConfig *AssetsLocationLinkConfig `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
-	// Member `assetsNearLocationLinkConfig`.
+	state                        protoimpl.MessageState        `protogen:"open.v1"`
+	AssetsLocationLinkConfig     *AssetsLocationLinkConfig     `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
 	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
-	// Member `assetsOnRouteLinkConfig`.
-	AssetsOnRouteLinkConfig *AssetsOnRouteLinkConfig `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
-	// Member `description`. At most 255 characters.
+	AssetsOnRouteLinkConfig      *AssetsOnRouteLinkConfig      `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
+	// At most 255 characters.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,5,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `liveSharingUrl`. Required.
+	// Required.
 	LiveSharingUrl *string `protobuf:"bytes,7,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required. Known values: `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`.
+	// Required. Known values: `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`.
 	Type          *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -25,28 +25,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetLocationAndSpeed.
+// The request of GetLocationAndSpeed.
 type GetLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeGeofenceLookup`.
-	IncludeGeofenceLookup *bool `protobuf:"varint,5,opt,name=include_geofence_lookup,json=includeGeofenceLookup,proto3,oneof" json:"include_geofence_lookup,omitempty"`
-	// Query parameter `includeHighFrequencyLocations`.
-	IncludeHighFrequencyLocations *bool `protobuf:"varint,6,opt,name=include_high_frequency_locations,json=includeHighFrequencyLocations,proto3,oneof" json:"include_high_frequency_locations,omitempty"`
-	// Query parameter `includeReverseGeo`.
-	IncludeReverseGeo *bool `protobuf:"varint,7,opt,name=include_reverse_geo,json=includeReverseGeo,proto3,oneof" json:"include_reverse_geo,omitempty"`
-	// Query parameter `includeSpeed`.
-	IncludeSpeed *bool `protobuf:"varint,8,opt,name=include_speed,json=includeSpeed,proto3,oneof" json:"include_speed,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime                       *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids                           []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds            *bool    `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeGeofenceLookup         *bool    `protobuf:"varint,5,opt,name=include_geofence_lookup,json=includeGeofenceLookup,proto3,oneof" json:"include_geofence_lookup,omitempty"`
+	IncludeHighFrequencyLocations *bool    `protobuf:"varint,6,opt,name=include_high_frequency_locations,json=includeHighFrequencyLocations,proto3,oneof" json:"include_high_frequency_locations,omitempty"`
+	IncludeReverseGeo             *bool    `protobuf:"varint,7,opt,name=include_reverse_geo,json=includeReverseGeo,proto3,oneof" json:"include_reverse_geo,omitempty"`
+	IncludeSpeed                  *bool    `protobuf:"varint,8,opt,name=include_speed,json=includeSpeed,proto3,oneof" json:"include_speed,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit *int32 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -152,12 +145,12 @@ func (x *GetLocationAndSpeedRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetLocationAndSpeed.
+// One page of location and speed.
 type GetLocationAndSpeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*LocationAndSpeed `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -207,7 +200,7 @@ func (x *GetLocationAndSpeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamLocationAndSpeed.
+// The request of StreamLocationAndSpeed.
 type StreamLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLocationAndSpeed is asked, page after page.
@@ -262,7 +255,7 @@ func (x *StreamLocationAndSpeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamLocationAndSpeed.
+// One page of location and speed, and where to go on from after it.
 type StreamLocationAndSpeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLocationAndSpeed answers.
@@ -317,7 +310,7 @@ func (x *StreamLocationAndSpeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowLocationAndSpeed.
+// The request of FollowLocationAndSpeed.
 type FollowLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLocationAndSpeed is asked, page after page.
@@ -372,7 +365,7 @@ func (x *FollowLocationAndSpeedRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowLocationAndSpeed.
+// One page of location and speed, and where to go on from after it.
 type FollowLocationAndSpeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetLocationAndSpeed answers. Unset in a keep-alive.
@@ -436,17 +429,16 @@ func (x *FollowLocationAndSpeedResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema LocationAndSpeedResponseResponseBody.
+// Location and speed. Schema LocationAndSpeedResponseResponseBody.
 type LocationAndSpeed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.Asset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,2,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `location`. Required.
-	Location *v1.Location `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `speed`.
-	Speed         *Speed `protobuf:"bytes,4,opt,name=speed,proto3" json:"speed,omitempty"`
+	// Required.
+	Location      *v1.Location `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
+	Speed         *Speed       `protobuf:"bytes,4,opt,name=speed,proto3" json:"speed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -512,9 +504,9 @@ func (x *LocationAndSpeed) GetSpeed() *Speed {
 // Schema SpeedResponseResponseBody.
 type Speed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ecuSpeedMetersPerSecond`. In metres per second.
+	// In metres per second.
 	EcuSpeedMetersPerSecond *float64 `protobuf:"fixed64,1,opt,name=ecu_speed_meters_per_second,json=ecuSpeedMetersPerSecond,proto3,oneof" json:"ecu_speed_meters_per_second,omitempty"`
-	// Member `gpsSpeedMetersPerSecond`. In metres per second.
+	// In metres per second.
 	GpsSpeedMetersPerSecond *float64 `protobuf:"fixed64,2,opt,name=gps_speed_meters_per_second,json=gpsSpeedMetersPerSecond,proto3,oneof" json:"gps_speed_meters_per_second,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache

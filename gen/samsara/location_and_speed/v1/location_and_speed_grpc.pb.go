@@ -30,20 +30,35 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// LocationAndSpeedService has the stable operations of the area location and speed.
+// LocationAndSpeedService has the operations of the area location and speed.
 type LocationAndSpeedServiceClient interface {
-	// GET /assets/location-and-speed/stream
+	// Lists location and speed.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// All pages: StreamLocationAndSpeed. For ever: FollowLocationAndSpeed. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Vehicles.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetLocationAndSpeed(ctx context.Context, in *GetLocationAndSpeedRequest, opts ...grpc.CallOption) (*GetLocationAndSpeedResponse, error)
 	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamLocationAndSpeed(ctx context.Context, in *StreamLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLocationAndSpeedResponse], error)
 	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowLocationAndSpeed(ctx context.Context, in *FollowLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowLocationAndSpeedResponse], error)
 }
 
@@ -107,20 +122,35 @@ type LocationAndSpeedService_FollowLocationAndSpeedClient = grpc.ServerStreaming
 // All implementations should embed UnimplementedLocationAndSpeedServiceServer
 // for forward compatibility.
 //
-// LocationAndSpeedService has the stable operations of the area location and speed.
+// LocationAndSpeedService has the operations of the area location and speed.
 type LocationAndSpeedServiceServer interface {
-	// GET /assets/location-and-speed/stream
+	// Lists location and speed.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// All pages: StreamLocationAndSpeed. For ever: FollowLocationAndSpeed. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Vehicles.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetLocationAndSpeed(context.Context, *GetLocationAndSpeedRequest) (*GetLocationAndSpeedResponse, error)
 	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamLocationAndSpeed(*StreamLocationAndSpeedRequest, grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]) error
 	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowLocationAndSpeed(*FollowLocationAndSpeedRequest, grpc.ServerStreamingServer[FollowLocationAndSpeedResponse]) error
 }
 

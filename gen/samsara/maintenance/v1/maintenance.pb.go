@@ -26,14 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDefectTypes.
+// The request of GetDefectTypes.
 type GetDefectTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -90,12 +88,12 @@ func (x *GetDefectTypesRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of GetDefectTypes.
+// One page of defect types.
 type GetDefectTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DefectTypesData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,7 +143,7 @@ func (x *GetDefectTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDefectTypes.
+// The request of StreamDefectTypes.
 type StreamDefectTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectTypes is asked, page after page.
@@ -200,7 +198,7 @@ func (x *StreamDefectTypesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDefectTypes.
+// One page of defect types, and where to go on from after it.
 type StreamDefectTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectTypes answers.
@@ -255,20 +253,17 @@ func (x *StreamDefectTypesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDefectsStream.
+// The request of GetDefectsStream.
 type GetDefectsStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `isResolved`.
-	IsResolved *bool `protobuf:"varint,4,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime            *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IsResolved         *bool   `protobuf:"varint,4,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
+	// 1 to 200. Default: `200`.
 	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -346,12 +341,12 @@ func (x *GetDefectsStreamRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetDefectsStream.
+// One page of defects.
 type GetDefectsStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DefectsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -401,7 +396,7 @@ func (x *GetDefectsStreamResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDefects.
+// The request of StreamDefects.
 type StreamDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectsStream is asked, page after page.
@@ -456,7 +451,7 @@ func (x *StreamDefectsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDefects.
+// One page of defects, and where to go on from after it.
 type StreamDefectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectsStream answers.
@@ -511,7 +506,7 @@ func (x *StreamDefectsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDefects.
+// The request of FollowDefects.
 type FollowDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectsStream is asked, page after page.
@@ -566,7 +561,7 @@ func (x *FollowDefectsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDefects.
+// One page of defects, and where to go on from after it.
 type FollowDefectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDefectsStream answers. Unset in a keep-alive.
@@ -630,13 +625,12 @@ func (x *FollowDefectsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetDefect.
+// The request of GetDefect.
 type GetDefectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -685,36 +679,30 @@ func (x *GetDefectRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetDefect.
+// The response of GetDefect.
 type GetDefectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectPhotos`.
-	DefectPhotos []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
-	// Member `defectSafetyStatus`. Known values: `safe`, `unsafe`.
+	// A time as in RFC 3339.
+	CreatedAtTime *string        `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DefectPhotos  []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
+	// Known values: `safe`, `unsafe`.
 	DefectSafetyStatus *string `protobuf:"bytes,4,opt,name=defect_safety_status,json=defectSafetyStatus,proto3,oneof" json:"defect_safety_status,omitempty"`
-	// Member `defectTypeId`.
-	DefectTypeId *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
-	// Member `dvirId`. Required.
+	DefectTypeId       *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
+	// Required.
 	DvirId *string `protobuf:"bytes,6,opt,name=dvir_id,json=dvirId,proto3,oneof" json:"dvir_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,9,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *DefectTrailer `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
+	// A time as in RFC 3339.
+	ResolvedAtTime *string            `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *DefectTrailer     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// A time as in RFC 3339.
+	UpdatedAtTime *string        `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	Vehicle       *DefectVehicle `protobuf:"bytes,14,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -848,20 +836,17 @@ func (x *GetDefectResponse) GetVehicle() *DefectVehicle {
 	return nil
 }
 
-// Request of GetDvirs.
+// The request of GetDvirs.
 type GetDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `safetyStatus`, repeated for each value.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime            *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 200. Default: `200`.
+	Limit        *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	SafetyStatus []string `protobuf:"bytes,5,rep,name=safety_status,json=safetyStatus,proto3" json:"safety_status,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -939,12 +924,12 @@ func (x *GetDvirsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetDvirs.
+// One page of DVIRs.
 type GetDvirsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DvirStreamData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -994,7 +979,7 @@ func (x *GetDvirsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDvirs.
+// The request of StreamDvirs.
 type StreamDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirs is asked, page after page.
@@ -1049,7 +1034,7 @@ func (x *StreamDvirsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDvirs.
+// One page of DVIRs, and where to go on from after it.
 type StreamDvirsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirs answers.
@@ -1104,7 +1089,7 @@ func (x *StreamDvirsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDvirs.
+// The request of FollowDvirs.
 type FollowDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirs is asked, page after page.
@@ -1159,7 +1144,7 @@ func (x *FollowDvirsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDvirs.
+// One page of DVIRs, and where to go on from after it.
 type FollowDvirsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDvirs answers. Unset in a keep-alive.
@@ -1223,13 +1208,12 @@ func (x *FollowDvirsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetDvir.
+// The request of GetDvir.
 type GetDvirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1278,40 +1262,32 @@ func (x *GetDvirRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetDvir.
+// The response of GetDvir.
 type GetDvirResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorSignature`. Required.
+	// Required.
 	AuthorSignature *AuthorSignature `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
-	// Member `defectIds`.
-	DefectIds []string `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
-	// Member `dvirSubmissionBeginTime`. Required. A time as in RFC 3339.
+	DefectIds       []string         `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	DvirSubmissionBeginTime *string `protobuf:"bytes,3,opt,name=dvir_submission_begin_time,json=dvirSubmissionBeginTime,proto3,oneof" json:"dvir_submission_begin_time,omitempty"`
-	// Member `dvirSubmissionTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DvirSubmissionTime *string `protobuf:"bytes,4,opt,name=dvir_submission_time,json=dvirSubmissionTime,proto3,oneof" json:"dvir_submission_time,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mechanicNotes`.
+	FormattedAddress   *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	// Required.
+	Id            *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,7,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `odometerMeters`. In metres.
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `safetyStatus`. Known values: `unknown`, `safe`, `unsafe`, `resolved`.
-	SafetyStatus *string `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Member `secondSignature`.
+	// Known values: `unknown`, `safe`, `unsafe`, `resolved`.
+	SafetyStatus    *string          `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
 	SecondSignature *AuthorSignature `protobuf:"bytes,10,opt,name=second_signature,json=secondSignature,proto3" json:"second_signature,omitempty"`
-	// Member `thirdSignature`.
-	ThirdSignature *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
-	// Member `trailer`.
-	Trailer *TrailerDvir `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `type`. Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
+	ThirdSignature  *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
+	Trailer         *TrailerDvir     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
 	Type *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
-	Vehicle *VehicleDvir `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	// Member `walkaroundPhotos`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime    *string            `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vehicle          *VehicleDvir       `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	WalkaroundPhotos []*WalkaroundPhoto `protobuf:"bytes,16,rep,name=walkaround_photos,json=walkaroundPhotos,proto3" json:"walkaround_photos,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1459,19 +1435,16 @@ func (x *GetDvirResponse) GetWalkaroundPhotos() []*WalkaroundPhoto {
 	return nil
 }
 
-// Request of UpdateDvirDefect.
+// The request of UpdateDvirDefect.
 type UpdateDvirDefectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `isResolved`.
-	IsResolved *bool `protobuf:"varint,2,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Body member `mechanicNotes`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsResolved    *bool   `protobuf:"varint,2,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,3,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Body member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,4,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Body member `resolvedBy`.
-	ResolvedBy *ResolvedBy `protobuf:"bytes,5,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	// A time as in RFC 3339.
+	ResolvedAtTime *string     `protobuf:"bytes,4,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *ResolvedBy `protobuf:"bytes,5,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1551,11 +1524,10 @@ func (x *UpdateDvirDefectRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateDvirDefect.
+// The response of UpdateDvirDefect.
 type UpdateDvirDefectResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Defect `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Defect             `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1597,28 +1569,23 @@ func (x *UpdateDvirDefectResponse) GetData() *v1.Defect {
 	return nil
 }
 
-// Request of CreateDvir.
+// The request of CreateDvir.
 type CreateDvirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `authorId`. Required.
+	// Required.
 	AuthorId *string `protobuf:"bytes,1,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
-	// Body member `licensePlate`. At most 12 characters.
-	LicensePlate *string `protobuf:"bytes,2,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `location`.
-	Location *string `protobuf:"bytes,3,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Body member `mechanicNotes`.
+	// At most 12 characters.
+	LicensePlate  *string `protobuf:"bytes,2,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Location      *string `protobuf:"bytes,3,opt,name=location,proto3,oneof" json:"location,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,4,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,5,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `resolvedDefectIds`.
+	// In metres.
+	OdometerMeters    *int64   `protobuf:"varint,5,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
 	ResolvedDefectIds []string `protobuf:"bytes,6,rep,name=resolved_defect_ids,json=resolvedDefectIds,proto3" json:"resolved_defect_ids,omitempty"`
-	// Body member `safetyStatus`. Required. Known values: `safe`, `unsafe`.
+	// Required. Known values: `safe`, `unsafe`.
 	SafetyStatus *string `protobuf:"bytes,7,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Body member `trailerId`.
-	TrailerId *string `protobuf:"bytes,8,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Body member `type`. Required. Known values: `mechanic`.
-	Type *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Body member `vehicleId`.
+	TrailerId    *string `protobuf:"bytes,8,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
+	// Required. Known values: `mechanic`.
+	Type          *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	VehicleId     *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1724,11 +1691,10 @@ func (x *CreateDvirRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateDvir.
+// The response of CreateDvir.
 type CreateDvirResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Dvir `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Dvir               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1770,18 +1736,17 @@ func (x *CreateDvirResponse) GetData() *v1.Dvir {
 	return nil
 }
 
-// Request of UpdateDvir.
+// The request of UpdateDvir.
 type UpdateDvirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `authorId`. Required.
+	// Required.
 	AuthorId *string `protobuf:"bytes,2,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
-	// Body member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Body member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,4,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Body member `signedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,5,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1862,11 +1827,10 @@ func (x *UpdateDvirRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateDvir.
+// The response of UpdateDvir.
 type UpdateDvirResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Dvir `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Dvir               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1911,11 +1875,11 @@ func (x *UpdateDvirResponse) GetData() *v1.Dvir {
 // Schema AuthorSignatureObjectResponseBody.
 type AuthorSignature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `signatoryUser`. Required.
+	// Required.
 	SignatoryUser *SignatoryUser `protobuf:"bytes,1,opt,name=signatory_user,json=signatoryUser,proto3" json:"signatory_user,omitempty"`
-	// Member `signedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,2,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `type`. Required. Known values: `driver`, `mechanic`.
+	// Required. Known values: `driver`, `mechanic`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1975,9 +1939,9 @@ func (x *AuthorSignature) GetType() string {
 // Schema DefectPhotoResponseResponseBody.
 type DefectPhoto struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2027,13 +1991,11 @@ func (x *DefectPhoto) GetUrl() string {
 	return ""
 }
 
-// Schema DefectTrailerResponseResponseBody.
+// Schema DefectTrailerResponseResponseBody. It has nothing but `external_ids` and `id`.
 type DefectTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2085,16 +2047,16 @@ func (x *DefectTrailer) GetId() string {
 // Schema DefectTypesResponseDataResponseBody.
 type DefectTypesData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `sectionType`. Required. Known values: `exteriorFront`, `exteriorRear`,
-	// `exteriorSideUnderneath`, `interiorDriverCab`, `interiorPassengerArea`, `other`, `unknown`.
+	// Required. Known values: `exteriorFront`, `exteriorRear`, `exteriorSideUnderneath`,
+	// `interiorDriverCab`, `interiorPassengerArea`, `other`, `unknown`.
 	SectionType *string `protobuf:"bytes,4,opt,name=section_type,json=sectionType,proto3,oneof" json:"section_type,omitempty"`
-	// Member `severity`. Known values: `major`, `minor`, `notApplicable`.
+	// Known values: `major`, `minor`, `notApplicable`.
 	Severity      *string `protobuf:"bytes,5,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2165,13 +2127,11 @@ func (x *DefectTypesData) GetSeverity() string {
 	return ""
 }
 
-// Schema DefectVehicleResponseResponseBody.
+// Schema DefectVehicleResponseResponseBody. It has nothing but `external_ids` and `id`.
 type DefectVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2223,33 +2183,27 @@ func (x *DefectVehicle) GetId() string {
 // Schema DefectsResponseDataResponseBody.
 type DefectsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectPhotos`.
-	DefectPhotos []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
-	// Member `defectSafetyStatus`. Known values: `safe`, `unsafe`.
+	// A time as in RFC 3339.
+	CreatedAtTime *string        `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DefectPhotos  []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
+	// Known values: `safe`, `unsafe`.
 	DefectSafetyStatus *string `protobuf:"bytes,4,opt,name=defect_safety_status,json=defectSafetyStatus,proto3,oneof" json:"defect_safety_status,omitempty"`
-	// Member `defectTypeId`.
-	DefectTypeId *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
-	// Member `dvirId`. Required.
+	DefectTypeId       *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
+	// Required.
 	DvirId *string `protobuf:"bytes,6,opt,name=dvir_id,json=dvirId,proto3,oneof" json:"dvir_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,9,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *DefectTrailer `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
+	// A time as in RFC 3339.
+	ResolvedAtTime *string            `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *DefectTrailer     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// A time as in RFC 3339.
+	UpdatedAtTime *string        `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	Vehicle       *DefectVehicle `protobuf:"bytes,14,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2386,37 +2340,29 @@ func (x *DefectsData) GetVehicle() *DefectVehicle {
 // Schema DvirStreamResponseDataResponseBody.
 type DvirStreamData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorSignature`. Required.
+	// Required.
 	AuthorSignature *AuthorSignature `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
-	// Member `defectIds`.
-	DefectIds []string `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
-	// Member `dvirSubmissionBeginTime`. Required. A time as in RFC 3339.
+	DefectIds       []string         `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	DvirSubmissionBeginTime *string `protobuf:"bytes,3,opt,name=dvir_submission_begin_time,json=dvirSubmissionBeginTime,proto3,oneof" json:"dvir_submission_begin_time,omitempty"`
-	// Member `dvirSubmissionTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DvirSubmissionTime *string `protobuf:"bytes,4,opt,name=dvir_submission_time,json=dvirSubmissionTime,proto3,oneof" json:"dvir_submission_time,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mechanicNotes`.
+	FormattedAddress   *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	// Required.
+	Id            *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,7,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `odometerMeters`. In metres.
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `safetyStatus`. Known values: `unknown`, `safe`, `unsafe`, `resolved`.
-	SafetyStatus *string `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Member `secondSignature`.
+	// Known values: `unknown`, `safe`, `unsafe`, `resolved`.
+	SafetyStatus    *string          `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
 	SecondSignature *AuthorSignature `protobuf:"bytes,10,opt,name=second_signature,json=secondSignature,proto3" json:"second_signature,omitempty"`
-	// Member `thirdSignature`.
-	ThirdSignature *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
-	// Member `trailer`.
-	Trailer *TrailerDvir `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `type`. Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
+	ThirdSignature  *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
+	Trailer         *TrailerDvir     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
 	Type *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
-	Vehicle *VehicleDvir `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	// Member `walkaroundPhotos`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime    *string            `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vehicle          *VehicleDvir       `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	WalkaroundPhotos []*WalkaroundPhoto `protobuf:"bytes,16,rep,name=walkaround_photos,json=walkaroundPhotos,proto3" json:"walkaround_photos,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -2567,9 +2513,9 @@ func (x *DvirStreamData) GetWalkaroundPhotos() []*WalkaroundPhoto {
 // Schema ResolvedBy.
 type ResolvedBy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `mechanic`.
+	// Required. Known values: `mechanic`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2619,12 +2565,11 @@ func (x *ResolvedBy) GetType() string {
 	return ""
 }
 
-// Schema SignatoryUserObjectResponseBody.
+// Schema SignatoryUserObjectResponseBody. It has nothing but `external_ids` and `id`.
 type SignatoryUser struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2674,13 +2619,11 @@ func (x *SignatoryUser) GetId() string {
 	return ""
 }
 
-// Schema TrailerDvirObjectResponseBody.
+// Schema TrailerDvirObjectResponseBody. It has nothing but `external_ids` and `id`.
 type TrailerDvir struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2729,13 +2672,11 @@ func (x *TrailerDvir) GetId() string {
 	return ""
 }
 
-// Schema VehicleDvirObjectResponseBody.
+// Schema VehicleDvirObjectResponseBody. It has nothing but `external_ids` and `id`.
 type VehicleDvir struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2787,11 +2728,11 @@ func (x *VehicleDvir) GetId() string {
 // Schema WalkaroundPhotoObjectResponseBody.
 type WalkaroundPhoto struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

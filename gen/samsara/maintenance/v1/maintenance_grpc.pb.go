@@ -40,57 +40,108 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// MaintenanceService has the stable operations of the area maintenance.
+// MaintenanceService has the operations of the area maintenance.
 type MaintenanceServiceClient interface {
-	// GET /defect-types
+	// Lists defect types.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// All pages: StreamDefectTypes. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefectTypes(ctx context.Context, in *GetDefectTypesRequest, opts ...grpc.CallOption) (*GetDefectTypesResponse, error)
 	// Every page of GetDefectTypes, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// Scope: Read Defect Types.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefectTypes(ctx context.Context, in *StreamDefectTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectTypesResponse], error)
-	// GET /defects/stream
+	// Lists defects.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// All pages: StreamDefects. For ever: FollowDefects. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefectsStream(ctx context.Context, in *GetDefectsStreamRequest, opts ...grpc.CallOption) (*GetDefectsStreamResponse, error)
 	// Every page of GetDefectsStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefects(ctx context.Context, in *StreamDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectsResponse], error)
 	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDefects(ctx context.Context, in *FollowDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDefectsResponse], error)
-	// GET /defects/{id}
+	// Gets a defect.
+	// Operation `getDefect`, GET /defects/{id}: https://developers.samsara.com/reference/getdefect
 	// Scope: Read Defects.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefect(ctx context.Context, in *GetDefectRequest, opts ...grpc.CallOption) (*GetDefectResponse, error)
-	// GET /dvirs/stream
+	// Lists DVIRs.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// All pages: StreamDvirs. For ever: FollowDvirs. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDvirs(ctx context.Context, in *GetDvirsRequest, opts ...grpc.CallOption) (*GetDvirsResponse, error)
 	// Every page of GetDvirs, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDvirs(ctx context.Context, in *StreamDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirsResponse], error)
 	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDvirs(ctx context.Context, in *FollowDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDvirsResponse], error)
-	// GET /dvirs/{id}
+	// Gets a DVIR.
+	// Operation `getDvir`, GET /dvirs/{id}: https://developers.samsara.com/reference/getdvir
 	// Scope: Read DVIRs.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDvir(ctx context.Context, in *GetDvirRequest, opts ...grpc.CallOption) (*GetDvirResponse, error)
-	// PATCH /fleet/defects/{id}
+	// Updates a DVIR defect; `update_mask` says what.
+	// Operation `updateDvirDefect`, PATCH /fleet/defects/{id}:
+	// https://developers.samsara.com/reference/updatedvirdefect
 	// Scope: Write Defects.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvirDefect(ctx context.Context, in *UpdateDvirDefectRequest, opts ...grpc.CallOption) (*UpdateDvirDefectResponse, error)
-	// POST /fleet/dvirs
+	// Creates a DVIR.
+	// Operation `createDvir`, POST /fleet/dvirs: https://developers.samsara.com/reference/createdvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDvir(ctx context.Context, in *CreateDvirRequest, opts ...grpc.CallOption) (*CreateDvirResponse, error)
-	// PATCH /fleet/dvirs/{id}
+	// Updates a DVIR; `update_mask` says what.
+	// Operation `updateDvir`, PATCH /fleet/dvirs/{id}:
+	// https://developers.samsara.com/reference/updatedvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvir(ctx context.Context, in *UpdateDvirRequest, opts ...grpc.CallOption) (*UpdateDvirResponse, error)
 }
 
@@ -281,57 +332,108 @@ func (c *maintenanceServiceClient) UpdateDvir(ctx context.Context, in *UpdateDvi
 // All implementations should embed UnimplementedMaintenanceServiceServer
 // for forward compatibility.
 //
-// MaintenanceService has the stable operations of the area maintenance.
+// MaintenanceService has the operations of the area maintenance.
 type MaintenanceServiceServer interface {
-	// GET /defect-types
+	// Lists defect types.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// All pages: StreamDefectTypes. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefectTypes(context.Context, *GetDefectTypesRequest) (*GetDefectTypesResponse, error)
 	// Every page of GetDefectTypes, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// Scope: Read Defect Types.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefectTypes(*StreamDefectTypesRequest, grpc.ServerStreamingServer[StreamDefectTypesResponse]) error
-	// GET /defects/stream
+	// Lists defects.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// All pages: StreamDefects. For ever: FollowDefects. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefectsStream(context.Context, *GetDefectsStreamRequest) (*GetDefectsStreamResponse, error)
 	// Every page of GetDefectsStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefects(*StreamDefectsRequest, grpc.ServerStreamingServer[StreamDefectsResponse]) error
 	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDefects(*FollowDefectsRequest, grpc.ServerStreamingServer[FollowDefectsResponse]) error
-	// GET /defects/{id}
+	// Gets a defect.
+	// Operation `getDefect`, GET /defects/{id}: https://developers.samsara.com/reference/getdefect
 	// Scope: Read Defects.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefect(context.Context, *GetDefectRequest) (*GetDefectResponse, error)
-	// GET /dvirs/stream
+	// Lists DVIRs.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// All pages: StreamDvirs. For ever: FollowDvirs. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDvirs(context.Context, *GetDvirsRequest) (*GetDvirsResponse, error)
 	// Every page of GetDvirs, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDvirs(*StreamDvirsRequest, grpc.ServerStreamingServer[StreamDvirsResponse]) error
 	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDvirs(*FollowDvirsRequest, grpc.ServerStreamingServer[FollowDvirsResponse]) error
-	// GET /dvirs/{id}
+	// Gets a DVIR.
+	// Operation `getDvir`, GET /dvirs/{id}: https://developers.samsara.com/reference/getdvir
 	// Scope: Read DVIRs.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDvir(context.Context, *GetDvirRequest) (*GetDvirResponse, error)
-	// PATCH /fleet/defects/{id}
+	// Updates a DVIR defect; `update_mask` says what.
+	// Operation `updateDvirDefect`, PATCH /fleet/defects/{id}:
+	// https://developers.samsara.com/reference/updatedvirdefect
 	// Scope: Write Defects.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvirDefect(context.Context, *UpdateDvirDefectRequest) (*UpdateDvirDefectResponse, error)
-	// POST /fleet/dvirs
+	// Creates a DVIR.
+	// Operation `createDvir`, POST /fleet/dvirs: https://developers.samsara.com/reference/createdvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDvir(context.Context, *CreateDvirRequest) (*CreateDvirResponse, error)
-	// PATCH /fleet/dvirs/{id}
+	// Updates a DVIR; `update_mask` says what.
+	// Operation `updateDvir`, PATCH /fleet/dvirs/{id}:
+	// https://developers.samsara.com/reference/updatedvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvir(context.Context, *UpdateDvirRequest) (*UpdateDvirResponse, error)
 }
 

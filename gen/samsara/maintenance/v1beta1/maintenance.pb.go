@@ -27,11 +27,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListVendorCategories.
+// The request of ListVendorCategories.
 type ListVendorCategoriesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After         *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -73,12 +72,12 @@ func (x *ListVendorCategoriesRequest) GetAfter() string {
 	return ""
 }
 
-// Response of ListVendorCategories.
+// One page of vendor categories.
 type ListVendorCategoriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VendorCategory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -128,7 +127,7 @@ func (x *ListVendorCategoriesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVendorCategories.
+// The request of StreamVendorCategories.
 type StreamVendorCategoriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVendorCategories is asked, page after page.
@@ -183,7 +182,7 @@ func (x *StreamVendorCategoriesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVendorCategories.
+// One page of vendor categories, and where to go on from after it.
 type StreamVendorCategoriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVendorCategories answers.
@@ -238,15 +237,12 @@ func (x *StreamVendorCategoriesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListMaintenanceVendors.
+// The request of ListMaintenanceVendors.
 type ListMaintenanceVendorsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids                []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -302,12 +298,12 @@ func (x *ListMaintenanceVendorsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListMaintenanceVendors.
+// One page of maintenance vendors.
 type ListMaintenanceVendorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Vendor `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -357,7 +353,7 @@ func (x *ListMaintenanceVendorsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamMaintenanceVendors.
+// The request of StreamMaintenanceVendors.
 type StreamMaintenanceVendorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListMaintenanceVendors is asked, page after page.
@@ -412,7 +408,7 @@ func (x *StreamMaintenanceVendorsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamMaintenanceVendors.
+// One page of maintenance vendors, and where to go on from after it.
 type StreamMaintenanceVendorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListMaintenanceVendors answers.
@@ -467,23 +463,17 @@ func (x *StreamMaintenanceVendorsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListParts.
+// The request of ListParts.
 type ListPartsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `idIn`.
-	IdIn []string `protobuf:"bytes,2,rep,name=id_in,json=idIn,proto3" json:"id_in,omitempty"`
-	// Query parameter `includeDeleted`.
-	IncludeDeleted *bool `protobuf:"varint,3,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partIds`.
-	PartIds []string `protobuf:"bytes,5,rep,name=part_ids,json=partIds,proto3" json:"part_ids,omitempty"`
-	// Query parameter `partStatus`.
-	PartStatus    *string `protobuf:"bytes,6,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IdIn           []string               `protobuf:"bytes,2,rep,name=id_in,json=idIn,proto3" json:"id_in,omitempty"`
+	IncludeDeleted *bool                  `protobuf:"varint,3,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
+	Limit          *int32                 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PartIds        []string               `protobuf:"bytes,5,rep,name=part_ids,json=partIds,proto3" json:"part_ids,omitempty"`
+	PartStatus     *string                `protobuf:"bytes,6,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListPartsRequest) Reset() {
@@ -558,12 +548,12 @@ func (x *ListPartsRequest) GetPartStatus() string {
 	return ""
 }
 
-// Response of ListParts.
+// One page of parts.
 type ListPartsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Part `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -613,7 +603,7 @@ func (x *ListPartsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamParts.
+// The request of StreamParts.
 type StreamPartsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListParts is asked, page after page.
@@ -668,7 +658,7 @@ func (x *StreamPartsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamParts.
+// One page of parts, and where to go on from after it.
 type StreamPartsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListParts answers.
@@ -723,31 +713,21 @@ func (x *StreamPartsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePart.
+// The request of CreatePart.
 type CreatePartRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,1,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Body member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,2,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,4,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,5,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Body member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,6,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Body member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,7,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `partNumber`. Required.
-	PartNumber *string `protobuf:"bytes,9,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *PartDefinitionMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Body member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,11,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	BarcodeString          *string                `protobuf:"bytes,1,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
+	BarcodeType            *string                `protobuf:"bytes,2,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	Description            *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ExternalId             *string                `protobuf:"bytes,4,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	IsInventoryTracked     *bool                  `protobuf:"varint,5,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
+	ManufacturerName       *string                `protobuf:"bytes,6,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
+	ManufacturerPartNumber *string                `protobuf:"bytes,7,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
+	Name                   *string                `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required.
+	PartNumber    *string              `protobuf:"bytes,9,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
+	UnitCost      *PartDefinitionMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	VmrsCode      *string              `protobuf:"bytes,11,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,10 +839,10 @@ func (x *CreatePartRequest) GetVmrsCode() string {
 	return ""
 }
 
-// Response of CreatePart.
+// The response of CreatePart.
 type CreatePartResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Part `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -905,33 +885,22 @@ func (x *CreatePartResponse) GetData() *Part {
 	return nil
 }
 
-// Request of UpdatePart.
+// The request of UpdatePart.
 type UpdatePartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Body member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,6,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Body member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,7,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Body member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,8,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `partNumber`.
-	PartNumber *string `protobuf:"bytes,10,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *PartDefinitionMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Body member `vmrsCode`.
-	VmrsCode *string `protobuf:"bytes,12,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	// Required.
+	Id                     *string              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	BarcodeString          *string              `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
+	BarcodeType            *string              `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	Description            *string              `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ExternalId             *string              `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	IsInventoryTracked     *bool                `protobuf:"varint,6,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
+	ManufacturerName       *string              `protobuf:"bytes,7,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
+	ManufacturerPartNumber *string              `protobuf:"bytes,8,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
+	Name                   *string              `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PartNumber             *string              `protobuf:"bytes,10,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
+	UnitCost               *PartDefinitionMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	VmrsCode               *string              `protobuf:"bytes,12,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,13,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1060,10 +1029,10 @@ func (x *UpdatePartRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdatePart.
+// The response of UpdatePart.
 type UpdatePartResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Part `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1106,10 +1075,10 @@ func (x *UpdatePartResponse) GetData() *Part {
 	return nil
 }
 
-// Request of DeletePart.
+// The request of DeletePart.
 type DeletePartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1152,7 +1121,7 @@ func (x *DeletePartRequest) GetId() string {
 	return ""
 }
 
-// Response of DeletePart.
+// The response of DeletePart.
 type DeletePartResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1189,21 +1158,16 @@ func (*DeletePartResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{17}
 }
 
-// Request of ListPartInventory.
+// The request of ListPartInventory.
 type ListPartInventoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,2,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partSamsaraIds`.
-	PartSamsaraIds []string `protobuf:"bytes,4,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
-	// Query parameter `placeIds`.
-	PlaceIds      []string `protobuf:"bytes,5,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IsLowStock     *bool                  `protobuf:"varint,2,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	Limit          *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PartSamsaraIds []string               `protobuf:"bytes,4,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
+	PlaceIds       []string               `protobuf:"bytes,5,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListPartInventoryRequest) Reset() {
@@ -1271,12 +1235,12 @@ func (x *ListPartInventoryRequest) GetPlaceIds() []string {
 	return nil
 }
 
-// Response of ListPartInventory.
+// One page of part inventory.
 type ListPartInventoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PartInventory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1326,7 +1290,7 @@ func (x *ListPartInventoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPartInventory.
+// The request of StreamPartInventory.
 type StreamPartInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartInventory is asked, page after page.
@@ -1381,7 +1345,7 @@ func (x *StreamPartInventoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPartInventory.
+// One page of part inventory, and where to go on from after it.
 type StreamPartInventoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartInventory answers.
@@ -1436,35 +1400,23 @@ func (x *StreamPartInventoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePartInventoryLocation.
+// The request of CreatePartInventoryLocation.
 type CreatePartInventoryLocationRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `partSamsaraId`.
-	PartSamsaraId *string `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Query parameter `placeId`.
-	PlaceId *string `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `aisle`.
-	Aisle *string `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Body member `bin`.
-	Bin *string `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Body member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Body member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Body member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,7,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Body member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,8,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Body member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,9,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Body member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,10,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Body member `row`.
-	Row *string `protobuf:"bytes,11,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Body member `unitCost`.
-	UnitCost      *PartInventoryLocationMoney `protobuf:"bytes,12,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState      `protogen:"open.v1"`
+	PartSamsaraId    *string                     `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
+	PlaceId          *string                     `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	Aisle            *string                     `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	Bin              *string                     `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CurrentQuantity  *float64                    `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	IsCostTracked    *bool                       `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	MaxStockLevel    *float64                    `protobuf:"fixed64,7,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel    *float64                    `protobuf:"fixed64,8,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	ReorderQuantity  *float64                    `protobuf:"fixed64,9,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold *float64                    `protobuf:"fixed64,10,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	Row              *string                     `protobuf:"bytes,11,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost         *PartInventoryLocationMoney `protobuf:"bytes,12,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CreatePartInventoryLocationRequest) Reset() {
@@ -1581,10 +1533,10 @@ func (x *CreatePartInventoryLocationRequest) GetUnitCost() *PartInventoryLocatio
 	return nil
 }
 
-// Response of CreatePartInventoryLocation.
+// The response of CreatePartInventoryLocation.
 type CreatePartInventoryLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1627,31 +1579,20 @@ func (x *CreatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
 	return nil
 }
 
-// Request of UpdatePartInventoryLocation.
+// The request of UpdatePartInventoryLocation.
 type UpdatePartInventoryLocationRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `partSamsaraId`.
-	PartSamsaraId *string `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Query parameter `placeId`.
-	PlaceId *string `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `aisle`.
-	Aisle *string `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Body member `bin`.
-	Bin *string `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Body member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,5,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Body member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,6,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Body member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,7,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Body member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,8,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Body member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,9,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Body member `row`.
-	Row *string `protobuf:"bytes,10,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	state            protoimpl.MessageState      `protogen:"open.v1"`
+	PartSamsaraId    *string                     `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
+	PlaceId          *string                     `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	Aisle            *string                     `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	Bin              *string                     `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	IsCostTracked    *bool                       `protobuf:"varint,5,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	MaxStockLevel    *float64                    `protobuf:"fixed64,6,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel    *float64                    `protobuf:"fixed64,7,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	ReorderQuantity  *float64                    `protobuf:"fixed64,8,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold *float64                    `protobuf:"fixed64,9,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	Row              *string                     `protobuf:"bytes,10,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost         *PartInventoryLocationMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,12,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1773,10 +1714,10 @@ func (x *UpdatePartInventoryLocationRequest) GetUpdateMask() *fieldmaskpb.FieldM
 	return nil
 }
 
-// Response of UpdatePartInventoryLocation.
+// The response of UpdatePartInventoryLocation.
 type UpdatePartInventoryLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1819,33 +1760,24 @@ func (x *UpdatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
 	return nil
 }
 
-// Request of CreateStockMovement.
+// The request of CreateStockMovement.
 type CreateStockMovementRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `batch`.
-	Batch *string `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
-	// Body member `fromPlaceId`.
-	FromPlaceId *string `protobuf:"bytes,2,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
-	// Body member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Body member `movementType`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Batch          *string                `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
+	FromPlaceId    *string                `protobuf:"bytes,2,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
+	HappenedAtTime *string                `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	// Required.
 	MovementType *string `protobuf:"bytes,4,opt,name=movement_type,json=movementType,proto3,oneof" json:"movement_type,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `partSamsaraId`. Required.
+	Notes        *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Required.
 	PartSamsaraId *string `protobuf:"bytes,6,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Body member `placeId`.
-	PlaceId *string `protobuf:"bytes,7,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `purchaseOrder`.
+	PlaceId       *string `protobuf:"bytes,7,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
 	PurchaseOrder *string `protobuf:"bytes,8,opt,name=purchase_order,json=purchaseOrder,proto3,oneof" json:"purchase_order,omitempty"`
-	// Body member `quantity`. Required.
-	Quantity *float64 `protobuf:"fixed64,9,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Body member `toPlaceId`.
-	ToPlaceId *string `protobuf:"bytes,10,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *Money `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Body member `vendorId`.
-	VendorId      *string `protobuf:"bytes,12,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	// Required.
+	Quantity      *float64 `protobuf:"fixed64,9,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	ToPlaceId     *string  `protobuf:"bytes,10,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
+	UnitCost      *Money   `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	VendorId      *string  `protobuf:"bytes,12,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1964,10 +1896,10 @@ func (x *CreateStockMovementRequest) GetVendorId() string {
 	return ""
 }
 
-// Response of CreateStockMovement.
+// The response of CreateStockMovement.
 type CreateStockMovementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *StockMovement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2010,25 +1942,20 @@ func (x *CreateStockMovementResponse) GetData() *StockMovement {
 	return nil
 }
 
-// Request of ListPartTransactions.
+// The request of ListPartTransactions.
 type ListPartTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `happenedAtTimeEnd`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	HappenedAtTimeEnd *string `protobuf:"bytes,2,opt,name=happened_at_time_end,json=happenedAtTimeEnd,proto3,oneof" json:"happened_at_time_end,omitempty"`
-	// Query parameter `happenedAtTimeStart`. Required. A time as in RFC 3339.
-	HappenedAtTimeStart *string `protobuf:"bytes,3,opt,name=happened_at_time_start,json=happenedAtTimeStart,proto3,oneof" json:"happened_at_time_start,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partSamsaraIds`.
-	PartSamsaraIds []string `protobuf:"bytes,5,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
-	// Query parameter `placeIds`.
-	PlaceIds []string `protobuf:"bytes,6,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
-	// Query parameter `transactionTypeIn`.
-	TransactionTypeIn []string `protobuf:"bytes,7,rep,name=transaction_type_in,json=transactionTypeIn,proto3" json:"transaction_type_in,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Required. A time as in RFC 3339.
+	HappenedAtTimeStart *string  `protobuf:"bytes,3,opt,name=happened_at_time_start,json=happenedAtTimeStart,proto3,oneof" json:"happened_at_time_start,omitempty"`
+	Limit               *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PartSamsaraIds      []string `protobuf:"bytes,5,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
+	PlaceIds            []string `protobuf:"bytes,6,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	TransactionTypeIn   []string `protobuf:"bytes,7,rep,name=transaction_type_in,json=transactionTypeIn,proto3" json:"transaction_type_in,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ListPartTransactionsRequest) Reset() {
@@ -2110,12 +2037,12 @@ func (x *ListPartTransactionsRequest) GetTransactionTypeIn() []string {
 	return nil
 }
 
-// Response of ListPartTransactions.
+// One page of part transactions.
 type ListPartTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PartTransaction `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2165,7 +2092,7 @@ func (x *ListPartTransactionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPartTransactions.
+// The request of StreamPartTransactions.
 type StreamPartTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartTransactions is asked, page after page.
@@ -2220,7 +2147,7 @@ func (x *StreamPartTransactionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPartTransactions.
+// One page of part transactions, and where to go on from after it.
 type StreamPartTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartTransactions answers.
@@ -2275,21 +2202,17 @@ func (x *StreamPartTransactionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ResolvePreventiveMaintenance.
+// The request of ResolvePreventiveMaintenance.
 type ResolvePreventiveMaintenanceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Query parameter `scheduleId`.
-	ScheduleId *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	// Body member `resolvedAt`.
-	ResolvedAt *string `protobuf:"bytes,3,opt,name=resolved_at,json=resolvedAt,proto3,oneof" json:"resolved_at,omitempty"`
-	// Body member `resolvedAtEngineHours`. In hours.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	AssetId    *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	ScheduleId *string                `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	ResolvedAt *string                `protobuf:"bytes,3,opt,name=resolved_at,json=resolvedAt,proto3,oneof" json:"resolved_at,omitempty"`
+	// In hours.
 	ResolvedAtEngineHours *int64 `protobuf:"varint,4,opt,name=resolved_at_engine_hours,json=resolvedAtEngineHours,proto3,oneof" json:"resolved_at_engine_hours,omitempty"`
-	// Body member `resolvedAtOdometer`.
-	ResolvedAtOdometer *int64 `protobuf:"varint,5,opt,name=resolved_at_odometer,json=resolvedAtOdometer,proto3,oneof" json:"resolved_at_odometer,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	ResolvedAtOdometer    *int64 `protobuf:"varint,5,opt,name=resolved_at_odometer,json=resolvedAtOdometer,proto3,oneof" json:"resolved_at_odometer,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ResolvePreventiveMaintenanceRequest) Reset() {
@@ -2357,10 +2280,10 @@ func (x *ResolvePreventiveMaintenanceRequest) GetResolvedAtOdometer() int64 {
 	return 0
 }
 
-// Response of ResolvePreventiveMaintenance.
+// The response of ResolvePreventiveMaintenance.
 type ResolvePreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *structpb.Value `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2403,15 +2326,12 @@ func (x *ResolvePreventiveMaintenanceResponse) GetData() *structpb.Value {
 	return nil
 }
 
-// Request of ListPreventiveMaintenanceSchedules.
+// The request of ListPreventiveMaintenanceSchedules.
 type ListPreventiveMaintenanceSchedulesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`.
-	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	Limit         *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2467,12 +2387,12 @@ func (x *ListPreventiveMaintenanceSchedulesRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListPreventiveMaintenanceSchedules.
+// One page of preventive maintenance schedules.
 type ListPreventiveMaintenanceSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PreventiveMaintenanceSchedule `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2522,7 +2442,7 @@ func (x *ListPreventiveMaintenanceSchedulesResponse) GetPagination() *v1.Paginat
 	return nil
 }
 
-// Request of StreamPreventiveMaintenanceSchedules.
+// The request of StreamPreventiveMaintenanceSchedules.
 type StreamPreventiveMaintenanceSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreventiveMaintenanceSchedules is asked, page after page.
@@ -2577,7 +2497,7 @@ func (x *StreamPreventiveMaintenanceSchedulesRequest) GetOptions() *v11.StreamOp
 	return nil
 }
 
-// Response of StreamPreventiveMaintenanceSchedules.
+// One page of preventive maintenance schedules, and where to go on from after it.
 type StreamPreventiveMaintenanceSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreventiveMaintenanceSchedules answers.
@@ -2632,17 +2552,13 @@ func (x *StreamPreventiveMaintenanceSchedulesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListUpcomingPreventiveMaintenance.
+// The request of ListUpcomingPreventiveMaintenance.
 type ListUpcomingPreventiveMaintenanceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `scheduleIds`.
-	ScheduleIds   []string `protobuf:"bytes,4,rep,name=schedule_ids,json=scheduleIds,proto3" json:"schedule_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds      []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	Limit         *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ScheduleIds   []string               `protobuf:"bytes,4,rep,name=schedule_ids,json=scheduleIds,proto3" json:"schedule_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2705,12 +2621,12 @@ func (x *ListUpcomingPreventiveMaintenanceRequest) GetScheduleIds() []string {
 	return nil
 }
 
-// Response of ListUpcomingPreventiveMaintenance.
+// One page of upcoming preventive maintenance.
 type ListUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*UpcomingPreventiveMaintenance `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2760,7 +2676,7 @@ func (x *ListUpcomingPreventiveMaintenanceResponse) GetPagination() *v1.Paginati
 	return nil
 }
 
-// Request of StreamUpcomingPreventiveMaintenance.
+// The request of StreamUpcomingPreventiveMaintenance.
 type StreamUpcomingPreventiveMaintenanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUpcomingPreventiveMaintenance is asked, page after page.
@@ -2815,7 +2731,7 @@ func (x *StreamUpcomingPreventiveMaintenanceRequest) GetOptions() *v11.StreamOpt
 	return nil
 }
 
-// Response of StreamUpcomingPreventiveMaintenance.
+// One page of upcoming preventive maintenance, and where to go on from after it.
 type StreamUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUpcomingPreventiveMaintenance answers.
@@ -2870,25 +2786,19 @@ func (x *StreamUpcomingPreventiveMaintenanceResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateUpcomingPreventiveMaintenance.
+// The request of UpdateUpcomingPreventiveMaintenance.
 type UpdateUpcomingPreventiveMaintenanceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Query parameter `scheduleId`.
-	ScheduleId *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	// Body member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,3,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Body member `lastResolvedAtEngineHours`. In hours.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	AssetId        *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	ScheduleId     *string                `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	LastResolvedAt *string                `protobuf:"bytes,3,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// In hours.
 	LastResolvedAtEngineHours *int64 `protobuf:"varint,4,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Body member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,5,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Body member `nextEngineHours`. In hours.
-	NextEngineHours *int64 `protobuf:"varint,6,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Body member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,7,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Body member `nextTime`.
-	NextTime *string `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	LastResolvedAtOdometer    *int64 `protobuf:"varint,5,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// In hours.
+	NextEngineHours *int64  `protobuf:"varint,6,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
+	NextOdometer    *int64  `protobuf:"varint,7,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	NextTime        *string `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -2989,10 +2899,10 @@ func (x *UpdateUpcomingPreventiveMaintenanceRequest) GetUpdateMask() *fieldmaskp
 	return nil
 }
 
-// Response of UpdateUpcomingPreventiveMaintenance.
+// The response of UpdateUpcomingPreventiveMaintenance.
 type UpdateUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *UpdateUpcomingPreventiveMaintenance `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3035,22 +2945,16 @@ func (x *UpdateUpcomingPreventiveMaintenanceResponse) GetData() *UpdateUpcomingP
 	return nil
 }
 
-// Request of ListPurchaseOrders.
+// The request of ListPurchaseOrders.
 type ListPurchaseOrdersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `poNumbers`.
-	PoNumbers []string `protobuf:"bytes,5,rep,name=po_numbers,json=poNumbers,proto3" json:"po_numbers,omitempty"`
-	// Query parameter `startTime`. Required.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vendorIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EndTime   *string                `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids       []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Limit     *int32                 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PoNumbers []string               `protobuf:"bytes,5,rep,name=po_numbers,json=poNumbers,proto3" json:"po_numbers,omitempty"`
+	// Required.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	VendorIds     []string `protobuf:"bytes,7,rep,name=vendor_ids,json=vendorIds,proto3" json:"vendor_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3135,12 +3039,12 @@ func (x *ListPurchaseOrdersRequest) GetVendorIds() []string {
 	return nil
 }
 
-// Response of ListPurchaseOrders.
+// One page of purchase orders.
 type ListPurchaseOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PurchaseOrder `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3190,7 +3094,7 @@ func (x *ListPurchaseOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPurchaseOrders.
+// The request of StreamPurchaseOrders.
 type StreamPurchaseOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPurchaseOrders is asked, page after page.
@@ -3245,7 +3149,7 @@ func (x *StreamPurchaseOrdersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPurchaseOrders.
+// One page of purchase orders, and where to go on from after it.
 type StreamPurchaseOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPurchaseOrders answers.
@@ -3300,32 +3204,22 @@ func (x *StreamPurchaseOrdersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePurchaseOrder.
+// The request of CreatePurchaseOrder.
 type CreatePurchaseOrderRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `glCode`.
-	GlCode *string `protobuf:"bytes,1,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Body member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,2,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,3,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `orderStatus`. Required. Known values: `Unknown`, `Draft`, `Open`, `InReview`,
-	// `Approved`, `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`,
-	// `Cancelled`, `Closed`.
-	OrderStatus *string `protobuf:"bytes,4,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*PurchaseOrderPartInput `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `poNumberPrefix`.
-	PoNumberPrefix *string `protobuf:"bytes,7,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
-	// Body member `poNumberSuffix`.
-	PoNumberSuffix *string `protobuf:"bytes,8,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
-	// Body member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Body member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,10,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Body member `vendorId`. Required.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GlCode        *string                `protobuf:"bytes,1,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
+	InvoiceNumber *string                `protobuf:"bytes,2,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	Notes         *string                `protobuf:"bytes,3,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Required. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`, `Rejected`,
+	// `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`, `Closed`.
+	OrderStatus    *string                     `protobuf:"bytes,4,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
+	OtherCost      *PurchaseOrderMoney         `protobuf:"bytes,5,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts          []*PurchaseOrderPartInput   `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
+	PoNumberPrefix *string                     `protobuf:"bytes,7,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
+	PoNumberSuffix *string                     `protobuf:"bytes,8,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
+	Tax            *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	TrackingNumber *string                     `protobuf:"bytes,10,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
+	// Required.
 	VendorId      *string `protobuf:"bytes,11,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3438,10 +3332,10 @@ func (x *CreatePurchaseOrderRequest) GetVendorId() string {
 	return ""
 }
 
-// Response of CreatePurchaseOrder.
+// The response of CreatePurchaseOrder.
 type CreatePurchaseOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3484,31 +3378,22 @@ func (x *CreatePurchaseOrderResponse) GetData() *PurchaseOrder {
 	return nil
 }
 
-// Request of UpdatePurchaseOrder.
+// The request of UpdatePurchaseOrder.
 type UpdatePurchaseOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `glCode`.
-	GlCode *string `protobuf:"bytes,2,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Body member `invoiceNumber`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	GlCode        *string `protobuf:"bytes,2,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
 	InvoiceNumber *string `protobuf:"bytes,3,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `orderStatus`. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`,
-	// `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`,
-	// `Closed`.
-	OrderStatus *string `protobuf:"bytes,5,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *PurchaseOrderMoney `protobuf:"bytes,6,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*PurchaseOrderPartInput `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,8,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Body member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,9,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Body member `vendorId`.
-	VendorId *string `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	Notes         *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`, `Rejected`, `SentToVendor`,
+	// `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`, `Closed`.
+	OrderStatus    *string                     `protobuf:"bytes,5,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
+	OtherCost      *PurchaseOrderMoney         `protobuf:"bytes,6,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts          []*PurchaseOrderPartInput   `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
+	Tax            *PurchaseOrderTaxAdjustment `protobuf:"bytes,8,opt,name=tax,proto3" json:"tax,omitempty"`
+	TrackingNumber *string                     `protobuf:"bytes,9,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
+	VendorId       *string                     `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -3623,10 +3508,10 @@ func (x *UpdatePurchaseOrderRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdatePurchaseOrder.
+// The response of UpdatePurchaseOrder.
 type UpdatePurchaseOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3669,10 +3554,10 @@ func (x *UpdatePurchaseOrderResponse) GetData() *PurchaseOrder {
 	return nil
 }
 
-// Request of DeletePurchaseOrder.
+// The request of DeletePurchaseOrder.
 type DeletePurchaseOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3715,7 +3600,7 @@ func (x *DeletePurchaseOrderRequest) GetId() string {
 	return ""
 }
 
-// Response of DeletePurchaseOrder.
+// The response of DeletePurchaseOrder.
 type DeletePurchaseOrderResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3752,16 +3637,14 @@ func (*DeletePurchaseOrderResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{53}
 }
 
-// Request of ListTimeEntries.
+// The request of ListTimeEntries.
 type ListTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	Limit   *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3825,12 +3708,12 @@ func (x *ListTimeEntriesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListTimeEntries.
+// One page of time entries.
 type ListTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TimeEntry `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3880,7 +3763,7 @@ func (x *ListTimeEntriesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTimeEntries.
+// The request of StreamTimeEntries.
 type StreamTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries is asked, page after page.
@@ -3935,7 +3818,7 @@ func (x *StreamTimeEntriesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTimeEntries.
+// One page of time entries, and where to go on from after it.
 type StreamTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries answers.
@@ -3990,7 +3873,7 @@ func (x *StreamTimeEntriesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTimeEntries.
+// The request of FollowTimeEntries.
 type FollowTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries is asked, page after page.
@@ -4045,7 +3928,7 @@ func (x *FollowTimeEntriesRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTimeEntries.
+// One page of time entries, and where to go on from after it.
 type FollowTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries answers. Unset in a keep-alive.
@@ -4109,21 +3992,16 @@ func (x *FollowTimeEntriesResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListWarranties.
+// The request of ListWarranties.
 type ListWarrantiesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `name`.
-	Name []string `protobuf:"bytes,4,rep,name=name,proto3" json:"name,omitempty"`
-	// Query parameter `warrantyIds`.
-	WarrantyIds   []string `protobuf:"bytes,5,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	Limit              *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Name               []string               `protobuf:"bytes,4,rep,name=name,proto3" json:"name,omitempty"`
+	WarrantyIds        []string               `protobuf:"bytes,5,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListWarrantiesRequest) Reset() {
@@ -4191,12 +4069,12 @@ func (x *ListWarrantiesRequest) GetWarrantyIds() []string {
 	return nil
 }
 
-// Response of ListWarranties.
+// One page of warranties.
 type ListWarrantiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Warranty `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4246,7 +4124,7 @@ func (x *ListWarrantiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWarranties.
+// The request of StreamWarranties.
 type StreamWarrantiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarranties is asked, page after page.
@@ -4301,7 +4179,7 @@ func (x *StreamWarrantiesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWarranties.
+// One page of warranties, and where to go on from after it.
 type StreamWarrantiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarranties answers.
@@ -4356,33 +4234,26 @@ func (x *StreamWarrantiesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateWarranty.
+// The request of CreateWarranty.
 type CreateWarrantyRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `baseCoverage`.
-	BaseCoverage *WarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Body member `coverages`.
-	Coverages []*WarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,4,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Body member `durationMonths`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	BaseCoverage *WarrantyCoverage      `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	Coverages    []*WarrantyCoverage    `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Description  *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,4,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,5,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Body member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,6,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyExternalId `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `name`. Required.
+	// In hours.
+	EngineDurationHours *int64                `protobuf:"varint,6,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	ExternalIds         []*WarrantyExternalId `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	// Required.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,9,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Body member `vendorId`.
-	VendorId *string `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	// Body member `warrantyType`.
-	WarrantyType  *string `protobuf:"bytes,11,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	OdometerDistanceMeters *int64  `protobuf:"varint,9,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	VendorId               *string `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	WarrantyType           *string `protobuf:"bytes,11,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CreateWarrantyRequest) Reset() {
@@ -4492,10 +4363,10 @@ func (x *CreateWarrantyRequest) GetWarrantyType() string {
 	return ""
 }
 
-// Response of CreateWarranty.
+// The response of CreateWarranty.
 type CreateWarrantyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Warranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4538,33 +4409,25 @@ func (x *CreateWarrantyResponse) GetData() *Warranty {
 	return nil
 }
 
-// Request of UpdateWarranty.
+// The request of UpdateWarranty.
 type UpdateWarrantyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `baseCoverage`.
-	BaseCoverage *WarrantyCoverage `protobuf:"bytes,2,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Body member `coverages`.
-	Coverages []*WarrantyCoverage `protobuf:"bytes,3,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Body member `durationMonths`.
+	// Required.
+	Id           *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	BaseCoverage *WarrantyCoverage   `protobuf:"bytes,2,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	Coverages    []*WarrantyCoverage `protobuf:"bytes,3,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Description  *string             `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,6,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Body member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Body member `vendorId`.
-	VendorId *string `protobuf:"bytes,11,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	// Body member `warrantyType`.
-	WarrantyType *string `protobuf:"bytes,12,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
+	// In hours.
+	EngineDurationHours *int64                `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	ExternalIds         []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Name                *string               `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// In metres.
+	OdometerDistanceMeters *int64  `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	VendorId               *string `protobuf:"bytes,11,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	WarrantyType           *string `protobuf:"bytes,12,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,13,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -4693,10 +4556,10 @@ func (x *UpdateWarrantyRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWarranty.
+// The response of UpdateWarranty.
 type UpdateWarrantyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Warranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4739,10 +4602,10 @@ func (x *UpdateWarrantyResponse) GetData() *Warranty {
 	return nil
 }
 
-// Request of DeleteWarranty.
+// The request of DeleteWarranty.
 type DeleteWarrantyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4785,7 +4648,7 @@ func (x *DeleteWarrantyRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWarranty.
+// The response of DeleteWarranty.
 type DeleteWarrantyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4822,12 +4685,10 @@ func (*DeleteWarrantyResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{69}
 }
 
-// Request of ReplaceWarrantyAssetAssignments.
+// The request of ReplaceWarrantyAssetAssignments.
 type ReplaceWarrantyAssetAssignmentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `warrantyId`.
-	WarrantyId *string `protobuf:"bytes,1,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
-	// Body member `assets`.
+	state         protoimpl.MessageState          `protogen:"open.v1"`
+	WarrantyId    *string                         `protobuf:"bytes,1,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
 	Assets        []*WarrantyAssetAssignmentInput `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4877,10 +4738,10 @@ func (x *ReplaceWarrantyAssetAssignmentsRequest) GetAssets() []*WarrantyAssetAss
 	return nil
 }
 
-// Response of ReplaceWarrantyAssetAssignments.
+// The response of ReplaceWarrantyAssetAssignments.
 type ReplaceWarrantyAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WarrantyAssetAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4923,25 +4784,18 @@ func (x *ReplaceWarrantyAssetAssignmentsResponse) GetData() *WarrantyAssetAssign
 	return nil
 }
 
-// Request of ListWarrantyClaims.
+// The request of ListWarrantyClaims.
 type ListWarrantyClaimsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `claimStatus`.
-	ClaimStatus []string `protobuf:"bytes,3,rep,name=claim_status,json=claimStatus,proto3" json:"claim_status,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `warrantyClaimIds`.
-	WarrantyClaimIds []string `protobuf:"bytes,6,rep,name=warranty_claim_ids,json=warrantyClaimIds,proto3" json:"warranty_claim_ids,omitempty"`
-	// Query parameter `warrantyIds`.
-	WarrantyIds   []string `protobuf:"bytes,7,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds           []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	ClaimStatus        []string               `protobuf:"bytes,3,rep,name=claim_status,json=claimStatus,proto3" json:"claim_status,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	Limit              *int32                 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	WarrantyClaimIds   []string               `protobuf:"bytes,6,rep,name=warranty_claim_ids,json=warrantyClaimIds,proto3" json:"warranty_claim_ids,omitempty"`
+	WarrantyIds        []string               `protobuf:"bytes,7,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListWarrantyClaimsRequest) Reset() {
@@ -5023,12 +4877,12 @@ func (x *ListWarrantyClaimsRequest) GetWarrantyIds() []string {
 	return nil
 }
 
-// Response of ListWarrantyClaims.
+// One page of warranty claims.
 type ListWarrantyClaimsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WarrantyClaim `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5078,7 +4932,7 @@ func (x *ListWarrantyClaimsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWarrantyClaims.
+// The request of StreamWarrantyClaims.
 type StreamWarrantyClaimsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarrantyClaims is asked, page after page.
@@ -5133,7 +4987,7 @@ func (x *StreamWarrantyClaimsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWarrantyClaims.
+// One page of warranty claims, and where to go on from after it.
 type StreamWarrantyClaimsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarrantyClaims answers.
@@ -5188,53 +5042,35 @@ func (x *StreamWarrantyClaimsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateWarrantyClaim.
+// The request of CreateWarrantyClaim.
 type CreateWarrantyClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `cause`.
-	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Body member `claimEngineHours`. In hours.
+	Cause   *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
+	// In hours.
 	ClaimEngineHours *int64 `protobuf:"varint,3,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Body member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Body member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Body member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Body member `concern`.
-	Concern *string `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Body member `correction`.
-	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `labor`.
-	Labor []*WarrantyClaimLabor `protobuf:"bytes,10,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Body member `linkedWarrantyId`.
-	LinkedWarrantyId *string `protobuf:"bytes,11,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
-	// Body member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,12,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Body member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,13,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *WarrantyClaimMoney `protobuf:"bytes,14,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*WarrantyClaimPart `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,16,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Body member `reimbursements`.
-	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,17,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Body member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,18,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Body member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,19,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Body member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,20,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Body member `warrantyVendorId`.
-	WarrantyVendorId *string `protobuf:"bytes,21,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// In metres.
+	ClaimOdometerMeters   *int64                        `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
+	ClaimStatus           *string                       `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	ComponentInstanceIds  []string                      `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
+	Concern               *string                       `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
+	Correction            *string                       `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
+	ExternalIds           []*WarrantyClaimExternalId    `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Labor                 []*WarrantyClaimLabor         `protobuf:"bytes,10,rep,name=labor,proto3" json:"labor,omitempty"`
+	LinkedWarrantyId      *string                       `protobuf:"bytes,11,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
+	LinkedWorkOrderIds    []string                      `protobuf:"bytes,12,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
+	MediaItemIds          []string                      `protobuf:"bytes,13,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	OtherCost             *WarrantyClaimMoney           `protobuf:"bytes,14,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts                 []*WarrantyClaimPart          `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`
+	ReimbursedAtTime      *string                       `protobuf:"bytes,16,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
+	Reimbursements        []*WarrantyClaimReimbursement `protobuf:"bytes,17,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	RepairCompletedAtTime *string                       `protobuf:"bytes,18,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
+	ResolutionAtTime      *string                       `protobuf:"bytes,19,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
+	SubmittedAtTime       *string                       `protobuf:"bytes,20,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
+	WarrantyVendorId      *string                       `protobuf:"bytes,21,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *CreateWarrantyClaimRequest) Reset() {
@@ -5414,10 +5250,10 @@ func (x *CreateWarrantyClaimRequest) GetWarrantyVendorId() string {
 	return ""
 }
 
-// Response of CreateWarrantyClaim.
+// The response of CreateWarrantyClaim.
 type CreateWarrantyClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5460,53 +5296,34 @@ func (x *CreateWarrantyClaimResponse) GetData() *WarrantyClaim {
 	return nil
 }
 
-// Request of UpdateWarrantyClaim.
+// The request of UpdateWarrantyClaim.
 type UpdateWarrantyClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `assetId`.
+	// Required.
+	Id      *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `cause`.
-	Cause *string `protobuf:"bytes,3,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Body member `claimEngineHours`. In hours.
+	Cause   *string `protobuf:"bytes,3,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
+	// In hours.
 	ClaimEngineHours *int64 `protobuf:"varint,4,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Body member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,5,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Body member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,6,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Body member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,7,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Body member `concern`.
-	Concern *string `protobuf:"bytes,8,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Body member `correction`.
-	Correction *string `protobuf:"bytes,9,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `labor`.
-	Labor []*WarrantyClaimLabor `protobuf:"bytes,11,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Body member `linkedWarrantyId`.
-	LinkedWarrantyId *string `protobuf:"bytes,12,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
-	// Body member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,13,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Body member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,14,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *WarrantyClaimMoney `protobuf:"bytes,15,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*WarrantyClaimPart `protobuf:"bytes,16,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,17,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Body member `reimbursements`.
-	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,18,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Body member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,19,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Body member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,20,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Body member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,21,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Body member `warrantyVendorId`.
-	WarrantyVendorId *string `protobuf:"bytes,22,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
+	// In metres.
+	ClaimOdometerMeters   *int64                        `protobuf:"varint,5,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
+	ClaimStatus           *string                       `protobuf:"bytes,6,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	ComponentInstanceIds  []string                      `protobuf:"bytes,7,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
+	Concern               *string                       `protobuf:"bytes,8,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
+	Correction            *string                       `protobuf:"bytes,9,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
+	ExternalIds           []*WarrantyClaimExternalId    `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Labor                 []*WarrantyClaimLabor         `protobuf:"bytes,11,rep,name=labor,proto3" json:"labor,omitempty"`
+	LinkedWarrantyId      *string                       `protobuf:"bytes,12,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
+	LinkedWorkOrderIds    []string                      `protobuf:"bytes,13,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
+	MediaItemIds          []string                      `protobuf:"bytes,14,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	OtherCost             *WarrantyClaimMoney           `protobuf:"bytes,15,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts                 []*WarrantyClaimPart          `protobuf:"bytes,16,rep,name=parts,proto3" json:"parts,omitempty"`
+	ReimbursedAtTime      *string                       `protobuf:"bytes,17,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
+	Reimbursements        []*WarrantyClaimReimbursement `protobuf:"bytes,18,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	RepairCompletedAtTime *string                       `protobuf:"bytes,19,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
+	ResolutionAtTime      *string                       `protobuf:"bytes,20,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
+	SubmittedAtTime       *string                       `protobuf:"bytes,21,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
+	WarrantyVendorId      *string                       `protobuf:"bytes,22,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,23,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -5705,10 +5522,10 @@ func (x *UpdateWarrantyClaimRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWarrantyClaim.
+// The response of UpdateWarrantyClaim.
 type UpdateWarrantyClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5751,10 +5568,10 @@ func (x *UpdateWarrantyClaimResponse) GetData() *WarrantyClaim {
 	return nil
 }
 
-// Request of DeleteWarrantyClaim.
+// The request of DeleteWarrantyClaim.
 type DeleteWarrantyClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5797,7 +5614,7 @@ func (x *DeleteWarrantyClaimRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWarrantyClaim.
+// The response of DeleteWarrantyClaim.
 type DeleteWarrantyClaimResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5834,13 +5651,11 @@ func (*DeleteWarrantyClaimResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{81}
 }
 
-// Request of GetWorkOrderTemplates.
+// The request of GetWorkOrderTemplates.
 type GetWorkOrderTemplatesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`, repeated for each value.
-	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5889,12 +5704,12 @@ func (x *GetWorkOrderTemplatesRequest) GetIds() []string {
 	return nil
 }
 
-// Response of GetWorkOrderTemplates.
+// One page of work order templates.
 type GetWorkOrderTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WorkOrderTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5944,7 +5759,7 @@ func (x *GetWorkOrderTemplatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWorkOrderTemplates.
+// The request of StreamWorkOrderTemplates.
 type StreamWorkOrderTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrderTemplates is asked, page after page.
@@ -5999,7 +5814,7 @@ func (x *StreamWorkOrderTemplatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWorkOrderTemplates.
+// One page of work order templates, and where to go on from after it.
 type StreamWorkOrderTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetWorkOrderTemplates answers.
@@ -6058,10 +5873,10 @@ func (x *StreamWorkOrderTemplatesResponse) GetCursor() string {
 // EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBody,
 // EntityListWarrantyClaimsAssetRefTypeResponseBody,
 // EntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBody,
-// EntityUpdateWarrantyClaimAssetRefTypeResponseBody.
+// EntityUpdateWarrantyClaimAssetRefTypeResponseBody. It has nothing but `id`.
 type AssetRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6107,11 +5922,9 @@ func (x *AssetRef) GetId() string {
 // Schemas EntityCreateStockMovementMoneyInputTypeRequestBody,
 // EntityCreateStockMovementMoneyTypeResponseBody.
 type Money struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6160,52 +5973,32 @@ func (x *Money) GetCurrency() string {
 	return ""
 }
 
-// Schemas EntityCreatePartTypeResponseBody, EntityListPartsTypeResponseBody,
+// A part. Schemas EntityCreatePartTypeResponseBody, EntityListPartsTypeResponseBody,
 // EntityUpdatePartTypeResponseBody.
 type Part struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `archivedAtTime`.
-	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deletedAtTime`.
-	DeletedAtTime *string `protobuf:"bytes,6,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,8,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,10,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,11,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,12,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `partNumber`.
-	PartNumber *string `protobuf:"bytes,14,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Member `partStatus`.
-	PartStatus *string `protobuf:"bytes,15,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
-	// Member `subcategory`.
-	Subcategory *string `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PartDefinitionMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,20,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	ArchivedAtTime         *string                `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
+	BarcodeString          *string                `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
+	BarcodeType            *string                `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	Category               *string                `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	CreatedAtTime          *string                `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DeletedAtTime          *string                `protobuf:"bytes,6,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
+	Description            *string                `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ExternalId             *string                `protobuf:"bytes,8,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	Id                     *string                `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsInventoryTracked     *bool                  `protobuf:"varint,10,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
+	ManufacturerName       *string                `protobuf:"bytes,11,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
+	ManufacturerPartNumber *string                `protobuf:"bytes,12,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
+	Name                   *string                `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PartNumber             *string                `protobuf:"bytes,14,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
+	PartStatus             *string                `protobuf:"bytes,15,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
+	Subcategory            *string                `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
+	UnitCost               *PartDefinitionMoney   `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType      *string                `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime          *string                `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	VmrsCode               *string                `protobuf:"bytes,20,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
@@ -6384,11 +6177,9 @@ func (x *Part) GetVmrsCode() string {
 // UpdatePartEntityPartDefinitionMoneyInputTypeRequestBody,
 // UpdatePartEntityPartDefinitionMoneyTypeResponseBody.
 type PartDefinitionMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6443,10 +6234,10 @@ func (x *PartDefinitionMoney) GetCurrency() string {
 // EntityListPartTransactionsPartDefinitionRefTypeResponseBody,
 // EntityListPurchaseOrdersPartDefinitionRefTypeResponseBody,
 // EntityUpdatePartInventoryLocationPartDefinitionRefTypeResponseBody,
-// EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBody.
+// EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBody. It has nothing but `id`.
 type PartDefinitionRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6489,47 +6280,29 @@ func (x *PartDefinitionRef) GetId() string {
 	return ""
 }
 
-// Schema EntityListPartInventoryTypeResponseBody.
+// Part inventory. Schema EntityListPartInventoryTypeResponseBody.
 type PartInventory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,7,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,8,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,9,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PartDefinitionRef `protobuf:"bytes,10,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PlaceRef `protobuf:"bytes,11,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,12,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,13,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,14,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,15,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,16,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,17,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,18,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState      `protogen:"open.v1"`
+	Aisle             *string                     `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	AvailableQuantity *float64                    `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	Bin               *string                     `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CreatedAtTime     *string                     `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CurrentQuantity   *float64                    `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	IsCostTracked     *bool                       `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	IsLowStock        *bool                       `protobuf:"varint,7,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	MaxStockLevel     *float64                    `protobuf:"fixed64,8,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel     *float64                    `protobuf:"fixed64,9,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	PartSamsara       *PartDefinitionRef          `protobuf:"bytes,10,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	Place             *PlaceRef                   `protobuf:"bytes,11,opt,name=place,proto3" json:"place,omitempty"`
+	ReorderQuantity   *float64                    `protobuf:"fixed64,12,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold  *float64                    `protobuf:"fixed64,13,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	ReservedQuantity  *float64                    `protobuf:"fixed64,14,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	Row               *string                     `protobuf:"bytes,15,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost          *PartInventoryLocationMoney `protobuf:"bytes,16,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType *string                     `protobuf:"bytes,17,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime     *string                     `protobuf:"bytes,18,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PartInventory) Reset() {
@@ -6688,50 +6461,31 @@ func (x *PartInventory) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schemas EntityCreatePartInventoryLocationTypeResponseBody,
+// A part inventory location. Schemas EntityCreatePartInventoryLocationTypeResponseBody,
 // EntityUpdatePartInventoryLocationTypeResponseBody.
 type PartInventoryLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PartDefinitionRef `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PlaceRef `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState      `protogen:"open.v1"`
+	Aisle             *string                     `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	AvailableQuantity *float64                    `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	Bin               *string                     `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CreatedAtTime     *string                     `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CurrentQuantity   *float64                    `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	Id                *string                     `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsCostTracked     *bool                       `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	IsLowStock        *bool                       `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	MaxStockLevel     *float64                    `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel     *float64                    `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	PartSamsara       *PartDefinitionRef          `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	Place             *PlaceRef                   `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
+	ReorderQuantity   *float64                    `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold  *float64                    `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	ReservedQuantity  *float64                    `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	Row               *string                     `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost          *PartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType *string                     `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime     *string                     `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PartInventoryLocation) Reset() {
@@ -6903,11 +6657,9 @@ func (x *PartInventoryLocation) GetUpdatedAtTime() string {
 // UpdatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody,
 // UpdatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody.
 type PartInventoryLocationMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6956,45 +6708,28 @@ func (x *PartInventoryLocationMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema EntityListPartTransactionsTypeResponseBody.
+// A part transaction. Schema EntityListPartTransactionsTypeResponseBody.
 type PartTransaction struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batch`.
-	Batch *string `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdByUserId`.
-	CreatedByUserId *string `protobuf:"bytes,3,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
-	// Member `fromPlaceId`.
-	FromPlaceId *string `protobuf:"bytes,4,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,5,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `part`.
-	Part *PartDefinitionRef `protobuf:"bytes,8,opt,name=part,proto3" json:"part,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,9,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `purchaseOrder`.
-	PurchaseOrder *string `protobuf:"bytes,10,opt,name=purchase_order,json=purchaseOrder,proto3,oneof" json:"purchase_order,omitempty"`
-	// Member `quantity`.
-	Quantity *float64 `protobuf:"fixed64,11,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `resultingQuantity`.
-	ResultingQuantity *float64 `protobuf:"fixed64,12,opt,name=resulting_quantity,json=resultingQuantity,proto3,oneof" json:"resulting_quantity,omitempty"`
-	// Member `toPlaceId`.
-	ToPlaceId *string `protobuf:"bytes,13,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
-	// Member `transactionType`.
-	TransactionType *string `protobuf:"bytes,14,opt,name=transaction_type,json=transactionType,proto3,oneof" json:"transaction_type,omitempty"`
-	// Member `unitCost`.
-	UnitCost *float64 `protobuf:"fixed64,15,opt,name=unit_cost,json=unitCost,proto3,oneof" json:"unit_cost,omitempty"`
-	// Member `vendorId`.
-	VendorId *string `protobuf:"bytes,16,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *WorkOrderRef `protobuf:"bytes,17,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Batch             *string                `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
+	CreatedAtTime     *string                `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CreatedByUserId   *string                `protobuf:"bytes,3,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
+	FromPlaceId       *string                `protobuf:"bytes,4,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
+	HappenedAtTime    *string                `protobuf:"bytes,5,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	Id                *string                `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Notes             *string                `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Part              *PartDefinitionRef     `protobuf:"bytes,8,opt,name=part,proto3" json:"part,omitempty"`
+	PlaceId           *string                `protobuf:"bytes,9,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	PurchaseOrder     *string                `protobuf:"bytes,10,opt,name=purchase_order,json=purchaseOrder,proto3,oneof" json:"purchase_order,omitempty"`
+	Quantity          *float64               `protobuf:"fixed64,11,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	ResultingQuantity *float64               `protobuf:"fixed64,12,opt,name=resulting_quantity,json=resultingQuantity,proto3,oneof" json:"resulting_quantity,omitempty"`
+	ToPlaceId         *string                `protobuf:"bytes,13,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
+	TransactionType   *string                `protobuf:"bytes,14,opt,name=transaction_type,json=transactionType,proto3,oneof" json:"transaction_type,omitempty"`
+	UnitCost          *float64               `protobuf:"fixed64,15,opt,name=unit_cost,json=unitCost,proto3,oneof" json:"unit_cost,omitempty"`
+	VendorId          *string                `protobuf:"bytes,16,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	WorkOrder         *WorkOrderRef          `protobuf:"bytes,17,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PartTransaction) Reset() {
@@ -7151,10 +6886,10 @@ func (x *PartTransaction) GetWorkOrder() *WorkOrderRef {
 // EntityListPartInventoryPlaceRefTypeResponseBody,
 // EntityListPurchaseOrdersPlaceRefTypeResponseBody,
 // EntityUpdatePartInventoryLocationPlaceRefTypeResponseBody,
-// EntityUpdatePurchaseOrderPlaceRefTypeResponseBody.
+// EntityUpdatePurchaseOrderPlaceRefTypeResponseBody. It has nothing but `id`.
 type PlaceRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7200,10 +6935,11 @@ func (x *PlaceRef) GetId() string {
 // Schemas
 // EntityListPreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefTypeResponseBody,
 // EntityListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody,
-// EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody.
+// EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody. It
+// has nothing but `id`.
 type PreventativeMaintenanceScheduleRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7246,25 +6982,19 @@ func (x *PreventativeMaintenanceScheduleRef) GetId() string {
 	return ""
 }
 
-// Schema EntityListPreventiveMaintenanceSchedulesTypeResponseBody.
+// A preventive maintenance schedule. Schema
+// EntityListPreventiveMaintenanceSchedulesTypeResponseBody.
 type PreventiveMaintenanceSchedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateIntervalMs`. In milliseconds.
-	DateIntervalMs *int64 `protobuf:"varint,1,opt,name=date_interval_ms,json=dateIntervalMs,proto3,oneof" json:"date_interval_ms,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `distanceInterval`.
-	DistanceInterval *int64 `protobuf:"varint,3,opt,name=distance_interval,json=distanceInterval,proto3,oneof" json:"distance_interval,omitempty"`
-	// Member `engineHourInterval`.
-	EngineHourInterval *int64 `protobuf:"varint,4,opt,name=engine_hour_interval,json=engineHourInterval,proto3,oneof" json:"engine_hour_interval,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `linkedSchedules`.
-	LinkedSchedules []*PreventativeMaintenanceScheduleRef `protobuf:"bytes,6,rep,name=linked_schedules,json=linkedSchedules,proto3" json:"linked_schedules,omitempty"`
-	// Member `title`.
-	Title *string `protobuf:"bytes,7,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	// Member `workOrderTemplateId`.
-	WorkOrderTemplateId *string `protobuf:"bytes,8,opt,name=work_order_template_id,json=workOrderTemplateId,proto3,oneof" json:"work_order_template_id,omitempty"`
+	// In milliseconds.
+	DateIntervalMs      *int64                                `protobuf:"varint,1,opt,name=date_interval_ms,json=dateIntervalMs,proto3,oneof" json:"date_interval_ms,omitempty"`
+	Description         *string                               `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	DistanceInterval    *int64                                `protobuf:"varint,3,opt,name=distance_interval,json=distanceInterval,proto3,oneof" json:"distance_interval,omitempty"`
+	EngineHourInterval  *int64                                `protobuf:"varint,4,opt,name=engine_hour_interval,json=engineHourInterval,proto3,oneof" json:"engine_hour_interval,omitempty"`
+	Id                  *string                               `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LinkedSchedules     []*PreventativeMaintenanceScheduleRef `protobuf:"bytes,6,rep,name=linked_schedules,json=linkedSchedules,proto3" json:"linked_schedules,omitempty"`
+	Title               *string                               `protobuf:"bytes,7,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	WorkOrderTemplateId *string                               `protobuf:"bytes,8,opt,name=work_order_template_id,json=workOrderTemplateId,proto3,oneof" json:"work_order_template_id,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -7355,58 +7085,37 @@ func (x *PreventiveMaintenanceSchedule) GetWorkOrderTemplateId() string {
 	return ""
 }
 
-// Schemas EntityCreatePurchaseOrderTypeResponseBody, EntityListPurchaseOrdersTypeResponseBody,
-// EntityUpdatePurchaseOrderTypeResponseBody.
+// A purchase order. Schemas EntityCreatePurchaseOrderTypeResponseBody,
+// EntityListPurchaseOrdersTypeResponseBody, EntityUpdatePurchaseOrderTypeResponseBody.
 type PurchaseOrder struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `creationSource`. Known values: `Unknown`, `User`, `ScanPackingList`.
-	CreationSource *string `protobuf:"bytes,2,opt,name=creation_source,json=creationSource,proto3,oneof" json:"creation_source,omitempty"`
-	// Member `deliveryAtTime`.
-	DeliveryAtTime *string `protobuf:"bytes,3,opt,name=delivery_at_time,json=deliveryAtTime,proto3,oneof" json:"delivery_at_time,omitempty"`
-	// Member `firstReceivedAtTime`.
-	FirstReceivedAtTime *string `protobuf:"bytes,4,opt,name=first_received_at_time,json=firstReceivedAtTime,proto3,oneof" json:"first_received_at_time,omitempty"`
-	// Member `fullyReceivedAtTime`.
-	FullyReceivedAtTime *string `protobuf:"bytes,5,opt,name=fully_received_at_time,json=fullyReceivedAtTime,proto3,oneof" json:"fully_received_at_time,omitempty"`
-	// Member `glCode`.
-	GlCode *string `protobuf:"bytes,6,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,8,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,9,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orderStatus`. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`,
-	// `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`,
-	// `Closed`.
-	OrderStatus *string `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Member `otherCost`.
-	OtherCost *PurchaseOrderMoney `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*PurchaseOrderPart `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `poNumber`.
-	PoNumber *string `protobuf:"bytes,14,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Member `poNumberPrefix`.
-	PoNumberPrefix *string `protobuf:"bytes,15,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
-	// Member `poNumberSuffix`.
-	PoNumberSuffix *string `protobuf:"bytes,16,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
-	// Member `sentAtTime`.
-	SentAtTime *string `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
-	// Member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `taxTotal`.
-	TaxTotal *PurchaseOrderMoney `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
-	// Member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor        *VendorRef `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CreatedAtTime *string                `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	// Known values: `Unknown`, `User`, `ScanPackingList`.
+	CreationSource      *string  `protobuf:"bytes,2,opt,name=creation_source,json=creationSource,proto3,oneof" json:"creation_source,omitempty"`
+	DeliveryAtTime      *string  `protobuf:"bytes,3,opt,name=delivery_at_time,json=deliveryAtTime,proto3,oneof" json:"delivery_at_time,omitempty"`
+	FirstReceivedAtTime *string  `protobuf:"bytes,4,opt,name=first_received_at_time,json=firstReceivedAtTime,proto3,oneof" json:"first_received_at_time,omitempty"`
+	FullyReceivedAtTime *string  `protobuf:"bytes,5,opt,name=fully_received_at_time,json=fullyReceivedAtTime,proto3,oneof" json:"fully_received_at_time,omitempty"`
+	GlCode              *string  `protobuf:"bytes,6,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
+	Id                  *string  `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InvoiceNumber       *string  `protobuf:"bytes,8,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	MediaItemIds        []string `protobuf:"bytes,9,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	Notes               *string  `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`, `Rejected`, `SentToVendor`,
+	// `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`, `Closed`.
+	OrderStatus    *string                     `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
+	OtherCost      *PurchaseOrderMoney         `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts          []*PurchaseOrderPart        `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
+	PoNumber       *string                     `protobuf:"bytes,14,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
+	PoNumberPrefix *string                     `protobuf:"bytes,15,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
+	PoNumberSuffix *string                     `protobuf:"bytes,16,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
+	SentAtTime     *string                     `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
+	Tax            *PurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
+	TaxTotal       *PurchaseOrderMoney         `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
+	TrackingNumber *string                     `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
+	UpdatedAtTime  *string                     `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vendor         *VendorRef                  `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PurchaseOrder) Reset() {
@@ -7598,18 +7307,14 @@ func (x *PurchaseOrder) GetVendor() *VendorRef {
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody.
 type PurchaseOrderCoreCharge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsara`.
-	CorePartSamsara *PartDefinitionRef `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendor`.
-	ReturnRecipientVendor *VendorRef `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
+	CoreChargeStatus      *string                                `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
+	CorePartSamsara       *PartDefinitionRef                     `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
+	RecoverabilityPolicy  *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
+	ReturnRecipientVendor *VendorRef                             `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
+	UnitCoreAmount        *PurchaseOrderMoney                    `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *PurchaseOrderCoreCharge) Reset() {
@@ -7681,18 +7386,14 @@ func (x *PurchaseOrderCoreCharge) GetUnitCoreAmount() *PurchaseOrderMoney {
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody.
 type PurchaseOrderCoreChargeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsaraId`.
-	CorePartSamsaraId *string `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendorId`.
-	ReturnRecipientVendorId *string `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
+	CoreChargeStatus        *string                                `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
+	CorePartSamsaraId       *string                                `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
+	RecoverabilityPolicy    *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
+	ReturnRecipientVendorId *string                                `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
+	UnitCoreAmount          *PurchaseOrderMoney                    `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *PurchaseOrderCoreChargeInput) Reset() {
@@ -7766,13 +7467,11 @@ func (x *PurchaseOrderCoreChargeInput) GetUnitCoreAmount() *PurchaseOrderMoney {
 // UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody,
 // UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody.
 type PurchaseOrderCoreRecoverabilityPolicy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
+	state                     protoimpl.MessageState `protogen:"open.v1"`
+	FixedRecoverableUntilTime *string                `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
+	// Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
+	PolicyType             *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
+	RelativeWindowDuration *int64  `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -7838,11 +7537,9 @@ func (x *PurchaseOrderCoreRecoverabilityPolicy) GetRelativeWindowDuration() int6
 // UpdatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant55Aeb6731578TypeResponseBody,
 // UpdatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody.
 type PurchaseOrderMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7896,30 +7593,20 @@ func (x *PurchaseOrderMoney) GetCurrency() string {
 // ListPurchaseOrdersEntityPurchaseOrderPurchaseOrderPartTypeResponseBody,
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariantc060A0106Cf6TypeResponseBody.
 type PurchaseOrderPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *PurchaseOrderCoreCharge `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PartDefinitionRef `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PlaceRef `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `quantityOrdered`.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`,
-	// `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`,
-	// `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
+	state            protoimpl.MessageState      `protogen:"open.v1"`
+	BatchNumber      *string                     `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
+	CoreCharge       *PurchaseOrderCoreCharge    `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
+	Description      *string                     `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	LineItemId       *string                     `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
+	PartSamsara      *PartDefinitionRef          `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	Place            *PlaceRef                   `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
+	QuantityOrdered  *float64                    `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
+	QuantityReceived *float64                    `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
+	Tax              *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	UnitCost         *PurchaseOrderMoney         `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`, `Kilogram`, `Ounce`, `Liter`,
+	// `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`, `Meter`, `Yard`, `SquareFoot`,
+	// `SquareMeter`, `Pint`, `Hundred`, `Roll`.
 	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -8036,30 +7723,23 @@ func (x *PurchaseOrderPart) GetUnitOfMeasureType() string {
 // CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant63E9Febe395ETypeRequestBody,
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant1A94E81632EaTypeRequestBody.
 type PurchaseOrderPartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *PurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsaraId`. Required.
+	state       protoimpl.MessageState        `protogen:"open.v1"`
+	BatchNumber *string                       `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
+	CoreCharge  *PurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
+	Description *string                       `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	LineItemId  *string                       `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
+	// Required.
 	PartSamsaraId *string `protobuf:"bytes,5,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `quantityOrdered`. Required.
+	PlaceId       *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	// Required.
 	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`. Required.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`,
-	// `Pound`, `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`,
-	// `Foot`, `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
+	// Required.
+	QuantityReceived *float64                    `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
+	Tax              *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	UnitCost         *PurchaseOrderMoney         `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`, `Kilogram`, `Ounce`,
+	// `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`, `Meter`, `Yard`,
+	// `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
 	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -8178,11 +7858,9 @@ func (x *PurchaseOrderPartInput) GetUnitOfMeasureType() string {
 // UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody,
 // UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody.
 type PurchaseOrderTaxAdjustment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *PurchaseOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BasisPoints   *int64                 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
+	Money         *PurchaseOrderMoney    `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8231,15 +7909,13 @@ func (x *PurchaseOrderTaxAdjustment) GetMoney() *PurchaseOrderMoney {
 	return nil
 }
 
-// Schema CreateStockMovementResponseObjectTypeResponseBody.
+// A stock movement. Schema CreateStockMovementResponseObjectTypeResponseBody.
 type StockMovement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `destinationLocation`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
 	DestinationLocation *StockMovementLocation `protobuf:"bytes,1,opt,name=destination_location,json=destinationLocation,proto3" json:"destination_location,omitempty"`
-	// Member `sourceLocation`.
-	SourceLocation *StockMovementLocation `protobuf:"bytes,2,opt,name=source_location,json=sourceLocation,proto3" json:"source_location,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	SourceLocation      *StockMovementLocation `protobuf:"bytes,2,opt,name=source_location,json=sourceLocation,proto3" json:"source_location,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *StockMovement) Reset() {
@@ -8288,47 +7964,28 @@ func (x *StockMovement) GetSourceLocation() *StockMovementLocation {
 
 // Schema EntityCreateStockMovementStockMovementLocationTypeResponseBody.
 type StockMovementLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *string `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3,oneof" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *string `protobuf:"bytes,12,opt,name=place,proto3,oneof" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *Money `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Aisle             *string                `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	AvailableQuantity *float64               `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	Bin               *string                `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CreatedAtTime     *string                `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CurrentQuantity   *float64               `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	Id                *string                `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsCostTracked     *bool                  `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	IsLowStock        *bool                  `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	MaxStockLevel     *float64               `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel     *float64               `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	PartSamsara       *string                `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3,oneof" json:"part_samsara,omitempty"`
+	Place             *string                `protobuf:"bytes,12,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	ReorderQuantity   *float64               `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold  *float64               `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	ReservedQuantity  *float64               `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	Row               *string                `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost          *Money                 `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType *string                `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime     *string                `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *StockMovementLocation) Reset() {
@@ -8494,49 +8151,30 @@ func (x *StockMovementLocation) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema EntityListTimeEntriesTypeResponseBody.
+// A time entry. Schema EntityListTimeEntriesTypeResponseBody.
 type TimeEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activityType`.
-	ActivityType *string `protobuf:"bytes,1,opt,name=activity_type,json=activityType,proto3,oneof" json:"activity_type,omitempty"`
-	// Member `clockInAtTime`.
-	ClockInAtTime *string `protobuf:"bytes,2,opt,name=clock_in_at_time,json=clockInAtTime,proto3,oneof" json:"clock_in_at_time,omitempty"`
-	// Member `clockInLocation`.
-	ClockInLocation *TimeEntryLocation `protobuf:"bytes,3,opt,name=clock_in_location,json=clockInLocation,proto3" json:"clock_in_location,omitempty"`
-	// Member `clockInSource`.
-	ClockInSource *string `protobuf:"bytes,4,opt,name=clock_in_source,json=clockInSource,proto3,oneof" json:"clock_in_source,omitempty"`
-	// Member `clockOutAtTime`.
-	ClockOutAtTime *string `protobuf:"bytes,5,opt,name=clock_out_at_time,json=clockOutAtTime,proto3,oneof" json:"clock_out_at_time,omitempty"`
-	// Member `clockOutLocation`.
-	ClockOutLocation *TimeEntryLocation `protobuf:"bytes,6,opt,name=clock_out_location,json=clockOutLocation,proto3" json:"clock_out_location,omitempty"`
-	// Member `clockOutMethodType`.
-	ClockOutMethodType *string `protobuf:"bytes,7,opt,name=clock_out_method_type,json=clockOutMethodType,proto3,oneof" json:"clock_out_method_type,omitempty"`
-	// Member `clockOutSource`.
-	ClockOutSource *string `protobuf:"bytes,8,opt,name=clock_out_source,json=clockOutSource,proto3,oneof" json:"clock_out_source,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deletedAtTime`.
-	DeletedAtTime *string `protobuf:"bytes,10,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `deletedByUserId`.
-	DeletedByUserId *string `protobuf:"bytes,11,opt,name=deleted_by_user_id,json=deletedByUserId,proto3,oneof" json:"deleted_by_user_id,omitempty"`
-	// Member `hourlyRate`.
-	HourlyRate *TimeEntryMoney `protobuf:"bytes,12,opt,name=hourly_rate,json=hourlyRate,proto3" json:"hourly_rate,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,13,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,14,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,15,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `timeEntryStatus`.
-	TimeEntryStatus *string `protobuf:"bytes,16,opt,name=time_entry_status,json=timeEntryStatus,proto3,oneof" json:"time_entry_status,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,17,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `userId`.
-	UserId *string `protobuf:"bytes,18,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,19,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ActivityType       *string                `protobuf:"bytes,1,opt,name=activity_type,json=activityType,proto3,oneof" json:"activity_type,omitempty"`
+	ClockInAtTime      *string                `protobuf:"bytes,2,opt,name=clock_in_at_time,json=clockInAtTime,proto3,oneof" json:"clock_in_at_time,omitempty"`
+	ClockInLocation    *TimeEntryLocation     `protobuf:"bytes,3,opt,name=clock_in_location,json=clockInLocation,proto3" json:"clock_in_location,omitempty"`
+	ClockInSource      *string                `protobuf:"bytes,4,opt,name=clock_in_source,json=clockInSource,proto3,oneof" json:"clock_in_source,omitempty"`
+	ClockOutAtTime     *string                `protobuf:"bytes,5,opt,name=clock_out_at_time,json=clockOutAtTime,proto3,oneof" json:"clock_out_at_time,omitempty"`
+	ClockOutLocation   *TimeEntryLocation     `protobuf:"bytes,6,opt,name=clock_out_location,json=clockOutLocation,proto3" json:"clock_out_location,omitempty"`
+	ClockOutMethodType *string                `protobuf:"bytes,7,opt,name=clock_out_method_type,json=clockOutMethodType,proto3,oneof" json:"clock_out_method_type,omitempty"`
+	ClockOutSource     *string                `protobuf:"bytes,8,opt,name=clock_out_source,json=clockOutSource,proto3,oneof" json:"clock_out_source,omitempty"`
+	CreatedAtTime      *string                `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DeletedAtTime      *string                `protobuf:"bytes,10,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
+	DeletedByUserId    *string                `protobuf:"bytes,11,opt,name=deleted_by_user_id,json=deletedByUserId,proto3,oneof" json:"deleted_by_user_id,omitempty"`
+	HourlyRate         *TimeEntryMoney        `protobuf:"bytes,12,opt,name=hourly_rate,json=hourlyRate,proto3" json:"hourly_rate,omitempty"`
+	Id                 *string                `protobuf:"bytes,13,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	PlaceId            *string                `protobuf:"bytes,14,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	ServiceTaskId      *string                `protobuf:"bytes,15,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	TimeEntryStatus    *string                `protobuf:"bytes,16,opt,name=time_entry_status,json=timeEntryStatus,proto3,oneof" json:"time_entry_status,omitempty"`
+	UpdatedAtTime      *string                `protobuf:"bytes,17,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	UserId             *string                `protobuf:"bytes,18,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	WorkOrderId        *string                `protobuf:"bytes,19,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *TimeEntry) Reset() {
@@ -8704,11 +8342,9 @@ func (x *TimeEntry) GetWorkOrderId() string {
 
 // Schema ListTimeEntriesEntityTimeEntryTimeEntryLocationTypeResponseBody.
 type TimeEntryLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8759,11 +8395,9 @@ func (x *TimeEntryLocation) GetLongitude() float64 {
 
 // Schema ListTimeEntriesEntityTimeEntryMoneyTypeResponseBody.
 type TimeEntryMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8812,41 +8446,31 @@ func (x *TimeEntryMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema EntityListUpcomingPreventiveMaintenanceTypeResponseBody.
+// Upcoming preventive maintenance. Schema EntityListUpcomingPreventiveMaintenanceTypeResponseBody.
 type UpcomingPreventiveMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `currentEngineHours`. In hours.
+	Asset *AssetRef              `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	// In hours.
 	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
-	// Member `currentOdometer`.
-	CurrentOdometer *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
-	// Member `dueInDays`. In days.
+	CurrentOdometer    *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
+	// In days.
 	DueInDays *int64 `protobuf:"varint,4,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `dueInEngineHours`. In hours.
-	DueInEngineHours *int64 `protobuf:"varint,5,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
-	// Member `dueInOdometer`.
-	DueInOdometer *int64 `protobuf:"varint,6,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
-	// Member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,7,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Member `lastResolvedAtEngineHours`. In hours.
+	// In hours.
+	DueInEngineHours *int64  `protobuf:"varint,5,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
+	DueInOdometer    *int64  `protobuf:"varint,6,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
+	LastResolvedAt   *string `protobuf:"bytes,7,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// In hours.
 	LastResolvedAtEngineHours *int64 `protobuf:"varint,8,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,9,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Member `nextEngineHours`. In hours.
-	NextEngineHours *int64 `protobuf:"varint,10,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,11,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Member `nextTime`.
-	NextTime *string `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
-	// Member `schedule`.
-	Schedule *PreventativeMaintenanceScheduleRef `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *WorkOrderRef `protobuf:"bytes,15,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastResolvedAtOdometer    *int64 `protobuf:"varint,9,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// In hours.
+	NextEngineHours *int64                              `protobuf:"varint,10,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
+	NextOdometer    *int64                              `protobuf:"varint,11,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	NextTime        *string                             `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	Schedule        *PreventativeMaintenanceScheduleRef `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Status          *string                             `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	WorkOrder       *WorkOrderRef                       `protobuf:"bytes,15,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *UpcomingPreventiveMaintenance) Reset() {
@@ -8987,46 +8611,35 @@ func (x *UpcomingPreventiveMaintenance) GetWorkOrder() *WorkOrderRef {
 // Schema EntityUpdateUpcomingPreventiveMaintenanceTypeResponseBody.
 type UpdateUpcomingPreventiveMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `currentEngineHours`. In hours.
+	Asset *AssetRef              `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	// In hours.
 	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
-	// Member `currentOdometer`.
-	CurrentOdometer *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
-	// Member `currentOdometerMiles`. In miles.
+	CurrentOdometer    *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
+	// In miles.
 	CurrentOdometerMiles *int64 `protobuf:"varint,4,opt,name=current_odometer_miles,json=currentOdometerMiles,proto3,oneof" json:"current_odometer_miles,omitempty"`
-	// Member `dueInDays`. In days.
+	// In days.
 	DueInDays *int64 `protobuf:"varint,5,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `dueInEngineHours`. In hours.
+	// In hours.
 	DueInEngineHours *int64 `protobuf:"varint,6,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
-	// Member `dueInOdometer`.
-	DueInOdometer *int64 `protobuf:"varint,7,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
-	// Member `dueInOdometerMiles`. In miles.
-	DueInOdometerMiles *int64 `protobuf:"varint,8,opt,name=due_in_odometer_miles,json=dueInOdometerMiles,proto3,oneof" json:"due_in_odometer_miles,omitempty"`
-	// Member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,9,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Member `lastResolvedAtEngineHours`. In hours.
+	DueInOdometer    *int64 `protobuf:"varint,7,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
+	// In miles.
+	DueInOdometerMiles *int64  `protobuf:"varint,8,opt,name=due_in_odometer_miles,json=dueInOdometerMiles,proto3,oneof" json:"due_in_odometer_miles,omitempty"`
+	LastResolvedAt     *string `protobuf:"bytes,9,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// In hours.
 	LastResolvedAtEngineHours *int64 `protobuf:"varint,10,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,11,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Member `nextEngineHours`. In hours.
+	LastResolvedAtOdometer    *int64 `protobuf:"varint,11,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// In hours.
 	NextEngineHours *int64 `protobuf:"varint,12,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,13,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Member `nextOdometerMiles`. In miles.
-	NextOdometerMiles *int64 `protobuf:"varint,14,opt,name=next_odometer_miles,json=nextOdometerMiles,proto3,oneof" json:"next_odometer_miles,omitempty"`
-	// Member `nextTime`.
-	NextTime *string `protobuf:"bytes,15,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
-	// Member `priority`.
-	Priority *int64 `protobuf:"varint,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `schedule`.
-	Schedule *PreventativeMaintenanceScheduleRef `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *WorkOrderRef `protobuf:"bytes,19,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NextOdometer    *int64 `protobuf:"varint,13,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	// In miles.
+	NextOdometerMiles *int64                              `protobuf:"varint,14,opt,name=next_odometer_miles,json=nextOdometerMiles,proto3,oneof" json:"next_odometer_miles,omitempty"`
+	NextTime          *string                             `protobuf:"bytes,15,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	Priority          *int64                              `protobuf:"varint,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Schedule          *PreventativeMaintenanceScheduleRef `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Status            *string                             `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	WorkOrder         *WorkOrderRef                       `protobuf:"bytes,19,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *UpdateUpcomingPreventiveMaintenance) Reset() {
@@ -9194,23 +8807,18 @@ func (x *UpdateUpcomingPreventiveMaintenance) GetWorkOrder() *WorkOrderRef {
 
 // Schema VendorObjectResponseBody.
 type Vendor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `categoryIds`. Required.
-	CategoryIds []string `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// Member `externalIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AddressId *string                `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
+	// Required.
+	CategoryIds []string          `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `payeeId`.
-	PayeeId *string `protobuf:"bytes,5,opt,name=payee_id,json=payeeId,proto3,oneof" json:"payee_id,omitempty"`
-	// Member `servicesProvided`.
+	// Required.
+	Id               *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	PayeeId          *string `protobuf:"bytes,5,opt,name=payee_id,json=payeeId,proto3,oneof" json:"payee_id,omitempty"`
 	ServicesProvided *string `protobuf:"bytes,6,opt,name=services_provided,json=servicesProvided,proto3,oneof" json:"services_provided,omitempty"`
-	// Member `vendorId`.
-	VendorId      *string `protobuf:"bytes,7,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VendorId         *string `protobuf:"bytes,7,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Vendor) Reset() {
@@ -9292,12 +8900,12 @@ func (x *Vendor) GetVendorId() string {
 	return ""
 }
 
-// Schema VendorCategoryObjectResponseBody.
+// A vendor category. Schema VendorCategoryObjectResponseBody. It has nothing but `id` and `name`.
 type VendorCategory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9357,10 +8965,10 @@ func (x *VendorCategory) GetName() string {
 // EntityUpdatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody,
 // EntityUpdatePurchaseOrderVendorRefTypeResponseBody,
 // EntityUpdateWarrantyClaimVendorRefTypeResponseBody,
-// EntityUpdateWarrantyVendorRefTypeResponseBody.
+// EntityUpdateWarrantyVendorRefTypeResponseBody. It has nothing but `id`.
 type VendorRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9403,40 +9011,29 @@ func (x *VendorRef) GetId() string {
 	return ""
 }
 
-// Schemas EntityCreateWarrantyTypeResponseBody, EntityListWarrantiesTypeResponseBody,
+// A warranty. Schemas EntityCreateWarrantyTypeResponseBody, EntityListWarrantiesTypeResponseBody,
 // EntityUpdateWarrantyTypeResponseBody.
 type Warranty struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `baseCoverage`.
-	BaseCoverage *WarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Member `coverages`.
-	Coverages []*WarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BaseCoverage  *WarrantyCoverage      `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	Coverages     []*WarrantyCoverage    `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	CreatedAtTime *string                `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Description   *string                `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,6,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,11,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor *VendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	// Member `warrantyType`.
-	WarrantyType  *string `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In hours.
+	EngineDurationHours *int64                `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	ExternalIds         []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Id                  *string               `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                *string               `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// In metres.
+	OdometerDistanceMeters *int64     `protobuf:"varint,11,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	UpdatedAtTime          *string    `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vendor                 *VendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	WarrantyType           *string    `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Warranty) Reset() {
@@ -9569,25 +9166,19 @@ func (x *Warranty) GetWarrantyType() string {
 
 // Schema EntityReplaceWarrantyAssetAssignmentsWarrantyAssetAssignmentTypeResponseBody.
 type WarrantyAssetAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startEngineHours`. In hours.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AssetId       *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	CreatedAtTime *string                `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Id            *string                `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// In hours.
 	StartEngineHours *int64 `protobuf:"varint,4,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,5,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `warrantyId`.
-	WarrantyId    *string `protobuf:"bytes,8,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	StartOdometerMeters *int64  `protobuf:"varint,5,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	StartTime           *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	UpdatedAtTime       *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	WarrantyId          *string `protobuf:"bytes,8,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WarrantyAssetAssignment) Reset() {
@@ -9679,16 +9270,15 @@ func (x *WarrantyAssetAssignment) GetWarrantyId() string {
 // Schema EntityReplaceWarrantyAssetAssignmentsWarrantyAssetAssignmentInputTypeRequestBody.
 type WarrantyAssetAssignmentInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `startEngineHours`. In hours.
+	// In hours.
 	StartEngineHours *int64 `protobuf:"varint,2,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,3,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	StartOdometerMeters *int64  `protobuf:"varint,3,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	StartTime           *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WarrantyAssetAssignmentInput) Reset() {
@@ -9749,10 +9339,9 @@ func (x *WarrantyAssetAssignmentInput) GetStartTime() string {
 	return ""
 }
 
-// Schema ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody.
+// Warranty asset assignments. Schema ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody.
 type WarrantyAssetAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
+	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Data          []*WarrantyAssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9795,62 +9384,39 @@ func (x *WarrantyAssetAssignments) GetData() []*WarrantyAssetAssignment {
 	return nil
 }
 
-// Schemas EntityCreateWarrantyClaimTypeResponseBody, EntityListWarrantyClaimsTypeResponseBody,
-// EntityUpdateWarrantyClaimTypeResponseBody.
+// A warranty claim. Schemas EntityCreateWarrantyClaimTypeResponseBody,
+// EntityListWarrantyClaimsTypeResponseBody, EntityUpdateWarrantyClaimTypeResponseBody.
 type WarrantyClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `cause`.
-	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Member `claimEngineHours`. In hours.
+	Asset *AssetRef              `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Cause *string                `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
+	// In hours.
 	ClaimEngineHours *int64 `protobuf:"varint,3,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Member `concern`.
-	Concern *string `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Member `correction`.
-	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `labor`.
-	Labor []*WarrantyClaimLabor `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Member `linkedWarranty`.
-	LinkedWarranty *WarrantyRef `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
-	// Member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `otherCost`.
-	OtherCost *WarrantyClaimMoney `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*WarrantyClaimPart `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Member `reimbursements`.
-	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Member `statusHistory`.
-	StatusHistory []*WarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
-	// Member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `warrantyVendor`.
-	WarrantyVendor *VendorRef `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// In metres.
+	ClaimOdometerMeters   *int64                        `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
+	ClaimStatus           *string                       `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	ComponentInstanceIds  []string                      `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
+	Concern               *string                       `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
+	Correction            *string                       `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
+	CreatedAtTime         *string                       `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds           []*WarrantyClaimExternalId    `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Id                    *string                       `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Labor                 []*WarrantyClaimLabor         `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
+	LinkedWarranty        *WarrantyRef                  `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
+	LinkedWorkOrderIds    []string                      `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
+	MediaItemIds          []string                      `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	OtherCost             *WarrantyClaimMoney           `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts                 []*WarrantyClaimPart          `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
+	ReimbursedAtTime      *string                       `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
+	Reimbursements        []*WarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	RepairCompletedAtTime *string                       `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
+	ResolutionAtTime      *string                       `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
+	StatusHistory         []*WarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
+	SubmittedAtTime       *string                       `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
+	UpdatedAtTime         *string                       `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	WarrantyVendor        *VendorRef                    `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *WarrantyClaim) Reset() {
@@ -10064,11 +9630,9 @@ func (x *WarrantyClaim) GetWarrantyVendor() *VendorRef {
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody.
 type WarrantyClaimExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10123,19 +9687,14 @@ func (x *WarrantyClaimExternalId) GetValue() string {
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody.
 type WarrantyClaimLabor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Cost              *WarrantyClaimMoney    `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
+	Description       *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ServiceTaskId     *string                `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	SourceWorkOrderId *string                `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
+	VmrsCode          *string                `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WarrantyClaimLabor) Reset() {
@@ -10209,11 +9768,9 @@ func (x *WarrantyClaimLabor) GetVmrsCode() string {
 // UpdateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody.
 type WarrantyClaimMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10268,25 +9825,17 @@ func (x *WarrantyClaimMoney) GetCurrency() string {
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody.
 type WarrantyClaimPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Cost              *WarrantyClaimMoney    `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
+	Description       *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	PartDefinitionId  *string                `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
+	PartId            *string                `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
+	Quantity          *int64                 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	ServiceTaskId     *string                `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	SourceWorkOrderId *string                `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
+	VmrsCode          *string                `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WarrantyClaimPart) Reset() {
@@ -10381,11 +9930,9 @@ func (x *WarrantyClaimPart) GetVmrsCode() string {
 // UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody.
 type WarrantyClaimReimbursement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reimbursement *WarrantyClaimMoney    `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
+	WorkOrderId   *string                `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10438,15 +9985,12 @@ func (x *WarrantyClaimReimbursement) GetWorkOrderId() string {
 // ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody.
 type WarrantyClaimStatusHistory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	HappenedAtTime *string                `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	Status         *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	UserId         *string                `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WarrantyClaimStatusHistory) Reset() {
@@ -10506,35 +10050,27 @@ func (x *WarrantyClaimStatusHistory) GetUserId() string {
 // UpdateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody,
 // UpdateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody.
 type WarrantyCoverage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*WarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*WarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
+	// In hours.
+	EngineDurationHours         *int64                  `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	Exclusions                  []*WarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
+	Inclusions                  []*WarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	IsOdometerDistanceUnlimited *bool                   `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
+	Name                        *string                 `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                       *string                 `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// In metres.
 	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
+	// In hours.
 	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	StartOdometerMeters *int64  `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	StartTime           *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WarrantyCoverage) Reset() {
@@ -10664,13 +10200,10 @@ func (x *WarrantyCoverage) GetStartTime() string {
 // UpdateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody,
 // UpdateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody.
 type WarrantyCoverageItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ItemType      *string                `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
+	VmrsCode      *string                `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10732,11 +10265,9 @@ func (x *WarrantyCoverageItem) GetVmrsCode() string {
 // UpdateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody,
 // UpdateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody.
 type WarrantyExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10787,10 +10318,10 @@ func (x *WarrantyExternalId) GetValue() string {
 
 // Schemas EntityCreateWarrantyClaimWarrantyRefTypeResponseBody,
 // EntityListWarrantyClaimsWarrantyRefTypeResponseBody,
-// EntityUpdateWarrantyClaimWarrantyRefTypeResponseBody.
+// EntityUpdateWarrantyClaimWarrantyRefTypeResponseBody. It has nothing but `id`.
 type WarrantyRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10835,10 +10366,10 @@ func (x *WarrantyRef) GetId() string {
 
 // Schemas EntityListPartTransactionsWorkOrderRefTypeResponseBody,
 // EntityListUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody,
-// EntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody.
+// EntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody. It has nothing but `id`.
 type WorkOrderRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10881,12 +10412,13 @@ func (x *WorkOrderRef) GetId() string {
 	return ""
 }
 
-// Schema WorkOrderTemplateObjectResponseBody.
+// A work order template. Schema WorkOrderTemplateObjectResponseBody. It has nothing but `id` and
+// `name`.
 type WorkOrderTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

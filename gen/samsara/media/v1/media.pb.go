@@ -25,27 +25,25 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListUploadedMedia.
+// The request of ListUploadedMedia.
 type ListUploadedMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `availableAfterTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	AvailableAfterTime *string `protobuf:"bytes,2,opt,name=available_after_time,json=availableAfterTime,proto3,oneof" json:"available_after_time,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `inputs`, repeated for each value. Known values: `dashcamRoadFacing`,
-	// `dashcamDriverFacing`, `analog1`, `analog2`, `analog3`, `analog4`.
+	// Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`, `analog2`, `analog3`,
+	// `analog4`.
 	Inputs []string `protobuf:"bytes,4,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// Query parameter `mediaTypes`, repeated for each value. Known values: `image`, `videoHighRes`.
+	// Known values: `image`, `videoHighRes`.
 	MediaTypes []string `protobuf:"bytes,5,rep,name=media_types,json=mediaTypes,proto3" json:"media_types,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `triggerReasons`, repeated for each value. Known values: `api`, `panicButton`,
-	// `periodicStill`, `rfidEvent`, `safetyEvent`, `tripEndStill`, `tripStartStill`,
-	// `videoRetrieval`.
+	// Known values: `api`, `panicButton`, `periodicStill`, `rfidEvent`, `safetyEvent`,
+	// `tripEndStill`, `tripStartStill`, `videoRetrieval`.
 	TriggerReasons []string `protobuf:"bytes,7,rep,name=trigger_reasons,json=triggerReasons,proto3" json:"trigger_reasons,omitempty"`
-	// Query parameter `vehicleIds`. Required.
+	// Required.
 	VehicleIds    []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -137,12 +135,12 @@ func (x *ListUploadedMediaRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListUploadedMedia.
+// One page of uploaded media.
 type ListUploadedMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *ListUploadedMedia `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -192,7 +190,7 @@ func (x *ListUploadedMediaResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamUploadedMedia.
+// The request of StreamUploadedMedia.
 type StreamUploadedMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUploadedMedia is asked, page after page.
@@ -247,7 +245,7 @@ func (x *StreamUploadedMediaRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamUploadedMedia.
+// One page of uploaded media, and where to go on from after it.
 type StreamUploadedMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUploadedMedia answers.
@@ -302,10 +300,10 @@ func (x *StreamUploadedMediaResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetMediaRetrieval.
+// The request of GetMediaRetrieval.
 type GetMediaRetrievalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `retrievalId`. Required.
+	// Required.
 	RetrievalId   *string `protobuf:"bytes,1,opt,name=retrieval_id,json=retrievalId,proto3,oneof" json:"retrieval_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -348,10 +346,10 @@ func (x *GetMediaRetrievalRequest) GetRetrievalId() string {
 	return ""
 }
 
-// Response of GetMediaRetrieval.
+// The response of GetMediaRetrieval.
 type GetMediaRetrievalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *MediaRetrieval `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -394,24 +392,23 @@ func (x *GetMediaRetrievalResponse) GetData() *MediaRetrieval {
 	return nil
 }
 
-// Request of PostMediaRetrieval.
+// The request of PostMediaRetrieval.
 type PostMediaRetrievalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `cameraRoles`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRoles []string `protobuf:"bytes,1,rep,name=camera_roles,json=cameraRoles,proto3" json:"camera_roles,omitempty"`
-	// Body member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `inputs`. Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`,
-	// `analog2`, `analog3`, `analog4`.
+	// Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`, `analog2`, `analog3`,
+	// `analog4`.
 	Inputs []string `protobuf:"bytes,3,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// Body member `mediaType`. Required. Known values: `image`, `videoHighRes`, `videoLowRes`,
-	// `hyperlapse`.
+	// Required. Known values: `image`, `videoHighRes`, `videoLowRes`, `hyperlapse`.
 	MediaType *string `protobuf:"bytes,4,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
-	// Body member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -489,10 +486,10 @@ func (x *PostMediaRetrievalRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of PostMediaRetrieval.
+// The response of PostMediaRetrieval.
 type PostMediaRetrievalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PostMediaRetrieval `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -538,7 +535,7 @@ func (x *PostMediaRetrievalResponse) GetData() *PostMediaRetrieval {
 // Schema ListUploadedMediaObjectResponseBody.
 type ListUploadedMedia struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
+	// Required.
 	Media         []*UploadedMedia `protobuf:"bytes,1,rep,name=media,proto3" json:"media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -583,31 +580,27 @@ func (x *ListUploadedMedia) GetMedia() []*UploadedMedia {
 
 // Schema MediaObjectResponseBody.
 type Media struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auxcamSerial`.
-	AuxcamSerial *string `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
-	// Member `availableAtTime`. A time as in RFC 3339.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AuxcamSerial *string                `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
+	// A time as in RFC 3339.
 	AvailableAtTime *string `protobuf:"bytes,2,opt,name=available_at_time,json=availableAtTime,proto3,oneof" json:"available_at_time,omitempty"`
-	// Member `cameraRole`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRole *string `protobuf:"bytes,3,opt,name=camera_role,json=cameraRole,proto3,oneof" json:"camera_role,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `input`. Required. Known values: `dashcamDriverFacing`, `dashcamRoadFacing`, `analog1`,
-	// `analog2`, `analog3`, `analog4`.
+	// Required. Known values: `dashcamDriverFacing`, `dashcamRoadFacing`, `analog1`, `analog2`,
+	// `analog3`, `analog4`.
 	Input *string `protobuf:"bytes,5,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// Member `mediaType`. Required. Known values: `image`, `videoHighRes`, `videoLowRes`,
-	// `hyperlapse`.
+	// Required. Known values: `image`, `videoHighRes`, `videoLowRes`, `hyperlapse`.
 	MediaType *string `protobuf:"bytes,6,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `status`. Required. Known values: `available`, `invalid`, `pending`, `failed`,
-	// `unavailable`.
-	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `urlInfo`.
+	// Required. Known values: `available`, `invalid`, `pending`, `failed`, `unavailable`.
+	Status  *string  `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	UrlInfo *UrlInfo `protobuf:"bytes,9,opt,name=url_info,json=urlInfo,proto3" json:"url_info,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -713,10 +706,10 @@ func (x *Media) GetVehicleId() string {
 	return ""
 }
 
-// Schema GetMediaRetrievalObjectResponseBody.
+// A media retrieval. Schema GetMediaRetrievalObjectResponseBody.
 type MediaRetrieval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
+	// Required.
 	Media         []*Media `protobuf:"bytes,1,rep,name=media,proto3" json:"media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -762,9 +755,9 @@ func (x *MediaRetrieval) GetMedia() []*Media {
 // Schema PostMediaRetrievalObjectResponseBody.
 type PostMediaRetrieval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `quotaStatus`. Required.
+	// Required.
 	QuotaStatus *string `protobuf:"bytes,1,opt,name=quota_status,json=quotaStatus,proto3,oneof" json:"quota_status,omitempty"`
-	// Member `retrievalId`. Required.
+	// Required.
 	RetrievalId   *string `protobuf:"bytes,2,opt,name=retrieval_id,json=retrievalId,proto3,oneof" json:"retrieval_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,33 +807,30 @@ func (x *PostMediaRetrieval) GetRetrievalId() string {
 	return ""
 }
 
-// Schema UploadedMediaObjectResponseBody.
+// Uploaded media. Schema UploadedMediaObjectResponseBody.
 type UploadedMedia struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auxCamSerial`.
-	AuxCamSerial *string `protobuf:"bytes,1,opt,name=aux_cam_serial,json=auxCamSerial,proto3,oneof" json:"aux_cam_serial,omitempty"`
-	// Member `availableAtTime`. Required. A time as in RFC 3339.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AuxCamSerial *string                `protobuf:"bytes,1,opt,name=aux_cam_serial,json=auxCamSerial,proto3,oneof" json:"aux_cam_serial,omitempty"`
+	// Required. A time as in RFC 3339.
 	AvailableAtTime *string `protobuf:"bytes,2,opt,name=available_at_time,json=availableAtTime,proto3,oneof" json:"available_at_time,omitempty"`
-	// Member `cameraRole`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRole *string `protobuf:"bytes,3,opt,name=camera_role,json=cameraRole,proto3,oneof" json:"camera_role,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `input`. Required. Known values: `dashcamForwardFacing`, `dashcamInwardFacing`,
-	// `analog1`, `analog2`, `analog3`, `analog4`.
+	// Required. Known values: `dashcamForwardFacing`, `dashcamInwardFacing`, `analog1`, `analog2`,
+	// `analog3`, `analog4`.
 	Input *string `protobuf:"bytes,5,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// Member `mediaType`. Required. Known values: `image`, `videoHighRes`, `videoLowRes`,
-	// `hyperlapse`.
+	// Required. Known values: `image`, `videoHighRes`, `videoLowRes`, `hyperlapse`.
 	MediaType *string `protobuf:"bytes,6,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `triggerReason`. Required. Known values: `api`, `panicButton`, `periodicStill`,
-	// `rfidEvent`, `safetyEvent`, `tripEndStill`, `tripStartStill`, `videoRetrieval`.
-	TriggerReason *string `protobuf:"bytes,8,opt,name=trigger_reason,json=triggerReason,proto3,oneof" json:"trigger_reason,omitempty"`
-	// Member `urlInfo`.
-	UrlInfo *UrlInfo `protobuf:"bytes,9,opt,name=url_info,json=urlInfo,proto3" json:"url_info,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required. Known values: `api`, `panicButton`, `periodicStill`, `rfidEvent`, `safetyEvent`,
+	// `tripEndStill`, `tripStartStill`, `videoRetrieval`.
+	TriggerReason *string  `protobuf:"bytes,8,opt,name=trigger_reason,json=triggerReason,proto3,oneof" json:"trigger_reason,omitempty"`
+	UrlInfo       *UrlInfo `protobuf:"bytes,9,opt,name=url_info,json=urlInfo,proto3" json:"url_info,omitempty"`
+	// Required.
 	VehicleId     *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -949,9 +939,9 @@ func (x *UploadedMedia) GetVehicleId() string {
 // Schema UrlInfoObjectResponseBody.
 type UrlInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `urlExpiryTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UrlExpiryTime *string `protobuf:"bytes,2,opt,name=url_expiry_time,json=urlExpiryTime,proto3,oneof" json:"url_expiry_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

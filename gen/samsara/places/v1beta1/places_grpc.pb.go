@@ -38,54 +38,111 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// PlacesService has the beta operations of the area places.
+// PlacesService has the operations of the area places.
 type PlacesServiceClient interface {
-	// GET /places
+	// Lists places.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// All pages: StreamPlaces. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaces(ctx context.Context, in *GetPlacesRequest, opts ...grpc.CallOption) (*GetPlacesResponse, error)
 	// Every page of GetPlaces, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaces(ctx context.Context, in *StreamPlacesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlacesResponse], error)
-	// POST /places
+	// Creates a place.
+	// Operation `postPlace`, POST /places: https://developers.samsara.com/reference/postplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostPlace(ctx context.Context, in *PostPlaceRequest, opts ...grpc.CallOption) (*PostPlaceResponse, error)
-	// PATCH /places
+	// Updates a place; `update_mask` says what.
+	// Operation `patchPlace`, PATCH /places: https://developers.samsara.com/reference/patchplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PatchPlace(ctx context.Context, in *PatchPlaceRequest, opts ...grpc.CallOption) (*PatchPlaceResponse, error)
-	// DELETE /places
+	// Deletes a place.
+	// Operation `deletePlace`, DELETE /places: https://developers.samsara.com/reference/deleteplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePlace(ctx context.Context, in *DeletePlaceRequest, opts ...grpc.CallOption) (*DeletePlaceResponse, error)
-	// GET /places/deletions
+	// Lists place deletions.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// All pages: StreamPlaceDeletions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaceDeletions(ctx context.Context, in *GetPlaceDeletionsRequest, opts ...grpc.CallOption) (*GetPlaceDeletionsResponse, error)
 	// Every page of GetPlaceDeletions, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceDeletions(ctx context.Context, in *StreamPlaceDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceDeletionsResponse], error)
-	// GET /places/geocode
+	// Lists place geocodes.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// All pages: StreamPlaceGeocode. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaceGeocode(ctx context.Context, in *GetPlaceGeocodeRequest, opts ...grpc.CallOption) (*GetPlaceGeocodeResponse, error)
 	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeocode(ctx context.Context, in *StreamPlaceGeocodeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeocodeResponse], error)
-	// GET /places/geofence
+	// Lists place geofences.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// All pages: StreamPlaceGeofence. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamPlaceGeofence with
+	// `options.max_items`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaceGeofence(ctx context.Context, in *GetPlaceGeofenceRequest, opts ...grpc.CallOption) (*GetPlaceGeofenceResponse, error)
 	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeofence(ctx context.Context, in *StreamPlaceGeofenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeofenceResponse], error)
 }
 
@@ -247,54 +304,111 @@ type PlacesService_StreamPlaceGeofenceClient = grpc.ServerStreamingClient[Stream
 // All implementations should embed UnimplementedPlacesServiceServer
 // for forward compatibility.
 //
-// PlacesService has the beta operations of the area places.
+// PlacesService has the operations of the area places.
 type PlacesServiceServer interface {
-	// GET /places
+	// Lists places.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// All pages: StreamPlaces. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaces(context.Context, *GetPlacesRequest) (*GetPlacesResponse, error)
 	// Every page of GetPlaces, one message a page. To go on after the end, set `options.from_cursor`
 	// to the last cursor.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaces(*StreamPlacesRequest, grpc.ServerStreamingServer[StreamPlacesResponse]) error
-	// POST /places
+	// Creates a place.
+	// Operation `postPlace`, POST /places: https://developers.samsara.com/reference/postplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PostPlace(context.Context, *PostPlaceRequest) (*PostPlaceResponse, error)
-	// PATCH /places
+	// Updates a place; `update_mask` says what.
+	// Operation `patchPlace`, PATCH /places: https://developers.samsara.com/reference/patchplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PatchPlace(context.Context, *PatchPlaceRequest) (*PatchPlaceResponse, error)
-	// DELETE /places
+	// Deletes a place.
+	// Operation `deletePlace`, DELETE /places: https://developers.samsara.com/reference/deleteplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePlace(context.Context, *DeletePlaceRequest) (*DeletePlaceResponse, error)
-	// GET /places/deletions
+	// Lists place deletions.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// All pages: StreamPlaceDeletions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaceDeletions(context.Context, *GetPlaceDeletionsRequest) (*GetPlaceDeletionsResponse, error)
 	// Every page of GetPlaceDeletions, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceDeletions(*StreamPlaceDeletionsRequest, grpc.ServerStreamingServer[StreamPlaceDeletionsResponse]) error
-	// GET /places/geocode
+	// Lists place geocodes.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// All pages: StreamPlaceGeocode. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaceGeocode(context.Context, *GetPlaceGeocodeRequest) (*GetPlaceGeocodeResponse, error)
 	// Every page of GetPlaceGeocode, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeocode(*StreamPlaceGeocodeRequest, grpc.ServerStreamingServer[StreamPlaceGeocodeResponse]) error
-	// GET /places/geofence
+	// Lists place geofences.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// All pages: StreamPlaceGeofence. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamPlaceGeofence with
+	// `options.max_items`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPlaceGeofence(context.Context, *GetPlaceGeofenceRequest) (*GetPlaceGeofenceResponse, error)
 	// Every page of GetPlaceGeofence, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeofence(*StreamPlaceGeofenceRequest, grpc.ServerStreamingServer[StreamPlaceGeofenceResponse]) error
 }
 

@@ -26,17 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListPreferredStations.
+// The request of ListPreferredStations.
 type ListPreferredStationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	Limit              *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListPreferredStationsRequest) Reset() {
@@ -90,12 +87,12 @@ func (x *ListPreferredStationsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListPreferredStations.
+// One page of preferred stations.
 type ListPreferredStationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PreferredStation `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,7 +142,7 @@ func (x *ListPreferredStationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPreferredStations.
+// The request of StreamPreferredStations.
 type StreamPreferredStationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreferredStations is asked, page after page.
@@ -200,7 +197,7 @@ func (x *StreamPreferredStationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPreferredStations.
+// One page of preferred stations, and where to go on from after it.
 type StreamPreferredStationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreferredStations answers.
@@ -255,22 +252,18 @@ func (x *StreamPreferredStationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of PostPreferredStation.
+// The request of PostPreferredStation.
 type PostPreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `address`. Required.
-	Address *PreferredStationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Body member `discounts`.
+	// Required.
+	Address   *PreferredStationAddress    `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
-	// Body member `externalIds`. Required.
+	// Required.
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Body member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `prices`.
+	Latitude    *float64          `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude   *float64          `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required.
+	Name          *string                  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Prices        []*PreferredStationPrice `protobuf:"bytes,7,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -355,10 +348,10 @@ func (x *PostPreferredStationRequest) GetPrices() []*PreferredStationPrice {
 	return nil
 }
 
-// Response of PostPreferredStation.
+// The response of PostPreferredStation.
 type PostPreferredStationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PreferredStation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -401,15 +394,13 @@ func (x *PostPreferredStationResponse) GetData() *PreferredStation {
 	return nil
 }
 
-// Request of PatchPreferredStation.
+// The request of PatchPreferredStation.
 type PatchPreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `discounts`.
+	// Required.
+	Id        *string                     `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
-	// Body member `prices`.
-	Prices []*PreferredStationPrice `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
+	Prices    []*PreferredStationPrice    `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -475,10 +466,10 @@ func (x *PatchPreferredStationRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchPreferredStation.
+// The response of PatchPreferredStation.
 type PatchPreferredStationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PreferredStation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -521,10 +512,10 @@ func (x *PatchPreferredStationResponse) GetData() *PreferredStation {
 	return nil
 }
 
-// Request of DeletePreferredStation.
+// The request of DeletePreferredStation.
 type DeletePreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -567,7 +558,7 @@ func (x *DeletePreferredStationRequest) GetId() string {
 	return ""
 }
 
-// Response of DeletePreferredStation.
+// The response of DeletePreferredStation.
 type DeletePreferredStationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -604,13 +595,12 @@ func (*DeletePreferredStationResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of GetPreferredStation.
+// The request of GetPreferredStation.
 type GetPreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -659,10 +649,10 @@ func (x *GetPreferredStationRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetPreferredStation.
+// The response of GetPreferredStation.
 type GetPreferredStationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PreferredStation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -705,24 +695,17 @@ func (x *GetPreferredStationResponse) GetData() *PreferredStation {
 	return nil
 }
 
-// Schema PreferredStationObjectResponseBody.
+// A preferred station. Schema PreferredStationObjectResponseBody.
 type PreferredStation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *PreferredStationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `discounts`.
-	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `prices`.
+	state       protoimpl.MessageState      `protogen:"open.v1"`
+	Address     *PreferredStationAddress    `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Discounts   []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
+	ExternalIds map[string]string           `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id          *string                     `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Latitude    *float64                    `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude   *float64                    `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required.
+	Name          *string                  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Prices        []*PreferredStationPrice `protobuf:"bytes,8,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -816,17 +799,12 @@ func (x *PreferredStation) GetPrices() []*PreferredStationPrice {
 
 // Schemas PreferredStationAddressRequestBody, PreferredStationAddressResponseResponseBody.
 type PreferredStationAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`.
-	Country *string `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `line1`.
-	Line1 *string `protobuf:"bytes,3,opt,name=line1,proto3,oneof" json:"line1,omitempty"`
-	// Member `postalCode`.
-	PostalCode *string `protobuf:"bytes,4,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	City          *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	Country       *string                `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
+	Line1         *string                `protobuf:"bytes,3,opt,name=line1,proto3,oneof" json:"line1,omitempty"`
+	PostalCode    *string                `protobuf:"bytes,4,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
+	State         *string                `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -898,19 +876,15 @@ func (x *PreferredStationAddress) GetState() string {
 
 // Schemas PreferredStationDiscountInputRequestBody, PreferredStationDiscountResponseResponseBody.
 type PreferredStationDiscount struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `discount`.
-	Discount *PreferredStationDiscountMoney `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Member `discountPercent`.
-	DiscountPercent *string `protobuf:"bytes,2,opt,name=discount_percent,json=discountPercent,proto3,oneof" json:"discount_percent,omitempty"`
-	// Member `discountType`. Required. Known values: `centsPerUnit`, `percentage`, `fixedPrice`,
-	// `unknown`.
+	state           protoimpl.MessageState         `protogen:"open.v1"`
+	Discount        *PreferredStationDiscountMoney `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
+	DiscountPercent *string                        `protobuf:"bytes,2,opt,name=discount_percent,json=discountPercent,proto3,oneof" json:"discount_percent,omitempty"`
+	// Required. Known values: `centsPerUnit`, `percentage`, `fixedPrice`, `unknown`.
 	DiscountType *string `protobuf:"bytes,3,opt,name=discount_type,json=discountType,proto3,oneof" json:"discount_type,omitempty"`
-	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
-	// `flexibleFuelE85`, `electricity`, `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`,
-	// `lpg`, `rng`, `fcev`, `unknown`.
+	// Required. Known values: `gasoline`, `diesel`, `biodiesel`, `flexibleFuelE85`, `electricity`,
+	// `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`, `lpg`, `rng`, `fcev`, `unknown`.
 	FuelType *string `protobuf:"bytes,4,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Member `volumeUnit`. Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
+	// Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
 	VolumeUnit    *string `protobuf:"bytes,5,opt,name=volume_unit,json=volumeUnit,proto3,oneof" json:"volume_unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -985,9 +959,9 @@ func (x *PreferredStationDiscount) GetVolumeUnit() string {
 // PreferredStationDiscountResponseMoneyResponseBody.
 type PreferredStationDiscountMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1040,9 +1014,9 @@ func (x *PreferredStationDiscountMoney) GetCurrency() string {
 // Schemas PreferredStationGrossPriceRequestBody, PreferredStationGrossPriceResponseResponseBody.
 type PreferredStationGrossPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1095,9 +1069,9 @@ func (x *PreferredStationGrossPrice) GetCurrency() string {
 // Schemas PreferredStationNetPriceRequestBody, PreferredStationNetPriceResponseResponseBody.
 type PreferredStationNetPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1150,15 +1124,12 @@ func (x *PreferredStationNetPrice) GetCurrency() string {
 // Schemas PreferredStationPriceInputRequestBody, PreferredStationPriceResponseResponseBody.
 type PreferredStationPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
-	// `flexibleFuelE85`, `electricity`, `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`,
-	// `lpg`, `rng`, `fcev`, `unknown`.
-	FuelType *string `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Member `grossPrice`.
+	// Required. Known values: `gasoline`, `diesel`, `biodiesel`, `flexibleFuelE85`, `electricity`,
+	// `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`, `lpg`, `rng`, `fcev`, `unknown`.
+	FuelType   *string                     `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
 	GrossPrice *PreferredStationGrossPrice `protobuf:"bytes,2,opt,name=gross_price,json=grossPrice,proto3" json:"gross_price,omitempty"`
-	// Member `netPrice`.
-	NetPrice *PreferredStationNetPrice `protobuf:"bytes,3,opt,name=net_price,json=netPrice,proto3" json:"net_price,omitempty"`
-	// Member `volumeUnit`. Required. Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
+	NetPrice   *PreferredStationNetPrice   `protobuf:"bytes,3,opt,name=net_price,json=netPrice,proto3" json:"net_price,omitempty"`
+	// Required. Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
 	VolumeUnit    *string `protobuf:"bytes,4,opt,name=volume_unit,json=volumeUnit,proto3,oneof" json:"volume_unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

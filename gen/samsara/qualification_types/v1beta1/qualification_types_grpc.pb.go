@@ -29,15 +29,27 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// QualificationTypesService has the beta operations of the area qualification types.
+// QualificationTypesService has the operations of the area qualification types.
 type QualificationTypesServiceClient interface {
-	// GET /qualification-types
+	// Lists qualification types.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// All pages: StreamQualificationTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationTypes with
+	// `options.max_items`.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationTypes(ctx context.Context, in *GetQualificationTypesRequest, opts ...grpc.CallOption) (*GetQualificationTypesResponse, error)
 	// Every page of GetQualificationTypes, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationTypes(ctx context.Context, in *StreamQualificationTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationTypesResponse], error)
 }
 
@@ -82,15 +94,27 @@ type QualificationTypesService_StreamQualificationTypesClient = grpc.ServerStrea
 // All implementations should embed UnimplementedQualificationTypesServiceServer
 // for forward compatibility.
 //
-// QualificationTypesService has the beta operations of the area qualification types.
+// QualificationTypesService has the operations of the area qualification types.
 type QualificationTypesServiceServer interface {
-	// GET /qualification-types
+	// Lists qualification types.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// All pages: StreamQualificationTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationTypes with
+	// `options.max_items`.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationTypes(context.Context, *GetQualificationTypesRequest) (*GetQualificationTypesResponse, error)
 	// Every page of GetQualificationTypes, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationTypes(*StreamQualificationTypesRequest, grpc.ServerStreamingServer[StreamQualificationTypesResponse]) error
 }
 

@@ -26,15 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListReadingsDefinitions.
+// The request of ListReadingsDefinitions.
 type ListReadingsDefinitionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `entityTypes`.
-	EntityTypes []string `protobuf:"bytes,2,rep,name=entity_types,json=entityTypes,proto3" json:"entity_types,omitempty"`
-	// Query parameter `ids`.
-	Ids           []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EntityTypes   []string               `protobuf:"bytes,2,rep,name=entity_types,json=entityTypes,proto3" json:"entity_types,omitempty"`
+	Ids           []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -90,12 +87,12 @@ func (x *ListReadingsDefinitionsRequest) GetIds() []string {
 	return nil
 }
 
-// Response of ListReadingsDefinitions.
+// One page of readings definitions.
 type ListReadingsDefinitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReadingDefinition `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,7 +142,7 @@ func (x *ListReadingsDefinitionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReadingsDefinitions.
+// The request of StreamReadingsDefinitions.
 type StreamReadingsDefinitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsDefinitions is asked, page after page.
@@ -200,7 +197,7 @@ func (x *StreamReadingsDefinitionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReadingsDefinitions.
+// One page of readings definitions, and where to go on from after it.
 type StreamReadingsDefinitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsDefinitions answers.
@@ -255,28 +252,22 @@ func (x *StreamReadingsDefinitionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetReadingsHistory.
+// The request of GetReadingsHistory.
 type GetReadingsHistoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetTypes`.
-	AssetTypes []string `protobuf:"bytes,2,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `entityIds`.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	After      *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetTypes []string               `protobuf:"bytes,2,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
+	// A time as in RFC 3339.
+	EndTime   *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EntityIds []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
-	// Query parameter `entityType`. Required.
-	EntityType *string `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `externalIds`.
-	ExternalIds []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Query parameter `feed`.
-	Feed *bool `protobuf:"varint,7,opt,name=feed,proto3,oneof" json:"feed,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,8,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `readingId`. Required.
+	// Required.
+	EntityType         *string  `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	ExternalIds        []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Feed               *bool    `protobuf:"varint,7,opt,name=feed,proto3,oneof" json:"feed,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,8,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
 	ReadingId *string `protobuf:"bytes,9,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -382,12 +373,12 @@ func (x *GetReadingsHistoryRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of GetReadingsHistory.
+// One page of the history of readings.
 type GetReadingsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReadingHistory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -437,7 +428,7 @@ func (x *GetReadingsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReadingsHistory.
+// The request of StreamReadingsHistory.
 type StreamReadingsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsHistory is asked, page after page.
@@ -492,7 +483,7 @@ func (x *StreamReadingsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReadingsHistory.
+// One page of the history of readings, and where to go on from after it.
 type StreamReadingsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsHistory answers.
@@ -547,24 +538,19 @@ func (x *StreamReadingsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetReadingsSnapshot.
+// The request of GetReadingsSnapshot.
 type GetReadingsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `asOfTime`. A time as in RFC 3339.
-	AsOfTime *string `protobuf:"bytes,2,opt,name=as_of_time,json=asOfTime,proto3,oneof" json:"as_of_time,omitempty"`
-	// Query parameter `assetTypes`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	AsOfTime   *string  `protobuf:"bytes,2,opt,name=as_of_time,json=asOfTime,proto3,oneof" json:"as_of_time,omitempty"`
 	AssetTypes []string `protobuf:"bytes,3,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
-	// Query parameter `entityIds`.
-	EntityIds []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
-	// Query parameter `entityType`. Required.
-	EntityType *string `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `externalIds`.
-	ExternalIds []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `readingIds`. Required.
+	EntityIds  []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
+	// Required.
+	EntityType         *string  `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	ExternalIds        []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
 	ReadingIds    []string `protobuf:"bytes,8,rep,name=reading_ids,json=readingIds,proto3" json:"reading_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -656,12 +642,12 @@ func (x *GetReadingsSnapshotRequest) GetReadingIds() []string {
 	return nil
 }
 
-// Response of GetReadingsSnapshot.
+// One page of a snapshot of readings.
 type GetReadingsSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReadingSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -711,7 +697,7 @@ func (x *GetReadingsSnapshotResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReadingsSnapshot.
+// The request of StreamReadingsSnapshot.
 type StreamReadingsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsSnapshot is asked, page after page.
@@ -766,7 +752,7 @@ func (x *StreamReadingsSnapshotRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReadingsSnapshot.
+// One page of a snapshot of readings, and where to go on from after it.
 type StreamReadingsSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReadingsSnapshot answers.
@@ -824,9 +810,9 @@ func (x *StreamReadingsSnapshotResponse) GetCursor() string {
 // Schema EnumValueResponseBody.
 type EnumValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `symbol`. Required.
+	// Required.
 	Symbol        *string `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -879,23 +865,21 @@ func (x *EnumValue) GetSymbol() string {
 // Schema ReadingDefinitionResponseBody.
 type ReadingDefinition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `category`. Required.
+	// Required.
 	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `description`. Required.
+	// Required.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `entityType`. Required.
-	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `enumValues`.
-	EnumValues []*EnumValue `protobuf:"bytes,4,rep,name=enum_values,json=enumValues,proto3" json:"enum_values,omitempty"`
-	// Member `grouping`.
-	Grouping *ReadingGrouping `protobuf:"bytes,5,opt,name=grouping,proto3" json:"grouping,omitempty"`
-	// Member `ingestionEnabled`. Required.
+	// Required.
+	EntityType *string          `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	EnumValues []*EnumValue     `protobuf:"bytes,4,rep,name=enum_values,json=enumValues,proto3" json:"enum_values,omitempty"`
+	Grouping   *ReadingGrouping `protobuf:"bytes,5,opt,name=grouping,proto3" json:"grouping,omitempty"`
+	// Required.
 	IngestionEnabled *bool `protobuf:"varint,6,opt,name=ingestion_enabled,json=ingestionEnabled,proto3,oneof" json:"ingestion_enabled,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,7,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `readingId`. Required.
+	// Required.
 	ReadingId *string `protobuf:"bytes,8,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type          *structpb.Value `protobuf:"bytes,9,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -997,9 +981,9 @@ func (x *ReadingDefinition) GetType() *structpb.Value {
 // Schema ReadingGroupingResponseBody.
 type ReadingGrouping struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label         *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1052,16 +1036,14 @@ func (x *ReadingGrouping) GetLabel() string {
 // Schema ReadingHistoryResponseBody.
 type ReadingHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityId`. Required.
-	EntityId *string `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	EntityId    *string           `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `happenedAtTime`. A time as in RFC 3339.
-	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `value`.
-	Value         *structpb.Value `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	HappenedAtTime *string         `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	Value          *structpb.Value `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ReadingHistory) Reset() {
@@ -1125,15 +1107,13 @@ func (x *ReadingHistory) GetValue() *structpb.Value {
 // Schema ReadingSnapshotResponseBody.
 type ReadingSnapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityId`. Required.
-	EntityId *string `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	EntityId    *string           `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `happenedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `readingId`. Required.
-	ReadingId *string `protobuf:"bytes,4,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Member `value`.
+	// Required.
+	ReadingId     *string         `protobuf:"bytes,4,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
 	Value         *structpb.Value `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

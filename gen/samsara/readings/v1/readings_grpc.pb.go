@@ -33,28 +33,62 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ReadingsService has the stable operations of the area readings.
+// ReadingsService has the operations of the area readings.
 type ReadingsServiceClient interface {
-	// GET /readings/definitions
+	// Lists readings definitions.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// All pages: StreamReadingsDefinitions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsDefinitions with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsDefinitions(ctx context.Context, in *ListReadingsDefinitionsRequest, opts ...grpc.CallOption) (*ListReadingsDefinitionsResponse, error)
 	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsDefinitions(ctx context.Context, in *StreamReadingsDefinitionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsDefinitionsResponse], error)
-	// GET /readings/history
+	// Lists the history of readings.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// All pages: StreamReadingsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetReadingsHistory(ctx context.Context, in *GetReadingsHistoryRequest, opts ...grpc.CallOption) (*GetReadingsHistoryResponse, error)
 	// Every page of GetReadingsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsHistory(ctx context.Context, in *StreamReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsHistoryResponse], error)
-	// GET /readings/latest
+	// Lists a snapshot of readings.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// All pages: StreamReadingsSnapshot. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsSnapshot with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetReadingsSnapshot(ctx context.Context, in *GetReadingsSnapshotRequest, opts ...grpc.CallOption) (*GetReadingsSnapshotResponse, error)
 	// Every page of GetReadingsSnapshot, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsSnapshot(ctx context.Context, in *StreamReadingsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsSnapshotResponse], error)
 }
 
@@ -157,28 +191,62 @@ type ReadingsService_StreamReadingsSnapshotClient = grpc.ServerStreamingClient[S
 // All implementations should embed UnimplementedReadingsServiceServer
 // for forward compatibility.
 //
-// ReadingsService has the stable operations of the area readings.
+// ReadingsService has the operations of the area readings.
 type ReadingsServiceServer interface {
-	// GET /readings/definitions
+	// Lists readings definitions.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// All pages: StreamReadingsDefinitions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsDefinitions with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsDefinitions(context.Context, *ListReadingsDefinitionsRequest) (*ListReadingsDefinitionsResponse, error)
 	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsDefinitions(*StreamReadingsDefinitionsRequest, grpc.ServerStreamingServer[StreamReadingsDefinitionsResponse]) error
-	// GET /readings/history
+	// Lists the history of readings.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// All pages: StreamReadingsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetReadingsHistory(context.Context, *GetReadingsHistoryRequest) (*GetReadingsHistoryResponse, error)
 	// Every page of GetReadingsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsHistory(*StreamReadingsHistoryRequest, grpc.ServerStreamingServer[StreamReadingsHistoryResponse]) error
-	// GET /readings/latest
+	// Lists a snapshot of readings.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// All pages: StreamReadingsSnapshot. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsSnapshot with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetReadingsSnapshot(context.Context, *GetReadingsSnapshotRequest) (*GetReadingsSnapshotResponse, error)
 	// Every page of GetReadingsSnapshot, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsSnapshot(*StreamReadingsSnapshotRequest, grpc.ServerStreamingServer[StreamReadingsSnapshotResponse]) error
 }
 

@@ -26,14 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetReportConfigs.
+// The request of GetReportConfigs.
 type GetReportConfigsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -90,12 +88,12 @@ func (x *GetReportConfigsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of GetReportConfigs.
+// One page of report configs.
 type GetReportConfigsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReportConfig `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,7 +143,7 @@ func (x *GetReportConfigsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReportConfigs.
+// The request of StreamReportConfigs.
 type StreamReportConfigsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportConfigs is asked, page after page.
@@ -200,7 +198,7 @@ func (x *StreamReportConfigsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReportConfigs.
+// One page of report configs, and where to go on from after it.
 type StreamReportConfigsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportConfigs answers.
@@ -255,14 +253,12 @@ func (x *StreamReportConfigsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDatasets.
+// The request of GetDatasets.
 type GetDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,12 +315,12 @@ func (x *GetDatasetsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of GetDatasets.
+// One page of datasets.
 type GetDatasetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReportsDataset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,7 +370,7 @@ func (x *GetDatasetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDatasets.
+// The request of StreamDatasets.
 type StreamDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDatasets is asked, page after page.
@@ -429,7 +425,7 @@ func (x *StreamDatasetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDatasets.
+// One page of datasets, and where to go on from after it.
 type StreamDatasetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDatasets answers.
@@ -484,16 +480,13 @@ func (x *StreamDatasetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetReportRuns.
+// The request of GetReportRuns.
 type GetReportRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `reportConfigIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit           *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ReportConfigIds []string `protobuf:"bytes,4,rep,name=report_config_ids,json=reportConfigIds,proto3" json:"report_config_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -557,12 +550,12 @@ func (x *GetReportRunsRequest) GetReportConfigIds() []string {
 	return nil
 }
 
-// Response of GetReportRuns.
+// One page of report runs.
 type GetReportRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReportRun `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -612,7 +605,7 @@ func (x *GetReportRunsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReportRuns.
+// The request of StreamReportRuns.
 type StreamReportRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRuns is asked, page after page.
@@ -667,7 +660,7 @@ func (x *StreamReportRunsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReportRuns.
+// One page of report runs, and where to go on from after it.
 type StreamReportRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRuns answers.
@@ -722,10 +715,10 @@ func (x *StreamReportRunsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateReportRun.
+// The request of CreateReportRun.
 type CreateReportRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `reportConfig`. Required.
+	// Required.
 	ReportConfig  *ReportConfigInput `protobuf:"bytes,1,opt,name=report_config,json=reportConfig,proto3" json:"report_config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -768,10 +761,10 @@ func (x *CreateReportRunRequest) GetReportConfig() *ReportConfigInput {
 	return nil
 }
 
-// Response of CreateReportRun.
+// The response of CreateReportRun.
 type CreateReportRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *ReportRun `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,14 +807,13 @@ func (x *CreateReportRunResponse) GetData() *ReportRun {
 	return nil
 }
 
-// Request of GetReportRunData.
+// The request of GetReportRunData.
 type GetReportRunDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `id`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `limit`. 1 to 1024. Default: `1024`.
+	// 1 to 1024. Default: `1024`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -878,12 +870,12 @@ func (x *GetReportRunDataRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of GetReportRunData.
+// One page of report run data.
 type GetReportRunDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *ReportRunsData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -933,7 +925,7 @@ func (x *GetReportRunDataResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReportRunData.
+// The request of StreamReportRunData.
 type StreamReportRunDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRunData is asked, page after page.
@@ -988,7 +980,7 @@ func (x *StreamReportRunDataRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReportRunData.
+// One page of report run data, and where to go on from after it.
 type StreamReportRunDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetReportRunData answers.
@@ -1046,13 +1038,12 @@ func (x *StreamReportRunDataResponse) GetCursor() string {
 // Schema columnResponseBody.
 type Column struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataType`. Required. Known values: `string`, `integer`, `float`, `timestamp`,
-	// `unknown`.
+	// Required. Known values: `string`, `integer`, `float`, `timestamp`, `unknown`.
 	DataType *string `protobuf:"bytes,1,opt,name=data_type,json=dataType,proto3,oneof" json:"data_type,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`,
-	// `degreesCelsius`, `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
+	// Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`, `degreesCelsius`,
+	// `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
 	// `gallonsPerKilogram`, `gallonsPerMile`, `gbp`, `gramsPerLiter`, `gramsPerMeter`, `hertz`,
 	// `hours`, `imperialGallons`, `imperialGallonsPerHour`, `imperialGallonsPerKilogram`,
 	// `imperialGallonsPerMile`, `inches`, `kelvins`, `kilograms`, `kilogramsGaseousFuel`,
@@ -1125,9 +1116,8 @@ func (x *Column) GetUnit() string {
 
 // Schemas filtersRequestBody, filtersResponseBody.
 type Filters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `primaryTimeRange`.
-	PrimaryTimeRange *PrimaryTimeRange `protobuf:"bytes,1,opt,name=primary_time_range,json=primaryTimeRange,proto3" json:"primary_time_range,omitempty"`
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	PrimaryTimeRange *PrimaryTimeRange      `protobuf:"bytes,1,opt,name=primary_time_range,json=primaryTimeRange,proto3" json:"primary_time_range,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1172,9 +1162,9 @@ func (x *Filters) GetPrimaryTimeRange() *PrimaryTimeRange {
 // Schemas primaryTimeRangeRequestBody, primaryTimeRangeResponseBody.
 type PrimaryTimeRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1227,13 +1217,12 @@ func (x *PrimaryTimeRange) GetStartTime() string {
 // Schema reportColumnsObjectResponseBody.
 type ReportColumns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataType`. Required. Known values: `string`, `float`, `integer`, `timestamp`,
-	// `unknown`.
+	// Required. Known values: `string`, `float`, `integer`, `timestamp`, `unknown`.
 	DataType *string `protobuf:"bytes,1,opt,name=data_type,json=dataType,proto3,oneof" json:"data_type,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`,
-	// `degreesCelsius`, `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
+	// Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`, `degreesCelsius`,
+	// `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
 	// `gallonsPerKilogram`, `gallonsPerMile`, `gbp`, `gramsPerLiter`, `gramsPerMeter`, `hertz`,
 	// `hours`, `imperialGallons`, `imperialGallonsPerHour`, `imperialGallonsPerKilogram`,
 	// `imperialGallonsPerMile`, `inches`, `kelvins`, `kilograms`, `kilogramsGaseousFuel`,
@@ -1304,18 +1293,17 @@ func (x *ReportColumns) GetUnit() string {
 	return ""
 }
 
-// Schema ReportConfigObjectResponseBody.
+// A report config. Schema ReportConfigObjectResponseBody.
 type ReportConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`. Required.
+	// Required.
 	Columns []*Column `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `datasetId`. Required.
-	DatasetId *string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
-	// Member `filters`.
-	Filters *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
-	// Member `id`. Required.
+	// Required.
+	DatasetId *string  `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
+	Filters   *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1389,7 +1377,7 @@ func (x *ReportConfig) GetName() string {
 // Schema createReportConfigColumnRequestBody.
 type ReportConfigColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldName`. Required.
+	// Required.
 	FieldName     *string `protobuf:"bytes,1,opt,name=field_name,json=fieldName,proto3,oneof" json:"field_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1434,15 +1422,11 @@ func (x *ReportConfigColumn) GetFieldName() string {
 
 // Schema createReportConfigObjectRequestBody.
 type ReportConfigInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`.
-	Columns []*ReportConfigColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `datasetId`.
-	DatasetId *string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
-	// Member `filters`.
-	Filters *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Columns       []*ReportConfigColumn  `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	DatasetId     *string                `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
+	Filters       *Filters               `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
+	Id            *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1505,17 +1489,16 @@ func (x *ReportConfigInput) GetId() string {
 	return ""
 }
 
-// Schema ReportRunObjectResponseBody.
+// A report run. Schema ReportRunObjectResponseBody.
 type ReportRun struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `status`. Required. Known values: `complete`, `pending`, `failed`, `canceled`,
-	// `unknown`.
+	// Required. Known values: `complete`, `pending`, `failed`, `canceled`, `unknown`.
 	Status *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,4,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1582,12 +1565,11 @@ func (x *ReportRun) GetUpdatedAtTime() string {
 // Schema GetReportRunsDataObjectResponseBody.
 type ReportRunsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`. Required.
+	// Required.
 	Columns []*ReportColumns `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `rows`. Required.
+	// Required.
 	Rows []*structpb.ListValue `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	// Member `status`. Required. Known values: `complete`, `pending`, `failed`, `canceled`,
-	// `unknown`.
+	// Required. Known values: `complete`, `pending`, `failed`, `canceled`, `unknown`.
 	Status        *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1647,15 +1629,15 @@ func (x *ReportRunsData) GetStatus() string {
 // Schema ReportsDatasetResponseBody.
 type ReportsDataset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `displayName`. Required.
+	// Required.
 	DisplayName *string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// Member `fields`. Required.
+	// Required.
 	Fields []*ReportsDatasetField `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `hasTimeRangeFilter`. Required.
+	// Required.
 	HasTimeRangeFilter *bool `protobuf:"varint,3,opt,name=has_time_range_filter,json=hasTimeRangeFilter,proto3,oneof" json:"has_time_range_filter,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `timeRangeLimitDays`. In days.
+	// In days.
 	TimeRangeLimitDays *int64 `protobuf:"varint,5,opt,name=time_range_limit_days,json=timeRangeLimitDays,proto3,oneof" json:"time_range_limit_days,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1729,15 +1711,14 @@ func (x *ReportsDataset) GetTimeRangeLimitDays() int64 {
 // Schema ReportsDatasetFieldResponseBody.
 type ReportsDatasetField struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataType`. Required. Known values: `string`, `integer`, `float`, `timestamp`,
-	// `unknown`.
+	// Required. Known values: `string`, `integer`, `float`, `timestamp`, `unknown`.
 	DataType *string `protobuf:"bytes,1,opt,name=data_type,json=dataType,proto3,oneof" json:"data_type,omitempty"`
-	// Member `displayName`. Required.
+	// Required.
 	DisplayName *string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`,
-	// `degreesCelsius`, `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
+	// Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`, `degreesCelsius`,
+	// `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
 	// `gallonsPerKilogram`, `gallonsPerMile`, `gbp`, `gramsPerLiter`, `gramsPerMeter`, `hertz`,
 	// `hours`, `imperialGallons`, `imperialGallonsPerHour`, `imperialGallonsPerKilogram`,
 	// `imperialGallonsPerMile`, `inches`, `kelvins`, `kilograms`, `kilogramsGaseousFuel`,

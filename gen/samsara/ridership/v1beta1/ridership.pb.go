@@ -26,16 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListRidershipAccounts. Kept for existing clients.
+// The request of ListRidershipAccounts. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type ListRidershipAccountsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -92,14 +90,14 @@ func (x *ListRidershipAccountsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListRidershipAccounts. Kept for existing clients.
+// One page of ridership accounts. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type ListRidershipAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RidershipAccount `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -149,7 +147,7 @@ func (x *ListRidershipAccountsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRidershipAccounts. Kept for existing clients.
+// The request of StreamRidershipAccounts. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type StreamRidershipAccountsRequest struct {
@@ -206,7 +204,7 @@ func (x *StreamRidershipAccountsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRidershipAccounts. Kept for existing clients.
+// One page of ridership accounts, and where to go on from after it. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type StreamRidershipAccountsResponse struct {
@@ -263,14 +261,13 @@ func (x *StreamRidershipAccountsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRidershipAccount. Kept for existing clients.
+// The request of CreateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type CreateRidershipAccountRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `name`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -320,12 +317,12 @@ func (x *CreateRidershipAccountRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateRidershipAccount. Kept for existing clients.
+// The response of CreateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type CreateRidershipAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipAccount `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -368,16 +365,15 @@ func (x *CreateRidershipAccountResponse) GetData() *RidershipAccount {
 	return nil
 }
 
-// Request of UpdateRidershipAccount. Kept for existing clients.
+// The request of UpdateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type UpdateRidershipAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `externalIds`.
+	// Required.
+	Id          *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -444,12 +440,12 @@ func (x *UpdateRidershipAccountRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateRidershipAccount. Kept for existing clients.
+// The response of UpdateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type UpdateRidershipAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipAccount `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,12 +488,12 @@ func (x *UpdateRidershipAccountResponse) GetData() *RidershipAccount {
 	return nil
 }
 
-// Request of DeleteRidershipAccount. Kept for existing clients.
+// The request of DeleteRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type DeleteRidershipAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -540,7 +536,7 @@ func (x *DeleteRidershipAccountRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteRidershipAccount. Kept for existing clients.
+// The response of DeleteRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type DeleteRidershipAccountResponse struct {
@@ -579,15 +575,14 @@ func (*DeleteRidershipAccountResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of GetRidershipAccount. Kept for existing clients.
+// The request of GetRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type GetRidershipAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -636,12 +631,12 @@ func (x *GetRidershipAccountRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetRidershipAccount. Kept for existing clients.
+// The response of GetRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type GetRidershipAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipAccount `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,16 +679,14 @@ func (x *GetRidershipAccountResponse) GetData() *RidershipAccount {
 	return nil
 }
 
-// Request of ListRidershipPassengers.
+// The request of ListRidershipPassengers.
 type ListRidershipPassengersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `tagId`. Required.
+	// Required.
 	TagId         *string `protobuf:"bytes,4,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -757,12 +750,12 @@ func (x *ListRidershipPassengersRequest) GetTagId() string {
 	return ""
 }
 
-// Response of ListRidershipPassengers.
+// One page of ridership passengers.
 type ListRidershipPassengersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RidershipPassenger `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,7 +805,7 @@ func (x *ListRidershipPassengersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRidershipPassengers.
+// The request of StreamRidershipPassengers.
 type StreamRidershipPassengersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipPassengers is asked, page after page.
@@ -867,7 +860,7 @@ func (x *StreamRidershipPassengersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRidershipPassengers.
+// One page of ridership passengers, and where to go on from after it.
 type StreamRidershipPassengersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipPassengers answers.
@@ -922,27 +915,22 @@ func (x *StreamRidershipPassengersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRidershipPassenger.
+// The request of CreateRidershipPassenger.
 type CreateRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `classification`. Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`,
-	// `grade1`, `grade2`, `grade3`, `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`,
-	// `grade10`, `grade11`, `grade12`.
-	Classification *string `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `firstName`. Required.
-	FirstName *string `protobuf:"bytes,3,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `identifiers`.
+	// Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`, `grade1`, `grade2`, `grade3`,
+	// `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`, `grade10`, `grade11`, `grade12`.
+	Classification *string           `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
+	ExternalIds    map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	FirstName   *string                              `protobuf:"bytes,3,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	Identifiers []*RidershipPassengerIdentifierInput `protobuf:"bytes,4,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Body member `lastName`. Required.
-	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `specialInstructions`.
+	// Required.
+	LastName            *string                                `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,6,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
-	// Body member `tagIds`.
-	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TagIds              []string                               `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *CreateRidershipPassengerRequest) Reset() {
@@ -1024,10 +1012,10 @@ func (x *CreateRidershipPassengerRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of CreateRidershipPassenger.
+// The response of CreateRidershipPassenger.
 type CreateRidershipPassengerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipPassenger `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1070,27 +1058,22 @@ func (x *CreateRidershipPassengerResponse) GetData() *RidershipPassenger {
 	return nil
 }
 
-// Request of UpdateRidershipPassenger.
+// The request of UpdateRidershipPassenger.
 type UpdateRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `classification`. Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`,
-	// `grade1`, `grade2`, `grade3`, `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`,
-	// `grade10`, `grade11`, `grade12`.
-	Classification *string `protobuf:"bytes,2,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `firstName`. Required.
-	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `identifiers`.
+	// Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`, `grade1`, `grade2`, `grade3`,
+	// `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`, `grade10`, `grade11`, `grade12`.
+	Classification *string           `protobuf:"bytes,2,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
+	ExternalIds    map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	FirstName   *string                              `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	Identifiers []*RidershipPassengerIdentifierInput `protobuf:"bytes,5,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Body member `lastName`. Required.
-	LastName *string `protobuf:"bytes,6,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `specialInstructions`.
+	// Required.
+	LastName            *string                                `protobuf:"bytes,6,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,7,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TagIds              []string                               `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1191,10 +1174,10 @@ func (x *UpdateRidershipPassengerRequest) GetUpdateMask() *fieldmaskpb.FieldMask
 	return nil
 }
 
-// Response of UpdateRidershipPassenger.
+// The response of UpdateRidershipPassenger.
 type UpdateRidershipPassengerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipPassenger `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1237,10 +1220,10 @@ func (x *UpdateRidershipPassengerResponse) GetData() *RidershipPassenger {
 	return nil
 }
 
-// Request of DeleteRidershipPassenger.
+// The request of DeleteRidershipPassenger.
 type DeleteRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1283,7 +1266,7 @@ func (x *DeleteRidershipPassengerRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteRidershipPassenger.
+// The response of DeleteRidershipPassenger.
 type DeleteRidershipPassengerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1320,13 +1303,12 @@ func (*DeleteRidershipPassengerResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{21}
 }
 
-// Request of GetRidershipPassenger.
+// The request of GetRidershipPassenger.
 type GetRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1375,10 +1357,10 @@ func (x *GetRidershipPassengerRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetRidershipPassenger.
+// The response of GetRidershipPassenger.
 type GetRidershipPassengerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipPassenger `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1421,14 +1403,13 @@ func (x *GetRidershipPassengerResponse) GetData() *RidershipPassenger {
 	return nil
 }
 
-// Request of ListRidershipRouteSetups.
+// The request of ListRidershipRouteSetups.
 type ListRidershipRouteSetupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `accountId`. Required.
+	// Required.
 	AccountId *string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	After     *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1485,12 +1466,12 @@ func (x *ListRidershipRouteSetupsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListRidershipRouteSetups.
+// One page of ridership route setups.
 type ListRidershipRouteSetupsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RidershipRouteSetup `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1540,7 +1521,7 @@ func (x *ListRidershipRouteSetupsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRidershipRouteSetups.
+// The request of StreamRidershipRouteSetups.
 type StreamRidershipRouteSetupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipRouteSetups is asked, page after page.
@@ -1595,7 +1576,7 @@ func (x *StreamRidershipRouteSetupsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRidershipRouteSetups.
+// One page of ridership route setups, and where to go on from after it.
 type StreamRidershipRouteSetupsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipRouteSetups answers.
@@ -1650,12 +1631,12 @@ func (x *StreamRidershipRouteSetupsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRidershipRouteSetup.
+// The request of CreateRidershipRouteSetup.
 type CreateRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `passengers`. Required.
+	// Required.
 	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,1,rep,name=passengers,proto3" json:"passengers,omitempty"`
-	// Body member `routeId`. Required.
+	// Required.
 	RouteId       *string `protobuf:"bytes,2,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1705,10 +1686,10 @@ func (x *CreateRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-// Response of CreateRidershipRouteSetup.
+// The response of CreateRidershipRouteSetup.
 type CreateRidershipRouteSetupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipRouteSetup `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1751,12 +1732,12 @@ func (x *CreateRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
 	return nil
 }
 
-// Request of UpdateRidershipRouteSetup.
+// The request of UpdateRidershipRouteSetup.
 type UpdateRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `routeId`. Required.
+	// Required.
 	RouteId *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Body member `passengers`. Required.
+	// Required.
 	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,2,rep,name=passengers,proto3" json:"passengers,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1816,10 +1797,10 @@ func (x *UpdateRidershipRouteSetupRequest) GetUpdateMask() *fieldmaskpb.FieldMas
 	return nil
 }
 
-// Response of UpdateRidershipRouteSetup.
+// The response of UpdateRidershipRouteSetup.
 type UpdateRidershipRouteSetupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipRouteSetup `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1862,10 +1843,10 @@ func (x *UpdateRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
 	return nil
 }
 
-// Request of DeleteRidershipRouteSetup.
+// The request of DeleteRidershipRouteSetup.
 type DeleteRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `routeId`. Required.
+	// Required.
 	RouteId       *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1908,7 +1889,7 @@ func (x *DeleteRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-// Response of DeleteRidershipRouteSetup.
+// The response of DeleteRidershipRouteSetup.
 type DeleteRidershipRouteSetupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1945,10 +1926,10 @@ func (*DeleteRidershipRouteSetupResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{33}
 }
 
-// Request of GetRidershipRouteSetup.
+// The request of GetRidershipRouteSetup.
 type GetRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `routeId`. Required.
+	// Required.
 	RouteId       *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1991,10 +1972,10 @@ func (x *GetRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-// Response of GetRidershipRouteSetup.
+// The response of GetRidershipRouteSetup.
 type GetRidershipRouteSetupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipRouteSetup `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2037,20 +2018,19 @@ func (x *GetRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
 	return nil
 }
 
-// Schema RidershipAccountObjectResponseBody. Kept for existing clients.
+// A ridership account. Schema RidershipAccountObjectResponseBody. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara/ridership/v1beta1/ridership.proto.
 type RidershipAccount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,5,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2121,30 +2101,25 @@ func (x *RidershipAccount) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema RidershipPassengerObjectResponseBody.
+// A ridership passenger. Schema RidershipPassengerObjectResponseBody.
 type RidershipPassenger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `classification`.
-	Classification *string `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `firstName`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Classification *string                `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `identifiers`.
+	// Required.
+	Id          *string                         `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Identifiers []*RidershipPassengerIdentifier `protobuf:"bytes,6,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Member `isActive`. Required.
+	// Required.
 	IsActive *bool `protobuf:"varint,7,opt,name=is_active,json=isActive,proto3,oneof" json:"is_active,omitempty"`
-	// Member `lastName`. Required.
-	LastName *string `protobuf:"bytes,8,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Member `specialInstructions`.
+	// Required.
+	LastName            *string                                `protobuf:"bytes,8,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,9,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
-	// Member `tagIds`.
-	TagIds []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	TagIds              []string                               `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2260,13 +2235,13 @@ func (x *RidershipPassenger) GetUpdatedAtTime() string {
 // Schema RidershipPassengerIdentifierObjectResponseBody.
 type RidershipPassengerIdentifier struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `status`. Required. Known values: `active`, `inactive`, `unknown`.
+	// Required. Known values: `active`, `inactive`, `unknown`.
 	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `type`. Required. Known values: `rfid`, `unknown`.
+	// Required. Known values: `rfid`, `unknown`.
 	Type *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2333,11 +2308,11 @@ func (x *RidershipPassengerIdentifier) GetValue() string {
 // Schema RidershipPassengerIdentifierInputRequestBody.
 type RidershipPassengerIdentifierInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `status`. Required. Known values: `active`, `inactive`, `unknown`. Default: `active`.
+	// Required. Known values: `active`, `inactive`, `unknown`. Default: `active`.
 	Status *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `type`. Required. Known values: `rfid`, `unknown`.
+	// Required. Known values: `rfid`, `unknown`.
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2397,11 +2372,9 @@ func (x *RidershipPassengerIdentifierInput) GetValue() string {
 // Schemas RidershipPassengerSpecialInstructionsInputRequestBody,
 // RidershipPassengerSpecialInstructionsObjectResponseBody.
 type RidershipPassengerSpecialInstructions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isGuardianRequired`.
-	IsGuardianRequired *bool `protobuf:"varint,1,opt,name=is_guardian_required,json=isGuardianRequired,proto3,oneof" json:"is_guardian_required,omitempty"`
-	// Member `isSpecialEducation`.
-	IsSpecialEducation *bool `protobuf:"varint,2,opt,name=is_special_education,json=isSpecialEducation,proto3,oneof" json:"is_special_education,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	IsGuardianRequired *bool                  `protobuf:"varint,1,opt,name=is_guardian_required,json=isGuardianRequired,proto3,oneof" json:"is_guardian_required,omitempty"`
+	IsSpecialEducation *bool                  `protobuf:"varint,2,opt,name=is_special_education,json=isSpecialEducation,proto3,oneof" json:"is_special_education,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -2450,16 +2423,16 @@ func (x *RidershipPassengerSpecialInstructions) GetIsSpecialEducation() bool {
 	return false
 }
 
-// Schema RidershipRouteSetupObjectResponseBody.
+// A ridership route setup. Schema RidershipRouteSetupObjectResponseBody.
 type RidershipRouteSetup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `passengers`. Required.
+	// Required.
 	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,2,rep,name=passengers,proto3" json:"passengers,omitempty"`
-	// Member `routeId`. Required.
+	// Required.
 	RouteId *string `protobuf:"bytes,3,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,4,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2526,12 +2499,10 @@ func (x *RidershipRouteSetup) GetUpdatedAtTime() string {
 // Schemas RidershipRouteSetupPassengerInputRequestBody,
 // RidershipRouteSetupPassengerObjectResponseBody.
 type RidershipRouteSetupPassenger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dropOffStopId`.
-	DropOffStopId *string `protobuf:"bytes,1,opt,name=drop_off_stop_id,json=dropOffStopId,proto3,oneof" json:"drop_off_stop_id,omitempty"`
-	// Member `passengerId`. Required.
-	PassengerId *string `protobuf:"bytes,2,opt,name=passenger_id,json=passengerId,proto3,oneof" json:"passenger_id,omitempty"`
-	// Member `pickUpStopId`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DropOffStopId *string                `protobuf:"bytes,1,opt,name=drop_off_stop_id,json=dropOffStopId,proto3,oneof" json:"drop_off_stop_id,omitempty"`
+	// Required.
+	PassengerId   *string `protobuf:"bytes,2,opt,name=passenger_id,json=passengerId,proto3,oneof" json:"passenger_id,omitempty"`
 	PickUpStopId  *string `protobuf:"bytes,3,opt,name=pick_up_stop_id,json=pickUpStopId,proto3,oneof" json:"pick_up_stop_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

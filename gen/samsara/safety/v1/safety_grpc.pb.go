@@ -32,26 +32,53 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SafetyService has the stable operations of the area safety.
+// SafetyService has the operations of the area safety.
 type SafetyServiceClient interface {
-	// GET /safety-events
+	// Lists safety events.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// All pages: StreamSafetyEventsV2. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEventsV2 with
+	// `options.max_items`.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSafetyEventsV2(ctx context.Context, in *GetSafetyEventsV2Request, opts ...grpc.CallOption) (*GetSafetyEventsV2Response, error)
 	// Every page of GetSafetyEventsV2, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEventsV2(ctx context.Context, in *StreamSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2Response], error)
-	// GET /safety-events/stream
+	// Lists safety events.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// All pages: StreamSafetyEventsV2Stream. For ever: FollowSafetyEventsV2. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEventsV2Stream with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSafetyEventsV2Stream(ctx context.Context, in *GetSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (*GetSafetyEventsV2StreamResponse, error)
 	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEventsV2Stream(ctx context.Context, in *StreamSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2StreamResponse], error)
 	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSafetyEventsV2(ctx context.Context, in *FollowSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyEventsV2Response], error)
 }
 
@@ -144,26 +171,53 @@ type SafetyService_FollowSafetyEventsV2Client = grpc.ServerStreamingClient[Follo
 // All implementations should embed UnimplementedSafetyServiceServer
 // for forward compatibility.
 //
-// SafetyService has the stable operations of the area safety.
+// SafetyService has the operations of the area safety.
 type SafetyServiceServer interface {
-	// GET /safety-events
+	// Lists safety events.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// All pages: StreamSafetyEventsV2. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEventsV2 with
+	// `options.max_items`.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSafetyEventsV2(context.Context, *GetSafetyEventsV2Request) (*GetSafetyEventsV2Response, error)
 	// Every page of GetSafetyEventsV2, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEventsV2(*StreamSafetyEventsV2Request, grpc.ServerStreamingServer[StreamSafetyEventsV2Response]) error
-	// GET /safety-events/stream
+	// Lists safety events.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// All pages: StreamSafetyEventsV2Stream. For ever: FollowSafetyEventsV2. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEventsV2Stream with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSafetyEventsV2Stream(context.Context, *GetSafetyEventsV2StreamRequest) (*GetSafetyEventsV2StreamResponse, error)
 	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEventsV2Stream(*StreamSafetyEventsV2StreamRequest, grpc.ServerStreamingServer[StreamSafetyEventsV2StreamResponse]) error
 	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSafetyEventsV2(*FollowSafetyEventsV2Request, grpc.ServerStreamingServer[FollowSafetyEventsV2Response]) error
 }
 

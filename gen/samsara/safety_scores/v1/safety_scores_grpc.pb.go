@@ -34,32 +34,72 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SafetyScoresService has the stable operations of the area safety scores.
+// SafetyScoresService has the operations of the area safety scores.
 type SafetyScoresServiceClient interface {
-	// GET /safety-scores/drivers
+	// Lists driver safety scores.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// All pages: StreamDriverSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetDriverSafetyScores(ctx context.Context, in *GetDriverSafetyScoresRequest, opts ...grpc.CallOption) (*GetDriverSafetyScoresResponse, error)
 	// Every page of GetDriverSafetyScores, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamDriverSafetyScores(ctx context.Context, in *StreamDriverSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverSafetyScoresResponse], error)
-	// GET /safety-scores/tag-group
+	// Gets tag group safety scores.
+	// Operation `getTagGroupSafetyScores`, GET /safety-scores/tag-group:
+	// https://developers.samsara.com/reference/gettaggroupsafetyscores
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetTagGroupSafetyScores(ctx context.Context, in *GetTagGroupSafetyScoresRequest, opts ...grpc.CallOption) (*GetTagGroupSafetyScoresResponse, error)
-	// GET /safety-scores/tags
+	// Lists tag safety scores.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// All pages: StreamTagSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTagSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetTagSafetyScores(ctx context.Context, in *GetTagSafetyScoresRequest, opts ...grpc.CallOption) (*GetTagSafetyScoresResponse, error)
 	// Every page of GetTagSafetyScores, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamTagSafetyScores(ctx context.Context, in *StreamTagSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagSafetyScoresResponse], error)
-	// GET /safety-scores/vehicles
+	// Lists vehicle safety scores.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// All pages: StreamVehicleSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleSafetyScores(ctx context.Context, in *GetVehicleSafetyScoresRequest, opts ...grpc.CallOption) (*GetVehicleSafetyScoresResponse, error)
 	// Every page of GetVehicleSafetyScores, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamVehicleSafetyScores(ctx context.Context, in *StreamVehicleSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleSafetyScoresResponse], error)
 }
 
@@ -172,32 +212,72 @@ type SafetyScoresService_StreamVehicleSafetyScoresClient = grpc.ServerStreamingC
 // All implementations should embed UnimplementedSafetyScoresServiceServer
 // for forward compatibility.
 //
-// SafetyScoresService has the stable operations of the area safety scores.
+// SafetyScoresService has the operations of the area safety scores.
 type SafetyScoresServiceServer interface {
-	// GET /safety-scores/drivers
+	// Lists driver safety scores.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// All pages: StreamDriverSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetDriverSafetyScores(context.Context, *GetDriverSafetyScoresRequest) (*GetDriverSafetyScoresResponse, error)
 	// Every page of GetDriverSafetyScores, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamDriverSafetyScores(*StreamDriverSafetyScoresRequest, grpc.ServerStreamingServer[StreamDriverSafetyScoresResponse]) error
-	// GET /safety-scores/tag-group
+	// Gets tag group safety scores.
+	// Operation `getTagGroupSafetyScores`, GET /safety-scores/tag-group:
+	// https://developers.samsara.com/reference/gettaggroupsafetyscores
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetTagGroupSafetyScores(context.Context, *GetTagGroupSafetyScoresRequest) (*GetTagGroupSafetyScoresResponse, error)
-	// GET /safety-scores/tags
+	// Lists tag safety scores.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// All pages: StreamTagSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTagSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetTagSafetyScores(context.Context, *GetTagSafetyScoresRequest) (*GetTagSafetyScoresResponse, error)
 	// Every page of GetTagSafetyScores, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamTagSafetyScores(*StreamTagSafetyScoresRequest, grpc.ServerStreamingServer[StreamTagSafetyScoresResponse]) error
-	// GET /safety-scores/vehicles
+	// Lists vehicle safety scores.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// All pages: StreamVehicleSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleSafetyScores(context.Context, *GetVehicleSafetyScoresRequest) (*GetVehicleSafetyScoresResponse, error)
 	// Every page of GetVehicleSafetyScores, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamVehicleSafetyScores(*StreamVehicleSafetyScoresRequest, grpc.ServerStreamingServer[StreamVehicleSafetyScoresResponse]) error
 }
 

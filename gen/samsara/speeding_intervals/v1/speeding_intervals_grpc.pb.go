@@ -30,19 +30,35 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SpeedingIntervalsService has the stable operations of the area speeding intervals.
+// SpeedingIntervalsService has the operations of the area speeding intervals.
 type SpeedingIntervalsServiceClient interface {
-	// GET /speeding-intervals/stream
+	// Lists speeding intervals.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// All pages: StreamSpeedingIntervals. For ever: FollowSpeedingIntervals. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSpeedingIntervals with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Speeding Intervals.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSpeedingIntervals(ctx context.Context, in *GetSpeedingIntervalsRequest, opts ...grpc.CallOption) (*GetSpeedingIntervalsResponse, error)
 	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSpeedingIntervals(ctx context.Context, in *StreamSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse], error)
 	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSpeedingIntervals(ctx context.Context, in *FollowSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSpeedingIntervalsResponse], error)
 }
 
@@ -106,19 +122,35 @@ type SpeedingIntervalsService_FollowSpeedingIntervalsClient = grpc.ServerStreami
 // All implementations should embed UnimplementedSpeedingIntervalsServiceServer
 // for forward compatibility.
 //
-// SpeedingIntervalsService has the stable operations of the area speeding intervals.
+// SpeedingIntervalsService has the operations of the area speeding intervals.
 type SpeedingIntervalsServiceServer interface {
-	// GET /speeding-intervals/stream
+	// Lists speeding intervals.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// All pages: StreamSpeedingIntervals. For ever: FollowSpeedingIntervals. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSpeedingIntervals with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Speeding Intervals.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSpeedingIntervals(context.Context, *GetSpeedingIntervalsRequest) (*GetSpeedingIntervalsResponse, error)
 	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSpeedingIntervals(*StreamSpeedingIntervalsRequest, grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]) error
 	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSpeedingIntervals(*FollowSpeedingIntervalsRequest, grpc.ServerStreamingServer[FollowSpeedingIntervalsResponse]) error
 }
 

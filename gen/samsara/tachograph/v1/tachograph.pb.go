@@ -25,20 +25,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriverTachographActivity.
+// The request of GetDriverTachographActivity.
 type GetDriverTachographActivityRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -116,13 +112,11 @@ func (x *GetDriverTachographActivityRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDriverTachographActivity.
+// One page of driver tachograph activity.
 type GetDriverTachographActivityResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*TachographActivityListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState           `protogen:"open.v1"`
+	Data          []*TachographActivityListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination                   `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,7 +165,7 @@ func (x *GetDriverTachographActivityResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverTachographActivity.
+// The request of StreamDriverTachographActivity.
 type StreamDriverTachographActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographActivity is asked, page after page.
@@ -226,7 +220,7 @@ func (x *StreamDriverTachographActivityRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDriverTachographActivity.
+// One page of driver tachograph activity, and where to go on from after it.
 type StreamDriverTachographActivityResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographActivity answers.
@@ -281,20 +275,16 @@ func (x *StreamDriverTachographActivityResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDriverTachographFiles.
+// The request of GetDriverTachographFiles.
 type GetDriverTachographFilesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -372,13 +362,11 @@ func (x *GetDriverTachographFilesRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetDriverTachographFiles.
+// One page of driver tachograph files.
 type GetDriverTachographFilesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*TachographDriverFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState             `protogen:"open.v1"`
+	Data          []*TachographDriverFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination                     `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,7 +415,7 @@ func (x *GetDriverTachographFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverTachographFiles.
+// The request of StreamDriverTachographFiles.
 type StreamDriverTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographFiles is asked, page after page.
@@ -482,7 +470,7 @@ func (x *StreamDriverTachographFilesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverTachographFiles.
+// One page of driver tachograph files, and where to go on from after it.
 type StreamDriverTachographFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetDriverTachographFiles answers.
@@ -537,20 +525,16 @@ func (x *StreamDriverTachographFilesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetVehicleTachographFiles.
+// The request of GetVehicleTachographFiles.
 type GetVehicleTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -628,13 +612,11 @@ func (x *GetVehicleTachographFilesRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetVehicleTachographFiles.
+// One page of vehicle tachograph files.
 type GetVehicleTachographFilesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*TachographVehicleFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState              `protogen:"open.v1"`
+	Data          []*TachographVehicleFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination                      `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,7 +665,7 @@ func (x *GetVehicleTachographFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleTachographFiles.
+// The request of StreamVehicleTachographFiles.
 type StreamVehicleTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleTachographFiles is asked, page after page.
@@ -738,7 +720,7 @@ func (x *StreamVehicleTachographFilesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleTachographFiles.
+// One page of vehicle tachograph files, and where to go on from after it.
 type StreamVehicleTachographFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetVehicleTachographFiles answers.
@@ -796,13 +778,12 @@ func (x *StreamVehicleTachographFilesResponse) GetCursor() string {
 // Schema TachographActivity.
 type TachographActivity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isManualEntry`.
-	IsManualEntry *bool `protobuf:"varint,2,opt,name=is_manual_entry,json=isManualEntry,proto3,oneof" json:"is_manual_entry,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime       *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsManualEntry *bool   `protobuf:"varint,2,opt,name=is_manual_entry,json=isManualEntry,proto3,oneof" json:"is_manual_entry,omitempty"`
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `state`. Known values: `BREAK/REST`, `WORK`, `AVAILABILITY`, `DRIVING`, `UNKNOWN`.
+	// Known values: `BREAK/REST`, `WORK`, `AVAILABILITY`, `DRIVING`, `UNKNOWN`.
 	State         *string `protobuf:"bytes,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -868,11 +849,9 @@ func (x *TachographActivity) GetState() string {
 
 // Schema TachographActivityListWrapper.
 type TachographActivityListWrapper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activity`.
-	Activity []*TachographActivity `protobuf:"bytes,1,rep,name=activity,proto3" json:"activity,omitempty"`
-	// Member `driver`.
-	Driver        *v1.DriverTiny2 `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Activity      []*TachographActivity  `protobuf:"bytes,1,rep,name=activity,proto3" json:"activity,omitempty"`
+	Driver        *v1.DriverTiny2        `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -923,14 +902,11 @@ func (x *TachographActivityListWrapper) GetDriver() *v1.DriverTiny2 {
 
 // Schema TachographDriverFile.
 type TachographDriverFile struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cardNumber`.
-	CardNumber *string `protobuf:"bytes,1,opt,name=card_number,json=cardNumber,proto3,oneof" json:"card_number,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CardNumber *string                `protobuf:"bytes,1,opt,name=card_number,json=cardNumber,proto3,oneof" json:"card_number,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
+	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Url           *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,10 +972,8 @@ func (x *TachographDriverFile) GetUrl() string {
 
 // Schema TachographDriverFileListWrapper.
 type TachographDriverFileListWrapper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *v1.DriverTiny2 `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `files`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Driver        *v1.DriverTiny2         `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	Files         []*TachographDriverFile `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1052,13 +1026,10 @@ func (x *TachographDriverFileListWrapper) GetFiles() []*TachographDriverFile {
 // Schema TachographVehicleFile.
 type TachographVehicleFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
-	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `vehicleIdentificationNumber`.
+	// A time as in RFC 3339.
+	CreatedAtTime               *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Id                          *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                         *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	VehicleIdentificationNumber *string `protobuf:"bytes,4,opt,name=vehicle_identification_number,json=vehicleIdentificationNumber,proto3,oneof" json:"vehicle_identification_number,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
@@ -1124,11 +1095,9 @@ func (x *TachographVehicleFile) GetVehicleIdentificationNumber() string {
 
 // Schema TachographVehicleFileListWrapper.
 type TachographVehicleFileListWrapper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `files`.
-	Files []*TachographVehicleFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Files         []*TachographVehicleFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	Vehicle       *v1.VehicleTiny          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

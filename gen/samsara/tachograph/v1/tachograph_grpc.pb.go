@@ -33,28 +33,64 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TachographService has the stable operations of the area tachograph.
+// TachographService has the operations of the area tachograph.
 type TachographServiceClient interface {
-	// GET /fleet/drivers/tachograph-activity/history
+	// Lists driver tachograph activity.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// All pages: StreamDriverTachographActivity. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographActivity
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverTachographActivity(ctx context.Context, in *GetDriverTachographActivityRequest, opts ...grpc.CallOption) (*GetDriverTachographActivityResponse, error)
 	// Every page of GetDriverTachographActivity, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographActivity(ctx context.Context, in *StreamDriverTachographActivityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographActivityResponse], error)
-	// GET /fleet/drivers/tachograph-files/history
+	// Lists driver tachograph files.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// All pages: StreamDriverTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverTachographFiles(ctx context.Context, in *GetDriverTachographFilesRequest, opts ...grpc.CallOption) (*GetDriverTachographFilesResponse, error)
 	// Every page of GetDriverTachographFiles, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographFiles(ctx context.Context, in *StreamDriverTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographFilesResponse], error)
-	// GET /fleet/vehicles/tachograph-files/history
+	// Lists vehicle tachograph files.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// All pages: StreamVehicleTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleTachographFiles(ctx context.Context, in *GetVehicleTachographFilesRequest, opts ...grpc.CallOption) (*GetVehicleTachographFilesResponse, error)
 	// Every page of GetVehicleTachographFiles, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamVehicleTachographFiles(ctx context.Context, in *StreamVehicleTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleTachographFilesResponse], error)
 }
 
@@ -157,28 +193,64 @@ type TachographService_StreamVehicleTachographFilesClient = grpc.ServerStreaming
 // All implementations should embed UnimplementedTachographServiceServer
 // for forward compatibility.
 //
-// TachographService has the stable operations of the area tachograph.
+// TachographService has the operations of the area tachograph.
 type TachographServiceServer interface {
-	// GET /fleet/drivers/tachograph-activity/history
+	// Lists driver tachograph activity.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// All pages: StreamDriverTachographActivity. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographActivity
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverTachographActivity(context.Context, *GetDriverTachographActivityRequest) (*GetDriverTachographActivityResponse, error)
 	// Every page of GetDriverTachographActivity, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographActivity(*StreamDriverTachographActivityRequest, grpc.ServerStreamingServer[StreamDriverTachographActivityResponse]) error
-	// GET /fleet/drivers/tachograph-files/history
+	// Lists driver tachograph files.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// All pages: StreamDriverTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverTachographFiles(context.Context, *GetDriverTachographFilesRequest) (*GetDriverTachographFilesResponse, error)
 	// Every page of GetDriverTachographFiles, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographFiles(*StreamDriverTachographFilesRequest, grpc.ServerStreamingServer[StreamDriverTachographFilesResponse]) error
-	// GET /fleet/vehicles/tachograph-files/history
+	// Lists vehicle tachograph files.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// All pages: StreamVehicleTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleTachographFiles(context.Context, *GetVehicleTachographFilesRequest) (*GetVehicleTachographFilesResponse, error)
 	// Every page of GetVehicleTachographFiles, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamVehicleTachographFiles(*StreamVehicleTachographFilesRequest, grpc.ServerStreamingServer[StreamVehicleTachographFilesResponse]) error
 }
 

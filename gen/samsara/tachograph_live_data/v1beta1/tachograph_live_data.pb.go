@@ -25,18 +25,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTachographLiveData.
+// The request of ListTachographLiveData.
 type ListTachographLiveDataRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// 1 to 200. Default: `200`.
 	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`.
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,5,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,12 +104,12 @@ func (x *ListTachographLiveDataRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListTachographLiveData.
+// One page of tachograph live data.
 type ListTachographLiveDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TachographLiveData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,7 +159,7 @@ func (x *ListTachographLiveDataResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTachographLiveData.
+// The request of StreamTachographLiveData.
 type StreamTachographLiveDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTachographLiveData is asked, page after page.
@@ -217,7 +214,7 @@ func (x *StreamTachographLiveDataRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTachographLiveData.
+// One page of tachograph live data, and where to go on from after it.
 type StreamTachographLiveDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTachographLiveData answers.
@@ -272,73 +269,42 @@ func (x *StreamTachographLiveDataResponse) GetCursor() string {
 	return ""
 }
 
-// Schema EntityListTachographLiveDataTypeResponseBody.
+// Tachograph live data. Schema EntityListTachographLiveDataTypeResponseBody.
 type TachographLiveData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cumulatedDrivingTimePreviousAndCurrentWeekMinute`.
-	CumulatedDrivingTimePreviousAndCurrentWeekMinute *int64 `protobuf:"varint,1,opt,name=cumulated_driving_time_previous_and_current_week_minute,json=cumulatedDrivingTimePreviousAndCurrentWeekMinute,proto3,oneof" json:"cumulated_driving_time_previous_and_current_week_minute,omitempty"`
-	// Member `cumulativeBreakTimeMinute`.
-	CumulativeBreakTimeMinute *int64 `protobuf:"varint,2,opt,name=cumulative_break_time_minute,json=cumulativeBreakTimeMinute,proto3,oneof" json:"cumulative_break_time_minute,omitempty"`
-	// Member `currentDailyDrivingTimeMinute`.
-	CurrentDailyDrivingTimeMinute *int64 `protobuf:"varint,3,opt,name=current_daily_driving_time_minute,json=currentDailyDrivingTimeMinute,proto3,oneof" json:"current_daily_driving_time_minute,omitempty"`
-	// Member `currentDurationOfSelectedActivityMinute`.
-	CurrentDurationOfSelectedActivityMinute *int64 `protobuf:"varint,4,opt,name=current_duration_of_selected_activity_minute,json=currentDurationOfSelectedActivityMinute,proto3,oneof" json:"current_duration_of_selected_activity_minute,omitempty"`
-	// Member `currentWeeklyDrivingTimeMinute`.
-	CurrentWeeklyDrivingTimeMinute *int64 `protobuf:"varint,5,opt,name=current_weekly_driving_time_minute,json=currentWeeklyDrivingTimeMinute,proto3,oneof" json:"current_weekly_driving_time_minute,omitempty"`
-	// Member `driverId`.
-	DriverId *string `protobuf:"bytes,6,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `durationOfNextBreakRestMinute`.
-	DurationOfNextBreakRestMinute *int64 `protobuf:"varint,7,opt,name=duration_of_next_break_rest_minute,json=durationOfNextBreakRestMinute,proto3,oneof" json:"duration_of_next_break_rest_minute,omitempty"`
-	// Member `durationOfNextDrivingPeriodMinute`.
-	DurationOfNextDrivingPeriodMinute *int64 `protobuf:"varint,8,opt,name=duration_of_next_driving_period_minute,json=durationOfNextDrivingPeriodMinute,proto3,oneof" json:"duration_of_next_driving_period_minute,omitempty"`
-	// Member `endOfLastDailyRestPeriod`.
-	EndOfLastDailyRestPeriod *string `protobuf:"bytes,9,opt,name=end_of_last_daily_rest_period,json=endOfLastDailyRestPeriod,proto3,oneof" json:"end_of_last_daily_rest_period,omitempty"`
-	// Member `endOfLastWeeklyRestPeriod`.
-	EndOfLastWeeklyRestPeriod *string `protobuf:"bytes,10,opt,name=end_of_last_weekly_rest_period,json=endOfLastWeeklyRestPeriod,proto3,oneof" json:"end_of_last_weekly_rest_period,omitempty"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,11,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `maximumDailyDrivingTimeMinute`.
-	MaximumDailyDrivingTimeMinute *int64 `protobuf:"varint,12,opt,name=maximum_daily_driving_time_minute,json=maximumDailyDrivingTimeMinute,proto3,oneof" json:"maximum_daily_driving_time_minute,omitempty"`
-	// Member `minimumDailyRestMinute`.
-	MinimumDailyRestMinute *int64 `protobuf:"varint,13,opt,name=minimum_daily_rest_minute,json=minimumDailyRestMinute,proto3,oneof" json:"minimum_daily_rest_minute,omitempty"`
-	// Member `minimumWeeklyRestMinute`.
-	MinimumWeeklyRestMinute *int64 `protobuf:"varint,14,opt,name=minimum_weekly_rest_minute,json=minimumWeeklyRestMinute,proto3,oneof" json:"minimum_weekly_rest_minute,omitempty"`
-	// Member `numberOfTimes9hDailyDrivingTimesExceeded`.
-	NumberOfTimes9HDailyDrivingTimesExceeded *int64 `protobuf:"varint,15,opt,name=number_of_times9h_daily_driving_times_exceeded,json=numberOfTimes9hDailyDrivingTimesExceeded,proto3,oneof" json:"number_of_times9h_daily_driving_times_exceeded,omitempty"`
-	// Member `numberOfUsedReducedDailyRestPeriods`.
-	NumberOfUsedReducedDailyRestPeriods *int64 `protobuf:"varint,16,opt,name=number_of_used_reduced_daily_rest_periods,json=numberOfUsedReducedDailyRestPeriods,proto3,oneof" json:"number_of_used_reduced_daily_rest_periods,omitempty"`
-	// Member `openCompensationInSecondWeekBeforeLastMinute`.
-	OpenCompensationInSecondWeekBeforeLastMinute *int64 `protobuf:"varint,17,opt,name=open_compensation_in_second_week_before_last_minute,json=openCompensationInSecondWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_second_week_before_last_minute,omitempty"`
-	// Member `openCompensationInTheLastWeekMinute`.
-	OpenCompensationInTheLastWeekMinute *int64 `protobuf:"varint,18,opt,name=open_compensation_in_the_last_week_minute,json=openCompensationInTheLastWeekMinute,proto3,oneof" json:"open_compensation_in_the_last_week_minute,omitempty"`
-	// Member `openCompensationInWeekBeforeLastMinute`.
-	OpenCompensationInWeekBeforeLastMinute *int64 `protobuf:"varint,19,opt,name=open_compensation_in_week_before_last_minute,json=openCompensationInWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_week_before_last_minute,omitempty"`
-	// Member `remaining2WeeksDrivingTimeMinute`.
-	Remaining2WeeksDrivingTimeMinute *int64 `protobuf:"varint,20,opt,name=remaining2_weeks_driving_time_minute,json=remaining2WeeksDrivingTimeMinute,proto3,oneof" json:"remaining2_weeks_driving_time_minute,omitempty"`
-	// Member `remainingCurrentDrivingTimeMinute`.
-	RemainingCurrentDrivingTimeMinute *int64 `protobuf:"varint,21,opt,name=remaining_current_driving_time_minute,json=remainingCurrentDrivingTimeMinute,proto3,oneof" json:"remaining_current_driving_time_minute,omitempty"`
-	// Member `remainingDrivingTimeOfCurrentWeekMinute`.
-	RemainingDrivingTimeOfCurrentWeekMinute *int64 `protobuf:"varint,22,opt,name=remaining_driving_time_of_current_week_minute,json=remainingDrivingTimeOfCurrentWeekMinute,proto3,oneof" json:"remaining_driving_time_of_current_week_minute,omitempty"`
-	// Member `remainingDrivingTimeOnCurrentShiftMinute`.
-	RemainingDrivingTimeOnCurrentShiftMinute *int64 `protobuf:"varint,23,opt,name=remaining_driving_time_on_current_shift_minute,json=remainingDrivingTimeOnCurrentShiftMinute,proto3,oneof" json:"remaining_driving_time_on_current_shift_minute,omitempty"`
-	// Member `remainingTimeOfCurrentBreakRestMinute`.
-	RemainingTimeOfCurrentBreakRestMinute *int64 `protobuf:"varint,24,opt,name=remaining_time_of_current_break_rest_minute,json=remainingTimeOfCurrentBreakRestMinute,proto3,oneof" json:"remaining_time_of_current_break_rest_minute,omitempty"`
-	// Member `remainingTimeUntilNextBreakOrRestMinute`.
-	RemainingTimeUntilNextBreakOrRestMinute *int64 `protobuf:"varint,25,opt,name=remaining_time_until_next_break_or_rest_minute,json=remainingTimeUntilNextBreakOrRestMinute,proto3,oneof" json:"remaining_time_until_next_break_or_rest_minute,omitempty"`
-	// Member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,26,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Member `timeLeftUntilNewDailyRestPeriodMinute`.
-	TimeLeftUntilNewDailyRestPeriodMinute *int64 `protobuf:"varint,27,opt,name=time_left_until_new_daily_rest_period_minute,json=timeLeftUntilNewDailyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_daily_rest_period_minute,omitempty"`
-	// Member `timeLeftUntilNewWeeklyRestPeriodMinute`.
-	TimeLeftUntilNewWeeklyRestPeriodMinute *int64 `protobuf:"varint,28,opt,name=time_left_until_new_weekly_rest_period_minute,json=timeLeftUntilNewWeeklyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_weekly_rest_period_minute,omitempty"`
-	// Member `timeLeftUntilNextDrivingPeriodMinute`.
-	TimeLeftUntilNextDrivingPeriodMinute *int64 `protobuf:"varint,29,opt,name=time_left_until_next_driving_period_minute,json=timeLeftUntilNextDrivingPeriodMinute,proto3,oneof" json:"time_left_until_next_driving_period_minute,omitempty"`
-	// Member `vehicleId`.
-	VehicleId *string `protobuf:"bytes,30,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	// Member `workingState`.
-	WorkingState  *string `protobuf:"bytes,31,opt,name=working_state,json=workingState,proto3,oneof" json:"working_state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                                            protoimpl.MessageState `protogen:"open.v1"`
+	CumulatedDrivingTimePreviousAndCurrentWeekMinute *int64                 `protobuf:"varint,1,opt,name=cumulated_driving_time_previous_and_current_week_minute,json=cumulatedDrivingTimePreviousAndCurrentWeekMinute,proto3,oneof" json:"cumulated_driving_time_previous_and_current_week_minute,omitempty"`
+	CumulativeBreakTimeMinute                        *int64                 `protobuf:"varint,2,opt,name=cumulative_break_time_minute,json=cumulativeBreakTimeMinute,proto3,oneof" json:"cumulative_break_time_minute,omitempty"`
+	CurrentDailyDrivingTimeMinute                    *int64                 `protobuf:"varint,3,opt,name=current_daily_driving_time_minute,json=currentDailyDrivingTimeMinute,proto3,oneof" json:"current_daily_driving_time_minute,omitempty"`
+	CurrentDurationOfSelectedActivityMinute          *int64                 `protobuf:"varint,4,opt,name=current_duration_of_selected_activity_minute,json=currentDurationOfSelectedActivityMinute,proto3,oneof" json:"current_duration_of_selected_activity_minute,omitempty"`
+	CurrentWeeklyDrivingTimeMinute                   *int64                 `protobuf:"varint,5,opt,name=current_weekly_driving_time_minute,json=currentWeeklyDrivingTimeMinute,proto3,oneof" json:"current_weekly_driving_time_minute,omitempty"`
+	DriverId                                         *string                `protobuf:"bytes,6,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	DurationOfNextBreakRestMinute                    *int64                 `protobuf:"varint,7,opt,name=duration_of_next_break_rest_minute,json=durationOfNextBreakRestMinute,proto3,oneof" json:"duration_of_next_break_rest_minute,omitempty"`
+	DurationOfNextDrivingPeriodMinute                *int64                 `protobuf:"varint,8,opt,name=duration_of_next_driving_period_minute,json=durationOfNextDrivingPeriodMinute,proto3,oneof" json:"duration_of_next_driving_period_minute,omitempty"`
+	EndOfLastDailyRestPeriod                         *string                `protobuf:"bytes,9,opt,name=end_of_last_daily_rest_period,json=endOfLastDailyRestPeriod,proto3,oneof" json:"end_of_last_daily_rest_period,omitempty"`
+	EndOfLastWeeklyRestPeriod                        *string                `protobuf:"bytes,10,opt,name=end_of_last_weekly_rest_period,json=endOfLastWeeklyRestPeriod,proto3,oneof" json:"end_of_last_weekly_rest_period,omitempty"`
+	HappenedAtTime                                   *string                `protobuf:"bytes,11,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	MaximumDailyDrivingTimeMinute                    *int64                 `protobuf:"varint,12,opt,name=maximum_daily_driving_time_minute,json=maximumDailyDrivingTimeMinute,proto3,oneof" json:"maximum_daily_driving_time_minute,omitempty"`
+	MinimumDailyRestMinute                           *int64                 `protobuf:"varint,13,opt,name=minimum_daily_rest_minute,json=minimumDailyRestMinute,proto3,oneof" json:"minimum_daily_rest_minute,omitempty"`
+	MinimumWeeklyRestMinute                          *int64                 `protobuf:"varint,14,opt,name=minimum_weekly_rest_minute,json=minimumWeeklyRestMinute,proto3,oneof" json:"minimum_weekly_rest_minute,omitempty"`
+	NumberOfTimes9HDailyDrivingTimesExceeded         *int64                 `protobuf:"varint,15,opt,name=number_of_times9h_daily_driving_times_exceeded,json=numberOfTimes9hDailyDrivingTimesExceeded,proto3,oneof" json:"number_of_times9h_daily_driving_times_exceeded,omitempty"`
+	NumberOfUsedReducedDailyRestPeriods              *int64                 `protobuf:"varint,16,opt,name=number_of_used_reduced_daily_rest_periods,json=numberOfUsedReducedDailyRestPeriods,proto3,oneof" json:"number_of_used_reduced_daily_rest_periods,omitempty"`
+	OpenCompensationInSecondWeekBeforeLastMinute     *int64                 `protobuf:"varint,17,opt,name=open_compensation_in_second_week_before_last_minute,json=openCompensationInSecondWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_second_week_before_last_minute,omitempty"`
+	OpenCompensationInTheLastWeekMinute              *int64                 `protobuf:"varint,18,opt,name=open_compensation_in_the_last_week_minute,json=openCompensationInTheLastWeekMinute,proto3,oneof" json:"open_compensation_in_the_last_week_minute,omitempty"`
+	OpenCompensationInWeekBeforeLastMinute           *int64                 `protobuf:"varint,19,opt,name=open_compensation_in_week_before_last_minute,json=openCompensationInWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_week_before_last_minute,omitempty"`
+	Remaining2WeeksDrivingTimeMinute                 *int64                 `protobuf:"varint,20,opt,name=remaining2_weeks_driving_time_minute,json=remaining2WeeksDrivingTimeMinute,proto3,oneof" json:"remaining2_weeks_driving_time_minute,omitempty"`
+	RemainingCurrentDrivingTimeMinute                *int64                 `protobuf:"varint,21,opt,name=remaining_current_driving_time_minute,json=remainingCurrentDrivingTimeMinute,proto3,oneof" json:"remaining_current_driving_time_minute,omitempty"`
+	RemainingDrivingTimeOfCurrentWeekMinute          *int64                 `protobuf:"varint,22,opt,name=remaining_driving_time_of_current_week_minute,json=remainingDrivingTimeOfCurrentWeekMinute,proto3,oneof" json:"remaining_driving_time_of_current_week_minute,omitempty"`
+	RemainingDrivingTimeOnCurrentShiftMinute         *int64                 `protobuf:"varint,23,opt,name=remaining_driving_time_on_current_shift_minute,json=remainingDrivingTimeOnCurrentShiftMinute,proto3,oneof" json:"remaining_driving_time_on_current_shift_minute,omitempty"`
+	RemainingTimeOfCurrentBreakRestMinute            *int64                 `protobuf:"varint,24,opt,name=remaining_time_of_current_break_rest_minute,json=remainingTimeOfCurrentBreakRestMinute,proto3,oneof" json:"remaining_time_of_current_break_rest_minute,omitempty"`
+	RemainingTimeUntilNextBreakOrRestMinute          *int64                 `protobuf:"varint,25,opt,name=remaining_time_until_next_break_or_rest_minute,json=remainingTimeUntilNextBreakOrRestMinute,proto3,oneof" json:"remaining_time_until_next_break_or_rest_minute,omitempty"`
+	TachographCardNumber                             *string                `protobuf:"bytes,26,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TimeLeftUntilNewDailyRestPeriodMinute            *int64                 `protobuf:"varint,27,opt,name=time_left_until_new_daily_rest_period_minute,json=timeLeftUntilNewDailyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_daily_rest_period_minute,omitempty"`
+	TimeLeftUntilNewWeeklyRestPeriodMinute           *int64                 `protobuf:"varint,28,opt,name=time_left_until_new_weekly_rest_period_minute,json=timeLeftUntilNewWeeklyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_weekly_rest_period_minute,omitempty"`
+	TimeLeftUntilNextDrivingPeriodMinute             *int64                 `protobuf:"varint,29,opt,name=time_left_until_next_driving_period_minute,json=timeLeftUntilNextDrivingPeriodMinute,proto3,oneof" json:"time_left_until_next_driving_period_minute,omitempty"`
+	VehicleId                                        *string                `protobuf:"bytes,30,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	WorkingState                                     *string                `protobuf:"bytes,31,opt,name=working_state,json=workingState,proto3,oneof" json:"working_state,omitempty"`
+	unknownFields                                    protoimpl.UnknownFields
+	sizeCache                                        protoimpl.SizeCache
 }
 
 func (x *TachographLiveData) Reset() {

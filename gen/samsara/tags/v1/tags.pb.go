@@ -26,12 +26,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTags.
+// The request of ListTags.
 type ListTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
 	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -81,13 +80,11 @@ func (x *ListTagsRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListTags.
+// One page of tags.
 type ListTagsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Tag `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Tag                 `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,7 +133,7 @@ func (x *ListTagsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTags.
+// The request of StreamTags.
 type StreamTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTags is asked, page after page.
@@ -191,7 +188,7 @@ func (x *StreamTagsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTags.
+// One page of tags, and where to go on from after it.
 type StreamTagsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTags answers.
@@ -246,26 +243,18 @@ func (x *StreamTagsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateTag.
+// The request of CreateTag.
 type CreateTagRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `addresses`.
-	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Body member `assets`.
-	Assets []string `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Body member `drivers`.
-	Drivers []string `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `machines`.
-	Machines []string `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Body member `name`. Required. 1 to 191 characters.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Body member `sensors`.
-	Sensors []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Body member `vehicles`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Addresses   []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Assets      []string               `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers     []string               `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Machines    []string               `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
+	// Required. 1 to 191 characters.
+	Name          *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string  `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors       []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	Vehicles      []string `protobuf:"bytes,9,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,11 +353,10 @@ func (x *CreateTagRequest) GetVehicles() []string {
 	return nil
 }
 
-// Response of CreateTag.
+// The response of CreateTag.
 type CreateTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,10 +398,10 @@ func (x *CreateTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of GetTag.
+// The request of GetTag.
 type GetTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -456,11 +444,10 @@ func (x *GetTagRequest) GetId() string {
 	return ""
 }
 
-// Response of GetTag.
+// The response of GetTag.
 type GetTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,27 +489,20 @@ func (x *GetTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of ReplaceTag.
+// The request of ReplaceTag.
 type ReplaceTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `addresses`.
+	// Required.
+	Id        *string  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Addresses []string `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Body member `assets`.
-	Assets []string `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Body member `drivers`.
-	Drivers []string `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Body member `machines`.
-	Machines []string `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Body member `name`. 1 to 191 characters.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Body member `sensors`.
-	Sensors []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Body member `vehicles`.
-	Vehicles []string `protobuf:"bytes,9,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	Assets    []string `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers   []string `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	Machines  []string `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
+	// 1 to 191 characters.
+	Name        *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId *string  `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors     []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	Vehicles    []string `protobuf:"bytes,9,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -630,11 +610,10 @@ func (x *ReplaceTagRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of ReplaceTag.
+// The response of ReplaceTag.
 type ReplaceTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,29 +655,21 @@ func (x *ReplaceTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of PatchTag.
+// The request of PatchTag.
 type PatchTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `addresses`.
-	Addresses []string `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Body member `assets`.
-	Assets []string `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Body member `drivers`.
-	Drivers []string `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Body member `externalIds`.
+	// Required.
+	Id          *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Addresses   []string          `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Assets      []string          `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers     []string          `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `machines`.
-	Machines []string `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Body member `name`. 1 to 191 characters.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,8,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Body member `sensors`.
-	Sensors []string `protobuf:"bytes,9,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Body member `vehicles`.
-	Vehicles []string `protobuf:"bytes,10,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	Machines    []string          `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
+	// 1 to 191 characters.
+	Name        *string  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId *string  `protobuf:"bytes,8,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors     []string `protobuf:"bytes,9,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	Vehicles    []string `protobuf:"bytes,10,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -813,11 +784,10 @@ func (x *PatchTagRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchTag.
+// The response of PatchTag.
 type PatchTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,10 +829,10 @@ func (x *PatchTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of DeleteTag.
+// The request of DeleteTag.
 type DeleteTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -905,7 +875,7 @@ func (x *DeleteTagRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteTag.
+// The response of DeleteTag.
 type DeleteTagResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -942,12 +912,11 @@ func (*DeleteTagResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_tags_v1_tags_proto_rawDescGZIP(), []int{13}
 }
 
-// Schema ParentTag.
+// Schema ParentTag. It has nothing but `id` and `name`.
 type ParentTag struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -997,31 +966,21 @@ func (x *ParentTag) GetName() string {
 	return ""
 }
 
-// Schema Tag.
+// A tag. Schema Tag.
 type Tag struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addresses`.
-	Addresses []*Tagged `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Member `assets`.
-	Assets []*Tagged `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Member `drivers`.
-	Drivers []*Tagged `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `machines`.
-	Machines []*Tagged `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Member `name`. 1 to 191 characters.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTag`.
-	ParentTag *ParentTag `protobuf:"bytes,8,opt,name=parent_tag,json=parentTag,proto3" json:"parent_tag,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,9,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Member `sensors`.
-	Sensors []*Tagged `protobuf:"bytes,10,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Member `vehicles`.
-	Vehicles      []*Tagged `protobuf:"bytes,11,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Addresses   []*Tagged              `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Assets      []*Tagged              `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers     []*Tagged              `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id          *string                `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Machines    []*Tagged              `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
+	// 1 to 191 characters.
+	Name          *string    `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTag     *ParentTag `protobuf:"bytes,8,opt,name=parent_tag,json=parentTag,proto3" json:"parent_tag,omitempty"`
+	ParentTagId   *string    `protobuf:"bytes,9,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors       []*Tagged  `protobuf:"bytes,10,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	Vehicles      []*Tagged  `protobuf:"bytes,11,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1133,12 +1092,11 @@ func (x *Tag) GetVehicles() []*Tagged {
 	return nil
 }
 
-// Schema TaggedObject.
+// Schema TaggedObject. It has nothing but `id` and `name`.
 type Tagged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -29,14 +29,25 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// TrainingCoursesService has the stable operations of the area training courses.
+// TrainingCoursesService has the operations of the area training courses.
 type TrainingCoursesServiceClient interface {
-	// GET /training-courses
+	// Lists training courses.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// All pages: StreamTrainingCourses. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrainingCourses with
+	// `options.max_items`.
 	// Scope: Read Training Courses.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetTrainingCourses(ctx context.Context, in *GetTrainingCoursesRequest, opts ...grpc.CallOption) (*GetTrainingCoursesResponse, error)
 	// Every page of GetTrainingCourses, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// Scope: Read Training Courses.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrainingCourses(ctx context.Context, in *StreamTrainingCoursesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingCoursesResponse], error)
 }
 
@@ -81,14 +92,25 @@ type TrainingCoursesService_StreamTrainingCoursesClient = grpc.ServerStreamingCl
 // All implementations should embed UnimplementedTrainingCoursesServiceServer
 // for forward compatibility.
 //
-// TrainingCoursesService has the stable operations of the area training courses.
+// TrainingCoursesService has the operations of the area training courses.
 type TrainingCoursesServiceServer interface {
-	// GET /training-courses
+	// Lists training courses.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// All pages: StreamTrainingCourses. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrainingCourses with
+	// `options.max_items`.
 	// Scope: Read Training Courses.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetTrainingCourses(context.Context, *GetTrainingCoursesRequest) (*GetTrainingCoursesResponse, error)
 	// Every page of GetTrainingCourses, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// Scope: Read Training Courses.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrainingCourses(*StreamTrainingCoursesRequest, grpc.ServerStreamingServer[StreamTrainingCoursesResponse]) error
 }
 

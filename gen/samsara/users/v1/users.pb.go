@@ -26,12 +26,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListUserRoles.
+// The request of ListUserRoles.
 type ListUserRolesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
 	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -81,13 +80,11 @@ func (x *ListUserRolesRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListUserRoles.
+// One page of user roles.
 type ListUserRolesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*UserRole `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*UserRole            `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,7 +133,7 @@ func (x *ListUserRolesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamUserRoles.
+// The request of StreamUserRoles.
 type StreamUserRolesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUserRoles is asked, page after page.
@@ -191,7 +188,7 @@ func (x *StreamUserRolesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamUserRoles.
+// One page of user roles, and where to go on from after it.
 type StreamUserRolesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUserRoles answers.
@@ -246,12 +243,11 @@ func (x *StreamUserRolesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListUsers.
+// The request of ListUsers.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
 	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -301,13 +297,11 @@ func (x *ListUsersRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListUsers.
+// One page of users.
 type ListUsersResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*User `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*User                `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,7 +350,7 @@ func (x *ListUsersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamUsers.
+// The request of StreamUsers.
 type StreamUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUsers is asked, page after page.
@@ -411,7 +405,7 @@ func (x *StreamUsersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamUsers.
+// One page of users, and where to go on from after it.
 type StreamUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUsers answers.
@@ -466,18 +460,17 @@ func (x *StreamUsersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateUser.
+// The request of CreateUser.
 type CreateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `authType`. Required. Known values: `default`, `saml`.
+	// Required. Known values: `default`, `saml`.
 	AuthType *string `protobuf:"bytes,1,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
-	// Body member `email`. Required.
-	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `expireAt`.
+	// Required.
+	Email    *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
 	ExpireAt *string `protobuf:"bytes,3,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
-	// Body member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `roles`. Required.
+	// Required.
 	Roles         []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -548,11 +541,10 @@ func (x *CreateUserRequest) GetRoles() []*UserRoleInput {
 	return nil
 }
 
-// Response of CreateUser.
+// The response of CreateUser.
 type CreateUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *User `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *User                  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,10 +586,10 @@ func (x *CreateUserResponse) GetData() *User {
 	return nil
 }
 
-// Request of GetUser.
+// The request of GetUser.
 type GetUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -640,11 +632,10 @@ func (x *GetUserRequest) GetId() string {
 	return ""
 }
 
-// Response of GetUser.
+// The response of GetUser.
 type GetUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *User `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *User                  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,19 +677,16 @@ func (x *GetUserResponse) GetData() *User {
 	return nil
 }
 
-// Request of UpdateUser.
+// The request of UpdateUser.
 type UpdateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `authType`. Known values: `default`, `saml`.
-	AuthType *string `protobuf:"bytes,2,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
-	// Body member `expireAt`.
-	ExpireAt *string `protobuf:"bytes,3,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `roles`.
-	Roles []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	// Known values: `default`, `saml`.
+	AuthType *string          `protobuf:"bytes,2,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
+	ExpireAt *string          `protobuf:"bytes,3,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
+	Name     *string          `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Roles    []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -778,11 +766,10 @@ func (x *UpdateUserRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateUser.
+// The response of UpdateUser.
 type UpdateUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *User `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *User                  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,10 +811,10 @@ func (x *UpdateUserResponse) GetData() *User {
 	return nil
 }
 
-// Request of DeleteUser.
+// The request of DeleteUser.
 type DeleteUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -870,7 +857,7 @@ func (x *DeleteUserRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteUser.
+// The response of DeleteUser.
 type DeleteUserResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -907,18 +894,18 @@ func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{15}
 }
 
-// Schema User.
+// A user. Schema User.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authType`. Required. Known values: `default`, `saml`.
+	// Required. Known values: `default`, `saml`.
 	AuthType *string `protobuf:"bytes,1,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
-	// Member `email`. Required.
+	// Required.
 	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `roles`. Required.
+	// Required.
 	Roles         []*UserRoleAssignment `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -989,13 +976,11 @@ func (x *User) GetRoles() []*UserRoleAssignment {
 	return nil
 }
 
-// Schema UserRole.
+// A user role. Schema UserRole. It has nothing but `id` and `name`.
 type UserRole struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1046,13 +1031,10 @@ func (x *UserRole) GetName() string {
 
 // Schema UserRoleAssignment.
 type UserRoleAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expireAt`.
-	ExpireAt *string `protobuf:"bytes,1,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
-	// Member `role`.
-	Role *UserRole `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
-	// Member `tag`.
-	Tag           *v1.TagTiny `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExpireAt      *string                `protobuf:"bytes,1,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
+	Role          *UserRole              `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Tag           *v1.TagTiny            `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1111,9 +1093,8 @@ func (x *UserRoleAssignment) GetTag() *v1.TagTiny {
 // Schema CreateUserRequest_roles.
 type UserRoleInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `roleId`. Required.
-	RoleId *string `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
-	// Member `tagId`.
+	// Required.
+	RoleId        *string `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
 	TagId         *string `protobuf:"bytes,2,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

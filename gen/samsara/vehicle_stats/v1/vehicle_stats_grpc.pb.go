@@ -34,33 +34,68 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// VehicleStatsService has the stable operations of the area vehicle stats.
+// VehicleStatsService has the operations of the area vehicle stats.
 type VehicleStatsServiceClient interface {
-	// GET /fleet/vehicles/stats
+	// Lists vehicle stats.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// All pages: StreamVehicleStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleStats(ctx context.Context, in *GetVehicleStatsRequest, opts ...grpc.CallOption) (*GetVehicleStatsResponse, error)
 	// Every page of GetVehicleStats, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStats(ctx context.Context, in *StreamVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsResponse], error)
-	// GET /fleet/vehicles/stats/feed
+	// Lists the feed of vehicle stats.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// All pages: StreamVehicleStatsFeed. For ever: FollowVehicleStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleStatsFeed(ctx context.Context, in *GetVehicleStatsFeedRequest, opts ...grpc.CallOption) (*GetVehicleStatsFeedResponse, error)
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsFeed(ctx context.Context, in *StreamVehicleStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse], error)
 	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	FollowVehicleStats(ctx context.Context, in *FollowVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleStatsResponse], error)
-	// GET /fleet/vehicles/stats/history
+	// Lists the history of vehicle stats.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// All pages: StreamVehicleStatsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleStatsHistory(ctx context.Context, in *GetVehicleStatsHistoryRequest, opts ...grpc.CallOption) (*GetVehicleStatsHistoryResponse, error)
 	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsHistory(ctx context.Context, in *StreamVehicleStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsHistoryResponse], error)
 }
 
@@ -182,33 +217,68 @@ type VehicleStatsService_StreamVehicleStatsHistoryClient = grpc.ServerStreamingC
 // All implementations should embed UnimplementedVehicleStatsServiceServer
 // for forward compatibility.
 //
-// VehicleStatsService has the stable operations of the area vehicle stats.
+// VehicleStatsService has the operations of the area vehicle stats.
 type VehicleStatsServiceServer interface {
-	// GET /fleet/vehicles/stats
+	// Lists vehicle stats.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// All pages: StreamVehicleStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleStats(context.Context, *GetVehicleStatsRequest) (*GetVehicleStatsResponse, error)
 	// Every page of GetVehicleStats, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStats(*StreamVehicleStatsRequest, grpc.ServerStreamingServer[StreamVehicleStatsResponse]) error
-	// GET /fleet/vehicles/stats/feed
+	// Lists the feed of vehicle stats.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// All pages: StreamVehicleStatsFeed. For ever: FollowVehicleStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleStatsFeed(context.Context, *GetVehicleStatsFeedRequest) (*GetVehicleStatsFeedResponse, error)
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsFeed(*StreamVehicleStatsFeedRequest, grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]) error
 	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	FollowVehicleStats(*FollowVehicleStatsRequest, grpc.ServerStreamingServer[FollowVehicleStatsResponse]) error
-	// GET /fleet/vehicles/stats/history
+	// Lists the history of vehicle stats.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// All pages: StreamVehicleStatsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicleStatsHistory(context.Context, *GetVehicleStatsHistoryRequest) (*GetVehicleStatsHistoryResponse, error)
 	// Every page of GetVehicleStatsHistory, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsHistory(*StreamVehicleStatsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleStatsHistoryResponse]) error
 }
 

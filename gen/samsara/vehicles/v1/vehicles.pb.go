@@ -26,24 +26,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListVehicles.
+// The request of ListVehicles.
 type ListVehiclesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`.
-	AttributeValueIds []string `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
-	// Query parameter `attributes`, repeated for each value.
-	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Query parameter `createdAfterTime`. A time as in RFC 3339.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	After             *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AttributeValueIds []string               `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
+	Attributes        []string               `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,4,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 512. Default: `512`.
+	Limit        *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
+	TagIds       []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,8,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -135,12 +130,12 @@ func (x *ListVehiclesRequest) GetUpdatedAfterTime() string {
 	return ""
 }
 
-// Response of ListVehicles.
+// One page of vehicles.
 type ListVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleObject `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,7 +185,7 @@ func (x *ListVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicles.
+// The request of StreamVehicles.
 type StreamVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicles is asked, page after page.
@@ -245,7 +240,7 @@ func (x *StreamVehiclesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicles.
+// One page of vehicles, and where to go on from after it.
 type StreamVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicles answers.
@@ -300,10 +295,10 @@ func (x *StreamVehiclesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetVehicle.
+// The request of GetVehicle.
 type GetVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -346,10 +341,10 @@ func (x *GetVehicleRequest) GetId() string {
 	return ""
 }
 
-// Response of GetVehicle.
+// The response of GetVehicle.
 type GetVehicleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Vehicle `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -392,106 +387,97 @@ func (x *GetVehicleResponse) GetData() *Vehicle {
 	return nil
 }
 
-// Request of UpdateVehicle.
+// The request of UpdateVehicle.
 type UpdateVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
+	// Required.
+	Id         *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `auxInputType1`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType1 *string `protobuf:"bytes,3,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
-	// Body member `auxInputType10`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType10 *string `protobuf:"bytes,4,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
-	// Body member `auxInputType11`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType11 *string `protobuf:"bytes,5,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
-	// Body member `auxInputType12`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType12 *string `protobuf:"bytes,6,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
-	// Body member `auxInputType13`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType13 *string `protobuf:"bytes,7,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
-	// Body member `auxInputType2`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType2 *string `protobuf:"bytes,8,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
-	// Body member `auxInputType3`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType3 *string `protobuf:"bytes,9,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
-	// Body member `auxInputType4`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType4 *string `protobuf:"bytes,10,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
-	// Body member `auxInputType5`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType5 *string `protobuf:"bytes,11,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
-	// Body member `auxInputType6`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType6 *string `protobuf:"bytes,12,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
-	// Body member `auxInputType7`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType7 *string `protobuf:"bytes,13,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
-	// Body member `auxInputType8`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType8 *string `protobuf:"bytes,14,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
-	// Body member `auxInputType9`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType9 *string `protobuf:"bytes,15,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
-	// Body member `engineHours`. In hours.
-	EngineHours *int64 `protobuf:"varint,16,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `gatewaySerial`.
-	GatewaySerial *string `protobuf:"bytes,18,opt,name=gateway_serial,json=gatewaySerial,proto3,oneof" json:"gateway_serial,omitempty"`
-	// Body member `grossVehicleWeight`.
+	// In hours.
+	EngineHours        *int64              `protobuf:"varint,16,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
+	ExternalIds        map[string]string   `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	GatewaySerial      *string             `protobuf:"bytes,18,opt,name=gateway_serial,json=gatewaySerial,proto3,oneof" json:"gateway_serial,omitempty"`
 	GrossVehicleWeight *GrossVehicleWeight `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
-	// Body member `harshAccelerationSettingType`. Known values: `passengerCar`, `lightTruck`,
-	// `heavyDuty`, `off`, `automatic`.
+	// Known values: `passengerCar`, `lightTruck`, `heavyDuty`, `off`, `automatic`.
 	HarshAccelerationSettingType *string `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
-	// Body member `licensePlate`. At most 12 characters.
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,21,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,22,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 255 characters.
+	Name         *string `protobuf:"bytes,22,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
 	Notes *string `protobuf:"bytes,23,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,24,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `staticAssignedDriverId`.
-	StaticAssignedDriverId *string `protobuf:"bytes,25,opt,name=static_assigned_driver_id,json=staticAssignedDriverId,proto3,oneof" json:"static_assigned_driver_id,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,26,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`, `mixed`.
+	// In metres.
+	OdometerMeters         *int64   `protobuf:"varint,24,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	StaticAssignedDriverId *string  `protobuf:"bytes,25,opt,name=static_assigned_driver_id,json=staticAssignedDriverId,proto3,oneof" json:"static_assigned_driver_id,omitempty"`
+	TagIds                 []string `protobuf:"bytes,26,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `regulated`, `unregulated`, `mixed`.
 	VehicleRegulationMode *string `protobuf:"bytes,27,opt,name=vehicle_regulation_mode,json=vehicleRegulationMode,proto3,oneof" json:"vehicle_regulation_mode,omitempty"`
-	// Body member `vehicleType`.
-	VehicleType *string `protobuf:"bytes,28,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
-	// Body member `vin`. 11 to 17 characters.
+	VehicleType           *string `protobuf:"bytes,28,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
+	// 11 to 17 characters.
 	Vin *string `protobuf:"bytes,29,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -740,10 +726,10 @@ func (x *UpdateVehicleRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateVehicle.
+// The response of UpdateVehicle.
 type UpdateVehicleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Vehicle `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -789,10 +775,9 @@ func (x *UpdateVehicleResponse) GetData() *Vehicle {
 // Schema GrossVehicleWeight.
 type GrossVehicleWeight struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `unit`. Known values: `lb`, `kg`.
-	Unit *string `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `weight`.
-	Weight        *int64 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	// Known values: `lb`, `kg`.
+	Unit          *string `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	Weight        *int64  `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,11 +829,11 @@ func (x *GrossVehicleWeight) GetWeight() int64 {
 // Schemas Sensor, sensorResponseBody.
 type Sensor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mac`. Required.
+	// Required.
 	Mac *string `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -905,77 +890,50 @@ func (x *Sensor) GetName() string {
 	return ""
 }
 
-// Schema Vehicle.
+// A vehicle. Schema Vehicle.
 type Vehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `auxInputType1`.
-	AuxInputType1 *string `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
-	// Member `auxInputType10`.
-	AuxInputType10 *string `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
-	// Member `auxInputType11`.
-	AuxInputType11 *string `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
-	// Member `auxInputType12`.
-	AuxInputType12 *string `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
-	// Member `auxInputType13`.
-	AuxInputType13 *string `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
-	// Member `auxInputType2`.
-	AuxInputType2 *string `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
-	// Member `auxInputType3`.
-	AuxInputType3 *string `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
-	// Member `auxInputType4`.
-	AuxInputType4 *string `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
-	// Member `auxInputType5`.
-	AuxInputType5 *string `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
-	// Member `auxInputType6`.
-	AuxInputType6 *string `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
-	// Member `auxInputType7`.
-	AuxInputType7 *string `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
-	// Member `auxInputType8`.
-	AuxInputType8 *string `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
-	// Member `auxInputType9`.
-	AuxInputType9 *string `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
-	// Member `cameraSerial`.
-	CameraSerial *string `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
-	// Member `esn`.
-	Esn *string `protobuf:"bytes,16,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gateway`.
-	Gateway *v1.GatewayTiny `protobuf:"bytes,18,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Member `grossVehicleWeight`.
-	GrossVehicleWeight *GrossVehicleWeight `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
-	// Member `harshAccelerationSettingType`. Known values: `passengerCar`, `lightTruck`, `heavyDuty`,
-	// `off`, `automatic`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Attributes         []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	AuxInputType1      *string                `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
+	AuxInputType10     *string                `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
+	AuxInputType11     *string                `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
+	AuxInputType12     *string                `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
+	AuxInputType13     *string                `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
+	AuxInputType2      *string                `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
+	AuxInputType3      *string                `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
+	AuxInputType4      *string                `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
+	AuxInputType5      *string                `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
+	AuxInputType6      *string                `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
+	AuxInputType7      *string                `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
+	AuxInputType8      *string                `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
+	AuxInputType9      *string                `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
+	CameraSerial       *string                `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
+	Esn                *string                `protobuf:"bytes,16,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
+	ExternalIds        map[string]string      `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gateway            *v1.GatewayTiny        `protobuf:"bytes,18,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	GrossVehicleWeight *GrossVehicleWeight    `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
+	// Known values: `passengerCar`, `lightTruck`, `heavyDuty`, `off`, `automatic`.
 	HarshAccelerationSettingType *string `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,21,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`. At most 12 characters.
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,22,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `make`. At most 255 characters.
+	// At most 255 characters.
 	Make *string `protobuf:"bytes,23,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Member `model`. At most 255 characters.
+	// At most 255 characters.
 	Model *string `protobuf:"bytes,24,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `sensorConfiguration`.
-	SensorConfiguration *VehicleSensorConfiguration `protobuf:"bytes,27,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
-	// Member `serial`.
-	Serial *string `protobuf:"bytes,28,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `staticAssignedDriver`.
-	StaticAssignedDriver *v1.DriverTiny2 `protobuf:"bytes,29,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,30,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`, `mixed`.
+	Name  *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes                *string                     `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	SensorConfiguration  *VehicleSensorConfiguration `protobuf:"bytes,27,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
+	Serial               *string                     `protobuf:"bytes,28,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	StaticAssignedDriver *v1.DriverTiny2             `protobuf:"bytes,29,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
+	Tags                 []*v1.TagTiny               `protobuf:"bytes,30,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Known values: `regulated`, `unregulated`, `mixed`.
 	VehicleRegulationMode *string `protobuf:"bytes,31,opt,name=vehicle_regulation_mode,json=vehicleRegulationMode,proto3,oneof" json:"vehicle_regulation_mode,omitempty"`
-	// Member `vehicleType`.
-	VehicleType *string `protobuf:"bytes,32,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
-	// Member `vin`. 11 to 17 characters.
-	Vin *string `protobuf:"bytes,33,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Member `year`.
+	VehicleType           *string `protobuf:"bytes,32,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
+	// 11 to 17 characters.
+	Vin           *string `protobuf:"bytes,33,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	Year          *string `protobuf:"bytes,34,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1249,89 +1207,55 @@ func (x *Vehicle) GetYear() string {
 	return ""
 }
 
-// Schema VehicleResponseObjectResponseBody.
+// A vehicle. Schema VehicleResponseObjectResponseBody.
 type VehicleObject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `auxInputType1`.
-	AuxInputType1 *string `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
-	// Member `auxInputType10`.
-	AuxInputType10 *string `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
-	// Member `auxInputType11`.
-	AuxInputType11 *string `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
-	// Member `auxInputType12`.
-	AuxInputType12 *string `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
-	// Member `auxInputType13`.
-	AuxInputType13 *string `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
-	// Member `auxInputType2`.
-	AuxInputType2 *string `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
-	// Member `auxInputType3`.
-	AuxInputType3 *string `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
-	// Member `auxInputType4`.
-	AuxInputType4 *string `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
-	// Member `auxInputType5`.
-	AuxInputType5 *string `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
-	// Member `auxInputType6`.
-	AuxInputType6 *string `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
-	// Member `auxInputType7`.
-	AuxInputType7 *string `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
-	// Member `auxInputType8`.
-	AuxInputType8 *string `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
-	// Member `auxInputType9`.
-	AuxInputType9 *string `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
-	// Member `cameraSerial`.
-	CameraSerial *string `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,16,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `esn`.
-	Esn *string `protobuf:"bytes,17,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,18,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gateway`.
-	Gateway *v1.GatewayTiny `protobuf:"bytes,19,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Member `harshAccelerationSettingType`.
-	HarshAccelerationSettingType *string `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,21,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isRemotePrivacyButtonEnabled`.
-	IsRemotePrivacyButtonEnabled *bool `protobuf:"varint,22,opt,name=is_remote_privacy_button_enabled,json=isRemotePrivacyButtonEnabled,proto3,oneof" json:"is_remote_privacy_button_enabled,omitempty"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,23,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `make`.
-	Make *string `protobuf:"bytes,24,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,25,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,26,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,27,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `sensorConfiguration`.
-	SensorConfiguration *VehicleSensorConfiguration `protobuf:"bytes,28,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
-	// Member `serial`.
-	Serial *string `protobuf:"bytes,29,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `staticAssignedDriver`.
-	StaticAssignedDriver *v1.Driver `protobuf:"bytes,30,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Attributes     []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	AuxInputType1  *string                `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
+	AuxInputType10 *string                `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
+	AuxInputType11 *string                `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
+	AuxInputType12 *string                `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
+	AuxInputType13 *string                `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
+	AuxInputType2  *string                `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
+	AuxInputType3  *string                `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
+	AuxInputType4  *string                `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
+	AuxInputType5  *string                `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
+	AuxInputType6  *string                `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
+	AuxInputType7  *string                `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
+	AuxInputType8  *string                `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
+	AuxInputType9  *string                `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
+	CameraSerial   *string                `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime                *string           `protobuf:"bytes,16,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Esn                          *string           `protobuf:"bytes,17,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
+	ExternalIds                  map[string]string `protobuf:"bytes,18,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gateway                      *v1.GatewayTiny   `protobuf:"bytes,19,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	HarshAccelerationSettingType *string           `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
+	// Required.
+	Id                           *string                     `protobuf:"bytes,21,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsRemotePrivacyButtonEnabled *bool                       `protobuf:"varint,22,opt,name=is_remote_privacy_button_enabled,json=isRemotePrivacyButtonEnabled,proto3,oneof" json:"is_remote_privacy_button_enabled,omitempty"`
+	LicensePlate                 *string                     `protobuf:"bytes,23,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                         *string                     `protobuf:"bytes,24,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                        *string                     `protobuf:"bytes,25,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                         *string                     `protobuf:"bytes,26,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                        *string                     `protobuf:"bytes,27,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	SensorConfiguration          *VehicleSensorConfiguration `protobuf:"bytes,28,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
+	Serial                       *string                     `protobuf:"bytes,29,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	StaticAssignedDriver         *v1.Driver                  `protobuf:"bytes,30,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
+	Tags                         []*v1.TagTiny               `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
+	// A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,32,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`.
+	// Known values: `regulated`, `unregulated`.
 	VehicleRegulationMode *string `protobuf:"bytes,33,opt,name=vehicle_regulation_mode,json=vehicleRegulationMode,proto3,oneof" json:"vehicle_regulation_mode,omitempty"`
-	// Member `vehicleType`. Known values: `unset`, `passenger`, `truck`, `bus`.
-	VehicleType *string `protobuf:"bytes,34,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
-	// Member `vehicleWeight`.
-	VehicleWeight *int64 `protobuf:"varint,35,opt,name=vehicle_weight,json=vehicleWeight,proto3,oneof" json:"vehicle_weight,omitempty"`
-	// Member `vehicleWeightInKilograms`.
-	VehicleWeightInKilograms *int64 `protobuf:"varint,36,opt,name=vehicle_weight_in_kilograms,json=vehicleWeightInKilograms,proto3,oneof" json:"vehicle_weight_in_kilograms,omitempty"`
-	// Member `vehicleWeightInPounds`.
-	VehicleWeightInPounds *int64 `protobuf:"varint,37,opt,name=vehicle_weight_in_pounds,json=vehicleWeightInPounds,proto3,oneof" json:"vehicle_weight_in_pounds,omitempty"`
-	// Member `vin`.
-	Vin *string `protobuf:"bytes,38,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Member `year`.
-	Year          *string `protobuf:"bytes,39,opt,name=year,proto3,oneof" json:"year,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Known values: `unset`, `passenger`, `truck`, `bus`.
+	VehicleType              *string `protobuf:"bytes,34,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
+	VehicleWeight            *int64  `protobuf:"varint,35,opt,name=vehicle_weight,json=vehicleWeight,proto3,oneof" json:"vehicle_weight,omitempty"`
+	VehicleWeightInKilograms *int64  `protobuf:"varint,36,opt,name=vehicle_weight_in_kilograms,json=vehicleWeightInKilograms,proto3,oneof" json:"vehicle_weight_in_kilograms,omitempty"`
+	VehicleWeightInPounds    *int64  `protobuf:"varint,37,opt,name=vehicle_weight_in_pounds,json=vehicleWeightInPounds,proto3,oneof" json:"vehicle_weight_in_pounds,omitempty"`
+	Vin                      *string `protobuf:"bytes,38,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year                     *string `protobuf:"bytes,39,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *VehicleObject) Reset() {
@@ -1639,10 +1563,8 @@ func (x *VehicleObject) GetYear() string {
 
 // Schemas VehicleSensorConfiguration, vehicleSensorConfigurationResponseBody.
 type VehicleSensorConfiguration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `areas`.
-	Areas []*VehicleSensorConfigurationArea `protobuf:"bytes,1,rep,name=areas,proto3" json:"areas,omitempty"`
-	// Member `doors`.
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	Areas         []*VehicleSensorConfigurationArea `protobuf:"bytes,1,rep,name=areas,proto3" json:"areas,omitempty"`
 	Doors         []*VehicleSensorConfigurationDoor `protobuf:"bytes,2,rep,name=doors,proto3" json:"doors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1694,15 +1616,11 @@ func (x *VehicleSensorConfiguration) GetDoors() []*VehicleSensorConfigurationDoo
 
 // Schemas VehicleSensorConfigurationArea, vehicleSensorConfigurationAreaResponseBody.
 type VehicleSensorConfigurationArea struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cargoSensors`.
-	CargoSensors []*Sensor `protobuf:"bytes,1,rep,name=cargo_sensors,json=cargoSensors,proto3" json:"cargo_sensors,omitempty"`
-	// Member `humiditySensors`.
-	HumiditySensors []*Sensor `protobuf:"bytes,2,rep,name=humidity_sensors,json=humiditySensors,proto3" json:"humidity_sensors,omitempty"`
-	// Member `position`. Known values: `back`, `front`, `middle`, `Position_Front`,
-	// `Position_Middle`, `Position_Back`.
-	Position *string `protobuf:"bytes,3,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `temperatureSensors`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	CargoSensors    []*Sensor              `protobuf:"bytes,1,rep,name=cargo_sensors,json=cargoSensors,proto3" json:"cargo_sensors,omitempty"`
+	HumiditySensors []*Sensor              `protobuf:"bytes,2,rep,name=humidity_sensors,json=humiditySensors,proto3" json:"humidity_sensors,omitempty"`
+	// Known values: `back`, `front`, `middle`, `Position_Front`, `Position_Middle`, `Position_Back`.
+	Position           *string   `protobuf:"bytes,3,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	TemperatureSensors []*Sensor `protobuf:"bytes,4,rep,name=temperature_sensors,json=temperatureSensors,proto3" json:"temperature_sensors,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1769,9 +1687,8 @@ func (x *VehicleSensorConfigurationArea) GetTemperatureSensors() []*Sensor {
 // Schemas VehicleSensorConfigurationDoor, vehicleSensorConfigurationDoorResponseBody.
 type VehicleSensorConfigurationDoor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `position`. Known values: `back`, `left`, `right`, `Position_Left`, `Position_Right`.
-	Position *string `protobuf:"bytes,1,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `sensor`.
+	// Known values: `back`, `left`, `right`, `Position_Left`, `Position_Right`.
+	Position      *string `protobuf:"bytes,1,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	Sensor        *Sensor `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

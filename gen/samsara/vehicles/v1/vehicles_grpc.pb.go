@@ -31,22 +31,38 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// VehiclesService has the stable operations of the area vehicles.
+// VehiclesService has the operations of the area vehicles.
 type VehiclesServiceClient interface {
-	// GET /fleet/vehicles
+	// Lists vehicles.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// All pages: StreamVehicles. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicles(ctx context.Context, in *ListVehiclesRequest, opts ...grpc.CallOption) (*ListVehiclesResponse, error)
 	// Every page of ListVehicles, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// Scope: Read Vehicles.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamVehicles(ctx context.Context, in *StreamVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesResponse], error)
-	// GET /fleet/vehicles/{id}
+	// Gets a vehicle.
+	// Operation `getVehicle`, GET /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/getvehicle
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicle(ctx context.Context, in *GetVehicleRequest, opts ...grpc.CallOption) (*GetVehicleResponse, error)
-	// PATCH /fleet/vehicles/{id}
+	// Updates a vehicle; `update_mask` says what.
+	// Operation `updateVehicle`, PATCH /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/updatevehicle
 	// Scope: Write Vehicles.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateVehicle(ctx context.Context, in *UpdateVehicleRequest, opts ...grpc.CallOption) (*UpdateVehicleResponse, error)
 }
 
@@ -111,22 +127,38 @@ func (c *vehiclesServiceClient) UpdateVehicle(ctx context.Context, in *UpdateVeh
 // All implementations should embed UnimplementedVehiclesServiceServer
 // for forward compatibility.
 //
-// VehiclesService has the stable operations of the area vehicles.
+// VehiclesService has the operations of the area vehicles.
 type VehiclesServiceServer interface {
-	// GET /fleet/vehicles
+	// Lists vehicles.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// All pages: StreamVehicles. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicles(context.Context, *ListVehiclesRequest) (*ListVehiclesResponse, error)
 	// Every page of ListVehicles, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// Scope: Read Vehicles.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamVehicles(*StreamVehiclesRequest, grpc.ServerStreamingServer[StreamVehiclesResponse]) error
-	// GET /fleet/vehicles/{id}
+	// Gets a vehicle.
+	// Operation `getVehicle`, GET /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/getvehicle
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicle(context.Context, *GetVehicleRequest) (*GetVehicleResponse, error)
-	// PATCH /fleet/vehicles/{id}
+	// Updates a vehicle; `update_mask` says what.
+	// Operation `updateVehicle`, PATCH /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/updatevehicle
 	// Scope: Write Vehicles.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateVehicle(context.Context, *UpdateVehicleRequest) (*UpdateVehicleResponse, error)
 }
 

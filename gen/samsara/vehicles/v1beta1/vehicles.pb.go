@@ -26,12 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of UpdateEngineImmobilizerState.
+// The request of UpdateEngineImmobilizerState.
 type UpdateEngineImmobilizerStateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `relayStates`. Required.
+	// Required.
 	RelayStates []*EngineImmobilizerRelayState `protobuf:"bytes,2,rep,name=relay_states,json=relayStates,proto3" json:"relay_states,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -91,7 +91,7 @@ func (x *UpdateEngineImmobilizerStateRequest) GetUpdateMask() *fieldmaskpb.Field
 	return nil
 }
 
-// Response of UpdateEngineImmobilizerState.
+// The response of UpdateEngineImmobilizerState.
 type UpdateEngineImmobilizerStateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -128,16 +128,15 @@ func (*UpdateEngineImmobilizerStateResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{1}
 }
 
-// Request of GetEngineImmobilizerStates.
+// The request of GetEngineImmobilizerStates.
 type GetEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. Required.
+	// Required.
 	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -201,12 +200,12 @@ func (x *GetEngineImmobilizerStatesRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of GetEngineImmobilizerStates.
+// One page of engine immobilizer states.
 type GetEngineImmobilizerStatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EngineImmobilizerState `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -256,7 +255,7 @@ func (x *GetEngineImmobilizerStatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEngineImmobilizerStates.
+// The request of StreamEngineImmobilizerStates.
 type StreamEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEngineImmobilizerStates is asked, page after page.
@@ -311,7 +310,7 @@ func (x *StreamEngineImmobilizerStatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEngineImmobilizerStates.
+// One page of engine immobilizer states, and where to go on from after it.
 type StreamEngineImmobilizerStatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEngineImmobilizerStates answers.
@@ -366,7 +365,7 @@ func (x *StreamEngineImmobilizerStatesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowEngineImmobilizerStates.
+// The request of FollowEngineImmobilizerStates.
 type FollowEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEngineImmobilizerStates is asked, page after page.
@@ -421,7 +420,7 @@ func (x *FollowEngineImmobilizerStatesRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowEngineImmobilizerStates.
+// One page of engine immobilizer states, and where to go on from after it.
 type FollowEngineImmobilizerStatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What GetEngineImmobilizerStates answers. Unset in a keep-alive.
@@ -489,9 +488,9 @@ func (x *FollowEngineImmobilizerStatesResponse) GetKeepAlive() *v11.KeepAlive {
 // UpdateEngineImmobilizerRelayStateRequestBodyRequestBody.
 type EngineImmobilizerRelayState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. Known values: `relay1`, `relay2`.
+	// Required. Known values: `relay1`, `relay2`.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isOpen`. Required.
+	// Required.
 	IsOpen        *bool `protobuf:"varint,2,opt,name=is_open,json=isOpen,proto3,oneof" json:"is_open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -541,16 +540,16 @@ func (x *EngineImmobilizerRelayState) GetIsOpen() bool {
 	return false
 }
 
-// Schema EngineImmobilizerStateResponseBody.
+// An engine immobilizer state. Schema EngineImmobilizerStateResponseBody.
 type EngineImmobilizerState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `isConnectedToVehicle`. Required.
+	// Required.
 	IsConnectedToVehicle *bool `protobuf:"varint,2,opt,name=is_connected_to_vehicle,json=isConnectedToVehicle,proto3,oneof" json:"is_connected_to_vehicle,omitempty"`
-	// Member `relayStates`. Required.
+	// Required.
 	RelayStates []*EngineImmobilizerRelayState `protobuf:"bytes,3,rep,name=relay_states,json=relayStates,proto3" json:"relay_states,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,4,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -31,26 +31,48 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// VehiclesService has the beta operations of the area vehicles.
+// VehiclesService has the operations of the area vehicles.
 type VehiclesServiceClient interface {
-	// PATCH /beta/fleet/vehicles/{id}/immobilizer
+	// Updates an engine immobilizer state; `update_mask` says what.
+	// Operation `updateEngineImmobilizerState`, PATCH /beta/fleet/vehicles/{id}/immobilizer:
+	// https://developers.samsara.com/reference/updateengineimmobilizerstate
 	// Scope: Write Vehicle Immobilization.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateEngineImmobilizerState(ctx context.Context, in *UpdateEngineImmobilizerStateRequest, opts ...grpc.CallOption) (*UpdateEngineImmobilizerStateResponse, error)
-	// GET /fleet/vehicles/immobilizer/stream
+	// Lists engine immobilizer states.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// All pages: StreamEngineImmobilizerStates. For ever: FollowEngineImmobilizerStates. Next page:
+	// `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEngineImmobilizerStates
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Vehicle Immobilization.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetEngineImmobilizerStates(ctx context.Context, in *GetEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (*GetEngineImmobilizerStatesResponse, error)
 	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamEngineImmobilizerStates(ctx context.Context, in *StreamEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse], error)
 	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowEngineImmobilizerStates(ctx context.Context, in *FollowEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEngineImmobilizerStatesResponse], error)
 }
 
@@ -124,26 +146,48 @@ type VehiclesService_FollowEngineImmobilizerStatesClient = grpc.ServerStreamingC
 // All implementations should embed UnimplementedVehiclesServiceServer
 // for forward compatibility.
 //
-// VehiclesService has the beta operations of the area vehicles.
+// VehiclesService has the operations of the area vehicles.
 type VehiclesServiceServer interface {
-	// PATCH /beta/fleet/vehicles/{id}/immobilizer
+	// Updates an engine immobilizer state; `update_mask` says what.
+	// Operation `updateEngineImmobilizerState`, PATCH /beta/fleet/vehicles/{id}/immobilizer:
+	// https://developers.samsara.com/reference/updateengineimmobilizerstate
 	// Scope: Write Vehicle Immobilization.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateEngineImmobilizerState(context.Context, *UpdateEngineImmobilizerStateRequest) (*UpdateEngineImmobilizerStateResponse, error)
-	// GET /fleet/vehicles/immobilizer/stream
+	// Lists engine immobilizer states.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// All pages: StreamEngineImmobilizerStates. For ever: FollowEngineImmobilizerStates. Next page:
+	// `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEngineImmobilizerStates
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Vehicle Immobilization.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetEngineImmobilizerStates(context.Context, *GetEngineImmobilizerStatesRequest) (*GetEngineImmobilizerStatesResponse, error)
 	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamEngineImmobilizerStates(*StreamEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]) error
 	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowEngineImmobilizerStates(*FollowEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[FollowEngineImmobilizerStatesResponse]) error
 }
 

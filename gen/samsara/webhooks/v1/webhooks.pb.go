@@ -26,14 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListWebhooks.
+// The request of ListWebhooks.
 type ListWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 512. Default: `512`.
 	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -90,12 +88,12 @@ func (x *ListWebhooksRequest) GetLimit() int32 {
 	return 0
 }
 
-// Response of ListWebhooks.
+// One page of webhooks.
 type ListWebhooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Webhook `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,7 +143,7 @@ func (x *ListWebhooksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWebhooks.
+// The request of StreamWebhooks.
 type StreamWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWebhooks is asked, page after page.
@@ -200,7 +198,7 @@ func (x *StreamWebhooksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWebhooks.
+// One page of webhooks, and where to go on from after it.
 type StreamWebhooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWebhooks answers.
@@ -255,26 +253,26 @@ func (x *StreamWebhooksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of PostWebhooks.
+// The request of PostWebhooks.
 type PostWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Body member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `url`. Required. At most 2047 characters.
+	// Required. At most 2047 characters.
 	Url *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Body member `version`. Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
+	// Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
 	Version       *string `protobuf:"bytes,5,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,30 +343,30 @@ func (x *PostWebhooksRequest) GetVersion() string {
 	return ""
 }
 
-// Response of PostWebhooks.
+// The response of PostWebhooks.
 type PostWebhooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -453,10 +451,10 @@ func (x *PostWebhooksResponse) GetVersion() string {
 	return ""
 }
 
-// Request of GetWebhook.
+// The request of GetWebhook.
 type GetWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -499,30 +497,30 @@ func (x *GetWebhookRequest) GetId() string {
 	return ""
 }
 
-// Response of GetWebhook.
+// The response of GetWebhook.
 type GetWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -607,18 +605,18 @@ func (x *GetWebhookResponse) GetVersion() string {
 	return ""
 }
 
-// Request of PatchWebhook.
+// The request of PatchWebhook.
 type PatchWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,2,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Body member `name`. At most 255 characters.
+	// At most 255 characters.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `url`. At most 2047 characters.
+	// At most 2047 characters.
 	Url *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Body member `version`. Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
+	// Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
 	Version *string `protobuf:"bytes,5,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -699,30 +697,30 @@ func (x *PatchWebhookRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of PatchWebhook.
+// The response of PatchWebhook.
 type PatchWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -807,10 +805,10 @@ func (x *PatchWebhookResponse) GetVersion() string {
 	return ""
 }
 
-// Request of DeleteWebhook.
+// The request of DeleteWebhook.
 type DeleteWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -853,7 +851,7 @@ func (x *DeleteWebhookRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWebhook.
+// The response of DeleteWebhook.
 type DeleteWebhookResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -893,9 +891,9 @@ func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
 // Schemas CustomHeadersObjectRequestBody, CustomHeadersObjectResponseBody.
 type CustomHeaders struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required. At most 100 characters.
+	// Required. At most 100 characters.
 	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -945,30 +943,30 @@ func (x *CustomHeaders) GetValue() string {
 	return ""
 }
 
-// Schema WebhookResponseResponseBody.
+// A webhook. Schema WebhookResponseResponseBody.
 type Webhook struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

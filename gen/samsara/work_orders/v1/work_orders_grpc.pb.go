@@ -38,50 +38,102 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// WorkOrdersService has the stable operations of the area work orders.
+// WorkOrdersService has the operations of the area work orders.
 type WorkOrdersServiceClient interface {
-	// POST /maintenance/invoice-scans
+	// Creates an invoice scan.
+	// Operation `postInvoiceScan`, POST /maintenance/invoice-scans:
+	// https://developers.samsara.com/reference/postinvoicescan
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostInvoiceScan(ctx context.Context, in *PostInvoiceScanRequest, opts ...grpc.CallOption) (*PostInvoiceScanResponse, error)
-	// GET /maintenance/service-tasks
+	// Lists service tasks.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// All pages: StreamServiceTasks. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamServiceTasks with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetServiceTasks(ctx context.Context, in *GetServiceTasksRequest, opts ...grpc.CallOption) (*GetServiceTasksResponse, error)
 	// Every page of GetServiceTasks, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamServiceTasks(ctx context.Context, in *StreamServiceTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamServiceTasksResponse], error)
-	// GET /maintenance/work-orders
+	// Lists work orders.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// All pages: StreamWorkOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrders with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetWorkOrders(ctx context.Context, in *GetWorkOrdersRequest, opts ...grpc.CallOption) (*GetWorkOrdersResponse, error)
 	// Every page of GetWorkOrders, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrders(ctx context.Context, in *StreamWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersResponse], error)
-	// POST /maintenance/work-orders
+	// Creates work orders.
+	// Operation `postWorkOrders`, POST /maintenance/work-orders:
+	// https://developers.samsara.com/reference/postworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostWorkOrders(ctx context.Context, in *PostWorkOrdersRequest, opts ...grpc.CallOption) (*PostWorkOrdersResponse, error)
-	// PATCH /maintenance/work-orders
+	// Updates work orders; `update_mask` says what.
+	// Operation `patchWorkOrders`, PATCH /maintenance/work-orders:
+	// https://developers.samsara.com/reference/patchworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchWorkOrders(ctx context.Context, in *PatchWorkOrdersRequest, opts ...grpc.CallOption) (*PatchWorkOrdersResponse, error)
-	// DELETE /maintenance/work-orders
+	// Deletes work orders.
+	// Operation `deleteWorkOrders`, DELETE /maintenance/work-orders:
+	// https://developers.samsara.com/reference/deleteworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteWorkOrders(ctx context.Context, in *DeleteWorkOrdersRequest, opts ...grpc.CallOption) (*DeleteWorkOrdersResponse, error)
-	// GET /maintenance/work-orders/stream
+	// Lists work orders.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// All pages: StreamWorkOrdersStream. For ever: FollowWorkOrders. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrdersStream with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetWorkOrdersStream(ctx context.Context, in *GetWorkOrdersStreamRequest, opts ...grpc.CallOption) (*GetWorkOrdersStreamResponse, error)
 	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrdersStream(ctx context.Context, in *StreamWorkOrdersStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersStreamResponse], error)
 	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowWorkOrders(ctx context.Context, in *FollowWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowWorkOrdersResponse], error)
 }
 
@@ -243,50 +295,102 @@ type WorkOrdersService_FollowWorkOrdersClient = grpc.ServerStreamingClient[Follo
 // All implementations should embed UnimplementedWorkOrdersServiceServer
 // for forward compatibility.
 //
-// WorkOrdersService has the stable operations of the area work orders.
+// WorkOrdersService has the operations of the area work orders.
 type WorkOrdersServiceServer interface {
-	// POST /maintenance/invoice-scans
+	// Creates an invoice scan.
+	// Operation `postInvoiceScan`, POST /maintenance/invoice-scans:
+	// https://developers.samsara.com/reference/postinvoicescan
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostInvoiceScan(context.Context, *PostInvoiceScanRequest) (*PostInvoiceScanResponse, error)
-	// GET /maintenance/service-tasks
+	// Lists service tasks.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// All pages: StreamServiceTasks. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamServiceTasks with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetServiceTasks(context.Context, *GetServiceTasksRequest) (*GetServiceTasksResponse, error)
 	// Every page of GetServiceTasks, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamServiceTasks(*StreamServiceTasksRequest, grpc.ServerStreamingServer[StreamServiceTasksResponse]) error
-	// GET /maintenance/work-orders
+	// Lists work orders.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// All pages: StreamWorkOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrders with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetWorkOrders(context.Context, *GetWorkOrdersRequest) (*GetWorkOrdersResponse, error)
 	// Every page of GetWorkOrders, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrders(*StreamWorkOrdersRequest, grpc.ServerStreamingServer[StreamWorkOrdersResponse]) error
-	// POST /maintenance/work-orders
+	// Creates work orders.
+	// Operation `postWorkOrders`, POST /maintenance/work-orders:
+	// https://developers.samsara.com/reference/postworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PostWorkOrders(context.Context, *PostWorkOrdersRequest) (*PostWorkOrdersResponse, error)
-	// PATCH /maintenance/work-orders
+	// Updates work orders; `update_mask` says what.
+	// Operation `patchWorkOrders`, PATCH /maintenance/work-orders:
+	// https://developers.samsara.com/reference/patchworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	PatchWorkOrders(context.Context, *PatchWorkOrdersRequest) (*PatchWorkOrdersResponse, error)
-	// DELETE /maintenance/work-orders
+	// Deletes work orders.
+	// Operation `deleteWorkOrders`, DELETE /maintenance/work-orders:
+	// https://developers.samsara.com/reference/deleteworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteWorkOrders(context.Context, *DeleteWorkOrdersRequest) (*DeleteWorkOrdersResponse, error)
-	// GET /maintenance/work-orders/stream
+	// Lists work orders.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// All pages: StreamWorkOrdersStream. For ever: FollowWorkOrders. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrdersStream with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetWorkOrdersStream(context.Context, *GetWorkOrdersStreamRequest) (*GetWorkOrdersStreamResponse, error)
 	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
 	// `options.from_cursor` to the last cursor.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrdersStream(*StreamWorkOrdersStreamRequest, grpc.ServerStreamingServer[StreamWorkOrdersStreamResponse]) error
 	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowWorkOrders(*FollowWorkOrdersRequest, grpc.ServerStreamingServer[FollowWorkOrdersResponse]) error
 }
 

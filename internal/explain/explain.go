@@ -215,7 +215,7 @@ func (x *Explainer) retries(p, always upstream.Preview) Retries {
 
 // statuses returns after which a call is repeated, such as 408, 429, 500-599.
 func statuses(p upstream.Preview) []string {
-	var found []string
+	found := []string{} // [] in JSON, if there are none
 	for from := 100; from < 600; from++ {
 		to := from
 		for to < 600 && p.Repeats(to) {

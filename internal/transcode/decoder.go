@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -239,123 +238,12 @@ func (r *run) literal(i int, want string) int {
 	return i + len(want)
 }
 
-// skip reads any value, checks it, and leaves it out. It may nest as deep as it likes.
-func (r *run) skip(i int) int {
-	switch c := r.peek(i); c {
-	case '{', '[':
-		mark := len(r.out)
-		i = r.skipNested(i)
-		r.out = r.out[:mark]
-		return i
-	case '"':
-		return r.unquote(i+1, false)
-	case 't':
-		return r.literal(i, "true")
-	case 'f':
-		return r.literal(i, "false")
-	case 'n':
-		return r.literal(i, "null")
-	default:
-		if c != '-' && !isDigit(c) {
-			return r.fail(i, "no value")
-		}
-		_, i = r.number(i)
-		return i
-	}
-}
-
-// skipNested is skip for the array or object at i. It makes use of the output.
-func (r *run) skipNested(i int) int {
-	// The innermost 64 that are open, one bit each and the innermost of them the lowest: 1 is an
-	// object. Those around them are at the end of the output, 64 in eight bytes.
-	var open uint64
-	const word = 64
-	for levels := 0; ; {
-		// A value begins at i.
-		switch c := r.peek(i); c {
-		case '{', '[':
-			if levels > 0 && levels%word == 0 {
-				r.out = binary.LittleEndian.AppendUint64(r.out, open)
-			}
-			levels++
-			open <<= 1
-			i = r.space(i + 1)
-			if c == '{' {
-				open |= 1
-			}
-			if next := r.peek(i); next != closing(open) {
-				if c == '{' {
-					i = r.skipName(i)
-				}
-				if i < 0 {
-					return i
-				}
-				continue
-			}
-		default:
-			if i = r.skip(i); i < 0 {
-				return i
-			}
-			i = r.space(i)
-		}
-		// Another one follows, or so many arrays and objects end.
-		for r.peek(i) == closing(open) {
-			i++
-			levels--
-			if levels == 0 {
-				return i
-			}
-			if open >>= 1; levels%word == 0 {
-				end := len(r.out) - word/8
-				open, r.out = binary.LittleEndian.Uint64(r.out[end:]), r.out[:end]
-			}
-			i = r.space(i)
-		}
-		if r.peek(i) != ',' {
-			return r.fail(i, "neither a comma nor the end of the object or array")
-		}
-		if i = r.space(i + 1); open&1 != 0 {
-			if i = r.skipName(i); i < 0 {
-				return i
-			}
-		}
-	}
-}
-
-// closing returns what ends the innermost of those that are open.
-func closing(open uint64) byte {
-	if open&1 != 0 {
-		return '}'
-	}
-	return ']'
-}
-
-// skipName reads a member's name and the colon, and leaves them out.
-func (r *run) skipName(i int) int {
-	if i = r.quote(i); i < 0 {
-		return i
-	}
-	return r.colon(r.unquote(i, false))
-}
-
 func (r *run) number(i int) (number, int) {
 	n, end, ok := scanNumber(r.src, i)
 	if !ok {
 		return n, r.fail(end, "malformed number")
 	}
 	return n, end
-}
-
-// drop skips a value that has no place in the message, and records it under member of m.
-func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
-	r.replaced = false
-	if i = r.skip(i); i >= 0 {
-		r.note(m, member, kind, kind == Unknown)
-		if r.replaced {
-			r.note(m, member, InvalidText, kind == Unknown)
-		}
-	}
-	return i
 }
 
 func (r *run) record(f *field, kind Kind) { r.note(f.owner, f.member, kind, false) }

@@ -73,12 +73,7 @@ func (r *run) find(i int, m *message, last *field) (f *field, next int) {
 		return nil, i
 	}
 	if f = m.lookup(name); f == nil {
-		// It may lie in the spare room of the output, of which skip makes use.
-		mark := len(r.out)
-		r.out = append(r.out, name...)
-		i = r.drop(i, m, r.out[mark:], Unknown)
-		r.out = r.out[:mark]
-		return nil, i
+		return nil, r.unknown(i, m, name)
 	}
 	if r.lessons < maxLessons {
 		r.lessons++
@@ -189,19 +184,14 @@ func (r *run) value(i int, f *field) int {
 		// the list may mean something.
 		m := f.message
 		if object := c == '{'; object || m.root != nil && (m.root.takes(c) || f.entry && m.root.isSingle()) {
-			mark := len(r.out)
 			start := r.begin(f.tag)
 			switch {
-			case !object:
-				i = r.field(i, m.root)
-			case r.depth < MaxDepth:
+			case object && r.depth < MaxDepth:
 				i = r.object(i, m)
+			case object:
+				return r.tooDeep(i, f, start)
 			default:
-				i = r.drop(i, f.owner, f.member, TooDeep)
-				if !f.entry || m.root == nil || !m.root.isSingle() {
-					r.out = r.out[:mark]
-					return i
-				}
+				i = r.field(i, m.root)
 			}
 			if i >= 0 {
 				r.finish(start)
@@ -240,33 +230,6 @@ func (r *run) coerce(i int, f *field) int {
 	if end >= 0 {
 		r.record(f, Coerced)
 	}
-	return end
-}
-
-// document appends the array or object at i to f, a string, as its JSON without white space.
-func (r *run) document(i int, f *field) int {
-	r.replaced = false
-	end := r.skip(i)
-	if end < 0 {
-		return end
-	}
-	r.record(f, Coerced)
-	if r.replaced {
-		r.record(f, InvalidText)
-	}
-	start := r.begin(f.tag)
-	for i < end {
-		switch c := r.src[i]; c {
-		case ' ', '\n', '\r', '\t':
-			i++
-		case '"':
-			i = r.copyString(i)
-		default:
-			r.out = append(r.out, c)
-			i++
-		}
-	}
-	r.finish(start)
 	return end
 }
 

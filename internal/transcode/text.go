@@ -114,8 +114,12 @@ func (r *run) unquote(i int, keep bool) int {
 		plain := r.src[i:end]
 		valid := ascii || utf8.Valid(plain)
 		r.replaced = r.replaced || !valid
-		if keep {
-			r.plain(plain, valid)
+		switch {
+		case !keep:
+		case valid:
+			r.out = append(r.out, plain...)
+		default:
+			r.replace(plain)
 		}
 		switch r.peek(end) {
 		case '"':
@@ -134,35 +138,10 @@ func (r *run) unquote(i int, keep bool) int {
 	}
 }
 
-// plain appends text without escape sequences, valid or not.
-func (r *run) plain(text []byte, valid bool) {
-	if valid {
-		r.out = append(r.out, text...)
-		return
-	}
+// replace appends text without escape sequences, of which some may be invalid.
+func (r *run) replace(text []byte) {
 	for _, c := range string(text) {
 		r.out = utf8.AppendRune(r.out, c)
-	}
-}
-
-// copyString appends the string at i, which is JSON, as it is, except what is not valid.
-func (r *run) copyString(i int) int {
-	r.out = append(r.out, '"')
-	i++
-	for {
-		end, ascii := scanText(r.src, i)
-		plain := r.src[i:end]
-		r.plain(plain, ascii || utf8.Valid(plain))
-		if r.src[end] == '"' {
-			r.out = append(r.out, '"')
-			return end + 1
-		}
-		r.replaced = false
-		if _, i = r.escape(end); r.replaced {
-			r.out = utf8.AppendRune(r.out, utf8.RuneError)
-		} else {
-			r.out = append(r.out, r.src[end:i]...)
-		}
 	}
 }
 

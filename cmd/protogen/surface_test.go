@@ -174,6 +174,37 @@ func TestSurface_refused(t *testing.T) {
 	}
 }
 
+// A surface that begins anew is no later version of the one that was there.
+func TestSurface_anew(t *testing.T) {
+	t.Parallel()
+	root := newTree(t)
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "samsara")); err != nil {
+		t.Fatal(err)
+	}
+	before := readFiles(t, root)
+	const want = "SURFACE.json: it is of a surface that is gone: to begin anew with 1.0.0, remove it and CHANGELOG.md"
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("generate: %v, want %s", err, want)
+	}
+	if diff := cmp.Diff(before, readFiles(t, root)); diff != "" {
+		t.Errorf("a run that failed changed the tree:\n%s", diff)
+	}
+	for _, name := range []string{"SURFACE.json", "CHANGELOG.md"} {
+		if err := os.Remove(filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before["CHANGELOG.md"], readFiles(t, root)["CHANGELOG.md"]); diff != "" {
+		t.Errorf("the changelog of the surface anew (-want +have):\n%s", diff)
+	}
+}
+
 // A hand may raise the first number, and write what it likes into the changelog.
 func TestSurface_majorByHand(t *testing.T) {
 	t.Parallel()

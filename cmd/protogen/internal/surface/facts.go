@@ -130,6 +130,9 @@ func (r *regeneration) files(m model.Model, root, sdkRelease string) (map[string
 	if err != nil {
 		return nil, err
 	}
+	if before != nil && before.Messages > 0 && r.anew {
+		return nil, fmt.Errorf("%s: it is of a surface that is gone: to begin anew with %s, remove it and %s", filepath.Join(root, factsFile), firstVersion, changelogFile)
+	}
 	facts := Facts{SurfaceVersion: firstVersion, SamsaraVersion: m.Version, SDKRelease: sdkRelease, DocumentSHA256: m.SHA256, Counts: r.after.counts()}
 	if before != nil {
 		facts.SurfaceVersion = r.report.version(before.SurfaceVersion)

@@ -12,6 +12,7 @@ import (
 // regeneration is what a document makes of a tree.
 type regeneration struct {
 	after    *tree
+	anew     bool // nothing was there
 	report   Report
 	problems []error // with operations that are new, and not added
 }
@@ -23,7 +24,7 @@ func regenerate(ctx context.Context, m model.Model, root string) (regeneration, 
 		return regeneration{}, fmt.Errorf("reading the tree below %s: %w", root, err)
 	}
 	before, after := trees[0], trees[1]
-	r := regeneration{after: after, problems: merge(after, m.Operations)}
+	r := regeneration{after: after, anew: len(before.packages) == 0, problems: merge(after, m.Operations)}
 	c := comparison{changes: []Change{}}
 	c.compare(before, after)
 	r.report.Changes = c.changes

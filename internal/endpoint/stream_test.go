@@ -213,13 +213,17 @@ func TestBindStream(t *testing.T) {
 		},
 		"a list that could be read backwards": {
 			stream: "StreamOldReadings", text: `request {starting_after: "s" limit: 1}`,
-			want: with(func(w *endpoint.Walk) { w.Path, w.Query, w.Start, w.CursorField = "/v1/readings", "limit=1", "s", "request.starting_after" }),
-			at:   "t", wantAt: "/v1/readings?limit=1&startingAfter=t",
+			want: with(func(w *endpoint.Walk) {
+				w.Path, w.Query, w.Start, w.CursorField = "/v1/readings", "limit=1", "s", "request.starting_after"
+			}),
+			at: "t", wantAt: "/v1/readings?limit=1&startingAfter=t",
 		},
 		"numbers are in the path": {
 			stream: "StreamSheets", text: `request {page_number: "3" book: "3/x"}`,
-			want: with(func(w *endpoint.Walk) { w.Path, w.Start, w.CursorField = "/sheets/3/of/3%2Fx", "3", "request.page_number" }),
-			at:   "4", wantAt: "/sheets/4/of/3%2Fx?",
+			want: with(func(w *endpoint.Walk) {
+				w.Path, w.Start, w.CursorField = "/sheets/3/of/3%2Fx", "3", "request.page_number"
+			}),
+			at: "4", wantAt: "/sheets/4/of/3%2Fx?",
 		},
 		"a list whose order counts stays as it is": {
 			stream: "StreamReadings", text: `request {id: "7" types: ["b", "a"] kinds: ["b", "a", "b"]}`,

@@ -150,9 +150,9 @@ func locationPrefix(in gatewayv1.Location) string {
 // set makes the field say what the document says of the property.
 func (f *field) set(p model.Property) {
 	f.options, f.notes, f.deprecated = proto.CloneOf(p.Options), p.Notes, p.Deprecated
-	switch {
-	case f.label == p.Shape.Label:
-	case f.label == model.List: // It was one when the document said that the text holds several.
+	switch f.label {
+	case p.Shape.Label:
+	case model.List: // It was one when the document said that the text holds several.
 		f.options.ArrayStyle = gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
 		f.options.Minimum, f.options.Maximum = nil, nil
 	default: // It was a text before the document said so.

@@ -240,7 +240,7 @@ func (a account) misfit() int {
 			worst = 2
 		case transcode.Coerced:
 			worst = max(worst, 1)
-		case transcode.Unknown, transcode.Duplicate, transcode.InvalidText, transcode.Wrapped:
+		case transcode.Unknown, transcode.Duplicate, transcode.InvalidText, transcode.Wrapped, transcode.NoBody:
 		}
 	}
 	return worst

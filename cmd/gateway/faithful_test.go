@@ -76,18 +76,18 @@ func TestFaithful(t *testing.T) {
 			drift:  "Driver.name=mismatch",
 		},
 		"a free-form value nests 30 levels": {
-			method: getSnapshot, request: `{"readingIds": "r", "entityType": "asset"}`,
+			method: getSnapshot, request: `{"readingIds": ["r"], "entityType": "asset"}`,
 			answer: `{"data": [{"entityId": "1", "value": ` + nested("1", 30) + `}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"data": [{"entityId": "1", "value": ` + nested("1", 30) + `}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"a free-form value that nests deeper is left out": {
-			method: getSnapshot, request: `{"readingIds": "r", "entityType": "asset"}`,
+			method: getSnapshot, request: `{"readingIds": ["r"], "entityType": "asset"}`,
 			answer: `{"data": [{"entityId": "1", "value": ` + nested("1", 31) + `}, {"entityId": "2", "value": ` + nested("1", 5000) + `}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"data": [{"entityId": "1"}, {"entityId": "2"}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			drift:  "ReadingSnapshot.value=too_deep;n=2",
 		},
 		"what is wrong with a free-form value is counted once": {
-			method: getSnapshot, request: `{"readingIds": "r", "entityType": "asset"}`,
+			method: getSnapshot, request: `{"readingIds": ["r"], "entityType": "asset"}`,
 			answer: `{"data": [{"entityId": "1", "value": ["\ud800", ` + nested("1", 30) + `]}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"data": [{"entityId": "1"}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			drift:  "ReadingSnapshot.value=too_deep, ReadingSnapshot.value=invalid_text",

@@ -282,6 +282,14 @@ func TestExamples_responses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// In so many bodies the example is otherwise than what Samsara sends, which is what the messages have.
+	contradictions := map[string]int{
+		// The document begins it with a capital in vehicleTinyResponse, which a correction undoes.
+		"CarrierProposedAssignmentVehicle.ExternalIds=unknown": 2,
+		"DefectVehicle.ExternalIds=unknown":                    2,
+		"DvirVehicle.ExternalIds=unknown":                      3,
+		"VehicleTiny.ExternalIds=unknown":                      5,
+	}
 	var operations, bodies, whole int
 	examples := map[string]bool{}
 	found := map[string]int{}
@@ -293,7 +301,7 @@ func TestExamples_responses(t *testing.T) {
 		var of []any
 		responses, _ := d.at(operation, "responses").(map[string]any)
 		for status, response := range responses {
-			if strings.HasPrefix(status, "2") {
+			if strings.HasPrefix(status, "2") && status != "204" { // Which has no body, whatever the document declares.
 				of = append(of, d.examples(response, examples)...)
 			}
 		}
@@ -317,21 +325,22 @@ func TestExamples_responses(t *testing.T) {
 				t.Errorf("%s: %v in %.200s", e.FullMethod, err, text)
 				continue
 			}
+			known := len(drift.Findings()) > 0
 			for _, finding := range drift.Findings() {
-				found[finding.Message+"."+finding.Member+"="+finding.Kind.String()]++
+				what := finding.Message + "." + finding.Member + "=" + finding.Kind.String()
+				known = known && contradictions[what] > 0
+				found[what]++
 			}
-			lacking := missing(body, m)
-			if len(lacking) == 0 && len(drift.Findings()) == 0 {
+			switch lacking := missing(body, m); {
+			case len(lacking) == 0 && len(drift.Findings()) == 0:
 				whole++
-			}
-			if len(lacking) > 0 {
+			case len(lacking) > 0 && !known:
 				t.Errorf("%s: %v, drift %v, of %.300s", e.FullMethod, lacking, drift.Findings(), text)
 			}
 		}
 	}
 	t.Logf("%d examples in %d bodies of %d operations, %d read whole", len(examples), bodies, operations, whole)
-	// Here belongs, with its reason, what has another type than the document declares: nothing has today.
-	if diff := cmp.Diff(map[string]int{}, found); diff != "" {
+	if diff := cmp.Diff(contradictions, found); diff != "" {
 		t.Errorf("drift (-want +got):\n%s", diff)
 	}
 }

@@ -434,7 +434,7 @@ func (s *scribe) any(levels int) {
 // TestDecoder_differential reads documents by both decoders. The environment says how many.
 func TestDecoder_differential(t *testing.T) {
 	t.Parallel()
-	count, from := 20_000, 0
+	count, from := 10_000, 0
 	if text := os.Getenv("SAMSARA_TEST_DIFFERENTIAL"); text != "" { // how many, and from which one on
 		if n, err := fmt.Sscanf(text+":0", "%d:%d", &count, &from); n < 2 {
 			t.Fatal(err)

@@ -55,8 +55,9 @@
 // message, but holds under the first `data` an object that has some, or what the root field takes; or
 // it has itself some of the message that is the field `data`. It is read nevertheless, and recorded
 // as Wrapped of the member "*"; what else is beside `data` is skipped, and not recorded. A message that
-// has the fields of both forms, those of one deprecated, is read as both. What differs is then recorded
-// once: of a wrapped answer as of `data`, and of a bare one as of the form that is not deprecated.
+// has the fields of both forms, of one of them the newest of each line deprecated, is read as both. What
+// differs is then recorded once: of a wrapped answer as of `data`, and of a bare one as of the form that
+// is not deprecated.
 //
 // Keys of maps and Structs may repeat: all go to the wire, where the last one wins. The
 // elements of a list or map, and all that is inside a Value, are recorded under the field. Of a

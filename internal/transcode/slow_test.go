@@ -751,14 +751,15 @@ func (s slow) both(n, inner *node, data protoreflect.FieldDescriptor, m protoref
 }
 
 // bothForms reports whether a message has the fields of an answer that is wrapped and of one that is
-// bare, those of one form deprecated, and some in common with what is wrapped.
+// bare, of those of one form the newest of each member deprecated, and some members in common with what
+// is wrapped.
 func bothForms(data protoreflect.FieldDescriptor, p *plan) bool {
 	common := false
-	for _, fd := range p.without("data").fields {
-		if isDeprecated(fd) == isDeprecated(p.lines["data"][0]) {
+	for name, line := range p.without("data").lines {
+		if isDeprecated(line[0]) == isDeprecated(p.lines["data"][0]) {
 			return false
 		}
-		common = common || len(planOf(data.Message()).lines[transcode.WireName(fd)]) > 0
+		common = common || len(planOf(data.Message()).lines[name]) > 0
 	}
 	return common
 }

@@ -16,6 +16,10 @@ BIN := $(CURDIR)/bin
 # The OpenAPI document, where it lies beside the repository: it is Samsara's and not ours to commit.
 SPEC ?= $(wildcard $(abspath ../shared)/samsara-openapi.json)
 SPEC_OLD ?= $(wildcard $(abspath ../shared)/samsara-openapi-2024-11-18.json)
+# The release of Samsara's SDK that SPEC is of, that of the last run unless given; and the kinds of changes,
+# of retyped and wrapped, that make proto writes because somebody has looked at them.
+SDK_RELEASE ?=
+ACCEPT ?=
 # What buf breaking compares with: the API surface that clients were last promised.
 BASELINE := proto/baseline.binpb.gz
 # A count and not a time: where the time ends while an input is being tried, go test calls that a failure.
@@ -195,9 +199,9 @@ bench-compare: ## compare the Go benchmarks with those of the commit BASE=; COUN
 	@bench/compare.sh '$(BASE)' '$(COUNT)' '$(BENCH)'
 
 .PHONY: proto
-proto: bin/buf ## write proto/ from the OpenAPI document SPEC=
+proto: bin/buf bin/protogen ## write proto/ from the OpenAPI document SPEC= of Samsara's SDK_RELEASE=, with changes that ACCEPT=retyped,wrapped says were looked at
 	@test -n '$(SPEC)' || { echo 'make proto: say which document, as SPEC=path' >&2; exit 1; }
-	go run ./cmd/protogen --spec '$(SPEC)' --out proto
+	bin/protogen --spec '$(SPEC)' --out proto --sdk-release '$(SDK_RELEASE)' --accept '$(ACCEPT)'
 	bin/buf format -w
 	bin/buf lint
 
@@ -208,7 +212,7 @@ drift: bin/protogen ## sort what the OpenAPI document SPEC= would change in prot
 
 .PHONY: generate
 generate: bin/buf ## write gen/ from proto/
-	rm -rf gen/*/ gen/gen.go
+	rm -rf gen/*/ gen/gen.go gen/comments.binpb.gz
 	bin/buf generate
 
 .PHONY: checkgenerate
@@ -303,5 +307,5 @@ deps-protoc: ## install Debian's protoc, or say that it is missing
 	@tools/deps.sh protoc
 
 .PHONY: deps-test
-deps-test: ## install what the tests need of the machine (git, a C compiler, redis-server), or name all that is missing
-	@tools/deps.sh git cc redis-server
+deps-test: ## install what the tests need of the machine (git, curl, a C compiler, redis-server), or name all that is missing
+	@tools/deps.sh git curl cc redis-server

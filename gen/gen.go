@@ -5,6 +5,8 @@
 package gen
 
 import (
+	_ "embed"
+
 	_ "samsara.internal/gateway/gen/addresses/v1"
 	_ "samsara.internal/gateway/gen/aemp/v1"
 	_ "samsara.internal/gateway/gen/agent_studio/v1"
@@ -75,3 +77,10 @@ import (
 	_ "samsara.internal/gateway/gen/webhooks/v1"
 	_ "samsara.internal/gateway/gen/work_orders/v1"
 )
+
+//go:embed comments.binpb.gz
+var comments string
+
+// Comments returns what the descriptors lack: a gzipped google.protobuf.FileDescriptorSet of all files,
+// each with its name and the source code info of its declarations, and nothing else.
+func Comments() string { return comments }

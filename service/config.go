@@ -38,6 +38,9 @@ type Config struct {
 	Credentials credentials.TransportCredentials
 	// Passthrough serves PassthroughService.
 	Passthrough bool
+	// ReflectionComments serves the comments of the API by reflection, beside what it consists of. They
+	// are read when somebody first asks, and held from then on.
+	ReflectionComments bool
 	// SandboxFaults forwards the metadata samsara-sandbox-fault as a header. It is for a server
 	// before the sandbox: Samsara must not see it.
 	SandboxFaults bool

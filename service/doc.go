@@ -8,7 +8,8 @@
 // and its deadline has not passed. What the upstream answers goes out as it was decoded, without
 // another copy. Nothing that fails, panics included, takes the server down or tells the caller
 // more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
-// error is logged and appears as Internal with the message "internal error".
+// error is logged and appears as Internal with the message "internal error". The reasons, and the keys of
+// an ErrorInfo and of metadata, are those of samsara_gateway/api/v1/errors.proto.
 //
 // Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
 // is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and
@@ -20,17 +21,17 @@
 //
 // A call beyond Config.MaxConcurrentCalls is refused before its request is read:
 //
-//	TOO_MANY_CALLS      RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
+//	GATEWAY_TOO_MANY_CALLS  RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
 //
 // One of a method that is not served is counted as /unknown/unknown, whatever it is called:
 //
-//	METHOD_UNKNOWN      UNIMPLEMENTED
+//	REQUEST_METHOD_UNKNOWN  UNIMPLEMENTED
 //
 // In the log these two are "call refused".
 //
 // The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
 // whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
-// was not sent, "no", except for a fault of the gateway, INTERNAL and PANIC. Of passthrough, errors before
+// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Of passthrough, errors before
 // its request is read say nothing.
 //
 // # Memory
@@ -64,14 +65,15 @@
 // crash: who goes on from the last one that was dealt with misses nothing. The last page of a
 // list has none. These reasons are streams' own, all in the gateway's domain:
 //
-//	CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor, which
-//	                    is too old, was made for other parameters, or came with wrong ones. The
-//	                    metadata has the field it was given in as cursor_field.
-//	PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not say
-//	                    whether one follows, or leads back to where the stream has been. That
-//	                    page is not sent.
-//	DRAINING            UNAVAILABLE: the server stops. The stream ends after a whole message,
-//	                    and another server goes on with it.
+//	UPSTREAM_CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor,
+//	                             which is too old, was made for other parameters, or came with
+//	                             wrong ones. The metadata has the field it was given in as
+//	                             cursor_field.
+//	UPSTREAM_PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not
+//	                             say whether one follows, or leads back to where the stream has
+//	                             been. That page is not sent.
+//	GATEWAY_DRAINING             UNAVAILABLE: the server stops. The stream ends after a whole
+//	                             message, and another server goes on with it.
 //
 // # Metadata of requests
 //
@@ -94,21 +96,24 @@
 //	                       cache.
 //	samsara-cursor         Where to go on with a stream that failed: the cursor of the last
 //	                       message sent, or of the request if there was none. Absent if there
-//	                       is none, or none of at most 2 KiB of printable ASCII, or if it holds
-//	                       the API token.
+//	                       is none. Absent also if it is longer than 4 KiB, not printable ASCII,
+//	                       or holds the API token: then the metadata of the ErrorInfo has its
+//	                       length in bytes as cursor_omitted.
 //
 // The first two are in the header of a call that succeeds and in the trailer of one that fails;
-// of a stream the header has those of the first page. samsara-drift is in the trailer of a call
-// that succeeds, and of every stream for all of its pages, at most 16 entries and 1 KiB:
+// of a stream the header has those of the first page. The trailer of a stream has no more than the
+// 8 KiB that clients in Java and C++ accept by default: if it had, the message of the status is cut
+// to 256 bytes. samsara-drift is in the trailer of a call that succeeds, and of every stream for all
+// of its pages, at most 16 entries and 1 KiB:
 //
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]
 //	more  = "*=more" [ ";n=" count ]
 //	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep" /
-//	        "null_entry" / "wrapped"
+//	        "null_entry" / "wrapped" / "no_body"
 //
 // as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". See [transcode.Kind] for what each kind
-// is; of "wrapped" the member is "*". A count that is left out is 1; that of
+// is; of "wrapped" and "no_body" the member is "*". A count that is left out is 1; that of
 // more says how often something occurred that is not listed. In names and ids every byte but
 // ASCII letters, digits, "-" and "_" is percent-encoded.
 package service

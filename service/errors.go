@@ -16,31 +16,17 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
-// The ErrorInfo reasons of the gateway's own errors, apart from those of package upstream.
-const (
-	reasonInvalidArgument   = "INVALID_ARGUMENT"
-	reasonInternal          = "INTERNAL"
-	reasonPanic             = "PANIC"
-	reasonCursorRejected    = "CURSOR_REJECTED"
-	reasonPaginationInvalid = "PAGINATION_INVALID"
-	reasonDraining          = "DRAINING"
-	reasonMethodUnknown     = "METHOD_UNKNOWN"
-	reasonTooManyCalls      = "TOO_MANY_CALLS"
-)
-
-// processedKey is in the metadata of an ErrorInfo: whether the upstream acted on a write, "yes", "no" or
-// "unknown". A method of HTTP other than methodGet is a write.
-const (
-	processedKey = "processed"
-	methodGet    = "GET"
-)
+// methodGet is the method of HTTP that is no write.
+const methodGet = "GET"
 
 // maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go
 // out twice, as text (up to three bytes for one) and as details (four for three), and clients
@@ -53,11 +39,10 @@ const maxStackBytes = 16 << 10
 // internalMessage is all that a caller learns of a fault of the gateway itself.
 const internalMessage = "internal error"
 
-// newError returns a status of the gateway's own with an ErrorInfo and further details.
-func newError(code codes.Code, message string, info *errdetails.ErrorInfo, details ...protoadapt.MessageV1) error {
-	info.Domain = upstream.DomainGateway
-	s := status.New(code, message)
-	detailed, err := s.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
+// newError returns a status of the gateway's own with an ErrorInfo, which has facts, and further details.
+func newError(reason apiv1.Reason, message string, facts upstream.Facts, details ...protoadapt.MessageV1) error {
+	s := status.New(upstream.Code(reason), message)
+	detailed, err := s.WithDetails(append([]protoadapt.MessageV1{upstream.Info(reason, facts)}, details...)...)
 	if err != nil {
 		// A detail holds text that is not UTF-8. The code matters more than the detail.
 		return s.Err()
@@ -70,7 +55,7 @@ func noRoom(err error) error {
 	if !errors.Is(err, lease.ErrNoRoom) {
 		return err
 	}
-	return newError(codes.ResourceExhausted, "the request: "+err.Error(), &errdetails.ErrorInfo{Reason: upstream.ReasonMemoryInFlight})
+	return newError(apiv1.Reason_REASON_GATEWAY_MEMORY, "the request: "+err.Error(), nil)
 }
 
 // invalidArgument refuses a request to the operation. Violations beyond maxViolationBytes are
@@ -94,14 +79,14 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 			Field: field, Description: description,
 		})
 	}
-	info := &errdetails.ErrorInfo{
-		Reason:   reasonInvalidArgument,
-		Metadata: map[string]string{"method": method, "path": template},
+	facts := upstream.Facts{
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_METHOD: method,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_PATH:   template,
 	}
 	if method != methodGet {
-		info.Metadata[processedKey] = "no"
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED] = "no"
 	}
-	return newError(codes.InvalidArgument, message.String(), info, &bad)
+	return newError(apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT, message.String(), facts, &bad)
 }
 
 // refusal is the error of a request that could not be bound to the operation of e.
@@ -119,8 +104,8 @@ const drainDelay = time.Second
 
 // draining is the error of a stream that ends because the server stops.
 func draining() error {
-	return newError(codes.Unavailable, "the server is stopping: go on at another one, from the cursor in the trailer",
-		&errdetails.ErrorInfo{Reason: reasonDraining}, &errdetails.RetryInfo{RetryDelay: durationpb.New(drainDelay)})
+	return newError(apiv1.Reason_REASON_GATEWAY_DRAINING, "the server is stopping: go on at another one, from the last cursor",
+		nil, &errdetails.RetryInfo{RetryDelay: durationpb.New(drainDelay)})
 }
 
 // clip returns s, or its first n bytes and an ellipsis, as valid UTF-8.
@@ -155,49 +140,51 @@ func (p presenter) present(ctx context.Context, err error) error {
 		return over(ctx, err)
 	default:
 		p.logger.ErrorContext(ctx, "call failed by a fault of the gateway", methodAttr(ctx), slog.Any("error", err))
-		return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonInternal})
+		return newError(apiv1.Reason_REASON_GATEWAY_INTERNAL, internalMessage, nil)
 	}
 }
 
 // ofWrite adds to the status of a write whether it was processed, if that is not there: then it was not
 // sent, unless the gateway has a fault.
 func ofWrite(err error) error {
-	s := status.Convert(err)
-	var details []protoadapt.MessageV1
-	for _, detail := range s.Details() {
-		switch d := detail.(type) {
-		case *errdetails.ErrorInfo:
-			if d.Metadata[processedKey] != "" {
-				return err
-			}
-			if d.Metadata == nil {
-				d.Metadata = make(map[string]string, 1)
-			}
-			d.Metadata[processedKey] = "no"
-			if d.Reason == reasonInternal || d.Reason == reasonPanic {
-				d.Metadata[processedKey] = "unknown"
-			}
-			details = append(details, d)
-		case protoadapt.MessageV1:
-			details = append(details, d)
+	processed := upstream.KeyText(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)
+	return withInfo(status.Convert(err), func(info *errdetails.ErrorInfo) {
+		switch {
+		case info.Metadata[processed] != "":
+		case info.Reason == upstream.ReasonText(apiv1.Reason_REASON_GATEWAY_INTERNAL):
+			info.Metadata[processed] = "unknown"
+		default:
+			info.Metadata[processed] = "no"
+		}
+	}).Err()
+}
+
+// withInfo returns a status whose ErrorInfo, of which the metadata is not nil, is changed. One that has
+// none, as grpc's own, remains as it is.
+func withInfo(s *status.Status, change func(info *errdetails.ErrorInfo)) *status.Status {
+	p := s.Proto()
+	for i, detail := range p.GetDetails() {
+		info := new(errdetails.ErrorInfo)
+		if !detail.MessageIs(info) || detail.UnmarshalTo(info) != nil {
+			continue
+		}
+		if info.Metadata == nil {
+			info.Metadata = make(map[string]string, 1)
+		}
+		change(info)
+		if changed, err := anypb.New(info); err == nil { // It fails only for text that is not UTF-8.
+			p.Details[i] = changed
 		}
 	}
-	if len(details) == 0 { // It is grpc's own.
-		return err
-	}
-	detailed, withErr := status.New(s.Code(), s.Message()).WithDetails(details...)
-	if withErr != nil {
-		return err
-	}
-	return detailed.Err()
+	return status.FromProto(p)
 }
 
 // over is the error of a call whose context, or one derived from that, ended with err.
 func over(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || upstream.Expired(ctx) {
-		return newError(codes.DeadlineExceeded, "deadline exceeded", &errdetails.ErrorInfo{Reason: upstream.ReasonDeadlineExceeded})
+		return newError(apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "deadline exceeded", nil)
 	}
-	return newError(codes.Canceled, "call cancelled", &errdetails.ErrorInfo{Reason: upstream.ReasonCancelled})
+	return newError(apiv1.Reason_REASON_REQUEST_CANCELLED, "call cancelled", nil)
 }
 
 // panicked logs a panic with its stack; the caller sees that there was one, and nothing of it.
@@ -205,7 +192,7 @@ func (p presenter) panicked(ctx context.Context, cause any) error {
 	stack := make([]byte, maxStackBytes)
 	stack = stack[:runtime.Stack(stack, false)]
 	p.logger.ErrorContext(ctx, "call panicked", methodAttr(ctx), slog.Any("panic", cause), slog.String("stack", string(stack)))
-	return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonPanic})
+	return newError(apiv1.Reason_REASON_GATEWAY_INTERNAL, internalMessage, nil)
 }
 
 func (p presenter) recovered() recovery.Option {

@@ -326,6 +326,11 @@ func scalar(fd protoreflect.FieldDescriptor, options *apiv1.Field) protoreflect.
 	switch fd.Kind() {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(true)
+	case protoreflect.Int32Kind:
+		if options.Maximum == nil {
+			return protoreflect.ValueOfInt32(1)
+		}
+		return protoreflect.ValueOfInt32(int32(max(options.GetMinimum(), min(2, options.GetMaximum()))))
 	case protoreflect.Int64Kind:
 		switch {
 		case options.Maximum != nil:

@@ -183,10 +183,10 @@ func TestFollowOutlastsFailuresAndShowsThem(t *testing.T) {
 		up := &pager{t: t, page: func(_ context.Context, cursor string, n int) (string, error) {
 			switch {
 			case cursor == "a" && n == 1:
-				return "", &upstream.Error{Code: codes.Unavailable, Reason: "BAD_GATEWAY", Domain: upstream.DomainSamsara, Message: "down", HTTPStatus: 502}
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: apiv1.Reason_REASON_BAD_GATEWAY, Domain: upstream.DomainSamsara, Message: "down", HTTPStatus: 502}
 			case cursor == "a" && n == 2:
 				return "", &upstream.Error{
-					Code: codes.ResourceExhausted, Reason: "RATE_LIMITED", Domain: upstream.DomainSamsara, Message: "slow down", HTTPStatus: 429,
+					Code: codes.ResourceExhausted, Reason: apiv1.Reason_REASON_RATE_LIMITED, Domain: upstream.DomainSamsara, Message: "slow down", HTTPStatus: 429,
 					RetryAfter: 90*time.Second + 400*time.Millisecond, RetryAfterKnown: true,
 				}
 			case cursor == "a":
@@ -230,7 +230,7 @@ func TestFollowBacksOffUpToAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := &pager{t: t, page: func(ctx context.Context, _ string, _ int) (string, error) {
-			return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: upstream.ReasonDeadlineExceeded, Message: "late"}
+			return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, Message: "late"}
 		}}
 		g := follows(t, up)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -248,7 +248,7 @@ func TestFollowBacksOffUpToAMinute(t *testing.T) {
 			t.Errorf("the upstream was asked %d times in an hour, want about every 30 seconds", n)
 		}
 		last := messages[len(messages)-1].KeepAlive.GetFailure()
-		if last.GetCode() != int32(codes.Unavailable) || last.GetReason() != upstream.ReasonTimeout {
+		if last.GetCode() != int32(codes.Unavailable) || last.GetReason() != "UPSTREAM_TIMEOUT" {
 			t.Errorf("failure is %v, want the page's deadline to show as UNAVAILABLE", last)
 		}
 	})
@@ -264,21 +264,21 @@ func TestFollowEndsWithWhatDoesNotPass(t *testing.T) {
 		wantReason string
 	}{
 		{
-			name: "a rejected cursor", wantCode: codes.InvalidArgument, wantReason: "CURSOR_REJECTED",
-			err: &upstream.Error{Code: codes.InvalidArgument, Reason: "BAD_REQUEST", Domain: upstream.DomainSamsara, Message: "old", HTTPStatus: 400},
+			name: "a rejected cursor", wantCode: codes.InvalidArgument, wantReason: "UPSTREAM_CURSOR_REJECTED",
+			err: &upstream.Error{Code: codes.InvalidArgument, Reason: apiv1.Reason_REASON_BAD_REQUEST, Domain: upstream.DomainSamsara, Message: "old", HTTPStatus: 400},
 		},
 		{
 			name: "a refusal", wantCode: codes.PermissionDenied, wantReason: "FORBIDDEN",
-			err: &upstream.Error{Code: codes.PermissionDenied, Reason: "FORBIDDEN", Domain: upstream.DomainSamsara, Message: "no", HTTPStatus: 403},
+			err: &upstream.Error{Code: codes.PermissionDenied, Reason: apiv1.Reason_REASON_FORBIDDEN, Domain: upstream.DomainSamsara, Message: "no", HTTPStatus: 403},
 		},
 		{
-			name: "a page that is too large", wantCode: codes.ResourceExhausted, wantReason: upstream.ReasonBodyTooLarge,
-			err: &upstream.Error{Code: codes.ResourceExhausted, Reason: upstream.ReasonBodyTooLarge, Domain: upstream.DomainGateway, Message: "no"},
+			name: "a page that is too large", wantCode: codes.ResourceExhausted, wantReason: "UPSTREAM_BODY_TOO_LARGE",
+			err: &upstream.Error{Code: codes.ResourceExhausted, Reason: apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, Domain: upstream.DomainGateway, Message: "no"},
 		},
-		{name: "a fault of the gateway", err: errors.New("fault"), wantCode: codes.Internal, wantReason: "INTERNAL"},
-		{name: "a page without pagination", answer: `{"data":[{"id":"9"}]}`, wantCode: codes.Internal, wantReason: "PAGINATION_INVALID"},
-		{name: "a next page without cursor", answer: body("9", "", true), wantCode: codes.Internal, wantReason: "PAGINATION_INVALID"},
-		{name: "records without cursor", answer: body("9", "", false), wantCode: codes.Internal, wantReason: "PAGINATION_INVALID"},
+		{name: "a fault of the gateway", err: errors.New("fault"), wantCode: codes.Internal, wantReason: "GATEWAY_INTERNAL"},
+		{name: "a page without pagination", answer: `{"data":[{"id":"9"}]}`, wantCode: codes.Internal, wantReason: "UPSTREAM_PAGINATION_INVALID"},
+		{name: "a next page without cursor", answer: body("9", "", true), wantCode: codes.Internal, wantReason: "UPSTREAM_PAGINATION_INVALID"},
+		{name: "records without cursor", answer: body("9", "", false), wantCode: codes.Internal, wantReason: "UPSTREAM_PAGINATION_INVALID"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -531,7 +531,7 @@ func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
 			if n%7 == 3 {
-				return "", &upstream.Error{Code: codes.Unavailable, Reason: upstream.ReasonReset, Message: "reset"}
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: apiv1.Reason_REASON_UPSTREAM_RESET, Message: "reset"}
 			}
 			return page(ctx, cursor, n)
 		}
@@ -609,8 +609,8 @@ func TestFollowEndsWhenTheServerStopsAndGoesOnAtAnother(t *testing.T) {
 			t.Errorf("Stop: %v", err)
 		}
 		_, end := r.rest()
-		if end.Code() != codes.Unavailable || end.reason() != "DRAINING" || end.cursor() != "3" || time.Since(began) > time.Second {
-			t.Errorf("stream ended with %v (cursor %q) after %v, want DRAINING at once and 3", end.Err(), end.cursor(), time.Since(began))
+		if end.Code() != codes.Unavailable || end.reason() != "GATEWAY_DRAINING" || end.cursor() != "3" || time.Since(began) > time.Second {
+			t.Errorf("stream ended with %v (cursor %q) after %v, want GATEWAY_DRAINING at once and 3", end.Err(), end.cursor(), time.Since(began))
 		}
 		up.grow(2)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -623,8 +623,8 @@ func TestPanicWhileAFeedIsReadEndsOnlyItsStreams(t *testing.T) {
 	t.Parallel()
 	up := &pager{t: t, page: func(context.Context, string, int) (string, error) { panic("upstream") }}
 	_, end := follows(t, up).open(t.Context(), t, followReadings, `{}`).rest()
-	if end.Code() != codes.Internal || end.reason() != "PANIC" {
-		t.Errorf("stream ended with %v, want Internal, PANIC", end.Err())
+	if end.Code() != codes.Internal || end.reason() != "GATEWAY_INTERNAL" {
+		t.Errorf("stream ended with %v, want Internal, GATEWAY_INTERNAL", end.Err())
 	}
 }
 
@@ -667,7 +667,7 @@ func TestObserverIsToldWhatStreamsDo(t *testing.T) {
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
 			if cursor == "2" && n == 1 {
-				return "", &upstream.Error{Code: codes.Unavailable, Reason: upstream.ReasonReset, Message: "reset"}
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: apiv1.Reason_REASON_UPSTREAM_RESET, Message: "reset"}
 			}
 			return page(ctx, cursor, n)
 		}

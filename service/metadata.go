@@ -1,11 +1,14 @@
 package service
 
 import (
+	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -33,16 +36,57 @@ func callMetadata(attempts int, requestID string) metadata.MD {
 	return md
 }
 
-// maxCursorBytes bounds the trailer samsara-cursor: clients accept 8 KiB of metadata by default.
-const maxCursorBytes = 2 << 10
+// The bounds of the trailer of a stream that fails.
+const (
+	// maxTrailerBytes is how much metadata gRPC clients in Java and C++ accept by default, counted as
+	// HTTP/2 does: the names and values of its fields, and fieldBytes for each.
+	maxTrailerBytes = 8 << 10
+	fieldBytes      = 32
+	// maxCursorBytes bounds samsara-cursor. Beside so long a one there is always room for everything
+	// else, if the status has a message of no more than shortMessageBytes.
+	maxCursorBytes    = 4 << 10
+	shortMessageBytes = 256
+)
 
-// cursorMetadata says where to go on, unless that is no text that metadata carries unchanged.
-func cursorMetadata(cursor string) metadata.MD {
+// isCarried reports whether a cursor is text that metadata carries unchanged, and not too long.
+func isCarried(cursor string) bool {
 	notPrintable := func(r rune) bool { return r <= ' ' || r > '~' }
-	if cursor == "" || len(cursor) > maxCursorBytes || strings.ContainsFunc(cursor, notPrintable) {
-		return nil
+	return len(cursor) <= maxCursorBytes && !strings.ContainsFunc(cursor, notPrintable)
+}
+
+// fit returns a status that fits into the trailer beside md, with a shorter message if it must be.
+func fit(s *status.Status, md metadata.MD) *status.Status {
+	if trailerBytes(s, md) <= maxTrailerBytes {
+		return s
 	}
-	return metadata.Pairs(cursorKey, cursor)
+	p := s.Proto()
+	p.Message = clip(p.GetMessage(), shortMessageBytes)
+	return status.FromProto(p)
+}
+
+// trailerBytes returns how large a trailer is at most, also if it is all that is sent.
+func trailerBytes(s *status.Status, md metadata.MD) int {
+	size := 0
+	field := func(name string, bytes int) { size += len(name) + bytes + fieldBytes }
+	field(":status", len("200"))
+	field("content-type", len("application/grpc+proto"))
+	field("grpc-status", len("16"))
+	message := 0
+	for i := range len(s.Message()) {
+		if c := s.Message()[i]; c < ' ' || c > '~' || c == '%' {
+			message += len("%00")
+		} else {
+			message++
+		}
+	}
+	field("grpc-message", message)
+	field("grpc-status-details-bin", base64.StdEncoding.EncodedLen(proto.Size(s.Proto())))
+	for name, values := range md {
+		for _, value := range values {
+			field(name, len(value))
+		}
+	}
+	return size
 }
 
 // driftSum adds up what the pages of a stream differed in. It holds no more different findings
@@ -78,7 +122,7 @@ func driftText(findings []transcode.Finding, more int) string {
 	var b strings.Builder
 	for i, f := range findings {
 		member := escape(f.Member)
-		if f.Kind == transcode.Wrapped {
+		if f.Kind == transcode.Wrapped || f.Kind == transcode.NoBody {
 			member = "*"
 		}
 		entry := escape(f.Message) + "." + member + "=" + f.Kind.String() + count(f.Count)

@@ -125,13 +125,13 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 	if !errors.As(err, &failed) {
 		return feed.Failure{}, false
 	}
-	code, reason := failed.Code, failed.Reason
+	code, reason := failed.Code, failed.ReasonText()
 	switch {
 	case code == codes.Unavailable:
-	case code == codes.ResourceExhausted && reason != upstream.ReasonBodyTooLarge:
+	case code == codes.ResourceExhausted && failed.Reason != apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 	case code == codes.DeadlineExceeded:
 		// The deadline is no caller's but the one of asking for a page.
-		code, reason = codes.Unavailable, upstream.ReasonTimeout
+		code, reason = codes.Unavailable, upstream.ReasonText(apiv1.Reason_REASON_UPSTREAM_TIMEOUT)
 	default:
 		return feed.Failure{}, false
 	}
@@ -145,7 +145,7 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so
 // that a client can ask for it again.
 func (s *source) invalid(p *page, what string) error {
-	return s.operation.Unfit(s.call, p.resp, reasonPaginationInvalid, "the page "+what, nil)
+	return s.operation.Unfit(s.call, p.resp, apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
 }
 
 // failure tells a rejected cursor apart. Samsara has no code for it and changes its texts: it is
@@ -154,7 +154,7 @@ func (s *source) invalid(p *page, what string) error {
 func (s *source) failure(cursor string, err error) error {
 	var failed *upstream.Error
 	if cursor != "" && errors.As(err, &failed) && failed.IsBadRequest() {
-		return &cursorError{failed: failed, field: s.stream.CursorField}
+		return &cursorError{failed: failed, field: s.walk.CursorField}
 	}
 	return err
 }
@@ -264,19 +264,36 @@ func (c *client) end(err error) error {
 	if err != nil && c.stopping.Err() != nil {
 		err = draining()
 	}
+	trailer := metadata.MD{}
 	if len(c.drifted.findings) > 0 {
-		c.SetTrailer(metadata.Pairs(driftKey, driftText(c.drifted.findings, c.drifted.dropped)))
+		trailer.Set(driftKey, driftText(c.drifted.findings, c.drifted.dropped))
 	}
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
 		c.attempts, c.requestID = c.attempts+failed.Attempts, failed.RequestID
-		c.SetTrailer(callMetadata(failed.Attempts, failed.RequestID))
+		trailer = metadata.Join(trailer, callMetadata(failed.Attempts, failed.RequestID))
 	}
 	logAttempts(c.Context(), c.attempts, c.requestID)
-	if err != nil && !c.unfit {
-		c.SetTrailer(cursorMetadata(c.cursor))
+	if err = c.present(c.Context(), err); err != nil {
+		err = c.nameCursor(status.Convert(err), trailer).Err()
 	}
+	c.SetTrailer(trailer)
 	return err
+}
+
+// nameCursor puts the cursor into the trailer of a stream that fails, or its length into the status if
+// the trailer does not carry it. The status that it returns fits into the trailer.
+func (c *client) nameCursor(s *status.Status, trailer metadata.MD) *status.Status {
+	switch {
+	case c.cursor == "":
+	case c.unfit || !isCarried(c.cursor):
+		s = withInfo(s, func(info *errdetails.ErrorInfo) {
+			info.Metadata[upstream.KeyText(apiv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED)] = strconv.Itoa(len(c.cursor))
+		})
+	default:
+		trailer.Set(cursorKey, c.cursor)
+	}
+	return fit(s, trailer)
 }
 
 // cursorError is the upstream's refusal of a cursor.
@@ -292,12 +309,8 @@ func (e *cursorError) Unwrap() error { return e.failed }
 
 // GRPCStatus keeps the upstream's text and its name for the request.
 func (e *cursorError) GRPCStatus() *status.Status {
-	info := &errdetails.ErrorInfo{
-		Reason: reasonCursorRejected,
-		Metadata: map[string]string{
-			"method": e.failed.Method, "path": e.failed.Template, "attempts": strconv.Itoa(e.failed.Attempts),
-			"http_status": strconv.Itoa(e.failed.HTTPStatus), "cursor_field": e.field,
-		},
-	}
-	return status.Convert(newError(codes.InvalidArgument, e.failed.Message, info, &errdetails.RequestInfo{RequestId: e.failed.RequestID}))
+	facts := e.failed.Facts()
+	facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD] = e.field
+	return status.Convert(newError(apiv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED, e.failed.Message, facts,
+		&errdetails.RequestInfo{RequestId: e.failed.RequestID}))
 }

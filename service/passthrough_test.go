@@ -102,7 +102,7 @@ func TestPassthroughRefusesBadRequests(t *testing.T) {
 			t.Parallel()
 			up := answers(`{}`)
 			g := start(t, service.Config{Upstream: up, Passthrough: true})
-			got := g.pass(t.Context(), t, test.request).wantError(t, codes.InvalidArgument, "INVALID_ARGUMENT")
+			got := g.pass(t.Context(), t, test.request).wantError(t, codes.InvalidArgument, "REQUEST_INVALID_ARGUMENT")
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("violations (-want +got):\n%s", diff)
 			}
@@ -121,7 +121,7 @@ func TestPassthroughRefusesABodyThatIsNotJSON(t *testing.T) {
 			up := answers(`{}`)
 			g := start(t, service.Config{Upstream: up, Passthrough: true})
 			got := g.pass(t.Context(), t, `{"method":"POST","path":"/a","body":"`+body+`"}`).
-				wantError(t, codes.InvalidArgument, "INVALID_ARGUMENT")
+				wantError(t, codes.InvalidArgument, "REQUEST_INVALID_ARGUMENT")
 			if len(got) != 1 || !strings.HasPrefix(got[0], "body: is not JSON at byte ") {
 				t.Errorf("violations are %q, want one of the body", got)
 			}
@@ -178,7 +178,7 @@ func TestPassthroughFailsOnAResponseThatIsNotJSON(t *testing.T) {
 			t.Parallel()
 			g := start(t, service.Config{Upstream: answers(body), Passthrough: true})
 			r := g.pass(t.Context(), t, `{"method":"GET","path":"/a"}`)
-			r.wantError(t, codes.Internal, upstream.ReasonBodyInvalid)
+			r.wantError(t, codes.Internal, "UPSTREAM_BODY_INVALID")
 			if diff := cmp.Diff([]string{"req-1"}, r.trailer.Get("samsara-request-id")); diff != "" {
 				t.Errorf("samsara-request-id (-want +got):\n%s", diff)
 			}

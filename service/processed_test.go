@@ -29,7 +29,7 @@ func TestProcessed_errorsOfTheGateway(t *testing.T) {
 		"a call that is over":             {up: answers(`{}`), cancel: true, code: codes.Canceled, want: "no"},
 		"a panic":                         {up: panics(), code: codes.Internal, want: "unknown"},
 		"a fault":                         {up: fails(errors.New("secret")), code: codes.Internal, want: "unknown"},
-		"an error that says so by itself": {up: fails(&upstream.Error{Code: codes.Unavailable, Reason: "X", Message: "x", Processed: "yes"}), code: codes.Unavailable, want: "yes"},
+		"an error that says so by itself": {up: fails(&upstream.Error{Code: codes.Unavailable, Message: "x", Processed: "yes"}), code: codes.Unavailable, want: "yes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -60,7 +60,7 @@ func TestMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 	g := start(t, service.Config{Endpoints: endpoints(t), Upstream: up})
 	ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs(
 		"samsara-retry", "never", "samsara-cache", "no-cache", "samsara-priority", "low", "samsara-caller", strings.Repeat("x", 65)))
-	got := g.call(ctx, t, getVehicle, `{"id":"1"}`).wantError(t, codes.InvalidArgument, "INVALID_ARGUMENT")
+	got := g.call(ctx, t, getVehicle, `{"id":"1"}`).wantError(t, codes.InvalidArgument, "REQUEST_INVALID_ARGUMENT")
 	want := []string{
 		`samsara-retry: is "never", must be "always" or absent`,
 		`samsara-cache: is "no-cache", must be "no-store" or absent`,

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/reflection"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -123,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	e.served.addWrites(cfg.Endpoints)
 	healthv1.RegisterHealthServer(s, s.health)
-	reflection.Register(s)
+	registerReflection(s, cfg.ReflectionComments)
 	channelz.RegisterChannelzServiceToServer(s)
 	s.SetServing(false)
 	return s, nil

@@ -124,7 +124,7 @@ func script(t *testing.T, pages map[string]string) *pager {
 }
 
 func notFound() error {
-	return &upstream.Error{Code: codes.NotFound, Reason: "NOT_FOUND", Domain: upstream.DomainSamsara, Message: "no such page", HTTPStatus: 404, Attempts: 1}
+	return &upstream.Error{Code: codes.NotFound, Reason: apiv1.Reason_REASON_NOT_FOUND, Domain: upstream.DomainSamsara, Message: "no such page", HTTPStatus: 404, Attempts: 1}
 }
 
 // body is a page of records with an end cursor, which is left out where it is "-".
@@ -430,8 +430,8 @@ func TestStreamFailsOnPagesThatDoNotSayHowToGoOn(t *testing.T) {
 			t.Parallel()
 			g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: script(t, test.pages)})
 			messages, end := g.open(t.Context(), t, streamReadings, `{"request":{"id":"7"}}`).rest()
-			if end.Code() != codes.Internal || end.reason() != "PAGINATION_INVALID" || end.Message() != test.wantMessage {
-				t.Errorf("stream ended with %v (reason %s), want Internal, PAGINATION_INVALID, %q", end.Err(), end.reason(), test.wantMessage)
+			if end.Code() != codes.Internal || end.reason() != "UPSTREAM_PAGINATION_INVALID" || end.Message() != test.wantMessage {
+				t.Errorf("stream ended with %v (reason %s), want Internal, UPSTREAM_PAGINATION_INVALID, %q", end.Err(), end.reason(), test.wantMessage)
 			}
 			if diff := cmp.Diff(test.want, messages); diff != "" {
 				t.Errorf("messages (-want +got):\n%s", diff)
@@ -464,7 +464,7 @@ func TestStreamTellsOfARejectedCursor(t *testing.T) {
 			return body("1", "a", true), nil
 		}
 		return "", &upstream.Error{
-			Code: codes.InvalidArgument, Reason: "BAD_REQUEST", Domain: upstream.DomainSamsara, Message: "Parameters differ.",
+			Code: codes.InvalidArgument, Reason: apiv1.Reason_REASON_BAD_REQUEST, Domain: upstream.DomainSamsara, Message: "Parameters differ.",
 			HTTPStatus: 400, Attempts: 1, RequestID: "r1", Method: "GET", Template: "/readings/{id}",
 		}
 	}}
@@ -473,8 +473,8 @@ func TestStreamTellsOfARejectedCursor(t *testing.T) {
 	if end.Code() != codes.InvalidArgument || end.Message() != "Parameters differ." {
 		t.Errorf("stream ended with %v, want InvalidArgument in Samsara's words", end.Err())
 	}
-	want := &errdetails.ErrorInfo{Reason: "CURSOR_REJECTED", Domain: upstream.DomainGateway, Metadata: map[string]string{
-		"method": "GET", "path": "/readings/{id}", "attempts": "1", "http_status": "400", "cursor_field": "request.after",
+	want := &errdetails.ErrorInfo{Reason: "UPSTREAM_CURSOR_REJECTED", Domain: upstream.DomainGateway, Metadata: map[string]string{
+		"method": "GET", "path": "/readings/{id}", "attempts": "1", "http_status": "400", "cursor_field": "options.from_cursor",
 	}}
 	if diff := cmp.Diff([]any{want, &errdetails.RequestInfo{RequestId: "r1"}}, end.Details(), protocmp.Transform()); diff != "" {
 		t.Errorf("details (-want +got):\n%s", diff)
@@ -553,7 +553,7 @@ func TestStreamBoundsTheAskingForEachPage(t *testing.T) {
 			case <-time.After(wait):
 				return body("1", "a", true), nil
 			case <-ctx.Done():
-				return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: upstream.ReasonDeadlineExceeded, Domain: upstream.DomainGateway, Message: "too late"}
+				return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, Domain: upstream.DomainGateway, Message: "too late"}
 			}
 		}}
 		g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up, DefaultDeadline: time.Minute})
@@ -692,11 +692,11 @@ func TestStreamEndsAtAPageWhenTheServerStops(t *testing.T) {
 			t.Errorf("Stop took %v, want no time", took)
 		}
 		_, end := r.rest()
-		if end.Code() != codes.Unavailable || end.reason() != "DRAINING" {
-			t.Errorf("stream ended with %v, want Unavailable, DRAINING", end.Err())
+		if end.Code() != codes.Unavailable || end.reason() != "GATEWAY_DRAINING" {
+			t.Errorf("stream ended with %v, want Unavailable, GATEWAY_DRAINING", end.Err())
 		}
 		want := []any{
-			&errdetails.ErrorInfo{Reason: "DRAINING", Domain: upstream.DomainGateway},
+			&errdetails.ErrorInfo{Reason: "GATEWAY_DRAINING", Domain: upstream.DomainGateway},
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)},
 		}
 		if diff := cmp.Diff(want, end.Details(), protocmp.Transform()); diff != "" {
@@ -719,7 +719,7 @@ func TestPanicWhileAPageIsFetchedEndsOnlyTheStream(t *testing.T) {
 	up := &pager{t: t, page: func(context.Context, string, int) (string, error) { panic("upstream") }}
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})
 	_, end := g.open(t.Context(), t, streamReadings, `{"request":{"id":"7"}}`).rest()
-	if end.Code() != codes.Internal || end.reason() != "PANIC" {
-		t.Errorf("stream ended with %v, want Internal, PANIC", end.Err())
+	if end.Code() != codes.Internal || end.reason() != "GATEWAY_INTERNAL" {
+		t.Errorf("stream ended with %v, want Internal, GATEWAY_INTERNAL", end.Err())
 	}
 }

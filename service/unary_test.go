@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
@@ -168,7 +169,7 @@ func TestCallRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
 			g := start(t, service.Config{Endpoints: endpoints(t), Upstream: up})
 			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"samsara-retry": test.retry})
 			r := g.call(ctx, t, test.method, test.request)
-			got := r.wantError(t, codes.InvalidArgument, "INVALID_ARGUMENT")
+			got := r.wantError(t, codes.InvalidArgument, "REQUEST_INVALID_ARGUMENT")
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("violations (-want +got):\n%s", diff)
 			}
@@ -316,24 +317,24 @@ func TestCallPresentsErrors(t *testing.T) {
 		{
 			name: "an upstream error by its status, without what wraps it",
 			err: fmt.Errorf("secret: %w", &upstream.Error{
-				Code: codes.Unavailable, Reason: upstream.ReasonReset, Domain: upstream.DomainGateway, Message: "reset",
+				Code: codes.Unavailable, Reason: apiv1.Reason_REASON_UPSTREAM_RESET, Domain: upstream.DomainGateway, Message: "reset",
 			}),
-			wantCode: codes.Unavailable, wantReason: upstream.ReasonReset, wantMessage: "reset",
+			wantCode: codes.Unavailable, wantReason: "UPSTREAM_RESET", wantMessage: "reset",
 			wantLog: "level=WARN msg=\"call finished\"",
 		},
 		{
 			name: "a cancellation by its code", err: fmt.Errorf("secret: %w", context.Canceled),
-			wantCode: codes.Canceled, wantReason: upstream.ReasonCancelled, wantMessage: "call cancelled",
+			wantCode: codes.Canceled, wantReason: "REQUEST_CANCELLED", wantMessage: "call cancelled",
 			wantLog: "level=INFO msg=\"call finished\"",
 		},
 		{
 			name: "a deadline by its code", err: fmt.Errorf("secret: %w", context.DeadlineExceeded),
-			wantCode: codes.DeadlineExceeded, wantReason: upstream.ReasonDeadlineExceeded, wantMessage: "deadline exceeded",
+			wantCode: codes.DeadlineExceeded, wantReason: "REQUEST_DEADLINE_EXCEEDED", wantMessage: "deadline exceeded",
 			wantLog: "level=WARN msg=\"call finished\"",
 		},
 		{
 			name: "any other error as internal and logged whole", err: errors.New("secret fault"),
-			wantCode: codes.Internal, wantReason: "INTERNAL", wantMessage: "internal error",
+			wantCode: codes.Internal, wantReason: "GATEWAY_INTERNAL", wantMessage: "internal error",
 			wantLog: `msg="call failed by a fault of the gateway" method=` + getVehicle + ` error="secret fault"`,
 		},
 	} {
@@ -360,7 +361,7 @@ func TestInvalidArgumentIsBounded(t *testing.T) {
 	g := start(t, service.Config{Upstream: answers(`{}`), Passthrough: true})
 	request := `{"method":"GET","path":"/a","query":[` + strings.Repeat(`{"value":"x"},`, 999) + `{"value":"x"}]}`
 	r := g.pass(t.Context(), t, request)
-	violations := r.wantError(t, codes.InvalidArgument, "INVALID_ARGUMENT")
+	violations := r.wantError(t, codes.InvalidArgument, "REQUEST_INVALID_ARGUMENT")
 	if len(violations) == 0 || violations[0] != "query[0].name: is required" {
 		t.Errorf("violations are %q, want the first to be query[0].name", violations)
 	}

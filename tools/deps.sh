@@ -4,8 +4,8 @@
 #
 #	tools/deps.sh NEED...
 #
-# A NEED is git, cc (a C compiler that finds the headers, for the race detector), redis-server, node, npm,
-# python3 (with venv) or protoc (with the well-known types).
+# A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node,
+# npm, python3 (with venv) or protoc (with the well-known types).
 set -euo pipefail
 
 # has NEED says if it is there.

@@ -77,7 +77,7 @@ func TestAttemptThatWouldWaitTooLongIsRefusedWithTheBudget(t *testing.T) {
 		start := time.Now()
 		resp, err := client.Do(t.Context(), within(budget, "/x"))
 		failed := failure(t, resp, err)
-		wantVerdict(t, failed, codes.ResourceExhausted, upstream.ReasonGatewayQuota, 0)
+		wantVerdict(t, failed, codes.ResourceExhausted, "GATEWAY_QUOTA", 0)
 		if failed.RetryAfter != time.Minute || time.Since(start) != 0 {
 			t.Errorf("refused after %v with a wait of %v, want at once with 1m", time.Since(start), failed.RetryAfter)
 		}
@@ -166,7 +166,7 @@ func TestAttemptThatLostItsPlaceAndCannotWaitIsRefused(t *testing.T) {
 		var calls sync.WaitGroup
 		calls.Go(func() {
 			resp, err := client.Do(ctx, within(budget, "/late"))
-			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+			wantVerdict(t, failure(t, resp, err), codes.ResourceExhausted, "GATEWAY_QUOTA", 1)
 		})
 		synctest.Wait()
 		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
@@ -228,7 +228,7 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 		c.want(upstream.CircuitOpen)
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
 		resp, err := c.client.Do(t.Context(), by("", budget, "/x"))
-		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+		wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_CIRCUIT_OPEN", 0)
 		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
 		}
@@ -250,7 +250,7 @@ func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
 		c.want(upstream.CircuitHalfOpen)
 		budget := newQuota(t, quota.Limit{Requests: 1, Window: time.Hour})
 		resp, err := c.client.Do(t.Context(), by("", budget, "/x"))
-		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+		wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_CIRCUIT_OPEN", 0)
 		if _, err := budget.Admit(t.Context(), identity.Identity{}); err != nil {
 			t.Errorf("the budget is used up: %v", err)
 		}
@@ -275,7 +275,7 @@ func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := <-probe
-			wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+			wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, "GATEWAY_QUOTA", 1)
 			<-time.After(time.Second)
 		}
 		if got := client.CircuitOf("/things/{id}", ""); got != upstream.CircuitHalfOpen {

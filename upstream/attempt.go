@@ -38,7 +38,7 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	}
 	seen := Attempt{Method: req.Method, Template: req.op.template, Status: got.status, Duration: time.Since(began)}
 	if failure != nil {
-		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
+		seen.Status, seen.Reason = failure.HTTPStatus, failure.ReasonText()
 	}
 	if a.observer != nil {
 		a.observer.ObserveAttempt(ctx, seen)
@@ -57,7 +57,7 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	}
 	a.log.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
 		slog.String("method", req.Method), slog.String("path", req.op.template), slog.Int("attempt", n),
-		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
+		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.ReasonText()), slog.String("message", failure.Message),
 		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
 	return nil, failure
 }

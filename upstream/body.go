@@ -152,6 +152,9 @@ func (b *bodies) unzip(ctx context.Context, into *body, zipped io.Reader, limit 
 	}
 	defer b.unzippers.Put(unzipper)
 	err := unzipper.Reset(source)
+	if errors.Is(err, io.EOF) { // There is nothing to decompress.
+		return nil
+	}
 	if err == nil {
 		err = into.read(ctx, unzipper, limit)
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // probes is how many attempts a half-open circuit lets through at a time, and how many of them must be
@@ -50,8 +52,9 @@ func (e *Error) scopeOutcome() outcome {
 		return outcomeWorked
 	}
 	switch e.Reason {
-	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout:
+	case apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, apiv1.Reason_REASON_UPSTREAM_RESET, apiv1.Reason_REASON_UPSTREAM_TRUNCATED, apiv1.Reason_REASON_UPSTREAM_TIMEOUT:
 		return outcomeFailed
+	default: // The status says it, if there is one.
 	}
 	switch e.HTTPStatus {
 	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -74,7 +77,7 @@ func (e *Error) hostOutcome() outcome {
 	switch {
 	case e == nil || e.HTTPStatus != 0:
 		return outcomeWorked
-	case e.unsent && (e.Reason == ReasonUnreachable || e.Reason == ReasonTimeout):
+	case e.unsent && (e.Reason == apiv1.Reason_REASON_UPSTREAM_UNREACHABLE || e.Reason == apiv1.Reason_REASON_UPSTREAM_TIMEOUT):
 		return outcomeFailed
 	default:
 		return outcomeNone

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 func TestScopeOutcome_everyStatus(t *testing.T) {
@@ -23,7 +25,7 @@ func TestScopeOutcome_everyStatus(t *testing.T) {
 			}
 		}
 		failure := &Error{HTTPStatus: status}
-		failure.Code, failure.Reason, failure.Domain = verdict(status)
+		failure.judge()
 		if got := failure.scopeOutcome(); got != want {
 			t.Errorf("%d is %d for its scope, want %d", status, got, want)
 		}
@@ -36,30 +38,30 @@ func TestScopeOutcome_everyStatus(t *testing.T) {
 func TestOutcomes_everyReason(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		reason      string
+		reason      apiv1.Reason
 		status      int
 		unsent      bool
 		scope, host outcome
 	}{
-		{ReasonUnreachable, 0, true, outcomeFailed, outcomeFailed},
-		{ReasonTimeout, 0, true, outcomeFailed, outcomeFailed},
-		{ReasonTimeout, 0, false, outcomeFailed, outcomeNone},
-		{ReasonTimeout, 200, false, outcomeFailed, outcomeWorked},
-		{ReasonReset, 0, false, outcomeFailed, outcomeNone},
-		{ReasonReset, 200, false, outcomeFailed, outcomeWorked},
-		{ReasonTruncated, 0, false, outcomeFailed, outcomeNone},
-		{ReasonTruncated, 200, false, outcomeFailed, outcomeWorked},
-		{ReasonDeadlineExceeded, 0, true, outcomeNone, outcomeNone},
-		{ReasonDeadlineExceeded, 0, false, outcomeNone, outcomeNone},
-		{ReasonDeadlineExceeded, 200, false, outcomeNone, outcomeWorked},
-		{ReasonCancelled, 0, true, outcomeNone, outcomeNone},
-		{ReasonCancelled, 200, false, outcomeNone, outcomeWorked},
-		{ReasonGatewayQuota, 0, false, outcomeNone, outcomeNone},
-		{ReasonMemoryInFlight, 200, false, outcomeNone, outcomeWorked},
-		{ReasonBodyTooLarge, 200, false, outcomeWorked, outcomeWorked},
-		{ReasonBodyInvalid, 200, false, outcomeWorked, outcomeWorked},
-		{ReasonErrorInBody, 200, false, outcomeWorked, outcomeWorked},
-		{ReasonUnexpectedStatus, 302, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, 0, true, outcomeFailed, outcomeFailed},
+		{apiv1.Reason_REASON_UPSTREAM_TIMEOUT, 0, true, outcomeFailed, outcomeFailed},
+		{apiv1.Reason_REASON_UPSTREAM_TIMEOUT, 0, false, outcomeFailed, outcomeNone},
+		{apiv1.Reason_REASON_UPSTREAM_TIMEOUT, 200, false, outcomeFailed, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_RESET, 0, false, outcomeFailed, outcomeNone},
+		{apiv1.Reason_REASON_UPSTREAM_RESET, 200, false, outcomeFailed, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_TRUNCATED, 0, false, outcomeFailed, outcomeNone},
+		{apiv1.Reason_REASON_UPSTREAM_TRUNCATED, 200, false, outcomeFailed, outcomeWorked},
+		{apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 0, true, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 0, false, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 200, false, outcomeNone, outcomeWorked},
+		{apiv1.Reason_REASON_REQUEST_CANCELLED, 0, true, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_REQUEST_CANCELLED, 200, false, outcomeNone, outcomeWorked},
+		{apiv1.Reason_REASON_GATEWAY_QUOTA, 0, false, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_GATEWAY_MEMORY, 200, false, outcomeNone, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, 200, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, 200, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, 200, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_UNEXPECTED_STATUS, 302, false, outcomeWorked, outcomeWorked},
 	} {
 		failure := fault(test.reason, "", nil)
 		failure.HTTPStatus, failure.unsent = test.status, test.unsent

@@ -57,7 +57,7 @@ func (c *circuit) wantRefusal(retryAfter time.Duration) {
 	before := len(c.fake.requests())
 	resp, err := c.client.Do(c.t.Context(), get("/x"))
 	failed := failure(c.t, resp, err)
-	wantVerdict(c.t, failed, codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+	wantVerdict(c.t, failed, codes.Unavailable, "UPSTREAM_CIRCUIT_OPEN", 0)
 	if !failed.RetryAfterKnown || failed.RetryAfter != retryAfter || failed.OthersAfter() != 0 {
 		c.t.Errorf("RetryAfter = %v, %t, and %v for others, want %v and 0", failed.RetryAfter, failed.RetryAfterKnown, failed.OthersAfter(), retryAfter)
 	}
@@ -253,7 +253,7 @@ func TestFewOfManyCallsAtOnceAreProbes(t *testing.T) {
 				if resp, err := c.client.Do(t.Context(), get("/"+strconv.Itoa(n))); err == nil {
 					resp.Release()
 				} else {
-					wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonCircuitOpen, 0)
+					wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_CIRCUIT_OPEN", 0)
 				}
 			})
 		}
@@ -276,7 +276,7 @@ func TestProbeThatItsCallerEndsMakesRoom(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			resp, err := c.client.Do(ctx, get("/x"))
 			cancel()
-			wantVerdict(t, failure(t, resp, err), codes.DeadlineExceeded, upstream.ReasonDeadlineExceeded, 1)
+			wantVerdict(t, failure(t, resp, err), codes.DeadlineExceeded, "REQUEST_DEADLINE_EXCEEDED", 1)
 		}
 		c.want(upstream.CircuitHalfOpen)
 	})

@@ -96,7 +96,7 @@ type RetryPolicy struct {
 //
 // If a stretch of seconds up to now, ten at most, has at least MinAttempts attempts, of which at
 // least the FailureRatio failed, the circuit opens for OpenFor: calls fail at once with
-// ReasonCircuitOpen. Attempts count from the first failure on, so that what went well before does not
+// UPSTREAM_CIRCUIT_OPEN. Attempts count from the first failure on, so that what went well before does not
 // put off the end. Then three attempts at a time are let through. The circuit closes when three have
 // been answered, and opens again when one fails. An attempt among these that takes longer than
 // OpenFor makes room for another.

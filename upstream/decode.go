@@ -1,10 +1,14 @@
 package upstream
 
 import (
+	"bytes"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -24,7 +28,7 @@ func translate(op *Operation, from *received) (*Response, *Error) {
 	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header), token: from.token}
 	if op.decoder == nil {
 		resp.Header = headerList(from.token, from.header)
-		if len(from.body) > 0 {
+		if !isBlank(from.body) {
 			resp.Body, resp.Lease = from.body, from.lease
 		}
 		return resp, nil
@@ -39,13 +43,17 @@ func translate(op *Operation, from *received) (*Response, *Error) {
 // decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they are.
 func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
-	if op.noBody || promisesNone && len(from.body) == 0 {
+	body := from.body
+	switch blank := isBlank(body); {
+	case op.noBody, blank && promisesNone, blank && op.method == http.MethodDelete:
 		resp.Message = []byte{}
 		return nil
-	}
-	body := from.body
-	if len(body) == 0 {
-		return fault(ReasonBodyInvalid, "it is empty", nil)
+	case blank && op.reads:
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, "it is empty", nil)
+	case blank:
+		resp.Message = []byte{}
+		op.decoder.Absent(&resp.Drift)
+		return nil
 	}
 	message, err := op.decoder.Append(from.lease.Buffer(len(body)/2), body, &resp.Drift)
 	switch {
@@ -53,15 +61,18 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
 		return nil
 	case err != nil:
-		return fault(ReasonBodyInvalid, err.Error(), err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, err.Error(), err)
 	case maybeError(message, &resp.Drift) && isErrorObject(body):
 		text, id := readErrorBody(body)
 		if id != "" {
 			resp.RequestID = bounded(scrub(id, from.token), maxRequestIDBytes)
 		}
-		return fault(ReasonErrorInBody, scrub(text, from.token), nil)
+		return fault(apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, scrub(text, from.token), nil)
 	}
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
+	if op.requires && isForeign(op.decoder, body, message, &resp.Drift) {
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
+	}
 	from.lease.Keep(message)
 	resp.Message, resp.Lease = message, from.lease
 	return nil
@@ -70,9 +81,32 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 // maybeError reports whether a message lacks something of the response's body that may be an
 // error: if it holds nothing, or all that it holds was taken for what belongs below `data`.
 func maybeError(message []byte, drift *transcode.Drift) bool {
-	findings := drift.Findings()
-	return len(message) == 0 && len(findings) > 0 ||
-		slices.ContainsFunc(findings, func(f transcode.Finding) bool { return f.Kind == transcode.Wrapped })
+	return len(message) == 0 && len(drift.Findings()) > 0 || isWrapped(drift)
+}
+
+func isWrapped(drift *transcode.Drift) bool {
+	return slices.ContainsFunc(drift.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.Wrapped })
+}
+
+// isForeign reports whether the message holds nothing because the response's body is about something else.
+func isForeign(decoder *transcode.Decoder, body, message []byte, drift *transcode.Drift) bool {
+	return len(message) == 0 && len(drift.Findings()) > 0 && !isWrapped(drift) && decoder.Foreign(body)
+}
+
+// membersOf lists the members that a body has.
+func membersOf(drift *transcode.Drift) string {
+	var names []string
+	for _, f := range drift.Findings() {
+		if f.Kind == transcode.Unknown {
+			names = append(names, strconv.Quote(f.Member))
+		}
+	}
+	return "it has " + strings.Join(names, ", ")
+}
+
+// isBlank reports whether a body holds nothing.
+func isBlank(body []byte) bool {
+	return len(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")) == 0
 }
 
 func headerList(token string, header http.Header) []Header {

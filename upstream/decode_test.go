@@ -16,7 +16,6 @@ import (
 
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/internal/transcode"
-	"samsara.internal/gateway/upstream"
 )
 
 // thing returns the message of the tests and its decoder.
@@ -111,27 +110,27 @@ func TestBodyThatIsNotTheMessageIsAnError(t *testing.T) {
 	}{
 		{
 			name: "nothing", body: "",
-			reason: upstream.ReasonBodyInvalid, message: invalid + "it is empty", requestID: "r-1",
+			reason: "UPSTREAM_BODY_INVALID", message: invalid + "it is empty", requestID: "r-1",
 		},
 		{
 			name: "HTML", body: "<html>", syntax: true,
-			reason: upstream.ReasonBodyInvalid, message: invalid + "not JSON at byte 0", requestID: "r-1",
+			reason: "UPSTREAM_BODY_INVALID", message: invalid + "not JSON at byte 0", requestID: "r-1",
 		},
 		{
 			name: "an object that is cut", body: `{"name":"`, syntax: true,
-			reason: upstream.ReasonBodyInvalid, message: invalid + "not JSON at byte 9", requestID: "r-1",
+			reason: "UPSTREAM_BODY_INVALID", message: invalid + "not JSON at byte 9", requestID: "r-1",
 		},
 		{
 			name: "a value of another type", body: `"text"`, outermost: true,
-			reason: upstream.ReasonBodyInvalid, message: invalid + "Thing: outermost JSON value has another type than the message", requestID: "r-1",
+			reason: "UPSTREAM_BODY_INVALID", message: invalid + "Thing: outermost JSON value has another type than the message", requestID: "r-1",
 		},
 		{
 			name: "an error object", body: `{"message":"no ` + testToken + `","requestId":"r-2"}`,
-			reason: upstream.ReasonErrorInBody, message: "the upstream answered success with an error for a body: no [token]", requestID: "r-2",
+			reason: "UPSTREAM_ERROR_IN_BODY", message: "the upstream answered success with an error for a body: no [token]", requestID: "r-2",
 		},
 		{
 			name: "an error object without request id", body: `{"message":"no"}`,
-			reason: upstream.ReasonErrorInBody, message: "the upstream answered success with an error for a body: no", requestID: "r-1",
+			reason: "UPSTREAM_ERROR_IN_BODY", message: "the upstream answered success with an error for a body: no", requestID: "r-1",
 		},
 	}
 	_, decoder := thing(t)
@@ -171,7 +170,7 @@ func TestErrorObject_readAsWrapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for body, reason := range map[string]string{
-		`{"message":"no","requestId":"r-2"}`:          upstream.ReasonErrorInBody,
+		`{"message":"no","requestId":"r-2"}`:          "UPSTREAM_ERROR_IN_BODY",
 		`{"message":"no","id":"7"}`:                   "",
 		`{"data":{"message":"no","requestId":"r-2"}}`: "",
 	} {

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -27,9 +30,8 @@ const maxRequestIDBytes = 128
 // or body. What is lost on its way to a gRPC client is Err.
 type Error struct {
 	Code codes.Code
-	// Reason is upper snake case: one of the Reason constants where Domain is DomainGateway,
-	// else a name for HTTPStatus.
-	Reason string
+	// Reason is why. Code and Domain follow from it.
+	Reason apiv1.Reason
 	// Domain is DomainSamsara or DomainGateway.
 	Domain string
 	// Message is the upstream's text or the gateway's, for people. It is one line of valid
@@ -55,6 +57,11 @@ type Error struct {
 	// not_repeatable (it may have been processed), token, certificate (neither has changed) or memory
 	// (there is none). It is empty if another attempt would end alike for sure.
 	NotRepeated string
+	// EarlierStatus is, where EarlierStatusKnown, the HTTP status of an attempt before the one that the
+	// error is about, 0 if that had no response: of those that most likely acted the last one. It is known
+	// of a write that was repeated and then refused by a 4XX that is not worth a further attempt.
+	EarlierStatus      int
+	EarlierStatusKnown bool
 	// Processed is "yes", "no" or "unknown": whether the upstream acted on a call other than a GET;
 	// empty for a GET.
 	Processed string
@@ -76,7 +83,17 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s %s: %s (attempts: %d): %s", e.Method, e.Template, e.Reason, e.Attempts, e.Message)
+	return fmt.Sprintf("%s %s: %s (attempts: %d): %s", e.Method, e.Template, e.ReasonText(), e.Attempts, e.Message)
+}
+
+// ReasonText returns the Reason as an ErrorInfo has it.
+func (e *Error) ReasonText() string {
+	switch e.Reason {
+	case apiv1.Reason_REASON_HTTP_4XX, apiv1.Reason_REASON_HTTP_5XX:
+		return "HTTP_" + strconv.Itoa(e.HTTPStatus)
+	default:
+		return ReasonText(e.Reason)
+	}
 }
 
 // Unwrap returns the cause.
@@ -94,26 +111,34 @@ func (e *Error) OthersAfter() time.Duration {
 // IsBadRequest reports whether the upstream refused the request for what it asks.
 func (e *Error) IsBadRequest() bool { return e.HTTPStatus == http.StatusBadRequest }
 
+// Facts returns the metadata of the error's ErrorInfo.
+func (e *Error) Facts() Facts {
+	facts := Facts{
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_METHOD:   e.Method,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_PATH:     e.Template,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_ATTEMPTS: strconv.Itoa(e.Attempts),
+	}
+	if e.HTTPStatus != 0 {
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS] = strconv.Itoa(e.HTTPStatus)
+	}
+	if e.EarlierStatusKnown {
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_EARLIER_STATUS] = strconv.Itoa(e.EarlierStatus)
+	}
+	if e.NotRepeated != "" {
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_NOT_REPEATED] = e.NotRepeated
+	}
+	if e.Processed != "" {
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED] = e.Processed
+	}
+	return facts
+}
+
 // GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo,
 // with RequestInfo where the upstream named the request, with RetryInfo where a wait is known, and
 // with QuotaFailure where the gateway's own quota is used up.
 func (e *Error) GRPCStatus() *status.Status {
-	metadata := map[string]string{
-		"method":   e.Method,
-		"path":     e.Template,
-		"attempts": strconv.Itoa(e.Attempts),
-	}
-	if e.HTTPStatus != 0 {
-		metadata["http_status"] = strconv.Itoa(e.HTTPStatus)
-	}
-	if e.NotRepeated != "" {
-		metadata["not_repeated"] = e.NotRepeated
-	}
-	if e.Processed != "" {
-		metadata["processed"] = e.Processed
-	}
 	details := []protoadapt.MessageV1{
-		&errdetails.ErrorInfo{Reason: e.Reason, Domain: e.Domain, Metadata: metadata},
+		&errdetails.ErrorInfo{Reason: e.ReasonText(), Domain: e.Domain, Metadata: e.Facts().texts()},
 	}
 	if e.RequestID != "" {
 		details = append(details, &errdetails.RequestInfo{RequestId: e.RequestID})
@@ -142,4 +167,32 @@ func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 		Subject:     refused.Budget,
 		Description: "limit: " + refused.Limit.String(),
 	}}}
+}
+
+// ReasonText returns a reason as an ErrorInfo has it, or of those that stand for several the pattern.
+func ReasonText(reason apiv1.Reason) string {
+	return strings.TrimPrefix(reason.String(), "REASON_")
+}
+
+// Facts are the metadata of an ErrorInfo.
+type Facts map[apiv1.ErrorInfoKey]string
+
+// texts returns the facts by the text of their keys.
+func (f Facts) texts() map[string]string {
+	texts := make(map[string]string, len(f))
+	for k, fact := range f {
+		texts[KeyText(k)] = fact
+	}
+	return texts
+}
+
+// KeyText returns the text of a key, as errors.proto has it.
+func KeyText(key apiv1.ErrorInfoKey) string {
+	text, _ := proto.GetExtension(key.Descriptor().Values().ByNumber(key.Number()).Options(), apiv1.E_Key).(string)
+	return text
+}
+
+// Info returns the ErrorInfo of a reason of the gateway's own.
+func Info(reason apiv1.Reason, facts Facts) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Reason: ReasonText(reason), Domain: DomainGateway, Metadata: facts.texts()}
 }

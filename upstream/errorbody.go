@@ -28,11 +28,9 @@ func readErrorBody(body []byte) (message, requestID string) {
 	message = string(body)
 	switch body[0] {
 	case '{':
-		var object errorObject
-		if json.Unmarshal(body, &object) == nil {
-			message = textOr(object.Message, message)
-			requestID = textOr(object.RequestID, "")
-		}
+		object := readErrorObject(body)
+		message = textOr(object.message, message)
+		requestID = textOr(object.requestID, "")
 	case '"':
 		message = textOr(body, message)
 	case '<':
@@ -43,8 +41,48 @@ func readErrorBody(body []byte) (message, requestID string) {
 
 // errorObject is Samsara's error, its members as they come.
 type errorObject struct {
-	Message   json.RawMessage `json:"message"`
-	RequestID json.RawMessage `json:"requestId"`
+	message, requestID json.RawMessage
+}
+
+// readErrorObject reads an error as far as it is JSON, whatever else it holds and however deep that
+// nests.
+func readErrorObject(body []byte) (object errorObject) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	_, err := d.Token() // the brace
+	for err == nil && d.More() {
+		var name json.Token
+		if name, err = d.Token(); err != nil {
+			break
+		}
+		switch name {
+		case "message":
+			err = d.Decode(&object.message)
+		case "requestId":
+			err = d.Decode(&object.requestID)
+		default:
+			err = skipValue(d)
+		}
+	}
+	return object
+}
+
+// skipValue reads a value without recursion.
+func skipValue(d *json.Decoder) error {
+	for levels := 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			levels++
+		case json.Delim('}'), json.Delim(']'):
+			levels--
+		}
+		if levels == 0 {
+			return nil
+		}
+	}
 }
 
 // isErrorObject reports whether a JSON document is an object that has a message, perhaps a

@@ -19,6 +19,8 @@ func TestErrorBodyIsReadInEveryShape(t *testing.T) {
 		{"JSON object whose message is no text", `{"message":5,"requestId":6}`, `{"message":5,"requestId":6}`, ""},
 		{"JSON object with null", `{"message":null,"requestId":null}`, `{"message":null,"requestId":null}`, ""},
 		{"JSON object that is cut", `{"message":"Invalid i`, `{"message":"Invalid i`, ""},
+		{"JSON object that is cut behind its message", `{"message":"m","details":["a`, "m", ""},
+		{"JSON object that nests", `{"message":"m","a":` + strings.Repeat(`{"message":[`, 20_000) + `1` + strings.Repeat("]}", 20_000) + `,"requestId":"q-1"}`, "m", "q-1"},
 		{"JSON string", `"rpc error: not found"`, "rpc error: not found", ""},
 		{"JSON string with escapes", `"a\nb\u00e9"`, "a bé", ""},
 		{"JSON string that is cut", `"rpc err`, `"rpc err`, ""},

@@ -37,7 +37,7 @@ func ExampleClient_Do() {
 	_, err = client.Do(context.Background(), passthrough, upstream.Call{Method: http.MethodGet, Path: "/fleet/vehicles/7"})
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
-		fmt.Println(failed.Code, failed.Reason, failed.RequestID)
+		fmt.Println(failed.Code, failed.ReasonText(), failed.RequestID)
 	}
 	fmt.Println(err)
 	// Output:

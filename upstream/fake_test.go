@@ -342,8 +342,8 @@ func failure(tb testing.TB, resp *upstream.Response, err error) *upstream.Error 
 
 func wantVerdict(tb testing.TB, got *upstream.Error, code codes.Code, reason string, attempts int) {
 	tb.Helper()
-	if got.Code != code || got.Reason != reason || got.Attempts != attempts {
-		tb.Errorf("got %v %s after %d attempts, want %v %s after %d (%v)", got.Code, got.Reason, got.Attempts, code, reason, attempts, got)
+	if got.Code != code || got.ReasonText() != reason || got.Attempts != attempts {
+		tb.Errorf("got %v %s after %d attempts, want %v %s after %d (%v)", got.Code, got.ReasonText(), got.Attempts, code, reason, attempts, got)
 	}
 }
 

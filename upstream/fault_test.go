@@ -46,28 +46,28 @@ func TestFaultOfTheUpstreamHasItsReason(t *testing.T) {
 		reason string
 		status int
 	}{
-		{"reset before the header", raw(""), codes.Unavailable, upstream.ReasonReset, 0},
-		{"reset within the header", raw("HTTP/1.1 200 OK\r\nX-A"), codes.Unavailable, upstream.ReasonReset, 0},
-		{"reset after the header", raw(ok + "Content-Length: 9\r\n\r\n"), codes.Unavailable, upstream.ReasonTruncated, 200},
-		{"cut body of known length", raw(ok + "Content-Length: 9\r\n\r\n{\"a\":"), codes.Unavailable, upstream.ReasonTruncated, 200},
-		{"cut chunk", raw(chunked + "9\r\n{\"a\":"), codes.Unavailable, upstream.ReasonTruncated, 200},
-		{"missing last chunk", raw(chunked + "2\r\n{}\r\n"), codes.Unavailable, upstream.ReasonTruncated, 200},
-		{"malformed chunk", raw(chunked + "zz\r\n{}\r\n"), codes.Unavailable, upstream.ReasonReset, 200},
-		{"not HTTP", raw("SSH-2.0-x\r\n\r\n"), codes.Unavailable, upstream.ReasonReset, 0},
-		{"endless header", raw("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20)), codes.Unavailable, upstream.ReasonReset, 0},
-		{"stall before the header", stall(""), codes.Unavailable, upstream.ReasonTimeout, 0},
-		{"stall within the header", stall("HTTP/1.1 200"), codes.Unavailable, upstream.ReasonTimeout, 0},
-		{"stall in the body", stall(ok + "Content-Length: 9\r\n\r\n{"), codes.Unavailable, upstream.ReasonTimeout, 200},
-		{"stall in a chunk", stall(chunked + "9\r\n{"), codes.Unavailable, upstream.ReasonTimeout, 200},
-		{"too large by its length", stall(ok + "Content-Length: 9999999999\r\n\r\n{"), codes.ResourceExhausted, upstream.ReasonBodyTooLarge, 200},
-		{"too large by one byte", raw(ok + "Content-Length: 1001\r\n\r\n" + large), codes.ResourceExhausted, upstream.ReasonBodyTooLarge, 200},
-		{"too large in chunks", raw(chunked + "3e9\r\n" + large + "\r\n0\r\n\r\n"), codes.ResourceExhausted, upstream.ReasonBodyTooLarge, 200},
-		{"too large when unzipped", gzipOf(bomb), codes.ResourceExhausted, upstream.ReasonBodyTooLarge, 200},
-		{"gzip that is none", gzipOf("{}"), codes.Internal, upstream.ReasonBodyInvalid, 200},
-		{"gzip that ends early", gzipOf(zipped("{}")[:20]), codes.Internal, upstream.ReasonBodyInvalid, 200},
-		{"gzip of a wrong sum", gzipOf(strings.Replace(zipped("{}"), "\x02\x00\x00\x00", "\x03\x00\x00\x00", 1)), codes.Internal, upstream.ReasonBodyInvalid, 200},
-		{"gzip on a connection that breaks", raw(ok + "Content-Encoding: gzip\r\nContent-Length: 999\r\n\r\n" + zipped("{}")[:20]), codes.Unavailable, upstream.ReasonTruncated, 200},
-		{"unknown encoding", answer(200, "{}", "Content-Encoding", "br", "Request-Id", "r-1"), codes.Internal, upstream.ReasonBodyInvalid, 200},
+		{"reset before the header", raw(""), codes.Unavailable, "UPSTREAM_RESET", 0},
+		{"reset within the header", raw("HTTP/1.1 200 OK\r\nX-A"), codes.Unavailable, "UPSTREAM_RESET", 0},
+		{"reset after the header", raw(ok + "Content-Length: 9\r\n\r\n"), codes.Unavailable, "UPSTREAM_TRUNCATED", 200},
+		{"cut body of known length", raw(ok + "Content-Length: 9\r\n\r\n{\"a\":"), codes.Unavailable, "UPSTREAM_TRUNCATED", 200},
+		{"cut chunk", raw(chunked + "9\r\n{\"a\":"), codes.Unavailable, "UPSTREAM_TRUNCATED", 200},
+		{"missing last chunk", raw(chunked + "2\r\n{}\r\n"), codes.Unavailable, "UPSTREAM_TRUNCATED", 200},
+		{"malformed chunk", raw(chunked + "zz\r\n{}\r\n"), codes.Unavailable, "UPSTREAM_RESET", 200},
+		{"not HTTP", raw("SSH-2.0-x\r\n\r\n"), codes.Unavailable, "UPSTREAM_RESET", 0},
+		{"endless header", raw("HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20)), codes.Unavailable, "UPSTREAM_RESET", 0},
+		{"stall before the header", stall(""), codes.Unavailable, "UPSTREAM_TIMEOUT", 0},
+		{"stall within the header", stall("HTTP/1.1 200"), codes.Unavailable, "UPSTREAM_TIMEOUT", 0},
+		{"stall in the body", stall(ok + "Content-Length: 9\r\n\r\n{"), codes.Unavailable, "UPSTREAM_TIMEOUT", 200},
+		{"stall in a chunk", stall(chunked + "9\r\n{"), codes.Unavailable, "UPSTREAM_TIMEOUT", 200},
+		{"too large by its length", stall(ok + "Content-Length: 9999999999\r\n\r\n{"), codes.ResourceExhausted, "UPSTREAM_BODY_TOO_LARGE", 200},
+		{"too large by one byte", raw(ok + "Content-Length: 1001\r\n\r\n" + large), codes.ResourceExhausted, "UPSTREAM_BODY_TOO_LARGE", 200},
+		{"too large in chunks", raw(chunked + "3e9\r\n" + large + "\r\n0\r\n\r\n"), codes.ResourceExhausted, "UPSTREAM_BODY_TOO_LARGE", 200},
+		{"too large when unzipped", gzipOf(bomb), codes.ResourceExhausted, "UPSTREAM_BODY_TOO_LARGE", 200},
+		{"gzip that is none", gzipOf("{}"), codes.Internal, "UPSTREAM_BODY_INVALID", 200},
+		{"gzip that ends early", gzipOf(zipped("{}")[:20]), codes.Internal, "UPSTREAM_BODY_INVALID", 200},
+		{"gzip of a wrong sum", gzipOf(strings.Replace(zipped("{}"), "\x02\x00\x00\x00", "\x03\x00\x00\x00", 1)), codes.Internal, "UPSTREAM_BODY_INVALID", 200},
+		{"gzip on a connection that breaks", raw(ok + "Content-Encoding: gzip\r\nContent-Length: 999\r\n\r\n" + zipped("{}")[:20]), codes.Unavailable, "UPSTREAM_TRUNCATED", 200},
+		{"unknown encoding", answer(200, "{}", "Content-Encoding", "br", "Request-Id", "r-1"), codes.Internal, "UPSTREAM_BODY_INVALID", 200},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,10 +118,10 @@ func TestCallerKeepsTheCodeOfItsOwnEnd(t *testing.T) {
 		reason  string
 		wrapped error
 	}{
-		{"deadline before the header", deadline, stall(""), codes.DeadlineExceeded, upstream.ReasonDeadlineExceeded, context.DeadlineExceeded},
-		{"deadline in the body", deadline, stall(header), codes.DeadlineExceeded, upstream.ReasonDeadlineExceeded, context.DeadlineExceeded},
-		{"cancellation before the header", cancelled, stall(""), codes.Canceled, upstream.ReasonCancelled, context.Canceled},
-		{"cancellation in the body", cancelled, stall(header), codes.Canceled, upstream.ReasonCancelled, context.Canceled},
+		{"deadline before the header", deadline, stall(""), codes.DeadlineExceeded, "REQUEST_DEADLINE_EXCEEDED", context.DeadlineExceeded},
+		{"deadline in the body", deadline, stall(header), codes.DeadlineExceeded, "REQUEST_DEADLINE_EXCEEDED", context.DeadlineExceeded},
+		{"cancellation before the header", cancelled, stall(""), codes.Canceled, "REQUEST_CANCELLED", context.Canceled},
+		{"cancellation in the body", cancelled, stall(header), codes.Canceled, "REQUEST_CANCELLED", context.Canceled},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestCallerThatIsGoneSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	resp, err := newFake(t).client().Do(ctx, get("/x"))
-	wantVerdict(t, failure(t, resp, err), codes.Canceled, upstream.ReasonCancelled, 0)
+	wantVerdict(t, failure(t, resp, err), codes.Canceled, "REQUEST_CANCELLED", 0)
 }
 
 func TestStatusIsTheVerdictThoughItsBodyIsCut(t *testing.T) {
@@ -192,7 +192,7 @@ func TestResetByTCPIsTold(t *testing.T) {
 		BaseURL: mustURL(t, server.URL), Token: upstream.StaticToken(testToken), Retry: upstream.RetryPolicy{MaxAttempts: 1},
 	})
 	resp, err := client.Do(t.Context(), post(`{}`))
-	wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonReset, 1)
+	wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_RESET", 1)
 }
 
 func TestRefusedDialIsTold(t *testing.T) {
@@ -203,5 +203,5 @@ func TestRefusedDialIsTold(t *testing.T) {
 		BaseURL: mustURL(t, server.URL), Token: upstream.StaticToken(testToken), Retry: upstream.RetryPolicy{MaxAttempts: 1},
 	})
 	resp, err := client.Do(t.Context(), get("/x"))
-	wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonUnreachable, 1)
+	wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_UNREACHABLE", 1)
 }

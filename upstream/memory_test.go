@@ -158,7 +158,7 @@ func TestResponseForWhichThereIsNoRoomWaitsForIt(t *testing.T) {
 						}
 						second.Release()
 					} else {
-						wantVerdict(t, failure(t, second, err), test.want, upstream.ReasonMemoryInFlight, 1)
+						wantVerdict(t, failure(t, second, err), test.want, "GATEWAY_MEMORY", 1)
 						first.Release()
 					}
 					wantInFlight(t, client, 0)

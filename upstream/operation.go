@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
@@ -44,6 +45,11 @@ type Operation struct {
 	// noBody is whether the operation returns nothing: the message has no fields, or the document names
 	// 204 as its success. A body that comes nonetheless is ignored.
 	noBody bool
+	// reads is whether the operation only reads, and an answer without a body says nothing. To a write it
+	// says that it went through.
+	reads bool
+	// requires is whether an answer of which nothing is known cannot be right.
+	requires bool
 	// cacheTTL is how old an answer from the cache may be, and how long one of the upstream may
 	// stay there; 0: neither.
 	cacheTTL time.Duration
@@ -65,11 +71,11 @@ func (o *Operation) Name(call Call) (method, template string) {
 }
 
 // Unfit returns the error of a call whose response its caller cannot use, although it is a success to
-// the upstream. The reason is upper snake case, the message for people.
-func (o *Operation) Unfit(call Call, resp *Response, reason, message string, cause error) *Error {
+// the upstream. The reason is one of the gateway's own, the message for people.
+func (o *Operation) Unfit(call Call, resp *Response, reason apiv1.Reason, message string, cause error) *Error {
 	method, template := o.Name(call)
 	return &Error{
-		Code:       faultCode(reason),
+		Code:       Code(reason),
 		Reason:     reason,
 		Domain:     DomainGateway,
 		Message:    bounded(oneLine(message), MaxMessageBytes),

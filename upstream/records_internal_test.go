@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/identity"
 )
 
@@ -46,12 +47,12 @@ func answering(code int) *Error {
 		return nil
 	}
 	e := &Error{HTTPStatus: code}
-	e.Code, e.Reason, e.Domain = verdict(code)
+	e.judge()
 	return e
 }
 
 func refusedConnect() *Error {
-	e := fault(ReasonUnreachable, "connection refused", nil)
+	e := fault(apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, "connection refused", nil)
 	e.unsent = true
 	return e
 }

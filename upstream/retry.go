@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // MaxUnboundedWait is the longest wait between attempts for a caller without a deadline.
@@ -40,6 +42,8 @@ type history struct {
 	attempts int
 	// verdict is what the last one ended with; nil if there was none.
 	verdict *Error
+	// earlier is the error of the one before that did most, of several the last one; nil if there was none.
+	earlier *Error
 	// done is what they have done all together.
 	done  effect
 	waits *backoff.ExponentialBackOff
@@ -61,13 +65,29 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 			h.attempts++
 		}
 		if failure != nil {
-			h.verdict, h.done = failure, max(h.done, failure.effect())
+			h.add(failure)
 			if rest, refused = r.again(ctx, req, &h, with.token); refused == nil {
 				continue
 			}
 		}
-		return nil, req.failedAfter(refused.conclude(h.verdict), h.attempts, h.done)
+		return nil, h.end(req, refused.conclude(h.verdict))
 	}
+}
+
+// add notes what an attempt ended with.
+func (h *history) add(failure *Error) {
+	if before := h.verdict; before != nil && (h.earlier == nil || before.effect() >= h.earlier.effect()) {
+		h.earlier = before
+	}
+	h.verdict, h.done = failure, max(h.done, failure.effect())
+}
+
+// end completes the error of the call.
+func (h *history) end(req *request, failure *Error) *Error {
+	if h.earlier != nil && req.Method != http.MethodGet && failure.HTTPStatus/100 == 4 && !failure.transient() {
+		failure.EarlierStatus, failure.EarlierStatusKnown = h.earlier.HTTPStatus, true
+	}
+	return req.failedAfter(failure, h.attempts, h.done)
 }
 
 // again returns how long to rest before a further attempt, or why there is none. The token is that of
@@ -81,7 +101,7 @@ func (r *retry) again(ctx context.Context, req *request, h *history, token strin
 		return 0, &refusal{reason: notToken}
 	}
 	switch {
-	case failure.Reason == ReasonMemoryInFlight:
+	case failure.Reason == apiv1.Reason_REASON_GATEWAY_MEMORY:
 		return 0, &refusal{reason: notMemory}
 	case !failure.transient():
 		return 0, &refusal{} // There is nothing to repeat.

@@ -35,22 +35,22 @@ func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 		{"a GET on 501", get("/x"), answer(501, ""), codes.Unavailable, "NOT_IMPLEMENTED", 4},
 		{"a GET on 408", get("/x"), answer(408, "", "Connection", "close"), codes.Unavailable, "REQUEST_TIMEOUT", 4},
 		{"a GET on 429", get("/x"), answer(429, ""), codes.ResourceExhausted, "RATE_LIMITED", 4},
-		{"a GET on a reset", get("/x"), raw(""), codes.Unavailable, upstream.ReasonReset, 4},
-		{"a GET on a cut body", get("/x"), raw(truncated), codes.Unavailable, upstream.ReasonTruncated, 4},
-		{"a GET on a stall", get("/x"), stall(""), codes.Unavailable, upstream.ReasonTimeout, 4},
+		{"a GET on a reset", get("/x"), raw(""), codes.Unavailable, "UPSTREAM_RESET", 4},
+		{"a GET on a cut body", get("/x"), raw(truncated), codes.Unavailable, "UPSTREAM_TRUNCATED", 4},
+		{"a GET on a stall", get("/x"), stall(""), codes.Unavailable, "UPSTREAM_TIMEOUT", 4},
 		{"a GET not on 400", get("/x"), answer(400, ""), codes.InvalidArgument, "BAD_REQUEST", 1},
 		{"a GET not on 409", get("/x"), answer(409, ""), codes.Aborted, "CONFLICT", 1},
-		{"a GET not on 300", get("/x"), answer(300, ""), codes.Internal, upstream.ReasonUnexpectedStatus, 1},
+		{"a GET not on 300", get("/x"), answer(300, ""), codes.Internal, "UPSTREAM_UNEXPECTED_STATUS", 1},
 		{"a POST on 429", post(`{}`), answer(429, ""), codes.ResourceExhausted, "RATE_LIMITED", 4},
 		{"a POST on 503", post(`{}`), answer(503, ""), codes.Unavailable, "SERVICE_UNAVAILABLE", 4},
 		{"a POST not on 500", post(`{}`), answer(500, ""), codes.Unavailable, "INTERNAL_SERVER_ERROR", 1},
 		{"a POST not on 502", post(`{}`), answer(502, ""), codes.Unavailable, "BAD_GATEWAY", 1},
 		{"a POST not on 504", post(`{}`), answer(504, ""), codes.Unavailable, "GATEWAY_TIMEOUT", 1},
-		{"a POST not on a reset", post(`{}`), raw(""), codes.Unavailable, upstream.ReasonReset, 1},
-		{"a POST not on a cut body", post(`{}`), raw(truncated), codes.Unavailable, upstream.ReasonTruncated, 1},
-		{"a POST not on a stall", post(`{}`), stall(""), codes.Unavailable, upstream.ReasonTimeout, 1},
+		{"a POST not on a reset", post(`{}`), raw(""), codes.Unavailable, "UPSTREAM_RESET", 1},
+		{"a POST not on a cut body", post(`{}`), raw(truncated), codes.Unavailable, "UPSTREAM_TRUNCATED", 1},
+		{"a POST not on a stall", post(`{}`), stall(""), codes.Unavailable, "UPSTREAM_TIMEOUT", 1},
 		{"a POST that only reads on 500", repeatablePost, answer(500, ""), codes.Unavailable, "INTERNAL_SERVER_ERROR", 4},
-		{"a POST on a reset where the caller says so", alwaysPost, raw(""), codes.Unavailable, upstream.ReasonReset, 4},
+		{"a POST on a reset where the caller says so", alwaysPost, raw(""), codes.Unavailable, "UPSTREAM_RESET", 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestUnreachableUpstreamIsGivenUp(t *testing.T) {
 		})
 		resp, err := client.Do(t.Context(), post(`{}`))
 		failed := failure(t, resp, err)
-		wantVerdict(t, failed, codes.Unavailable, upstream.ReasonUnreachable, 4)
+		wantVerdict(t, failed, codes.Unavailable, "UPSTREAM_UNREACHABLE", 4)
 		if failed.Message != "no connection to the upstream: connection refused" {
 			t.Errorf("Message = %q", failed.Message)
 		}
@@ -122,7 +122,7 @@ func TestPostThatTimedOutWhileConnectingIsRepeated(t *testing.T) {
 			}
 		})
 		resp, err := client.Do(t.Context(), post(`{}`))
-		wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonTimeout, 4)
+		wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_TIMEOUT", 4)
 	})
 }
 
@@ -278,7 +278,7 @@ func TestCallerThatGoesAwayEndsTheWait(t *testing.T) {
 		time.AfterFunc(3*time.Second, cancel)
 		start := time.Now()
 		resp, err := newFake(t, answer(429, "", "Retry-After", "30")).client().Do(ctx, get("/x"))
-		wantVerdict(t, failure(t, resp, err), codes.Canceled, upstream.ReasonCancelled, 1)
+		wantVerdict(t, failure(t, resp, err), codes.Canceled, "REQUEST_CANCELLED", 1)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v is not context.Canceled", err)
 		}

@@ -79,7 +79,7 @@ func (s *script) verdict(t *testing.T, req *request) string {
 	var failed *upstream.Error
 	switch {
 	case errors.As(err, &failed):
-		got = fmt.Sprintf("%s %d", failed.Reason, failed.HTTPStatus)
+		got = fmt.Sprintf("%s %d", failed.ReasonText(), failed.HTTPStatus)
 	case err != nil:
 		t.Fatal(err)
 	default:

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 )
 
@@ -23,99 +23,101 @@ const (
 	DomainGateway = "gateway.samsara.internal"
 )
 
-// The reasons of errors in DomainGateway.
-const (
-	// ReasonUnreachable means that no connection was made: name, dial, TLS or proxy failed.
-	ReasonUnreachable = "UPSTREAM_UNREACHABLE"
-	// ReasonReset means that the connection broke, or did not speak HTTP.
-	ReasonReset = "UPSTREAM_RESET"
-	// ReasonTruncated means that a response ended before its announced end.
-	ReasonTruncated = "UPSTREAM_TRUNCATED"
-	// ReasonTimeout means that an attempt took longer than Config.AttemptTimeout.
-	ReasonTimeout = "UPSTREAM_TIMEOUT"
-	// ReasonCircuitOpen means that no attempt was made because too many had failed.
-	ReasonCircuitOpen = "UPSTREAM_CIRCUIT_OPEN"
-	// ReasonBodyInvalid means that a 2XX body is missing, or is not the JSON it should be.
-	ReasonBodyInvalid = "UPSTREAM_BODY_INVALID"
-	// ReasonBodyTooLarge means that a 2XX body is larger than Config.MaxResponseBytes.
-	ReasonBodyTooLarge = "UPSTREAM_BODY_TOO_LARGE"
-	// ReasonMemoryInFlight means that there was no room for a 2XX body within the caller's
-	// deadline: other responses hold Config.MaxInFlightBytes.
-	ReasonMemoryInFlight = "MEMORY_IN_FLIGHT"
-	// ReasonGatewayQuota means that an attempt would have waited too long for the quota, or that
-	// too many wait already. The upstream's own 429 is RATE_LIMITED.
-	ReasonGatewayQuota = "GATEWAY_QUOTA"
-	// ReasonErrorInBody means that a 2XX body is an error object and nothing else.
-	ReasonErrorInBody = "UPSTREAM_ERROR_IN_BODY"
-	// ReasonUnexpectedStatus means a status that is neither 2XX, 4XX nor 5XX, such as a
-	// redirect that is not followed.
-	ReasonUnexpectedStatus = "UPSTREAM_UNEXPECTED_STATUS"
-	// ReasonDeadlineExceeded means that the caller's deadline passed.
-	ReasonDeadlineExceeded = "DEADLINE_EXCEEDED"
-	// ReasonCancelled means that the caller cancelled.
-	ReasonCancelled = "CANCELLED"
-	// ReasonRequestInvalid means that a Call breaks the rules stated at its fields.
-	ReasonRequestInvalid = "REQUEST_INVALID"
-)
-
-// verdict maps an HTTP status other than 2XX onto a code, a reason and a domain. It is total.
-func verdict(status int) (code codes.Code, reason, domain string) {
+// verdict maps an HTTP status other than 2XX onto a reason and a domain. It is total.
+func verdict(status int) (reason apiv1.Reason, domain string) {
 	switch status {
 	case http.StatusBadRequest:
-		return codes.InvalidArgument, "BAD_REQUEST", DomainSamsara
+		return apiv1.Reason_REASON_BAD_REQUEST, DomainSamsara
 	case http.StatusUnauthorized:
-		return codes.Unauthenticated, "UNAUTHORIZED", DomainSamsara
+		return apiv1.Reason_REASON_UNAUTHORIZED, DomainSamsara
 	case http.StatusForbidden:
-		return codes.PermissionDenied, "FORBIDDEN", DomainSamsara
+		return apiv1.Reason_REASON_FORBIDDEN, DomainSamsara
 	case http.StatusNotFound:
-		return codes.NotFound, "NOT_FOUND", DomainSamsara
+		return apiv1.Reason_REASON_NOT_FOUND, DomainSamsara
 	case http.StatusMethodNotAllowed:
-		return codes.Unimplemented, "METHOD_NOT_ALLOWED", DomainSamsara
+		return apiv1.Reason_REASON_METHOD_NOT_ALLOWED, DomainSamsara
 	case http.StatusRequestTimeout:
-		return codes.Unavailable, "REQUEST_TIMEOUT", DomainSamsara
+		return apiv1.Reason_REASON_REQUEST_TIMEOUT, DomainSamsara
 	case http.StatusConflict:
-		return codes.Aborted, "CONFLICT", DomainSamsara
+		return apiv1.Reason_REASON_CONFLICT, DomainSamsara
 	case http.StatusGone:
-		return codes.NotFound, "GONE", DomainSamsara
+		return apiv1.Reason_REASON_GONE, DomainSamsara
 	case http.StatusPreconditionFailed:
-		return codes.FailedPrecondition, "PRECONDITION_FAILED", DomainSamsara
+		return apiv1.Reason_REASON_PRECONDITION_FAILED, DomainSamsara
 	case http.StatusRequestEntityTooLarge:
-		return codes.InvalidArgument, "PAYLOAD_TOO_LARGE", DomainSamsara
+		return apiv1.Reason_REASON_PAYLOAD_TOO_LARGE, DomainSamsara
 	case http.StatusUnprocessableEntity:
-		return codes.InvalidArgument, "UNPROCESSABLE", DomainSamsara
+		return apiv1.Reason_REASON_UNPROCESSABLE, DomainSamsara
 	case http.StatusTooManyRequests:
-		return codes.ResourceExhausted, "RATE_LIMITED", DomainSamsara
+		return apiv1.Reason_REASON_RATE_LIMITED, DomainSamsara
 	case http.StatusInternalServerError:
-		return codes.Unavailable, "INTERNAL_SERVER_ERROR", DomainSamsara
+		return apiv1.Reason_REASON_INTERNAL_SERVER_ERROR, DomainSamsara
 	case http.StatusNotImplemented:
-		return codes.Unavailable, "NOT_IMPLEMENTED", DomainSamsara
+		return apiv1.Reason_REASON_NOT_IMPLEMENTED, DomainSamsara
 	case http.StatusBadGateway:
-		return codes.Unavailable, "BAD_GATEWAY", DomainSamsara
+		return apiv1.Reason_REASON_BAD_GATEWAY, DomainSamsara
 	case http.StatusServiceUnavailable:
-		return codes.Unavailable, "SERVICE_UNAVAILABLE", DomainSamsara
+		return apiv1.Reason_REASON_SERVICE_UNAVAILABLE, DomainSamsara
 	case http.StatusGatewayTimeout:
-		return codes.Unavailable, "GATEWAY_TIMEOUT", DomainSamsara
+		return apiv1.Reason_REASON_GATEWAY_TIMEOUT, DomainSamsara
 	}
 	switch status / 100 {
 	case 4:
-		return codes.InvalidArgument, "HTTP_" + strconv.Itoa(status), DomainSamsara
+		return apiv1.Reason_REASON_HTTP_4XX, DomainSamsara
 	case 5:
-		return codes.Unavailable, "HTTP_" + strconv.Itoa(status), DomainSamsara
+		return apiv1.Reason_REASON_HTTP_5XX, DomainSamsara
 	default:
-		return codes.Internal, ReasonUnexpectedStatus, DomainGateway
+		return apiv1.Reason_REASON_UPSTREAM_UNEXPECTED_STATUS, DomainGateway
 	}
 }
 
-// faultCode maps a reason of the gateway's own onto a code.
-func faultCode(reason string) codes.Code {
+// Code returns the code of every error with a reason. A test holds it against errors.proto.
+func Code(reason apiv1.Reason) codes.Code {
 	switch reason {
-	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonCircuitOpen:
-		return codes.Unavailable
-	case ReasonBodyTooLarge, ReasonMemoryInFlight, ReasonGatewayQuota:
+	case apiv1.Reason_REASON_BAD_REQUEST,
+		apiv1.Reason_REASON_PAYLOAD_TOO_LARGE,
+		apiv1.Reason_REASON_UNPROCESSABLE,
+		apiv1.Reason_REASON_HTTP_4XX,
+		apiv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED,
+		apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT:
+		return codes.InvalidArgument
+	case apiv1.Reason_REASON_UNAUTHORIZED:
+		return codes.Unauthenticated
+	case apiv1.Reason_REASON_FORBIDDEN:
+		return codes.PermissionDenied
+	case apiv1.Reason_REASON_NOT_FOUND,
+		apiv1.Reason_REASON_GONE:
+		return codes.NotFound
+	case apiv1.Reason_REASON_METHOD_NOT_ALLOWED,
+		apiv1.Reason_REASON_REQUEST_METHOD_UNKNOWN:
+		return codes.Unimplemented
+	case apiv1.Reason_REASON_CONFLICT:
+		return codes.Aborted
+	case apiv1.Reason_REASON_PRECONDITION_FAILED:
+		return codes.FailedPrecondition
+	case apiv1.Reason_REASON_RATE_LIMITED,
+		apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE,
+		apiv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS,
+		apiv1.Reason_REASON_GATEWAY_MEMORY,
+		apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return codes.ResourceExhausted
-	case ReasonDeadlineExceeded:
+	case apiv1.Reason_REASON_REQUEST_TIMEOUT,
+		apiv1.Reason_REASON_INTERNAL_SERVER_ERROR,
+		apiv1.Reason_REASON_NOT_IMPLEMENTED,
+		apiv1.Reason_REASON_BAD_GATEWAY,
+		apiv1.Reason_REASON_SERVICE_UNAVAILABLE,
+		apiv1.Reason_REASON_GATEWAY_TIMEOUT,
+		apiv1.Reason_REASON_HTTP_5XX,
+		apiv1.Reason_REASON_UPSTREAM_UNREACHABLE,
+		apiv1.Reason_REASON_UPSTREAM_RESET,
+		apiv1.Reason_REASON_UPSTREAM_TRUNCATED,
+		apiv1.Reason_REASON_UPSTREAM_TIMEOUT,
+		apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN,
+		apiv1.Reason_REASON_GATEWAY_DRAINING:
+		return codes.Unavailable
+	case apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
 		return codes.DeadlineExceeded
-	case ReasonCancelled:
+	case apiv1.Reason_REASON_REQUEST_CANCELLED:
 		return codes.Canceled
 	default:
 		return codes.Internal
@@ -128,7 +130,7 @@ func (e *Error) transient() bool {
 	switch {
 	case e.HTTPStatus == http.StatusTooManyRequests:
 		return true
-	case e.Reason == ReasonCircuitOpen: // no attempt was made
+	case e.Reason == apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN: // no attempt was made
 		return false
 	default:
 		return e.Code == codes.Unavailable
@@ -142,7 +144,7 @@ func (e *Error) ownAffair() bool {
 		return true
 	}
 	switch e.Reason {
-	case ReasonCancelled, ReasonDeadlineExceeded, ReasonMemoryInFlight, ReasonGatewayQuota:
+	case apiv1.Reason_REASON_REQUEST_CANCELLED, apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, apiv1.Reason_REASON_GATEWAY_MEMORY, apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return true
 	default:
 		return false
@@ -208,13 +210,13 @@ var (
 )
 
 // fault returns an error of the gateway's own. The detail is for people and may be empty.
-func fault(reason, detail string, cause error) *Error {
+func fault(reason apiv1.Reason, detail string, cause error) *Error {
 	message := explain(reason)
 	if detail != "" {
 		message += ": " + detail
 	}
 	return &Error{
-		Code:    faultCode(reason),
+		Code:    Code(reason),
 		Reason:  reason,
 		Domain:  DomainGateway,
 		Message: bounded(oneLine(message), MaxMessageBytes),
@@ -223,44 +225,52 @@ func fault(reason, detail string, cause error) *Error {
 }
 
 // explain says in words what a reason of the gateway's own means.
-func explain(reason string) string {
+func explain(reason apiv1.Reason) string {
 	switch reason {
-	case ReasonUnreachable:
+	case apiv1.Reason_REASON_UPSTREAM_UNREACHABLE:
 		return "no connection to the upstream"
-	case ReasonReset:
+	case apiv1.Reason_REASON_UPSTREAM_RESET:
 		return "the connection to the upstream broke"
-	case ReasonTruncated:
+	case apiv1.Reason_REASON_UPSTREAM_TRUNCATED:
 		return "the upstream's response ended early"
-	case ReasonTimeout:
+	case apiv1.Reason_REASON_UPSTREAM_TIMEOUT:
 		return "the upstream did not answer in time"
-	case ReasonCircuitOpen:
+	case apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN:
 		return "the upstream fails too often to be asked now"
-	case ReasonBodyInvalid:
+	case apiv1.Reason_REASON_UPSTREAM_BODY_INVALID:
 		return "the upstream's response body is not what the operation returns"
-	case ReasonBodyTooLarge:
+	case apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN:
+		return "the upstream's response body has nothing of what the operation returns"
+	case apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 		return "the upstream's response body is too large"
-	case ReasonMemoryInFlight:
+	case apiv1.Reason_REASON_GATEWAY_MEMORY:
 		return "the gateway has no memory left for the upstream's response"
-	case ReasonGatewayQuota:
+	case apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return "the gateway's quota for the upstream is used up"
-	case ReasonErrorInBody:
+	case apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY:
 		return "the upstream answered success with an error for a body"
-	case ReasonDeadlineExceeded:
+	case apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
 		return "the caller's deadline passed"
-	case ReasonCancelled:
+	case apiv1.Reason_REASON_REQUEST_CANCELLED:
 		return "the caller cancelled"
-	case ReasonRequestInvalid:
+	case apiv1.Reason_REASON_GATEWAY_INTERNAL:
 		return "the request cannot be sent"
 	default:
 		return "unexpected response"
 	}
 }
 
+// judge sets what follows from the HTTP status.
+func (e *Error) judge() {
+	e.Reason, e.Domain = verdict(e.HTTPStatus)
+	e.Code = Code(e.Reason)
+}
+
 // statusError makes the error of a response that is not 2XX, of what there is of its body.
 func statusError(token string, resp *http.Response, body []byte) *Error {
 	message, id := readErrorBody(body)
 	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, token), maxRequestIDBytes)}
-	failure.Code, failure.Reason, failure.Domain = verdict(resp.StatusCode)
+	failure.judge()
 	answered := oneLine(fmt.Sprintf("the upstream answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
 	switch {
 	case message == "":
@@ -303,7 +313,7 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 		return ended(ctx)
 	}
 	if errors.Is(err, lease.ErrNoRoom) {
-		return fault(ReasonMemoryInFlight, err.Error(), err)
+		return fault(apiv1.Reason_REASON_GATEWAY_MEMORY, err.Error(), err)
 	}
 	var untrusted *tls.CertificateVerificationError
 	lasting := errors.As(err, &untrusted)
@@ -313,17 +323,17 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 	}
 	switch {
 	case !connected:
-		failure := fault(ReasonUnreachable, text, err)
+		failure := fault(apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, text, err)
 		failure.lasting = lasting
 		return failure
 	case errors.Is(err, errTooLarge):
-		return fault(ReasonBodyTooLarge, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, text, err)
 	case errors.Is(err, errEncoding):
-		return fault(ReasonBodyInvalid, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, text, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault(ReasonTruncated, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_TRUNCATED, text, err)
 	default:
-		return fault(ReasonReset, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_RESET, text, err)
 	}
 }
 
@@ -331,11 +341,11 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 func ended(ctx context.Context) *Error {
 	switch {
 	case errors.Is(context.Cause(ctx), errAttemptTimeout):
-		return fault(ReasonTimeout, "", errAttemptTimeout)
+		return fault(apiv1.Reason_REASON_UPSTREAM_TIMEOUT, "", errAttemptTimeout)
 	case Expired(ctx):
-		return fault(ReasonDeadlineExceeded, "", context.DeadlineExceeded)
+		return fault(apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "", context.DeadlineExceeded)
 	default:
-		return fault(ReasonCancelled, "", ctx.Err())
+		return fault(apiv1.Reason_REASON_REQUEST_CANCELLED, "", ctx.Err())
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -127,7 +128,7 @@ func TestStatusOutsideHTTPIsUnexpected(t *testing.T) {
 				f := newFake(t, stall("HTTP/1.1 "+line+"\r\nConnection: upgrade\r\nUpgrade: odd\r\nContent-Length: 0\r\n\r\n"))
 				start := time.Now()
 				resp, err := f.client().Do(t.Context(), get("/x"))
-				wantVerdict(t, failure(t, resp, err), codes.Internal, upstream.ReasonUnexpectedStatus, 1)
+				wantVerdict(t, failure(t, resp, err), codes.Internal, "UPSTREAM_UNEXPECTED_STATUS", 1)
 				if got := time.Since(start); got != 0 {
 					t.Errorf("Do took %v, want no wait for the end of the connection", got)
 				}
@@ -176,7 +177,7 @@ func TestErrorFitsTheHeadersOfAnyClient(t *testing.T) {
 
 func TestErrorReadsAsOneLine(t *testing.T) {
 	t.Parallel()
-	err := &upstream.Error{Method: "GET", Template: "/x/{id}", Reason: "NOT_FOUND", Attempts: 1, Message: "gone"}
+	err := &upstream.Error{Method: "GET", Template: "/x/{id}", Reason: apiv1.Reason_REASON_NOT_FOUND, Attempts: 1, Message: "gone"}
 	if got, want := err.Error(), "GET /x/{id}: NOT_FOUND (attempts: 1): gone"; got != want {
 		t.Errorf("Error() = %q, want %q", got, want)
 	}

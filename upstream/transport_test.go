@@ -142,7 +142,7 @@ func TestRedirectIsFollowedOnlyWhereTheTokenMayGo(t *testing.T) {
 				f := newFake(t, tt.steps...)
 				resp, err := f.client().Do(t.Context(), tt.req)
 				if !tt.ok {
-					wantVerdict(t, failure(t, resp, err), codes.Internal, upstream.ReasonUnexpectedStatus, 1)
+					wantVerdict(t, failure(t, resp, err), codes.Internal, "UPSTREAM_UNEXPECTED_STATUS", 1)
 				} else if err != nil || resp.Attempts != 1 {
 					t.Errorf("Do = %+v, %v, want success at the first attempt", resp, err)
 				}
@@ -245,5 +245,5 @@ func TestUntrustedCertificateIsUnreachable(t *testing.T) {
 	cfg := tlsServer(t, true, answer(200, `{}`))
 	cfg.Transport.RootCAs = x509.NewCertPool()
 	resp, err := newClient(t, cfg).Do(t.Context(), get("/x"))
-	wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonUnreachable, 1)
+	wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_UNREACHABLE", 1)
 }

@@ -11,10 +11,10 @@
 // host only and stands in no error, log or observation.
 //
 // It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
-// of the expected kind.
+// of the expected kind. A write that has no body in its 2XX response has succeeded nevertheless.
 //
 // A call goes through layers, cache, share, retry, admit and attempt, each of which knows the next one
-// alone. The files, in the order in which they are to be read: upstream, cache, share, retry, admit,
+// alone. The files, in the order in which they are to be read: upstream, preview, cache, share, retry, admit,
 // attempt, records, circuit, retrybudget, request, transport, body, decode, operation, refusal, status,
 // error, errorbody, retryafter, config, token. Each names only what comes after it.
 package upstream
@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"strings"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 )
@@ -105,6 +106,8 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 		if !spec.Passthrough {
 			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
 			op.decoder = e.Response
+			op.reads = e.HTTPMethod == http.MethodGet || e.HTTPMethod == http.MethodPost && op.repeatable
+			op.requires = e.RequiresResponse
 			op.noBody = !e.HasResponse || e.Operation.GetSuccessStatus() == http.StatusNoContent
 			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
 				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)
@@ -140,17 +143,25 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 // Caller or with another priority. The end of that one's context does not become its own, nor does
 // what the quota, a circuit or a retry budget refuses it as that Caller.
 func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, error) {
-	call.Method = cmp.Or(op.method, call.Method)
-	req := request{Call: call, op: op, memory: cmp.Or(call.Memory, c.own)}
-	var err error
-	if req.url, err = c.site.aim(&call); err != nil {
-		return nil, req.failed(fault(ReasonRequestInvalid, err.Error(), err))
+	req := request{Call: call, op: op}
+	if failure := c.aim(&req); failure != nil {
+		return nil, failure
 	}
 	resp, failure := c.cache.do(ctx, &req)
 	if failure != nil {
 		return nil, failure
 	}
 	return resp, nil
+}
+
+// aim completes what the attempts of a call have in common, or says why it cannot be sent.
+func (c *Client) aim(req *request) *Error {
+	req.Method, req.memory = cmp.Or(req.op.method, req.Method), cmp.Or(req.Memory, c.own)
+	var err error
+	if req.url, err = c.site.aim(&req.Call); err != nil {
+		return req.failed(fault(apiv1.Reason_REASON_GATEWAY_INTERNAL, err.Error(), err))
+	}
+	return nil
 }
 
 // fixedHeader returns what every request carries.

@@ -27,7 +27,7 @@ func TestVerdict_refusedRepeat(t *testing.T) {
 		"429":     {answer(429, `{"message":"said","requestId":"q-1"}`), codes.ResourceExhausted, "RATE_LIMITED", 429},
 		"503":     {answer(503, `{"message":"said","requestId":"q-1"}`), codes.Unavailable, "SERVICE_UNAVAILABLE", 503},
 		"500":     {answer(500, `{"message":"said","requestId":"q-1"}`), codes.Unavailable, "INTERNAL_SERVER_ERROR", 500},
-		"a reset": {raw(""), codes.Unavailable, upstream.ReasonReset, 0},
+		"a reset": {raw(""), codes.Unavailable, "UPSTREAM_RESET", 0},
 	} {
 		for why, test := range map[string]struct {
 			edit     func(*upstream.Config)
@@ -124,7 +124,7 @@ func TestVerdict_uselessBodyStalls(t *testing.T) {
 		"404 in chunks":           {get("/x"), []http.HandlerFunc{stall("HTTP/1.1 404 Gone\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")}, "NOT_FOUND"},
 		"200 without content":     {nothing(get("/x")), []http.HandlerFunc{stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")}, ""},
 		"a redirect":              {get("/x"), []http.HandlerFunc{stall("HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 9\r\n\r\n{"), answer(200, `{}`)}, ""},
-		"a body that is too long": {get("/x"), []http.HandlerFunc{stall("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")}, upstream.ReasonBodyTooLarge},
+		"a body that is too long": {get("/x"), []http.HandlerFunc{stall("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")}, "UPSTREAM_BODY_TOO_LARGE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,7 +141,7 @@ func TestVerdict_uselessBodyStalls(t *testing.T) {
 					}
 					return
 				}
-				if failed := failure(t, got.resp, got.err); failed.Reason != test.reason {
+				if failed := failure(t, got.resp, got.err); failed.ReasonText() != test.reason {
 					t.Errorf("got %v, want %s", failed, test.reason)
 				}
 			})
@@ -164,7 +164,7 @@ func TestQuota_redirectTakesAPermit(t *testing.T) {
 			t.Errorf("Do = %+v, %v after %v, want 1 attempt after 3s", got.resp, got.err, got.took)
 		}
 		got = <-goDo(t, client, 4*time.Second, within(budget, "/old"))
-		wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, upstream.ReasonGatewayQuota, 1)
+		wantVerdict(t, failure(t, got.resp, got.err), codes.ResourceExhausted, "GATEWAY_QUOTA", 1)
 	})
 }
 

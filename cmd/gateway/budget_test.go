@@ -93,7 +93,7 @@ func listVehicles(conn *grpc.ClientConn) call {
 func streamAllVehicles(conn *grpc.ClientConn) call {
 	return func(ctx context.Context, _ int) error {
 		stream, err := vehiclesv1.NewVehiclesServiceClient(conn).StreamVehicles(ctx, &vehiclesv1.StreamVehiclesRequest{
-			Request: &vehiclesv1.ListVehiclesRequest{Limit: proto.Int64(5)},
+			Request: &vehiclesv1.ListVehiclesRequest{Limit: proto.Int32(5)},
 		})
 		for err == nil {
 			_, err = stream.Recv()

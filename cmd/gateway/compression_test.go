@@ -110,7 +110,7 @@ func TestCompression_gzipRequest(t *testing.T) {
 		_, _ = io.WriteString(w, `{"data":[],"pagination":{"endCursor":"","hasNextPage":false}}`)
 	}))
 	at := startAgainst(t, upstream)
-	request, err := proto.Marshal(&vehiclesv1.ListVehiclesRequest{Limit: proto.Int64(512)})
+	request, err := proto.Marshal(&vehiclesv1.ListVehiclesRequest{Limit: proto.Int32(512)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -255,9 +255,9 @@ func TestTime_listDriversWithinItsLimit(t *testing.T) {
 		failures = map[string]int{}
 	)
 	end := time.Now().Add(lasting(t, 8))
-	for n := range int64(callers) {
+	for n := range int32(callers) {
 		running.Go(func() {
-			request := &driversv1.ListDriversRequest{Limit: proto.Int64(n + 1)} // So that none shares another's answer.
+			request := &driversv1.ListDriversRequest{Limit: proto.Int32(n + 1)} // So that none shares another's answer.
 			for time.Now().Before(end) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				_, err := driversv1.NewDriversServiceClient(conn).ListDrivers(ctx, request)

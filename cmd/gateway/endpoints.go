@@ -3,28 +3,30 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	apiv1 "samsara.internal/gateway/gen/api/v1"
+	"samsara.internal/gateway/internal/catalog"
+	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/quota"
 )
 
 // endpointRow is one method as it is listed.
 type endpointRow struct {
-	Method     string `json:"method"`
-	HTTPMethod string `json:"httpMethod"`
-	Path       string `json:"path"`
-	Scope      string `json:"scope,omitempty"`
-	RateLimit  string `json:"rateLimit,omitempty"`
-	Stage      string `json:"stage"`
-	Deprecated bool   `json:"deprecated,omitempty"`
+	Method      string `json:"method"`
+	OperationID string `json:"operationId"`
+	HTTPMethod  string `json:"httpMethod"`
+	Path        string `json:"path"`
+	Scope       string `json:"scope,omitempty"`
+	RateLimit   string `json:"rateLimit,omitempty"`
+	Stage       string `json:"stage"`
+	Deprecated  bool   `json:"deprecated,omitempty"`
 	// Streams are the names of the methods that read all pages, of the same service.
 	Streams []string `json:"streams,omitempty"`
 }
@@ -33,15 +35,16 @@ func newEndpointRow(e *endpoint.Endpoint) endpointRow {
 	op := e.Operation
 	options, _ := e.Method.Options().(*descriptorpb.MethodOptions)
 	row := endpointRow{
-		Method:     strings.TrimPrefix(e.FullMethod, "/"),
-		HTTPMethod: e.HTTPMethod,
-		Path:       op.GetPath(),
-		Scope:      op.GetScope(),
-		Stage:      stageName(op.GetStage()),
-		Deprecated: options.GetDeprecated(),
+		Method:      strings.TrimPrefix(e.FullMethod, "/"),
+		OperationID: op.GetId(),
+		HTTPMethod:  e.HTTPMethod,
+		Path:        op.GetPath(),
+		Scope:       op.GetScope(),
+		Stage:       catalog.Stage(op.GetStage()),
+		Deprecated:  options.GetDeprecated(),
 	}
 	if limit := op.GetRateLimit(); limit != nil {
-		row.RateLimit = fmt.Sprintf("%d/%s", limit.GetRequests(), windowName(limit.GetWindow().AsDuration()))
+		row.RateLimit = config.FormatLimit(quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()})
 	}
 	for _, s := range e.Streams {
 		row.Streams = append(row.Streams, string(s.Method.Name()))
@@ -49,70 +52,47 @@ func newEndpointRow(e *endpoint.Endpoint) endpointRow {
 	return row
 }
 
-// holds reports whether one of the row's columns holds text, whatever its case.
-func (r endpointRow) holds(text string) bool {
-	all := strings.Join(append([]string{r.Method, r.HTTPMethod + " " + r.Path, r.Scope, r.Stage}, r.Streams...), "\n")
-	return strings.Contains(strings.ToLower(all), strings.ToLower(text))
-}
-
-func stageName(s apiv1.Stage) string {
-	switch s {
-	case apiv1.Stage_STAGE_STABLE:
-		return "stable"
-	case apiv1.Stage_STAGE_BETA:
-		return "beta"
-	case apiv1.Stage_STAGE_PREVIEW:
-		return "preview"
-	case apiv1.Stage_STAGE_LEGACY:
-		return "legacy"
-	case apiv1.Stage_STAGE_UNSPECIFIED:
-		return "unspecified"
-	default:
-		return s.String()
-	}
-}
-
-func windowName(d time.Duration) string {
-	switch d {
-	case time.Second:
-		return "s"
-	case time.Minute:
-		return "min"
-	case time.Hour:
-		return "h"
-	default:
-		return d.String()
-	}
-}
-
 func endpointsUsage() string {
 	return `Endpoints lists the methods served, with what is known of each.
 
 Usage:
-  gateway endpoints [flags] [TEXT]   those that hold TEXT in a column
+  gateway endpoints [flags] [WORD...]   those that have each WORD, the best match first
+
+A WORD is part of a method's name, of the names of the methods that read its pages, of its operationId
+(which is its name in Samsara's document and SDKs), of HTTP method and path, of scope or stage, whatever
+the case. A path with ids in it, such as /fleet/vehicles/123, or a whole URL finds its template; a name
+that a method had before finds it too. If nothing is found, similar names are told and the exit code is 1.
 
 Flags:
-` + endpointsFlags(new(string)).FlagUsagesWrapped(100)
+` + endpointsFlags(new(string), new(bool)).FlagUsagesWrapped(100)
 }
 
-func endpointsFlags(format *string) *pflag.FlagSet {
+func endpointsFlags(format *string, asJSON *bool) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("endpoints", pflag.ContinueOnError)
+	fs.SortFlags = false
 	fs.Usage = func() {}
 	fs.StringVar(format, "format", "table", "`FORMAT` of the list: table or json")
+	fs.BoolVar(asJSON, "json", false, "as --format json")
 	return fs
 }
 
 func listEndpoints(args []string, stdout io.Writer) error {
-	var format string
-	fs := endpointsFlags(&format)
-	if err := parse(fs, args, 1); err != nil {
+	var (
+		format string
+		asJSON bool
+	)
+	fs := endpointsFlags(&format, &asJSON)
+	if err := parse(fs, args, math.MaxInt); err != nil {
 		return err
+	}
+	if asJSON {
+		format = "json"
 	}
 	write := writeTable
 	switch format {
 	case "table":
 	case "json":
-		write = writeJSON
+		write = writeJSON[[]endpointRow]
 	default:
 		return badUsage("--format %q: not table or json", format)
 	}
@@ -120,13 +100,18 @@ func listEndpoints(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	known := catalog.New(endpoints)
 	rows := []endpointRow{}
-	for _, e := range endpoints {
-		if row := newEndpointRow(e); row.holds(fs.Arg(0)) {
-			rows = append(rows, row)
-		}
+	for _, e := range known.Search(fs.Args()) {
+		rows = append(rows, newEndpointRow(e))
 	}
-	return write(stdout, rows)
+	if len(rows) > 0 {
+		return write(stdout, rows)
+	}
+	if format == "json" {
+		err = write(stdout, rows)
+	}
+	return errors.Join(err, known.NotFound(fs.Args()))
 }
 
 // parse reads flags and at most so many other arguments.
@@ -143,24 +128,51 @@ func parse(fs *pflag.FlagSet, args []string, most int) error {
 	return nil
 }
 
+// columnGap stands between the columns of a table.
+const columnGap = "  "
+
 func writeTable(w io.Writer, rows []endpointRow) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "METHOD\tHTTP\tPATH\tSCOPE\tRATE LIMIT\tSTAGE\tSTREAMS")
+	table := [][]string{{"METHOD", "HTTP", "PATH", "SCOPE", "RATE LIMIT", "STAGE", "STREAMS", "OPERATION ID"}}
 	for _, r := range rows {
 		stage := r.Stage
 		if r.Deprecated {
 			stage += ", deprecated"
 		}
-		fmt.Fprintln(table, strings.Join([]string{
-			r.Method, r.HTTPMethod, r.Path, r.Scope, r.RateLimit, stage, strings.Join(r.Streams, " "),
-		}, "\t"))
+		table = append(table, []string{
+			r.Method, r.HTTPMethod, r.Path, r.Scope, r.RateLimit, stage, strings.Join(r.Streams, " "), r.OperationID,
+		})
 	}
-	return table.Flush()
+	var b strings.Builder
+	widths := columnWidths(table)
+	for _, cells := range table {
+		last := len(cells) - 1
+		for i, cell := range cells[:last] {
+			b.WriteString(cell + strings.Repeat(" ", max(0, widths[i]-len(cell))) + columnGap)
+		}
+		b.WriteString(cells[last] + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
-func writeJSON(w io.Writer, rows []endpointRow) error {
+// columnWidths are wide enough for nine in ten cells of each column. Some names are so long that the
+// others would stand beyond the edge of a terminal if they were aligned with them.
+func columnWidths(table [][]string) []int {
+	widths := make([]int, len(table[0]))
+	for i := range widths {
+		lengths := make([]int, len(table))
+		for j, cells := range table {
+			lengths[j] = len(cells[i])
+		}
+		slices.Sort(lengths)
+		widths[i] = lengths[(len(lengths)*9+9)/10-1]
+	}
+	return widths
+}
+
+func writeJSON[T any](w io.Writer, value T) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(rows)
+	return encoder.Encode(value)
 }

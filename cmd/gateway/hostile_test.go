@@ -60,7 +60,7 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 	certFile, keyFile, _ := selfSigned(t)
 	_, flags := startSandbox(t, "--fleet=20000", "--page-size=512", "--log-level=info")
 	flags = append(flags, "--quota=false", "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB")
-	list := &vehiclesv1.ListVehiclesRequest{Limit: proto.Int64(512)}
+	list := &vehiclesv1.ListVehiclesRequest{Limit: proto.Int32(512)}
 	hourAgo := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 
 	ends := []struct {
@@ -90,7 +90,7 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 		{
 			"FollowX", locationandspeedv1.LocationAndSpeedService_FollowLocationAndSpeed_FullMethodName,
 			&locationandspeedv1.FollowLocationAndSpeedRequest{
-				Request: &locationandspeedv1.ListLocationAndSpeedRequest{Limit: proto.Int64(512), StartTime: &hourAgo},
+				Request: &locationandspeedv1.ListLocationAndSpeedRequest{Limit: proto.Int32(512), StartTime: &hourAgo},
 				Options: &apiv1.FollowOptions{},
 			}, 128 << 10,
 		},
@@ -606,7 +606,7 @@ func TestCompression_ofEverySize(t *testing.T) {
 				var request, answer proto.Message = list, &vehiclesv1.ListVehiclesResponse{}
 				if method == vehiclesv1.VehiclesService_StreamVehicles_FullMethodName {
 					request, answer = &vehiclesv1.StreamVehiclesRequest{
-						Request: list, Options: &apiv1.StreamOptions{MaxPages: proto.Int64(1)},
+						Request: list, Options: &apiv1.StreamOptions{MaxPages: proto.Int32(1)},
 					}, &vehiclesv1.StreamVehiclesResponse{}
 				}
 				c := rawCalls{

@@ -33,7 +33,7 @@ func main() {
 		signal.Stop(signals)
 		cancel()
 	}()
-	os.Exit(exitCode(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr), os.Stderr))
+	os.Exit(exitCode(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr), os.Stderr))
 }
 
 // exitCode explains an error and returns what to exit with.
@@ -56,7 +56,7 @@ func exitCode(err error, stderr io.Writer) int {
 
 // run does what the arguments, which do not include the program's name, ask for, until it is
 // done or ctx ends. Logs go to stderr.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var command string
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
@@ -96,6 +96,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "endpoints":
 		usage = endpointsUsage
 		err = listEndpoints(args, stdout)
+	case "explain":
+		usage = explainUsage
+		err = explainCall(ctx, args, environ, stdin, stdout)
 	case "quota":
 		usage = quotaUsage
 		err = showQuota(ctx, args, stdout)
@@ -105,7 +108,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "help":
 		err = pflag.ErrHelp
 	default:
-		err = badUsage("%q is not a command: there are sandbox, endpoints, quota, version and help", command)
+		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, version and help", command)
 	}
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err = io.WriteString(stdout, usage())
@@ -124,7 +127,8 @@ func usage() string {
 Usage:
   gateway [flags]                  serve
   gateway sandbox [flags]          serve an embedded Samsara alone, over HTTP
-  gateway endpoints [flags] TEXT   list the methods served, or those that hold TEXT
+  gateway endpoints [WORD...]      list the methods served, or find some by name, id, path or word
+  gateway explain METHOD [JSON]    print the HTTP request that a call makes, and all that bounds it
   gateway quota [flags]            print the state of a running gateway's rate budgets
   gateway version                  say what this binary was made from
   gateway help                     this text

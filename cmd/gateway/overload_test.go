@@ -56,8 +56,8 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 			call = streamAllVehicles
 		}
 		err := call(other)(ctx, n)
-		if status.Code(err) != codes.ResourceExhausted || verdictOf(err).reason != "TOO_MANY_CALLS" {
-			t.Fatalf("a call beyond the bound: got %v, reason %q, want ResourceExhausted, TOO_MANY_CALLS", err, verdictOf(err).reason)
+		if status.Code(err) != codes.ResourceExhausted || verdictOf(err).reason != "GATEWAY_TOO_MANY_CALLS" {
+			t.Fatalf("a call beyond the bound: got %v, reason %q, want ResourceExhausted, GATEWAY_TOO_MANY_CALLS", err, verdictOf(err).reason)
 		}
 		if wait := verdictOf(err).wait; wait < time.Second || wait > 2*time.Second {
 			t.Errorf("RetryInfo says %v, want 1s to 2s", wait)

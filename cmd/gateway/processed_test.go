@@ -78,7 +78,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 		},
 		"200 that is not JSON":         {upstream: answerWith(http.StatusOK, "<html>"), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
 		"201 that is not JSON":         {upstream: answerWith(http.StatusCreated, `{"data"`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
-		"200 without a body":           {upstream: answerWith(http.StatusOK, ""), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"200 with something else":      {upstream: answerWith(http.StatusOK, `{"ok":true}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_UNKNOWN"},
 		"200 with an error for a body": {upstream: answerWith(http.StatusOK, `{"message":"no"}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_ERROR_IN_BODY"},
 		"200 that is cut off":          {upstream: cutOffBody, want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TRUNCATED"},
 		"200 that stalls": {
@@ -87,7 +87,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 		},
 		"200 that stalls until the deadline": {
 			upstream: stalling{status: http.StatusOK, text: `{"data":`}.say, flags: []string{"--default-deadline=3s"},
-			want: "yes", code: codes.DeadlineExceeded, reason: "DEADLINE_EXCEEDED",
+			want: "yes", code: codes.DeadlineExceeded, reason: "REQUEST_DEADLINE_EXCEEDED",
 		},
 
 		"400": {upstream: status(400), want: "no", code: codes.InvalidArgument, reason: "BAD_REQUEST"},
@@ -97,7 +97,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 		"503": {upstream: status(503), flags: []string{"--retry-max-attempts=1"}, want: "no", code: codes.Unavailable, reason: "SERVICE_UNAVAILABLE"},
 		"429": {upstream: status(429), flags: []string{"--retry-max-attempts=1"}, want: "no", code: codes.ResourceExhausted, reason: "RATE_LIMITED"},
 		"a field that the gateway refuses": {
-			upstream: status(200), want: "no", code: codes.InvalidArgument, reason: "INVALID_ARGUMENT",
+			upstream: status(200), want: "no", code: codes.InvalidArgument, reason: "REQUEST_INVALID_ARGUMENT",
 			call: func(ctx context.Context, client tagsv1.TagsServiceClient, _ string, opts ...grpc.CallOption) error {
 				_, err := client.CreateTag(ctx, &tagsv1.CreateTagRequest{}, opts...)
 				return err
@@ -115,7 +115,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 		},
 		"no answer until the deadline": {
 			upstream: noAnswer, flags: []string{"--default-deadline=3s"},
-			want: "unknown", code: codes.DeadlineExceeded, reason: "DEADLINE_EXCEEDED",
+			want: "unknown", code: codes.DeadlineExceeded, reason: "REQUEST_DEADLINE_EXCEEDED",
 		},
 
 		// What an earlier attempt may have done, a later one does not undo.
@@ -255,7 +255,7 @@ func TestProcessed_noRoomForTheAnswer(t *testing.T) {
 		CreateContact(t.Context(), &contactsv1.CreateContactRequest{})
 	cancel()
 	<-ended
-	if got := verdictOf(err); got.code != codes.ResourceExhausted || got.reason != "MEMORY_IN_FLIGHT" || got.processed != "yes" {
-		t.Errorf("got %v\nwant ResourceExhausted/MEMORY_IN_FLIGHT, processed yes", got)
+	if got := verdictOf(err); got.code != codes.ResourceExhausted || got.reason != "GATEWAY_MEMORY" || got.processed != "yes" {
+		t.Errorf("got %v\nwant ResourceExhausted/GATEWAY_MEMORY, processed yes", got)
 	}
 }

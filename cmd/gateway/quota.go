@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -131,7 +132,7 @@ func writeQuota(w io.Writer, q admin.Quota) error {
 	for _, b := range q.Budgets {
 		limit, effective := "none", "-"
 		if b.Limit != nil {
-			limit = fmt.Sprintf("%d/%s", b.Limit.Requests, windowName(seconds(b.Limit.WindowSeconds)))
+			limit = config.FormatLimit(quota.Limit{Requests: b.Limit.Requests, Window: seconds(b.Limit.WindowSeconds)})
 			effective = strconv.FormatFloat(math.Round(b.Effective*10)/10, 'f', -1, 64)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%s\n", b.Name, limit, effective, b.Used, b.Waiting,

@@ -106,7 +106,7 @@ feeds      interactive  2        30ms    retry
 			t.Parallel()
 			at := serveState(t, quota.Snapshot{Waiting: 7, Budgets: budgets, Waiters: waiters, Store: test.store})
 			var out strings.Builder
-			if err := run(t.Context(), []string{"quota", "--admin", at}, nil, &out, nil); err != nil {
+			if err := run(t.Context(), []string{"quota", "--admin", at}, nil, nil, &out, nil); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(table+test.want, out.String()); diff != "" {
@@ -138,7 +138,7 @@ func TestTheStateOfTheQuotaIsPrintedAsTheGatewaySentIt(t *testing.T) {
 		fmt.Fprintln(w, answer)
 	}))
 	var out strings.Builder
-	if err := run(t.Context(), []string{"quota", "--admin", at, "--format=json"}, nil, &out, nil); err != nil {
+	if err := run(t.Context(), []string{"quota", "--admin", at, "--format=json"}, nil, nil, &out, nil); err != nil {
 		t.Fatal(err)
 	}
 	if want := answer + "\n"; out.String() != want {
@@ -163,7 +163,7 @@ func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			err := run(t.Context(), []string{"quota", "--admin", test.at}, nil, &out, nil)
+			err := run(t.Context(), []string{"quota", "--admin", test.at}, nil, nil, &out, nil)
 			want := strings.ReplaceAll(test.want, "ADDRESS", test.at)
 			if err == nil || !strings.HasPrefix(err.Error(), want) || out.Len() > 0 {
 				t.Errorf("got %v and %q, want the error %q", err, out.String(), want)

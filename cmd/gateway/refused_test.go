@@ -36,8 +36,8 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 			method = fmt.Sprintf("/samsara_gateway.vehicles.v1.VehiclesService/Nope%d", i)
 		}
 		err := conn.Invoke(t.Context(), method, new(emptypb.Empty), new(emptypb.Empty))
-		if status.Code(err) != codes.Unimplemented || verdictOf(err).reason != "METHOD_UNKNOWN" {
-			t.Fatalf("%s: got %v, reason %q, want Unimplemented, METHOD_UNKNOWN", method, err, verdictOf(err).reason)
+		if status.Code(err) != codes.Unimplemented || verdictOf(err).reason != "REQUEST_METHOD_UNKNOWN" {
+			t.Fatalf("%s: got %v, reason %q, want Unimplemented, REQUEST_METHOD_UNKNOWN", method, err, verdictOf(err).reason)
 		}
 	}
 	if sum := metric(t, at.Admin, "grpc_server_handled_total", `grpc_service="unknown"`, `grpc_method="unknown"`, `grpc_code="Unimplemented"`); sum != calls {
@@ -65,14 +65,14 @@ func TestRefused_isLoggedAndCounted(t *testing.T) {
 	large := &vehiclesv1.GetVehicleRequest{Id: proto.String(strings.Repeat("1", 8<<10))}
 
 	_, err := client.GetVehicle(odd, &vehiclesv1.GetVehicleRequest{Id: proto.String("7")})
-	if status.Code(err) != codes.InvalidArgument || verdictOf(err).reason != "INVALID_ARGUMENT" {
+	if status.Code(err) != codes.InvalidArgument || verdictOf(err).reason != "REQUEST_INVALID_ARGUMENT" {
 		t.Errorf("refused metadata: got %v, reason %q", err, verdictOf(err).reason)
 	}
 	stream, err := client.StreamVehicles(odd, &vehiclesv1.StreamVehiclesRequest{})
 	if err == nil {
 		_, err = stream.Recv()
 	}
-	if status.Code(err) != codes.InvalidArgument || verdictOf(err).reason != "INVALID_ARGUMENT" {
+	if status.Code(err) != codes.InvalidArgument || verdictOf(err).reason != "REQUEST_INVALID_ARGUMENT" {
 		t.Errorf("refused metadata of a stream: got %v, reason %q", err, verdictOf(err).reason)
 	}
 	if _, err = client.GetVehicle(t.Context(), large); status.Code(err) != codes.ResourceExhausted {

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"flag"
+	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -31,6 +33,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
+			"plain": plain,
 		},
 	})
 }
@@ -53,4 +56,14 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	case want != 0:
 		ts.Fatalf("exit code 0, want %d", want)
 	}
+}
+
+// plain is the script command "plain FILE COPY": what it writes to the copy is without the version of the
+// build.
+func plain(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: plain FILE COPY")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "samsara-gateway/"+readBuild().Version, "samsara-gateway/VERSION")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
 }

@@ -117,7 +117,7 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 			}
 		}
 		stream, err := client.StreamVehicles(t.Context(), &vehiclesv1.StreamVehiclesRequest{
-			Request: &vehiclesv1.ListVehiclesRequest{TagIds: proto.String(strconv.Itoa(form))},
+			Request: &vehiclesv1.ListVehiclesRequest{TagIds: []string{strconv.Itoa(form)}},
 		})
 		for err == nil {
 			_, err = stream.Recv()

@@ -233,11 +233,18 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 }
 
 func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
+	how := upstreamConfig(cfg, target, limiter, log)
+	how.Memory, how.Observer, how.ReadObserver = memory.answers, metrics, metrics
+	return upstream.New(how)
+}
+
+// upstreamConfig says how the upstream is asked.
+func upstreamConfig(cfg config.Config, target upstreamTarget, limiter *quota.Limiter, log *slog.Logger) upstream.Config {
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
 		cacheBytes = cfg.CacheMaxBytes
 	}
-	return upstream.New(upstream.Config{
+	return upstream.Config{
 		BaseURL:       target.url,
 		Token:         target.token,
 		APIVersion:    cfg.APIVersion,
@@ -248,15 +255,12 @@ func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter 
 		},
 		AttemptTimeout:   cfg.UpstreamTimeout,
 		MaxResponseBytes: cfg.MaxResponseBytes,
-		Memory:           memory.answers,
 		Quota:            limiter,
 		CacheTTL:         cfg.CacheTTL,
 		CacheBytes:       cacheBytes,
 		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
-		Observer:         metrics,
-		ReadObserver:     metrics,
 		Logger:           log,
-	})
+	}
 }
 
 // newLimiter returns what keeps requests within the quota, nil where nothing shall.
@@ -300,6 +304,7 @@ func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoi
 		Logger:               log,
 		Credentials:          creds,
 		Passthrough:          cfg.Passthrough,
+		ReflectionComments:   cfg.ReflectionComments,
 		SandboxFaults:        cfg.Sandbox,
 		Drift:                metrics.Drift,
 		Streams:              metrics,

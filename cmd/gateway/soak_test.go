@@ -50,7 +50,7 @@ func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testi
 	r := soakReader{
 		// So that as many records lie in the past, the last of them at this tick.
 		from:  begun.Truncate(sandbox.Tick).Add(-time.Duration((records-1)/soakFleet) * sandbox.Tick),
-		limit: int64(min(max(1, records/200), mostRecordsPerPage)),
+		limit: int32(min(max(1, records/200), mostRecordsPerPage)),
 	}
 	outlasted := 0.0
 	for life := range kills + 1 {
@@ -113,7 +113,7 @@ func setting(t *testing.T, name string, otherwise int) int {
 // soakReader is a client that reads a feed and keeps count.
 type soakReader struct {
 	from  time.Time
-	limit int64
+	limit int32
 
 	// read is how many records it has seen, repeated how many of them it has seen once more.
 	read, repeated int

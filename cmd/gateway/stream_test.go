@@ -52,7 +52,7 @@ func placeOf(t *testing.T, record *locationandspeedv1.LocationAndSpeed, fleet in
 
 // followLocations follows the feed of locations from a time on, now if it is zero, or else from
 // a cursor.
-func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, from time.Time, limit int64, cursor string) grpc.ServerStreamingClient[locationandspeedv1.FollowLocationAndSpeedResponse] {
+func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, from time.Time, limit int32, cursor string) grpc.ServerStreamingClient[locationandspeedv1.FollowLocationAndSpeedResponse] {
 	t.Helper()
 	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
 		Request: &locationandspeedv1.ListLocationAndSpeedRequest{Limit: &limit},
@@ -72,13 +72,18 @@ func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, f
 }
 
 // streamVehicles streams the list of vehicles from a cursor on, from the beginning if it is empty.
-func streamVehicles(ctx context.Context, t *testing.T, conn *grpc.ClientConn, limit int64, cursor string, options *apiv1.StreamOptions) grpc.ServerStreamingClient[vehiclesv1.StreamVehiclesResponse] {
+// It leaves the options as they are.
+func streamVehicles(ctx context.Context, t *testing.T, conn *grpc.ClientConn, limit int32, cursor string, options *apiv1.StreamOptions) grpc.ServerStreamingClient[vehiclesv1.StreamVehiclesResponse] {
 	t.Helper()
-	request := &vehiclesv1.ListVehiclesRequest{Limit: &limit}
-	if cursor != "" {
-		request.After = &cursor
+	request := &vehiclesv1.StreamVehiclesRequest{
+		Request: &vehiclesv1.ListVehiclesRequest{Limit: &limit},
+		Options: &apiv1.StreamOptions{},
 	}
-	stream, err := vehiclesv1.NewVehiclesServiceClient(conn).StreamVehicles(ctx, &vehiclesv1.StreamVehiclesRequest{Request: request, Options: options})
+	proto.Merge(request.Options, options)
+	if cursor != "" {
+		request.Options.FromCursor = &cursor
+	}
+	stream, err := vehiclesv1.NewVehiclesServiceClient(conn).StreamVehicles(ctx, request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +123,11 @@ func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) 
 	}{
 		{name: "whole", want: [][]int{{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}, {10, 11}}},
 		{
-			name: "some pages", options: &apiv1.StreamOptions{MaxPages: proto.Int64(2)},
+			name: "some pages", options: &apiv1.StreamOptions{MaxPages: proto.Int32(2)},
 			want: [][]int{{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}}, wantRest: [][]int{{10, 11}},
 		},
 		{
-			name: "some records, whose last page comes again", options: &apiv1.StreamOptions{MaxItems: proto.Int64(7)},
+			name: "some records, whose last page comes again", options: &apiv1.StreamOptions{MaxItems: proto.Int32(7)},
 			want: [][]int{{0, 1, 2, 3, 4}, {5, 6}}, wantRest: [][]int{{5, 6, 7, 8, 9}, {10, 11}},
 		},
 	} {
@@ -282,8 +287,8 @@ func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
 // assertDraining checks that a stream ended because the gateway did, and says when to go on.
 func assertDraining(t *testing.T, err error) {
 	t.Helper()
-	if got := verdictOf(err); got.code != codes.Unavailable || got.reason != "DRAINING" || got.wait <= 0 {
-		t.Errorf("the stream ended with %v, want Unavailable/DRAINING and some RetryInfo", got)
+	if got := verdictOf(err); got.code != codes.Unavailable || got.reason != "GATEWAY_DRAINING" || got.wait <= 0 {
+		t.Errorf("the stream ended with %v, want Unavailable/GATEWAY_DRAINING and some RetryInfo", got)
 	}
 }
 
@@ -432,7 +437,7 @@ func TestTime_cancelledStreamsFreeEverythingSoon(t *testing.T) {
 	defer cancel()
 	for i := range streams / 2 {
 		// Each list is another one: of those that are alike only one is asked for.
-		streamVehicles(ctx, t, conns[i%connections], int64(10+i), "", nil)
+		streamVehicles(ctx, t, conns[i%connections], int32(10+i), "", nil)
 		followLocations(ctx, t, conns[i%connections], time.Time{}, 10, "")
 	}
 	// Each list has a request, and so a connection of its own; the followers have one together.

@@ -77,7 +77,7 @@ func TestSurface_methods(t *testing.T) {
 	for _, e := range mustLoadEndpoints(t) {
 		name, o := string(e.Method.Name()), e.Operation
 		have["unary"]++
-		have["stage "+stageName(o.GetStage())]++
+		have["stage "+strings.ToLower(strings.TrimPrefix(o.GetStage().String(), "STAGE_"))]++
 		if ids[o.GetId()] || names[e.FullMethod] {
 			t.Errorf("%s is not the only method of its name and of %s", e.FullMethod, o.GetId())
 		}

@@ -30,6 +30,7 @@ type verdict struct {
 	code                                     codes.Code
 	reason, text, requestID                  string
 	status, attempts, notRepeated, processed string // in the metadata of ErrorInfo; empty: not there
+	earlier                                  string // earlier_status
 	wait                                     time.Duration
 	waitKnown                                bool
 }
@@ -43,6 +44,7 @@ func verdictOf(err error) verdict {
 			v.reason = detail.GetReason()
 			in := detail.GetMetadata()
 			v.status, v.attempts, v.notRepeated, v.processed = in["http_status"], in["attempts"], in["not_repeated"], in["processed"]
+			v.earlier = in["earlier_status"]
 		case *errdetails.RequestInfo:
 			v.requestID = detail.GetRequestId()
 		case *errdetails.RetryInfo:
@@ -57,8 +59,8 @@ func (v verdict) String() string {
 	if v.waitKnown {
 		wait = v.wait.String()
 	}
-	return fmt.Sprintf("%v/%s %q, http_status %q, request id %q, attempts %q, not_repeated %q, processed %q, RetryInfo %s",
-		v.code, v.reason, v.text, v.status, v.requestID, v.attempts, v.notRepeated, v.processed, wait)
+	return fmt.Sprintf("%v/%s %q, http_status %q, request id %q, attempts %q, not_repeated %q, processed %q, earlier_status %q, RetryInfo %s",
+		v.code, v.reason, v.text, v.status, v.requestID, v.attempts, v.notRepeated, v.processed, v.earlier, wait)
 }
 
 // said is what an upstream says of a request.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -9,6 +11,7 @@ import (
 
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/telemetry"
+	"samsara.internal/gateway/proto"
 )
 
 // readBuild says what the binary was made from.
@@ -28,7 +31,8 @@ func readBuild() telemetry.Build {
 }
 
 func versionUsage() string {
-	return `Version says what this binary was made from.
+	return `Version says what this binary was made from, and what API surface it has: its version, the
+SHA-256 of Samsara's document and the release of their SDK that it was made from, and its size.
 
 Usage:
   gateway version
@@ -41,8 +45,35 @@ func printVersion(args []string, stdout io.Writer) error {
 	if err := parse(fs, args, 0); err != nil {
 		return err
 	}
-	b := readBuild()
-	_, err := fmt.Fprintf(stdout, "gateway       %s\nrevision      %s\ngo            %s\nAPI document  %s\n",
-		b.Version, b.Revision, b.GoVersion, b.APIDocument)
+	b, f := readBuild(), facts{}
+	if err := json.Unmarshal(proto.Surface, &f); err != nil {
+		return fmt.Errorf("SURFACE.json: %w", err)
+	}
+	_, err := fmt.Fprintf(stdout, `gateway       %s
+revision      %s
+go            %s
+API document  %s
+surface       %s
+document      sha256:%s
+SDK release   %s
+methods       %d unary, %d stream, %d follow
+deprecated    %d of these
+areas         %d
+messages      %d
+fields        %d
+`, b.Version, b.Revision, b.GoVersion, b.APIDocument, f.Version, f.Document, cmp.Or(f.SDKRelease, "unknown"),
+		f.Methods.Unary, f.Methods.Stream, f.Methods.Follow, f.Deprecated.Methods, f.Areas, f.Messages, f.Fields)
 	return err
+}
+
+// facts are those of SURFACE.json that version prints.
+type facts struct {
+	Version    string `json:"surface_version"`
+	SDKRelease string `json:"sdk_release"`
+	Document   string `json:"document_sha256"`
+	Methods    struct{ Unary, Stream, Follow int }
+	Deprecated struct{ Methods int }
+	Areas      int
+	Messages   int
+	Fields     int
 }

@@ -48,14 +48,14 @@ components:
 // corrected generates a tree from the document as it is, and again with an action that corrects it.
 func corrected(t *testing.T, action string) (root, spec string, err error) {
 	t.Helper()
-	root, spec = t.TempDir(), filepath.Join(t.TempDir(), "things.yaml")
+	root, spec = newTree(t), filepath.Join(t.TempDir(), "things.yaml")
 	writeFile(t, spec, correctable)
-	if _, err := generate(t.Context(), spec, root); err != nil {
+	if _, err := generateAll(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(root, "corrections.yaml"),
 		"overlay: 1.0.0\ninfo: {title: Test, version: '1'}\nactions:\n  - {description: Seen., "+action+"}\n")
-	_, err = generate(t.Context(), spec, root)
+	_, err = generateAll(t.Context(), spec, root)
 	return root, spec, err
 }
 
@@ -142,6 +142,120 @@ func TestCorrections_idle(t *testing.T) {
 				t.Errorf("drift: %s, %+v; want one structural change: %s", report.Class, report.Changes, test.want)
 			}
 		})
+	}
+}
+
+// A tree without a list of corrections is refused by the name of the file; an empty one corrects nothing.
+func TestCorrections_missing(t *testing.T) {
+	t.Parallel()
+	root, spec := newTree(t), filepath.Join(t.TempDir(), "things.yaml")
+	writeFile(t, spec, correctable)
+	if _, err := generateAll(t.Context(), spec, root); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, correctionsFile)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	want := file + ": no such file; where nothing is to be corrected it has \"actions: []\""
+	if _, err := generateAll(t.Context(), spec, root); err == nil || err.Error() != want {
+		t.Errorf("generate: %v, want %s", err, want)
+	}
+	if report, err := drift(t.Context(), spec, root); err == nil || err.Error() != want {
+		t.Errorf("drift: %v, %v, want %s", report, err, want)
+	}
+}
+
+// What one action does, no other may undo.
+func TestCorrections_undone(t *testing.T) {
+	t.Parallel()
+	const first = `target: $.components.schemas.Thing.properties.counts.items, update: {nullable: true}`
+	for name, test := range map[string]struct{ second, want string }{
+		"altogether": {
+			`target: $.components.schemas.Thing.properties.counts, update: {items: {nullable: false}}`,
+			"corrections.yaml: overlay: action 1, target $.components.schemas.Thing.properties.counts.items: changes nothing: action 2, target $.components.schemas.Thing.properties.counts, comes to the same without it",
+		},
+		"as the document has it": {
+			`target: $.components.schemas.Thing.properties.counts.items.nullable, remove: true`,
+			"corrections.yaml: overlay: action 2, target $.components.schemas.Thing.properties.counts.items.nullable: changes nothing: it undoes action 1, target $.components.schemas.Thing.properties.counts.items",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, spec, err := corrected(t, first+"}\n  - {description: Seen., "+test.second)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("generate: %v, want %s", err, test.want)
+			}
+			report, err := drift(t.Context(), spec, root)
+			if err != nil || len(report.Changes) == 0 || report.Changes[0].What != "correction changes nothing" {
+				t.Errorf("drift: %v, %+v", err, report)
+			}
+		})
+	}
+}
+
+// An extension of ours is read of one kind of place, and fails at any other.
+func TestCorrections_unread(t *testing.T) {
+	t.Parallel()
+	const operation, body = ": changes nothing: it is read of an operation of the API alone", ": changes nothing: it is read of the schema of a successful response's body alone"
+	for name, test := range map[string]struct{ action, want string }{
+		"a rate limit of a path": {
+			`target: "$.paths['/things']", update: {x-rate-limit: 1 request/sec}`,
+			"target $.paths['/things']: x-rate-limit at #/paths/~1things" + operation,
+		},
+		"a rate limit of a response": {
+			`target: "$.paths['/things'].get", update: {responses: {"200": {x-rate-limit: 1 request/sec}}}`,
+			"target $.paths['/things'].get: x-rate-limit at #/paths/~1things/get/responses/200" + operation,
+		},
+		"a rate limit of a body": {
+			`target: $.components.schemas.Things, update: {x-rate-limit: 1 request/sec}`,
+			"target $.components.schemas.Things: x-rate-limit at #/components/schemas/Things" + operation,
+		},
+		"no feed of the document": {
+			`target: $, update: {x-feed: false}`,
+			"target $: x-feed at #" + operation,
+		},
+		"no feed of a parameter": {
+			`target: "$.paths['/things/stream'].get.parameters[0]", update: {x-feed: false}`,
+			"target $.paths['/things/stream'].get.parameters[0]: x-feed at #/paths/~1things~1stream/get/parameters/0" + operation,
+		},
+		"what a schema that is no body is wrapped in": {
+			`target: $.components.schemas.Thing, update: {x-wrapped-in: records}`,
+			"target $.components.schemas.Thing: x-wrapped-in at #/components/schemas/Thing" + body,
+		},
+		"what an operation is wrapped in": {
+			`target: "$.paths['/things'].get", update: {x-wrapped-in: records}`,
+			"target $.paths['/things'].get: x-wrapped-in at #/paths/~1things/get" + body,
+		},
+		"what stands beside a reference": {
+			`target: "$.paths['/things'].get.responses['200'].content['application/json'].schema", update: {x-wrapped-in: records}`,
+			"x-wrapped-in at #/paths/~1things/get/responses/200/content/application~1json/schema" + body,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, spec, err := corrected(t, test.action)
+			if err == nil || !strings.Contains(err.Error(), "corrections.yaml: overlay: action 1, ") || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("generate: %v; want %s", err, test.want)
+			}
+			report, err := drift(t.Context(), spec, root)
+			if err != nil || report.Class != surface.Structural || len(report.Changes) != 1 || !strings.Contains(report.Changes[0].Detail, test.want) {
+				t.Errorf("drift: %v, %s, %+v; want one structural change: %s", err, report.Class, report.Changes, test.want)
+			}
+		})
+	}
+}
+
+// A correction of what is left out is read by nobody.
+func TestCorrections_leftOut(t *testing.T) {
+	t.Parallel()
+	root, spec := newTree(t), filepath.Join(t.TempDir(), "things.yaml")
+	writeFile(t, spec, strings.Replace(correctable, "[{name: after,", "[{name: X-Kind, in: header, schema: {type: string}}, {name: after,", 1))
+	writeFile(t, filepath.Join(root, leftOutFile), "- operation: listThings\n  reason: X-Kind is a header\n")
+	writeFile(t, filepath.Join(root, correctionsFile), strings.Replace(nothing, "[]", `[{description: d, target: "$.paths['/things/stream'].get", update: {x-feed: false}}]`, 1))
+	const want = "x-feed at #/paths/~1things~1stream/get: changes nothing: it is read of an operation of the API alone"
+	if _, err := generateAll(t.Context(), spec, root); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("generate: %v, want %s", err, want)
 	}
 }
 

@@ -30,6 +30,8 @@ func TestDrift_edits(t *testing.T) {
 		t.Fatal(err)
 	}
 	const things = "samsara_gateway.things.v1.ThingsService."
+	const state = "{name: {type: string}, since: {type: string}}"
+	const box = "{data: {type: object, properties: {color: {type: string}, size: {type: integer}}}}"
 	const noList = `things.yaml:5:5: #/paths/~1things/get: listThings (GET /things): pages with 0 lists of records [], want 1: not supported`
 	for _, test := range []struct {
 		name      string
@@ -48,6 +50,14 @@ func TestDrift_edits(t *testing.T) {
 			"cosmetic|field changed|samsara_gateway.things.v1.Thing.made_at|format , now date-time",
 		}},
 		{"a bound", "maximum: 100", "maximum: 512", []string{"cosmetic|field changed|samsara_gateway.things.v1.ListThingsRequest.size|maximum 100, now 512"}},
+		{"a bound that is gone", "maximum: 100", "minimum: 0", []string{
+			"structural|field retyped|samsara_gateway.things.v1.ListThingsRequest.size|optional int32, now optional int64 in size_v2",
+		}},
+		{"a bound where there was none", "name: most, in: query, schema: {type: integer", "name: most, in: query, schema: {type: integer, maximum: 9", []string{
+			"cosmetic|field changed|samsara_gateway.things.v1.ListThingsRequest.most|maximum none, now 9",
+		}},
+		{"a text that is said to be a list", "A word.", "Comma-separated words.", []string{"cosmetic|texts changed|samsara_gateway.things.v1|1 lines added, 0 removed"}},
+		{"a list that is no longer said to be one", "A comma-separated list.", "A list.", nil},
 		{"a new field", "        sizeMs:", "        color: {type: string}\n        sizeMs:", []string{
 			"additive|field added|samsara_gateway.things.v1.CreateThingRequest.color|optional string",
 			"additive|field added|samsara_gateway.things.v1.Thing.color|optional string",
@@ -60,7 +70,7 @@ func TestDrift_edits(t *testing.T) {
 		{
 			"a new operation that is not supported", "  /things/{id}:", "  /uploads:\n    post:\n      operationId: uploadThing\n      tags: [Things]\n" +
 				"      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}\n      responses:\n        \"200\": {description: It is up.}\n  /things/{id}:",
-			[]string{"structural|operation not supported|uploadThing (POST /uploads)|things.yaml:36:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
+			[]string{"structural|operation not supported|uploadThing (POST /uploads)|things.yaml:39:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
 		},
 		{"a rate limit", "5 requests/sec", "100 requests/min", []string{"structural|rate limit changed|" + things + "ListThings|5 per second, now 100 per minute"}},
 		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara_gateway.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
@@ -72,7 +82,7 @@ func TestDrift_edits(t *testing.T) {
 		{"a deprecated operation", "operationId: createThing", "operationId: createThing\n      deprecated: true", []string{"structural|operation deprecated|" + things + "CreateThing|POST /things"}},
 		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil},
 		{"another stage", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Beta APIs]", []string{
-			"cosmetic|stage changed|" + things + "CreateThing|stable, now beta",
+			"cosmetic|stage changed|" + things + "CreateThing|STAGE_STABLE, now STAGE_BETA",
 		}},
 		{"another operationId", "operationId: createThing", "operationId: makeThing", []string{
 			"breaking|operation removed|" + things + "CreateThing|calls POST /things still",
@@ -82,12 +92,56 @@ func TestDrift_edits(t *testing.T) {
 			"structural|operation moved|" + things + "DeleteThing|DELETE /things/{id}, now DELETE /goods/{id}",
 		}},
 		{"text is a list", "name: {type: string}\n        owner", "name: {type: array, items: {type: string}}\n        owner", []string{
-			"breaking|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
-			"breaking|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now repeated string in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now repeated string in name_v2",
 		}},
 		{"text is an object", "name: {type: string}\n        owner", "name: {type: object, properties: {full: {type: string}}}\n        owner", []string{
-			"breaking|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
-			"breaking|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now ThingName in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now ThingName in name_v2",
+		}},
+		{"a parameter of another type that is required", "name: size, in: query, schema: {type: integer, maximum: 100}", "name: size, in: query, required: true, schema: {type: string}", []string{
+			"breaking|field required|samsara_gateway.things.v1.ListThingsRequest.size_v2|",
+			"structural|field retyped|samsara_gateway.things.v1.ListThingsRequest.size|optional int32, now optional string in size_v2",
+		}},
+		{"a body of another type", "schema: {type: array, items: {type: string}}}}}\n      responses:\n        \"204\": {description: They", "schema: {type: object, properties: {tags: {type: array, items: {type: string}}}}}}}\n      responses:\n        \"204\": {description: They", []string{
+			"structural|field retyped|samsara_gateway.things.v1.ReplaceTagsRequest.body|repeated string, now an object",
+			"additive|field added|samsara_gateway.things.v1.ReplaceTagsRequest.tags|repeated string",
+		}},
+		{"an answer that is wrapped", state, "{data: {type: object, properties: " + state + "}}", []string{
+			"structural|answer wrapped|" + things + "GetState|read in both forms: name, since",
+		}},
+		{"an answer that is wrapped, and has other members", state, "{data: {type: object, properties: {name: {type: array, items: {type: string}}, until: {type: string}}}}", []string{
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.since|optional string",
+			"structural|answer wrapped|" + things + "GetState|read in both forms: name",
+			"structural|field retyped|samsara_gateway.things.v1.GetStateResponse.name|optional string, now repeated string in data.name",
+		}},
+		{"an answer that is wrapped, beside another member", state, "{data: {type: object, properties: " + state + "}, more: {type: string}}", []string{
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.name|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.since|optional string",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.more|optional string",
+		}},
+		{"an answer with other members in data", state, "{data: {type: object, properties: {until: {type: string}}}}", []string{
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.name|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.since|optional string",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
+		}},
+		{"an answer that is bare", box, "{color: {type: string}, size: {type: string}, weight: {type: number}}", []string{
+			"structural|answer bare|" + things + "GetBox|read in both forms: data.color, data.size",
+			"structural|field retyped|samsara_gateway.things.v1.GetBoxResponse.data.size|optional int64, now optional string in size",
+			"additive|field added|samsara_gateway.things.v1.GetBoxResponse.weight|optional double",
+		}},
+		{"an answer that is bare, and lacks a member", box, "{color: {type: string}}", []string{
+			"breaking|field removed|samsara_gateway.things.v1.GetBoxResponse.data.size|optional int64",
+			"structural|answer bare|" + things + "GetBox|read in both forms: data.color",
+		}},
+		{"an answer with a new member data that is deprecated", state, strings.TrimSuffix(state, "}") + ", data: {type: object, deprecated: true, properties: " + state + "}}", []string{
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
+		}},
+		{"an answer whose other members are deprecated", state, strings.ReplaceAll(state, "string}", "string, deprecated: true}")[:len(state)+2*len(", deprecated: true")-1] + ", data: {type: object, properties: " + state + "}}", []string{
+			"structural|field deprecated|samsara_gateway.things.v1.GetStateResponse.name|",
+			"structural|field deprecated|samsara_gateway.things.v1.GetStateResponse.since|",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
 		}},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", []string{
 			"breaking|field removed|samsara_gateway.things.v1.CreateThingRequest.made_at|optional string",
@@ -99,23 +153,23 @@ func TestDrift_edits(t *testing.T) {
 		}},
 		{"an operation that is gone", "    delete:\n", "    options:\n", []string{
 			"breaking|operation removed|" + things + "DeleteThing|calls DELETE /things/{id} still",
-			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:33:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
+			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:36:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
 		}},
 		{"pages whose records are gone", "data: {type: array, items: {$ref: \"#/components/schemas/Thing\"}}", "data: {type: string}", []string{
-			"breaking|field retyped|samsara_gateway.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
+			"structural|field retyped|samsara_gateway.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
 			"structural|stream deprecated|" + things + "StreamThings|ListThings no longer pages",
 		}},
 		{
 			"a new operation whose pages have no records", "    post:\n      operationId: createThing", "    put:\n      operationId: listThings2\n      tags: [Things]\n" +
 				"      parameters: [{name: after, in: query, schema: {type: string}}]\n      responses: {\"200\": {description: None.}}\n    post:\n      operationId: createThing",
-			[]string{"structural|operation not supported|listThings2 (PUT /things)|" + strings.NewReplacer("5:5", "23:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)},
+			[]string{"structural|operation not supported|listThings2 (PUT /things)|" + strings.NewReplacer("5:5", "26:5", "/get", "/put", "listThings (GET", "listThings2 (PUT").Replace(noList)},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			root, spec := filepath.Join(dir, "proto"), filepath.Join(dir, "things.yaml")
-			if _, err := generate(t.Context(), "testdata/drift/base.yaml", root); err != nil {
+			root, spec := newTree(t), filepath.Join(dir, "things.yaml")
+			if _, err := generateAll(t.Context(), "testdata/drift/base.yaml", root); err != nil {
 				t.Fatal(err)
 			}
 			edited := strings.Replace(string(base), test.old, test.edit, 1)
@@ -179,8 +233,8 @@ func runDrift(t *testing.T, spec, root string) surface.Report {
 
 func TestDrift_asText(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	root := newTree(t)
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
@@ -204,7 +258,7 @@ func TestDrift_asText(t *testing.T) {
 func TestDrift_failed(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"drift", "--spec", "testdata/refused/dangling-ref.yaml", "--out", t.TempDir()}, &stdout, &stderr)
+	err := run(t.Context(), []string{"drift", "--spec", "testdata/refused/dangling-ref.yaml", "--out", newTree(t)}, &stdout, &stderr)
 	if exitCode(err) != 1 || !strings.Contains(stderr.String(), "leads to nothing") || stdout.Len() > 0 {
 		t.Errorf("drift: %v, stdout %q, stderr %q", err, &stdout, &stderr)
 	}
@@ -296,7 +350,7 @@ func TestTime_driftSamsaraOlderToNewer(t *testing.T) {
 	if took > time.Minute {
 		t.Errorf("drift took %s, want a minute at most", took)
 	}
-	for what, want := range map[string]int{"breaking operation removed": 4, "structural operation moved": 9, "breaking field removed": 36, "breaking field retyped": 0, "additive operation added": 174} {
+	for what, want := range map[string]int{"breaking operation removed": 4, "structural operation moved": 9, "breaking field removed": 4, "structural answer wrapped": 2, "structural field retyped": 0, "additive operation added": 174} {
 		if have[what] != want {
 			t.Errorf("%s: %d, want %d", what, have[what], want)
 		}
@@ -425,6 +479,9 @@ func TestDrift_samsaraRelease(t *testing.T) {
 	have := map[string][]string{}
 	for _, c := range report.Changes {
 		have[c.What] = append(have[c.What], c.Where)
+		if c.What == "field retyped" && c.Class != surface.Structural {
+			t.Errorf("%s retyped is %s, want structural", c.Where, c.Class)
+		}
 	}
 	for what := range have {
 		slices.Sort(have[what])
@@ -444,7 +501,7 @@ func TestDrift_samsaraRelease(t *testing.T) {
 	before := newModule(t)
 	copyTree(t, module, before)
 	for run, wantWritten := range []bool{true, false} {
-		if written, err := surface.Update(t.Context(), m.Operations, root); err != nil || written > 0 != wantWritten {
+		if written, err := surface.Update(t.Context(), m, root, all()); err != nil || written > 0 != wantWritten {
 			t.Errorf("run %d wrote %d files, %v", run+1, written, err)
 		}
 	}

@@ -7,8 +7,8 @@
 // whatever becomes of its path, tag and stage. The same document and tree give the same
 // bytes, and a second run over its own output changes nothing.
 //
-// The tree's corrections.yaml is an OpenAPI Overlay that says where Samsara differs from the document,
-// which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
+// The tree's corrections.yaml, which must be there, is an OpenAPI Overlay that says where Samsara differs
+// from the document, which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
 // limit of an operation for each organization, such as "5 requests/sec"; x-feed: false is for what
 // looks like a feed and is none, so that what followed it is removed from the tree; x-wrapped-in is
 // the member that an array is in if an object arrives instead.
@@ -22,7 +22,12 @@
 // It refuses, before writing anything: an operation it cannot express without loss (header
 // parameters, arrays joined by anything but commas, bodies that are not JSON, pages without one list
 // of records) and that leftout.yaml in the tree does not name; an entry there that leaves nothing
-// out; a correction that changes nothing; and files in the tree that it would not have written.
+// out; a correction that changes nothing, that another one undoes, or that nobody reads; and files in the
+// tree that it would not have written.
+//
+// Beside the proto files it writes SURFACE.json, what the surface is and what it was made from, and
+// CHANGELOG.md, a section for each version of the surface: see Facts in package surface. A field retyped
+// and an answer wrapped or bare stop it before it writes anything, unless --accept names them.
 //
 // protogen drift writes nothing. It says what a document would change, sorted by what that means for
 // deployed clients, and exits with a code for the greatest class: see Class in package surface.
@@ -47,8 +52,9 @@ import (
 
 // What the process exits with. A class of drift, except None, adds to exitDrift.
 const (
-	exitFailed = 1 // 2 is that of a panic
-	exitDrift  = 9
+	exitFailed     = 1 // 2 is that of a panic
+	exitUnaccepted = 3
+	exitDrift      = 9
 )
 
 // driftError is a drift of some class.
@@ -64,14 +70,18 @@ func main() {
 }
 
 // exitCode is 0 for no error and no drift, 10 for a drift that is cosmetic, 11 for one that is
-// additive, 12 for a structural one, 13 for one that breaks clients, and 1 for everything else.
+// additive, 12 for a structural one, 13 for one that breaks clients, 3 for changes that somebody has to
+// look at before they are written, and 1 for everything else.
 func exitCode(err error) int {
 	var drift driftError
+	var unaccepted *surface.UnacceptedError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &drift):
 		return exitDrift + int(drift.class)
+	case errors.As(err, &unaccepted):
+		return exitUnaccepted
 	}
 	return exitFailed
 }
@@ -86,6 +96,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	spec := flags.String("spec", "", "OpenAPI document to read (required)")
 	out := flags.String("out", "proto", "root of the proto tree to read and to write; drift only reads it")
+	release := flags.String("sdk-release", "", "release of Samsara's SDK that the document is of; that of the last run unless given")
+	accept := flags.StringSlice("accept", nil, "changes to write though somebody should look at them first: "+surface.Retyped+", "+surface.Wrapped)
 	asJSON := flags.Bool("json", false, "drift: report as JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
@@ -95,6 +107,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if *spec == "" || flags.NArg() > 0 {
 		return fail(stderr, fmt.Errorf("want --spec FILE and no arguments, have %q", args))
+	}
+	for _, kind := range *accept {
+		if kind != surface.Retyped && kind != surface.Wrapped {
+			return fail(stderr, fmt.Errorf("--accept: %q, want %s, %s or both", kind, surface.Retyped, surface.Wrapped))
+		}
 	}
 	if isDrift {
 		report, err := drift(ctx, *spec, *out)
@@ -109,7 +126,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return driftError{report.Class}
 	}
-	written, err := generate(ctx, *spec, *out)
+	written, err := generate(ctx, *spec, *out, surface.Options{SDKRelease: *release, Accept: *accept})
 	if err != nil {
 		return fail(stderr, err)
 	}
@@ -132,7 +149,7 @@ const (
 
 // generate brings the tree below root up to the document at spec and returns how many files it
 // changed.
-func generate(ctx context.Context, spec, root string) (int, error) {
+func generate(ctx context.Context, spec, root string, options surface.Options) (int, error) {
 	m, err := load(ctx, spec, root)
 	if err != nil {
 		return 0, err
@@ -144,7 +161,7 @@ func generate(ctx context.Context, spec, root string) (int, error) {
 	if err := errors.Join(problems...); err != nil {
 		return 0, err
 	}
-	written, err := surface.Update(ctx, m.Operations, root)
+	written, err := surface.Update(ctx, m, root, options)
 	if errors.Is(err, model.ErrUnsupported) {
 		err = withHint(err, root)
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,7 +78,7 @@ func TestTree(t *testing.T) {
 			if d.before != "" {
 				buf(t, module, "breaking", "--against", before)
 			}
-			checkDocument(t, d.spec, module)
+			checkDocument(t, d.spec, module, d.before != "")
 		})
 	}
 }
@@ -92,11 +94,14 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			for _, spec := range specs {
-				if _, err := generate(t.Context(), spec, root); err != nil {
+				if _, err := generateAll(t.Context(), spec, root); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if err := os.Remove(filepath.Join(root, correctionsFile)); err != nil {
+				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", name)
 			if *rewrite {
@@ -131,7 +136,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			args := []string{"--out", root}
 			if test.spec != "" {
 				spec := filepath.Join(t.TempDir(), "openapi.json")
@@ -168,12 +173,12 @@ func TestRefused(t *testing.T) {
 		}
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
+			root := newTree(t)
 			if list, err := os.ReadFile(name + ".leftout.yaml"); err == nil {
 				writeFile(t, filepath.Join(root, "leftout.yaml"), string(list))
 			}
 			before := readFiles(t, root)
-			_, err := generate(t.Context(), spec, root)
+			_, err := generateAll(t.Context(), spec, root)
 			if err == nil {
 				t.Fatal("generate succeeded")
 			}
@@ -197,15 +202,15 @@ func TestRefused(t *testing.T) {
 
 func TestReservedNumbersAndNamesStay(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	file := filepath.Join(root, "samsara_gateway/things/v1/things.proto")
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	const schema = `option (samsara_gateway.api.v1.schema) = "Thing";`
 	have := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
 	writeFile(t, file, strings.Replace(have, schema, schema+"\n  reserved 20 to 30, 40;\n  reserved \"added\";", 1))
-	if _, err := generate(t.Context(), "testdata/evolution-2.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-2.json", root); err != nil {
 		t.Fatal(err)
 	}
 	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
@@ -218,8 +223,8 @@ func TestReservedNumbersAndNamesStay(t *testing.T) {
 
 func TestRunSaysWhatItWrote(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
-	for _, want := range []string{"4 files written below " + root + "\n", "0 files written below " + root + "\n"} {
+	root := newTree(t)
+	for _, want := range []string{"6 files written below " + root + "\n", "0 files written below " + root + "\n"} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), []string{"--spec", "testdata/copies-1.json", "--out", root}, &stdout, &stderr)
 		if err != nil || stdout.String() != want || stderr.Len() > 0 {
@@ -230,14 +235,15 @@ func TestRunSaysWhatItWrote(t *testing.T) {
 
 func TestLeftOut_listed(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	const list = "# Ours.\n- operation: listThings\n  reason: X-Kind is a header\n- operation: POST /uploads\n  reason: its body is multipart\n"
 	writeFile(t, filepath.Join(root, "leftout.yaml"), list)
-	if _, err := generate(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/refused/two-causes.yaml", root); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"leftout.yaml": list}, readFiles(t, root)); diff != "" {
-		t.Errorf("the tree has more than the list (-want +have):\n%s", diff)
+	want := []string{"CHANGELOG.md", "SURFACE.json", correctionsFile, leftOutFile}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(readFiles(t, root)))); diff != "" {
+		t.Errorf("the files of the tree (-want +have):\n%s", diff)
 	}
 }
 
@@ -249,6 +255,27 @@ func TestHelpIsNoError(t *testing.T) {
 	}
 }
 
+// all accepts every change.
+func all() surface.Options {
+	return surface.Options{Accept: []string{surface.Retyped, surface.Wrapped}}
+}
+
+// generateAll is generate that accepts every change.
+func generateAll(ctx context.Context, spec, root string) (int, error) {
+	return generate(ctx, spec, root, all())
+}
+
+// nothing corrects nothing.
+const nothing = "overlay: 1.0.0\ninfo: {title: Nothing, version: '1'}\nactions: []\n"
+
+// newTree returns the root of an empty tree, with a list of corrections that is empty.
+func newTree(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, correctionsFile), nothing)
+	return root
+}
+
 // newModule returns a buf module that holds nothing but the gateway's own protos.
 func newModule(t *testing.T) string {
 	t.Helper()
@@ -258,6 +285,7 @@ func newModule(t *testing.T) string {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(module, "buf.yaml"), string(config))
+	writeFile(t, filepath.Join(module, "proto", correctionsFile), nothing)
 	if err := os.CopyFS(filepath.Join(module, "proto/samsara_gateway/api"), os.DirFS("../../proto/samsara_gateway/api")); err != nil {
 		t.Fatal(err)
 	}
@@ -277,20 +305,20 @@ func copyTree(t *testing.T, from, to string) {
 // long, and nothing changes them.
 var loading = struct {
 	sync.Mutex
-	documents map[string]func() ([]model.Operation, error)
-}{documents: map[string]func() ([]model.Operation, error){}}
+	documents map[string]func() (model.Model, error)
+}{documents: map[string]func() (model.Model, error){}}
 
-func loadOnce(spec string) ([]model.Operation, error) {
+func loadOnce(spec string) (model.Model, error) {
 	loading.Lock()
 	once := loading.documents[spec]
 	if once == nil {
-		once = sync.OnceValues(func() ([]model.Operation, error) {
+		once = sync.OnceValues(func() (model.Model, error) {
 			root := "testdata" // Which leaves out and corrects nothing.
 			if spec == os.Getenv("SAMSARA_OPENAPI") {
 				root = "../../proto"
 			}
 			m, err := load(context.Background(), spec, root)
-			return m.Operations, errors.Join(err, errors.Join(m.Unsupported...))
+			return m, errors.Join(err, errors.Join(m.Unsupported...))
 		})
 		loading.documents[spec] = once
 	}
@@ -301,11 +329,11 @@ func loadOnce(spec string) ([]model.Operation, error) {
 // runProtogen brings a module up to a document and returns how many files that changed.
 func runProtogen(t *testing.T, spec, module string) int {
 	t.Helper()
-	operations, err := loadOnce(spec)
+	m, err := loadOnce(spec)
 	if err != nil {
 		t.Fatalf("loading %s: %v", spec, err)
 	}
-	written, err := surface.Update(t.Context(), operations, filepath.Join(module, "proto"))
+	written, err := surface.Update(t.Context(), m, filepath.Join(module, "proto"), all())
 	if err != nil {
 		t.Fatalf("bringing the tree up to %s: %v", spec, err)
 	}

@@ -73,6 +73,7 @@ func TestGenerate_releases(t *testing.T) {
 			{"        sizeMs: {type: integer, description: How long.}\n", ""}, {"        owner:", "        sizeMs: {type: string}\n        owner:"}, {"        sizeMs: {type: string}\n", ""},
 		}},
 		{"a response is a map", [][2]string{{`"200": {description: It is made.}`, `"200": {description: It is made., content: {application/json: {schema: {type: object, additionalProperties: {type: integer}}}}}`}}},
+		{"an array is of itself", [][2]string{{"    Owner:\n", "    Nested: {type: array, items: {$ref: \"#/components/schemas/Nested\"}}\n    Owner:\n"}, {"name: {type: string}\n        owner", "name: {$ref: \"#/components/schemas/Nested\"}\n        owner"}}},
 		{"the cursor is a number", [][2]string{{"name: after, in: query, schema: {type: string}", "name: after, in: query, schema: {type: integer}"}}},
 		{"the records are an object", [][2]string{{records, "data: {type: object, properties: {count: {type: integer}}}"}}},
 		{"the records are numbers", [][2]string{{records, "data: {type: array, items: {type: integer}}"}}},
@@ -95,7 +96,7 @@ func TestGenerate_releases(t *testing.T) {
 				if i > 0 {
 					before = surfaceOf(t, root)
 				}
-				if _, err := generate(t.Context(), spec, root); err != nil {
+				if _, err := generateAll(t.Context(), spec, root); err != nil {
 					t.Fatalf("release %d: %v", i, err)
 				}
 				after := surfaceOf(t, root)
@@ -104,7 +105,7 @@ func TestGenerate_releases(t *testing.T) {
 						t.Errorf("%s was %q, is %q in release %d", name, was, is, i)
 					}
 				}
-				if written, err := generate(t.Context(), spec, root); err != nil || written > 0 {
+				if written, err := generateAll(t.Context(), spec, root); err != nil || written > 0 {
 					t.Errorf("a second run for release %d wrote %d files, %v", i, written, err)
 				}
 			}
@@ -123,7 +124,7 @@ func generateWithout(t *testing.T, spec, root string, edits []string) {
 			fmt.Fprintf(&text, "- operation: %q\n  reason: The test cannot do without.\n", name)
 		}
 		writeFile(t, filepath.Join(root, leftOutFile), text.String())
-		_, err := generate(t.Context(), spec, root)
+		_, err := generateAll(t.Context(), spec, root)
 		if err == nil {
 			break
 		}
@@ -135,7 +136,7 @@ func generateWithout(t *testing.T, spec, root string, edits []string) {
 			t.Fatalf("%v after %q", err, edits)
 		}
 	}
-	if written, err := generate(t.Context(), spec, root); err != nil || written > 0 {
+	if written, err := generateAll(t.Context(), spec, root); err != nil || written > 0 {
 		t.Errorf("a second run wrote %d files, %v after %q", written, err, edits)
 	}
 }

@@ -22,14 +22,14 @@ func getPages(id, query, member string) string {
 // The name of a twin that all others have taken is numbered.
 func TestTwin_noNameFree(t *testing.T) {
 	t.Parallel()
-	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), newTree(t)
 	const records = `"data":{"type":"array","items":{"type":"string"}}`
 	at := func(path, id, query string) string {
 		return strings.Replace(getPages(id, query, records), `"/`+id+`"`, `"`+path+`"`, 1)
 	}
 	paths := strings.Join([]string{at("/things/feed", "listThings", "after"), at("/a", "followThings", "id"), at("/b", "followListThings", "id")}, ",")
 	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
-	if _, err := generate(t.Context(), spec, root); err != nil {
+	if _, err := generateAll(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
 	}
 	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
@@ -48,11 +48,11 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 	list := func(name string) string {
 		return `{"type":"object","properties":{"` + name + `":{"type":"array","items":{"type":"string"}}}}`
 	}
-	spec, root := filepath.Join(t.TempDir(), "openapi.json"), t.TempDir()
+	spec, root := filepath.Join(t.TempDir(), "openapi.json"), newTree(t)
 	for _, boxOfDogs := range []string{"Cats", "Dogs"} {
 		writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+getPages("listCats", "after", of("Cats"))+`,`+getPages("listDogs", "after", of(boxOfDogs))+`},`+
 			`"components":{"schemas":{"Cats":`+list("cats")+`,"Dogs":`+list("dogs")+`}}}`)
-		if _, err := generate(t.Context(), spec, root); err != nil {
+		if _, err := generateAll(t.Context(), spec, root); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,9 +69,9 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 
 func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	writeFile(t, filepath.Join(root, "samsara_gateway/things/v1/things.proto"), `syntax = "proto3"; package samsara_gateway.things.v1; message StreamThingsResponse {}`)
-	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
 	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
@@ -94,8 +94,8 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root := t.TempDir()
-			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+			root := newTree(t)
+			if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 				t.Fatal(err)
 			}
 			file := filepath.Join(root, "samsara_gateway/things/v1/things.proto")
@@ -108,7 +108,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 				t.Fatalf("no %q in:\n%s", change[0], have)
 			}
 			writeFile(t, file, changed)
-			if _, err := generate(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, surface.ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
+			if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); !errors.Is(err, surface.ErrForeign) || !strings.Contains(err.Error(), ".StreamThings") {
 				t.Errorf("generate over a changed twin: %v, want %v of StreamThings", err, surface.ErrForeign)
 			}
 		})
@@ -117,9 +117,9 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 
 func TestAnEndIsRequiredWhileTheDocumentContradictsItself(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := newTree(t)
 	for _, spec := range []string{"testdata/evolution-1.json", "testdata/evolution-2.json"} {
-		if _, err := generate(t.Context(), spec, root); err != nil {
+		if _, err := generateAll(t.Context(), spec, root); err != nil {
 			t.Fatal(err)
 		}
 		made := readFiles(t, root)["samsara_gateway/probes/v1/probes.proto"]

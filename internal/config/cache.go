@@ -19,7 +19,7 @@ type CacheRule struct {
 }
 
 // String returns the rule as it stands in a setting.
-func (r CacheRule) String() string { return string(r.Methods) + "=" + formatDuration(r.TTL) }
+func (r CacheRule) String() string { return string(r.Methods) + "=" + FormatDuration(r.TTL) }
 
 func parseCacheRule(text string) (CacheRule, error) {
 	pattern, ttl, found := strings.Cut(text, "=")

@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// check reports what does not fit together.
+// check reports what does not fit together, apart from what is to be asked.
 func (c *Config) check(l *loader) {
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		l.problem("--tls-cert-file and --tls-key-file: one is given without the other")
@@ -34,7 +34,10 @@ func (c *Config) check(l *loader) {
 	if c.RetryBaseDelay > c.RetryMaxDelay {
 		l.problem("%s: more than %s", l.where("retry-base-delay"), l.where("retry-max-delay"))
 	}
+}
 
+// checkTarget reports what does not fit together of the upstream, its token and the sandbox.
+func (c *Config) checkTarget(l *loader) {
 	_, upstreamGiven := l.origins["upstream-url"]
 	tokenGiven := c.APIToken != Secret{}
 	switch {

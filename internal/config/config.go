@@ -19,6 +19,7 @@ import (
 	"math"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,8 @@ type Config struct {
 	Insecure bool
 	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
 	Passthrough bool
+	// ReflectionComments serves comments by reflection.
+	ReflectionComments bool
 
 	// UpstreamURL is the base URL of the REST API.
 	UpstreamURL *url.URL
@@ -148,6 +151,7 @@ func defaults() Config {
 	return Config{
 		Listen:                 "127.0.0.1:50051",
 		AdminListen:            "127.0.0.1:9464",
+		ReflectionComments:     true,
 		UpstreamURL:            &url.URL{Scheme: "https", Host: "api.samsara.com"},
 		APIVersion:             APIDocumentVersion,
 		UpstreamTimeout:        95 * time.Second,
@@ -179,12 +183,26 @@ func defaults() Config {
 // in front: what the first rule that matches says, or 0 where none does. 0 means that it is not
 // cached.
 func (c Config) CacheTTL(method string) time.Duration {
-	for _, rule := range c.Cache {
-		if rule.Methods.Match(method) {
-			return rule.TTL
-		}
+	rule, _ := c.CacheRule(method)
+	return rule.TTL
+}
+
+// CacheRule returns the first rule that matches a method, if one does.
+func (c Config) CacheRule(method string) (rule CacheRule, ok bool) {
+	return first(c.Cache, func(r CacheRule) bool { return r.Methods.Match(method) })
+}
+
+// QuotaLimit returns the first limit that is configured for a method, if one is.
+func (c Config) QuotaLimit(method string) (limit quota.Override, ok bool) {
+	return first(c.QuotaLimits, func(o quota.Override) bool { return o.Operations.Match(method) })
+}
+
+func first[T any](all []T, is func(T) bool) (T, bool) {
+	if i := slices.IndexFunc(all, is); i >= 0 {
+		return all[i], true
 	}
-	return 0
+	var none T
+	return none, false
 }
 
 // Problem is what is wrong with the value of a setting.
@@ -206,10 +224,11 @@ type Check func(c *Config) []Problem
 func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	c := defaults()
 	l := newLoader(c.settings())
-	flags, help := l.fromArgs(args)
+	flags, rest, help := l.fromArgs(args)
 	if help {
 		return Config{}, pflag.ErrHelp
 	}
+	l.noArguments(rest)
 	env := l.fromEnviron(environ)
 	file := l.fromFile(lastOf("config", env, flags))
 	l.apply(file)
@@ -218,12 +237,9 @@ func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	c.APIToken = l.token(environ)
 	c.size(debug.SetMemoryLimit(-1))
 	c.check(l)
+	c.checkTarget(l)
 	api.check(l, &c)
-	for _, check := range checks {
-		for _, p := range check(&c) {
-			l.problem("%s: %v", l.where(p.Setting), p.Err)
-		}
-	}
+	l.run(&c, checks)
 	return c, l.err()
 }
 

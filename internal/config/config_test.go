@@ -83,7 +83,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("APIToken = %q", got.APIToken.Reveal())
 	}
 	want := config.Config{
-		Listen: "127.0.0.1:50051", AdminListen: "127.0.0.1:9464",
+		Listen: "127.0.0.1:50051", AdminListen: "127.0.0.1:9464", ReflectionComments: true,
 		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 10_000,
 		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
 		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
@@ -103,7 +103,7 @@ func TestDefaults(t *testing.T) {
 func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
-		"listen": "127.0.0.1:1", "admin-listen": "[::1]:2", "insecure": "true", "passthrough": "true",
+		"listen": "127.0.0.1:1", "admin-listen": "[::1]:2", "insecure": "true", "passthrough": "true", "reflection-comments": "false",
 		"upstream-url": "https://api.eu.samsara.com", "api-version": "2024-11-18",
 		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true", "upstream-http2": "true",
 		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",

@@ -120,8 +120,9 @@ func lastOf(name string, sources ...[]assignment) assignment {
 
 const commandLine = "the command line"
 
-// fromArgs reads the command line. It reports whether help was asked for.
-func (l *loader) fromArgs(args []string) (found []assignment, help bool) {
+// fromArgs reads the command line, and returns beside the flags what is none. It reports whether help
+// was asked for.
+func (l *loader) fromArgs(args []string) (found []assignment, rest []string, help bool) {
 	known := flagSet(l.settings, false)
 	args = l.longFlags(known, args)
 	known.ParseErrorsAllowlist.UnknownFlags = true
@@ -132,17 +133,30 @@ func (l *loader) fromArgs(args []string) (found []assignment, help bool) {
 	var missing *pflag.ValueRequiredError
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
-		return nil, true
+		return nil, nil, true
 	case errors.As(err, &missing):
 		l.problem("--%s (from %s): has no value", missing.GetSpecifiedName(), commandLine)
 	case err != nil:
 		l.problem("command line: %v", err)
 	}
 	l.unknownFlags(args)
-	if known.NArg() > 0 {
-		l.problem("command line: %d arguments that are not flags", known.NArg())
+	return found, known.Args(), false
+}
+
+// noArguments reports arguments that are not flags.
+func (l *loader) noArguments(rest []string) {
+	if len(rest) > 0 {
+		l.problem("command line: %d arguments that are not flags", len(rest))
 	}
-	return found, false
+}
+
+// run reports what checks find.
+func (l *loader) run(c *Config, checks []Check) {
+	for _, check := range checks {
+		for _, p := range check(c) {
+			l.problem("%s: %v", l.where(p.Setting), p.Err)
+		}
+	}
 }
 
 // longFlags returns the arguments without those that pflag would stop at, which it reports: flags

@@ -28,7 +28,7 @@ const (
 )
 
 func limit(target *quota.Limit) value[quota.Limit] {
-	return value[quota.Limit]{target, "limit", parseLimit, formatLimit}
+	return value[quota.Limit]{target, "limit", parseLimit, FormatLimit}
 }
 
 func parseLimit(text string) (quota.Limit, error) {
@@ -56,11 +56,12 @@ func parseLimit(text string) (quota.Limit, error) {
 	return quota.Limit{Requests: requests, Window: window}, nil
 }
 
-func formatLimit(l quota.Limit) string {
+// FormatLimit returns a limit as it stands in a setting, such as 150/s.
+func FormatLimit(l quota.Limit) string {
 	if l == (quota.Limit{}) {
 		return "none"
 	}
-	unit := formatDuration(l.Window)
+	unit := FormatDuration(l.Window)
 	switch unit {
 	case "1s", "1h":
 		unit = unit[1:]
@@ -75,7 +76,7 @@ func quotaLimits(target *[]quota.Override) pairs[quota.Override] {
 }
 
 func formatOverride(o quota.Override) string {
-	return string(o.Operations) + "=" + formatLimit(o.Limit)
+	return string(o.Operations) + "=" + FormatLimit(o.Limit)
 }
 
 func parseOverride(text string) (quota.Override, error) {

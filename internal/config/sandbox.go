@@ -63,10 +63,11 @@ func sandboxDefaults() Sandbox {
 func LoadSandbox(args []string, api API) (Sandbox, error) {
 	s := sandboxDefaults()
 	l := newLoader(s.settings())
-	flags, help := l.fromArgs(args)
+	flags, rest, help := l.fromArgs(args)
 	if help {
 		return Sandbox{}, pflag.ErrHelp
 	}
+	l.noArguments(rest)
 	l.apply(flags)
 	if s.Token == "" {
 		l.problem("%s: empty", l.where("token"))

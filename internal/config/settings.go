@@ -38,6 +38,7 @@ func (c *Config) settings() []setting {
 		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show, read again when it changes; its name shares the quota", text(&c.TLSClientCAFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
+		{"reflection-comments", listening, "serve comments by reflection, which grpcurl describe prints; they take 3MiB once somebody has asked", boolean(&c.ReflectionComments)},
 
 		{"upstream-url", samsara, "base `URL` of the REST API; https beyond loopback", baseURL(&c.UpstreamURL)},
 		{"api-token-file", samsara, "`FILE` with the API token, read again when it changes; or set SAMSARA_API_TOKEN", text(&c.APITokenFile)},

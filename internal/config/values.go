@@ -126,14 +126,14 @@ func duration(target *time.Duration, least, most time.Duration) value[time.Durat
 		case err != nil:
 			return 0, errors.New(`not a duration such as "250ms" or "5m"`)
 		case d < least || d > most:
-			return 0, fmt.Errorf("not between %s and %s", formatDuration(least), formatDuration(most))
+			return 0, fmt.Errorf("not between %s and %s", FormatDuration(least), FormatDuration(most))
 		}
 		return d, nil
-	}, formatDuration}
+	}, FormatDuration}
 }
 
-// formatDuration leaves out the zero units that Duration.String writes: 5m rather than 5m0s.
-func formatDuration(d time.Duration) string {
+// FormatDuration returns a duration as it stands in a setting. It leaves out the zero units that Duration.String writes: 5m rather than 5m0s.
+func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if rest, ok := strings.CutSuffix(s, "m0s"); ok {
 		s = rest + "m"

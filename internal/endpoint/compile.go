@@ -22,6 +22,8 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 		Input:       messageType(types, method.Input()),
 		Operation:   operation(method),
 		HasResponse: method.Output().Fields().Len() > 0,
+
+		RequiresResponse: requiresSome(method.Output(), nil),
 	}
 	problems := e.placeFields()
 	if method.IsStreamingClient() || method.IsStreamingServer() {
@@ -34,6 +36,31 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 	e.Response, noDecoder = compiler.Decoder(method.Output())
 	problems = append(problems, noEncoder, noDecoder)
 	return e, errors.Join(problems...)
+}
+
+// envelope is the name of the member that Samsara wraps answers in.
+const envelope = "data"
+
+// requiresSome reports whether a response requires a member, itself or in a message that is a member. Those
+// in which it looks already are above.
+func requiresSome(md protoreflect.MessageDescriptor, above []protoreflect.FullName) bool {
+	if slices.Contains(above, md.FullName()) {
+		return false
+	}
+	above = append(above, md.FullName())
+	fields := md.Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		options := transcode.FieldOptions(fd)
+		switch {
+		case options.GetRetired():
+		case options.GetRequired(), options.GetAnswered(), transcode.WireName(fd) == envelope && len(above) == 1:
+			return true
+		case fd.Message() != nil && !fd.IsList() && !fd.IsMap() && requiresSome(fd.Message(), above):
+			return true
+		}
+	}
+	return false
 }
 
 // messageType returns the type that makes messages of md. A type of the same name that has
@@ -183,7 +210,7 @@ func (e *Endpoint) compileQuery() error {
 				key:      string(appendEscaped(nil, transcode.WireName(fd), keptInQuery)) + "=",
 				required: options.GetRequired(),
 				style:    options.GetArrayStyle(),
-				set:      fd.IsList() && paged,
+				set:      fd.IsList() && paged && !options.GetOrdered(),
 			}
 			if i > 0 && !options.GetRetired() {
 				problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))

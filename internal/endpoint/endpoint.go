@@ -47,6 +47,9 @@ type Endpoint struct {
 	// HasResponse is whether the response message has fields: where it has none, the operation
 	// declares no body.
 	HasResponse bool
+	// RequiresResponse is whether a response without any member of the message cannot be right: the message
+	// requires one, or has what Samsara wraps answers in.
+	RequiresResponse bool
 	// Response decodes the response body.
 	Response *transcode.Decoder
 	// Streams are the methods that read the pages, those that follow last.

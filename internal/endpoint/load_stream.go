@@ -113,10 +113,6 @@ func (s *Stream) placeBounds() error {
 		problems = append(problems, fmt.Errorf("%s has no field for the cursor of %s", pages.Method.Input().Name(), pages.Operation.GetPagination()))
 	case pages.cursor[0].IsList() || pages.cursor[0].Kind() != protoreflect.StringKind:
 		problems = append(problems, fmt.Errorf("field %s: %s is not a cursor", pages.cursor.name(), kindName(pages.cursor[0])))
-	case s.Follow:
-		s.CursorField = "options.from_cursor"
-	default:
-		s.CursorField = "request." + pages.cursor.name()
 	}
 	if s.endRequired && s.end == nil {
 		problems = append(problems, fmt.Errorf("end_required: %s has no field endTime", pages.Method.Input().Name()))

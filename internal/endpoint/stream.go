@@ -27,6 +27,9 @@ const (
 // MaxCursorBytes bounds a cursor, before it is escaped.
 const MaxCursorBytes = 16 << 10
 
+// FromCursor is the field in which a caller says how to go on with a stream.
+const FromCursor = "options.from_cursor"
+
 // statusNotFound is the HTTP status of what does not exist.
 const statusNotFound = 404
 
@@ -43,9 +46,6 @@ type Stream struct {
 	Pages *Endpoint
 	// Follow is whether the stream goes on after the last page.
 	Follow bool
-	// CursorField is where a caller says how to go on, such as "request.after".
-	CursorField string
-
 	// request and options are fields of Input.
 	request, options protoreflect.FieldDescriptor
 	// before and end are fields of the operation's request: where a page read backwards ends,
@@ -63,6 +63,9 @@ type Walk struct {
 	Path, Query string
 	// Start is the cursor of the first page; empty: the page without cursor.
 	Start string
+	// CursorField is where the caller gave the cursor, "options.from_cursor" or the operation's own
+	// field such as "request.after"; the former if there is none.
+	CursorField string
 	// MaxPages and MaxItems are at least 1, and math.MaxInt64 where the caller set no bound.
 	MaxPages, MaxItems int64
 	// PollInterval and KeepAliveInterval are for streams that follow.
@@ -77,6 +80,7 @@ type Walk struct {
 //
 //   - `endingBefore`, because a stream reads forward;
 //   - a page number that is not a whole number, and a cursor longer than MaxCursorBytes;
+//   - a cursor that is not the options' `from_cursor`, if that is set and not empty;
 //   - `endTime` unset, where the annotation requires it;
 //   - where the stream follows, a cursor, because it begins at the options' `from_cursor`, and
 //     `endTime`, because it has no end.
@@ -129,7 +133,7 @@ func (s *Stream) readOptions(m protoreflect.Message) (*apiv1.FollowOptions, erro
 	}
 	var options apiv1.StreamOptions
 	err = proto.Unmarshal(wire, &options)
-	return &apiv1.FollowOptions{MaxPages: options.MaxPages, MaxItems: options.MaxItems}, err
+	return &apiv1.FollowOptions{MaxPages: options.MaxPages, MaxItems: options.MaxItems, FromCursor: options.FromCursor}, err
 }
 
 func (b *binding) options(w *Walk, options *apiv1.FollowOptions) {
@@ -139,14 +143,14 @@ func (b *binding) options(w *Walk, options *apiv1.FollowOptions) {
 	w.KeepAliveInterval = b.interval("options.keep_alive_interval", options.GetKeepAliveInterval(), defaultKeepAliveInterval, minKeepAliveInterval, math.MaxInt64)
 }
 
-func (b *binding) count(field string, n *int64) int64 {
+func (b *binding) count(field string, n *int32) int64 {
 	if n == nil {
 		return math.MaxInt64
 	}
 	if *n < 1 {
 		b.violation(field, fmt.Sprintf("is %d, must be at least 1", *n))
 	}
-	return *n
+	return int64(*n)
 }
 
 func (b *binding) interval(field string, d *durationpb.Duration, unset, least, most time.Duration) time.Duration {
@@ -164,34 +168,11 @@ func (b *binding) interval(field string, d *durationpb.Duration, unset, least, m
 	return d.AsDuration()
 }
 
-// bounds finds out where the stream begins, and that it may end where it does.
+// bounds finds out where the stream begins, and that it may do so and end where it does.
 func (b *binding) bounds(w *Walk, options *apiv1.FollowOptions, inner protoreflect.Message) {
 	s := w.stream
 	refuse := func(fields line, rule string) { b.violation(s.inRequest(fields.name()), rule) }
-	cursor := s.Pages.cursor
-	var start protoreflect.FieldDescriptor
-	for _, fd := range cursor {
-		switch {
-		case !inner.Has(fd):
-		case start == nil:
-			start = fd
-			w.Start = inner.Get(fd).String()
-		case !s.Pages.numbered(): // A number is in the path, which refuses two.
-			refuse(cursor, notTogether(fd))
-		}
-	}
-	if s.Follow {
-		if w.Start != "" {
-			refuse(cursor, "must not be set: a followed feed begins at "+s.CursorField)
-		}
-		w.Start = options.GetFromCursor()
-	}
-	if len(w.Start) > MaxCursorBytes {
-		b.violation(s.CursorField, fmt.Sprintf("is %d bytes long, must be at most %d", len(w.Start), MaxCursorBytes))
-	}
-	if _, err := strconv.ParseUint(w.Start, 10, 31); err != nil && w.Start != "" && s.Pages.numbered() {
-		b.violation(s.CursorField, "is "+quote(w.Start)+", must be a whole number")
-	}
+	b.start(w, options.GetFromCursor(), inner)
 	if s.before.isSet(inner) {
 		refuse(s.before, "must not be set: a stream reads forward")
 	}
@@ -201,6 +182,41 @@ func (b *binding) bounds(w *Walk, options *apiv1.FollowOptions, inner protorefle
 		refuse(s.end, "must not be set: a followed feed has no end")
 	case s.endRequired && !s.end.isSet(inner):
 		refuse(s.end, isRequired+": it is not known where the stream would end without it")
+	}
+}
+
+// start finds out where the stream begins: at from, unless that is empty, or else at the operation's
+// own cursor.
+func (b *binding) start(w *Walk, from string, inner protoreflect.Message) {
+	s, cursor := w.stream, w.stream.Pages.cursor
+	var set protoreflect.FieldDescriptor
+	own := ""
+	for _, fd := range cursor {
+		switch {
+		case !inner.Has(fd):
+		case set == nil:
+			set, own = fd, inner.Get(fd).String()
+		case !s.Pages.numbered(): // A number is in the path, which refuses two.
+			b.violation(s.inRequest(cursor.name()), notTogether(fd))
+		}
+	}
+	w.Start, w.CursorField = from, FromCursor
+	switch {
+	case s.Follow && own != "":
+		b.violation(s.inRequest(cursor.name()), "must not be set: a followed feed begins at "+FromCursor)
+	case from == "" && own != "":
+		w.Start, w.CursorField = own, s.inRequest(string(set.Name()))
+	case from == "":
+	case own != "" && own != from:
+		b.violation(FromCursor, fmt.Sprintf("is %s, must be unset or equal to %s, which is %s", quote(from), s.inRequest(string(set.Name())), quote(own)))
+	case s.Pages.numbered() && own == "":
+		inner.Set(cursor[0], protoreflect.ValueOfString(from))
+	}
+	if len(w.Start) > MaxCursorBytes {
+		b.violation(w.CursorField, fmt.Sprintf("is %d bytes long, must be at most %d", len(w.Start), MaxCursorBytes))
+	}
+	if _, err := strconv.ParseUint(w.Start, 10, 31); err != nil && w.Start != "" && s.Pages.numbered() {
+		b.violation(w.CursorField, "is "+quote(w.Start)+", must be a whole number")
 	}
 }
 

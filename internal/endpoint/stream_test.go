@@ -60,23 +60,23 @@ func streamRequest(tb testing.TB, s *endpoint.Stream, text string) protoreflect.
 func TestLoadPutsStreamsIntoTheirOperations(t *testing.T) {
 	t.Parallel()
 	type summary struct {
-		FullMethod, Pages, CursorField string
-		Follow                         bool
+		FullMethod, Pages string
+		Follow            bool
 	}
 	got := map[string]summary{}
 	for name, s := range readings(t) {
-		got[name] = summary{s.FullMethod, string(s.Pages.Method.Name()), s.CursorField, s.Follow}
+		got[name] = summary{s.FullMethod, string(s.Pages.Method.Name()), s.Follow}
 		if !slices.Contains(s.Pages.Streams, s) {
 			t.Errorf("%s is not among the streams of %s", name, s.Pages.FullMethod)
 		}
 	}
 	const service = "/samsara_gateway.readings.v1.ReadingsService/"
 	want := map[string]summary{
-		"StreamReadings":       {service + "StreamReadings", "ListReadings", "request.after", false},
-		"StreamReadingsStream": {service + "StreamReadingsStream", "GetReadingsStream", "request.after", false},
-		"FollowReadings":       {service + "FollowReadings", "GetReadingsStream", "options.from_cursor", true},
-		"StreamOldReadings":    {service + "StreamOldReadings", "ListOldReadings", "request.starting_after", false},
-		"StreamSheets":         {service + "StreamSheets", "ListSheets", "request.page_number", false},
+		"StreamReadings":       {service + "StreamReadings", "ListReadings", false},
+		"StreamReadingsStream": {service + "StreamReadingsStream", "GetReadingsStream", false},
+		"FollowReadings":       {service + "FollowReadings", "GetReadingsStream", true},
+		"StreamOldReadings":    {service + "StreamOldReadings", "ListOldReadings", false},
+		"StreamSheets":         {service + "StreamSheets", "ListSheets", false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("streams (-want +got):\n%s", diff)
@@ -181,7 +181,7 @@ func TestLoadRefusesStreamsThatCannotBeRead(t *testing.T) {
 func TestBindStream(t *testing.T) {
 	t.Parallel()
 	streams := readings(t)
-	unbounded := endpoint.Walk{MaxPages: math.MaxInt64, MaxItems: math.MaxInt64, PollInterval: 5 * time.Second, KeepAliveInterval: 30 * time.Second}
+	unbounded := endpoint.Walk{MaxPages: math.MaxInt64, MaxItems: math.MaxInt64, PollInterval: 5 * time.Second, KeepAliveInterval: 30 * time.Second, CursorField: "options.from_cursor"}
 	with := func(change func(*endpoint.Walk)) endpoint.Walk {
 		w := unbounded
 		change(&w)
@@ -197,6 +197,7 @@ func TestBindStream(t *testing.T) {
 			stream: "StreamReadings", text: `request {id: "7" after: "c" types: ["b", "a,", "b"] tags: [10, 9] limit: 5}`,
 			want: with(func(w *endpoint.Walk) {
 				w.Path, w.Query, w.Start = "/readings/7", "types=a%2C,b&tags=10&tags=9&limit=5", "c"
+				w.CursorField = "request.after"
 			}),
 			at: "x&y=+ü", wantAt: "/readings/7?types=a%2C,b&tags=10&tags=9&limit=5&after=x%26y%3D%2B%C3%BC",
 		},
@@ -212,13 +213,52 @@ func TestBindStream(t *testing.T) {
 		},
 		"a list that could be read backwards": {
 			stream: "StreamOldReadings", text: `request {starting_after: "s" limit: 1}`,
-			want: with(func(w *endpoint.Walk) { w.Path, w.Query, w.Start = "/v1/readings", "limit=1", "s" }),
-			at:   "t", wantAt: "/v1/readings?limit=1&startingAfter=t",
+			want: with(func(w *endpoint.Walk) {
+				w.Path, w.Query, w.Start, w.CursorField = "/v1/readings", "limit=1", "s", "request.starting_after"
+			}),
+			at: "t", wantAt: "/v1/readings?limit=1&startingAfter=t",
 		},
 		"numbers are in the path": {
 			stream: "StreamSheets", text: `request {page_number: "3" book: "3/x"}`,
-			want: with(func(w *endpoint.Walk) { w.Path, w.Start = "/sheets/3/of/3%2Fx", "3" }),
-			at:   "4", wantAt: "/sheets/4/of/3%2Fx?",
+			want: with(func(w *endpoint.Walk) {
+				w.Path, w.Start, w.CursorField = "/sheets/3/of/3%2Fx", "3", "request.page_number"
+			}),
+			at: "4", wantAt: "/sheets/4/of/3%2Fx?",
+		},
+		"a list whose order counts stays as it is": {
+			stream: "StreamReadings", text: `request {id: "7" types: ["b", "a"] kinds: ["b", "a", "b"]}`,
+			want:   with(func(w *endpoint.Walk) { w.Path, w.Query = "/readings/7", "types=a,b&kinds=b,a,b" }),
+			wantAt: "/readings/7?types=a,b&kinds=b,a,b",
+		},
+		"a stream begins where the options say": {
+			stream: "StreamReadings", text: `request {id: "7" limit: 5} options {from_cursor: "c"}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Query, w.Start = "/readings/7", "limit=5", "c" }),
+			at:   "c", wantAt: "/readings/7?limit=5&after=c",
+		},
+		"the options say what the request says": {
+			stream: "StreamReadings", text: `request {id: "7" after: "c"} options {from_cursor: "c"}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Start = "/readings/7", "c" }),
+			at:   "c", wantAt: "/readings/7?after=c",
+		},
+		"options without a cursor leave it to the request": {
+			stream: "StreamReadings", text: `request {id: "7" after: "c"} options {from_cursor: ""}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Start, w.CursorField = "/readings/7", "c", "request.after" }),
+			at:   "c", wantAt: "/readings/7?after=c",
+		},
+		"a list that could be read backwards begins where the options say": {
+			stream: "StreamOldReadings", text: `options {from_cursor: "s"}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Start = "/v1/readings", "s" }),
+			at:   "s", wantAt: "/v1/readings?startingAfter=s",
+		},
+		"pages that have numbers begin where the options say": {
+			stream: "StreamSheets", text: `request {book: "b"} options {from_cursor: "3"}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Start = "/sheets/3/of/b", "3" }),
+			at:   "3", wantAt: "/sheets/3/of/b?",
+		},
+		"numbers are the same": {
+			stream: "StreamSheets", text: `request {page_number: "3" book: "b"} options {from_cursor: "3"}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Start = "/sheets/3/of/b", "3" }),
+			at:   "4", wantAt: "/sheets/4/of/b?",
 		},
 		"a feed is followed from where the options say": {
 			stream: "FollowReadings", text: `request {ids: "1"} options {from_cursor: "c" poll_interval {seconds: 60} keep_alive_interval {seconds: 1} max_pages: 1}`,
@@ -297,6 +337,21 @@ func TestBindStreamRefuses(t *testing.T) {
 		},
 		"a cursor in the request of a feed": {
 			"FollowReadings", `request {after: "a"}`, []string{"request.after: must not be set: a followed feed begins at options.from_cursor"},
+		},
+		"two cursors": {
+			"StreamReadings", `request {id: "7" after: "a"} options {from_cursor: "b"}`,
+			[]string{`options.from_cursor: is "b", must be unset or equal to request.after, which is "a"`},
+		},
+		"two cursors of a list that could be read backwards": {
+			"StreamOldReadings", `request {starting_after: "a"} options {from_cursor: "b"}`,
+			[]string{`options.from_cursor: is "b", must be unset or equal to request.starting_after, which is "a"`},
+		},
+		"two numbers of a page": {
+			"StreamSheets", `request {page_number: "1" book: "b"} options {from_cursor: "2"}`,
+			[]string{`options.from_cursor: is "2", must be unset or equal to request.page_number, which is "1"`},
+		},
+		"a cursor that is no page number": {
+			"StreamSheets", `request {book: "b"} options {from_cursor: "one"}`, []string{`options.from_cursor: is "one", must be a whole number`},
 		},
 		"an end of a feed": {
 			"FollowReadings", `request {end_time: ""}`, []string{"request.end_time: must not be set: a followed feed has no end"},
@@ -519,6 +574,9 @@ func TestStream_retypedParameters(t *testing.T) {
 		}
 	}
 	_, err := streams["StreamReadings"].Bind(streamRequest(t, streams["StreamReadings"], `request {id: "1" old_after: 5 after: "5"}`))
+	if walk, err := streams["StreamReadings"].Bind(streamRequest(t, streams["StreamReadings"], `request {id: "1" old_after: 5} options {from_cursor: "5"}`)); err != nil || walk.Start != "5" {
+		t.Errorf("two cursors that are equal: %v, want a start at 5", err)
+	}
 	const want = "request.after: must not be set together with old_after, which is the same parameter"
 	if err == nil || err.Error() != want {
 		t.Errorf("two cursors: %v, want %s", err, want)

@@ -399,7 +399,7 @@ func TestFollower_failuresAreOutlastedAndShown(t *testing.T) {
 		b := serve(t, source)
 		g := b.join("a", "0", nil)
 		began := time.Now()
-		for _, want := range []int64{1, 1, 2, 2} {
+		for _, want := range []int32{1, 1, 2, 2} {
 			news, err := g.page(t.Context(), 40*time.Second)
 			if err != nil || news.KeepAlive == nil {
 				t.Fatalf("got %+v, %v, want a keep-alive", news, err)

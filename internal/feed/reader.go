@@ -52,7 +52,7 @@ type State struct {
 	// Failure is what the feed outlasts at the moment, Failures how often in a row it has failed; nil
 	// and 0: it works.
 	Failure  *Failure
-	Failures int64
+	Failures int32
 }
 
 const (
@@ -130,7 +130,7 @@ type reader struct {
 	// failure is what the reader outlasts at the moment, failures how often it has failed, and waits
 	// how long it does.
 	failure  *Failure
-	failures int64
+	failures int32
 	waits    *backoff.ExponentialBackOff
 	// ended is whether nothing is asked any more. err says why, unless it is for want of followers.
 	ended bool

@@ -57,13 +57,18 @@ func (t *Transport) head(req *http.Request) (*[]byte, error) {
 	if req.Close {
 		b = append(b, "Connection: close\r\n"...)
 	}
-	if req.Body != nil || expectsLength(req.Method) {
+	if length, said := ContentLength(req); said {
 		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, req.ContentLength, 10)
+		b = strconv.AppendInt(b, length, 10)
 		b = append(b, "\r\n"...)
 	}
 	*head = append(b, "\r\n"...)
 	return head, nil
+}
+
+// ContentLength returns what a request says of the length of its body, if it does.
+func ContentLength(req *http.Request) (length int64, said bool) {
+	return req.ContentLength, req.Body != nil || expectsLength(req.Method)
 }
 
 // expectsLength reports whether servers want to be told that there is no body.

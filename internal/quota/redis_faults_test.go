@@ -248,6 +248,7 @@ func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
 		"+@read", "+@write", "-@dangerous", "+time", "+eval", "+evalsha")(s)
 	do("ACL", "SETUSER", "guest", "on", ">"+redisPassword, "~*", "+get")(s)
 	at := "@127.0.0.1:" + s.port
+	const late = "deadline exceeded"
 	for name, test := range map[string]struct {
 		url  string
 		says string // empty where it works
@@ -260,7 +261,7 @@ func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
 		"TLS":                     {url: "rediss://:" + redisPassword + "@127.0.0.1:" + secure + "?skip_verify=true"},
 
 		"a certificate that is not trusted": {"rediss://:" + redisPassword + "@127.0.0.1:" + secure, "failed to verify certificate"},
-		"TLS where there is none":           {"rediss://:" + redisPassword + at, "deadline exceeded"},
+		"TLS where there is none":           {"rediss://:" + redisPassword + at, late},
 		"no TLS where there is":             {"redis://:" + redisPassword + "@127.0.0.1:" + secure, "EOF"},
 		"a wrong password":                  {"redis://:not-" + redisPassword + at, "WRONGPASS"},
 		"no password":                       {"redis://127.0.0.1:" + s.port, "NOAUTH"},
@@ -274,12 +275,19 @@ func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
 			t.Parallel()
 			cfg := quota.Defaults()
 			cfg.StoreTimeout = 5 * time.Second // for a handshake on a busy machine
-			l := replicas(t, 1, cfg, newRedis(t, test.url))[0]
-			c := newCrowd()
-			if err := c.admit(t.Context(), "", operation(t, l, "list", 5, time.Second), identity.Identity{}); err != nil {
-				t.Fatal(err)
+			tells := func() quota.StoreState {
+				l := replicas(t, 1, cfg, newRedis(t, test.url))[0]
+				c := newCrowd()
+				if err := c.admit(t.Context(), "", operation(t, l, "list", 5, time.Second), identity.Identity{}); err != nil {
+					t.Fatal(err)
+				}
+				return l.Snapshot().Store
 			}
-			store := l.Snapshot().Store
+			store := tells()
+			// On a busy machine a handshake may take longer than a connection may take to open.
+			for again := 0; again < 10 && test.says != late && store.Err != nil && strings.Contains(store.Err.Error(), late); again++ {
+				store = tells()
+			}
 			if store.Err == nil {
 				if test.says != "" || !store.Up {
 					t.Errorf("it works, want %q", test.says)

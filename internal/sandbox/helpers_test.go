@@ -293,7 +293,7 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 		return true
 	case protoreflect.DoubleKind:
 		return max(1.5, f.GetMinimum())
-	case protoreflect.Int64Kind:
+	case protoreflect.Int32Kind, protoreflect.Int64Kind:
 		if (strings.HasSuffix(name, "Ms") || strings.HasSuffix(name, "_ms")) && f.Maximum == nil {
 			return start.UnixMilli()
 		}
@@ -413,7 +413,7 @@ func matchesOne(fd protoreflect.FieldDescriptor, v any, path string) error {
 		ok = isString && (s != "" || unset || strings.HasSuffix(path, "Cursor") || slices.Contains(rule(fd).GetValues(), "")) && (len(rule(fd).GetValues()) == 0 || slices.Contains(rule(fd).GetValues(), s))
 	case protoreflect.DoubleKind:
 		_, ok = v.(json.Number)
-	case protoreflect.Int64Kind:
+	case protoreflect.Int32Kind, protoreflect.Int64Kind:
 		n, isNumber := v.(json.Number)
 		_, err := n.Int64()
 		ok = isNumber && err == nil

@@ -200,9 +200,9 @@ func (q *request) listing() listing {
 		switch {
 		case m == nil || m.kind == truth || name == q.op.target.param:
 		case name == "ids":
-			l.filters = append(l.filters, filter{noun: c.noun, ids: split(q.args[name])})
+			l.filters = append(l.filters, filter{noun: c.noun, ids: q.values(name)})
 		case strings.HasSuffix(name, "ds") && isReference(name):
-			l.filters = append(l.filters, filter{noun: nounOfReference(name), ids: split(q.args[name])})
+			l.filters = append(l.filters, filter{noun: nounOfReference(name), ids: q.values(name)})
 		}
 	}
 	if len(l.filters) > 0 {
@@ -370,10 +370,8 @@ func (s *Sandbox) limit(q *request) (int, *refusal) {
 	return limit, nil
 }
 
-// split returns the values of a list parameter; some are declared as one string.
-func split(v any) []string {
-	if values, ok := v.([]any); ok {
-		return texts(values)
-	}
-	return strings.Split(jsonText(v), ",")
+// values returns those of a list parameter.
+func (q *request) values(name string) []string {
+	values, _ := q.args[name].([]any)
+	return texts(values)
 }

@@ -97,8 +97,8 @@ func (q *request) readQuery(raw string) []string {
 }
 
 // parseQuery reads the escaped values of one parameter. An empty value is that of a parameter
-// that was not sent: nil. Values that are declared as joined by commas may come one by one, too,
-// because the official SDKs send them so.
+// that was not sent: nil. Values that are declared as joined by commas may come one by one, too, or with
+// escaped commas: the official SDKs send them so, as some are declared as lists and others as text.
 func (m *member) parseQuery(values []string) (any, string) {
 	comma := m.rule.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 	switch {
@@ -109,7 +109,8 @@ func (m *member) parseQuery(values []string) (any, string) {
 	}
 	if m.shape == list {
 		if comma {
-			values = strings.Split(strings.Join(values, ","), ",")
+			unescape := strings.NewReplacer("%2C", ",", "%2c", ",")
+			values = strings.Split(unescape.Replace(strings.Join(values, ",")), ",")
 		} else if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, ",") }) {
 			return nil, "must be given once for each value, is joined by commas"
 		}

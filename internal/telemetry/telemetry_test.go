@@ -76,7 +76,7 @@ func TestDriftIsCountedByFieldAndKind(t *testing.T) {
 	kinds := map[transcode.Kind]string{
 		transcode.Unknown: "unknown", transcode.Coerced: "coerced", transcode.Mismatch: "mismatch",
 		transcode.Duplicate: "duplicate", transcode.InvalidText: "invalid_text", transcode.TooDeep: "too_deep",
-		transcode.NullEntry: "null_entry", transcode.Wrapped: "wrapped",
+		transcode.NullEntry: "null_entry", transcode.Wrapped: "wrapped", transcode.NoBody: "no_body",
 	}
 	for kind := range kinds {
 		m.Drift("/s/M", []transcode.Finding{{Message: "Vehicle", Member: "year", Kind: kind, Count: 3}})

@@ -63,7 +63,8 @@ message ListReadingsRequest {
   optional string after = 2 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY}];
   repeated string types = 3 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY array_style: ARRAY_STYLE_COMMA}];
   repeated int64 tags = 4 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY array_style: ARRAY_STYLE_REPEAT}];
-  optional int64 limit = 5 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY}];
+  optional int32 limit = 5 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY}];
+  repeated string kinds = 6 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY array_style: ARRAY_STYLE_COMMA ordered: true}];
 }
 message ListReadingsResponse {
   repeated Reading data = 1;

@@ -129,7 +129,7 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 		}
 		f.arity = keyed
 		f.tag = newTag(fd.Number(), protowire.BytesType)
-		f.element = &field{owner: m, member: f.member, entry: true}
+		f.element = &field{owner: m, member: f.member, entry: true, mapped: true}
 		return f, b.typed(f.element, fd.MapValue())
 	case fd.IsList():
 		f.arity = repeated

@@ -7,12 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep a JSON document may nest.
-const MaxDepth = 100
+// MaxDepth is how deep arrays and objects may nest that are read into a message or written from one.
+// No message has more levels then than the 100 that C++ and Java parse: there is one for each, one more
+// for a Value and one for a message of which it is the root field, and one that a stream or an answer
+// that was not wrapped puts around it.
+const MaxDepth = 97
 
-// MaxValueDepth is how deep a value may nest inside a google.protobuf.Value, so that the
-// message stays within the 100 levels that C++ and Java parse. A scalar has depth 0.
-const MaxValueDepth = 30
+// MaxValueDepth is how deep arrays and objects may nest inside a google.protobuf.Value. Each of them
+// takes valueLevels levels of messages: for an object they are Value, Struct and entry. So it is less
+// if more than 7 arrays and objects are around the Value.
+const (
+	MaxValueDepth = 30
+	valueLevels   = 3
+)
 
 // SyntaxError says why a document is not JSON.
 type SyntaxError struct {
@@ -47,8 +54,9 @@ type Decoder struct {
 // The error is a *SyntaxError or wraps ErrRoot. With an error dst is returned as it came,
 // though what lies between its length and its capacity may have been overwritten, and drift
 // holds what was met until then. src is not kept. Append allocates when dst has to grow, which
-// is when it has less than 144 bytes to spare before a value; for a finding that is new to
-// drift; and for numbers of more than 32 characters.
+// is when it has less than 144 bytes to spare before a value, or less than an eighth of a value
+// that is skipped and nests more than 64 levels; for a finding that is new to drift; and for
+// numbers of more than 32 characters.
 func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 	r := run{src: src, out: dst, drift: drift}
 	i := r.start()
@@ -170,9 +178,6 @@ func (r *run) space(i int) int {
 // open goes into the object or array at i, which ends with the byte given. It returns where the
 // first member or element begins, and whether there is one.
 func (r *run) open(i int, end byte) (next int, more bool) {
-	if r.depth == MaxDepth {
-		return r.fail(i, "nested too deep"), false
-	}
 	r.depth++
 	if i = r.space(i + 1); r.peek(i) == end {
 		r.depth--
@@ -233,62 +238,12 @@ func (r *run) literal(i int, want string) int {
 	return i + len(want)
 }
 
-// skip reads any value, checks it, and leaves it out.
-func (r *run) skip(i int) int {
-	switch c := r.peek(i); c {
-	case '{':
-		i, more := r.open(i, '}')
-		for more {
-			if i = r.quote(i); i >= 0 {
-				i = r.colon(r.unquote(i, false))
-			}
-			if i >= 0 {
-				i = r.skip(i)
-			}
-			i, more = r.more(i, '}')
-		}
-		return i
-	case '[':
-		i, more := r.open(i, ']')
-		for more {
-			i, more = r.more(r.skip(i), ']')
-		}
-		return i
-	case '"':
-		return r.unquote(i+1, false)
-	case 't':
-		return r.literal(i, "true")
-	case 'f':
-		return r.literal(i, "false")
-	case 'n':
-		return r.literal(i, "null")
-	default:
-		if c != '-' && !isDigit(c) {
-			return r.fail(i, "no value")
-		}
-		_, i = r.number(i)
-		return i
-	}
-}
-
 func (r *run) number(i int) (number, int) {
 	n, end, ok := scanNumber(r.src, i)
 	if !ok {
 		return n, r.fail(end, "malformed number")
 	}
 	return n, end
-}
-
-// drop skips a value that has no place in the message, and records it under member of m.
-func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
-	r.replaced = false
-	if i = r.skip(i); i >= 0 {
-		r.note(m, member, kind, kind == Unknown)
-		if r.replaced {
-			r.note(m, member, InvalidText, kind == Unknown)
-		}
-	}
-	return i
 }
 
 func (r *run) record(f *field, kind Kind) { r.note(f.owner, f.member, kind, false) }

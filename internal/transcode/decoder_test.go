@@ -360,7 +360,7 @@ func TestValuesThatCannotBeTakenAreDropped(t *testing.T) {
 	check(t, "Vehicle", append(rules, []rule{
 		{name: "an element of a list is dropped alone", json: `{"tags":["a",null,{},["b"],"c"],"counts":[1,1.5,null,2],"path":[{"latitude":1},null,7,{}]}`, want: `tags: "a" tags: "c" counts: [1,2] path: {latitude: 1} path: {}`, find: []transcode.Finding{found(transcode.NullEntry, "tags"), times(2, found(transcode.Mismatch, "tags")), found(transcode.Mismatch, "counts"), found(transcode.NullEntry, "counts"), found(transcode.NullEntry, "path"), found(transcode.Mismatch, "path")}},
 		{name: "a list of which nothing is left is empty", json: `{"counts":[null,"x"],"tags":[null]}`, find: []transcode.Finding{found(transcode.NullEntry, "counts"), found(transcode.Mismatch, "counts"), found(transcode.NullEntry, "tags")}},
-		{name: "a value of a map is dropped with its key", json: `{"externalIds":{"a":null,"b":"c","d":[]},"places":{"x":5,"y":{}},"totals":{"n":0.5}}`, want: `external_ids: {key: "b" value: "c"} places: {key: "y" value: {}}`, find: []transcode.Finding{found(transcode.NullEntry, "externalIds"), found(transcode.Mismatch, "externalIds"), found(transcode.Mismatch, "places"), found(transcode.Mismatch, "totals")}},
+		{name: "a value of a map is dropped with its key", json: `{"externalIds":{"a":null,"b":"c"},"places":{"x":5,"y":{}},"totals":{"n":0.5}}`, want: `external_ids: {key: "b" value: "c"} places: {key: "y" value: {}}`, find: []transcode.Finding{found(transcode.NullEntry, "externalIds"), found(transcode.Mismatch, "places"), found(transcode.Mismatch, "totals")}},
 		{name: "null in a list of Structs or ListValues is dropped", json: `{"rows":[[1],null,"x",[]]}`, want: `rows: {values: {number_value: 1}} rows: {}`, find: []transcode.Finding{found(transcode.NullEntry, "rows"), found(transcode.Mismatch, "rows")}},
 		{name: "invalid text is reported beside", json: "{\"gps\":\"\xff\"}", find: []transcode.Finding{found(transcode.Mismatch, "gps"), found(transcode.InvalidText, "gps")}},
 	}...))
@@ -451,6 +451,7 @@ func TestFreeFormValuesNestToABound(t *testing.T) {
 		{name: "a map value beyond it is dropped with its key", json: `{"attributes":{"a":1,"b":` + over + `}}`, want: `attributes: {key: "a" value: {number_value: 1}}`, find: tooDeep("attributes")},
 		{name: "a Struct", json: `{"settings":{"a":` + at + `}}`, find: tooDeep("settings")},
 		{name: "a ListValue at the bound", json: `{"row":` + at + `}`, want: `row: {values: ` + nested(`{list_value: {values: `, `{number_value: 7}`, `}}`, transcode.MaxValueDepth-1) + `}`},
+		{name: "what it holds is not recorded, but for text", json: `{"extra":[9007199254740993,"\ud800",` + at + `]}`, find: append(tooDeep("extra"), found(transcode.InvalidText, "extra"))},
 		{name: "a ListValue beyond it", json: `{"row":` + over + `,"rows":[[1],` + over + `]}`, want: `rows: {values: {number_value: 1}}`, find: []transcode.Finding{found(transcode.TooDeep, "row"), found(transcode.TooDeep, "rows")}},
 	})
 }
@@ -570,45 +571,194 @@ func TestWhatIsNotJSONIsRefusedWhereItStopsBeingIt(t *testing.T) {
 	}
 }
 
-func TestDocumentsNestToABound(t *testing.T) {
+// maxLevels is how many messages C++ and Java parse within one another, below the outermost.
+const maxLevels = 100
+
+// levelsOf returns how many messages are within one another in m, below itself.
+func levelsOf(m protoreflect.Message) int {
+	deepest := 0
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.IsMap():
+			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				deepest = max(deepest, 1)
+				if fd.MapValue().Message() != nil {
+					deepest = max(deepest, 2+levelsOf(v.Message()))
+				}
+				return true
+			})
+		case fd.Message() == nil:
+		case fd.IsList():
+			for i := range v.List().Len() {
+				deepest = max(deepest, 1+levelsOf(v.List().Get(i).Message()))
+			}
+		default:
+			deepest = max(deepest, 1+levelsOf(v.Message()))
+		}
+		return true
+	})
+	return deepest
+}
+
+func TestDecoder_nesting(t *testing.T) {
 	t.Parallel()
-	d := decoder(t, testproto.Message(t, fleet, "Vehicle"))
-	for name, at := range map[string]func(depth int) string{
-		"arrays in an unknown member":  func(depth int) string { return `{"x":` + nested("[", "", "]", depth-1) + `}` },
-		"objects in an unknown member": func(depth int) string { return `{"x":` + nested(`{"a":`, "1", "}", depth-1) + `}` },
-		"messages":                     func(depth int) string { return nested(`{"towed":`, "null", "}", depth) },
-		"a list in messages": func(depth int) string {
-			return nested(`{"towed":`, `{"tags":[]}`, "}", depth-2)
+	md := testproto.Message(t, fleet, "Vehicle")
+	d := decoder(t, md)
+	tooDeep := func(member string) []transcode.Finding {
+		return []transcode.Finding{found(transcode.TooDeep, member)}
+	}
+	for name, test := range map[string]struct {
+		// at writes a document of which arrays and objects nest so deep, at least 9.
+		at func(depth int) string
+		// beyond is the drift beyond MaxDepth.
+		beyond []transcode.Finding
+		// levels is how many messages there are within one another at MaxDepth.
+		levels int
+	}{
+		"messages": {
+			at:     func(depth int) string { return nested(`{"towed":`, "null", "}", depth) },
+			beyond: tooDeep("towed"), levels: transcode.MaxDepth - 1,
 		},
-		"a map in messages": func(depth int) string {
-			return nested(`{"towed":`, `{"externalIds":{}}`, "}", depth-2)
+		"a list in messages": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"tags":["a"]}`, "}", depth-2) },
+			beyond: tooDeep("tags"), levels: transcode.MaxDepth - 2,
 		},
-		"a Value in messages": func(depth int) string {
-			return nested(`{"towed":`, `{"extra":[{}]}`, "}", depth-3)
+		"a packed list in messages": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"counts":[1]}`, "}", depth-2) },
+			beyond: tooDeep("counts"), levels: transcode.MaxDepth - 2,
 		},
-		"a Value too deep": func(depth int) string { return `{"extra":` + nested("[", "", "]", depth-1) + `}` },
-		"a mismatch":       func(depth int) string { return `{"id":` + nested("[", "", "]", depth-1) + `}` },
-		"a duplicate":      func(depth int) string { return `{"id":"","id":` + nested("[", "", "]", depth-1) + `}` },
+		"a map in messages": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"externalIds":{"a":"b"}}`, "}", depth-2) },
+			beyond: tooDeep("externalIds"), levels: transcode.MaxDepth - 1,
+		},
+		"messages in a list": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"path":[{}]}`, "}", depth-3) },
+			beyond: tooDeep("path"), levels: transcode.MaxDepth - 2,
+		},
+		"messages in a map": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"places":{"a":{}}}`, "}", depth-3) },
+			beyond: tooDeep("places"), levels: transcode.MaxDepth - 1,
+		},
+		"lists that are messages": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"matrices":[[[1]]]}`, "}", depth-4) },
+			beyond: []transcode.Finding{in("Numbers", found(transcode.TooDeep, "values"))}, levels: transcode.MaxDepth - 2,
+		},
+		"an entry that keeps its place": {
+			at:     func(depth int) string { return nested(`{"towed":`, `{"verdicts":[{}]}`, "}", depth-3) },
+			beyond: tooDeep("verdicts"), levels: transcode.MaxDepth - 2,
+		},
+		"a map of strings": {
+			at: func(depth int) string {
+				return nested(`{"towed":`, `{"externalIds":{"a":`+nested("[", "1", "]", 10_000)+`}}`, "}", depth-2)
+			},
+			beyond: tooDeep("externalIds"), levels: transcode.MaxDepth - 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			document := []byte(at(transcode.MaxDepth))
-			if _, err := d.Append(nil, document, nil); err != nil {
-				t.Errorf("at the bound: Append = %v, want nil", err)
+			got := decoded(t, d, md, test.at(transcode.MaxDepth), nil)
+			if levels := levelsOf(got); levels != test.levels {
+				t.Errorf("at the bound there are %d levels of messages, want %d", levels, test.levels)
 			}
-			if err := transcode.Valid(document); err != nil {
-				t.Errorf("at the bound: Valid = %v, want nil", err)
+			var drift transcode.Drift
+			got = decoded(t, d, md, test.at(transcode.MaxDepth+1), &drift)
+			if levels := levelsOf(got); levels > transcode.MaxDepth {
+				t.Errorf("beyond the bound there are %d levels of messages", levels)
 			}
-			document = []byte(at(transcode.MaxDepth + 1))
-			var syntax *transcode.SyntaxError
-			if _, err := d.Append(nil, document, nil); !errors.As(err, &syntax) || syntax.Reason != "nested too deep" {
-				t.Errorf("beyond the bound: Append = %v, want a SyntaxError for the depth", err)
-			}
-			if err := transcode.Valid(document); !errors.As(err, &syntax) || syntax.Reason != "nested too deep" {
-				t.Errorf("beyond the bound: Valid = %v, want a SyntaxError for the depth", err)
+			if diff := cmp.Diff(test.beyond, drift.Findings()); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// A Value deep in a message has less room, so that a message parses wherever it is.
+func TestDecoder_nestingOfValuesInMessages(t *testing.T) {
+	t.Parallel()
+	md := testproto.Message(t, fleet, "Vehicle")
+	d := decoder(t, md)
+	for around := 1; around <= transcode.MaxDepth; around++ {
+		room := min(transcode.MaxValueDepth, (transcode.MaxDepth-around)/3)
+		for depth := range transcode.MaxValueDepth + 2 {
+			document := nested(`{"towed":`, `{"extra":`+nested(`{"a":`, "1", "}", depth)+`,"attributes":{"b":1}}`, "}", around-1)
+			var drift transcode.Drift
+			got := decoded(t, d, md, document, &drift)
+			if levels := levelsOf(got); levels > transcode.MaxDepth {
+				t.Fatalf("%d levels of messages", levels)
+			}
+			var want []transcode.Finding
+			if depth > room {
+				want = append(want, found(transcode.TooDeep, "extra"))
+			}
+			if around == transcode.MaxDepth {
+				want = append(want, found(transcode.TooDeep, "attributes"))
+			}
+			if diff := cmp.Diff(want, drift.Findings(), cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("%d levels in a Value within %d (-want +got):\n%s", depth, around, diff)
+			}
+		}
+	}
+}
+
+// What nobody reads takes neither stack nor time for its depth.
+func TestDecoder_nestingOfWhatIsSkipped(t *testing.T) {
+	t.Parallel()
+	md := testproto.Message(t, fleet, "Vehicle")
+	d := decoder(t, md)
+	for _, depth := range []int{0, 1, 31, 32, 33, 62, 63, 64, 65, 66, 127, 128, 129, 191, 192, 193, 10_000} {
+		for _, value := range []string{
+			nested("[", "[]", "]", depth), nested("[1, ", `"x"`, ",null ]", depth), nested(` { "a" : `, "{}", ` , "\u0062":[]}`, depth),
+			nested(`[{"a":`, "-1", "}]", depth), nested(`{"a":[0,{},`, "[]", "]}", depth),
+		} {
+			for member, finding := range map[string]transcode.Finding{
+				"\\u0078": found(transcode.Unknown, "x"), "plain": found(transcode.Mismatch, "plain"), "id": found(transcode.Duplicate, "id"),
+			} {
+				if member == "plain" && depth == 0 && strings.Contains(`1 "x" -1`, value) {
+					continue
+				}
+				var drift transcode.Drift
+				document := `{"id":"a","` + member + `":` + value + `,"bare":7}`
+				got := decoded(t, d, md, document, &drift)
+				if got.Get(md.Fields().ByName("bare")).Int() != 7 {
+					t.Fatalf("what follows %.40s is lost", value)
+				}
+				if diff := cmp.Diff([]transcode.Finding{finding}, drift.Findings()); diff != "" {
+					t.Fatalf("findings of %.200s (-want +got):\n%s", document, diff)
+				}
+				if err := transcode.Valid([]byte(document)); err != nil {
+					t.Fatalf("Valid = %v, want nil", err)
+				}
+			}
+		}
+	}
+	for _, deep := range []string{nested("[", "", "]", 64), nested(`{"a":`, "1", "}", 65), nested("[", "", "]", 200_000)} {
+		for _, fault := range []string{"]", "}", "", ",", "x"} {
+			for _, cut := range []int{1, 2, 64, 65} {
+				document := []byte(`{"x":` + deep[:len(deep)-cut] + fault)
+				if document[5] == '[' && fault == "]" || document[5] == '{' && fault == "}" {
+					document = document[:len(document)-1]
+				}
+				var syntax *transcode.SyntaxError
+				if _, err := d.Append(nil, document, nil); !errors.As(err, &syntax) {
+					t.Errorf("Append = %v, want a SyntaxError", err)
+				}
+				if err := transcode.Valid(document); !errors.As(err, &syntax) {
+					t.Errorf("Valid = %v, want a SyntaxError", err)
+				}
+			}
+		}
+	}
+}
+
+func TestDecoder_mapOfStrings(t *testing.T) {
+	t.Parallel()
+	check(t, "Vehicle", []rule{
+		{name: "an object is its JSON as sent", json: "{\"externalIds\":{\"a\": { \"b\" :\t[1.50, 1e3 ,\"\\u00e9 \\\" é\" ]\r\n} }}", want: `external_ids: {key: "a" value: "{\"b\":[1.50,1e3,\"\\u00e9 \\\" é\"]}"}`, find: []transcode.Finding{found(transcode.Coerced, "externalIds")}},
+		{name: "an array is as well", json: `{"externalIds":{"a":[ ],"b":[{"x":1,"x":null}]}}`, want: `external_ids: {key: "a" value: "[]"} external_ids: {key: "b" value: "[{\"x\":1,\"x\":null}]"}`, find: []transcode.Finding{times(2, found(transcode.Coerced, "externalIds"))}},
+		{name: "text that is not valid is replaced", json: "{\"externalIds\":{\"a\":[\"\xff\\ud800\\\\\\ud83d\\ude00\\ufffd\"]}}", want: `external_ids: {key: "a" value: "[\"��\\\\\\ud83d\\ude00\\ufffd\"]"}`, find: []transcode.Finding{found(transcode.Coerced, "externalIds"), found(transcode.InvalidText, "externalIds")}},
+		{name: "scalars are their text, null is left out", json: `{"externalIds":{"a":1.0,"b":true,"c":null}}`, want: `external_ids: {key: "a" value: "1.0"} external_ids: {key: "b" value: "true"}`, find: []transcode.Finding{times(2, found(transcode.Coerced, "externalIds")), found(transcode.NullEntry, "externalIds")}},
+		{name: "a list of strings has no such values", json: `{"tags":["a",{"b":1},[]]}`, want: `tags: "a"`, find: []transcode.Finding{times(2, found(transcode.Mismatch, "tags"))}},
+	})
 }
 
 func TestSiblingsDoNotAddToTheDepth(t *testing.T) {

@@ -13,8 +13,8 @@
 //	field          JSON                                           taken as            drift
 //	any            null                                           unset or empty      -
 //	list, map      null as an element                             dropped             NullEntry
-//	list, map      null as an element of messages whose root      an empty message    -
-//	               field is a single value
+//	list, map      null as an element of messages whose root      a message of what   -
+//	               field is a single value                        null is to that
 //	string         string                                         its text            -
 //	string         number, true, false                            the text as written Coerced
 //	int64          whole number in range, 1e3 and 1.0 as well     the number          -
@@ -26,12 +26,16 @@
 //	message        object                                         the message         -
 //	list           array                                          its elements        -
 //	map            object                                         its members         -
+//	map of strings array or object as an element                  its JSON, as sent   Coerced
+//	                                                              but for white space
 //	Struct         object                                         the object          -
 //	ListValue      array                                          the array           -
 //	Value          anything, null as well                         the value           -
 //	Value          whole number that a double cannot hold         its text, a string  Coerced
 //	Value          number too large for a double                  its text, a string  Coerced
-//	Value and kin  more than MaxValueDepth arrays and objects     dropped             TooDeep
+//	Value and kin  arrays and objects that nest too deep          dropped             TooDeep
+//	list, map,     array or object that nests too deep            dropped             TooDeep
+//	message
 //	any            anything else                                  dropped             Mismatch
 //
 //	member that is no field                                       skipped             Unknown
@@ -40,27 +44,41 @@
 //	value
 //
 // A member may have a line of fields (see [Lines]), one for each type that it had. The newest whose
-// type fits takes the value, and so do older ones that lose nothing of it, as an integer and its
-// text: clients of every age find it. What is recorded is how the value differs from the type that
-// it fits best, and so it is a Mismatch only if it fits none. Of lines within lines the outer three
-// are read so, and deeper ones by the newest type alone.
+// JSON type in the table fits takes the value, and so do older ones that lose nothing of it, as an
+// integer and its text: clients of every age find it. An older one loses some of it if anything is
+// dropped in reading, if a double would not be the very whole number, or if it is a message that has
+// no field of an object that is not empty. What is recorded is how the value differs from the type that
+// it fits best, the newest of equals, and so it is a Mismatch only if it fits none. Of lines within
+// lines the outer three are read so, and deeper ones by the newest type alone.
 //
 // An answer may be wrapped or bare against the message: the outermost object has no member of the
-// message, but holds an object under `data` that has some, or has itself some of the message that
-// is the field `data`. It is read nevertheless, and recorded as Wrapped of the member "*". A
-// message that has the fields of both forms, either those of one deprecated, is read as both.
+// message, but holds under the first `data` an object that has some, or what the root field takes; or
+// it has itself some of the message that is the field `data`. It is read nevertheless, and recorded
+// as Wrapped of the member "*"; what else is beside `data` is skipped, and not recorded. A message that
+// has the fields of both forms, of one of them the newest of each line deprecated, is read as both. What
+// differs is then recorded once: of a wrapped answer as of `data`, and of a bare one as of the form that
+// is not deprecated.
 //
 // Keys of maps and Structs may repeat: all go to the wire, where the last one wins. The
-// elements of a list or map, and all that is inside a Value, are recorded under the field.
+// elements of a list or map, and all that is inside a Value, are recorded under the field. Of a
+// Value that is dropped only what a skipped value has is recorded.
+//
+// What is skipped may nest as deep as it likes, and so may the JSON in a map of strings. What is
+// read may not, because C++ and Java refuse messages of more than 100 levels: with d arrays and
+// objects around it, a list, map or message is dropped if d is MaxDepth, and a Value if more than
+// MaxValueDepth, or more than (MaxDepth-d)/3, nest inside it, itself included.
+//
+// A map of strings takes values of every type, whether the document declares it free-form or not:
+// the field is the same, and documents go from one to the other.
 //
 // A message may have one root field, besides retired ones, which is the JSON value of the whole
 // message where that is not an object: an array for a list or ListValue, a scalar for a scalar,
 // either for a Value. An object is always read by its members. At the outermost level null is the
 // empty message, or what null is to the root field. An element whose message has a single value as
-// its root field keeps its place in the list whatever it is: if the value is null or dropped, the
-// message is empty.
+// its root field keeps its place in the list whatever it is: if the value is dropped, or is null
+// and the field no Value, the message is empty.
 //
-// A document may start with a byte order mark. It is refused, by a [*SyntaxError], where it is
-// empty, is not JSON or nests deeper than MaxDepth; and, by [ErrRoot], where its outermost
-// value is of a type that the message cannot have.
+// A document may start with a byte order mark. It is refused, by a [*SyntaxError], if it is
+// empty or not JSON; and, by [ErrRoot], if its outermost value is of a type that the message
+// cannot have.
 package transcode

@@ -10,7 +10,8 @@ const (
 	// Unknown is a member that the message does not have. It is skipped.
 	Unknown Kind = iota + 1
 	// Coerced is a value of another JSON type that was taken without loss: a number for text,
-	// a number's text for a number, a bool for its text or the reverse.
+	// a number's text for a number, a bool for its text or the reverse, and in a map of strings an
+	// array or object for its JSON.
 	Coerced
 	// Mismatch is a value that cannot be taken without loss. The field is left unset, a list
 	// or map goes without that element.
@@ -19,7 +20,8 @@ const (
 	Duplicate
 	// InvalidText is text with invalid UTF-8 or a lone surrogate, each replaced by U+FFFD.
 	InvalidText
-	// TooDeep is a google.protobuf.Value nested deeper than MaxValueDepth. It is left unset.
+	// TooDeep is a google.protobuf.Value nested deeper than MaxValueDepth, or a value nested deeper
+	// than MaxDepth that is not skipped. It is left unset.
 	TooDeep
 	// NullEntry is null as an entry of a list or map that has no place for it. The entry is left
 	// out, so that in a list those after it move up.
@@ -27,6 +29,8 @@ const (
 	// Wrapped is an answer that holds under `data` what the message has at its top, or the
 	// reverse. It was read nevertheless. Its member is "*".
 	Wrapped
+	// NoBody is that there was no answer at all where one is declared. Its member is "*".
+	NoBody
 )
 
 // String returns the kind in lower case, its words joined by underscores: "too_deep".
@@ -48,6 +52,8 @@ func (k Kind) String() string {
 		return "null_entry"
 	case Wrapped:
 		return "wrapped"
+	case NoBody:
+		return "no_body"
 	default:
 		return "none"
 	}

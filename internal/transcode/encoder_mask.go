@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"samsara.internal/gateway/internal/similar"
 )
 
 // MaxMaskPaths is how many paths a Mask is made of at most.
@@ -59,7 +61,7 @@ const maxSimilar = 10
 
 // resolve returns the index of each member that path leads through, or what is wrong with it and, if
 // asked, which name is similar.
-func (o *objectWriter) resolve(path string, similar bool) (members []int, reason string) {
+func (o *objectWriter) resolve(path string, suggest bool) (members []int, reason string) {
 	parent := ""
 	for name := range strings.SplitSeq(path, ".") {
 		if o == nil {
@@ -76,8 +78,8 @@ func (o *objectWriter) resolve(path string, similar bool) (members []int, reason
 			return nil, "must name fields: there is no wildcard"
 		case i < 0:
 			reason = fmt.Sprintf("does not name a field of the body: there is no %.64q", name)
-			if similar {
-				if other := o.similar(name); other != "" {
+			if suggest {
+				for _, other := range similar.Names(name, o.memberNames, 1) {
 					reason += fmt.Sprintf(", but %q", other)
 				}
 			}
@@ -89,6 +91,15 @@ func (o *objectWriter) resolve(path string, similar bool) (members []int, reason
 		o, parent = o.members[i].object(), name
 	}
 	return members, ""
+}
+
+// memberNames yields the proto names of the members.
+func (o *objectWriter) memberNames(yield func(string) bool) {
+	for i := range o.members {
+		if !yield(o.members[i].name) {
+			return
+		}
+	}
 }
 
 // object returns the writer of a member that is always a JSON object, else nil.

@@ -313,11 +313,11 @@ func TestAppendRefuses(t *testing.T) {
 		"a root with others": {`mixed {value: "v" id: "i"}`, transcode.FieldError{Path: "mixed.value", Reason: "is the whole value, so that no other field can be sent with it"}},
 		"objects nested too deep": {
 			deep("circle {", deep("inner {", "", "}", transcode.MaxDepth-1), "}", 1),
-			transcode.FieldError{Path: "circle" + strings.Repeat(".inner", transcode.MaxDepth-1), Reason: "must not nest deeper than 100 levels of JSON"},
+			transcode.FieldError{Path: "circle" + strings.Repeat(".inner", transcode.MaxDepth-1), Reason: "must not nest deeper than 97 levels of JSON"},
 		},
 		"values nested too deep": {
 			"value {" + deep("list_value {values {", "bool_value: true", "}}", transcode.MaxDepth) + "}",
-			transcode.FieldError{Path: "value" + strings.Repeat("[0]", transcode.MaxDepth-1), Reason: "must not nest deeper than 100 levels of JSON"},
+			transcode.FieldError{Path: "value" + strings.Repeat("[0]", transcode.MaxDepth-1), Reason: "must not nest deeper than 97 levels of JSON"},
 		},
 	}
 	for name, test := range tests {
@@ -410,7 +410,7 @@ func TestMaskRefuses(t *testing.T) {
 		"a path through a struct":     {"struct.fields", `leads through "struct", which is a list, a map or a single value: name it whole`},
 		"a path through a scalar":     {"name.first", `leads through "name", which is a list, a map or a single value: name it whole`},
 		"a path through a wrapper":    {"row.cells", `leads through "row", which is a list, a map or a single value: name it whole`},
-		"a path deeper than any JSON": {"circle" + strings.Repeat(".inner", transcode.MaxDepth), "must not have more than 100 names"},
+		"a path deeper than any JSON": {"circle" + strings.Repeat(".inner", transcode.MaxDepth), "must not have more than 97 names"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func (r *run) find(i int, m *message, last *field) (f *field, next int) {
 		return nil, i
 	}
 	if f = m.lookup(name); f == nil {
-		return nil, r.drop(i, m, name, Unknown)
+		return nil, r.unknown(i, m, name)
 	}
 	if r.lessons < maxLessons {
 		r.lessons++
@@ -111,6 +111,9 @@ func (r *run) field(i int, f *field) int {
 
 // elements appends the elements of the array at i.
 func (r *run) elements(i int, f *field) int {
+	if r.depth == MaxDepth {
+		return r.drop(i, f.owner, f.member, TooDeep)
+	}
 	i, more := r.open(i, ']')
 	for more {
 		i, more = r.more(r.value(i, f.element), ']')
@@ -120,6 +123,9 @@ func (r *run) elements(i int, f *field) int {
 
 // entries appends the members of the object at i as entries of a map.
 func (r *run) entries(i int, f *field) int {
+	if r.depth == MaxDepth {
+		return r.drop(i, f.owner, f.member, TooDeep)
+	}
 	i, more := r.open(i, '}')
 	for more {
 		mark := len(r.out)
@@ -179,9 +185,12 @@ func (r *run) value(i int, f *field) int {
 		m := f.message
 		if object := c == '{'; object || m.root != nil && (m.root.takes(c) || f.entry && m.root.isSingle()) {
 			start := r.begin(f.tag)
-			if object {
+			switch {
+			case object && r.depth < MaxDepth:
 				i = r.object(i, m)
-			} else {
+			case object:
+				return r.tooDeep(i, f, start)
+			default:
 				i = r.field(i, m.root)
 			}
 			if i >= 0 {
@@ -213,6 +222,8 @@ func (r *run) coerce(i int, f *field) int {
 		if text, end = r.token(i + 1); end >= 0 && !r.parse(text, f) {
 			return r.mismatch(i, f)
 		}
+	case f.op == opString && f.mapped && (c == '{' || c == '['):
+		return r.document(i, f)
 	default:
 		return r.mismatch(i, f)
 	}

@@ -38,9 +38,10 @@ type field struct {
 	// tag precedes each value on the wire; for a packed list, the run of values, and for a
 	// map, each entry.
 	tag tag
-	// element is what a list or map holds; entry is whether f is such an element.
-	element *field
-	entry   bool
+	// element is what a list or map holds; entry is whether f is such an element, mapped whether of
+	// a map.
+	element       *field
+	entry, mapped bool
 	// message is what opMessage reads.
 	message *message
 

@@ -119,9 +119,7 @@ func (r *run) unquote(i int, keep bool) int {
 		case valid:
 			r.out = append(r.out, plain...)
 		default:
-			for _, c := range string(plain) {
-				r.out = utf8.AppendRune(r.out, c)
-			}
+			r.replace(plain)
 		}
 		switch r.peek(end) {
 		case '"':
@@ -137,6 +135,13 @@ func (r *run) unquote(i int, keep bool) int {
 		default:
 			return r.fail(end, "control character in a string")
 		}
+	}
+}
+
+// replace appends text without escape sequences, of which some may be invalid.
+func (r *run) replace(text []byte) {
+	for _, c := range string(text) {
+		r.out = utf8.AppendRune(r.out, c)
 	}
 }
 

@@ -22,24 +22,38 @@ const (
 // free appends the value at i to f, a Value, or a Struct or ListValue that it suits.
 func (r *run) free(i int, f *field) int {
 	mark, depth := len(r.out), r.depth
-	start := r.begin(f.tag)
-	var end int
-	switch f.op {
-	case opStruct:
-		end = r.structure(i, f, MaxValueDepth)
-	case opListValue:
-		end = r.listValue(i, f, MaxValueDepth)
-	default:
-		end = r.any(i, f, MaxValueDepth)
-	}
+	seen, drift := r.seen, r.drift
+	// Whether it is read at all shows at its end, and what is dropped has other drift.
+	r.seen, r.drift = 0, nil
+	end := r.freeValue(i, f)
+	r.drift = drift
 	if end == overDeep {
-		r.out, r.depth = r.out[:mark], depth
+		r.out, r.depth, r.seen = r.out[:mark], depth, seen
 		return r.drop(i, f.owner, f.member, TooDeep)
 	}
-	if end >= 0 {
+	if r.seen != 0 && drift != nil {
+		r.out, r.depth = r.out[:mark], depth
+		end = r.freeValue(i, f)
+	}
+	r.seen |= seen
+	return end
+}
+
+func (r *run) freeValue(i int, f *field) int {
+	room := min(MaxValueDepth, (MaxDepth-r.depth)/valueLevels)
+	start := r.begin(f.tag)
+	switch f.op {
+	case opStruct:
+		i = r.structure(i, f, room)
+	case opListValue:
+		i = r.listValue(i, f, room)
+	default:
+		i = r.any(i, f, room)
+	}
+	if i >= 0 {
 		r.finish(start)
 	}
-	return end
+	return i
 }
 
 // any appends the content of a Value, in which objects and arrays nest room deep at most.

@@ -13,7 +13,7 @@ const envelope = "data"
 //
 // When an answer changes its form, cmd/protogen keeps the fields of the former one, deprecated,
 // beside those of the present one. That is how a message that has both is told: of `data` and all
-// the others either side is deprecated and the other is not.
+// the others, the newest of each line, either side is deprecated and the other is not.
 func (b *builder) decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	m, err := b.message(md)
 	if err != nil {
@@ -24,17 +24,17 @@ func (b *builder) decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 		return d, nil
 	}
 	var data protoreflect.FieldDescriptor
-	var others []protoreflect.FieldDescriptor
+	var others, newest []protoreflect.FieldDescriptor
 	shared := false
 	for _, line := range Lines(fieldsOf(md)) {
 		if name := WireName(line[0]); name == envelope {
 			data = line[0]
 		} else {
-			others = append(others, line...)
+			others, newest = append(others, line...), append(newest, line[0])
 			shared = shared || d.data.message.lookup([]byte(name)) != nil
 		}
 	}
-	for _, fd := range others {
+	for _, fd := range newest {
 		if isDeprecated(fd) == isDeprecated(data) {
 			return d, nil
 		}
@@ -147,11 +147,13 @@ func (r *run) wrap(i int, f *field) int {
 
 // unwrap appends to m what the value at data gives to it, which is within the object at i.
 func (r *run) unwrap(i, data int, m *message) int {
+	r.depth++
 	if r.peek(data) == '{' {
 		data = r.object(data, m)
 	} else {
 		data = r.field(data, m.root)
 	}
+	r.depth--
 	if data < 0 {
 		return data
 	}

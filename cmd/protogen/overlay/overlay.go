@@ -6,8 +6,10 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pb33f/go-yaml"
@@ -24,56 +26,282 @@ const version = "1.0.0"
 // already as the action would make it.
 var ErrIdle = errors.New("changes nothing")
 
-// Apply returns the document, in YAML or JSON, with all actions of the overlay applied, and an error
-// that wraps ErrIdle for each action that changes nothing. The corrected document is in YAML, or as it
-// came if no action changes it.
-//
-// It refuses an overlay of another version than 1.0.0, an action without a description, which must
-// say from where the correction is known, and one that adds an extension which protogen does not
-// read, or a value of one that it does not understand. Every action is judged by the document as
-// it came, so that none may build upon another. Errors name an action by its number from 1 and its
-// target; that of a refusal joins what is wrong with each action.
-func Apply(document, corrections []byte) (corrected []byte, idle []error, err error) {
-	parsed, err := libopenapi.NewOverlayDocument(corrections)
-	if err != nil {
-		return nil, nil, fmt.Errorf("overlay: %w", err)
-	}
-	if parsed.Overlay != version {
-		return nil, nil, fmt.Errorf("overlay: version %q, must be %s", parsed.Overlay, version)
-	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(document, &root); err != nil {
-		return nil, nil, fmt.Errorf("document: %w", err)
-	}
-	var active []*model.Action
-	var problems []error
-	for i, action := range parsed.Actions {
-		err := check(&root, action)
-		if err == nil {
-			active = append(active, action)
-			continue
-		}
-		err = fmt.Errorf("overlay: action %d, target %s: %w", i+1, action.Target, err)
-		if problems = append(problems, err); errors.Is(err, ErrIdle) {
-			idle = append(idle, err)
-		}
-	}
-	switch {
-	case len(idle) < len(problems):
-		return nil, nil, errors.Join(problems...)
-	case len(idle) > 0 && len(active) == 0:
-		return document, idle, nil
-	}
-	parsed.Actions = active
-	result, err := overlay.Apply(document, parsed)
-	if err != nil {
-		return nil, nil, fmt.Errorf("overlay: %w", err)
-	}
-	return result.Bytes, idle, nil
+// Result is what an overlay makes of a document.
+type Result struct {
+	// Document has all actions applied. It is in YAML, or as it came if no action changes it.
+	Document []byte
+	// Idle has an error that wraps ErrIdle for each action that changes nothing, by itself or because
+	// another one undoes it.
+	Idle []error
+	// Marks are the extensions that actions add.
+	Marks []Mark
 }
 
-// check reports why an action is refused.
-func check(root *yaml.Node, action *model.Action) error {
+// Mark is an extension of ours that an action adds to a document.
+type Mark struct {
+	Name    string // such as x-feed
+	Pointer string // to what it is of, a JSON pointer
+	action  string
+}
+
+// Unread is an error that wraps ErrIdle for a mark that nobody reads where it is.
+func (m Mark) Unread() error {
+	_, where := readers(m.Name)
+	return fmt.Errorf("overlay: %s: %s at #%s: %w: it is read of %s alone", m.action, m.Name, m.Pointer, ErrIdle, where)
+}
+
+// Apply applies all actions of an overlay to a document in YAML or JSON.
+//
+// It refuses an overlay of another version than 1.0.0 or without a list of actions, an action without a
+// description, which must say from where the correction is known, and one that adds an extension which
+// protogen does not read, or a value of one that it does not understand. Every action is judged by the
+// document as it came, so that none may build upon another. Errors name an action by its number from 1
+// and its target; that of a refusal joins what is wrong with each action.
+func Apply(document, corrections []byte) (Result, error) {
+	parsed, err := libopenapi.NewOverlayDocument(corrections)
+	if err != nil {
+		return Result{}, fmt.Errorf("overlay: %w", err)
+	}
+	if parsed.Overlay != version {
+		return Result{}, fmt.Errorf("overlay: version %q, must be %s", parsed.Overlay, version)
+	}
+	var root, list yaml.Node
+	if err := yaml.Unmarshal(corrections, &list); err != nil {
+		return Result{}, fmt.Errorf("overlay: %w", err)
+	}
+	if actions := member(list.Content[0], "actions"); actions == nil || actions.Kind != yaml.SequenceNode {
+		return Result{}, errors.New("overlay: actions: must be a list, which is empty if there is nothing to correct")
+	}
+	if err := yaml.Unmarshal(document, &root); err != nil {
+		return Result{}, fmt.Errorf("document: %w", err)
+	}
+	run := run{document: document, overlay: parsed, pointers: pointers(&root)}
+	var result Result
+	var problems []error
+	for i, one := range parsed.Actions {
+		a := action{Action: one, number: i + 1}
+		if a.err = run.check(&root, &a); a.err != nil {
+			problems = append(problems, a.errorf("%w", a.err))
+		}
+		run.actions = append(run.actions, a)
+		result.Marks = append(result.Marks, a.marks...)
+	}
+	if slices.ContainsFunc(problems, func(err error) bool { return !errors.Is(err, ErrIdle) }) {
+		return Result{}, errors.Join(problems...)
+	}
+	if run.corrected, err = run.apply(func(a action) bool { return a.err == nil }); err != nil {
+		return Result{}, err
+	}
+	if result.Idle, err = run.idle(); err != nil {
+		return Result{}, err
+	}
+	result.Document = run.corrected
+	return result, nil
+}
+
+// run is what Apply knows.
+type run struct {
+	document []byte
+	overlay  *model.Overlay
+	pointers map[*yaml.Node]string // of all that is in the document
+	actions  []action
+	// corrected is the document with all actions applied that change something, and tree is that once it
+	// was looked into.
+	corrected []byte
+	tree      *yaml.Node
+}
+
+// action is one action of the overlay.
+type action struct {
+	*model.Action
+	number int
+	places []string // that it changes, as JSON pointers into the document as it came
+	marks  []Mark   // that it adds
+	err    error    // ErrIdle, if it changes nothing
+}
+
+func (a action) String() string { return fmt.Sprintf("action %d, target %s", a.number, a.Target) }
+
+func (a action) errorf(format string, args ...any) error {
+	return fmt.Errorf("overlay: %s: "+format, append([]any{a}, args...)...)
+}
+
+// apply returns the document with the chosen actions applied.
+func (r *run) apply(chosen func(action) bool) ([]byte, error) {
+	overlaid := *r.overlay
+	overlaid.Actions = nil
+	for _, a := range r.actions {
+		if chosen(a) {
+			overlaid.Actions = append(overlaid.Actions, a.Action)
+		}
+	}
+	if len(overlaid.Actions) == 0 {
+		return r.document, nil
+	}
+	result, err := overlay.Apply(r.document, &overlaid)
+	if err != nil {
+		return nil, fmt.Errorf("overlay: %w", err)
+	}
+	return result.Bytes, nil
+}
+
+// idle returns an error for each action that changes nothing.
+func (r *run) idle() ([]error, error) {
+	var idle []error
+	named := map[int]bool{}
+	for _, a := range r.actions {
+		if a.err == nil {
+			continue
+		}
+		undone, err := r.undoneBy(a)
+		switch {
+		case err != nil:
+			return nil, err
+		case undone == nil:
+			idle = append(idle, a.errorf("%w", a.err))
+		default:
+			named[undone.number] = true
+			idle = append(idle, a.errorf("%w: it undoes %v", ErrIdle, undone))
+		}
+	}
+	for _, a := range r.actions {
+		if a.err != nil || named[a.number] {
+			continue
+		}
+		by, err := r.undoing(a)
+		if err != nil {
+			return nil, err
+		}
+		if by != nil {
+			idle = append(idle, a.errorf("%w: %v, comes to the same without it", ErrIdle, by))
+		}
+	}
+	return idle, nil
+}
+
+// undoneBy returns the last action before a that a undoes, so that the two of them change nothing. Nil
+// if there is none.
+func (r *run) undoneBy(a action) (*action, error) {
+	// What has no place in the document as it came may be in what an earlier one adds.
+	if len(a.places) == 0 {
+		if found, err := r.finds(a); err != nil || !found {
+			return nil, err
+		}
+	}
+	for i := a.number - 2; i >= 0; i-- {
+		if r.actions[i].err != nil || len(a.places) > 0 && !a.overlaps(r.actions[i]) {
+			continue
+		}
+		without := func(b action) bool { return b.err == nil && b.number < a.number && b.number != i+1 }
+		alone := func(b action) bool { return without(b) || b.number == i+1 }
+		both := func(b action) bool { return alone(b) || b.number == a.number }
+		changes, err := r.differ(alone, both)
+		if err != nil || !changes {
+			return nil, err
+		}
+		if differ, err := r.differ(without, both); err != nil || !differ {
+			return &r.actions[i], err
+		}
+	}
+	return nil, nil
+}
+
+// undoing returns the first action after a that comes to the same without a, because it undoes it or does
+// as much. Nil if a changes something.
+func (r *run) undoing(a action) (*action, error) {
+	for i := a.number; i < len(r.actions); i++ {
+		by := r.actions[i]
+		if by.err != nil || !by.overlaps(a) {
+			continue
+		}
+		with := func(b action) bool { return b.err == nil && b.number <= by.number }
+		without := func(b action) bool { return with(b) && b.number != a.number }
+		if differ, err := r.differ(with, without); err != nil || !differ {
+			return &by, err
+		}
+	}
+	return nil, nil
+}
+
+// finds says whether an action selects anything once the others are applied.
+func (r *run) finds(a action) (bool, error) {
+	path, err := jsonpath.NewPath(a.Target)
+	if err == nil && r.tree == nil {
+		r.tree = new(yaml.Node)
+		err = yaml.Unmarshal(r.corrected, r.tree)
+	}
+	return err == nil && len(path.Query(r.tree)) > 0, err
+}
+
+// differ says whether it makes a difference which actions are applied.
+func (r *run) differ(one, other func(action) bool) (bool, error) {
+	var values [2]any
+	for i, chosen := range []func(action) bool{one, other} {
+		raw, err := r.apply(chosen)
+		if err == nil {
+			err = yaml.Unmarshal(raw, &values[i])
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return !reflect.DeepEqual(values[0], values[1]), nil
+}
+
+// overlaps says whether two actions change one place, or one of them what is around a place of the
+// other.
+func (a action) overlaps(b action) bool {
+	return slices.ContainsFunc(a.places, func(place string) bool {
+		return slices.ContainsFunc(b.places, func(other string) bool {
+			return strings.HasPrefix(place+"/", other+"/") || strings.HasPrefix(other+"/", place+"/")
+		})
+	})
+}
+
+// pointers are the JSON pointers to all that is in a document.
+func pointers(root *yaml.Node) map[*yaml.Node]string {
+	all := map[*yaml.Node]string{}
+	var walk func(node *yaml.Node, at string)
+	walk = func(node *yaml.Node, at string) {
+		all[node] = at
+		for i, child := range node.Content {
+			switch {
+			case node.Kind == yaml.DocumentNode:
+				walk(child, at)
+			case node.Kind == yaml.SequenceNode:
+				walk(child, at+"/"+strconv.Itoa(i))
+			case i%2 == 1:
+				walk(child, at+"/"+escape(node.Content[i-1].Value))
+			}
+		}
+	}
+	walk(root, "")
+	return all
+}
+
+// escape is a name as a JSON pointer has it.
+func escape(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+// leaves are the places that an update of one changes.
+func leaves(at string, node, update *yaml.Node) []string {
+	if update.Kind != yaml.MappingNode || len(update.Content) == 0 || node != nil && node.Kind != yaml.MappingNode {
+		return []string{at}
+	}
+	var all []string
+	for i := 0; i < len(update.Content); i += 2 {
+		var below *yaml.Node
+		if node != nil {
+			below = member(node, update.Content[i].Value)
+		}
+		all = append(all, leaves(at+"/"+escape(update.Content[i].Value), below, update.Content[i+1])...)
+	}
+	return all
+}
+
+// check reports why an action is refused, and finds the places that it changes.
+func (r *run) check(root *yaml.Node, action *action) error {
 	updates := action.Update != nil && !action.Update.IsZero()
 	switch {
 	case action.Description == "":
@@ -91,6 +319,14 @@ func check(root *yaml.Node, action *model.Action) error {
 		}
 	}
 	targets := path.Query(root)
+	for _, target := range targets {
+		if at := r.pointers[target]; updates {
+			action.places = append(action.places, leaves(at, target, action.Update)...)
+			action.mark(at, action.Update)
+		} else {
+			action.places = append(action.places, at)
+		}
+	}
 	switch {
 	case len(targets) == 0:
 		return fmt.Errorf("%w: the document has no such place", ErrIdle)
@@ -108,7 +344,7 @@ func checkExtensions(update *yaml.Node) error {
 			if !strings.HasPrefix(name, "x-") {
 				continue
 			}
-			form := formOf(name)
+			form, _ := readers(name)
 			if form == "" {
 				return fmt.Errorf("%s: is no extension that protogen reads", name)
 			}
@@ -125,17 +361,31 @@ func checkExtensions(update *yaml.Node) error {
 	return nil
 }
 
-// formOf returns what the values of an extension match, empty if it is none that protogen reads.
-func formOf(extension string) string {
+// readers returns what the values of an extension match, and of what it is read; nothing if it is none
+// that protogen reads.
+func readers(extension string) (form, where string) {
 	switch extension {
 	case "x-rate-limit":
-		return `^[1-9]\d{0,8} requests?/(sec|min|hour)$`
+		return `^[1-9]\d{0,8} requests?/(sec|min|hour)$`, "an operation of the API"
 	case "x-feed":
-		return `^false$`
+		return `^false$`, "an operation of the API"
 	case "x-wrapped-in":
-		return `^\w+$`
-	default:
-		return ""
+		return `^\w+$`, "the schema of a successful response's body"
+	}
+	return "", ""
+}
+
+// mark notes the extensions that an update of what is at a place adds.
+func (a *action) mark(at string, update *yaml.Node) {
+	if update.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i < len(update.Content); i += 2 {
+		name := update.Content[i].Value
+		if form, _ := readers(name); form != "" {
+			a.marks = append(a.marks, Mark{name, at, a.String()})
+		}
+		a.mark(at+"/"+escape(name), update.Content[i+1])
 	}
 }
 

@@ -78,20 +78,20 @@ func TestApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, idle, err := overlay.Apply([]byte(document), corrections(test.action))
-			if err != nil || len(idle) > 0 {
-				t.Fatal(err, idle)
+			result, err := overlay.Apply([]byte(document), corrections(test.action))
+			if err != nil || len(result.Idle) > 0 {
+				t.Fatal(err, result.Idle)
 			}
 			if strings.Count(document, test.old) != 1 {
 				t.Fatalf("%q is not once in the document", test.old)
 			}
 			want := strings.Replace(document, test.old, test.new, 1)
-			if diff := cmp.Diff(parse(t, []byte(want)), parse(t, got)); diff != "" {
+			if diff := cmp.Diff(parse(t, []byte(want)), parse(t, result.Document)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			_, idle, err = overlay.Apply(got, corrections(test.action))
-			if isIdle := errors.Is(errors.Join(idle...), overlay.ErrIdle); err != nil || !isIdle {
-				t.Errorf("applied again: idle %v, %v", idle, err)
+			result, err = overlay.Apply(result.Document, corrections(test.action))
+			if isIdle := errors.Is(errors.Join(result.Idle...), overlay.ErrIdle); err != nil || !isIdle {
+				t.Errorf("applied again: idle %v, %v", result.Idle, err)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestApply_refused(t *testing.T) {
 		},
 		"the document says so": {
 			corrections(
-				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
+				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {style: form}}`,
 				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: false, in: query}}`,
 			),
 			"overlay: action 2, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: the document says so itself", true,
@@ -133,6 +133,56 @@ func TestApply_refused(t *testing.T) {
 				`{target: $.components.schemas.Thing.properties.New, description: d, update: {type: object}}`,
 			),
 			"overlay: action 2, target $.components.schemas.Thing.properties.New: changes nothing: the document has no such place", true,
+		},
+		"an action undoes another": {
+			corrections(
+				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
+				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
+				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: false}}`,
+			),
+			"overlay: action 3, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: it undoes action 2, target $.paths['/things'].get.parameters[?@.name=='ids']", true,
+		},
+		"an action removes what another adds": {
+			corrections(
+				`{target: $.components.schemas.Thing.properties, description: d, update: {New: {type: string}}}`,
+				`{target: $.components.schemas.Thing.properties.New, description: d, remove: true}`,
+			),
+			"overlay: action 2, target $.components.schemas.Thing.properties.New: changes nothing: it undoes action 1, target $.components.schemas.Thing.properties", true,
+		},
+		"an action adds what another removes": {
+			corrections(
+				`{target: $.components.schemas.Thing.properties.Old, description: d, remove: true}`,
+				`{target: $.components.schemas.Thing, description: d, update: {properties: {Old: {type: string}}}}`,
+			),
+			"overlay: action 2, target $.components.schemas.Thing: changes nothing: it undoes action 1, target $.components.schemas.Thing.properties.Old", true,
+		},
+		"an action undoes another, and does more": {
+			corrections(
+				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
+				`{target: "$.paths['/things'].get.parameters[*]", description: d, update: {explode: false}}`,
+			),
+			"overlay: action 1, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: action 2, target $.paths['/things'].get.parameters[*], comes to the same without it", true,
+		},
+		"an action overwrites another": {
+			corrections(
+				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
+				`{target: $.paths, description: d, update: {"/things/{id}": {get: {summary: none}}}}`,
+			),
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: action 2, target $.paths, comes to the same without it", true,
+		},
+		"an action does what another does": {
+			corrections(
+				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
+				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
+			),
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: action 2, target $.paths['/things/{id}'].get, comes to the same without it", true,
+		},
+		"an action removes what another changes": {
+			corrections(
+				`{target: "$.paths['/things'].get", description: d, update: {x-rate-limit: 5 requests/sec}}`,
+				`{target: "$.paths['/things']", description: d, remove: true}`,
+			),
+			"overlay: action 1, target $.paths['/things'].get: changes nothing: action 2, target $.paths['/things'], comes to the same without it", true,
 		},
 		"an action has no source": {
 			corrections(`{target: $.components, update: {x: 1}}`),
@@ -163,25 +213,35 @@ func TestApply_refused(t *testing.T) {
 			"overlay: ", false,
 		},
 		"another version": {[]byte("overlay: 1.1.0\ninfo: {title: T, version: '1'}\nactions: [{target: $, description: d, update: {x: 1}}]"), `overlay: version "1.1.0", must be 1.0.0`, false},
-		"no actions":      {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\n"), "overlay: ", false},
+		"no actions":      {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\n"), "overlay: actions: must be a list, which is empty if there is nothing to correct", false},
+		"actions of text": {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\nactions: none\n"), "overlay: ", false},
 		"no YAML":         {[]byte("overlay: ["), "overlay: ", false},
 		"nothing":         {nil, "overlay: ", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, idle, err := overlay.Apply([]byte(document), test.overlay)
+			result, err := overlay.Apply([]byte(document), test.overlay)
 			if test.idle {
-				if err != nil || got == nil || len(idle) != 1 {
-					t.Fatalf("%v, idle %v; applied:\n%s", err, idle, got)
+				if err != nil || result.Document == nil || len(result.Idle) != 1 {
+					t.Fatalf("%v, idle %v; applied:\n%s", err, result.Idle, result.Document)
 				}
-				err = idle[0]
-			} else if err == nil || got != nil {
-				t.Fatalf("%v, applied:\n%s", err, got)
+				err = result.Idle[0]
+			} else if err == nil || result.Document != nil {
+				t.Fatalf("%v, applied:\n%s", err, result.Document)
 			}
 			if !strings.HasPrefix(err.Error(), test.want) || errors.Is(err, overlay.ErrIdle) != test.idle {
 				t.Errorf("%v\nwant %s, idle %t", err, test.want, test.idle)
 			}
 		})
+	}
+}
+
+// An overlay may have nothing to correct.
+func TestApply_noActions(t *testing.T) {
+	t.Parallel()
+	result, err := overlay.Apply([]byte(document), []byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\nactions: []\n"))
+	if err != nil || len(result.Idle) > 0 || string(result.Document) != document {
+		t.Errorf("%v, idle %v; applied:\n%s", err, result.Idle, result.Document)
 	}
 }
 
@@ -201,12 +261,12 @@ func TestApply_corrections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	corrected, idle, err := overlay.Apply(document, committed)
-	if err != nil || len(idle) > 0 {
-		t.Fatal(err, idle)
+	result, err := overlay.Apply(document, committed)
+	if err != nil || len(result.Idle) > 0 {
+		t.Fatal(err, result.Idle)
 	}
-	_, idle, err = overlay.Apply(corrected, committed)
-	if want := strings.Count(string(committed), "\n  - target: "); err != nil || len(idle) != want {
-		t.Errorf("%d of %d actions change nothing any more, %v:\n%v", len(idle), want, err, idle)
+	result, err = overlay.Apply(result.Document, committed)
+	if want := strings.Count(string(committed), "\n  - target: "); err != nil || len(result.Idle) != want {
+		t.Errorf("%d of %d actions change nothing any more, %v:\n%v", len(result.Idle), want, err, result.Idle)
 	}
 }

@@ -1,14 +1,24 @@
 // Command protoc-gen-registry is a protoc plugin that writes one Go package which imports
-// every generated package, so that a program links all descriptors by one import. It runs
-// once over all files (buf: strategy all).
+// every generated package, so that a program links all descriptors by one import, and beside it the
+// comments, which generated descriptors do not have. It runs once over all files (buf: strategy all).
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 )
+
+// commentsFile has the comments of all files.
+const commentsFile = "comments.binpb.gz"
 
 func main() {
 	protogen.Options{}.Run(generate)
@@ -17,9 +27,11 @@ func main() {
 func generate(p *protogen.Plugin) error {
 	p.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL)
 	var paths []string
+	commented := &descriptorpb.FileDescriptorSet{}
 	for _, f := range p.Files {
 		if f.Generate {
 			paths = append(paths, string(f.GoImportPath))
+			commented.File = append(commented.File, &descriptorpb.FileDescriptorProto{Name: f.Proto.Name, SourceCodeInfo: comments(f.Proto)})
 		}
 	}
 	slices.Sort(paths)
@@ -31,9 +43,65 @@ func generate(p *protogen.Plugin) error {
 	g.P("package gen")
 	g.P()
 	g.P("import (")
+	g.P("_ ", `"embed"`)
+	g.P()
 	for _, path := range slices.Compact(paths) {
 		g.P("_ ", "\"", path, "\"")
 	}
 	g.P(")")
-	return nil
+	g.P()
+	g.P("//go:embed ", commentsFile)
+	g.P("var comments string")
+	g.P()
+	g.P("// Comments returns what the descriptors lack: a gzipped google.protobuf.FileDescriptorSet of all files,")
+	g.P("// each with its name and the source code info of its declarations, and nothing else.")
+	g.P("func Comments() string { return comments }")
+	packed, err := pack(commented)
+	if err != nil {
+		return err
+	}
+	_, err = p.NewGeneratedFile(commentsFile, "").Write(packed)
+	return err
+}
+
+// pack returns the same bytes for the same files.
+func pack(files *descriptorpb.FileDescriptorSet) ([]byte, error) {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(files)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.Write(raw)
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
+}
+
+// comments is the source code info of a file without what tells no more than where a part of a
+// declaration stands. Those of declarations stay if they have no comment, because printers take their
+// order from there.
+func comments(f *descriptorpb.FileDescriptorProto) *descriptorpb.SourceCodeInfo {
+	info := &descriptorpb.SourceCodeInfo{}
+	for _, l := range f.GetSourceCodeInfo().GetLocation() {
+		if declares(l.GetPath()) || l.LeadingComments != nil || l.TrailingComments != nil || len(l.GetLeadingDetachedComments()) > 0 {
+			info.Location = append(info.Location, l)
+		}
+	}
+	return info
+}
+
+// declares says whether a path of source code info leads to a declaration, such as a message or a field.
+func declares(path []int32) bool {
+	d := (&descriptorpb.FileDescriptorProto{}).ProtoReflect().Descriptor()
+	for len(path) >= 2 {
+		f := d.Fields().ByNumber(protoreflect.FieldNumber(path[0]))
+		if f == nil || !f.IsList() || f.Message() == nil || !strings.HasSuffix(string(f.Message().Name()), "DescriptorProto") {
+			return false
+		}
+		d, path = f.Message(), path[2:]
+	}
+	return len(path) == 0 && d.Name() != "FileDescriptorProto"
 }

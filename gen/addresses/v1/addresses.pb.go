@@ -26,18 +26,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListAddresses.
+// The request of ListAddresses.
 type ListAddressesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `createdAfterTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,2,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -87,7 +84,7 @@ func (x *ListAddressesRequest) GetCreatedAfterTime() string {
 	return ""
 }
 
-func (x *ListAddressesRequest) GetLimit() int64 {
+func (x *ListAddressesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -108,12 +105,12 @@ func (x *ListAddressesRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListAddresses.
+// One page of addresses.
 type ListAddressesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Address `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -163,12 +160,12 @@ func (x *ListAddressesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAddresses.
+// The request of StreamAddresses.
 type StreamAddressesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAddresses is asked, page after page.
 	Request *ListAddressesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -218,7 +215,7 @@ func (x *StreamAddressesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAddresses.
+// One page of addresses, and where to go on from after it.
 type StreamAddressesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAddresses answers.
@@ -273,30 +270,25 @@ func (x *StreamAddressesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAddress.
+// The request of CreateAddress.
 type CreateAddressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `addressTypes`. Known values: `yard`, `shortHaul`, `workforceSite`, `riskZone`,
-	// `industrialSite`, `alertsOnly`, `agricultureSource`, `avoidanceZone`, `knownGPSJammingZone`,
-	// `authorizedZone`, `unauthorizedZone`, `vendor`, `inventory`, `customerSite`.
-	AddressTypes []string `protobuf:"bytes,1,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
-	// Body member `contactIds`.
-	ContactIds []string `protobuf:"bytes,2,rep,name=contact_ids,json=contactIds,proto3" json:"contact_ids,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `formattedAddress`. Required. At most 1024 characters.
+	// Known values: `yard`, `shortHaul`, `workforceSite`, `riskZone`, `industrialSite`, `alertsOnly`,
+	// `agricultureSource`, `avoidanceZone`, `knownGPSJammingZone`, `authorizedZone`,
+	// `unauthorizedZone`, `vendor`, `inventory`, `customerSite`.
+	AddressTypes []string          `protobuf:"bytes,1,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
+	ContactIds   []string          `protobuf:"bytes,2,rep,name=contact_ids,json=contactIds,proto3" json:"contact_ids,omitempty"`
+	ExternalIds  map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required. At most 1024 characters.
 	FormattedAddress *string `protobuf:"bytes,4,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Body member `geofence`. Required.
-	Geofence *AddressGeofence `protobuf:"bytes,5,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Body member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Body member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required.
+	Geofence  *AddressGeofence `protobuf:"bytes,5,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	Latitude  *float64         `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude *float64         `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 280 characters.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `tagIds`.
+	// At most 280 characters.
+	Notes         *string  `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	TagIds        []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -402,10 +394,10 @@ func (x *CreateAddressRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of CreateAddress.
+// The response of CreateAddress.
 type CreateAddressResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Address `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,10 +440,10 @@ func (x *CreateAddressResponse) GetData() *Address {
 	return nil
 }
 
-// Request of GetAddress.
+// The request of GetAddress.
 type GetAddressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -494,10 +486,10 @@ func (x *GetAddressRequest) GetId() string {
 	return ""
 }
 
-// Response of GetAddress.
+// The response of GetAddress.
 type GetAddressResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Address `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -540,32 +532,26 @@ func (x *GetAddressResponse) GetData() *Address {
 	return nil
 }
 
-// Request of UpdateAddress.
+// The request of UpdateAddress.
 type UpdateAddressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `addressTypes`. Known values: `yard`, `shortHaul`, `workforceSite`, `riskZone`,
-	// `industrialSite`, `alertsOnly`, `agricultureSource`, `avoidanceZone`, `knownGPSJammingZone`,
-	// `authorizedZone`, `unauthorizedZone`, `vendor`, `inventory`, `customerSite`.
-	AddressTypes []string `protobuf:"bytes,2,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
-	// Body member `contactIds`.
-	ContactIds []string `protobuf:"bytes,3,rep,name=contact_ids,json=contactIds,proto3" json:"contact_ids,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `formattedAddress`. At most 1024 characters.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Body member `geofence`.
-	Geofence *AddressGeofence `protobuf:"bytes,6,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Body member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,7,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Body member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,8,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Body member `name`. At most 255 characters.
+	// Known values: `yard`, `shortHaul`, `workforceSite`, `riskZone`, `industrialSite`, `alertsOnly`,
+	// `agricultureSource`, `avoidanceZone`, `knownGPSJammingZone`, `authorizedZone`,
+	// `unauthorizedZone`, `vendor`, `inventory`, `customerSite`.
+	AddressTypes []string          `protobuf:"bytes,2,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
+	ContactIds   []string          `protobuf:"bytes,3,rep,name=contact_ids,json=contactIds,proto3" json:"contact_ids,omitempty"`
+	ExternalIds  map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// At most 1024 characters.
+	FormattedAddress *string          `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Geofence         *AddressGeofence `protobuf:"bytes,6,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	Latitude         *float64         `protobuf:"fixed64,7,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude        *float64         `protobuf:"fixed64,8,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// At most 255 characters.
 	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 280 characters.
-	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `tagIds`.
+	// At most 280 characters.
+	Notes  *string  `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	TagIds []string `protobuf:"bytes,11,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -688,10 +674,10 @@ func (x *UpdateAddressRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateAddress.
+// The response of UpdateAddress.
 type UpdateAddressResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Address `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,10 +720,10 @@ func (x *UpdateAddressResponse) GetData() *Address {
 	return nil
 }
 
-// Request of DeleteAddress.
+// The request of DeleteAddress.
 type DeleteAddressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -780,11 +766,9 @@ func (x *DeleteAddressRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteAddress.
+// The response of DeleteAddress.
 type DeleteAddressResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,41 +803,29 @@ func (*DeleteAddressResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_addresses_v1_addresses_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *DeleteAddressResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema Address.
+// An address. Schema Address.
 type Address struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressTypes`. Known values: `yard`, `shortHaul`, `workforceSite`, `riskZone`,
-	// `industrialSite`, `alertsOnly`, `agricultureSource`, `avoidanceZone`, `knownGPSJammingZone`,
-	// `authorizedZone`, `unauthorizedZone`, `vendor`, `inventory`, `customerSite`.
-	AddressTypes []string `protobuf:"bytes,1,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
-	// Member `contacts`.
-	Contacts []*ContactTiny `protobuf:"bytes,2,rep,name=contacts,proto3" json:"contacts,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `formattedAddress`. Required. At most 1024 characters.
+	// Known values: `yard`, `shortHaul`, `workforceSite`, `riskZone`, `industrialSite`, `alertsOnly`,
+	// `agricultureSource`, `avoidanceZone`, `knownGPSJammingZone`, `authorizedZone`,
+	// `unauthorizedZone`, `vendor`, `inventory`, `customerSite`.
+	AddressTypes []string       `protobuf:"bytes,1,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
+	Contacts     []*ContactTiny `protobuf:"bytes,2,rep,name=contacts,proto3" json:"contacts,omitempty"`
+	// A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required. At most 1024 characters.
 	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `geofence`. Required.
+	// Required.
 	Geofence *AddressGeofence `protobuf:"bytes,6,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
+	// Required.
+	Id        *string  `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Latitude  *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 280 characters.
-	Notes *string `protobuf:"bytes,11,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
+	// At most 280 characters.
+	Notes         *string       `protobuf:"bytes,11,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,12,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -975,12 +947,9 @@ func (x *Address) GetTags() []*v1.TagTiny {
 
 // Schemas AddressGeofence, CreateAddressRequest_geofence, UpdateAddressRequest_geofence.
 type AddressGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `circle`.
-	Circle *AddressGeofenceCircle `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *AddressGeofencePolygon `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `settings`.
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Circle        *AddressGeofenceCircle   `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
+	Polygon       *AddressGeofencePolygon  `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
 	Settings      *AddressGeofenceSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1039,12 +1008,10 @@ func (x *AddressGeofence) GetSettings() *AddressGeofenceSettings {
 
 // Schema AddressGeofence_circle.
 type AddressGeofenceCircle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `radiusMeters`. Required. In metres.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required. In metres.
 	RadiusMeters  *int64 `protobuf:"varint,3,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1104,7 +1071,7 @@ func (x *AddressGeofenceCircle) GetRadiusMeters() int64 {
 // Schema AddressGeofence_polygon.
 type AddressGeofencePolygon struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vertices`. Required. 3 to 40 entries.
+	// Required. 3 to 40 entries.
 	Vertices      []*AddressGeofencePolygonVertex `protobuf:"bytes,1,rep,name=vertices,proto3" json:"vertices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1150,9 +1117,9 @@ func (x *AddressGeofencePolygon) GetVertices() []*AddressGeofencePolygonVertex {
 // Schema AddressGeofence_polygon_vertices.
 type AddressGeofencePolygonVertex struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1204,9 +1171,8 @@ func (x *AddressGeofencePolygonVertex) GetLongitude() float64 {
 
 // Schemas AddressGeofence_settings, CreateAddressRequest_geofence_settings.
 type AddressGeofenceSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `showAddresses`.
-	ShowAddresses *bool `protobuf:"varint,1,opt,name=show_addresses,json=showAddresses,proto3,oneof" json:"show_addresses,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ShowAddresses *bool                  `protobuf:"varint,1,opt,name=show_addresses,json=showAddresses,proto3,oneof" json:"show_addresses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1250,13 +1216,10 @@ func (x *AddressGeofenceSettings) GetShowAddresses() bool {
 
 // Schema contactTinyResponse.
 type ContactTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `firstName`.
-	FirstName *string `protobuf:"bytes,1,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastName`.
-	LastName      *string `protobuf:"bytes,3,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FirstName     *string                `protobuf:"bytes,1,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LastName      *string                `protobuf:"bytes,3,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1320,7 +1283,7 @@ const file_samsara_gateway_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x14ListAddressesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12D\n" +
 	"\x12created_after_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x15\n" +
@@ -1399,10 +1362,8 @@ const file_samsara_gateway_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2%.samsara_gateway.addresses.v1.AddressB\x06\xda\xce\x18\x02 \x01R\x04data\"<\n" +
 	"\x14DeleteAddressRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"D\n" +
-	"\x15DeleteAddressResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\x85\b\n" +
+	"\x03_id\"\x17\n" +
+	"\x15DeleteAddressResponse\"\x85\b\n" +
 	"\aAddress\x12\xeb\x01\n" +
 	"\raddress_types\x18\x01 \x03(\tB\xc5\x01\xda\xce\x18\xc0\x012\x04yard2\tshortHaul2\rworkforceSite2\briskZone2\x0eindustrialSite2\n" +
 	"alertsOnly2\x11agricultureSource2\ravoidanceZone2\x13knownGPSJammingZone2\x0eauthorizedZone2\x10unauthorizedZone2\x06vendor2\tinventory2\fcustomerSiteR\faddressTypes\x12E\n" +
@@ -1460,24 +1421,24 @@ const file_samsara_gateway_addresses_v1_addresses_proto_rawDesc = "" +
 	"\v_first_nameB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
-	"_last_name2\xeb\b\n" +
-	"\x10AddressesService\x12\xc2\x01\n" +
-	"\rListAddresses\x122.samsara_gateway.addresses.v1.ListAddressesRequest\x1a3.samsara_gateway.addresses.v1.ListAddressesResponse\"H\xda\xce\x18D\n" +
+	"_last_name2\xf7\b\n" +
+	"\x10AddressesService\x12\xc5\x01\n" +
+	"\rListAddresses\x122.samsara_gateway.addresses.v1.ListAddressesRequest\x1a3.samsara_gateway.addresses.v1.ListAddressesResponse\"K\xda\xce\x18D\n" +
 	"\rlistAddresses\x10\x01\x1a\n" +
-	"/addresses(\x018\x01B\x0eRead AddressesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x97\x01\n" +
-	"\x0fStreamAddresses\x124.samsara_gateway.addresses.v1.StreamAddressesRequest\x1a5.samsara_gateway.addresses.v1.StreamAddressesResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListAddresses\x10\x010\x01\x12\xbb\x01\n" +
+	"/addresses(\x018\x01B\x0eRead AddressesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9a\x01\n" +
+	"\x0fStreamAddresses\x124.samsara_gateway.addresses.v1.StreamAddressesRequest\x1a5.samsara_gateway.addresses.v1.StreamAddressesResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListAddresses\x10\x01\x90\x02\x010\x01\x12\xbb\x01\n" +
 	"\rCreateAddress\x122.samsara_gateway.addresses.v1.CreateAddressRequest\x1a3.samsara_gateway.addresses.v1.CreateAddressResponse\"A\xda\xce\x18=\n" +
 	"\rcreateAddress\x10\x02\x1a\n" +
-	"/addresses \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb3\x01\n" +
+	"/addresses \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb6\x01\n" +
 	"\n" +
-	"GetAddress\x12/.samsara_gateway.addresses.v1.GetAddressRequest\x1a0.samsara_gateway.addresses.v1.GetAddressResponse\"B\xda\xce\x18>\n" +
+	"GetAddress\x12/.samsara_gateway.addresses.v1.GetAddressRequest\x1a0.samsara_gateway.addresses.v1.GetAddressResponse\"E\xda\xce\x18>\n" +
 	"\n" +
-	"getAddress\x10\x01\x1a\x0f/addresses/{id}8\x01B\x0eRead AddressesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xc0\x01\n" +
+	"getAddress\x10\x01\x1a\x0f/addresses/{id}8\x01B\x0eRead AddressesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xc0\x01\n" +
 	"\rUpdateAddress\x122.samsara_gateway.addresses.v1.UpdateAddressRequest\x1a3.samsara_gateway.addresses.v1.UpdateAddressResponse\"F\xda\xce\x18B\n" +
-	"\rupdateAddress\x10\x04\x1a\x0f/addresses/{id} \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc0\x01\n" +
-	"\rDeleteAddress\x122.samsara_gateway.addresses.v1.DeleteAddressRequest\x1a3.samsara_gateway.addresses.v1.DeleteAddressResponse\"F\xda\xce\x18B\n" +
-	"\rdeleteAddress\x10\x05\x1a\x0f/addresses/{id}8\x01B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\x93\x02\n" +
+	"\rupdateAddress\x10\x04\x1a\x0f/addresses/{id} \x02B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc3\x01\n" +
+	"\rDeleteAddress\x122.samsara_gateway.addresses.v1.DeleteAddressRequest\x1a3.samsara_gateway.addresses.v1.DeleteAddressResponse\"I\xda\xce\x18B\n" +
+	"\rdeleteAddress\x10\x05\x1a\x0f/addresses/{id}8\x01B\x0fWrite AddressesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\x93\x02\n" +
 	"%internal.samsara.gateway.addresses.v1B\x0eAddressesProtoP\x01Z5samsara.internal/gateway/gen/addresses/v1;addressesv1\xa2\x02\rSGAddressesV1\xaa\x02\x1bSamsaraGateway.Addresses.V1\xba\x02\rSGAddressesV1\xca\x02\x1bSamsaraGateway\\Addresses\\V1\xe2\x02$SamsaraGateway\\Addresses\\V1\\Metadata\xea\x02\x1dSamsaraGateway::Addresses::V1b\x06proto3"
 
 var (
@@ -1573,7 +1534,6 @@ func file_samsara_gateway_addresses_v1_addresses_proto_init() {
 	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_gateway_addresses_v1_addresses_proto_msgTypes[16].OneofWrappers = []any{}

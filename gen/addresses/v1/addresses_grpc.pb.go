@@ -35,28 +35,51 @@ const (
 //
 // AddressesService has the operations of the area addresses.
 type AddressesServiceClient interface {
-	// GET /addresses
+	// Lists addresses.
+	// Operation `listAddresses`, GET /addresses:
+	// https://developers.samsara.com/reference/listaddresses
+	// All pages: StreamAddresses. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Addresses.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListAddresses(ctx context.Context, in *ListAddressesRequest, opts ...grpc.CallOption) (*ListAddressesResponse, error)
-	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAddresses, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAddresses`, GET /addresses:
+	// https://developers.samsara.com/reference/listaddresses
+	// Scope: Read Addresses.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamAddresses(ctx context.Context, in *StreamAddressesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAddressesResponse], error)
-	// POST /addresses
+	// Creates an address.
+	// Operation `createAddress`, POST /addresses:
+	// https://developers.samsara.com/reference/createaddress
 	// Scope: Write Addresses.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAddress(ctx context.Context, in *CreateAddressRequest, opts ...grpc.CallOption) (*CreateAddressResponse, error)
-	// GET /addresses/{id}
+	// Gets an address.
+	// Operation `getAddress`, GET /addresses/{id}:
+	// https://developers.samsara.com/reference/getaddress
 	// Scope: Read Addresses.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetAddress(ctx context.Context, in *GetAddressRequest, opts ...grpc.CallOption) (*GetAddressResponse, error)
-	// PATCH /addresses/{id}
+	// Updates an address; `update_mask` says what.
+	// Operation `updateAddress`, PATCH /addresses/{id}:
+	// https://developers.samsara.com/reference/updateaddress
 	// Scope: Write Addresses.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAddress(ctx context.Context, in *UpdateAddressRequest, opts ...grpc.CallOption) (*UpdateAddressResponse, error)
-	// DELETE /addresses/{id}
+	// Deletes an address.
+	// Operation `deleteAddress`, DELETE /addresses/{id}:
+	// https://developers.samsara.com/reference/deleteaddress
 	// Scope: Write Addresses.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteAddress(ctx context.Context, in *DeleteAddressRequest, opts ...grpc.CallOption) (*DeleteAddressResponse, error)
 }
 
@@ -143,28 +166,51 @@ func (c *addressesServiceClient) DeleteAddress(ctx context.Context, in *DeleteAd
 //
 // AddressesService has the operations of the area addresses.
 type AddressesServiceServer interface {
-	// GET /addresses
+	// Lists addresses.
+	// Operation `listAddresses`, GET /addresses:
+	// https://developers.samsara.com/reference/listaddresses
+	// All pages: StreamAddresses. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Addresses.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListAddresses(context.Context, *ListAddressesRequest) (*ListAddressesResponse, error)
-	// Every page of ListAddresses, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAddresses, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAddresses`, GET /addresses:
+	// https://developers.samsara.com/reference/listaddresses
+	// Scope: Read Addresses.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamAddresses(*StreamAddressesRequest, grpc.ServerStreamingServer[StreamAddressesResponse]) error
-	// POST /addresses
+	// Creates an address.
+	// Operation `createAddress`, POST /addresses:
+	// https://developers.samsara.com/reference/createaddress
 	// Scope: Write Addresses.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAddress(context.Context, *CreateAddressRequest) (*CreateAddressResponse, error)
-	// GET /addresses/{id}
+	// Gets an address.
+	// Operation `getAddress`, GET /addresses/{id}:
+	// https://developers.samsara.com/reference/getaddress
 	// Scope: Read Addresses.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetAddress(context.Context, *GetAddressRequest) (*GetAddressResponse, error)
-	// PATCH /addresses/{id}
+	// Updates an address; `update_mask` says what.
+	// Operation `updateAddress`, PATCH /addresses/{id}:
+	// https://developers.samsara.com/reference/updateaddress
 	// Scope: Write Addresses.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAddress(context.Context, *UpdateAddressRequest) (*UpdateAddressResponse, error)
-	// DELETE /addresses/{id}
+	// Deletes an address.
+	// Operation `deleteAddress`, DELETE /addresses/{id}:
+	// https://developers.samsara.com/reference/deleteaddress
 	// Scope: Write Addresses.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteAddress(context.Context, *DeleteAddressRequest) (*DeleteAddressResponse, error)
 }
 

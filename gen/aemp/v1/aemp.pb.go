@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListAempEquipmentList.
+// The request of ListAempEquipmentList.
 type ListAempEquipmentListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `pageNumber`. Required.
+	// Required.
 	PageNumber    *string `protobuf:"bytes,1,opt,name=page_number,json=pageNumber,proto3,oneof" json:"page_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -70,10 +70,10 @@ func (x *ListAempEquipmentListRequest) GetPageNumber() string {
 	return ""
 }
 
-// Response of ListAempEquipmentList.
+// One page of AEMP equipment.
 type ListAempEquipmentListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Fleet`. Required.
+	// Required.
 	Fleet         *AempFleetList `protobuf:"bytes,1,opt,name=fleet,json=Fleet,proto3" json:"fleet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -116,12 +116,12 @@ func (x *ListAempEquipmentListResponse) GetFleet() *AempFleetList {
 	return nil
 }
 
-// Request of StreamAempEquipmentList.
+// The request of StreamAempEquipmentList.
 type StreamAempEquipmentListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAempEquipmentList is asked, page after page.
 	Request *ListAempEquipmentListRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v1.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -171,7 +171,7 @@ func (x *StreamAempEquipmentListRequest) GetOptions() *v1.StreamOptions {
 	return nil
 }
 
-// Response of StreamAempEquipmentList.
+// One page of AEMP equipment, and where to go on from after it.
 type StreamAempEquipmentListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAempEquipmentList answers.
@@ -228,20 +228,15 @@ func (x *StreamAempEquipmentListResponse) GetCursor() string {
 
 // Schema AempEquipmentWithAdditionalFieldsResponseBody.
 type AempEquipmentWithAdditionalFields struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `CumulativeOperatingHours`.
+	state                    protoimpl.MessageState    `protogen:"open.v1"`
 	CumulativeOperatingHours *CumulativeOperatingHours `protobuf:"bytes,1,opt,name=cumulative_operating_hours,json=CumulativeOperatingHours,proto3" json:"cumulative_operating_hours,omitempty"`
-	// Member `DEFRemaining`.
-	DefRemaining *DEFRemaining `protobuf:"bytes,2,opt,name=def_remaining,json=DEFRemaining,proto3" json:"def_remaining,omitempty"`
-	// Member `Distance`.
-	Distance *Distance `protobuf:"bytes,3,opt,name=distance,json=Distance,proto3" json:"distance,omitempty"`
-	// Member `EngineStatus`.
-	EngineStatus *EngineStatus `protobuf:"bytes,4,opt,name=engine_status,json=EngineStatus,proto3" json:"engine_status,omitempty"`
-	// Member `EquipmentHeader`. Required.
+	DefRemaining             *DEFRemaining             `protobuf:"bytes,2,opt,name=def_remaining,json=DEFRemaining,proto3" json:"def_remaining,omitempty"`
+	Distance                 *Distance                 `protobuf:"bytes,3,opt,name=distance,json=Distance,proto3" json:"distance,omitempty"`
+	EngineStatus             *EngineStatus             `protobuf:"bytes,4,opt,name=engine_status,json=EngineStatus,proto3" json:"engine_status,omitempty"`
+	// Required.
 	EquipmentHeader *EquipmentHeaderWithAdditionalFields `protobuf:"bytes,5,opt,name=equipment_header,json=EquipmentHeader,proto3" json:"equipment_header,omitempty"`
-	// Member `FuelRemaining`.
-	FuelRemaining *FuelRemaining `protobuf:"bytes,6,opt,name=fuel_remaining,json=FuelRemaining,proto3" json:"fuel_remaining,omitempty"`
-	// Member `Location`. Required.
+	FuelRemaining   *FuelRemaining                       `protobuf:"bytes,6,opt,name=fuel_remaining,json=FuelRemaining,proto3" json:"fuel_remaining,omitempty"`
+	// Required.
 	Location      *Location `protobuf:"bytes,7,opt,name=location,json=Location,proto3" json:"location,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -329,13 +324,13 @@ func (x *AempEquipmentWithAdditionalFields) GetLocation() *Location {
 // Schema AempFleetListResponseBody.
 type AempFleetList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Equipment`. Required.
+	// Required.
 	Equipment []*AempEquipmentWithAdditionalFields `protobuf:"bytes,1,rep,name=equipment,json=Equipment,proto3" json:"equipment,omitempty"`
-	// Member `Links`. Required.
+	// Required.
 	Links []*AempLink `protobuf:"bytes,2,rep,name=links,json=Links,proto3" json:"links,omitempty"`
-	// Member `snapshotTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	SnapshotTime *string `protobuf:"bytes,3,opt,name=snapshot_time,json=snapshotTime,proto3,oneof" json:"snapshot_time,omitempty"`
-	// Member `version`. Required.
+	// Required.
 	Version       *string `protobuf:"bytes,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -402,9 +397,9 @@ func (x *AempFleetList) GetVersion() string {
 // Schema AempLinkResponseBody.
 type AempLink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `href`. Required.
+	// Required.
 	Href *string `protobuf:"bytes,1,opt,name=href,proto3,oneof" json:"href,omitempty"`
-	// Member `rel`. Required.
+	// Required.
 	Rel           *string `protobuf:"bytes,2,opt,name=rel,proto3,oneof" json:"rel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,9 +452,8 @@ func (x *AempLink) GetRel() string {
 // Schema CumulativeOperatingHoursResponseBody.
 type CumulativeOperatingHours struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Hour`.
-	Hour *float64 `protobuf:"fixed64,1,opt,name=hour,json=Hour,proto3,oneof" json:"hour,omitempty"`
-	// Member `datetime`. A time as in RFC 3339.
+	Hour  *float64               `protobuf:"fixed64,1,opt,name=hour,json=Hour,proto3,oneof" json:"hour,omitempty"`
+	// A time as in RFC 3339.
 	Datetime      *string `protobuf:"bytes,2,opt,name=datetime,proto3,oneof" json:"datetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -512,9 +506,9 @@ func (x *CumulativeOperatingHours) GetDatetime() string {
 // Schema DEFRemainingResponseBody.
 type DEFRemaining struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Percent`. In percent.
+	// In percent.
 	Percent *float64 `protobuf:"fixed64,1,opt,name=percent,json=Percent,proto3,oneof" json:"percent,omitempty"`
-	// Member `datetime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	Datetime      *string `protobuf:"bytes,2,opt,name=datetime,proto3,oneof" json:"datetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -566,12 +560,10 @@ func (x *DEFRemaining) GetDatetime() string {
 
 // Schema DistanceResponseBody.
 type Distance struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Odometer`.
-	Odometer *float64 `protobuf:"fixed64,1,opt,name=odometer,json=Odometer,proto3,oneof" json:"odometer,omitempty"`
-	// Member `OdometerUnits`.
-	OdometerUnits *string `protobuf:"bytes,2,opt,name=odometer_units,json=OdometerUnits,proto3,oneof" json:"odometer_units,omitempty"`
-	// Member `datetime`. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Odometer      *float64               `protobuf:"fixed64,1,opt,name=odometer,json=Odometer,proto3,oneof" json:"odometer,omitempty"`
+	OdometerUnits *string                `protobuf:"bytes,2,opt,name=odometer_units,json=OdometerUnits,proto3,oneof" json:"odometer_units,omitempty"`
+	// A time as in RFC 3339.
 	Datetime      *string `protobuf:"bytes,3,opt,name=datetime,proto3,oneof" json:"datetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -630,10 +622,9 @@ func (x *Distance) GetDatetime() string {
 
 // Schema EngineStatusResponseBody.
 type EngineStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Running`.
-	Running *bool `protobuf:"varint,1,opt,name=running,json=Running,proto3,oneof" json:"running,omitempty"`
-	// Member `datetime`. A time as in RFC 3339.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Running *bool                  `protobuf:"varint,1,opt,name=running,json=Running,proto3,oneof" json:"running,omitempty"`
+	// A time as in RFC 3339.
 	Datetime      *string `protobuf:"bytes,2,opt,name=datetime,proto3,oneof" json:"datetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -685,18 +676,13 @@ func (x *EngineStatus) GetDatetime() string {
 
 // Schema EquipmentHeaderWithAdditionalFieldsResponseBody.
 type EquipmentHeaderWithAdditionalFields struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `EquipmentID`.
-	EquipmentId *string `protobuf:"bytes,1,opt,name=equipment_id,json=EquipmentID,proto3,oneof" json:"equipment_id,omitempty"`
-	// Member `Model`.
-	Model *string `protobuf:"bytes,2,opt,name=model,json=Model,proto3,oneof" json:"model,omitempty"`
-	// Member `OEMName`.
-	OemName *string `protobuf:"bytes,3,opt,name=oem_name,json=OEMName,proto3,oneof" json:"oem_name,omitempty"`
-	// Member `PIN`.
-	Pin *string `protobuf:"bytes,4,opt,name=pin,json=PIN,proto3,oneof" json:"pin,omitempty"`
-	// Member `SerialNumber`.
-	SerialNumber *string `protobuf:"bytes,5,opt,name=serial_number,json=SerialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Member `UnitInstallDateTime`. A time as in RFC 3339.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	EquipmentId  *string                `protobuf:"bytes,1,opt,name=equipment_id,json=EquipmentID,proto3,oneof" json:"equipment_id,omitempty"`
+	Model        *string                `protobuf:"bytes,2,opt,name=model,json=Model,proto3,oneof" json:"model,omitempty"`
+	OemName      *string                `protobuf:"bytes,3,opt,name=oem_name,json=OEMName,proto3,oneof" json:"oem_name,omitempty"`
+	Pin          *string                `protobuf:"bytes,4,opt,name=pin,json=PIN,proto3,oneof" json:"pin,omitempty"`
+	SerialNumber *string                `protobuf:"bytes,5,opt,name=serial_number,json=SerialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	// A time as in RFC 3339.
 	UnitInstallDateTime *string `protobuf:"bytes,6,opt,name=unit_install_date_time,json=UnitInstallDateTime,proto3,oneof" json:"unit_install_date_time,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -777,9 +763,9 @@ func (x *EquipmentHeaderWithAdditionalFields) GetUnitInstallDateTime() string {
 // Schema FuelRemainingResponseBody.
 type FuelRemaining struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Percent`. In percent.
+	// In percent.
 	Percent *float64 `protobuf:"fixed64,1,opt,name=percent,json=Percent,proto3,oneof" json:"percent,omitempty"`
-	// Member `datetime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	Datetime      *string `protobuf:"bytes,2,opt,name=datetime,proto3,oneof" json:"datetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -831,12 +817,10 @@ func (x *FuelRemaining) GetDatetime() string {
 
 // Schema LocationResponseBody.
 type Location struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `Latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,json=Latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `Longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,json=Longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `datetime`. A time as in RFC 3339.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,json=Latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,2,opt,name=longitude,json=Longitude,proto3,oneof" json:"longitude,omitempty"`
+	// A time as in RFC 3339.
 	Datetime      *string `protobuf:"bytes,3,opt,name=datetime,proto3,oneof" json:"datetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -982,12 +966,12 @@ const file_samsara_gateway_aemp_v1_aemp_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_datetime2\xb0\x03\n" +
-	"\vAempService\x12\xf0\x01\n" +
-	"\x15ListAempEquipmentList\x125.samsara_gateway.aemp.v1.ListAempEquipmentListRequest\x1a6.samsara_gateway.aemp.v1.ListAempEquipmentListResponse\"h\xda\xce\x18d\n" +
-	"\x14getAempEquipmentList\x10\x01\x1a\x1d/beta/aemp/Fleet/{pageNumber}(\x038\x01B\tRead AEMPJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x0ffleet.equipment\x12\xad\x01\n" +
-	"\x17StreamAempEquipmentList\x127.samsara_gateway.aemp.v1.StreamAempEquipmentListRequest\x1a8.samsara_gateway.aemp.v1.StreamAempEquipmentListResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListAempEquipmentList\x10\x010\x01B\xe1\x01\n" +
+	"\t_datetime2\xb6\x03\n" +
+	"\vAempService\x12\xf3\x01\n" +
+	"\x15ListAempEquipmentList\x125.samsara_gateway.aemp.v1.ListAempEquipmentListRequest\x1a6.samsara_gateway.aemp.v1.ListAempEquipmentListResponse\"k\xda\xce\x18d\n" +
+	"\x14getAempEquipmentList\x10\x01\x1a\x1d/beta/aemp/Fleet/{pageNumber}(\x038\x01B\tRead AEMPJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x0ffleet.equipment\x90\x02\x01\x12\xb0\x01\n" +
+	"\x17StreamAempEquipmentList\x127.samsara_gateway.aemp.v1.StreamAempEquipmentListRequest\x1a8.samsara_gateway.aemp.v1.StreamAempEquipmentListResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListAempEquipmentList\x10\x01\x90\x02\x010\x01B\xe1\x01\n" +
 	" internal.samsara.gateway.aemp.v1B\tAempProtoP\x01Z+samsara.internal/gateway/gen/aemp/v1;aempv1\xa2\x02\bSGAempV1\xaa\x02\x16SamsaraGateway.Aemp.V1\xba\x02\bSGAempV1\xca\x02\x16SamsaraGateway\\Aemp\\V1\xe2\x02\x1fSamsaraGateway\\Aemp\\V1\\Metadata\xea\x02\x18SamsaraGateway::Aemp::V1b\x06proto3"
 
 var (

@@ -31,13 +31,24 @@ const (
 //
 // AempService has the operations of the area aemp.
 type AempServiceClient interface {
-	// GET /beta/aemp/Fleet/{pageNumber}
+	// Lists AEMP equipment.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// All pages: StreamAempEquipmentList.
+	// No page size can be asked for. To read no more than wanted, use StreamAempEquipmentList with
+	// `options.max_items`.
 	// Scope: Read AEMP.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListAempEquipmentList(ctx context.Context, in *ListAempEquipmentListRequest, opts ...grpc.CallOption) (*ListAempEquipmentListResponse, error)
 	// Every page of ListAempEquipmentList, one message a page. To go on after the end, set
-	// `request.page_number` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// Scope: Read AEMP.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAempEquipmentList(ctx context.Context, in *StreamAempEquipmentListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAempEquipmentListResponse], error)
 }
 
@@ -84,13 +95,24 @@ type AempService_StreamAempEquipmentListClient = grpc.ServerStreamingClient[Stre
 //
 // AempService has the operations of the area aemp.
 type AempServiceServer interface {
-	// GET /beta/aemp/Fleet/{pageNumber}
+	// Lists AEMP equipment.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// All pages: StreamAempEquipmentList.
+	// No page size can be asked for. To read no more than wanted, use StreamAempEquipmentList with
+	// `options.max_items`.
 	// Scope: Read AEMP.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListAempEquipmentList(context.Context, *ListAempEquipmentListRequest) (*ListAempEquipmentListResponse, error)
 	// Every page of ListAempEquipmentList, one message a page. To go on after the end, set
-	// `request.page_number` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getAempEquipmentList`, GET /beta/aemp/Fleet/{pageNumber}:
+	// https://developers.samsara.com/reference/getaempequipmentlist
+	// Scope: Read AEMP.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAempEquipmentList(*StreamAempEquipmentListRequest, grpc.ServerStreamingServer[StreamAempEquipmentListResponse]) error
 }
 

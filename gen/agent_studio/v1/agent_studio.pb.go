@@ -25,11 +25,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetVoiceSessions.
+// The request of GetVoiceSessions.
 type GetVoiceSessionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `ids`.
-	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -71,10 +70,10 @@ func (x *GetVoiceSessionsRequest) GetIds() []string {
 	return nil
 }
 
-// Response of GetVoiceSessions.
+// The response of GetVoiceSessions.
 type GetVoiceSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*AgentStudioVoiceSessionDetail `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -117,24 +116,18 @@ func (x *GetVoiceSessionsResponse) GetData() []*AgentStudioVoiceSessionDetail {
 	return nil
 }
 
-// Request of ListVoiceSessions.
+// The request of ListVoiceSessions.
 type ListVoiceSessionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `agentIds`.
-	AgentIds []string `protobuf:"bytes,2,rep,name=agent_ids,json=agentIds,proto3" json:"agent_ids,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `sessionStatus`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AgentIds  []string               `protobuf:"bytes,2,rep,name=agent_ids,json=agentIds,proto3" json:"agent_ids,omitempty"`
+	DriverIds []string               `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime       *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Limit         *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	SessionStatus []string `protobuf:"bytes,6,rep,name=session_status,json=sessionStatus,proto3" json:"session_status,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -198,7 +191,7 @@ func (x *ListVoiceSessionsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListVoiceSessionsRequest) GetLimit() int64 {
+func (x *ListVoiceSessionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -226,12 +219,12 @@ func (x *ListVoiceSessionsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVoiceSessions.
+// One page of voice sessions.
 type ListVoiceSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*AgentStudioVoiceSessionSummary `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -281,12 +274,12 @@ func (x *ListVoiceSessionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVoiceSessions.
+// The request of StreamVoiceSessions.
 type StreamVoiceSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVoiceSessions is asked, page after page.
 	Request *ListVoiceSessionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -336,7 +329,7 @@ func (x *StreamVoiceSessionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVoiceSessions.
+// One page of voice sessions, and where to go on from after it.
 type StreamVoiceSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVoiceSessions answers.
@@ -394,9 +387,9 @@ func (x *StreamVoiceSessionsResponse) GetCursor() string {
 // Schema AgentStudioVoiceSessionCallEventResponseBody.
 type AgentStudioVoiceSessionCallEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -449,33 +442,33 @@ func (x *AgentStudioVoiceSessionCallEvent) GetType() string {
 // Schema AgentStudioVoiceSessionDetailResponseBody.
 type AgentStudioVoiceSessionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `agentId`. Required.
+	// Required.
 	AgentId *string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3,oneof" json:"agent_id,omitempty"`
-	// Member `agentName`. Required.
+	// Required.
 	AgentName *string `protobuf:"bytes,2,opt,name=agent_name,json=agentName,proto3,oneof" json:"agent_name,omitempty"`
-	// Member `callEvents`. Required.
+	// Required.
 	CallEvents []*AgentStudioVoiceSessionCallEvent `protobuf:"bytes,3,rep,name=call_events,json=callEvents,proto3" json:"call_events,omitempty"`
-	// Member `durationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMilliseconds *int64 `protobuf:"varint,4,opt,name=duration_milliseconds,json=durationMilliseconds,proto3,oneof" json:"duration_milliseconds,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,5,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `recipient`. Required.
+	// Required.
 	Recipient *string `protobuf:"bytes,7,opt,name=recipient,proto3,oneof" json:"recipient,omitempty"`
-	// Member `recordingUrl`. Required.
+	// Required.
 	RecordingUrl *string `protobuf:"bytes,8,opt,name=recording_url,json=recordingUrl,proto3,oneof" json:"recording_url,omitempty"`
-	// Member `recordingUrlExpiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	RecordingUrlExpiresAtTime *string `protobuf:"bytes,9,opt,name=recording_url_expires_at_time,json=recordingUrlExpiresAtTime,proto3,oneof" json:"recording_url_expires_at_time,omitempty"`
-	// Member `sessionStatus`. Required. Known values: `completed`, `running`, `failed`, `unknown`.
+	// Required. Known values: `completed`, `running`, `failed`, `unknown`.
 	SessionStatus *string `protobuf:"bytes,10,opt,name=session_status,json=sessionStatus,proto3,oneof" json:"session_status,omitempty"`
-	// Member `toolCalls`. Required.
+	// Required.
 	ToolCalls []*AgentStudioVoiceSessionToolCall `protobuf:"bytes,11,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
-	// Member `transcript`. Required.
+	// Required.
 	Transcript []*AgentStudioVoiceSessionTranscriptEntry `protobuf:"bytes,12,rep,name=transcript,proto3" json:"transcript,omitempty"`
-	// Member `triggerType`. Required.
+	// Required.
 	TriggerType *string `protobuf:"bytes,13,opt,name=trigger_type,json=triggerType,proto3,oneof" json:"trigger_type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -612,23 +605,23 @@ func (x *AgentStudioVoiceSessionDetail) GetUpdatedAtTime() string {
 // Schema AgentStudioVoiceSessionSummaryResponseBody.
 type AgentStudioVoiceSessionSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `agentId`. Required.
+	// Required.
 	AgentId *string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3,oneof" json:"agent_id,omitempty"`
-	// Member `agentName`. Required.
+	// Required.
 	AgentName *string `protobuf:"bytes,2,opt,name=agent_name,json=agentName,proto3,oneof" json:"agent_name,omitempty"`
-	// Member `durationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMilliseconds *int64 `protobuf:"varint,3,opt,name=duration_milliseconds,json=durationMilliseconds,proto3,oneof" json:"duration_milliseconds,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,4,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `recipient`. Required.
+	// Required.
 	Recipient *string `protobuf:"bytes,6,opt,name=recipient,proto3,oneof" json:"recipient,omitempty"`
-	// Member `sessionStatus`. Required. Known values: `completed`, `running`, `failed`, `unknown`.
+	// Required. Known values: `completed`, `running`, `failed`, `unknown`.
 	SessionStatus *string `protobuf:"bytes,7,opt,name=session_status,json=sessionStatus,proto3,oneof" json:"session_status,omitempty"`
-	// Member `triggerType`. Required.
+	// Required.
 	TriggerType *string `protobuf:"bytes,8,opt,name=trigger_type,json=triggerType,proto3,oneof" json:"trigger_type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,9,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -730,17 +723,17 @@ func (x *AgentStudioVoiceSessionSummary) GetUpdatedAtTime() string {
 // Schema AgentStudioVoiceSessionToolCallResponseBody.
 type AgentStudioVoiceSessionToolCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `arguments`. Required.
+	// Required.
 	Arguments *string `protobuf:"bytes,1,opt,name=arguments,proto3,oneof" json:"arguments,omitempty"`
-	// Member `durationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMilliseconds *int64 `protobuf:"varint,2,opt,name=duration_milliseconds,json=durationMilliseconds,proto3,oneof" json:"duration_milliseconds,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `output`. Required.
+	// Required.
 	Output *string `protobuf:"bytes,4,opt,name=output,proto3,oneof" json:"output,omitempty"`
-	// Member `startMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	StartMilliseconds *int64 `protobuf:"varint,5,opt,name=start_milliseconds,json=startMilliseconds,proto3,oneof" json:"start_milliseconds,omitempty"`
-	// Member `status`. Required. Known values: `success`, `error`, `unknown`.
+	// Required. Known values: `success`, `error`, `unknown`.
 	Status        *string `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -821,13 +814,13 @@ func (x *AgentStudioVoiceSessionToolCall) GetStatus() string {
 // Schema AgentStudioVoiceSessionTranscriptEntryResponseBody.
 type AgentStudioVoiceSessionTranscriptEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	EndMilliseconds *int64 `protobuf:"varint,1,opt,name=end_milliseconds,json=endMilliseconds,proto3,oneof" json:"end_milliseconds,omitempty"`
-	// Member `speakerType`. Required. Known values: `agent`, `driver`, `admin`, `unknown`.
+	// Required. Known values: `agent`, `driver`, `admin`, `unknown`.
 	SpeakerType *string `protobuf:"bytes,2,opt,name=speaker_type,json=speakerType,proto3,oneof" json:"speaker_type,omitempty"`
-	// Member `startMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	StartMilliseconds *int64 `protobuf:"varint,3,opt,name=start_milliseconds,json=startMilliseconds,proto3,oneof" json:"start_milliseconds,omitempty"`
-	// Member `text`. Required.
+	// Required.
 	Text          *string `protobuf:"bytes,4,opt,name=text,proto3,oneof" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -906,7 +899,7 @@ const file_samsara_gateway_agent_studio_v1_agent_studio_proto_rawDesc = "" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
 	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12/\n" +
 	"\x0esession_status\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rsessionStatus\x127\n" +
 	"\n" +
 	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12)\n" +
@@ -1010,14 +1003,14 @@ const file_samsara_gateway_agent_studio_v1_agent_studio_proto_rawDesc = "" +
 	"\x11_end_millisecondsB\x0f\n" +
 	"\r_speaker_typeB\x15\n" +
 	"\x13_start_millisecondsB\a\n" +
-	"\x05_text2\xc2\x05\n" +
-	"\x12AgentStudioService\x12\xf0\x01\n" +
-	"\x10GetVoiceSessions\x128.samsara_gateway.agent_studio.v1.GetVoiceSessionsRequest\x1a9.samsara_gateway.agent_studio.v1.GetVoiceSessionsResponse\"g\xda\xce\x18c\n" +
-	"\x10getVoiceSessions\x10\x01\x1a\x1c/agent-studio/voice-sessions8\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x88\x02\n" +
-	"\x11ListVoiceSessions\x129.samsara_gateway.agent_studio.v1.ListVoiceSessionsRequest\x1a:.samsara_gateway.agent_studio.v1.ListVoiceSessionsResponse\"|\xda\xce\x18x\n" +
-	"\x16getVoiceSessionsStream\x10\x01\x1a#/agent-studio/voice-sessions/stream(\x018\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x13StreamVoiceSessions\x12;.samsara_gateway.agent_studio.v1.StreamVoiceSessionsRequest\x1a<.samsara_gateway.agent_studio.v1.StreamVoiceSessionsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListVoiceSessions\x10\x010\x01B\xa9\x02\n" +
+	"\x05_text2\xcb\x05\n" +
+	"\x12AgentStudioService\x12\xf3\x01\n" +
+	"\x10GetVoiceSessions\x128.samsara_gateway.agent_studio.v1.GetVoiceSessionsRequest\x1a9.samsara_gateway.agent_studio.v1.GetVoiceSessionsResponse\"j\xda\xce\x18c\n" +
+	"\x10getVoiceSessions\x10\x01\x1a\x1c/agent-studio/voice-sessions8\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01\x12\x8b\x02\n" +
+	"\x11ListVoiceSessions\x129.samsara_gateway.agent_studio.v1.ListVoiceSessionsRequest\x1a:.samsara_gateway.agent_studio.v1.ListVoiceSessionsResponse\"\x7f\xda\xce\x18x\n" +
+	"\x16getVoiceSessionsStream\x10\x01\x1a#/agent-studio/voice-sessions/stream(\x018\x01B Read Agent Studio Voice SessionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x13StreamVoiceSessions\x12;.samsara_gateway.agent_studio.v1.StreamVoiceSessionsRequest\x1a<.samsara_gateway.agent_studio.v1.StreamVoiceSessionsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListVoiceSessions\x10\x01\x90\x02\x010\x01B\xa9\x02\n" +
 	"(internal.samsara.gateway.agent_studio.v1B\x10AgentStudioProtoP\x01Z:samsara.internal/gateway/gen/agent_studio/v1;agentstudiov1\xa2\x02\x0fSGAgentStudioV1\xaa\x02\x1dSamsaraGateway.AgentStudio.V1\xba\x02\x0fSGAgentStudioV1\xca\x02\x1dSamsaraGateway\\AgentStudio\\V1\xe2\x02&SamsaraGateway\\AgentStudio\\V1\\Metadata\xea\x02\x1fSamsaraGateway::AgentStudio::V1b\x06proto3"
 
 var (

@@ -32,18 +32,35 @@ const (
 //
 // AgentStudioService has the operations of the area agent studio.
 type AgentStudioServiceClient interface {
-	// GET /agent-studio/voice-sessions
+	// Gets voice sessions.
+	// Operation `getVoiceSessions`, GET /agent-studio/voice-sessions:
+	// https://developers.samsara.com/reference/getvoicesessions
 	// Scope: Read Agent Studio Voice Sessions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetVoiceSessions(ctx context.Context, in *GetVoiceSessionsRequest, opts ...grpc.CallOption) (*GetVoiceSessionsResponse, error)
-	// GET /agent-studio/voice-sessions/stream
+	// Lists voice sessions.
+	// Operation `getVoiceSessionsStream`, GET /agent-studio/voice-sessions/stream:
+	// https://developers.samsara.com/reference/getvoicesessionsstream
+	// All pages: StreamVoiceSessions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Agent Studio Voice Sessions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListVoiceSessions(ctx context.Context, in *ListVoiceSessionsRequest, opts ...grpc.CallOption) (*ListVoiceSessionsResponse, error)
 	// Every page of ListVoiceSessions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVoiceSessionsStream`, GET /agent-studio/voice-sessions/stream:
+	// https://developers.samsara.com/reference/getvoicesessionsstream
+	// Scope: Read Agent Studio Voice Sessions.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamVoiceSessions(ctx context.Context, in *StreamVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVoiceSessionsResponse], error)
 }
 
@@ -100,18 +117,35 @@ type AgentStudioService_StreamVoiceSessionsClient = grpc.ServerStreamingClient[S
 //
 // AgentStudioService has the operations of the area agent studio.
 type AgentStudioServiceServer interface {
-	// GET /agent-studio/voice-sessions
+	// Gets voice sessions.
+	// Operation `getVoiceSessions`, GET /agent-studio/voice-sessions:
+	// https://developers.samsara.com/reference/getvoicesessions
 	// Scope: Read Agent Studio Voice Sessions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetVoiceSessions(context.Context, *GetVoiceSessionsRequest) (*GetVoiceSessionsResponse, error)
-	// GET /agent-studio/voice-sessions/stream
+	// Lists voice sessions.
+	// Operation `getVoiceSessionsStream`, GET /agent-studio/voice-sessions/stream:
+	// https://developers.samsara.com/reference/getvoicesessionsstream
+	// All pages: StreamVoiceSessions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Agent Studio Voice Sessions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListVoiceSessions(context.Context, *ListVoiceSessionsRequest) (*ListVoiceSessionsResponse, error)
 	// Every page of ListVoiceSessions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVoiceSessionsStream`, GET /agent-studio/voice-sessions/stream:
+	// https://developers.samsara.com/reference/getvoicesessionsstream
+	// Scope: Read Agent Studio Voice Sessions.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error
 }
 

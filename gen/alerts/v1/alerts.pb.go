@@ -26,16 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListConfigurations.
+// The request of ListConfigurations.
 type ListConfigurationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`, repeated for each value.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `status`. Known values: `all`, `enabled`, `disabled`. Default: `all`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids                []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Known values: `all`, `enabled`, `disabled`. Default: `all`.
 	Status        *string `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -99,12 +96,12 @@ func (x *ListConfigurationsRequest) GetStatus() string {
 	return ""
 }
 
-// Response of ListConfigurations.
+// One page of configurations.
 type ListConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WorkflowConfiguration `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -154,12 +151,12 @@ func (x *ListConfigurationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamConfigurations.
+// The request of StreamConfigurations.
 type StreamConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListConfigurations is asked, page after page.
 	Request *ListConfigurationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,7 +206,7 @@ func (x *StreamConfigurationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamConfigurations.
+// One page of configurations, and where to go on from after it.
 type StreamConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListConfigurations answers.
@@ -264,22 +261,20 @@ func (x *StreamConfigurationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateConfigurations.
+// The request of CreateConfigurations.
 type CreateConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `actions`. Required.
-	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Body member `externalIds`.
+	// Required.
+	Actions     []*Action         `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `isEnabled`. Required. Default: `true`.
+	// Required. Default: `true`.
 	IsEnabled *bool `protobuf:"varint,3,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `operationalSettings`.
+	// Required.
+	Name                *string              `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	OperationalSettings *OperationalSettings `protobuf:"bytes,5,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
-	// Body member `scope`. Required.
+	// Required.
 	Scope *Scope `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Body member `triggers`. Required.
+	// Required.
 	Triggers      []*WorkflowTrigger `protobuf:"bytes,7,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,10 +359,10 @@ func (x *CreateConfigurationsRequest) GetTriggers() []*WorkflowTrigger {
 	return nil
 }
 
-// Response of CreateConfigurations.
+// The response of CreateConfigurations.
 type CreateConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WorkflowConfiguration `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,25 +405,18 @@ func (x *CreateConfigurationsResponse) GetData() *WorkflowConfiguration {
 	return nil
 }
 
-// Request of UpdateConfigurations.
+// The request of UpdateConfigurations.
 type UpdateConfigurationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `actions`.
-	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,4,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `operationalSettings`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Actions     []*Action              `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                  *string              `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsEnabled           *bool                `protobuf:"varint,4,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	Name                *string              `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	OperationalSettings *OperationalSettings `protobuf:"bytes,6,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
-	// Body member `scope`.
-	Scope *Scope `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Body member `triggers`.
-	Triggers []*WorkflowTrigger `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	Scope               *Scope               `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	Triggers            []*WorkflowTrigger   `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -529,10 +517,10 @@ func (x *UpdateConfigurationsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateConfigurations.
+// The response of UpdateConfigurations.
 type UpdateConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WorkflowConfiguration `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -575,10 +563,10 @@ func (x *UpdateConfigurationsResponse) GetData() *WorkflowConfiguration {
 	return nil
 }
 
-// Request of DeleteConfigurations.
+// The request of DeleteConfigurations.
 type DeleteConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -621,7 +609,7 @@ func (x *DeleteConfigurationsRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteConfigurations.
+// The response of DeleteConfigurations.
 type DeleteConfigurationsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -658,16 +646,15 @@ func (*DeleteConfigurationsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_alerts_v1_alerts_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of ListIncidents.
+// The request of ListIncidents.
 type ListIncidentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `configurationIds`, repeated for each value. Required. 1 to 50 entries.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. 1 to 50 entries.
 	ConfigurationIds []string `protobuf:"bytes,2,rep,name=configuration_ids,json=configurationIds,proto3" json:"configuration_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -731,12 +718,12 @@ func (x *ListIncidentsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListIncidents.
+// One page of incidents.
 type ListIncidentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WorkflowIncident `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -786,12 +773,12 @@ func (x *ListIncidentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIncidents.
+// The request of StreamIncidents.
 type StreamIncidentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIncidents is asked, page after page.
 	Request *ListIncidentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -841,7 +828,7 @@ func (x *StreamIncidentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIncidents.
+// One page of incidents, and where to go on from after it.
 type StreamIncidentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIncidents answers.
@@ -896,7 +883,7 @@ func (x *StreamIncidentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowIncidents.
+// The request of FollowIncidents.
 type FollowIncidentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIncidents is asked, page after page.
@@ -951,7 +938,7 @@ func (x *FollowIncidentsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowIncidents.
+// One page of incidents, and where to go on from after it.
 type FollowIncidentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIncidents answers. Unset in a keep-alive.
@@ -1017,10 +1004,9 @@ func (x *FollowIncidentsResponse) GetKeepAlive() *v11.KeepAlive {
 
 // Schemas ActionObjectRequestBody, ActionObjectResponseBody.
 type Action struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actionParams`.
-	ActionParams *ActionParams `protobuf:"bytes,1,opt,name=action_params,json=actionParams,proto3" json:"action_params,omitempty"`
-	// Member `actionTypeId`. Required.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ActionParams *ActionParams          `protobuf:"bytes,1,opt,name=action_params,json=actionParams,proto3" json:"action_params,omitempty"`
+	// Required.
 	ActionTypeId  *int64 `protobuf:"varint,2,opt,name=action_type_id,json=actionTypeId,proto3,oneof" json:"action_type_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1072,15 +1058,12 @@ func (x *Action) GetActionTypeId() int64 {
 
 // Schemas ActionParamsObjectRequestBody, ActionParamsObjectResponseBody.
 type ActionParams struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverAppNotification`.
+	state                 protoimpl.MessageState `protogen:"open.v1"`
 	DriverAppNotification *DriverAppNotification `protobuf:"bytes,1,opt,name=driver_app_notification,json=driverAppNotification,proto3" json:"driver_app_notification,omitempty"`
-	// Member `recipients`.
-	Recipients []*Recipient `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	// Member `webhooks`.
-	Webhooks      *WebhookParams `protobuf:"bytes,3,opt,name=webhooks,proto3" json:"webhooks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Recipients            []*Recipient           `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	Webhooks              *WebhookParams         `protobuf:"bytes,3,opt,name=webhooks,proto3" json:"webhooks,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ActionParams) Reset() {
@@ -1136,21 +1119,17 @@ func (x *ActionParams) GetWebhooks() *WebhookParams {
 
 // Schema alertObjectAssetResponseBody.
 type AlertAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id   *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `serial`. Required.
-	Serial *string `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `type`. Required. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`. Default: `uncategorized`.
+	// Required.
+	Serial *string       `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	Tags   []*v1.TagTiny `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Required. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	// Default: `uncategorized`.
 	Type          *string `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1237,16 +1216,12 @@ func (x *AlertAsset) GetType() string {
 
 // Schema alertObjectDriverResponseBody.
 type AlertDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1317,12 +1292,11 @@ func (x *AlertDriver) GetTags() []*v1.TagTiny {
 	return nil
 }
 
-// Schema alertObjectMachineInputResponseBody.
+// Schema alertObjectMachineInputResponseBody. It has nothing but `id` and `name`.
 type AlertMachineInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1374,14 +1348,11 @@ func (x *AlertMachineInput) GetName() string {
 
 // Schema alertObjectOnvifCameraStreamResponseBody.
 type AlertOnvifCameraStream struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraDevice`.
+	state        protoimpl.MessageState      `protogen:"open.v1"`
 	CameraDevice *AlertWorkforceCameraDevice `protobuf:"bytes,1,opt,name=camera_device,json=cameraDevice,proto3" json:"camera_device,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	// Required.
+	Id            *string       `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1447,9 +1418,8 @@ func (x *AlertOnvifCameraStream) GetTags() []*v1.TagTiny {
 
 // Schema alertObjectProductResponseBody.
 type AlertProduct struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `shortName`.
-	ShortName     *string `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ShortName     *string                `protobuf:"bytes,1,opt,name=short_name,json=shortName,proto3,oneof" json:"short_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1491,14 +1461,12 @@ func (x *AlertProduct) GetShortName() string {
 	return ""
 }
 
-// Schema AlertObjectRouteResponseBody.
+// Schema AlertObjectRouteResponseBody. It has nothing but `external_ids`, `id` and `name`.
 type AlertRoute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1558,18 +1526,14 @@ func (x *AlertRoute) GetName() string {
 // Schema alertObjectSensorResponseBody.
 type AlertSensor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `pinnedDeviceId`.
-	PinnedDeviceId *string `protobuf:"bytes,3,opt,name=pinned_device_id,json=pinnedDeviceId,proto3,oneof" json:"pinned_device_id,omitempty"`
-	// Member `product`.
-	Product *AlertProduct `protobuf:"bytes,4,opt,name=product,proto3" json:"product,omitempty"`
-	// Member `tags`.
-	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required.
+	Id             *string       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name           *string       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PinnedDeviceId *string       `protobuf:"bytes,3,opt,name=pinned_device_id,json=pinnedDeviceId,proto3,oneof" json:"pinned_device_id,omitempty"`
+	Product        *AlertProduct `protobuf:"bytes,4,opt,name=product,proto3" json:"product,omitempty"`
+	Tags           []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AlertSensor) Reset() {
@@ -1640,11 +1604,9 @@ func (x *AlertSensor) GetTags() []*v1.TagTiny {
 // Schema alertObjectSitesResponseBody.
 type AlertSites struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	// Required.
+	Id            *string       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1703,19 +1665,14 @@ func (x *AlertSites) GetTags() []*v1.TagTiny {
 
 // Schema alertObjectTrailerResponseBody.
 type AlertTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `trailerSerialNumber`.
-	TrailerSerialNumber *string `protobuf:"bytes,6,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                  *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Tags                []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	TrailerSerialNumber *string       `protobuf:"bytes,6,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1794,23 +1751,18 @@ func (x *AlertTrailer) GetTrailerSerialNumber() string {
 
 // Schema alertObjectVehicleResponseBody.
 type AlertVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id   *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `serial`. Required.
-	Serial *string `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `staticAssignedDriver`.
-	StaticAssignedDriver *v1.Driver `protobuf:"bytes,6,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
-	// Member `tags`.
-	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required.
+	Serial               *string       `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	StaticAssignedDriver *v1.Driver    `protobuf:"bytes,6,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
+	Tags                 []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *AlertVehicle) Reset() {
@@ -1895,13 +1847,10 @@ func (x *AlertVehicle) GetTags() []*v1.TagTiny {
 // Schema alertObjectWorkforceCameraDeviceResponseBody.
 type AlertWorkforceCameraDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `sites`.
-	Sites []*AlertSites `protobuf:"bytes,3,rep,name=sites,proto3" json:"sites,omitempty"`
-	// Member `tags`.
+	// Required.
+	Id            *string       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Sites         []*AlertSites `protobuf:"bytes,3,rep,name=sites,proto3" json:"sites,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1967,9 +1916,8 @@ func (x *AlertWorkforceCameraDevice) GetTags() []*v1.TagTiny {
 
 // Schema AmbientTemperatureResponseBody.
 type AmbientTemperature struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sensor`.
-	Sensor        *AlertSensor `protobuf:"bytes,1,opt,name=sensor,proto3" json:"sensor,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sensor        *AlertSensor           `protobuf:"bytes,1,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2013,16 +1961,14 @@ func (x *AmbientTemperature) GetSensor() *AlertSensor {
 
 // Schemas AmbientTemperatureDetailsObjectRequestBody, AmbientTemperatureDetailsObjectResponseBody.
 type AmbientTemperatureDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cargoIsFull`.
-	CargoIsFull *bool `protobuf:"varint,1,opt,name=cargo_is_full,json=cargoIsFull,proto3,oneof" json:"cargo_is_full,omitempty"`
-	// Member `doorsAreClosed`.
-	DoorsAreClosed *bool `protobuf:"varint,2,opt,name=doors_are_closed,json=doorsAreClosed,proto3,oneof" json:"doors_are_closed,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CargoIsFull    *bool                  `protobuf:"varint,1,opt,name=cargo_is_full,json=cargoIsFull,proto3,oneof" json:"cargo_is_full,omitempty"`
+	DoorsAreClosed *bool                  `protobuf:"varint,2,opt,name=doors_are_closed,json=doorsAreClosed,proto3,oneof" json:"doors_are_closed,omitempty"`
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,3,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
+	// Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
 	Operation *string `protobuf:"bytes,4,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `temperatureCelcius`. Required.
+	// Required.
 	TemperatureCelcius *int64 `protobuf:"varint,5,opt,name=temperature_celcius,json=temperatureCelcius,proto3,oneof" json:"temperature_celcius,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -2096,12 +2042,12 @@ func (x *AmbientTemperatureDetails) GetTemperatureCelcius() int64 {
 // Schemas BehaviorCountDetailsRequestBody, BehaviorCountDetailsResponseBody.
 type BehaviorCountDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comparison`. Required. Known values: `EQUAL_TO`, `GREATER_THAN`,
-	// `GREATER_THAN_OR_EQUAL_TO`, `LESS_THAN`, `LESS_THAN_OR_EQUAL_TO`.
+	// Required. Known values: `EQUAL_TO`, `GREATER_THAN`, `GREATER_THAN_OR_EQUAL_TO`, `LESS_THAN`,
+	// `LESS_THAN_OR_EQUAL_TO`.
 	Comparison *string `protobuf:"bytes,1,opt,name=comparison,proto3,oneof" json:"comparison,omitempty"`
-	// Member `numBehaviors`. Required. At least 0.
+	// Required. At least 0.
 	NumBehaviors *int64 `protobuf:"varint,2,opt,name=num_behaviors,json=numBehaviors,proto3,oneof" json:"num_behaviors,omitempty"`
-	// Member `numDays`. Required. In days. 1 to 90.
+	// Required. In days. 1 to 90.
 	NumDays       *int64 `protobuf:"varint,3,opt,name=num_days,json=numDays,proto3,oneof" json:"num_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2160,13 +2106,10 @@ func (x *BehaviorCountDetails) GetNumDays() int64 {
 
 // Schema CameraConnectorDisconectedResponseBody.
 type CameraConnectorDisconected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2224,8 +2167,7 @@ func (x *CameraConnectorDisconected) GetVehicle() *AlertVehicle {
 
 // Schema CameraStreamIssueResponseBody.
 type CameraStreamIssue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraDevice`.
+	state         protoimpl.MessageState      `protogen:"open.v1"`
 	CameraDevice  *AlertWorkforceCameraDevice `protobuf:"bytes,1,opt,name=camera_device,json=cameraDevice,proto3" json:"camera_device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2270,13 +2212,10 @@ func (x *CameraStreamIssue) GetCameraDevice() *AlertWorkforceCameraDevice {
 
 // Schema CellSignalLossResponseBody.
 type CellSignalLoss struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2335,7 +2274,7 @@ func (x *CellSignalLoss) GetVehicle() *AlertVehicle {
 // Schemas CellSignalLossDetailsObjectRequestBody, CellSignalLossDetailsObjectResponseBody.
 type CellSignalLossDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -2380,14 +2319,12 @@ func (x *CellSignalLossDetails) GetMinDurationMilliseconds() int64 {
 
 // Schemas CircleRequestBody, CircleResponseBody.
 type Circle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `radiusMeters`. Required. In metres.
+	// Required. In metres.
 	RadiusMeters  *int64 `protobuf:"varint,4,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2453,13 +2390,10 @@ func (x *Circle) GetRadiusMeters() int64 {
 
 // Schema CloudBackupUploadIssueResponseBody.
 type CloudBackupUploadIssue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2518,25 +2452,24 @@ func (x *CloudBackupUploadIssue) GetVehicle() *AlertVehicle {
 // Schema ContinuousReadingAlertThresholdResponseBody.
 type ContinuousReadingAlertThreshold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
+	// Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
 	Operation *string `protobuf:"bytes,1,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `threshold`. Required.
+	// Required.
 	Threshold *int64 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	// Member `unit`. Known values: `ampere`, `bar`, `cad`, `celsius`, `chf`, `day`, `decimaldegrees`,
-	// `eur`, `fahrenheit`, `foot`, `gallon`, `gallonperkilogram`, `gallonsperhour`, `galpermi`,
-	// `gbp`, `gforce`, `gperliter`, `gperm`, `hertz`, `hour`, `imperialgallonperkilogram`,
-	// `impgallon`, `impgallonsperhour`, `impgalpermi`, `inch`, `kelvin`, `kgper100kmgaseousfuel`,
-	// `kgpergallon`, `kgperkm`, `kgperliter`, `kgpermi`, `kilogram`, `kilogramgaseousfuel`,
-	// `kilometer`, `kilopascal`, `kilowatthour`, `kmperhr`, `kmperl`, `kmperlgaseousfuel`, `lbpermi`,
-	// `liter`, `litergaseousfuel`, `literperkilogram`, `literpertonne`, `litersperhour`, `lper100km`,
+	// Known values: `ampere`, `bar`, `cad`, `celsius`, `chf`, `day`, `decimaldegrees`, `eur`,
+	// `fahrenheit`, `foot`, `gallon`, `gallonperkilogram`, `gallonsperhour`, `galpermi`, `gbp`,
+	// `gforce`, `gperliter`, `gperm`, `hertz`, `hour`, `imperialgallonperkilogram`, `impgallon`,
+	// `impgallonsperhour`, `impgalpermi`, `inch`, `kelvin`, `kgper100kmgaseousfuel`, `kgpergallon`,
+	// `kgperkm`, `kgperliter`, `kgpermi`, `kilogram`, `kilogramgaseousfuel`, `kilometer`,
+	// `kilopascal`, `kilowatthour`, `kmperhr`, `kmperl`, `kmperlgaseousfuel`, `lbpermi`, `liter`,
+	// `litergaseousfuel`, `literperkilogram`, `literpertonne`, `litersperhour`, `lper100km`,
 	// `lper100kmgaseousfuel`, `lperkm`, `lperm`, `meter`, `meterspersec`, `mile`, `milliknot`,
 	// `millisecond`, `millivolt`, `minute`, `mipergal`, `miperhr`, `miperimpgal`, `month`,
 	// `mpgusgalgaseousfuel`, `mpkggaseousfuel`, `mxn`, `percent`, `pound`, `poundsPerSquareInch`,
 	// `poundspergallon`, `poundsperliter`, `rpm`, `second`, `usd`, `usgallongaseousfuel`, `volt`,
 	// `voltAmpere`, `voltAmpereReactive`, `watt`, `watthour`, `week`.
-	Unit *string `protobuf:"bytes,3,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `upperThreshold`.
-	UpperThreshold *int64 `protobuf:"varint,4,opt,name=upper_threshold,json=upperThreshold,proto3,oneof" json:"upper_threshold,omitempty"`
+	Unit           *string `protobuf:"bytes,3,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	UpperThreshold *int64  `protobuf:"varint,4,opt,name=upper_threshold,json=upperThreshold,proto3,oneof" json:"upper_threshold,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2603,9 +2536,9 @@ func (x *ContinuousReadingAlertThreshold) GetUpperThreshold() int64 {
 // DVIRSubmittedDeviceTriggerDetailsObjectResponseBody.
 type DVIRSubmittedDeviceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dvirMinDurationMilliseconds`. In milliseconds.
+	// In milliseconds.
 	DvirMinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=dvir_min_duration_milliseconds,json=dvirMinDurationMilliseconds,proto3,oneof" json:"dvir_min_duration_milliseconds,omitempty"`
-	// Member `dvirSubmissionTypes`. Known values: `SAFE_NO_DEFECTS`, `SAFE_WITH_DEFECTS`, `UNSAFE`.
+	// Known values: `SAFE_NO_DEFECTS`, `SAFE_WITH_DEFECTS`, `UNSAFE`.
 	DvirSubmissionTypes []string `protobuf:"bytes,2,rep,name=dvir_submission_types,json=dvirSubmissionTypes,proto3" json:"dvir_submission_types,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -2657,13 +2590,10 @@ func (x *DVIRSubmittedDeviceTriggerDetails) GetDvirSubmissionTypes() []string {
 
 // Schema DashcamDisconnectedResponseBody.
 type DashcamDisconnected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2721,9 +2651,8 @@ func (x *DashcamDisconnected) GetVehicle() *AlertVehicle {
 
 // Schema DataInputValueResponseBody.
 type DataInputValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `machineInput`.
-	MachineInput  *AlertMachineInput `protobuf:"bytes,1,opt,name=machine_input,json=machineInput,proto3" json:"machine_input,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MachineInput  *AlertMachineInput     `protobuf:"bytes,1,opt,name=machine_input,json=machineInput,proto3" json:"machine_input,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2768,11 +2697,11 @@ func (x *DataInputValue) GetMachineInput() *AlertMachineInput {
 // Schemas DefLevelTriggerDetailsObjectRequestBody, DefLevelTriggerDetailsObjectResponseBody.
 type DefLevelTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `defLevelPercent`. Required. In percent.
+	// Required. In percent.
 	DefLevelPercent *int64 `protobuf:"varint,1,opt,name=def_level_percent,json=defLevelPercent,proto3,oneof" json:"def_level_percent,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `LESS`.
+	// Required. Known values: `GREATER`, `LESS`.
 	Operation     *string `protobuf:"bytes,3,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2831,13 +2760,10 @@ func (x *DefLevelTriggerDetails) GetOperation() string {
 
 // Schema DeviceMovementDataResponseBody.
 type DeviceMovementData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2895,13 +2821,10 @@ func (x *DeviceMovementData) GetVehicle() *AlertVehicle {
 
 // Schema DeviceMovementStoppedDataResponseBody.
 type DeviceMovementStoppedData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2961,7 +2884,7 @@ func (x *DeviceMovementStoppedData) GetVehicle() *AlertVehicle {
 // DeviceMovementTriggerDetailsObjectResponseBody.
 type DeviceMovementTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -3006,13 +2929,10 @@ func (x *DeviceMovementTriggerDetails) GetMinDurationMilliseconds() int64 {
 
 // Schema DoorOpenResponseBody.
 type DoorOpen struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3070,13 +2990,11 @@ func (x *DoorOpen) GetVehicle() *AlertVehicle {
 
 // Schemas DriverAppNotificationObjectRequestBody, DriverAppNotificationObjectResponseBody.
 type DriverAppNotification struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `inAppNotificationOptions`.
+	state                    protoimpl.MessageState    `protogen:"open.v1"`
 	InAppNotificationOptions *InAppNotificationOptions `protobuf:"bytes,1,opt,name=in_app_notification_options,json=inAppNotificationOptions,proto3" json:"in_app_notification_options,omitempty"`
-	// Member `pushNotificationOptions`.
-	PushNotificationOptions *PushNotificationOptions `protobuf:"bytes,2,opt,name=push_notification_options,json=pushNotificationOptions,proto3" json:"push_notification_options,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
+	PushNotificationOptions  *PushNotificationOptions  `protobuf:"bytes,2,opt,name=push_notification_options,json=pushNotificationOptions,proto3" json:"push_notification_options,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *DriverAppNotification) Reset() {
@@ -3125,11 +3043,9 @@ func (x *DriverAppNotification) GetPushNotificationOptions() *PushNotificationOp
 
 // Schema DriverAppSignInResponseBody.
 type DriverAppSignIn struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `pinnedVehicle`.
-	PinnedVehicle *AlertVehicle `protobuf:"bytes,2,opt,name=pinned_vehicle,json=pinnedVehicle,proto3" json:"pinned_vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	PinnedVehicle *AlertVehicle          `protobuf:"bytes,2,opt,name=pinned_vehicle,json=pinnedVehicle,proto3" json:"pinned_vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3180,9 +3096,8 @@ func (x *DriverAppSignIn) GetPinnedVehicle() *AlertVehicle {
 
 // Schema DriverAppSignOutResponseBody.
 type DriverAppSignOut struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver        *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3226,9 +3141,8 @@ func (x *DriverAppSignOut) GetDriver() *AlertDriver {
 
 // Schema DriverDocumentSubmittedResponseBody.
 type DriverDocumentSubmitted struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `document`.
-	Document      *v1.Document `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Document      *v1.Document           `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3274,7 +3188,7 @@ func (x *DriverDocumentSubmitted) GetDocument() *v1.Document {
 // DriverDocumentSubmittedDetailsObjectResponseBody.
 type DriverDocumentSubmittedDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `templateIds`. Required. A UUID.
+	// Required. A UUID.
 	TemplateIds   []string `protobuf:"bytes,1,rep,name=template_ids,json=templateIds,proto3" json:"template_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3319,9 +3233,8 @@ func (x *DriverDocumentSubmittedDetails) GetTemplateIds() []string {
 
 // Schema DriverMessageReceivedResponseBody.
 type DriverMessageReceived struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver        *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3365,9 +3278,8 @@ func (x *DriverMessageReceived) GetDriver() *AlertDriver {
 
 // Schema DriverMessageSentResponseBody.
 type DriverMessageSent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver        *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3411,11 +3323,9 @@ func (x *DriverMessageSent) GetDriver() *AlertDriver {
 
 // Schemas DriverOrTagIdsDetailsRequestBody, DriverOrTagIdsDetailsResponseBody.
 type DriverOrTagIdsDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverIds`.
-	DriverIds []string `protobuf:"bytes,1,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Member `tagIds`.
-	TagIds        []string `protobuf:"bytes,2,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DriverIds     []string               `protobuf:"bytes,1,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,2,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3466,11 +3376,9 @@ func (x *DriverOrTagIdsDetails) GetTagIds() []string {
 
 // Schema DriverRecordedResponseBody.
 type DriverRecorded struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3522,9 +3430,8 @@ func (x *DriverRecorded) GetVehicle() *AlertVehicle {
 // Schema Dvir2AssignedToPolymorphicUserObjectResponseBody.
 type Dvir2AssignedToPolymorphicUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `polymorphicUserId`. Required.
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required.
 	PolymorphicUserId *string `protobuf:"bytes,2,opt,name=polymorphic_user_id,json=polymorphicUserId,proto3,oneof" json:"polymorphic_user_id,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -3576,15 +3483,11 @@ func (x *Dvir2AssignedToPolymorphicUser) GetPolymorphicUserId() string {
 
 // Schema Dvir2DeviceObjectResponseBody.
 type Dvir2Device struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,2,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vehicleVin`.
-	VehicleVin    *string `protobuf:"bytes,4,opt,name=vehicle_vin,json=vehicleVin,proto3,oneof" json:"vehicle_vin,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	LicensePlate  *string                `protobuf:"bytes,2,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	VehicleVin    *string                `protobuf:"bytes,4,opt,name=vehicle_vin,json=vehicleVin,proto3,oneof" json:"vehicle_vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3649,14 +3552,13 @@ func (x *Dvir2Device) GetVehicleVin() string {
 
 // Schema Dvir2FormSubmissionObjectResponseBody.
 type Dvir2FormSubmission struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignedToPolymorphicUser`.
+	state                     protoimpl.MessageState          `protogen:"open.v1"`
 	AssignedToPolymorphicUser *Dvir2AssignedToPolymorphicUser `protobuf:"bytes,1,opt,name=assigned_to_polymorphic_user,json=assignedToPolymorphicUser,proto3" json:"assigned_to_polymorphic_user,omitempty"`
-	// Member `dueDate`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DueDate *string `protobuf:"bytes,2,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
-	// Member `serverUpdatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ServerUpdatedAt *string `protobuf:"bytes,3,opt,name=server_updated_at,json=serverUpdatedAt,proto3,oneof" json:"server_updated_at,omitempty"`
-	// Member `uuid`. Required.
+	// Required.
 	Uuid          *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3723,11 +3625,10 @@ func (x *Dvir2FormSubmission) GetUuid() string {
 // Schema Dvir2RelatedDeviceObjectResponseBody.
 type Dvir2RelatedDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetType`. Required. Known values: `Vehicle`, `Trailer`.
-	AssetType *string `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
-	// Member `device`.
-	Device *Dvir2Device `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
-	// Member `deviceId`. Required.
+	// Required. Known values: `Vehicle`, `Trailer`.
+	AssetType *string      `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
+	Device    *Dvir2Device `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	// Required.
 	DeviceId      *int64 `protobuf:"varint,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3786,14 +3687,13 @@ func (x *Dvir2RelatedDevice) GetDeviceId() int64 {
 
 // Schema Dvir2SubmissionResponseObjectResponseBody.
 type Dvir2Submission struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `baseFormSubmission`.
-	BaseFormSubmission *Dvir2FormSubmission `protobuf:"bytes,1,opt,name=base_form_submission,json=baseFormSubmission,proto3" json:"base_form_submission,omitempty"`
-	// Member `inspectionType`. Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unset`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	BaseFormSubmission *Dvir2FormSubmission   `protobuf:"bytes,1,opt,name=base_form_submission,json=baseFormSubmission,proto3" json:"base_form_submission,omitempty"`
+	// Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unset`.
 	InspectionType *string `protobuf:"bytes,2,opt,name=inspection_type,json=inspectionType,proto3,oneof" json:"inspection_type,omitempty"`
-	// Member `relatedDevices`. Required.
+	// Required.
 	RelatedDevices []*Dvir2RelatedDevice `protobuf:"bytes,3,rep,name=related_devices,json=relatedDevices,proto3" json:"related_devices,omitempty"`
-	// Member `uuid`. Required.
+	// Required.
 	Uuid          *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3859,35 +3759,29 @@ func (x *Dvir2Submission) GetUuid() string {
 
 // Schema DvirDefectsObject_v2022_09_13ResponseBody.
 type DvirDefect struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`.
-	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectSeverity`. Known values: `minor`, `major`, `unspecified`.
+	// Known values: `minor`, `major`, `unspecified`.
 	DefectSeverity *string `protobuf:"bytes,3,opt,name=defect_severity,json=defectSeverity,proto3,oneof" json:"defect_severity,omitempty"`
-	// Member `defectType`. Required.
-	DefectType *string `protobuf:"bytes,4,opt,name=defect_type,json=defectType,proto3,oneof" json:"defect_type,omitempty"`
-	// Member `defectTypeId`.
+	// Required.
+	DefectType   *string `protobuf:"bytes,4,opt,name=defect_type,json=defectType,proto3,oneof" json:"defect_type,omitempty"`
 	DefectTypeId *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,7,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,7,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,8,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `mechanicNotesUpdatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	MechanicNotesUpdatedAtTime *string `protobuf:"bytes,9,opt,name=mechanic_notes_updated_at_time,json=mechanicNotesUpdatedAtTime,proto3,oneof" json:"mechanic_notes_updated_at_time,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *TrailerTiny `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *VehicleWithGatewayTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ResolvedAtTime *string                 `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *v1.DvirResolvedBy      `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *TrailerTiny            `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle        *VehicleWithGatewayTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DvirDefect) Reset() {
@@ -4013,11 +3907,9 @@ func (x *DvirDefect) GetVehicle() *VehicleWithGatewayTiny {
 
 // Schema EngineIdleDataResponseBody.
 type EngineIdleData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4069,7 +3961,7 @@ func (x *EngineIdleData) GetVehicle() *AlertVehicle {
 // Schemas EngineIdleTriggerDetailsObjectRequestBody, EngineIdleTriggerDetailsObjectResponseBody.
 type EngineIdleTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -4114,13 +4006,10 @@ func (x *EngineIdleTriggerDetails) GetMinDurationMilliseconds() int64 {
 
 // Schema EngineOffResponseBody.
 type EngineOff struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4179,7 +4068,7 @@ func (x *EngineOff) GetVehicle() *AlertVehicle {
 // Schemas EngineOffDetailsObjectRequestBody, EngineOffDetailsObjectResponseBody.
 type EngineOffDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -4224,13 +4113,10 @@ func (x *EngineOffDetails) GetMinDurationMilliseconds() int64 {
 
 // Schema EngineOnResponseBody.
 type EngineOn struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4289,7 +4175,7 @@ func (x *EngineOn) GetVehicle() *AlertVehicle {
 // Schemas EngineOnDetailsObjectRequestBody, EngineOnDetailsObjectResponseBody.
 type EngineOnDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -4334,11 +4220,9 @@ func (x *EngineOnDetails) GetMinDurationMilliseconds() int64 {
 
 // Schema EnumReadingAlertThresholdResponseBody.
 type EnumReadingAlertThreshold struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `number`.
-	Number *int64 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	// Member `symbol`.
-	Symbol        *string `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4389,11 +4273,9 @@ func (x *EnumReadingAlertThreshold) GetSymbol() string {
 
 // Schema EventLocationResponseBody.
 type EventLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4445,7 +4327,7 @@ func (x *EventLocation) GetLongitude() float64 {
 // Schema FormSubmittedResponseBody.
 type FormSubmitted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `form`. Required.
+	// Required.
 	Form          *v1.FormSubmission `protobuf:"bytes,1,opt,name=form,proto3" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4491,7 +4373,7 @@ func (x *FormSubmitted) GetForm() *v1.FormSubmission {
 // Schema FormUpdatedResponseBody.
 type FormUpdated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `form`. Required.
+	// Required.
 	Form          *v1.FormSubmission `protobuf:"bytes,1,opt,name=form,proto3" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4536,13 +4418,10 @@ func (x *FormUpdated) GetForm() *v1.FormSubmission {
 
 // Schema FuelLevelPercentageResponseBody.
 type FuelLevelPercentage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4601,11 +4480,11 @@ func (x *FuelLevelPercentage) GetVehicle() *AlertVehicle {
 // Schemas FuelLevelTriggerDetailsObjectRequestBody, FuelLevelTriggerDetailsObjectResponseBody.
 type FuelLevelTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fuelLevelPercent`. Required. In percent.
+	// Required. In percent.
 	FuelLevelPercent *int64 `protobuf:"varint,1,opt,name=fuel_level_percent,json=fuelLevelPercent,proto3,oneof" json:"fuel_level_percent,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `LESS`.
+	// Required. Known values: `LESS`.
 	Operation     *string `protobuf:"bytes,3,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4665,9 +4544,9 @@ func (x *FuelLevelTriggerDetails) GetOperation() string {
 // Schema fuelVolumeResponseBody.
 type FuelVolume struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `unit`. Required. Known values: `GALLONS`, `LITERS`.
+	// Required. Known values: `GALLONS`, `LITERS`.
 	Unit *string `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4719,13 +4598,10 @@ func (x *FuelVolume) GetValue() float64 {
 
 // Schema GatewayDisconnectedResponseBody.
 type GatewayDisconnected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4785,7 +4661,7 @@ func (x *GatewayDisconnected) GetVehicle() *AlertVehicle {
 // GatewayDisconnectedDetailsObjectResponseBody.
 type GatewayDisconnectedDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -4832,7 +4708,7 @@ func (x *GatewayDisconnectedDetails) GetMinDurationMilliseconds() int64 {
 // GatewayUnpluggedTriggerDetailsObjectResponseBody.
 type GatewayUnpluggedTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -4878,16 +4754,14 @@ func (x *GatewayUnpluggedTriggerDetails) GetMinDurationMilliseconds() int64 {
 // Schema GatewayWithVehicleTinyResponseResponseBody.
 type GatewayWithVehicleTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`. Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`,
-	// `AG41EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`,
-	// `AG52EU`, `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`,
-	// `SG1x`, `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`,
-	// `VG54NA`, `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`,
-	// `AT13`.
+	// Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`, `AG45`,
+	// `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`,
+	// `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`, `VG32`,
+	// `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
+	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
 	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
-	Serial *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `vehicle`.
+	// Required.
+	Serial        *string         `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4948,7 +4822,7 @@ func (x *GatewayWithVehicleTiny) GetVehicle() *v1.VehicleTiny {
 // GeofenceEntryTriggerDetailsObjectResponseBody.
 type GeofenceEntryTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
+	// Required.
 	Location      *Location `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4995,7 +4869,7 @@ func (x *GeofenceEntryTriggerDetails) GetLocation() *Location {
 // GeofenceExitTriggerDetailsObjectResponseBody.
 type GeofenceExitTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
+	// Required.
 	Location      *Location `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5040,13 +4914,10 @@ func (x *GeofenceExitTriggerDetails) GetLocation() *Location {
 
 // Schema GpsSignalLossResponseBody.
 type GpsSignalLoss struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5105,7 +4976,7 @@ func (x *GpsSignalLoss) GetVehicle() *AlertVehicle {
 // Schemas GpsSignalLossDetailsObjectRequestBody, GpsSignalLossDetailsObjectResponseBody.
 type GpsSignalLossDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -5152,11 +5023,11 @@ func (x *GpsSignalLossDetails) GetMinDurationMilliseconds() int64 {
 // HOSViolationTriggerDetailsObjectResponseBody.
 type HOSViolationTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxUntilViolationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MaxUntilViolationMilliseconds *int64 `protobuf:"varint,1,opt,name=max_until_violation_milliseconds,json=maxUntilViolationMilliseconds,proto3,oneof" json:"max_until_violation_milliseconds,omitempty"`
-	// Member `violation`. Required. Known values: `CaliforniaMealbreakMissed`, `CycleHoursOn`,
-	// `DailyDrivingHours`, `DailyOnDutyHours`, `Invalid`, `RestbreakMissed`, `ShiftDrivingHours`,
-	// `ShiftHours`, `ShiftOnDutyHours`, `UnsubmittedLogs`.
+	// Required. Known values: `CaliforniaMealbreakMissed`, `CycleHoursOn`, `DailyDrivingHours`,
+	// `DailyOnDutyHours`, `Invalid`, `RestbreakMissed`, `ShiftDrivingHours`, `ShiftHours`,
+	// `ShiftOnDutyHours`, `UnsubmittedLogs`.
 	Violation     *string `protobuf:"bytes,2,opt,name=violation,proto3,oneof" json:"violation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5208,11 +5079,9 @@ func (x *HOSViolationTriggerDetails) GetViolation() string {
 
 // Schema HarshEventDataResponseBody.
 type HarshEventData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5264,8 +5133,8 @@ func (x *HarshEventData) GetVehicle() *AlertVehicle {
 // Schemas HarshEventTriggerDetailsObjectRequestBody, HarshEventTriggerDetailsObjectResponseBody.
 type HarshEventTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `types`. Required. Known values: `haAccel`, `haBraking`, `haCameraMisaligned`,
-	// `haCrash`, `haDistractedDriving`, `haDistractedDrivingCalibration`, `haDrinkPolicy`,
+	// Required. Known values: `haAccel`, `haBraking`, `haCameraMisaligned`, `haCrash`,
+	// `haDistractedDriving`, `haDistractedDrivingCalibration`, `haDrinkPolicy`,
 	// `haDriverObstructionPolicy`, `haDrowsinessDetection`, `haEvent`, `haFalsePositive`,
 	// `haFoodPolicy`, `haHighSpeedSuddenDisconnect`, `haInvalid`, `haLaneDeparture`, `haMaskPolicy`,
 	// `haNearCollision`, `haOutwardObstructionPolicy`, `haPassengerPolicy`,
@@ -5321,9 +5190,8 @@ func (x *HarshEventTriggerDetails) GetTypes() []string {
 
 // Schema HosDutyStatusDataResponseBody.
 type HosDutyStatusData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver        *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5367,9 +5235,8 @@ func (x *HosDutyStatusData) GetDriver() *AlertDriver {
 
 // Schema HosViolationDataResponseBody.
 type HosViolationData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver        *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5414,13 +5281,13 @@ func (x *HosViolationData) GetDriver() *AlertDriver {
 // Schemas InAppNotificationOptionsObjectRequestBody, InAppNotificationOptionsObjectResponseBody.
 type InAppNotificationOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `canDictateAlertTitle`. Default: `false`.
+	// Default: `false`.
 	CanDictateAlertTitle *bool `protobuf:"varint,1,opt,name=can_dictate_alert_title,json=canDictateAlertTitle,proto3,oneof" json:"can_dictate_alert_title,omitempty"`
-	// Member `canPlayAlertSound`. Default: `false`.
+	// Default: `false`.
 	CanPlayAlertSound *bool `protobuf:"varint,2,opt,name=can_play_alert_sound,json=canPlayAlertSound,proto3,oneof" json:"can_play_alert_sound,omitempty"`
-	// Member `customText`. At most 320 characters.
+	// At most 320 characters.
 	CustomText *string `protobuf:"bytes,3,opt,name=custom_text,json=customText,proto3,oneof" json:"custom_text,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
+	// Required. Default: `true`.
 	IsEnabled     *bool `protobuf:"varint,4,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5486,8 +5353,7 @@ func (x *InAppNotificationOptions) GetIsEnabled() bool {
 
 // Schema InactivityResponseBody.
 type Inactivity struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraStream`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
 	CameraStream  *AlertOnvifCameraStream `protobuf:"bytes,1,opt,name=camera_stream,json=cameraStream,proto3" json:"camera_stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5532,13 +5398,10 @@ func (x *Inactivity) GetCameraStream() *AlertOnvifCameraStream {
 
 // Schema InsideGeofenceDataResponseBody.
 type InsideGeofenceData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5598,9 +5461,9 @@ func (x *InsideGeofenceData) GetVehicle() *AlertVehicle {
 // InsideGeofenceTriggerDetailsObjectResponseBody.
 type InsideGeofenceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
+	// Required.
 	Location *Location `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -5653,7 +5516,7 @@ func (x *InsideGeofenceTriggerDetails) GetMinDurationMilliseconds() int64 {
 // Schema IssueCreatedResponseBody.
 type IssueCreated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `issue`. Required.
+	// Required.
 	Issue         *v1.Issue `protobuf:"bytes,1,opt,name=issue,proto3" json:"issue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5698,13 +5561,10 @@ func (x *IssueCreated) GetIssue() *v1.Issue {
 
 // Schema JammingDetectedResponseBody.
 type JammingDetected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5762,18 +5622,14 @@ func (x *JammingDetected) GetVehicle() *AlertVehicle {
 
 // Schemas LocationObjectRequestBody, LocationObjectResponseBody.
 type Location struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressIds`.
-	AddressIds []string `protobuf:"bytes,1,rep,name=address_ids,json=addressIds,proto3" json:"address_ids,omitempty"`
-	// Member `addressTypes`. Known values: `agricultureSource`, `alertsOnly`, `authorizedZone`,
-	// `avoidanceZone`, `industrialSite`, `inventory`, `knownGPSJammingZone`, `riskZone`, `shortHaul`,
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	AddressIds []string               `protobuf:"bytes,1,rep,name=address_ids,json=addressIds,proto3" json:"address_ids,omitempty"`
+	// Known values: `agricultureSource`, `alertsOnly`, `authorizedZone`, `avoidanceZone`,
+	// `industrialSite`, `inventory`, `knownGPSJammingZone`, `riskZone`, `shortHaul`,
 	// `unauthorizedZone`, `undefined`, `vendor`, `workforceSite`, `yard`, `customerSite`.
-	AddressTypes []string `protobuf:"bytes,2,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
-	// Member `circle`.
-	Circle *Circle `protobuf:"bytes,3,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *Polygon `protobuf:"bytes,4,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `tagIds`.
+	AddressTypes  []string `protobuf:"bytes,2,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
+	Circle        *Circle  `protobuf:"bytes,3,opt,name=circle,proto3" json:"circle,omitempty"`
+	Polygon       *Polygon `protobuf:"bytes,4,opt,name=polygon,proto3" json:"polygon,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5847,24 +5703,22 @@ func (x *Location) GetTagIds() []string {
 // Schema MinimalRouteStopResponseBody.
 type MinimalRouteStop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualArrivalTime *string `protobuf:"bytes,1,opt,name=actual_arrival_time,json=actualArrivalTime,proto3,oneof" json:"actual_arrival_time,omitempty"`
-	// Member `actualDepartureTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualDepartureTime *string `protobuf:"bytes,2,opt,name=actual_departure_time,json=actualDepartureTime,proto3,oneof" json:"actual_departure_time,omitempty"`
-	// Member `enRouteTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EnRouteTime *string `protobuf:"bytes,3,opt,name=en_route_time,json=enRouteTime,proto3,oneof" json:"en_route_time,omitempty"`
-	// Member `eta`. A time as in RFC 3339.
-	Eta *string `protobuf:"bytes,4,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
-	// Member `externalIds`.
+	// A time as in RFC 3339.
+	Eta         *string           `protobuf:"bytes,4,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `liveSharingUrl`.
+	// Required.
+	Id             *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	LiveSharingUrl *string `protobuf:"bytes,7,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `skippedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SkippedTime *string `protobuf:"bytes,8,opt,name=skipped_time,json=skippedTime,proto3,oneof" json:"skipped_time,omitempty"`
-	// Member `state`. Required. Known values: `unassigned`, `scheduled`, `en route`, `skipped`,
-	// `arrived`, `departed`.
+	// Required. Known values: `unassigned`, `scheduled`, `en route`, `skipped`, `arrived`,
+	// `departed`.
 	State         *string `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5965,9 +5819,8 @@ func (x *MinimalRouteStop) GetState() string {
 
 // Schema MissingDvirPastDueResponseBody.
 type MissingDvirPastDue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dvir`.
-	Dvir          *Dvir2Submission `protobuf:"bytes,1,opt,name=dvir,proto3" json:"dvir,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dvir          *Dvir2Submission       `protobuf:"bytes,1,opt,name=dvir,proto3" json:"dvir,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6011,8 +5864,7 @@ func (x *MissingDvirPastDue) GetDvir() *Dvir2Submission {
 
 // Schema MotionDetectedResponseBody.
 type MotionDetected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraStream`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
 	CameraStream  *AlertOnvifCameraStream `protobuf:"bytes,1,opt,name=camera_stream,json=cameraStream,proto3" json:"camera_stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6058,9 +5910,9 @@ func (x *MotionDetected) GetCameraStream() *AlertOnvifCameraStream {
 // Schemas OperationalSettingsObjectRequestBody, OperationalSettingsObjectResponseBody.
 type OperationalSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `timeRangeType`. Required. Known values: `activeBetween`, `inactiveBetween`.
+	// Required. Known values: `activeBetween`, `inactiveBetween`.
 	TimeRangeType *string `protobuf:"bytes,1,opt,name=time_range_type,json=timeRangeType,proto3,oneof" json:"time_range_type,omitempty"`
-	// Member `timeRanges`. Required.
+	// Required.
 	TimeRanges    []*TimeRange `protobuf:"bytes,2,rep,name=time_ranges,json=timeRanges,proto3" json:"time_ranges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6112,13 +5964,10 @@ func (x *OperationalSettings) GetTimeRanges() []*TimeRange {
 
 // Schema OutOfRouteResponseBody.
 type OutOfRoute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6177,9 +6026,9 @@ func (x *OutOfRoute) GetVehicle() *AlertVehicle {
 // Schemas OutOfRouteDetailsObjectRequestBody, OutOfRouteDetailsObjectResponseBody.
 type OutOfRouteDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxOffRouteMeters`. Required. In metres.
+	// Required. In metres.
 	MaxOffRouteMeters *int64 `protobuf:"varint,1,opt,name=max_off_route_meters,json=maxOffRouteMeters,proto3,oneof" json:"max_off_route_meters,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -6231,19 +6080,14 @@ func (x *OutOfRouteDetails) GetMinDurationMilliseconds() int64 {
 
 // Schema OutOfSequenceStopArrivalDataResponseBody.
 type OutOfSequenceStopArrivalData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualStopName`.
-	ActualStopName *string `protobuf:"bytes,1,opt,name=actual_stop_name,json=actualStopName,proto3,oneof" json:"actual_stop_name,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `expectedStopName`.
-	ExpectedStopName *string `protobuf:"bytes,3,opt,name=expected_stop_name,json=expectedStopName,proto3,oneof" json:"expected_stop_name,omitempty"`
-	// Member `route`.
-	Route *AlertRoute `protobuf:"bytes,4,opt,name=route,proto3" json:"route,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,5,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	ActualStopName   *string                `protobuf:"bytes,1,opt,name=actual_stop_name,json=actualStopName,proto3,oneof" json:"actual_stop_name,omitempty"`
+	Driver           *AlertDriver           `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	ExpectedStopName *string                `protobuf:"bytes,3,opt,name=expected_stop_name,json=expectedStopName,proto3,oneof" json:"expected_stop_name,omitempty"`
+	Route            *AlertRoute            `protobuf:"bytes,4,opt,name=route,proto3" json:"route,omitempty"`
+	Vehicle          *AlertVehicle          `protobuf:"bytes,5,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *OutOfSequenceStopArrivalData) Reset() {
@@ -6313,13 +6157,10 @@ func (x *OutOfSequenceStopArrivalData) GetVehicle() *AlertVehicle {
 
 // Schema OutsideGeofenceDataResponseBody.
 type OutsideGeofenceData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6379,9 +6220,9 @@ func (x *OutsideGeofenceData) GetVehicle() *AlertVehicle {
 // OutsideGeofenceTriggerDetailsObjectResponseBody.
 type OutsideGeofenceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
+	// Required.
 	Location *Location `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -6433,13 +6274,10 @@ func (x *OutsideGeofenceTriggerDetails) GetMinDurationMilliseconds() int64 {
 
 // Schema PanicButtonResponseBody.
 type PanicButton struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6498,7 +6336,7 @@ func (x *PanicButton) GetVehicle() *AlertVehicle {
 // Schemas PanicButtonDetailsObjectRequestBody, PanicButtonDetailsObjectResponseBody.
 type PanicButtonDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isFilteringOutPowerLoss`. Required.
+	// Required.
 	IsFilteringOutPowerLoss *bool `protobuf:"varint,1,opt,name=is_filtering_out_power_loss,json=isFilteringOutPowerLoss,proto3,oneof" json:"is_filtering_out_power_loss,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -6543,8 +6381,7 @@ func (x *PanicButtonDetails) GetIsFilteringOutPowerLoss() bool {
 
 // Schema PersonDetectedResponseBody.
 type PersonDetected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraStream`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
 	CameraStream  *AlertOnvifCameraStream `protobuf:"bytes,1,opt,name=camera_stream,json=cameraStream,proto3" json:"camera_stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6590,9 +6427,8 @@ func (x *PersonDetected) GetCameraStream() *AlertOnvifCameraStream {
 // Schemas PolygonRequestBody, PolygonResponseBody.
 type Polygon struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vertices`.
+	// Required.
+	Name          *string   `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Vertices      []*Vertex `protobuf:"bytes,2,rep,name=vertices,proto3" json:"vertices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6644,23 +6480,17 @@ func (x *Polygon) GetVertices() []*Vertex {
 
 // Schema PreventiveMaintenanceScheduleDueDataResponseBody.
 type PreventiveMaintenanceScheduleDueData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `dueReasons`. Known values: `date`, `odometer`, `engineHours`.
-	DueReasons []string `protobuf:"bytes,2,rep,name=due_reasons,json=dueReasons,proto3" json:"due_reasons,omitempty"`
-	// Member `scheduleDescription`.
-	ScheduleDescription *string `protobuf:"bytes,3,opt,name=schedule_description,json=scheduleDescription,proto3,oneof" json:"schedule_description,omitempty"`
-	// Member `scheduleId`.
-	ScheduleId *string `protobuf:"bytes,4,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	// Member `scheduleTitle`.
-	ScheduleTitle *string `protobuf:"bytes,5,opt,name=schedule_title,json=scheduleTitle,proto3,oneof" json:"schedule_title,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,6,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Driver *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	// Known values: `date`, `odometer`, `engineHours`.
+	DueReasons          []string      `protobuf:"bytes,2,rep,name=due_reasons,json=dueReasons,proto3" json:"due_reasons,omitempty"`
+	ScheduleDescription *string       `protobuf:"bytes,3,opt,name=schedule_description,json=scheduleDescription,proto3,oneof" json:"schedule_description,omitempty"`
+	ScheduleId          *string       `protobuf:"bytes,4,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	ScheduleTitle       *string       `protobuf:"bytes,5,opt,name=schedule_title,json=scheduleTitle,proto3,oneof" json:"schedule_title,omitempty"`
+	Trailer             *AlertTrailer `protobuf:"bytes,6,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle             *AlertVehicle `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *PreventiveMaintenanceScheduleDueData) Reset() {
@@ -6745,7 +6575,7 @@ func (x *PreventiveMaintenanceScheduleDueData) GetVehicle() *AlertVehicle {
 // Schemas PushNotificationOptionsObjectRequestBody, PushNotificationOptionsObjectResponseBody.
 type PushNotificationOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isEnabled`. Required. Default: `true`.
+	// Required. Default: `true`.
 	IsEnabled     *bool `protobuf:"varint,1,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6792,25 +6622,24 @@ func (x *PushNotificationOptions) GetIsEnabled() bool {
 // ReadingTriggerContinuousValueObjectResponseBody.
 type ReadingTriggerContinuousValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
+	// Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
 	Operation *string `protobuf:"bytes,1,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `threshold`. Required.
+	// Required.
 	Threshold *int64 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	// Member `unit`. Known values: `ampere`, `bar`, `cad`, `celsius`, `chf`, `day`, `decimaldegrees`,
-	// `eur`, `fahrenheit`, `foot`, `gallon`, `gallonperkilogram`, `gallonsperhour`, `galpermi`,
-	// `gbp`, `gforce`, `gperliter`, `gperm`, `hertz`, `hour`, `imperialgallonperkilogram`,
-	// `impgallon`, `impgallonsperhour`, `impgalpermi`, `inch`, `kelvin`, `kgper100kmgaseousfuel`,
-	// `kgpergallon`, `kgperkm`, `kgperliter`, `kgpermi`, `kilogram`, `kilogramgaseousfuel`,
-	// `kilometer`, `kilopascal`, `kilowatthour`, `kmperhr`, `kmperl`, `kmperlgaseousfuel`, `lbpermi`,
-	// `liter`, `litergaseousfuel`, `literperkilogram`, `literpertonne`, `litersperhour`, `lper100km`,
+	// Known values: `ampere`, `bar`, `cad`, `celsius`, `chf`, `day`, `decimaldegrees`, `eur`,
+	// `fahrenheit`, `foot`, `gallon`, `gallonperkilogram`, `gallonsperhour`, `galpermi`, `gbp`,
+	// `gforce`, `gperliter`, `gperm`, `hertz`, `hour`, `imperialgallonperkilogram`, `impgallon`,
+	// `impgallonsperhour`, `impgalpermi`, `inch`, `kelvin`, `kgper100kmgaseousfuel`, `kgpergallon`,
+	// `kgperkm`, `kgperliter`, `kgpermi`, `kilogram`, `kilogramgaseousfuel`, `kilometer`,
+	// `kilopascal`, `kilowatthour`, `kmperhr`, `kmperl`, `kmperlgaseousfuel`, `lbpermi`, `liter`,
+	// `litergaseousfuel`, `literperkilogram`, `literpertonne`, `litersperhour`, `lper100km`,
 	// `lper100kmgaseousfuel`, `lperkm`, `lperm`, `meter`, `meterspersec`, `mile`, `milliknot`,
 	// `millisecond`, `millivolt`, `minute`, `mipergal`, `miperhr`, `miperimpgal`, `month`,
 	// `mpgusgalgaseousfuel`, `mpkggaseousfuel`, `mxn`, `percent`, `pound`, `poundsPerSquareInch`,
 	// `poundspergallon`, `poundsperliter`, `rpm`, `second`, `usd`, `usgallongaseousfuel`, `volt`,
 	// `voltAmpere`, `voltAmpereReactive`, `watt`, `watthour`, `week`.
-	Unit *string `protobuf:"bytes,3,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `upperThreshold`.
-	UpperThreshold *int64 `protobuf:"varint,4,opt,name=upper_threshold,json=upperThreshold,proto3,oneof" json:"upper_threshold,omitempty"`
+	Unit           *string `protobuf:"bytes,3,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	UpperThreshold *int64  `protobuf:"varint,4,opt,name=upper_threshold,json=upperThreshold,proto3,oneof" json:"upper_threshold,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -6875,14 +6704,11 @@ func (x *ReadingTriggerContinuousValue) GetUpperThreshold() int64 {
 
 // Schema ReadingTriggerDetailsResponseBody.
 type ReadingTriggerDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AlertAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `continuousThreshold`.
+	state               protoimpl.MessageState           `protogen:"open.v1"`
+	Asset               *AlertAsset                      `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	ContinuousThreshold *ContinuousReadingAlertThreshold `protobuf:"bytes,2,opt,name=continuous_threshold,json=continuousThreshold,proto3" json:"continuous_threshold,omitempty"`
-	// Member `enumThreshold`.
-	EnumThreshold *EnumReadingAlertThreshold `protobuf:"bytes,3,opt,name=enum_threshold,json=enumThreshold,proto3" json:"enum_threshold,omitempty"`
-	// Member `id`. Required.
+	EnumThreshold       *EnumReadingAlertThreshold       `protobuf:"bytes,3,opt,name=enum_threshold,json=enumThreshold,proto3" json:"enum_threshold,omitempty"`
+	// Required.
 	Id            *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6948,16 +6774,14 @@ func (x *ReadingTriggerDetails) GetId() string {
 
 // Schemas ReadingTriggerDetailsObjectRequestBody, ReadingTriggerDetailsObjectResponseBody.
 type ReadingTriggerDetailsObject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `continuousThreshold`.
+	state               protoimpl.MessageState         `protogen:"open.v1"`
 	ContinuousThreshold *ReadingTriggerContinuousValue `protobuf:"bytes,1,opt,name=continuous_threshold,json=continuousThreshold,proto3" json:"continuous_threshold,omitempty"`
-	// Member `entityType`. Required.
-	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `enumThreshold`.
+	// Required.
+	EntityType    *string                  `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	EnumThreshold *ReadingTriggerEnumValue `protobuf:"bytes,3,opt,name=enum_threshold,json=enumThreshold,proto3" json:"enum_threshold,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,5,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -7030,11 +6854,9 @@ func (x *ReadingTriggerDetailsObject) GetMinDurationMilliseconds() int64 {
 
 // Schemas ReadingTriggerEnumValueObjectRequestBody, ReadingTriggerEnumValueObjectResponseBody.
 type ReadingTriggerEnumValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `number`.
-	Number *int64 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	// Member `symbol`.
-	Symbol        *string `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        *int64                 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	Symbol        *string                `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7085,16 +6907,13 @@ func (x *ReadingTriggerEnumValue) GetSymbol() string {
 
 // Schemas RecipientObjectRequestBody, RecipientObjectResponseBody.
 type Recipient struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contactId`.
-	ContactId *string `protobuf:"bytes,1,opt,name=contact_id,json=contactId,proto3,oneof" json:"contact_id,omitempty"`
-	// Member `notificationTypes`. Known values: `push`, `sms`, `email`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ContactId *string                `protobuf:"bytes,1,opt,name=contact_id,json=contactId,proto3,oneof" json:"contact_id,omitempty"`
+	// Known values: `push`, `sms`, `email`.
 	NotificationTypes []string `protobuf:"bytes,2,rep,name=notification_types,json=notificationTypes,proto3" json:"notification_types,omitempty"`
-	// Member `roleId`.
-	RoleId *string `protobuf:"bytes,3,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
-	// Member `type`. Required. Known values: `user`, `contact`, `role`.
-	Type *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `userId`.
+	RoleId            *string  `protobuf:"bytes,3,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
+	// Required. Known values: `user`, `contact`, `role`.
+	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	UserId        *string `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7167,13 +6986,10 @@ func (x *Recipient) GetUserId() string {
 
 // Schema ReeferTemperatureResponseBody.
 type ReeferTemperature struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7231,11 +7047,9 @@ func (x *ReeferTemperature) GetVehicle() *AlertVehicle {
 
 // Schema RouteStartDelayedDataResponseBody.
 type RouteStartDelayedData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7286,20 +7100,18 @@ func (x *RouteStartDelayedData) GetVehicle() *AlertVehicle {
 
 // Schema RouteStopDetailsObjectResponseBody.
 type RouteStopDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `operation`. Known values: `stop arrived`, `stop departed`.
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Driver *v1.DriverTiny         `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	// Known values: `stop arrived`, `stop departed`.
 	Operation *string `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `route`. Required.
+	// Required.
 	Route *WebhookRoute `protobuf:"bytes,3,opt,name=route,proto3" json:"route,omitempty"`
-	// Member `routeStopDetails`. Required.
+	// Required.
 	RouteStopDetails *MinimalRouteStop `protobuf:"bytes,4,opt,name=route_stop_details,json=routeStopDetails,proto3" json:"route_stop_details,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `type`. Required. Known values: `route tracking`.
-	Type *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `vehicle`.
+	// Required. Known values: `route tracking`.
+	Type          *string                 `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Vehicle       *VehicleWithGatewayTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7386,13 +7198,10 @@ func (x *RouteStopDetails) GetVehicle() *VehicleWithGatewayTiny {
 
 // Schema RouteStopETAResponseBody.
 type RouteStopETA struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7451,16 +7260,14 @@ func (x *RouteStopETA) GetVehicle() *AlertVehicle {
 // Schema RouteStopEarlyLateArrivalDataResponseBody.
 type RouteStopEarlyLateArrivalData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `arrivalStatus`. Known values: `early`, `late`.
+	// Known values: `early`, `late`.
 	ArrivalStatus *string `protobuf:"bytes,1,opt,name=arrival_status,json=arrivalStatus,proto3,oneof" json:"arrival_status,omitempty"`
-	// Member `deviationMinutes`. In minutes.
-	DeviationMinutes *int64 `protobuf:"varint,2,opt,name=deviation_minutes,json=deviationMinutes,proto3,oneof" json:"deviation_minutes,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,4,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In minutes.
+	DeviationMinutes *int64        `protobuf:"varint,2,opt,name=deviation_minutes,json=deviationMinutes,proto3,oneof" json:"deviation_minutes,omitempty"`
+	Driver           *AlertDriver  `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	Vehicle          *AlertVehicle `protobuf:"bytes,4,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RouteStopEarlyLateArrivalData) Reset() {
@@ -7525,13 +7332,11 @@ func (x *RouteStopEarlyLateArrivalData) GetVehicle() *AlertVehicle {
 // RouteStopEstimatedArrivalDetailsObjectResponseBody.
 type RouteStopEstimatedArrivalDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alertBeforeArrivalMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	AlertBeforeArrivalMilliseconds *int64 `protobuf:"varint,1,opt,name=alert_before_arrival_milliseconds,json=alertBeforeArrivalMilliseconds,proto3,oneof" json:"alert_before_arrival_milliseconds,omitempty"`
-	// Member `hasLiveShareLink`.
-	HasLiveShareLink *bool `protobuf:"varint,2,opt,name=has_live_share_link,json=hasLiveShareLink,proto3,oneof" json:"has_live_share_link,omitempty"`
-	// Member `isAlertOnRouteStopOnly`.
-	IsAlertOnRouteStopOnly *bool `protobuf:"varint,3,opt,name=is_alert_on_route_stop_only,json=isAlertOnRouteStopOnly,proto3,oneof" json:"is_alert_on_route_stop_only,omitempty"`
-	// Member `location`. Required.
+	HasLiveShareLink               *bool  `protobuf:"varint,2,opt,name=has_live_share_link,json=hasLiveShareLink,proto3,oneof" json:"has_live_share_link,omitempty"`
+	IsAlertOnRouteStopOnly         *bool  `protobuf:"varint,3,opt,name=is_alert_on_route_stop_only,json=isAlertOnRouteStopOnly,proto3,oneof" json:"is_alert_on_route_stop_only,omitempty"`
+	// Required.
 	Location      *Location `protobuf:"bytes,4,opt,name=location,proto3" json:"location,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7598,21 +7403,19 @@ func (x *RouteStopEstimatedArrivalDetails) GetLocation() *Location {
 // Schemas SafetyBehaviorTriggerDetailsObjectRequestBody,
 // SafetyBehaviorTriggerDetailsObjectResponseBody.
 type SafetyBehaviorTriggerDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorCount`.
-	BehaviorCount *BehaviorCountDetails `protobuf:"bytes,1,opt,name=behavior_count,json=behaviorCount,proto3" json:"behavior_count,omitempty"`
-	// Member `behaviors`. Required. Known values: `Acceleration`, `AggressiveDriving`,
-	// `BluetoothHeadset`, `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`,
-	// `ContextVulnerableRoadUser`, `ContextWet`, `Crash`, `CustomerCustomEvent1`,
-	// `CustomerCustomEvent10`, `CustomerCustomEvent2`, `CustomerCustomEvent3`,
-	// `CustomerCustomEvent4`, `CustomerCustomEvent5`, `CustomerCustomEvent6`, `CustomerCustomEvent7`,
-	// `CustomerCustomEvent8`, `CustomerCustomEvent9`, `DefensiveDriving`, `DidNotYield`, `Drinking`,
-	// `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
-	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
-	// `ForwardCollisionWarning`, `GenericDistraction`, `GenericTailgating`, `HarshTurn`,
-	// `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`, `Idling`, `Invalid`,
-	// `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`, `MobileUsage`,
-	// `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BehaviorCount *BehaviorCountDetails  `protobuf:"bytes,1,opt,name=behavior_count,json=behaviorCount,proto3" json:"behavior_count,omitempty"`
+	// Required. Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// `ContextWet`, `Crash`, `CustomerCustomEvent1`, `CustomerCustomEvent10`, `CustomerCustomEvent2`,
+	// `CustomerCustomEvent3`, `CustomerCustomEvent4`, `CustomerCustomEvent5`, `CustomerCustomEvent6`,
+	// `CustomerCustomEvent7`, `CustomerCustomEvent8`, `CustomerCustomEvent9`, `DefensiveDriving`,
+	// `DidNotYield`, `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
+	// `EdgeRailroadCrossingViolation`, `FollowingDistance`, `FollowingDistanceModerate`,
+	// `FollowingDistanceSevere`, `ForwardCollisionWarning`, `GenericDistraction`,
+	// `GenericTailgating`, `HarshTurn`, `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`,
+	// `Idling`, `Invalid`, `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`,
+	// `MobileUsage`, `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
 	// `ObstructedCamera`, `OtherViolation`, `Passenger`, `PolicyViolationMask`,
 	// `ProtectiveEquipment`, `RanRedLight`, `Reversing`, `RollingStop`, `RolloverProtection`,
 	// `SamsaraCustomEvent1`, `SamsaraCustomEvent10`, `SamsaraCustomEvent2`, `SamsaraCustomEvent3`,
@@ -7620,15 +7423,12 @@ type SafetyBehaviorTriggerDetails struct {
 	// `SamsaraCustomEvent8`, `SamsaraCustomEvent9`, `SevereSpeeding`, `Smoking`, `Speeding`, `UTurn`,
 	// `UnsafeManeuver`, `UnsafeParking`, `VehicleInBlindSpotWarning`,
 	// `VulnerableRoadUserCollisionWarning`, `YawControl`, `HarshImpact`, `ProximityWarning`.
-	Behaviors []string `protobuf:"bytes,2,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `drivers`.
-	Drivers *DriverOrTagIdsDetails `protobuf:"bytes,3,opt,name=drivers,proto3" json:"drivers,omitempty"`
-	// Member `safetyScore`.
-	SafetyScore *SafetyScoreDetails `protobuf:"bytes,4,opt,name=safety_score,json=safetyScore,proto3" json:"safety_score,omitempty"`
-	// Member `severities`. Known values: `low`, `medium`, `high`.
+	Behaviors   []string               `protobuf:"bytes,2,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
+	Drivers     *DriverOrTagIdsDetails `protobuf:"bytes,3,opt,name=drivers,proto3" json:"drivers,omitempty"`
+	SafetyScore *SafetyScoreDetails    `protobuf:"bytes,4,opt,name=safety_score,json=safetyScore,proto3" json:"safety_score,omitempty"`
+	// Known values: `low`, `medium`, `high`.
 	Severities []string `protobuf:"bytes,5,rep,name=severities,proto3" json:"severities,omitempty"`
-	// Member `statuses`. Known values: `NEEDS_COACHING`, `NEEDS_RECOGNITION`, `NEEDS_REVIEW`,
-	// `RECOGNIZED`, `REVIEWED`.
+	// Known values: `NEEDS_COACHING`, `NEEDS_RECOGNITION`, `NEEDS_REVIEW`, `RECOGNIZED`, `REVIEWED`.
 	Statuses      []string `protobuf:"bytes,6,rep,name=statuses,proto3" json:"statuses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7709,10 +7509,10 @@ func (x *SafetyBehaviorTriggerDetails) GetStatuses() []string {
 // Schemas SafetyScoreDetailsRequestBody, SafetyScoreDetailsResponseBody.
 type SafetyScoreDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comparison`. Required. Known values: `EQUAL_TO`, `GREATER_THAN`,
-	// `GREATER_THAN_OR_EQUAL_TO`, `LESS_THAN`, `LESS_THAN_OR_EQUAL_TO`.
+	// Required. Known values: `EQUAL_TO`, `GREATER_THAN`, `GREATER_THAN_OR_EQUAL_TO`, `LESS_THAN`,
+	// `LESS_THAN_OR_EQUAL_TO`.
 	Comparison *string `protobuf:"bytes,1,opt,name=comparison,proto3,oneof" json:"comparison,omitempty"`
-	// Member `score`. Required. 0 to 100.
+	// Required. 0 to 100.
 	Score         *int64 `protobuf:"varint,2,opt,name=score,proto3,oneof" json:"score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7764,13 +7564,10 @@ func (x *SafetyScoreDetails) GetScore() int64 {
 
 // Schema ScheduledMaintenanceByEngineHoursResponseBody.
 type ScheduledMaintenanceByEngineHours struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7830,9 +7627,9 @@ func (x *ScheduledMaintenanceByEngineHours) GetVehicle() *AlertVehicle {
 // ScheduledMaintenanceByEngineHoursDetailsObjectResponseBody.
 type ScheduledMaintenanceByEngineHoursDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dueInHours`. Required. In hours.
+	// Required. In hours.
 	DueInHours *int64 `protobuf:"varint,1,opt,name=due_in_hours,json=dueInHours,proto3,oneof" json:"due_in_hours,omitempty"`
-	// Member `scheduleId`. Required.
+	// Required.
 	ScheduleId    *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7884,13 +7681,10 @@ func (x *ScheduledMaintenanceByEngineHoursDetails) GetScheduleId() string {
 
 // Schema ScheduledMaintenanceDataResponseBody.
 type ScheduledMaintenanceData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7948,13 +7742,10 @@ func (x *ScheduledMaintenanceData) GetVehicle() *AlertVehicle {
 
 // Schema ScheduledMaintenanceOdometerDataResponseBody.
 type ScheduledMaintenanceOdometerData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8014,9 +7805,9 @@ func (x *ScheduledMaintenanceOdometerData) GetVehicle() *AlertVehicle {
 // ScheduledMaintenanceOdometerTriggerDetailsObjectResponseBody.
 type ScheduledMaintenanceOdometerTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dueInMeters`. Required. In metres.
+	// Required. In metres.
 	DueInMeters *int64 `protobuf:"varint,1,opt,name=due_in_meters,json=dueInMeters,proto3,oneof" json:"due_in_meters,omitempty"`
-	// Member `scheduleId`. Required.
+	// Required.
 	ScheduleId    *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8070,9 +7861,9 @@ func (x *ScheduledMaintenanceOdometerTriggerDetails) GetScheduleId() string {
 // ScheduledMaintenanceTriggerDetailsObjectResponseBody.
 type ScheduledMaintenanceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dueInDays`. Required. In days.
+	// Required. In days.
 	DueInDays *int64 `protobuf:"varint,1,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `scheduleId`. Required.
+	// Required.
 	ScheduleId    *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8125,15 +7916,11 @@ func (x *ScheduledMaintenanceTriggerDetails) GetScheduleId() string {
 // Schemas ScopeObjectRequestBody, ScopeObjectResponseBody.
 type Scope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `all`. Required.
-	All *bool `protobuf:"varint,1,opt,name=all,proto3,oneof" json:"all,omitempty"`
-	// Member `assets`.
-	Assets []*TinyAsset `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Member `drivers`.
-	Drivers []*TinyDriver `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `widgets`.
+	// Required.
+	All           *bool         `protobuf:"varint,1,opt,name=all,proto3,oneof" json:"all,omitempty"`
+	Assets        []*TinyAsset  `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers       []*TinyDriver `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	Widgets       []*TinyWidget `protobuf:"bytes,5,rep,name=widgets,proto3" json:"widgets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8206,9 +7993,8 @@ func (x *Scope) GetWidgets() []*TinyWidget {
 
 // Schema SettingsResponseBody.
 type Settings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `showAddresses`.
-	ShowAddresses []*Vertex `protobuf:"bytes,1,rep,name=show_addresses,json=showAddresses,proto3" json:"show_addresses,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ShowAddresses []*Vertex              `protobuf:"bytes,1,rep,name=show_addresses,json=showAddresses,proto3" json:"show_addresses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8253,11 +8039,11 @@ func (x *Settings) GetShowAddresses() []*Vertex {
 // Schema SevereSpeedingStartedObjectResponseBody.
 type SevereSpeedingStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `tripStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripStartTime *string `protobuf:"bytes,2,opt,name=trip_start_time,json=tripStartTime,proto3,oneof" json:"trip_start_time,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.Vehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8317,7 +8103,7 @@ func (x *SevereSpeedingStarted) GetVehicle() *v1.Vehicle {
 // Schema SevereSpeedingStartedResponseObjectResponseBody.
 type SevereSpeedingStartedObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *SevereSpeedingStarted `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8362,13 +8148,10 @@ func (x *SevereSpeedingStartedObject) GetData() *SevereSpeedingStarted {
 
 // Schema SiteGatewayDisconnectedResponseBody.
 type SiteGatewayDisconnected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8427,10 +8210,9 @@ func (x *SiteGatewayDisconnected) GetVehicle() *AlertVehicle {
 // Schemas SpecificVehicleFaultCodeObjectRequestBody, SpecificVehicleFaultCodeObjectResponseBody.
 type SpecificVehicleFaultCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `faultCode`. Required.
+	// Required.
 	FaultCode *string `protobuf:"bytes,1,opt,name=fault_code,json=faultCode,proto3,oneof" json:"fault_code,omitempty"`
-	// Member `type`. Required. Known values: `INVALID_FAULT_CODE_TYPE`, `J1939_DTC`, `J1939_SPN`,
-	// `PASSENGER_DTC`.
+	// Required. Known values: `INVALID_FAULT_CODE_TYPE`, `J1939_DTC`, `J1939_SPN`, `PASSENGER_DTC`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8483,22 +8265,19 @@ func (x *SpecificVehicleFaultCode) GetType() string {
 // Schema SpeedDataResponseBody.
 type SpeedData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `currentSpeedKilometersPerHour`. Required. In kilometres per hour.
-	CurrentSpeedKilometersPerHour *int64 `protobuf:"varint,1,opt,name=current_speed_kilometers_per_hour,json=currentSpeedKilometersPerHour,proto3,oneof" json:"current_speed_kilometers_per_hour,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In kilometres per hour.
+	CurrentSpeedKilometersPerHour *int64       `protobuf:"varint,1,opt,name=current_speed_kilometers_per_hour,json=currentSpeedKilometersPerHour,proto3,oneof" json:"current_speed_kilometers_per_hour,omitempty"`
+	Driver                        *AlertDriver `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,3,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
+	// Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
 	Operation *string `protobuf:"bytes,4,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `thresholdSpeedKilometersPerHour`. Required. In kilometres per hour.
-	ThresholdSpeedKilometersPerHour *int64 `protobuf:"varint,5,opt,name=threshold_speed_kilometers_per_hour,json=thresholdSpeedKilometersPerHour,proto3,oneof" json:"threshold_speed_kilometers_per_hour,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,6,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required. In kilometres per hour.
+	ThresholdSpeedKilometersPerHour *int64        `protobuf:"varint,5,opt,name=threshold_speed_kilometers_per_hour,json=thresholdSpeedKilometersPerHour,proto3,oneof" json:"threshold_speed_kilometers_per_hour,omitempty"`
+	Trailer                         *AlertTrailer `protobuf:"bytes,6,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle                         *AlertVehicle `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields                   protoimpl.UnknownFields
+	sizeCache                       protoimpl.SizeCache
 }
 
 func (x *SpeedData) Reset() {
@@ -8583,11 +8362,11 @@ func (x *SpeedData) GetVehicle() *AlertVehicle {
 // Schemas SpeedTriggerDetailsObjectRequestBody, SpeedTriggerDetailsObjectResponseBody.
 type SpeedTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `LESS`.
+	// Required. Known values: `GREATER`, `LESS`.
 	Operation *string `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `speedKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	SpeedKilometersPerHour *int64 `protobuf:"varint,3,opt,name=speed_kilometers_per_hour,json=speedKilometersPerHour,proto3,oneof" json:"speed_kilometers_per_hour,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -8647,22 +8426,17 @@ func (x *SpeedTriggerDetails) GetSpeedKilometersPerHour() int64 {
 // Schema SuddenFuelLevelDropResponseBody.
 type SuddenFuelLevelDrop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changeEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ChangeEndTime *string `protobuf:"bytes,1,opt,name=change_end_time,json=changeEndTime,proto3,oneof" json:"change_end_time,omitempty"`
-	// Member `changeStartTime`. A time as in RFC 3339.
-	ChangeStartTime *string `protobuf:"bytes,2,opt,name=change_start_time,json=changeStartTime,proto3,oneof" json:"change_start_time,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `fuelLevelAfterMillipercent`.
-	FuelLevelAfterMillipercent *int64 `protobuf:"varint,4,opt,name=fuel_level_after_millipercent,json=fuelLevelAfterMillipercent,proto3,oneof" json:"fuel_level_after_millipercent,omitempty"`
-	// Member `fuelLevelBeforeMillipercent`.
-	FuelLevelBeforeMillipercent *int64 `protobuf:"varint,5,opt,name=fuel_level_before_millipercent,json=fuelLevelBeforeMillipercent,proto3,oneof" json:"fuel_level_before_millipercent,omitempty"`
-	// Member `location`.
-	Location *EventLocation `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ChangeStartTime             *string        `protobuf:"bytes,2,opt,name=change_start_time,json=changeStartTime,proto3,oneof" json:"change_start_time,omitempty"`
+	Driver                      *AlertDriver   `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	FuelLevelAfterMillipercent  *int64         `protobuf:"varint,4,opt,name=fuel_level_after_millipercent,json=fuelLevelAfterMillipercent,proto3,oneof" json:"fuel_level_after_millipercent,omitempty"`
+	FuelLevelBeforeMillipercent *int64         `protobuf:"varint,5,opt,name=fuel_level_before_millipercent,json=fuelLevelBeforeMillipercent,proto3,oneof" json:"fuel_level_before_millipercent,omitempty"`
+	Location                    *EventLocation `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
+	Vehicle                     *AlertVehicle  `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *SuddenFuelLevelDrop) Reset() {
@@ -8748,7 +8522,7 @@ func (x *SuddenFuelLevelDrop) GetVehicle() *AlertVehicle {
 // SuddenFuelLevelDropTriggerDetailsObjectResponseBody.
 type SuddenFuelLevelDropTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minFuelLevelChangeInPercents`. Required.
+	// Required.
 	MinFuelLevelChangeInPercents *int64 `protobuf:"varint,1,opt,name=min_fuel_level_change_in_percents,json=minFuelLevelChangeInPercents,proto3,oneof" json:"min_fuel_level_change_in_percents,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
@@ -8794,22 +8568,17 @@ func (x *SuddenFuelLevelDropTriggerDetails) GetMinFuelLevelChangeInPercents() in
 // Schema SuddenFuelLevelRiseResponseBody.
 type SuddenFuelLevelRise struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changeEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ChangeEndTime *string `protobuf:"bytes,1,opt,name=change_end_time,json=changeEndTime,proto3,oneof" json:"change_end_time,omitempty"`
-	// Member `changeStartTime`. A time as in RFC 3339.
-	ChangeStartTime *string `protobuf:"bytes,2,opt,name=change_start_time,json=changeStartTime,proto3,oneof" json:"change_start_time,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `fuelLevelAfterMillipercent`.
-	FuelLevelAfterMillipercent *int64 `protobuf:"varint,4,opt,name=fuel_level_after_millipercent,json=fuelLevelAfterMillipercent,proto3,oneof" json:"fuel_level_after_millipercent,omitempty"`
-	// Member `fuelLevelBeforeMillipercent`.
-	FuelLevelBeforeMillipercent *int64 `protobuf:"varint,5,opt,name=fuel_level_before_millipercent,json=fuelLevelBeforeMillipercent,proto3,oneof" json:"fuel_level_before_millipercent,omitempty"`
-	// Member `location`.
-	Location *EventLocation `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ChangeStartTime             *string        `protobuf:"bytes,2,opt,name=change_start_time,json=changeStartTime,proto3,oneof" json:"change_start_time,omitempty"`
+	Driver                      *AlertDriver   `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	FuelLevelAfterMillipercent  *int64         `protobuf:"varint,4,opt,name=fuel_level_after_millipercent,json=fuelLevelAfterMillipercent,proto3,oneof" json:"fuel_level_after_millipercent,omitempty"`
+	FuelLevelBeforeMillipercent *int64         `protobuf:"varint,5,opt,name=fuel_level_before_millipercent,json=fuelLevelBeforeMillipercent,proto3,oneof" json:"fuel_level_before_millipercent,omitempty"`
+	Location                    *EventLocation `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
+	Vehicle                     *AlertVehicle  `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *SuddenFuelLevelRise) Reset() {
@@ -8895,7 +8664,7 @@ func (x *SuddenFuelLevelRise) GetVehicle() *AlertVehicle {
 // SuddenFuelLevelRiseTriggerDetailsObjectResponseBody.
 type SuddenFuelLevelRiseTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minFuelLevelChangeInPercents`. Required.
+	// Required.
 	MinFuelLevelChangeInPercents *int64 `protobuf:"varint,1,opt,name=min_fuel_level_change_in_percents,json=minFuelLevelChangeInPercents,proto3,oneof" json:"min_fuel_level_change_in_percents,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
@@ -8940,13 +8709,10 @@ func (x *SuddenFuelLevelRiseTriggerDetails) GetMinFuelLevelChangeInPercents() in
 
 // Schema TamperingDetectedResponseBody.
 type TamperingDetected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9005,14 +8771,14 @@ func (x *TamperingDetected) GetVehicle() *AlertVehicle {
 // Schemas TimeRangeObjectRequestBody, TimeRangeObjectResponseBody.
 type TimeRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required. Known values: `FRIDAY`, `MONDAY`, `SATURDAY`, `SUNDAY`,
-	// `THURSDAY`, `TUESDAY`, `WEDNESDAY`.
+	// Required. Known values: `FRIDAY`, `MONDAY`, `SATURDAY`, `SUNDAY`, `THURSDAY`, `TUESDAY`,
+	// `WEDNESDAY`.
 	DaysOfWeek []string `protobuf:"bytes,1,rep,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `timezone`. Required.
+	// Required.
 	Timezone      *string `protobuf:"bytes,4,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9079,10 +8845,10 @@ func (x *TimeRange) GetTimezone() string {
 // Schemas TinyAssetObjectRequestBody, TinyAssetObjectResponseBody.
 type TinyAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `assetType`. Required. Known values: `uncategorized`, `trailer`, `equipment`,
-	// `unpowered`, `vehicle`. Default: `uncategorized`.
+	// Required. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	// Default: `uncategorized`.
 	AssetType     *string `protobuf:"bytes,2,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9135,7 +8901,7 @@ func (x *TinyAsset) GetAssetType() string {
 // Schemas TinyDriverObjectRequestBody, TinyDriverObjectResponseBody.
 type TinyDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId      *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9181,7 +8947,7 @@ func (x *TinyDriver) GetDriverId() string {
 // Schemas TinyWidgetObjectRequestBody, TinyWidgetObjectResponseBody.
 type TinyWidget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `widgetId`. Required.
+	// Required.
 	WidgetId      *string `protobuf:"bytes,1,opt,name=widget_id,json=widgetId,proto3,oneof" json:"widget_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9226,23 +8992,20 @@ func (x *TinyWidget) GetWidgetId() string {
 
 // Schemas TireFaultCodeDetailsObjectRequestBody, TireFaultCodeDetailsObjectResponseBody.
 type TireFaultCodeDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasCautionaryTireFaultCodes`.
-	HasCautionaryTireFaultCodes *bool `protobuf:"varint,1,opt,name=has_cautionary_tire_fault_codes,json=hasCautionaryTireFaultCodes,proto3,oneof" json:"has_cautionary_tire_fault_codes,omitempty"`
-	// Member `hasCriticalTireFaultCodes`.
-	HasCriticalTireFaultCodes *bool `protobuf:"varint,2,opt,name=has_critical_tire_fault_codes,json=hasCriticalTireFaultCodes,proto3,oneof" json:"has_critical_tire_fault_codes,omitempty"`
-	// Member `manufacturer`. Required. Known values: `MANUFACTURER_BENDIX`,
-	// `MANUFACTURER_CONTINENTAL`, `MANUFACTURER_DORAN`, `MANUFACTURER_HENDRICKSON`,
-	// `MANUFACTURER_INVALID`, `MANUFACTURER_PRESSURE_PRO`, `MANUFACTURER_SENSATA`,
-	// `MANUFACTURER_UNIVERSAL_J1939`, `MANUFACTURER_UNIVERSAL_R141`, `MANUFACTURER_PASSENGER_CAN`,
-	// `MANUFACTURER_SYSGRATION`.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	HasCautionaryTireFaultCodes *bool                  `protobuf:"varint,1,opt,name=has_cautionary_tire_fault_codes,json=hasCautionaryTireFaultCodes,proto3,oneof" json:"has_cautionary_tire_fault_codes,omitempty"`
+	HasCriticalTireFaultCodes   *bool                  `protobuf:"varint,2,opt,name=has_critical_tire_fault_codes,json=hasCriticalTireFaultCodes,proto3,oneof" json:"has_critical_tire_fault_codes,omitempty"`
+	// Required. Known values: `MANUFACTURER_BENDIX`, `MANUFACTURER_CONTINENTAL`,
+	// `MANUFACTURER_DORAN`, `MANUFACTURER_HENDRICKSON`, `MANUFACTURER_INVALID`,
+	// `MANUFACTURER_PRESSURE_PRO`, `MANUFACTURER_SENSATA`, `MANUFACTURER_UNIVERSAL_J1939`,
+	// `MANUFACTURER_UNIVERSAL_R141`, `MANUFACTURER_PASSENGER_CAN`, `MANUFACTURER_SYSGRATION`.
 	Manufacturer *string `protobuf:"bytes,3,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
-	// Member `specificTireFaultCodes`. Known values: `TIRE_ALERT_ACROSS_AXLE_FAULT`,
-	// `TIRE_ALERT_EXTREME_OVER_PRESSURE`, `TIRE_ALERT_EXTREME_UNDER_PRESSURE`,
-	// `TIRE_ALERT_FLAT_SPOT`, `TIRE_ALERT_IMBALANCE`, `TIRE_ALERT_INVALID`,
-	// `TIRE_ALERT_LEAK_DETECTED`, `TIRE_ALERT_OVER_PRESSURE`, `TIRE_ALERT_OVER_TEMPERATURE`,
-	// `TIRE_ALERT_SENSOR_DEFECT`, `TIRE_ALERT_SENSOR_LOOSE_OR_FLIPPED`,
-	// `TIRE_ALERT_SENSOR_LOW_BATTERY`, `TIRE_ALERT_SENSOR_MISSING`, `TIRE_ALERT_UNDER_PRESSURE`.
+	// Known values: `TIRE_ALERT_ACROSS_AXLE_FAULT`, `TIRE_ALERT_EXTREME_OVER_PRESSURE`,
+	// `TIRE_ALERT_EXTREME_UNDER_PRESSURE`, `TIRE_ALERT_FLAT_SPOT`, `TIRE_ALERT_IMBALANCE`,
+	// `TIRE_ALERT_INVALID`, `TIRE_ALERT_LEAK_DETECTED`, `TIRE_ALERT_OVER_PRESSURE`,
+	// `TIRE_ALERT_OVER_TEMPERATURE`, `TIRE_ALERT_SENSOR_DEFECT`,
+	// `TIRE_ALERT_SENSOR_LOOSE_OR_FLIPPED`, `TIRE_ALERT_SENSOR_LOW_BATTERY`,
+	// `TIRE_ALERT_SENSOR_MISSING`, `TIRE_ALERT_UNDER_PRESSURE`.
 	SpecificTireFaultCodes []string `protobuf:"bytes,4,rep,name=specific_tire_fault_codes,json=specificTireFaultCodes,proto3" json:"specific_tire_fault_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -9308,13 +9071,10 @@ func (x *TireFaultCodeDetails) GetSpecificTireFaultCodes() []string {
 
 // Schema TireFaultsResponseBody.
 type TireFaults struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9372,15 +9132,12 @@ func (x *TireFaults) GetVehicle() *AlertVehicle {
 
 // Schema TrailerMovingWithoutPowerDataResponseBody.
 type TrailerMovingWithoutPowerData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `currentVoltage`.
-	CurrentVoltage *int64 `protobuf:"varint,1,opt,name=current_voltage,json=currentVoltage,proto3,oneof" json:"current_voltage,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer       *AlertTrailer `protobuf:"bytes,3,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CurrentVoltage *int64                 `protobuf:"varint,1,opt,name=current_voltage,json=currentVoltage,proto3,oneof" json:"current_voltage,omitempty"`
+	Driver         *AlertDriver           `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer        *AlertTrailer          `protobuf:"bytes,3,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TrailerMovingWithoutPowerData) Reset() {
@@ -9434,15 +9191,12 @@ func (x *TrailerMovingWithoutPowerData) GetTrailer() *AlertTrailer {
 	return nil
 }
 
-// Schema GoaTrailerTinyResponseResponseBody.
+// Schema GoaTrailerTinyResponseResponseBody. It has nothing but `external_ids`, `id` and `name`.
 type TrailerTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9502,9 +9256,9 @@ func (x *TrailerTiny) GetName() string {
 // TrainingAssignmentNearDueDateTriggerAssignmentGroupObjectResponseBody.
 type TrainingAssignmentNearDueDateTriggerAssignmentGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignmentGroupType`. Required. Known values: `CATEGORY`, `COURSE`.
+	// Required. Known values: `CATEGORY`, `COURSE`.
 	AssignmentGroupType *string `protobuf:"bytes,1,opt,name=assignment_group_type,json=assignmentGroupType,proto3,oneof" json:"assignment_group_type,omitempty"`
-	// Member `assignmentGroupUuid`. Required. A UUID.
+	// Required. A UUID.
 	AssignmentGroupUuid *string `protobuf:"bytes,2,opt,name=assignment_group_uuid,json=assignmentGroupUuid,proto3,oneof" json:"assignment_group_uuid,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -9557,14 +9311,13 @@ func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) GetAssignmentGroup
 // Schemas TrainingAssignmentNearDueDateTriggerDetailsObjectRequestBody,
 // TrainingAssignmentNearDueDateTriggerDetailsObjectResponseBody.
 type TrainingAssignmentNearDueDateTriggerDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignmentGroups`.
+	state            protoimpl.MessageState                                 `protogen:"open.v1"`
 	AssignmentGroups []*TrainingAssignmentNearDueDateTriggerAssignmentGroup `protobuf:"bytes,1,rep,name=assignment_groups,json=assignmentGroups,proto3" json:"assignment_groups,omitempty"`
-	// Member `conditionUnits`. Required. Known values: `DAYS`, `WEEKS`.
+	// Required. Known values: `DAYS`, `WEEKS`.
 	ConditionUnits *string `protobuf:"bytes,2,opt,name=condition_units,json=conditionUnits,proto3,oneof" json:"condition_units,omitempty"`
-	// Member `conditionValue`. Required.
+	// Required.
 	ConditionValue *int64 `protobuf:"varint,3,opt,name=condition_value,json=conditionValue,proto3,oneof" json:"condition_value,omitempty"`
-	// Member `timezone`. Required.
+	// Required.
 	Timezone      *string `protobuf:"bytes,4,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9630,79 +9383,44 @@ func (x *TrainingAssignmentNearDueDateTriggerDetails) GetTimezone() string {
 
 // Schemas TriggerParamsObjectRequestBody, TriggerParamsObjectResponseBody.
 type TriggerParams struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientTemperature`.
-	AmbientTemperature *AmbientTemperatureDetails `protobuf:"bytes,1,opt,name=ambient_temperature,json=ambientTemperature,proto3" json:"ambient_temperature,omitempty"`
-	// Member `cellSignalLoss`.
-	CellSignalLoss *CellSignalLossDetails `protobuf:"bytes,2,opt,name=cell_signal_loss,json=cellSignalLoss,proto3" json:"cell_signal_loss,omitempty"`
-	// Member `defLevel`.
-	DefLevel *DefLevelTriggerDetails `protobuf:"bytes,3,opt,name=def_level,json=defLevel,proto3" json:"def_level,omitempty"`
-	// Member `deviceMovement`.
-	DeviceMovement *DeviceMovementTriggerDetails `protobuf:"bytes,4,opt,name=device_movement,json=deviceMovement,proto3" json:"device_movement,omitempty"`
-	// Member `documentSubmitted`.
-	DocumentSubmitted *DriverDocumentSubmittedDetails `protobuf:"bytes,5,opt,name=document_submitted,json=documentSubmitted,proto3" json:"document_submitted,omitempty"`
-	// Member `dvirSubmittedDevice`.
-	DvirSubmittedDevice *DVIRSubmittedDeviceTriggerDetails `protobuf:"bytes,6,opt,name=dvir_submitted_device,json=dvirSubmittedDevice,proto3" json:"dvir_submitted_device,omitempty"`
-	// Member `engineIdle`.
-	EngineIdle *EngineIdleTriggerDetails `protobuf:"bytes,7,opt,name=engine_idle,json=engineIdle,proto3" json:"engine_idle,omitempty"`
-	// Member `engineOff`.
-	EngineOff *EngineOffDetails `protobuf:"bytes,8,opt,name=engine_off,json=engineOff,proto3" json:"engine_off,omitempty"`
-	// Member `engineOn`.
-	EngineOn *EngineOnDetails `protobuf:"bytes,9,opt,name=engine_on,json=engineOn,proto3" json:"engine_on,omitempty"`
-	// Member `fuelLevel`.
-	FuelLevel *FuelLevelTriggerDetails `protobuf:"bytes,10,opt,name=fuel_level,json=fuelLevel,proto3" json:"fuel_level,omitempty"`
-	// Member `gatewayDisconnected`.
-	GatewayDisconnected *GatewayDisconnectedDetails `protobuf:"bytes,11,opt,name=gateway_disconnected,json=gatewayDisconnected,proto3" json:"gateway_disconnected,omitempty"`
-	// Member `gatewayUnplugged`.
-	GatewayUnplugged *GatewayUnpluggedTriggerDetails `protobuf:"bytes,12,opt,name=gateway_unplugged,json=gatewayUnplugged,proto3" json:"gateway_unplugged,omitempty"`
-	// Member `geofenceEntry`.
-	GeofenceEntry *GeofenceEntryTriggerDetails `protobuf:"bytes,13,opt,name=geofence_entry,json=geofenceEntry,proto3" json:"geofence_entry,omitempty"`
-	// Member `geofenceExit`.
-	GeofenceExit *GeofenceExitTriggerDetails `protobuf:"bytes,14,opt,name=geofence_exit,json=geofenceExit,proto3" json:"geofence_exit,omitempty"`
-	// Member `gpsSignalLoss`.
-	GpsSignalLoss *GpsSignalLossDetails `protobuf:"bytes,15,opt,name=gps_signal_loss,json=gpsSignalLoss,proto3" json:"gps_signal_loss,omitempty"`
-	// Member `harshEvent`.
-	HarshEvent *HarshEventTriggerDetails `protobuf:"bytes,16,opt,name=harsh_event,json=harshEvent,proto3" json:"harsh_event,omitempty"`
-	// Member `hosViolation`.
-	HosViolation *HOSViolationTriggerDetails `protobuf:"bytes,17,opt,name=hos_violation,json=hosViolation,proto3" json:"hos_violation,omitempty"`
-	// Member `insideGeofence`.
-	InsideGeofence *InsideGeofenceTriggerDetails `protobuf:"bytes,18,opt,name=inside_geofence,json=insideGeofence,proto3" json:"inside_geofence,omitempty"`
-	// Member `outOfRoute`.
-	OutOfRoute *OutOfRouteDetails `protobuf:"bytes,19,opt,name=out_of_route,json=outOfRoute,proto3" json:"out_of_route,omitempty"`
-	// Member `outsideGeofence`.
-	OutsideGeofence *OutsideGeofenceTriggerDetails `protobuf:"bytes,20,opt,name=outside_geofence,json=outsideGeofence,proto3" json:"outside_geofence,omitempty"`
-	// Member `panicButton`.
-	PanicButton *PanicButtonDetails `protobuf:"bytes,21,opt,name=panic_button,json=panicButton,proto3" json:"panic_button,omitempty"`
-	// Member `reading`.
-	Reading *ReadingTriggerDetailsObject `protobuf:"bytes,22,opt,name=reading,proto3" json:"reading,omitempty"`
-	// Member `routeStopEstimatedArrival`.
-	RouteStopEstimatedArrival *RouteStopEstimatedArrivalDetails `protobuf:"bytes,23,opt,name=route_stop_estimated_arrival,json=routeStopEstimatedArrival,proto3" json:"route_stop_estimated_arrival,omitempty"`
-	// Member `safetyBehavior`.
-	SafetyBehavior *SafetyBehaviorTriggerDetails `protobuf:"bytes,24,opt,name=safety_behavior,json=safetyBehavior,proto3" json:"safety_behavior,omitempty"`
-	// Member `scheduledMaintenance`.
-	ScheduledMaintenance *ScheduledMaintenanceTriggerDetails `protobuf:"bytes,25,opt,name=scheduled_maintenance,json=scheduledMaintenance,proto3" json:"scheduled_maintenance,omitempty"`
-	// Member `scheduledMaintenanceByEngineHours`.
-	ScheduledMaintenanceByEngineHours *ScheduledMaintenanceByEngineHoursDetails `protobuf:"bytes,26,opt,name=scheduled_maintenance_by_engine_hours,json=scheduledMaintenanceByEngineHours,proto3" json:"scheduled_maintenance_by_engine_hours,omitempty"`
-	// Member `scheduledMaintenanceOdometer`.
-	ScheduledMaintenanceOdometer *ScheduledMaintenanceOdometerTriggerDetails `protobuf:"bytes,27,opt,name=scheduled_maintenance_odometer,json=scheduledMaintenanceOdometer,proto3" json:"scheduled_maintenance_odometer,omitempty"`
-	// Member `speed`.
-	Speed *SpeedTriggerDetails `protobuf:"bytes,28,opt,name=speed,proto3" json:"speed,omitempty"`
-	// Member `suddenFuelLevelDrop`.
-	SuddenFuelLevelDrop *SuddenFuelLevelDropTriggerDetails `protobuf:"bytes,29,opt,name=sudden_fuel_level_drop,json=suddenFuelLevelDrop,proto3" json:"sudden_fuel_level_drop,omitempty"`
-	// Member `suddenFuelLevelRise`.
-	SuddenFuelLevelRise *SuddenFuelLevelRiseTriggerDetails `protobuf:"bytes,30,opt,name=sudden_fuel_level_rise,json=suddenFuelLevelRise,proto3" json:"sudden_fuel_level_rise,omitempty"`
-	// Member `tireFaultCode`.
-	TireFaultCode *TireFaultCodeDetails `protobuf:"bytes,31,opt,name=tire_fault_code,json=tireFaultCode,proto3" json:"tire_fault_code,omitempty"`
-	// Member `trainingAssignmentNearDueDate`.
-	TrainingAssignmentNearDueDate *TrainingAssignmentNearDueDateTriggerDetails `protobuf:"bytes,32,opt,name=training_assignment_near_due_date,json=trainingAssignmentNearDueDate,proto3" json:"training_assignment_near_due_date,omitempty"`
-	// Member `unassignedDriving`.
-	UnassignedDriving *UnassignedDrivingTriggerDetails `protobuf:"bytes,33,opt,name=unassigned_driving,json=unassignedDriving,proto3" json:"unassigned_driving,omitempty"`
-	// Member `vehicleBatteryVoltage`.
-	VehicleBatteryVoltage *VehicleBatterVoltageDetails `protobuf:"bytes,34,opt,name=vehicle_battery_voltage,json=vehicleBatteryVoltage,proto3" json:"vehicle_battery_voltage,omitempty"`
-	// Member `vehicleFaultCode`.
-	VehicleFaultCode *VehicleFaultCodeDetails `protobuf:"bytes,35,opt,name=vehicle_fault_code,json=vehicleFaultCode,proto3" json:"vehicle_fault_code,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state                             protoimpl.MessageState                       `protogen:"open.v1"`
+	AmbientTemperature                *AmbientTemperatureDetails                   `protobuf:"bytes,1,opt,name=ambient_temperature,json=ambientTemperature,proto3" json:"ambient_temperature,omitempty"`
+	CellSignalLoss                    *CellSignalLossDetails                       `protobuf:"bytes,2,opt,name=cell_signal_loss,json=cellSignalLoss,proto3" json:"cell_signal_loss,omitempty"`
+	DefLevel                          *DefLevelTriggerDetails                      `protobuf:"bytes,3,opt,name=def_level,json=defLevel,proto3" json:"def_level,omitempty"`
+	DeviceMovement                    *DeviceMovementTriggerDetails                `protobuf:"bytes,4,opt,name=device_movement,json=deviceMovement,proto3" json:"device_movement,omitempty"`
+	DocumentSubmitted                 *DriverDocumentSubmittedDetails              `protobuf:"bytes,5,opt,name=document_submitted,json=documentSubmitted,proto3" json:"document_submitted,omitempty"`
+	DvirSubmittedDevice               *DVIRSubmittedDeviceTriggerDetails           `protobuf:"bytes,6,opt,name=dvir_submitted_device,json=dvirSubmittedDevice,proto3" json:"dvir_submitted_device,omitempty"`
+	EngineIdle                        *EngineIdleTriggerDetails                    `protobuf:"bytes,7,opt,name=engine_idle,json=engineIdle,proto3" json:"engine_idle,omitempty"`
+	EngineOff                         *EngineOffDetails                            `protobuf:"bytes,8,opt,name=engine_off,json=engineOff,proto3" json:"engine_off,omitempty"`
+	EngineOn                          *EngineOnDetails                             `protobuf:"bytes,9,opt,name=engine_on,json=engineOn,proto3" json:"engine_on,omitempty"`
+	FuelLevel                         *FuelLevelTriggerDetails                     `protobuf:"bytes,10,opt,name=fuel_level,json=fuelLevel,proto3" json:"fuel_level,omitempty"`
+	GatewayDisconnected               *GatewayDisconnectedDetails                  `protobuf:"bytes,11,opt,name=gateway_disconnected,json=gatewayDisconnected,proto3" json:"gateway_disconnected,omitempty"`
+	GatewayUnplugged                  *GatewayUnpluggedTriggerDetails              `protobuf:"bytes,12,opt,name=gateway_unplugged,json=gatewayUnplugged,proto3" json:"gateway_unplugged,omitempty"`
+	GeofenceEntry                     *GeofenceEntryTriggerDetails                 `protobuf:"bytes,13,opt,name=geofence_entry,json=geofenceEntry,proto3" json:"geofence_entry,omitempty"`
+	GeofenceExit                      *GeofenceExitTriggerDetails                  `protobuf:"bytes,14,opt,name=geofence_exit,json=geofenceExit,proto3" json:"geofence_exit,omitempty"`
+	GpsSignalLoss                     *GpsSignalLossDetails                        `protobuf:"bytes,15,opt,name=gps_signal_loss,json=gpsSignalLoss,proto3" json:"gps_signal_loss,omitempty"`
+	HarshEvent                        *HarshEventTriggerDetails                    `protobuf:"bytes,16,opt,name=harsh_event,json=harshEvent,proto3" json:"harsh_event,omitempty"`
+	HosViolation                      *HOSViolationTriggerDetails                  `protobuf:"bytes,17,opt,name=hos_violation,json=hosViolation,proto3" json:"hos_violation,omitempty"`
+	InsideGeofence                    *InsideGeofenceTriggerDetails                `protobuf:"bytes,18,opt,name=inside_geofence,json=insideGeofence,proto3" json:"inside_geofence,omitempty"`
+	OutOfRoute                        *OutOfRouteDetails                           `protobuf:"bytes,19,opt,name=out_of_route,json=outOfRoute,proto3" json:"out_of_route,omitempty"`
+	OutsideGeofence                   *OutsideGeofenceTriggerDetails               `protobuf:"bytes,20,opt,name=outside_geofence,json=outsideGeofence,proto3" json:"outside_geofence,omitempty"`
+	PanicButton                       *PanicButtonDetails                          `protobuf:"bytes,21,opt,name=panic_button,json=panicButton,proto3" json:"panic_button,omitempty"`
+	Reading                           *ReadingTriggerDetailsObject                 `protobuf:"bytes,22,opt,name=reading,proto3" json:"reading,omitempty"`
+	RouteStopEstimatedArrival         *RouteStopEstimatedArrivalDetails            `protobuf:"bytes,23,opt,name=route_stop_estimated_arrival,json=routeStopEstimatedArrival,proto3" json:"route_stop_estimated_arrival,omitempty"`
+	SafetyBehavior                    *SafetyBehaviorTriggerDetails                `protobuf:"bytes,24,opt,name=safety_behavior,json=safetyBehavior,proto3" json:"safety_behavior,omitempty"`
+	ScheduledMaintenance              *ScheduledMaintenanceTriggerDetails          `protobuf:"bytes,25,opt,name=scheduled_maintenance,json=scheduledMaintenance,proto3" json:"scheduled_maintenance,omitempty"`
+	ScheduledMaintenanceByEngineHours *ScheduledMaintenanceByEngineHoursDetails    `protobuf:"bytes,26,opt,name=scheduled_maintenance_by_engine_hours,json=scheduledMaintenanceByEngineHours,proto3" json:"scheduled_maintenance_by_engine_hours,omitempty"`
+	ScheduledMaintenanceOdometer      *ScheduledMaintenanceOdometerTriggerDetails  `protobuf:"bytes,27,opt,name=scheduled_maintenance_odometer,json=scheduledMaintenanceOdometer,proto3" json:"scheduled_maintenance_odometer,omitempty"`
+	Speed                             *SpeedTriggerDetails                         `protobuf:"bytes,28,opt,name=speed,proto3" json:"speed,omitempty"`
+	SuddenFuelLevelDrop               *SuddenFuelLevelDropTriggerDetails           `protobuf:"bytes,29,opt,name=sudden_fuel_level_drop,json=suddenFuelLevelDrop,proto3" json:"sudden_fuel_level_drop,omitempty"`
+	SuddenFuelLevelRise               *SuddenFuelLevelRiseTriggerDetails           `protobuf:"bytes,30,opt,name=sudden_fuel_level_rise,json=suddenFuelLevelRise,proto3" json:"sudden_fuel_level_rise,omitempty"`
+	TireFaultCode                     *TireFaultCodeDetails                        `protobuf:"bytes,31,opt,name=tire_fault_code,json=tireFaultCode,proto3" json:"tire_fault_code,omitempty"`
+	TrainingAssignmentNearDueDate     *TrainingAssignmentNearDueDateTriggerDetails `protobuf:"bytes,32,opt,name=training_assignment_near_due_date,json=trainingAssignmentNearDueDate,proto3" json:"training_assignment_near_due_date,omitempty"`
+	UnassignedDriving                 *UnassignedDrivingTriggerDetails             `protobuf:"bytes,33,opt,name=unassigned_driving,json=unassignedDriving,proto3" json:"unassigned_driving,omitempty"`
+	VehicleBatteryVoltage             *VehicleBatterVoltageDetails                 `protobuf:"bytes,34,opt,name=vehicle_battery_voltage,json=vehicleBatteryVoltage,proto3" json:"vehicle_battery_voltage,omitempty"`
+	VehicleFaultCode                  *VehicleFaultCodeDetails                     `protobuf:"bytes,35,opt,name=vehicle_fault_code,json=vehicleFaultCode,proto3" json:"vehicle_fault_code,omitempty"`
+	unknownFields                     protoimpl.UnknownFields
+	sizeCache                         protoimpl.SizeCache
 }
 
 func (x *TriggerParams) Reset() {
@@ -9982,11 +9700,9 @@ func (x *TriggerParams) GetVehicleFaultCode() *VehicleFaultCodeDetails {
 
 // Schema UnassignedDrivingDataResponseBody.
 type UnassignedDrivingData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10039,7 +9755,7 @@ func (x *UnassignedDrivingData) GetVehicle() *AlertVehicle {
 // UnassignedDrivingTriggerDetailsObjectResponseBody.
 type UnassignedDrivingTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -10086,11 +9802,11 @@ func (x *UnassignedDrivingTriggerDetails) GetMinDurationMilliseconds() int64 {
 // VehicleBatterVoltageDetailsObjectResponseBody.
 type VehicleBatterVoltageDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batteryVolts`. Required. In volts.
+	// Required. In volts.
 	BatteryVolts *int64 `protobuf:"varint,1,opt,name=battery_volts,json=batteryVolts,proto3,oneof" json:"battery_volts,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `LESS`.
+	// Required. Known values: `GREATER`, `LESS`.
 	Operation     *string `protobuf:"bytes,3,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10149,13 +9865,10 @@ func (x *VehicleBatterVoltageDetails) GetOperation() string {
 
 // Schema VehicleBatteryVoltageResponseBody.
 type VehicleBatteryVoltage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10213,13 +9926,10 @@ func (x *VehicleBatteryVoltage) GetVehicle() *AlertVehicle {
 
 // Schema VehicleDefLevelPercentageResponseBody.
 type VehicleDefLevelPercentage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10277,8 +9987,7 @@ func (x *VehicleDefLevelPercentage) GetVehicle() *AlertVehicle {
 
 // Schema VehicleDetectedResponseBody.
 type VehicleDetected struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraStream`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
 	CameraStream  *AlertOnvifCameraStream `protobuf:"bytes,1,opt,name=camera_stream,json=cameraStream,proto3" json:"camera_stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10323,25 +10032,18 @@ func (x *VehicleDetected) GetCameraStream() *AlertOnvifCameraStream {
 
 // Schemas VehicleFaultCodeDetailsObjectRequestBody, VehicleFaultCodeDetailsObjectResponseBody.
 type VehicleFaultCodeDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasAnyAmberWarningLampCodes`.
-	HasAnyAmberWarningLampCodes *bool `protobuf:"varint,1,opt,name=has_any_amber_warning_lamp_codes,json=hasAnyAmberWarningLampCodes,proto3,oneof" json:"has_any_amber_warning_lamp_codes,omitempty"`
-	// Member `hasAnyFaultCodes`.
-	HasAnyFaultCodes *bool `protobuf:"varint,2,opt,name=has_any_fault_codes,json=hasAnyFaultCodes,proto3,oneof" json:"has_any_fault_codes,omitempty"`
-	// Member `hasAnyMalfunctionIndicatorLampCodes`.
-	HasAnyMalfunctionIndicatorLampCodes *bool `protobuf:"varint,3,opt,name=has_any_malfunction_indicator_lamp_codes,json=hasAnyMalfunctionIndicatorLampCodes,proto3,oneof" json:"has_any_malfunction_indicator_lamp_codes,omitempty"`
-	// Member `hasAnyProtectionLampCodes`.
-	HasAnyProtectionLampCodes *bool `protobuf:"varint,4,opt,name=has_any_protection_lamp_codes,json=hasAnyProtectionLampCodes,proto3,oneof" json:"has_any_protection_lamp_codes,omitempty"`
-	// Member `hasAnyRedStopLampCodes`.
-	HasAnyRedStopLampCodes *bool `protobuf:"varint,5,opt,name=has_any_red_stop_lamp_codes,json=hasAnyRedStopLampCodes,proto3,oneof" json:"has_any_red_stop_lamp_codes,omitempty"`
-	// Member `hasAnyTrailerAbsLampCodes`.
-	HasAnyTrailerAbsLampCodes *bool `protobuf:"varint,6,opt,name=has_any_trailer_abs_lamp_codes,json=hasAnyTrailerAbsLampCodes,proto3,oneof" json:"has_any_trailer_abs_lamp_codes,omitempty"`
-	// Member `minDurationMilliseconds`. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,7,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `specificFaultCodes`.
-	SpecificFaultCodes []*SpecificVehicleFaultCode `protobuf:"bytes,8,rep,name=specific_fault_codes,json=specificFaultCodes,proto3" json:"specific_fault_codes,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                               protoimpl.MessageState `protogen:"open.v1"`
+	HasAnyAmberWarningLampCodes         *bool                  `protobuf:"varint,1,opt,name=has_any_amber_warning_lamp_codes,json=hasAnyAmberWarningLampCodes,proto3,oneof" json:"has_any_amber_warning_lamp_codes,omitempty"`
+	HasAnyFaultCodes                    *bool                  `protobuf:"varint,2,opt,name=has_any_fault_codes,json=hasAnyFaultCodes,proto3,oneof" json:"has_any_fault_codes,omitempty"`
+	HasAnyMalfunctionIndicatorLampCodes *bool                  `protobuf:"varint,3,opt,name=has_any_malfunction_indicator_lamp_codes,json=hasAnyMalfunctionIndicatorLampCodes,proto3,oneof" json:"has_any_malfunction_indicator_lamp_codes,omitempty"`
+	HasAnyProtectionLampCodes           *bool                  `protobuf:"varint,4,opt,name=has_any_protection_lamp_codes,json=hasAnyProtectionLampCodes,proto3,oneof" json:"has_any_protection_lamp_codes,omitempty"`
+	HasAnyRedStopLampCodes              *bool                  `protobuf:"varint,5,opt,name=has_any_red_stop_lamp_codes,json=hasAnyRedStopLampCodes,proto3,oneof" json:"has_any_red_stop_lamp_codes,omitempty"`
+	HasAnyTrailerAbsLampCodes           *bool                  `protobuf:"varint,6,opt,name=has_any_trailer_abs_lamp_codes,json=hasAnyTrailerAbsLampCodes,proto3,oneof" json:"has_any_trailer_abs_lamp_codes,omitempty"`
+	// In milliseconds.
+	MinDurationMilliseconds *int64                      `protobuf:"varint,7,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
+	SpecificFaultCodes      []*SpecificVehicleFaultCode `protobuf:"bytes,8,rep,name=specific_fault_codes,json=specificFaultCodes,proto3" json:"specific_fault_codes,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *VehicleFaultCodeDetails) Reset() {
@@ -10432,13 +10134,10 @@ func (x *VehicleFaultCodeDetails) GetSpecificFaultCodes() []*SpecificVehicleFaul
 
 // Schema VehicleFaultsResponseBody.
 type VehicleFaults struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `trailer`.
-	Trailer *AlertTrailer `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Trailer       *AlertTrailer          `protobuf:"bytes,2,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle       *AlertVehicle          `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10496,17 +10195,13 @@ func (x *VehicleFaults) GetVehicle() *AlertVehicle {
 
 // Schema VehicleTrailerMismatchDataResponseBody.
 type VehicleTrailerMismatchData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `currentlyPullingTrailers`.
-	CurrentlyPullingTrailers []*AlertTrailer `protobuf:"bytes,1,rep,name=currently_pulling_trailers,json=currentlyPullingTrailers,proto3" json:"currently_pulling_trailers,omitempty"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `driverSelectedTrailers`.
-	DriverSelectedTrailers []*AlertTrailer `protobuf:"bytes,3,rep,name=driver_selected_trailers,json=driverSelectedTrailers,proto3" json:"driver_selected_trailers,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *AlertVehicle `protobuf:"bytes,4,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                    protoimpl.MessageState `protogen:"open.v1"`
+	CurrentlyPullingTrailers []*AlertTrailer        `protobuf:"bytes,1,rep,name=currently_pulling_trailers,json=currentlyPullingTrailers,proto3" json:"currently_pulling_trailers,omitempty"`
+	Driver                   *AlertDriver           `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	DriverSelectedTrailers   []*AlertTrailer        `protobuf:"bytes,3,rep,name=driver_selected_trailers,json=driverSelectedTrailers,proto3" json:"driver_selected_trailers,omitempty"`
+	Vehicle                  *AlertVehicle          `protobuf:"bytes,4,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *VehicleTrailerMismatchData) Reset() {
@@ -10570,21 +10265,14 @@ func (x *VehicleTrailerMismatchData) GetVehicle() *AlertVehicle {
 // Schema VehicleWithGatewayTinyResponseResponseBody.
 type VehicleWithGatewayTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetType`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`.
-	AssetType *string `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gateway`.
-	Gateway *v1.GatewayTiny `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vin`.
-	Vin           *string `protobuf:"bytes,7,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	AssetType     *string           `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gateway       *v1.GatewayTiny   `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Id            *string           `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicensePlate  *string           `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Name          *string           `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Vin           *string           `protobuf:"bytes,7,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10671,9 +10359,9 @@ func (x *VehicleWithGatewayTiny) GetVin() string {
 // Schemas VertexRequestBody, VertexResponseBody.
 type Vertex struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10726,9 +10414,9 @@ func (x *Vertex) GetLongitude() float64 {
 // Schemas WebhookParamsObjectRequestBody, WebhookParamsObjectResponseBody.
 type WebhookParams struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `payloadType`. Known values: `legacy`, `enriched`. Default: `enriched`.
+	// Known values: `legacy`, `enriched`. Default: `enriched`.
 	PayloadType *string `protobuf:"bytes,1,opt,name=payload_type,json=payloadType,proto3,oneof" json:"payload_type,omitempty"`
-	// Member `webhookIds`. Required.
+	// Required.
 	WebhookIds    []string `protobuf:"bytes,2,rep,name=webhook_ids,json=webhookIds,proto3" json:"webhook_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10781,25 +10469,21 @@ func (x *WebhookParams) GetWebhookIds() []string {
 // Schema WebhookRouteResponseObjectResponseBody.
 type WebhookRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualRouteEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualRouteEndTime *string `protobuf:"bytes,1,opt,name=actual_route_end_time,json=actualRouteEndTime,proto3,oneof" json:"actual_route_end_time,omitempty"`
-	// Member `actualRouteStartTime`. A time as in RFC 3339.
-	ActualRouteStartTime *string `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
+	// A time as in RFC 3339.
+	ActualRouteStartTime *string           `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
+	ExternalIds          map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id    *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name  *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `scheduledRouteEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledRouteEndTime *string `protobuf:"bytes,7,opt,name=scheduled_route_end_time,json=scheduledRouteEndTime,proto3,oneof" json:"scheduled_route_end_time,omitempty"`
-	// Member `scheduledRouteStartTime`. A time as in RFC 3339.
-	ScheduledRouteStartTime *string `protobuf:"bytes,8,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
-	// Member `settings`.
-	Settings *v1.RouteSettings `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Member `stops`. At least 2 entries.
+	// A time as in RFC 3339.
+	ScheduledRouteStartTime *string           `protobuf:"bytes,8,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
+	Settings                *v1.RouteSettings `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"`
+	// At least 2 entries.
 	Stops         []*v1.RoutesStop `protobuf:"bytes,10,rep,name=stops,proto3" json:"stops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10907,17 +10591,13 @@ func (x *WebhookRoute) GetStops() []*v1.RoutesStop {
 
 // Schema WorkerSafetySosDataResponseBody.
 type WorkerSafetySosData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *AlertDriver `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `location`.
-	Location *EventLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `sourceType`. Required. Known values: `appSos`, `noResponseCheckIn`, `wearableSos`,
-	// `fallDetected`.
-	SourceType *string `protobuf:"bytes,3,opt,name=source_type,json=sourceType,proto3,oneof" json:"source_type,omitempty"`
-	// Member `vehicle`.
-	Vehicle *AlertVehicle `protobuf:"bytes,4,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	// Member `workerSafetyIncidentUrl`. Required.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Driver   *AlertDriver           `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Location *EventLocation         `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	// Required. Known values: `appSos`, `noResponseCheckIn`, `wearableSos`, `fallDetected`.
+	SourceType *string       `protobuf:"bytes,3,opt,name=source_type,json=sourceType,proto3,oneof" json:"source_type,omitempty"`
+	Vehicle    *AlertVehicle `protobuf:"bytes,4,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	// Required.
 	WorkerSafetyIncidentUrl *string `protobuf:"bytes,5,opt,name=worker_safety_incident_url,json=workerSafetyIncidentUrl,proto3,oneof" json:"worker_safety_incident_url,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -10990,16 +10670,14 @@ func (x *WorkerSafetySosData) GetWorkerSafetyIncidentUrl() string {
 
 // Schema WorkflowAddressEventWithGeofenceObjectResponseBody.
 type WorkflowAddressEventWithGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `formattedAddress`. Required.
-	FormattedAddress *string `protobuf:"bytes,2,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `geofence`.
-	Geofence *WorkflowGeofence `protobuf:"bytes,3,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	FormattedAddress *string           `protobuf:"bytes,2,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Geofence         *WorkflowGeofence `protobuf:"bytes,3,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11073,11 +10751,11 @@ func (x *WorkflowAddressEventWithGeofence) GetName() string {
 // Schema WorkflowAuthorSignatureObjectResponseBody.
 type WorkflowAuthorSignature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `signatoryUser`. Required.
+	// Required.
 	SignatoryUser *WorkflowSignatoryUser `protobuf:"bytes,1,opt,name=signatory_user,json=signatoryUser,proto3" json:"signatory_user,omitempty"`
-	// Member `signedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,2,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `type`. Required. Known values: `driver`, `mechanic`.
+	// Required. Known values: `driver`, `mechanic`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11136,12 +10814,10 @@ func (x *WorkflowAuthorSignature) GetType() string {
 
 // Schema WorkflowCircleResponseBody.
 type WorkflowCircle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `radiusMeters`. Required. In metres.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required. In metres.
 	RadiusMeters  *int64 `protobuf:"varint,3,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11203,25 +10879,23 @@ func (x *WorkflowCircle) GetRadiusMeters() int64 {
 // PostResponseResWorkflowConfigurationObjectResponseBody.
 type WorkflowConfiguration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actions`. Required.
+	// Required.
 	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
+	// Required. Default: `true`.
 	IsEnabled *bool `protobuf:"varint,5,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `lastModifiedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	LastModifiedAtTime *string `protobuf:"bytes,6,opt,name=last_modified_at_time,json=lastModifiedAtTime,proto3,oneof" json:"last_modified_at_time,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `operationalSettings`.
+	// Required.
+	Name                *string              `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	OperationalSettings *OperationalSettings `protobuf:"bytes,8,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
-	// Member `scope`. Required.
+	// Required.
 	Scope *Scope `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Member `triggers`. Required.
+	// Required.
 	Triggers      []*WorkflowTrigger `protobuf:"bytes,10,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11330,33 +11004,27 @@ func (x *WorkflowConfiguration) GetTriggers() []*WorkflowTrigger {
 // Schema WorkflowDvirObjectResponseBody.
 type WorkflowDvir struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorSignature`. Required.
+	// Required.
 	AuthorSignature *WorkflowAuthorSignature `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
-	// Member `defects`.
-	Defects []*DvirDefect `protobuf:"bytes,2,rep,name=defects,proto3" json:"defects,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `formattedLocation`.
+	Defects         []*DvirDefect            `protobuf:"bytes,2,rep,name=defects,proto3" json:"defects,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime           *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	FormattedLocation *string `protobuf:"bytes,4,opt,name=formatted_location,json=formattedLocation,proto3,oneof" json:"formatted_location,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	Id            *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,6,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `needsCorrection`. Required.
+	// Required.
 	NeedsCorrection *bool `protobuf:"varint,7,opt,name=needs_correction,json=needsCorrection,proto3,oneof" json:"needs_correction,omitempty"`
-	// Member `odometerMeters`. In metres.
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `safetyStatus`. Required. Known values: `safe`, `unsafe`, `resolved`.
-	SafetyStatus *string `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Member `secondSignature`.
+	// Required. Known values: `safe`, `unsafe`, `resolved`.
+	SafetyStatus    *string                  `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
 	SecondSignature *WorkflowAuthorSignature `protobuf:"bytes,10,opt,name=second_signature,json=secondSignature,proto3" json:"second_signature,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,11,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `thirdSignature`.
+	// Required. A time as in RFC 3339.
+	StartTime      *string                  `protobuf:"bytes,11,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	ThirdSignature *WorkflowAuthorSignature `protobuf:"bytes,12,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
-	// Member `trailer`.
-	Trailer *TrailerTiny `protobuf:"bytes,13,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `type`. Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
+	Trailer        *TrailerTiny             `protobuf:"bytes,13,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
 	Type          *string `protobuf:"bytes,14,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11492,12 +11160,9 @@ func (x *WorkflowDvir) GetType() string {
 
 // Schema WorkflowDvirSubmittedResponseObjectResponseBody.
 type WorkflowDvirSubmitted struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `dvir`.
-	Dvir *WorkflowDvir `protobuf:"bytes,2,opt,name=dvir,proto3" json:"dvir,omitempty"`
-	// Member `vehicle`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Driver        *v1.DriverTiny          `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Dvir          *WorkflowDvir           `protobuf:"bytes,2,opt,name=dvir,proto3" json:"dvir,omitempty"`
 	Vehicle       *VehicleWithGatewayTiny `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11556,13 +11221,10 @@ func (x *WorkflowDvirSubmitted) GetVehicle() *VehicleWithGatewayTiny {
 
 // Schema WorkflowGeofenceResponseBody.
 type WorkflowGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `circle`.
-	Circle *WorkflowCircle `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *WorkflowPolygon `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `settings`.
-	Settings      *Settings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Circle        *WorkflowCircle        `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
+	Polygon       *WorkflowPolygon       `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
+	Settings      *Settings              `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11620,13 +11282,10 @@ func (x *WorkflowGeofence) GetSettings() *Settings {
 
 // Schema WorkflowGeofenceEventResponseObjectResponseBody.
 type WorkflowGeofenceEvent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *WorkflowAddressEventWithGeofence `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `fuelVolume`.
-	FuelVolume *FuelVolume `protobuf:"bytes,2,opt,name=fuel_volume,json=fuelVolume,proto3" json:"fuel_volume,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *VehicleWithGatewayTiny `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	Address       *WorkflowAddressEventWithGeofence `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	FuelVolume    *FuelVolume                       `protobuf:"bytes,2,opt,name=fuel_volume,json=fuelVolume,proto3" json:"fuel_volume,omitempty"`
+	Vehicle       *VehicleWithGatewayTiny           `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11685,19 +11344,19 @@ func (x *WorkflowGeofenceEvent) GetVehicle() *VehicleWithGatewayTiny {
 // Schema GetWorkflowIncidentResponseObjectResponseBody.
 type WorkflowIncident struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditions`. Required.
+	// Required.
 	Conditions []*WorkflowIncidentCondition `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	// Member `configurationId`. Required.
+	// Required.
 	ConfigurationId *string `protobuf:"bytes,2,opt,name=configuration_id,json=configurationId,proto3,oneof" json:"configuration_id,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `incidentUrl`. Required.
+	// Required.
 	IncidentUrl *string `protobuf:"bytes,4,opt,name=incident_url,json=incidentUrl,proto3,oneof" json:"incident_url,omitempty"`
-	// Member `isResolved`. Required.
+	// Required.
 	IsResolved *bool `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ResolvedAtTime *string `protobuf:"bytes,6,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11785,11 +11444,11 @@ func (x *WorkflowIncident) GetUpdatedAtTime() string {
 // Schema WorkflowIncidentConditionObjectResponseBody.
 type WorkflowIncidentCondition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`. Required.
+	// Required.
 	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `details`. Required.
+	// Required.
 	Details *WorkflowIncidentDetails `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
-	// Member `triggerId`. Required.
+	// Required.
 	TriggerId     *int64 `protobuf:"varint,3,opt,name=trigger_id,json=triggerId,proto3,oneof" json:"trigger_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11848,145 +11507,77 @@ func (x *WorkflowIncidentCondition) GetTriggerId() int64 {
 
 // Schema WorkflowIncidentDetailsObjectResponseBody.
 type WorkflowIncidentDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientTemperature`.
-	AmbientTemperature *AmbientTemperature `protobuf:"bytes,1,opt,name=ambient_temperature,json=ambientTemperature,proto3" json:"ambient_temperature,omitempty"`
-	// Member `cameraConnectorDisconected`.
-	CameraConnectorDisconected *CameraConnectorDisconected `protobuf:"bytes,2,opt,name=camera_connector_disconected,json=cameraConnectorDisconected,proto3" json:"camera_connector_disconected,omitempty"`
-	// Member `cameraStreamIssue`.
-	CameraStreamIssue *CameraStreamIssue `protobuf:"bytes,3,opt,name=camera_stream_issue,json=cameraStreamIssue,proto3" json:"camera_stream_issue,omitempty"`
-	// Member `cellSignalLoss`.
-	CellSignalLoss *CellSignalLoss `protobuf:"bytes,4,opt,name=cell_signal_loss,json=cellSignalLoss,proto3" json:"cell_signal_loss,omitempty"`
-	// Member `cloudBackupUploadIssue`.
-	CloudBackupUploadIssue *CloudBackupUploadIssue `protobuf:"bytes,5,opt,name=cloud_backup_upload_issue,json=cloudBackupUploadIssue,proto3" json:"cloud_backup_upload_issue,omitempty"`
-	// Member `dashcamDisconnected`.
-	DashcamDisconnected *DashcamDisconnected `protobuf:"bytes,6,opt,name=dashcam_disconnected,json=dashcamDisconnected,proto3" json:"dashcam_disconnected,omitempty"`
-	// Member `dataInputValue`.
-	DataInputValue *DataInputValue `protobuf:"bytes,7,opt,name=data_input_value,json=dataInputValue,proto3" json:"data_input_value,omitempty"`
-	// Member `deviceMovement`.
-	DeviceMovement *DeviceMovementData `protobuf:"bytes,8,opt,name=device_movement,json=deviceMovement,proto3" json:"device_movement,omitempty"`
-	// Member `deviceMovementStopped`.
-	DeviceMovementStopped *DeviceMovementStoppedData `protobuf:"bytes,9,opt,name=device_movement_stopped,json=deviceMovementStopped,proto3" json:"device_movement_stopped,omitempty"`
-	// Member `doorOpen`.
-	DoorOpen *DoorOpen `protobuf:"bytes,10,opt,name=door_open,json=doorOpen,proto3" json:"door_open,omitempty"`
-	// Member `driverAppSignIn`.
-	DriverAppSignIn *DriverAppSignIn `protobuf:"bytes,11,opt,name=driver_app_sign_in,json=driverAppSignIn,proto3" json:"driver_app_sign_in,omitempty"`
-	// Member `driverAppSignOut`.
-	DriverAppSignOut *DriverAppSignOut `protobuf:"bytes,12,opt,name=driver_app_sign_out,json=driverAppSignOut,proto3" json:"driver_app_sign_out,omitempty"`
-	// Member `driverDocumentSubmitted`.
-	DriverDocumentSubmitted *DriverDocumentSubmitted `protobuf:"bytes,13,opt,name=driver_document_submitted,json=driverDocumentSubmitted,proto3" json:"driver_document_submitted,omitempty"`
-	// Member `driverMessageReceived`.
-	DriverMessageReceived *DriverMessageReceived `protobuf:"bytes,14,opt,name=driver_message_received,json=driverMessageReceived,proto3" json:"driver_message_received,omitempty"`
-	// Member `driverMessageSent`.
-	DriverMessageSent *DriverMessageSent `protobuf:"bytes,15,opt,name=driver_message_sent,json=driverMessageSent,proto3" json:"driver_message_sent,omitempty"`
-	// Member `driverRecorded`.
-	DriverRecorded *DriverRecorded `protobuf:"bytes,16,opt,name=driver_recorded,json=driverRecorded,proto3" json:"driver_recorded,omitempty"`
-	// Member `dvirSubmittedDevice`.
-	DvirSubmittedDevice *WorkflowDvirSubmitted `protobuf:"bytes,17,opt,name=dvir_submitted_device,json=dvirSubmittedDevice,proto3" json:"dvir_submitted_device,omitempty"`
-	// Member `engineIdle`.
-	EngineIdle *EngineIdleData `protobuf:"bytes,18,opt,name=engine_idle,json=engineIdle,proto3" json:"engine_idle,omitempty"`
-	// Member `engineOff`.
-	EngineOff *EngineOff `protobuf:"bytes,19,opt,name=engine_off,json=engineOff,proto3" json:"engine_off,omitempty"`
-	// Member `engineOn`.
-	EngineOn *EngineOn `protobuf:"bytes,20,opt,name=engine_on,json=engineOn,proto3" json:"engine_on,omitempty"`
-	// Member `formSubmitted`.
-	FormSubmitted *FormSubmitted `protobuf:"bytes,21,opt,name=form_submitted,json=formSubmitted,proto3" json:"form_submitted,omitempty"`
-	// Member `formUpdated`.
-	FormUpdated *FormUpdated `protobuf:"bytes,22,opt,name=form_updated,json=formUpdated,proto3" json:"form_updated,omitempty"`
-	// Member `fuelLevelPercentage`.
-	FuelLevelPercentage *FuelLevelPercentage `protobuf:"bytes,23,opt,name=fuel_level_percentage,json=fuelLevelPercentage,proto3" json:"fuel_level_percentage,omitempty"`
-	// Member `gatewayDisconnected`.
-	GatewayDisconnected *GatewayDisconnected `protobuf:"bytes,24,opt,name=gateway_disconnected,json=gatewayDisconnected,proto3" json:"gateway_disconnected,omitempty"`
-	// Member `gatewayUnplugged`.
-	GatewayUnplugged *GatewayWithVehicleTiny `protobuf:"bytes,25,opt,name=gateway_unplugged,json=gatewayUnplugged,proto3" json:"gateway_unplugged,omitempty"`
-	// Member `geofenceEntry`.
-	GeofenceEntry *WorkflowGeofenceEvent `protobuf:"bytes,26,opt,name=geofence_entry,json=geofenceEntry,proto3" json:"geofence_entry,omitempty"`
-	// Member `geofenceExit`.
-	GeofenceExit *WorkflowGeofenceEvent `protobuf:"bytes,27,opt,name=geofence_exit,json=geofenceExit,proto3" json:"geofence_exit,omitempty"`
-	// Member `gpsSignalLoss`.
-	GpsSignalLoss *GpsSignalLoss `protobuf:"bytes,28,opt,name=gps_signal_loss,json=gpsSignalLoss,proto3" json:"gps_signal_loss,omitempty"`
-	// Member `harshEvent`.
-	HarshEvent *HarshEventData `protobuf:"bytes,29,opt,name=harsh_event,json=harshEvent,proto3" json:"harsh_event,omitempty"`
-	// Member `hosDutyStatus`.
-	HosDutyStatus *HosDutyStatusData `protobuf:"bytes,30,opt,name=hos_duty_status,json=hosDutyStatus,proto3" json:"hos_duty_status,omitempty"`
-	// Member `hosViolation`.
-	HosViolation *HosViolationData `protobuf:"bytes,31,opt,name=hos_violation,json=hosViolation,proto3" json:"hos_violation,omitempty"`
-	// Member `inactivity`.
-	Inactivity *Inactivity `protobuf:"bytes,32,opt,name=inactivity,proto3" json:"inactivity,omitempty"`
-	// Member `insideGeofence`.
-	InsideGeofence *InsideGeofenceData `protobuf:"bytes,33,opt,name=inside_geofence,json=insideGeofence,proto3" json:"inside_geofence,omitempty"`
-	// Member `issueCreated`.
-	IssueCreated *IssueCreated `protobuf:"bytes,34,opt,name=issue_created,json=issueCreated,proto3" json:"issue_created,omitempty"`
-	// Member `jammingDetected`.
-	JammingDetected *JammingDetected `protobuf:"bytes,35,opt,name=jamming_detected,json=jammingDetected,proto3" json:"jamming_detected,omitempty"`
-	// Member `missingDvirPastDue`.
-	MissingDvirPastDue *MissingDvirPastDue `protobuf:"bytes,36,opt,name=missing_dvir_past_due,json=missingDvirPastDue,proto3" json:"missing_dvir_past_due,omitempty"`
-	// Member `motionDetected`.
-	MotionDetected *MotionDetected `protobuf:"bytes,37,opt,name=motion_detected,json=motionDetected,proto3" json:"motion_detected,omitempty"`
-	// Member `outOfRoute`.
-	OutOfRoute *OutOfRoute `protobuf:"bytes,38,opt,name=out_of_route,json=outOfRoute,proto3" json:"out_of_route,omitempty"`
-	// Member `outOfSequenceStopArrival`.
-	OutOfSequenceStopArrival *OutOfSequenceStopArrivalData `protobuf:"bytes,39,opt,name=out_of_sequence_stop_arrival,json=outOfSequenceStopArrival,proto3" json:"out_of_sequence_stop_arrival,omitempty"`
-	// Member `outsideGeofence`.
-	OutsideGeofence *OutsideGeofenceData `protobuf:"bytes,40,opt,name=outside_geofence,json=outsideGeofence,proto3" json:"outside_geofence,omitempty"`
-	// Member `panicButton`.
-	PanicButton *PanicButton `protobuf:"bytes,41,opt,name=panic_button,json=panicButton,proto3" json:"panic_button,omitempty"`
-	// Member `personDetected`.
-	PersonDetected *PersonDetected `protobuf:"bytes,42,opt,name=person_detected,json=personDetected,proto3" json:"person_detected,omitempty"`
-	// Member `preventiveMaintenanceScheduleDue`.
-	PreventiveMaintenanceScheduleDue *PreventiveMaintenanceScheduleDueData `protobuf:"bytes,43,opt,name=preventive_maintenance_schedule_due,json=preventiveMaintenanceScheduleDue,proto3" json:"preventive_maintenance_schedule_due,omitempty"`
-	// Member `reading`.
-	Reading *ReadingTriggerDetails `protobuf:"bytes,44,opt,name=reading,proto3" json:"reading,omitempty"`
-	// Member `reeferTemperature`.
-	ReeferTemperature *ReeferTemperature `protobuf:"bytes,45,opt,name=reefer_temperature,json=reeferTemperature,proto3" json:"reefer_temperature,omitempty"`
-	// Member `routeStartDelayed`.
-	RouteStartDelayed *RouteStartDelayedData `protobuf:"bytes,46,opt,name=route_start_delayed,json=routeStartDelayed,proto3" json:"route_start_delayed,omitempty"`
-	// Member `routeStopArrival`.
-	RouteStopArrival *RouteStopDetails `protobuf:"bytes,47,opt,name=route_stop_arrival,json=routeStopArrival,proto3" json:"route_stop_arrival,omitempty"`
-	// Member `routeStopDeparture`.
-	RouteStopDeparture *RouteStopDetails `protobuf:"bytes,48,opt,name=route_stop_departure,json=routeStopDeparture,proto3" json:"route_stop_departure,omitempty"`
-	// Member `routeStopETA`.
-	RouteStopEta *RouteStopETA `protobuf:"bytes,49,opt,name=route_stop_eta,json=routeStopETA,proto3" json:"route_stop_eta,omitempty"`
-	// Member `routeStopEarlyLateArrival`.
-	RouteStopEarlyLateArrival *RouteStopEarlyLateArrivalData `protobuf:"bytes,50,opt,name=route_stop_early_late_arrival,json=routeStopEarlyLateArrival,proto3" json:"route_stop_early_late_arrival,omitempty"`
-	// Member `scheduledMaintenance`.
-	ScheduledMaintenance *ScheduledMaintenanceData `protobuf:"bytes,51,opt,name=scheduled_maintenance,json=scheduledMaintenance,proto3" json:"scheduled_maintenance,omitempty"`
-	// Member `scheduledMaintenanceByEngineHours`.
-	ScheduledMaintenanceByEngineHours *ScheduledMaintenanceByEngineHours `protobuf:"bytes,52,opt,name=scheduled_maintenance_by_engine_hours,json=scheduledMaintenanceByEngineHours,proto3" json:"scheduled_maintenance_by_engine_hours,omitempty"`
-	// Member `scheduledMaintenanceOdometer`.
-	ScheduledMaintenanceOdometer *ScheduledMaintenanceOdometerData `protobuf:"bytes,53,opt,name=scheduled_maintenance_odometer,json=scheduledMaintenanceOdometer,proto3" json:"scheduled_maintenance_odometer,omitempty"`
-	// Member `severeSpeeding`.
-	SevereSpeeding *SevereSpeedingStartedObject `protobuf:"bytes,54,opt,name=severe_speeding,json=severeSpeeding,proto3" json:"severe_speeding,omitempty"`
-	// Member `siteGatewayDisconnected`.
-	SiteGatewayDisconnected *SiteGatewayDisconnected `protobuf:"bytes,55,opt,name=site_gateway_disconnected,json=siteGatewayDisconnected,proto3" json:"site_gateway_disconnected,omitempty"`
-	// Member `speed`.
-	Speed *SpeedData `protobuf:"bytes,56,opt,name=speed,proto3" json:"speed,omitempty"`
-	// Member `suddenFuelLevelDrop`.
-	SuddenFuelLevelDrop *SuddenFuelLevelDrop `protobuf:"bytes,57,opt,name=sudden_fuel_level_drop,json=suddenFuelLevelDrop,proto3" json:"sudden_fuel_level_drop,omitempty"`
-	// Member `suddenFuelLevelRise`.
-	SuddenFuelLevelRise *SuddenFuelLevelRise `protobuf:"bytes,58,opt,name=sudden_fuel_level_rise,json=suddenFuelLevelRise,proto3" json:"sudden_fuel_level_rise,omitempty"`
-	// Member `tamperingDetected`.
-	TamperingDetected *TamperingDetected `protobuf:"bytes,59,opt,name=tampering_detected,json=tamperingDetected,proto3" json:"tampering_detected,omitempty"`
-	// Member `tireFaults`.
-	TireFaults *TireFaults `protobuf:"bytes,60,opt,name=tire_faults,json=tireFaults,proto3" json:"tire_faults,omitempty"`
-	// Member `trailerMovingWithoutPower`.
-	TrailerMovingWithoutPower *TrailerMovingWithoutPowerData `protobuf:"bytes,61,opt,name=trailer_moving_without_power,json=trailerMovingWithoutPower,proto3" json:"trailer_moving_without_power,omitempty"`
-	// Member `unassignedDriving`.
-	UnassignedDriving *UnassignedDrivingData `protobuf:"bytes,62,opt,name=unassigned_driving,json=unassignedDriving,proto3" json:"unassigned_driving,omitempty"`
-	// Member `vehicleBatteryVoltage`.
-	VehicleBatteryVoltage *VehicleBatteryVoltage `protobuf:"bytes,63,opt,name=vehicle_battery_voltage,json=vehicleBatteryVoltage,proto3" json:"vehicle_battery_voltage,omitempty"`
-	// Member `vehicleDefLevelPercentage`.
-	VehicleDefLevelPercentage *VehicleDefLevelPercentage `protobuf:"bytes,64,opt,name=vehicle_def_level_percentage,json=vehicleDefLevelPercentage,proto3" json:"vehicle_def_level_percentage,omitempty"`
-	// Member `vehicleDetected`.
-	VehicleDetected *VehicleDetected `protobuf:"bytes,65,opt,name=vehicle_detected,json=vehicleDetected,proto3" json:"vehicle_detected,omitempty"`
-	// Member `vehicleFaults`.
-	VehicleFaults *VehicleFaults `protobuf:"bytes,66,opt,name=vehicle_faults,json=vehicleFaults,proto3" json:"vehicle_faults,omitempty"`
-	// Member `vehicleTrailerMismatch`.
-	VehicleTrailerMismatch *VehicleTrailerMismatchData `protobuf:"bytes,67,opt,name=vehicle_trailer_mismatch,json=vehicleTrailerMismatch,proto3" json:"vehicle_trailer_mismatch,omitempty"`
-	// Member `workerSafetySos`.
-	WorkerSafetySos *WorkerSafetySosData `protobuf:"bytes,68,opt,name=worker_safety_sos,json=workerSafetySos,proto3" json:"worker_safety_sos,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                             protoimpl.MessageState                `protogen:"open.v1"`
+	AmbientTemperature                *AmbientTemperature                   `protobuf:"bytes,1,opt,name=ambient_temperature,json=ambientTemperature,proto3" json:"ambient_temperature,omitempty"`
+	CameraConnectorDisconected        *CameraConnectorDisconected           `protobuf:"bytes,2,opt,name=camera_connector_disconected,json=cameraConnectorDisconected,proto3" json:"camera_connector_disconected,omitempty"`
+	CameraStreamIssue                 *CameraStreamIssue                    `protobuf:"bytes,3,opt,name=camera_stream_issue,json=cameraStreamIssue,proto3" json:"camera_stream_issue,omitempty"`
+	CellSignalLoss                    *CellSignalLoss                       `protobuf:"bytes,4,opt,name=cell_signal_loss,json=cellSignalLoss,proto3" json:"cell_signal_loss,omitempty"`
+	CloudBackupUploadIssue            *CloudBackupUploadIssue               `protobuf:"bytes,5,opt,name=cloud_backup_upload_issue,json=cloudBackupUploadIssue,proto3" json:"cloud_backup_upload_issue,omitempty"`
+	DashcamDisconnected               *DashcamDisconnected                  `protobuf:"bytes,6,opt,name=dashcam_disconnected,json=dashcamDisconnected,proto3" json:"dashcam_disconnected,omitempty"`
+	DataInputValue                    *DataInputValue                       `protobuf:"bytes,7,opt,name=data_input_value,json=dataInputValue,proto3" json:"data_input_value,omitempty"`
+	DeviceMovement                    *DeviceMovementData                   `protobuf:"bytes,8,opt,name=device_movement,json=deviceMovement,proto3" json:"device_movement,omitempty"`
+	DeviceMovementStopped             *DeviceMovementStoppedData            `protobuf:"bytes,9,opt,name=device_movement_stopped,json=deviceMovementStopped,proto3" json:"device_movement_stopped,omitempty"`
+	DoorOpen                          *DoorOpen                             `protobuf:"bytes,10,opt,name=door_open,json=doorOpen,proto3" json:"door_open,omitempty"`
+	DriverAppSignIn                   *DriverAppSignIn                      `protobuf:"bytes,11,opt,name=driver_app_sign_in,json=driverAppSignIn,proto3" json:"driver_app_sign_in,omitempty"`
+	DriverAppSignOut                  *DriverAppSignOut                     `protobuf:"bytes,12,opt,name=driver_app_sign_out,json=driverAppSignOut,proto3" json:"driver_app_sign_out,omitempty"`
+	DriverDocumentSubmitted           *DriverDocumentSubmitted              `protobuf:"bytes,13,opt,name=driver_document_submitted,json=driverDocumentSubmitted,proto3" json:"driver_document_submitted,omitempty"`
+	DriverMessageReceived             *DriverMessageReceived                `protobuf:"bytes,14,opt,name=driver_message_received,json=driverMessageReceived,proto3" json:"driver_message_received,omitempty"`
+	DriverMessageSent                 *DriverMessageSent                    `protobuf:"bytes,15,opt,name=driver_message_sent,json=driverMessageSent,proto3" json:"driver_message_sent,omitempty"`
+	DriverRecorded                    *DriverRecorded                       `protobuf:"bytes,16,opt,name=driver_recorded,json=driverRecorded,proto3" json:"driver_recorded,omitempty"`
+	DvirSubmittedDevice               *WorkflowDvirSubmitted                `protobuf:"bytes,17,opt,name=dvir_submitted_device,json=dvirSubmittedDevice,proto3" json:"dvir_submitted_device,omitempty"`
+	EngineIdle                        *EngineIdleData                       `protobuf:"bytes,18,opt,name=engine_idle,json=engineIdle,proto3" json:"engine_idle,omitempty"`
+	EngineOff                         *EngineOff                            `protobuf:"bytes,19,opt,name=engine_off,json=engineOff,proto3" json:"engine_off,omitempty"`
+	EngineOn                          *EngineOn                             `protobuf:"bytes,20,opt,name=engine_on,json=engineOn,proto3" json:"engine_on,omitempty"`
+	FormSubmitted                     *FormSubmitted                        `protobuf:"bytes,21,opt,name=form_submitted,json=formSubmitted,proto3" json:"form_submitted,omitempty"`
+	FormUpdated                       *FormUpdated                          `protobuf:"bytes,22,opt,name=form_updated,json=formUpdated,proto3" json:"form_updated,omitempty"`
+	FuelLevelPercentage               *FuelLevelPercentage                  `protobuf:"bytes,23,opt,name=fuel_level_percentage,json=fuelLevelPercentage,proto3" json:"fuel_level_percentage,omitempty"`
+	GatewayDisconnected               *GatewayDisconnected                  `protobuf:"bytes,24,opt,name=gateway_disconnected,json=gatewayDisconnected,proto3" json:"gateway_disconnected,omitempty"`
+	GatewayUnplugged                  *GatewayWithVehicleTiny               `protobuf:"bytes,25,opt,name=gateway_unplugged,json=gatewayUnplugged,proto3" json:"gateway_unplugged,omitempty"`
+	GeofenceEntry                     *WorkflowGeofenceEvent                `protobuf:"bytes,26,opt,name=geofence_entry,json=geofenceEntry,proto3" json:"geofence_entry,omitempty"`
+	GeofenceExit                      *WorkflowGeofenceEvent                `protobuf:"bytes,27,opt,name=geofence_exit,json=geofenceExit,proto3" json:"geofence_exit,omitempty"`
+	GpsSignalLoss                     *GpsSignalLoss                        `protobuf:"bytes,28,opt,name=gps_signal_loss,json=gpsSignalLoss,proto3" json:"gps_signal_loss,omitempty"`
+	HarshEvent                        *HarshEventData                       `protobuf:"bytes,29,opt,name=harsh_event,json=harshEvent,proto3" json:"harsh_event,omitempty"`
+	HosDutyStatus                     *HosDutyStatusData                    `protobuf:"bytes,30,opt,name=hos_duty_status,json=hosDutyStatus,proto3" json:"hos_duty_status,omitempty"`
+	HosViolation                      *HosViolationData                     `protobuf:"bytes,31,opt,name=hos_violation,json=hosViolation,proto3" json:"hos_violation,omitempty"`
+	Inactivity                        *Inactivity                           `protobuf:"bytes,32,opt,name=inactivity,proto3" json:"inactivity,omitempty"`
+	InsideGeofence                    *InsideGeofenceData                   `protobuf:"bytes,33,opt,name=inside_geofence,json=insideGeofence,proto3" json:"inside_geofence,omitempty"`
+	IssueCreated                      *IssueCreated                         `protobuf:"bytes,34,opt,name=issue_created,json=issueCreated,proto3" json:"issue_created,omitempty"`
+	JammingDetected                   *JammingDetected                      `protobuf:"bytes,35,opt,name=jamming_detected,json=jammingDetected,proto3" json:"jamming_detected,omitempty"`
+	MissingDvirPastDue                *MissingDvirPastDue                   `protobuf:"bytes,36,opt,name=missing_dvir_past_due,json=missingDvirPastDue,proto3" json:"missing_dvir_past_due,omitempty"`
+	MotionDetected                    *MotionDetected                       `protobuf:"bytes,37,opt,name=motion_detected,json=motionDetected,proto3" json:"motion_detected,omitempty"`
+	OutOfRoute                        *OutOfRoute                           `protobuf:"bytes,38,opt,name=out_of_route,json=outOfRoute,proto3" json:"out_of_route,omitempty"`
+	OutOfSequenceStopArrival          *OutOfSequenceStopArrivalData         `protobuf:"bytes,39,opt,name=out_of_sequence_stop_arrival,json=outOfSequenceStopArrival,proto3" json:"out_of_sequence_stop_arrival,omitempty"`
+	OutsideGeofence                   *OutsideGeofenceData                  `protobuf:"bytes,40,opt,name=outside_geofence,json=outsideGeofence,proto3" json:"outside_geofence,omitempty"`
+	PanicButton                       *PanicButton                          `protobuf:"bytes,41,opt,name=panic_button,json=panicButton,proto3" json:"panic_button,omitempty"`
+	PersonDetected                    *PersonDetected                       `protobuf:"bytes,42,opt,name=person_detected,json=personDetected,proto3" json:"person_detected,omitempty"`
+	PreventiveMaintenanceScheduleDue  *PreventiveMaintenanceScheduleDueData `protobuf:"bytes,43,opt,name=preventive_maintenance_schedule_due,json=preventiveMaintenanceScheduleDue,proto3" json:"preventive_maintenance_schedule_due,omitempty"`
+	Reading                           *ReadingTriggerDetails                `protobuf:"bytes,44,opt,name=reading,proto3" json:"reading,omitempty"`
+	ReeferTemperature                 *ReeferTemperature                    `protobuf:"bytes,45,opt,name=reefer_temperature,json=reeferTemperature,proto3" json:"reefer_temperature,omitempty"`
+	RouteStartDelayed                 *RouteStartDelayedData                `protobuf:"bytes,46,opt,name=route_start_delayed,json=routeStartDelayed,proto3" json:"route_start_delayed,omitempty"`
+	RouteStopArrival                  *RouteStopDetails                     `protobuf:"bytes,47,opt,name=route_stop_arrival,json=routeStopArrival,proto3" json:"route_stop_arrival,omitempty"`
+	RouteStopDeparture                *RouteStopDetails                     `protobuf:"bytes,48,opt,name=route_stop_departure,json=routeStopDeparture,proto3" json:"route_stop_departure,omitempty"`
+	RouteStopEta                      *RouteStopETA                         `protobuf:"bytes,49,opt,name=route_stop_eta,json=routeStopETA,proto3" json:"route_stop_eta,omitempty"`
+	RouteStopEarlyLateArrival         *RouteStopEarlyLateArrivalData        `protobuf:"bytes,50,opt,name=route_stop_early_late_arrival,json=routeStopEarlyLateArrival,proto3" json:"route_stop_early_late_arrival,omitempty"`
+	ScheduledMaintenance              *ScheduledMaintenanceData             `protobuf:"bytes,51,opt,name=scheduled_maintenance,json=scheduledMaintenance,proto3" json:"scheduled_maintenance,omitempty"`
+	ScheduledMaintenanceByEngineHours *ScheduledMaintenanceByEngineHours    `protobuf:"bytes,52,opt,name=scheduled_maintenance_by_engine_hours,json=scheduledMaintenanceByEngineHours,proto3" json:"scheduled_maintenance_by_engine_hours,omitempty"`
+	ScheduledMaintenanceOdometer      *ScheduledMaintenanceOdometerData     `protobuf:"bytes,53,opt,name=scheduled_maintenance_odometer,json=scheduledMaintenanceOdometer,proto3" json:"scheduled_maintenance_odometer,omitempty"`
+	SevereSpeeding                    *SevereSpeedingStartedObject          `protobuf:"bytes,54,opt,name=severe_speeding,json=severeSpeeding,proto3" json:"severe_speeding,omitempty"`
+	SiteGatewayDisconnected           *SiteGatewayDisconnected              `protobuf:"bytes,55,opt,name=site_gateway_disconnected,json=siteGatewayDisconnected,proto3" json:"site_gateway_disconnected,omitempty"`
+	Speed                             *SpeedData                            `protobuf:"bytes,56,opt,name=speed,proto3" json:"speed,omitempty"`
+	SuddenFuelLevelDrop               *SuddenFuelLevelDrop                  `protobuf:"bytes,57,opt,name=sudden_fuel_level_drop,json=suddenFuelLevelDrop,proto3" json:"sudden_fuel_level_drop,omitempty"`
+	SuddenFuelLevelRise               *SuddenFuelLevelRise                  `protobuf:"bytes,58,opt,name=sudden_fuel_level_rise,json=suddenFuelLevelRise,proto3" json:"sudden_fuel_level_rise,omitempty"`
+	TamperingDetected                 *TamperingDetected                    `protobuf:"bytes,59,opt,name=tampering_detected,json=tamperingDetected,proto3" json:"tampering_detected,omitempty"`
+	TireFaults                        *TireFaults                           `protobuf:"bytes,60,opt,name=tire_faults,json=tireFaults,proto3" json:"tire_faults,omitempty"`
+	TrailerMovingWithoutPower         *TrailerMovingWithoutPowerData        `protobuf:"bytes,61,opt,name=trailer_moving_without_power,json=trailerMovingWithoutPower,proto3" json:"trailer_moving_without_power,omitempty"`
+	UnassignedDriving                 *UnassignedDrivingData                `protobuf:"bytes,62,opt,name=unassigned_driving,json=unassignedDriving,proto3" json:"unassigned_driving,omitempty"`
+	VehicleBatteryVoltage             *VehicleBatteryVoltage                `protobuf:"bytes,63,opt,name=vehicle_battery_voltage,json=vehicleBatteryVoltage,proto3" json:"vehicle_battery_voltage,omitempty"`
+	VehicleDefLevelPercentage         *VehicleDefLevelPercentage            `protobuf:"bytes,64,opt,name=vehicle_def_level_percentage,json=vehicleDefLevelPercentage,proto3" json:"vehicle_def_level_percentage,omitempty"`
+	VehicleDetected                   *VehicleDetected                      `protobuf:"bytes,65,opt,name=vehicle_detected,json=vehicleDetected,proto3" json:"vehicle_detected,omitempty"`
+	VehicleFaults                     *VehicleFaults                        `protobuf:"bytes,66,opt,name=vehicle_faults,json=vehicleFaults,proto3" json:"vehicle_faults,omitempty"`
+	VehicleTrailerMismatch            *VehicleTrailerMismatchData           `protobuf:"bytes,67,opt,name=vehicle_trailer_mismatch,json=vehicleTrailerMismatch,proto3" json:"vehicle_trailer_mismatch,omitempty"`
+	WorkerSafetySos                   *WorkerSafetySosData                  `protobuf:"bytes,68,opt,name=worker_safety_sos,json=workerSafetySos,proto3" json:"worker_safety_sos,omitempty"`
+	unknownFields                     protoimpl.UnknownFields
+	sizeCache                         protoimpl.SizeCache
 }
 
 func (x *WorkflowIncidentDetails) Reset() {
@@ -12497,9 +12088,8 @@ func (x *WorkflowIncidentDetails) GetWorkerSafetySos() *WorkerSafetySosData {
 
 // Schema WorkflowPolygonResponseBody.
 type WorkflowPolygon struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vertices`.
-	Vertices      []*Vertex `protobuf:"bytes,1,rep,name=vertices,proto3" json:"vertices,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vertices      []*Vertex              `protobuf:"bytes,1,rep,name=vertices,proto3" json:"vertices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12541,12 +12131,12 @@ func (x *WorkflowPolygon) GetVertices() []*Vertex {
 	return nil
 }
 
-// Schema WorkflowSignatoryUserObjectResponseBody.
+// Schema WorkflowSignatoryUserObjectResponseBody. It has nothing but `id` and `name`.
 type WorkflowSignatoryUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12598,10 +12188,9 @@ func (x *WorkflowSignatoryUser) GetName() string {
 
 // Schemas WorkflowTriggerObjectRequestBody, WorkflowTriggerObjectResponseBody.
 type WorkflowTrigger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `triggerParams`.
-	TriggerParams *TriggerParams `protobuf:"bytes,1,opt,name=trigger_params,json=triggerParams,proto3" json:"trigger_params,omitempty"`
-	// Member `triggerTypeId`. Required.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TriggerParams *TriggerParams         `protobuf:"bytes,1,opt,name=trigger_params,json=triggerParams,proto3" json:"trigger_params,omitempty"`
+	// Required.
 	TriggerTypeId *int64 `protobuf:"varint,2,opt,name=trigger_type_id,json=triggerTypeId,proto3,oneof" json:"trigger_type_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13915,25 +13504,25 @@ const file_samsara_gateway_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x0fWorkflowTrigger\x12O\n" +
 	"\x0etrigger_params\x18\x01 \x01(\v2(.samsara_gateway.alerts.v1.TriggerParamsR\rtriggerParams\x123\n" +
 	"\x0ftrigger_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\rtriggerTypeId\x88\x01\x01:I\xda\xce\x18 WorkflowTriggerObjectRequestBody\xda\xce\x18!WorkflowTriggerObjectResponseBodyB\x12\n" +
-	"\x10_trigger_type_id2\x99\f\n" +
-	"\rAlertsService\x12\xd8\x01\n" +
-	"\x12ListConfigurations\x124.samsara_gateway.alerts.v1.ListConfigurationsRequest\x1a5.samsara_gateway.alerts.v1.ListConfigurationsResponse\"U\xda\xce\x18Q\n" +
-	"\x11getConfigurations\x10\x01\x1a\x16/alerts/configurations(\x018\x01B\vRead AlertsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x14StreamConfigurations\x126.samsara_gateway.alerts.v1.StreamConfigurationsRequest\x1a7.samsara_gateway.alerts.v1.StreamConfigurationsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListConfigurations\x10\x010\x01\x12\xd8\x01\n" +
+	"\x10_trigger_type_id2\xab\f\n" +
+	"\rAlertsService\x12\xdb\x01\n" +
+	"\x12ListConfigurations\x124.samsara_gateway.alerts.v1.ListConfigurationsRequest\x1a5.samsara_gateway.alerts.v1.ListConfigurationsResponse\"X\xda\xce\x18Q\n" +
+	"\x11getConfigurations\x10\x01\x1a\x16/alerts/configurations(\x018\x01B\vRead AlertsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x14StreamConfigurations\x126.samsara_gateway.alerts.v1.StreamConfigurationsRequest\x1a7.samsara_gateway.alerts.v1.StreamConfigurationsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListConfigurations\x10\x01\x90\x02\x010\x01\x12\xd8\x01\n" +
 	"\x14CreateConfigurations\x126.samsara_gateway.alerts.v1.CreateConfigurationsRequest\x1a7.samsara_gateway.alerts.v1.CreateConfigurationsResponse\"O\xda\xce\x18K\n" +
 	"\x12postConfigurations\x10\x02\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd9\x01\n" +
 	"\x14UpdateConfigurations\x126.samsara_gateway.alerts.v1.UpdateConfigurationsRequest\x1a7.samsara_gateway.alerts.v1.UpdateConfigurationsResponse\"P\xda\xce\x18L\n" +
-	"\x13patchConfigurations\x10\x04\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xda\x01\n" +
-	"\x14DeleteConfigurations\x126.samsara_gateway.alerts.v1.DeleteConfigurationsRequest\x1a7.samsara_gateway.alerts.v1.DeleteConfigurationsResponse\"Q\xda\xce\x18M\n" +
-	"\x14deleteConfigurations\x10\x05\x1a\x16/alerts/configurations8\x01B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xc8\x01\n" +
-	"\rListIncidents\x12/.samsara_gateway.alerts.v1.ListIncidentsRequest\x1a0.samsara_gateway.alerts.v1.ListIncidentsResponse\"T\xda\xce\x18P\n" +
+	"\x13patchConfigurations\x10\x04\x1a\x16/alerts/configurations \x02B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xdd\x01\n" +
+	"\x14DeleteConfigurations\x126.samsara_gateway.alerts.v1.DeleteConfigurationsRequest\x1a7.samsara_gateway.alerts.v1.DeleteConfigurationsResponse\"T\xda\xce\x18M\n" +
+	"\x14deleteConfigurations\x10\x05\x1a\x16/alerts/configurations8\x01B\fWrite AlertsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xcb\x01\n" +
+	"\rListIncidents\x12/.samsara_gateway.alerts.v1.ListIncidentsRequest\x1a0.samsara_gateway.alerts.v1.ListIncidentsResponse\"W\xda\xce\x18P\n" +
 	"\fgetIncidents\x10\x01\x1a\x18/alerts/incidents/stream(\x010\x018\x01B\vRead AlertsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x0fStreamIncidents\x121.samsara_gateway.alerts.v1.StreamIncidentsRequest\x1a2.samsara_gateway.alerts.v1.StreamIncidentsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListIncidents\x10\x010\x01\x12\x91\x01\n" +
-	"\x0fFollowIncidents\x121.samsara_gateway.alerts.v1.FollowIncidentsRequest\x1a2.samsara_gateway.alerts.v1.FollowIncidentsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListIncidents\x10\x020\x01B\xf5\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x0fStreamIncidents\x121.samsara_gateway.alerts.v1.StreamIncidentsRequest\x1a2.samsara_gateway.alerts.v1.StreamIncidentsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListIncidents\x10\x01\x90\x02\x010\x01\x12\x94\x01\n" +
+	"\x0fFollowIncidents\x121.samsara_gateway.alerts.v1.FollowIncidentsRequest\x1a2.samsara_gateway.alerts.v1.FollowIncidentsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListIncidents\x10\x02\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.alerts.v1B\vAlertsProtoP\x01Z/samsara.internal/gateway/gen/alerts/v1;alertsv1\xa2\x02\n" +
 	"SGAlertsV1\xaa\x02\x18SamsaraGateway.Alerts.V1\xba\x02\n" +
 	"SGAlertsV1\xca\x02\x18SamsaraGateway\\Alerts\\V1\xe2\x02!SamsaraGateway\\Alerts\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Alerts::V1b\x06proto3"

@@ -37,37 +37,75 @@ const (
 //
 // AlertsService has the operations of the area alerts.
 type AlertsServiceClient interface {
-	// GET /alerts/configurations
+	// Lists configurations.
+	// Operation `getConfigurations`, GET /alerts/configurations:
+	// https://developers.samsara.com/reference/getconfigurations
+	// All pages: StreamConfigurations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamConfigurations with
+	// `options.max_items`.
 	// Scope: Read Alerts.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListConfigurations(ctx context.Context, in *ListConfigurationsRequest, opts ...grpc.CallOption) (*ListConfigurationsResponse, error)
 	// Every page of ListConfigurations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getConfigurations`, GET /alerts/configurations:
+	// https://developers.samsara.com/reference/getconfigurations
+	// Scope: Read Alerts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamConfigurations(ctx context.Context, in *StreamConfigurationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamConfigurationsResponse], error)
-	// POST /alerts/configurations
+	// Creates configurations.
+	// Operation `postConfigurations`, POST /alerts/configurations:
+	// https://developers.samsara.com/reference/postconfigurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateConfigurations(ctx context.Context, in *CreateConfigurationsRequest, opts ...grpc.CallOption) (*CreateConfigurationsResponse, error)
-	// PATCH /alerts/configurations
+	// Updates configurations; `update_mask` says what.
+	// Operation `patchConfigurations`, PATCH /alerts/configurations:
+	// https://developers.samsara.com/reference/patchconfigurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateConfigurations(ctx context.Context, in *UpdateConfigurationsRequest, opts ...grpc.CallOption) (*UpdateConfigurationsResponse, error)
-	// DELETE /alerts/configurations
+	// Deletes configurations.
+	// Operation `deleteConfigurations`, DELETE /alerts/configurations:
+	// https://developers.samsara.com/reference/deleteconfigurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteConfigurations(ctx context.Context, in *DeleteConfigurationsRequest, opts ...grpc.CallOption) (*DeleteConfigurationsResponse, error)
-	// GET /alerts/incidents/stream
+	// Lists incidents.
+	// Operation `getIncidents`, GET /alerts/incidents/stream:
+	// https://developers.samsara.com/reference/getincidents
+	// All pages: StreamIncidents. For ever: FollowIncidents. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamIncidents with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Alerts.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIncidents(ctx context.Context, in *ListIncidentsRequest, opts ...grpc.CallOption) (*ListIncidentsResponse, error)
-	// Every page of ListIncidents, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIncidents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIncidents`, GET /alerts/incidents/stream:
+	// https://developers.samsara.com/reference/getincidents
+	// Scope: Read Alerts.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamIncidents(ctx context.Context, in *StreamIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIncidentsResponse], error)
 	// Every page of ListIncidents, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getIncidents`, GET /alerts/incidents/stream:
+	// https://developers.samsara.com/reference/getincidents
+	// Scope: Read Alerts.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowIncidents(ctx context.Context, in *FollowIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIncidentsResponse], error)
 }
 
@@ -192,37 +230,75 @@ type AlertsService_FollowIncidentsClient = grpc.ServerStreamingClient[FollowInci
 //
 // AlertsService has the operations of the area alerts.
 type AlertsServiceServer interface {
-	// GET /alerts/configurations
+	// Lists configurations.
+	// Operation `getConfigurations`, GET /alerts/configurations:
+	// https://developers.samsara.com/reference/getconfigurations
+	// All pages: StreamConfigurations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamConfigurations with
+	// `options.max_items`.
 	// Scope: Read Alerts.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListConfigurations(context.Context, *ListConfigurationsRequest) (*ListConfigurationsResponse, error)
 	// Every page of ListConfigurations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getConfigurations`, GET /alerts/configurations:
+	// https://developers.samsara.com/reference/getconfigurations
+	// Scope: Read Alerts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamConfigurations(*StreamConfigurationsRequest, grpc.ServerStreamingServer[StreamConfigurationsResponse]) error
-	// POST /alerts/configurations
+	// Creates configurations.
+	// Operation `postConfigurations`, POST /alerts/configurations:
+	// https://developers.samsara.com/reference/postconfigurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateConfigurations(context.Context, *CreateConfigurationsRequest) (*CreateConfigurationsResponse, error)
-	// PATCH /alerts/configurations
+	// Updates configurations; `update_mask` says what.
+	// Operation `patchConfigurations`, PATCH /alerts/configurations:
+	// https://developers.samsara.com/reference/patchconfigurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateConfigurations(context.Context, *UpdateConfigurationsRequest) (*UpdateConfigurationsResponse, error)
-	// DELETE /alerts/configurations
+	// Deletes configurations.
+	// Operation `deleteConfigurations`, DELETE /alerts/configurations:
+	// https://developers.samsara.com/reference/deleteconfigurations
 	// Scope: Write Alerts.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteConfigurations(context.Context, *DeleteConfigurationsRequest) (*DeleteConfigurationsResponse, error)
-	// GET /alerts/incidents/stream
+	// Lists incidents.
+	// Operation `getIncidents`, GET /alerts/incidents/stream:
+	// https://developers.samsara.com/reference/getincidents
+	// All pages: StreamIncidents. For ever: FollowIncidents. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamIncidents with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Alerts.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIncidents(context.Context, *ListIncidentsRequest) (*ListIncidentsResponse, error)
-	// Every page of ListIncidents, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIncidents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIncidents`, GET /alerts/incidents/stream:
+	// https://developers.samsara.com/reference/getincidents
+	// Scope: Read Alerts.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamIncidents(*StreamIncidentsRequest, grpc.ServerStreamingServer[StreamIncidentsResponse]) error
 	// Every page of ListIncidents, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getIncidents`, GET /alerts/incidents/stream:
+	// https://developers.samsara.com/reference/getincidents
+	// Scope: Read Alerts.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowIncidents(*FollowIncidentsRequest, grpc.ServerStreamingServer[FollowIncidentsResponse]) error
 }
 

@@ -383,7 +383,7 @@ type ArrayStyle int32
 const (
 	// The field is not repeated.
 	ArrayStyle_ARRAY_STYLE_UNSPECIFIED ArrayStyle = 0
-	// One parameter, values joined by commas.
+	// One parameter, values joined by commas. A comma within a value is escaped.
 	ArrayStyle_ARRAY_STYLE_COMMA ArrayStyle = 1
 	// One parameter a value.
 	ArrayStyle_ARRAY_STYLE_REPEAT ArrayStyle = 2
@@ -807,7 +807,10 @@ type Field struct {
 	Schema string `protobuf:"bytes,13,opt,name=schema,proto3" json:"schema,omitempty"`
 	// What the schemas that the field's own message stands for say of it, where they allow different
 	// values, or hold what does.
-	Variants      []*Variant `protobuf:"bytes,14,rep,name=variants,proto3" json:"variants,omitempty"`
+	Variants []*Variant `protobuf:"bytes,14,rep,name=variants,proto3" json:"variants,omitempty"`
+	// Of a list in the query: the order of its values counts, so they are sent as they come. Otherwise
+	// an operation that pages is sent each value once, in the order of their texts.
+	Ordered       bool `protobuf:"varint,15,opt,name=ordered,proto3" json:"ordered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -940,6 +943,13 @@ func (x *Field) GetVariants() []*Variant {
 	return nil
 }
 
+func (x *Field) GetOrdered() bool {
+	if x != nil {
+		return x.Ordered
+	}
+	return false
+}
+
 var file_samsara_gateway_api_v1_annotations_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -1039,7 +1049,7 @@ const file_samsara_gateway_api_v1_annotations_proto_rawDesc = "" +
 	"\aVariant\x12\x16\n" +
 	"\x06schema\x18\x01 \x01(\tR\x06schema\x12\x16\n" +
 	"\x06values\x18\x02 \x03(\tR\x06values\x12\x14\n" +
-	"\x05holds\x18\x03 \x01(\tR\x05holds\"\xed\x03\n" +
+	"\x05holds\x18\x03 \x01(\tR\x05holds\"\x87\x04\n" +
 	"\x05Field\x120\n" +
 	"\x02in\x18\x01 \x01(\x0e2 .samsara_gateway.api.v1.LocationR\x02in\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12C\n" +
@@ -1056,7 +1066,8 @@ const file_samsara_gateway_api_v1_annotations_proto_rawDesc = "" +
 	"\aretired\x18\v \x01(\bR\aretired\x12\x1a\n" +
 	"\banswered\x18\f \x01(\bR\banswered\x12\x16\n" +
 	"\x06schema\x18\r \x01(\tR\x06schema\x12;\n" +
-	"\bvariants\x18\x0e \x03(\v2\x1f.samsara_gateway.api.v1.VariantR\bvariantsB\n" +
+	"\bvariants\x18\x0e \x03(\v2\x1f.samsara_gateway.api.v1.VariantR\bvariants\x12\x18\n" +
+	"\aordered\x18\x0f \x01(\bR\aorderedB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +

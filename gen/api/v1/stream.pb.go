@@ -25,16 +25,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// StreamOptions bounds what a StreamX method reads. To go on after a stream has ended, send the
-// same request with the last message's cursor as the request's own (`after`, `starting_after`
-// or `page_number`).
+// StreamOptions says where a StreamX method begins and how much it reads. To go on after a stream
+// has ended, send the same request with the last message's cursor as `from_cursor`.
 type StreamOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream ends with OK after as many pages, empty ones counted. At least 1.
-	MaxPages *int64 `protobuf:"varint,1,opt,name=max_pages,json=maxPages,proto3,oneof" json:"max_pages,omitempty"`
+	MaxPages *int32 `protobuf:"varint,1,opt,name=max_pages,json=maxPages,proto3,oneof" json:"max_pages,omitempty"`
 	// The stream ends with OK after as many records. At least 1. Where that cuts a page short,
 	// the message's cursor is the one that asks for this page again, so that nothing is missed.
-	MaxItems      *int64 `protobuf:"varint,2,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
+	MaxItems *int32 `protobuf:"varint,2,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
+	// Where to begin: the cursor of the last message that was dealt with. Where it is unset, the
+	// stream begins where the request does. The request's own cursor (`after`, `starting_after` or
+	// `page_number`) must then be unset, or equal.
+	FromCursor    *string `protobuf:"bytes,3,opt,name=from_cursor,json=fromCursor,proto3,oneof" json:"from_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -69,18 +72,25 @@ func (*StreamOptions) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_api_v1_stream_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *StreamOptions) GetMaxPages() int64 {
+func (x *StreamOptions) GetMaxPages() int32 {
 	if x != nil && x.MaxPages != nil {
 		return *x.MaxPages
 	}
 	return 0
 }
 
-func (x *StreamOptions) GetMaxItems() int64 {
+func (x *StreamOptions) GetMaxItems() int32 {
 	if x != nil && x.MaxItems != nil {
 		return *x.MaxItems
 	}
 	return 0
+}
+
+func (x *StreamOptions) GetFromCursor() string {
+	if x != nil && x.FromCursor != nil {
+		return *x.FromCursor
+	}
+	return ""
 }
 
 // FollowOptions says how a FollowX method follows a feed.
@@ -97,9 +107,9 @@ type FollowOptions struct {
 	// 30 s where it is unset.
 	KeepAliveInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=keep_alive_interval,json=keepAliveInterval,proto3,oneof" json:"keep_alive_interval,omitempty"`
 	// As in StreamOptions.
-	MaxPages *int64 `protobuf:"varint,4,opt,name=max_pages,json=maxPages,proto3,oneof" json:"max_pages,omitempty"`
+	MaxPages *int32 `protobuf:"varint,4,opt,name=max_pages,json=maxPages,proto3,oneof" json:"max_pages,omitempty"`
 	// As in StreamOptions.
-	MaxItems      *int64 `protobuf:"varint,5,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
+	MaxItems      *int32 `protobuf:"varint,5,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,14 +165,14 @@ func (x *FollowOptions) GetKeepAliveInterval() *durationpb.Duration {
 	return nil
 }
 
-func (x *FollowOptions) GetMaxPages() int64 {
+func (x *FollowOptions) GetMaxPages() int32 {
 	if x != nil && x.MaxPages != nil {
 		return *x.MaxPages
 	}
 	return 0
 }
 
-func (x *FollowOptions) GetMaxItems() int64 {
+func (x *FollowOptions) GetMaxItems() int32 {
 	if x != nil && x.MaxItems != nil {
 		return *x.MaxItems
 	}
@@ -243,7 +253,7 @@ type Failure struct {
 	// For people.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// How often in a row the upstream was asked in vain.
-	Count         int64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	Count         int32 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -299,7 +309,7 @@ func (x *Failure) GetMessage() string {
 	return ""
 }
 
-func (x *Failure) GetCount() int64 {
+func (x *Failure) GetCount() int32 {
 	if x != nil {
 		return x.Count
 	}
@@ -310,21 +320,24 @@ var File_samsara_gateway_api_v1_stream_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_api_v1_stream_proto_rawDesc = "" +
 	"\n" +
-	"#samsara_gateway/api/v1/stream.proto\x12\x16samsara_gateway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n" +
+	"#samsara_gateway/api/v1/stream.proto\x12\x16samsara_gateway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n" +
 	"\rStreamOptions\x12 \n" +
-	"\tmax_pages\x18\x01 \x01(\x03H\x00R\bmaxPages\x88\x01\x01\x12 \n" +
-	"\tmax_items\x18\x02 \x01(\x03H\x01R\bmaxItems\x88\x01\x01B\f\n" +
+	"\tmax_pages\x18\x01 \x01(\x05H\x00R\bmaxPages\x88\x01\x01\x12 \n" +
+	"\tmax_items\x18\x02 \x01(\x05H\x01R\bmaxItems\x88\x01\x01\x12$\n" +
+	"\vfrom_cursor\x18\x03 \x01(\tH\x02R\n" +
+	"fromCursor\x88\x01\x01B\f\n" +
 	"\n" +
 	"_max_pagesB\f\n" +
 	"\n" +
-	"_max_items\"\xe4\x02\n" +
+	"_max_itemsB\x0e\n" +
+	"\f_from_cursor\"\xe4\x02\n" +
 	"\rFollowOptions\x12$\n" +
 	"\vfrom_cursor\x18\x01 \x01(\tH\x00R\n" +
 	"fromCursor\x88\x01\x01\x12C\n" +
 	"\rpoll_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationH\x01R\fpollInterval\x88\x01\x01\x12N\n" +
 	"\x13keep_alive_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationH\x02R\x11keepAliveInterval\x88\x01\x01\x12 \n" +
-	"\tmax_pages\x18\x04 \x01(\x03H\x03R\bmaxPages\x88\x01\x01\x12 \n" +
-	"\tmax_items\x18\x05 \x01(\x03H\x04R\bmaxItems\x88\x01\x01B\x0e\n" +
+	"\tmax_pages\x18\x04 \x01(\x05H\x03R\bmaxPages\x88\x01\x01\x12 \n" +
+	"\tmax_items\x18\x05 \x01(\x05H\x04R\bmaxItems\x88\x01\x01B\x0e\n" +
 	"\f_from_cursorB\x10\n" +
 	"\x0e_poll_intervalB\x16\n" +
 	"\x14_keep_alive_intervalB\f\n" +
@@ -340,7 +353,7 @@ const file_samsara_gateway_api_v1_stream_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
-	"\x05count\x18\x04 \x01(\x03R\x05countB\xda\x01\n" +
+	"\x05count\x18\x04 \x01(\x05R\x05countB\xda\x01\n" +
 	"\x1finternal.samsara.gateway.api.v1B\vStreamProtoP\x01Z)samsara.internal/gateway/gen/api/v1;apiv1\xa2\x02\aSGApiV1\xaa\x02\x15SamsaraGateway.Api.V1\xba\x02\aSGApiV1\xca\x02\x15SamsaraGateway\\Api\\V1\xe2\x02\x1eSamsaraGateway\\Api\\V1\\Metadata\xea\x02\x17SamsaraGateway::Api::V1b\x06proto3"
 
 var (

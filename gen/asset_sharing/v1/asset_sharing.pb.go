@@ -26,17 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListAssetSharingAgreements.
+// The request of ListAssetSharingAgreements.
 type ListAssetSharingAgreementsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `roleIn`.
-	RoleIn []string `protobuf:"bytes,3,rep,name=role_in,json=roleIn,proto3" json:"role_in,omitempty"`
-	// Query parameter `statusIn`.
-	StatusIn      []string `protobuf:"bytes,4,rep,name=status_in,json=statusIn,proto3" json:"status_in,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	RoleIn        []string               `protobuf:"bytes,3,rep,name=role_in,json=roleIn,proto3" json:"role_in,omitempty"`
+	StatusIn      []string               `protobuf:"bytes,4,rep,name=status_in,json=statusIn,proto3" json:"status_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -99,13 +95,12 @@ func (x *ListAssetSharingAgreementsRequest) GetStatusIn() []string {
 	return nil
 }
 
-// Response of ListAssetSharingAgreements.
+// One page of asset sharing agreements.
 type ListAssetSharingAgreementsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data []*AssetSharingAgreement `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Required.
+	Data          []*AssetSharingAgreement `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination           `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,12 +149,12 @@ func (x *ListAssetSharingAgreementsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssetSharingAgreements.
+// The request of StreamAssetSharingAgreements.
 type StreamAssetSharingAgreementsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetSharingAgreements is asked, page after page.
 	Request *ListAssetSharingAgreementsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,7 +204,7 @@ func (x *StreamAssetSharingAgreementsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetSharingAgreements.
+// One page of asset sharing agreements, and where to go on from after it.
 type StreamAssetSharingAgreementsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetSharingAgreements answers.
@@ -264,20 +259,18 @@ func (x *StreamAssetSharingAgreementsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAssetSharingAgreement.
+// The request of CreateAssetSharingAgreement.
 type CreateAssetSharingAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `operator`. Required. Known values: `provider`, `recipient`.
+	// Required. Known values: `provider`, `recipient`.
 	Operator *string `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
-	// Body member `providerDataPackages`. Required. Known values: `safety`, `telematics`, `location`,
-	// `maintenance`, `reefer`, `all`.
+	// Required. Known values: `safety`, `telematics`, `location`, `maintenance`, `reefer`, `all`.
 	ProviderDataPackages []string `protobuf:"bytes,2,rep,name=provider_data_packages,json=providerDataPackages,proto3" json:"provider_data_packages,omitempty"`
-	// Body member `recipientDataPackages`. Required. Known values: `safety`, `telematics`,
-	// `location`, `maintenance`, `reefer`, `all`.
+	// Required. Known values: `safety`, `telematics`, `location`, `maintenance`, `reefer`, `all`.
 	RecipientDataPackages []string `protobuf:"bytes,3,rep,name=recipient_data_packages,json=recipientDataPackages,proto3" json:"recipient_data_packages,omitempty"`
-	// Body member `recipientOrganizationId`. Required.
+	// Required.
 	RecipientOrganizationId *string `protobuf:"bytes,4,opt,name=recipient_organization_id,json=recipientOrganizationId,proto3,oneof" json:"recipient_organization_id,omitempty"`
-	// Body member `recipientOrganizationName`. Required.
+	// Required.
 	RecipientOrganizationName *string `protobuf:"bytes,5,opt,name=recipient_organization_name,json=recipientOrganizationName,proto3,oneof" json:"recipient_organization_name,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
@@ -348,10 +341,10 @@ func (x *CreateAssetSharingAgreementRequest) GetRecipientOrganizationName() stri
 	return ""
 }
 
-// Response of CreateAssetSharingAgreement.
+// The response of CreateAssetSharingAgreement.
 type CreateAssetSharingAgreementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssetSharingAgreement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -394,10 +387,10 @@ func (x *CreateAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
 	return nil
 }
 
-// Request of DeleteAssetSharingAgreement.
+// The request of DeleteAssetSharingAgreement.
 type DeleteAssetSharingAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -440,7 +433,7 @@ func (x *DeleteAssetSharingAgreementRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteAssetSharingAgreement.
+// The response of DeleteAssetSharingAgreement.
 type DeleteAssetSharingAgreementResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -477,10 +470,10 @@ func (*DeleteAssetSharingAgreementResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_asset_sharing_v1_asset_sharing_proto_rawDescGZIP(), []int{7}
 }
 
-// Request of AcceptAssetSharingAgreement.
+// The request of AcceptAssetSharingAgreement.
 type AcceptAssetSharingAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -523,10 +516,10 @@ func (x *AcceptAssetSharingAgreementRequest) GetId() string {
 	return ""
 }
 
-// Response of AcceptAssetSharingAgreement.
+// The response of AcceptAssetSharingAgreement.
 type AcceptAssetSharingAgreementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssetSharingAgreement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -569,12 +562,11 @@ func (x *AcceptAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
 	return nil
 }
 
-// Request of ListSharedAssets.
+// The request of ListSharedAssets.
 type ListSharedAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `dsaId`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	DsaId         *string `protobuf:"bytes,2,opt,name=dsa_id,json=dsaId,proto3,oneof" json:"dsa_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -624,12 +616,11 @@ func (x *ListSharedAssetsRequest) GetDsaId() string {
 	return ""
 }
 
-// Response of ListSharedAssets.
+// One page of shared assets.
 type ListSharedAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data []*SharedAsset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
+	// Required.
+	Data          []*SharedAsset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -679,12 +670,12 @@ func (x *ListSharedAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSharedAssets.
+// The request of StreamSharedAssets.
 type StreamSharedAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSharedAssets is asked, page after page.
 	Request *ListSharedAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,7 +725,7 @@ func (x *StreamSharedAssetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSharedAssets.
+// One page of shared assets, and where to go on from after it.
 type StreamSharedAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSharedAssets answers.
@@ -789,12 +780,12 @@ func (x *StreamSharedAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateSharedAssetsBatch.
+// The request of CreateSharedAssetsBatch.
 type CreateSharedAssetsBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `dsaId`. Required.
+	// Required.
 	DsaId *string `protobuf:"bytes,1,opt,name=dsa_id,json=dsaId,proto3,oneof" json:"dsa_id,omitempty"`
-	// Body member `data`. Required.
+	// Required.
 	Data          []*CreateSharedAsset `protobuf:"bytes,2,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -844,10 +835,10 @@ func (x *CreateSharedAssetsBatchRequest) GetData() []*CreateSharedAsset {
 	return nil
 }
 
-// Response of CreateSharedAssetsBatch.
+// The response of CreateSharedAssetsBatch.
 type CreateSharedAssetsBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*SharedAsset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -890,10 +881,10 @@ func (x *CreateSharedAssetsBatchResponse) GetData() []*SharedAsset {
 	return nil
 }
 
-// Request of UpdateSharedAssetsBatch.
+// The request of UpdateSharedAssetsBatch.
 type UpdateSharedAssetsBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required.
+	// Required.
 	Data []*UpdateSharedAsset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -946,10 +937,10 @@ func (x *UpdateSharedAssetsBatchRequest) GetUpdateMask() *fieldmaskpb.FieldMask 
 	return nil
 }
 
-// Response of UpdateSharedAssetsBatch.
+// The response of UpdateSharedAssetsBatch.
 type UpdateSharedAssetsBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*SharedAsset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -992,10 +983,10 @@ func (x *UpdateSharedAssetsBatchResponse) GetData() []*SharedAsset {
 	return nil
 }
 
-// Request of CancelSharedAssetsBatch.
+// The request of CancelSharedAssetsBatch.
 type CancelSharedAssetsBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required.
+	// Required.
 	Data          []*v1.IdReference `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1038,12 +1029,12 @@ func (x *CancelSharedAssetsBatchRequest) GetData() []*v1.IdReference {
 	return nil
 }
 
-// Response of CancelSharedAssetsBatch.
+// The response of CancelSharedAssetsBatch.
 type CancelSharedAssetsBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `requestId`. Required.
+	// Required.
 	RequestId *string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
-	// Member `responses`. Required.
+	// Required.
 	Responses     []*CancelSharedAssetBatchItem `protobuf:"bytes,2,rep,name=responses,proto3" json:"responses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1093,10 +1084,10 @@ func (x *CancelSharedAssetsBatchResponse) GetResponses() []*CancelSharedAssetBat
 	return nil
 }
 
-// Request of CancelAssetSharingAgreement.
+// The request of CancelAssetSharingAgreement.
 type CancelAssetSharingAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1139,10 +1130,10 @@ func (x *CancelAssetSharingAgreementRequest) GetId() string {
 	return ""
 }
 
-// Response of CancelAssetSharingAgreement.
+// The response of CancelAssetSharingAgreement.
 type CancelAssetSharingAgreementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssetSharingAgreement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1185,10 +1176,10 @@ func (x *CancelAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
 	return nil
 }
 
-// Request of RejectAssetSharingAgreement.
+// The request of RejectAssetSharingAgreement.
 type RejectAssetSharingAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1231,10 +1222,10 @@ func (x *RejectAssetSharingAgreementRequest) GetId() string {
 	return ""
 }
 
-// Response of RejectAssetSharingAgreement.
+// The response of RejectAssetSharingAgreement.
 type RejectAssetSharingAgreementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssetSharingAgreement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1277,46 +1268,39 @@ func (x *RejectAssetSharingAgreementResponse) GetData() *AssetSharingAgreement {
 	return nil
 }
 
-// Schema AssetSharingAgreementResponseObjectResponseBody.
+// An asset sharing agreement. Schema AssetSharingAgreementResponseObjectResponseBody.
 type AssetSharingAgreement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `acceptedAtTime`. A time as in RFC 3339.
-	AcceptedAtTime *string `protobuf:"bytes,1,opt,name=accepted_at_time,json=acceptedAtTime,proto3,oneof" json:"accepted_at_time,omitempty"`
-	// Member `acceptedByUserId`.
+	// A time as in RFC 3339.
+	AcceptedAtTime   *string `protobuf:"bytes,1,opt,name=accepted_at_time,json=acceptedAtTime,proto3,oneof" json:"accepted_at_time,omitempty"`
 	AcceptedByUserId *string `protobuf:"bytes,2,opt,name=accepted_by_user_id,json=acceptedByUserId,proto3,oneof" json:"accepted_by_user_id,omitempty"`
-	// Member `canceledAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CanceledAtTime *string `protobuf:"bytes,3,opt,name=canceled_at_time,json=canceledAtTime,proto3,oneof" json:"canceled_at_time,omitempty"`
-	// Member `canceledByParty`. Known values: `provider`, `recipient`.
-	CanceledByParty *string `protobuf:"bytes,4,opt,name=canceled_by_party,json=canceledByParty,proto3,oneof" json:"canceled_by_party,omitempty"`
-	// Member `canceledByUserId`.
+	// Known values: `provider`, `recipient`.
+	CanceledByParty  *string `protobuf:"bytes,4,opt,name=canceled_by_party,json=canceledByParty,proto3,oneof" json:"canceled_by_party,omitempty"`
 	CanceledByUserId *string `protobuf:"bytes,5,opt,name=canceled_by_user_id,json=canceledByUserId,proto3,oneof" json:"canceled_by_user_id,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,6,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdByUserId`.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime   *string `protobuf:"bytes,6,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	CreatedByUserId *string `protobuf:"bytes,7,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
-	// Member `deletedByUserId`.
 	DeletedByUserId *string `protobuf:"bytes,8,opt,name=deleted_by_user_id,json=deletedByUserId,proto3,oneof" json:"deleted_by_user_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `operator`. Required. Known values: `provider`, `recipient`.
+	// Required. Known values: `provider`, `recipient`.
 	Operator *string `protobuf:"bytes,10,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
-	// Member `providerDataPackages`. Required. Known values: `safety`, `telematics`, `location`,
-	// `maintenance`, `reefer`, `all`.
+	// Required. Known values: `safety`, `telematics`, `location`, `maintenance`, `reefer`, `all`.
 	ProviderDataPackages []string `protobuf:"bytes,11,rep,name=provider_data_packages,json=providerDataPackages,proto3" json:"provider_data_packages,omitempty"`
-	// Member `providerOrganizationId`. Required.
+	// Required.
 	ProviderOrganizationId *string `protobuf:"bytes,12,opt,name=provider_organization_id,json=providerOrganizationId,proto3,oneof" json:"provider_organization_id,omitempty"`
-	// Member `recipientDataPackages`. Required. Known values: `safety`, `telematics`, `location`,
-	// `maintenance`, `reefer`, `all`.
+	// Required. Known values: `safety`, `telematics`, `location`, `maintenance`, `reefer`, `all`.
 	RecipientDataPackages []string `protobuf:"bytes,13,rep,name=recipient_data_packages,json=recipientDataPackages,proto3" json:"recipient_data_packages,omitempty"`
-	// Member `recipientOrganizationId`. Required.
+	// Required.
 	RecipientOrganizationId *string `protobuf:"bytes,14,opt,name=recipient_organization_id,json=recipientOrganizationId,proto3,oneof" json:"recipient_organization_id,omitempty"`
-	// Member `rejectedAtTime`. A time as in RFC 3339.
-	RejectedAtTime *string `protobuf:"bytes,15,opt,name=rejected_at_time,json=rejectedAtTime,proto3,oneof" json:"rejected_at_time,omitempty"`
-	// Member `rejectedByUserId`.
+	// A time as in RFC 3339.
+	RejectedAtTime   *string `protobuf:"bytes,15,opt,name=rejected_at_time,json=rejectedAtTime,proto3,oneof" json:"rejected_at_time,omitempty"`
 	RejectedByUserId *string `protobuf:"bytes,16,opt,name=rejected_by_user_id,json=rejectedByUserId,proto3,oneof" json:"rejected_by_user_id,omitempty"`
-	// Member `status`. Required. Known values: `pending`, `accepted`, `rejected`, `canceled`.
+	// Required. Known values: `pending`, `accepted`, `rejected`, `canceled`.
 	Status *string `protobuf:"bytes,17,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,18,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1480,12 +1464,10 @@ func (x *AssetSharingAgreement) GetUpdatedAtTime() string {
 
 // Schema CancelSharedAssetBatchResponseItemResponseBody.
 type CancelSharedAssetBatchItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data *SharedAsset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `message`.
-	Message *string `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Member `status`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Data    *SharedAsset           `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Message *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	// Required.
 	Status        *int64 `protobuf:"varint,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1545,11 +1527,11 @@ func (x *CancelSharedAssetBatchItem) GetStatus() int64 {
 // Schema CreateSharedAssetRequestObjectRequestBody.
 type CreateSharedAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1606,24 +1588,22 @@ func (x *CreateSharedAsset) GetStartTime() string {
 	return ""
 }
 
-// Schema SharedAssetResponseObjectResponseBody.
+// A shared asset. Schema SharedAssetResponseObjectResponseBody.
 type SharedAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdByUserId`.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime   *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	CreatedByUserId *string `protobuf:"bytes,2,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `providerAssetId`. Required.
-	ProviderAssetId *string `protobuf:"bytes,5,opt,name=provider_asset_id,json=providerAssetId,proto3,oneof" json:"provider_asset_id,omitempty"`
-	// Member `recipientAssetId`.
+	// Required.
+	ProviderAssetId  *string `protobuf:"bytes,5,opt,name=provider_asset_id,json=providerAssetId,proto3,oneof" json:"provider_asset_id,omitempty"`
 	RecipientAssetId *string `protobuf:"bytes,6,opt,name=recipient_asset_id,json=recipientAssetId,proto3,oneof" json:"recipient_asset_id,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial *string `protobuf:"bytes,7,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1718,9 +1698,9 @@ func (x *SharedAsset) GetStartTime() string {
 // Schema UpdateSharedAssetRequestObjectRequestBody.
 type UpdateSharedAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1937,22 +1917,22 @@ const file_samsara_gateway_asset_sharing_v1_asset_sharing_proto_rawDesc = "" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01:-\xda\xce\x18)UpdateSharedAssetRequestObjectRequestBodyB\v\n" +
 	"\t_end_timeB\x05\n" +
-	"\x03_id2\xf1\x18\n" +
-	"\x13AssetSharingService\x12\x97\x02\n" +
-	"\x1aListAssetSharingAgreements\x12C.samsara_gateway.asset_sharing.v1.ListAssetSharingAgreementsRequest\x1aD.samsara_gateway.asset_sharing.v1.ListAssetSharingAgreementsResponse\"n\xda\xce\x18j\n" +
-	"\x1alistAssetSharingAgreements\x10\x01\x1a\x1f/fleet/asset-sharing/agreements(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xd3\x01\n" +
-	"\x1cStreamAssetSharingAgreements\x12E.samsara_gateway.asset_sharing.v1.StreamAssetSharingAgreementsRequest\x1aF.samsara_gateway.asset_sharing.v1.StreamAssetSharingAgreementsResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aListAssetSharingAgreements\x10\x010\x01\x12\x94\x02\n" +
+	"\x03_id2\x80\x19\n" +
+	"\x13AssetSharingService\x12\x9a\x02\n" +
+	"\x1aListAssetSharingAgreements\x12C.samsara_gateway.asset_sharing.v1.ListAssetSharingAgreementsRequest\x1aD.samsara_gateway.asset_sharing.v1.ListAssetSharingAgreementsResponse\"q\xda\xce\x18j\n" +
+	"\x1alistAssetSharingAgreements\x10\x01\x1a\x1f/fleet/asset-sharing/agreements(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd6\x01\n" +
+	"\x1cStreamAssetSharingAgreements\x12E.samsara_gateway.asset_sharing.v1.StreamAssetSharingAgreementsRequest\x1aF.samsara_gateway.asset_sharing.v1.StreamAssetSharingAgreementsResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aListAssetSharingAgreements\x10\x01\x90\x02\x010\x01\x12\x94\x02\n" +
 	"\x1bCreateAssetSharingAgreement\x12D.samsara_gateway.asset_sharing.v1.CreateAssetSharingAgreementRequest\x1aE.samsara_gateway.asset_sharing.v1.CreateAssetSharingAgreementResponse\"h\xda\xce\x18d\n" +
-	"\x1bcreateAssetSharingAgreement\x10\x02\x1a\x1f/fleet/asset-sharing/agreements \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x94\x02\n" +
-	"\x1bDeleteAssetSharingAgreement\x12D.samsara_gateway.asset_sharing.v1.DeleteAssetSharingAgreementRequest\x1aE.samsara_gateway.asset_sharing.v1.DeleteAssetSharingAgreementResponse\"h\xda\xce\x18d\n" +
-	"\x1bdeleteAssetSharingAgreement\x10\x05\x1a\x1f/fleet/asset-sharing/agreements8\x01B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x99\x02\n" +
+	"\x1bcreateAssetSharingAgreement\x10\x02\x1a\x1f/fleet/asset-sharing/agreements \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x97\x02\n" +
+	"\x1bDeleteAssetSharingAgreement\x12D.samsara_gateway.asset_sharing.v1.DeleteAssetSharingAgreementRequest\x1aE.samsara_gateway.asset_sharing.v1.DeleteAssetSharingAgreementResponse\"k\xda\xce\x18d\n" +
+	"\x1bdeleteAssetSharingAgreement\x10\x05\x1a\x1f/fleet/asset-sharing/agreements8\x01B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\x99\x02\n" +
 	"\x1bAcceptAssetSharingAgreement\x12D.samsara_gateway.asset_sharing.v1.AcceptAssetSharingAgreementRequest\x1aE.samsara_gateway.asset_sharing.v1.AcceptAssetSharingAgreementResponse\"m\xda\xce\x18i\n" +
-	"\x1bacceptAssetSharingAgreement\x10\x02\x1a&/fleet/asset-sharing/agreements/acceptB\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf6\x01\n" +
-	"\x10ListSharedAssets\x129.samsara_gateway.asset_sharing.v1.ListSharedAssetsRequest\x1a:.samsara_gateway.asset_sharing.v1.ListSharedAssetsResponse\"k\xda\xce\x18g\n" +
-	"\x10listSharedAssets\x10\x01\x1a&/fleet/asset-sharing/agreements/assets(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xab\x01\n" +
-	"\x12StreamSharedAssets\x12;.samsara_gateway.asset_sharing.v1.StreamSharedAssetsRequest\x1a<.samsara_gateway.asset_sharing.v1.StreamSharedAssetsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListSharedAssets\x10\x010\x01\x12\x91\x02\n" +
+	"\x1bacceptAssetSharingAgreement\x10\x02\x1a&/fleet/asset-sharing/agreements/acceptB\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf9\x01\n" +
+	"\x10ListSharedAssets\x129.samsara_gateway.asset_sharing.v1.ListSharedAssetsRequest\x1a:.samsara_gateway.asset_sharing.v1.ListSharedAssetsResponse\"n\xda\xce\x18g\n" +
+	"\x10listSharedAssets\x10\x01\x1a&/fleet/asset-sharing/agreements/assets(\x018\x01B\x12Read Asset SharingJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xae\x01\n" +
+	"\x12StreamSharedAssets\x12;.samsara_gateway.asset_sharing.v1.StreamSharedAssetsRequest\x1a<.samsara_gateway.asset_sharing.v1.StreamSharedAssetsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListSharedAssets\x10\x01\x90\x02\x010\x01\x12\x91\x02\n" +
 	"\x17CreateSharedAssetsBatch\x12@.samsara_gateway.asset_sharing.v1.CreateSharedAssetsBatchRequest\x1aA.samsara_gateway.asset_sharing.v1.CreateSharedAssetsBatchResponse\"q\xda\xce\x18m\n" +
 	"\x17createSharedAssetsBatch\x10\x02\x1a,/fleet/asset-sharing/agreements/assets/batch \x02B\x13Write Asset SharingJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
 	"\x17UpdateSharedAssetsBatch\x12@.samsara_gateway.asset_sharing.v1.UpdateSharedAssetsBatchRequest\x1aA.samsara_gateway.asset_sharing.v1.UpdateSharedAssetsBatchResponse\"q\xda\xce\x18m\n" +

@@ -41,61 +41,126 @@ const (
 //
 // AssetSharingService has the operations of the area asset sharing.
 type AssetSharingServiceClient interface {
-	// GET /fleet/asset-sharing/agreements
+	// Lists asset sharing agreements.
+	// Operation `listAssetSharingAgreements`, GET /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/listassetsharingagreements
+	// All pages: StreamAssetSharingAgreements. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssetSharingAgreements
+	// with `options.max_items`.
 	// Scope: Read Asset Sharing.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListAssetSharingAgreements(ctx context.Context, in *ListAssetSharingAgreementsRequest, opts ...grpc.CallOption) (*ListAssetSharingAgreementsResponse, error)
 	// Every page of ListAssetSharingAgreements, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAssetSharingAgreements`, GET /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/listassetsharingagreements
+	// Scope: Read Asset Sharing.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssetSharingAgreements(ctx context.Context, in *StreamAssetSharingAgreementsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetSharingAgreementsResponse], error)
-	// POST /fleet/asset-sharing/agreements
+	// Creates an asset sharing agreement.
+	// Operation `createAssetSharingAgreement`, POST /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/createassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateAssetSharingAgreement(ctx context.Context, in *CreateAssetSharingAgreementRequest, opts ...grpc.CallOption) (*CreateAssetSharingAgreementResponse, error)
-	// DELETE /fleet/asset-sharing/agreements
+	// Deletes an asset sharing agreement.
+	// Operation `deleteAssetSharingAgreement`, DELETE /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/deleteassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteAssetSharingAgreement(ctx context.Context, in *DeleteAssetSharingAgreementRequest, opts ...grpc.CallOption) (*DeleteAssetSharingAgreementResponse, error)
-	// POST /fleet/asset-sharing/agreements/accept
+	// Accepts an asset sharing agreement.
+	// Operation `acceptAssetSharingAgreement`, POST /fleet/asset-sharing/agreements/accept:
+	// https://developers.samsara.com/reference/acceptassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	AcceptAssetSharingAgreement(ctx context.Context, in *AcceptAssetSharingAgreementRequest, opts ...grpc.CallOption) (*AcceptAssetSharingAgreementResponse, error)
-	// GET /fleet/asset-sharing/agreements/assets
+	// Lists shared assets.
+	// Operation `listSharedAssets`, GET /fleet/asset-sharing/agreements/assets:
+	// https://developers.samsara.com/reference/listsharedassets
+	// All pages: StreamSharedAssets. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSharedAssets with
+	// `options.max_items`.
 	// Scope: Read Asset Sharing.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListSharedAssets(ctx context.Context, in *ListSharedAssetsRequest, opts ...grpc.CallOption) (*ListSharedAssetsResponse, error)
-	// Every page of ListSharedAssets, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSharedAssets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listSharedAssets`, GET /fleet/asset-sharing/agreements/assets:
+	// https://developers.samsara.com/reference/listsharedassets
+	// Scope: Read Asset Sharing.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamSharedAssets(ctx context.Context, in *StreamSharedAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSharedAssetsResponse], error)
-	// POST /fleet/asset-sharing/agreements/assets/batch
+	// Creates a batch of shared assets.
+	// Operation `createSharedAssetsBatch`, POST /fleet/asset-sharing/agreements/assets/batch:
+	// https://developers.samsara.com/reference/createsharedassetsbatch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateSharedAssetsBatch(ctx context.Context, in *CreateSharedAssetsBatchRequest, opts ...grpc.CallOption) (*CreateSharedAssetsBatchResponse, error)
-	// PATCH /fleet/asset-sharing/agreements/assets/batch
+	// Updates a batch of shared assets; `update_mask` says what.
+	// Operation `updateSharedAssetsBatch`, PATCH /fleet/asset-sharing/agreements/assets/batch:
+	// https://developers.samsara.com/reference/updatesharedassetsbatch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateSharedAssetsBatch(ctx context.Context, in *UpdateSharedAssetsBatchRequest, opts ...grpc.CallOption) (*UpdateSharedAssetsBatchResponse, error)
-	// POST /fleet/asset-sharing/agreements/assets/cancel/batch
+	// Cancels a batch of shared assets.
+	// Operation `cancelSharedAssetsBatch`, POST /fleet/asset-sharing/agreements/assets/cancel/batch:
+	// https://developers.samsara.com/reference/cancelsharedassetsbatch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CancelSharedAssetsBatch(ctx context.Context, in *CancelSharedAssetsBatchRequest, opts ...grpc.CallOption) (*CancelSharedAssetsBatchResponse, error)
-	// POST /fleet/asset-sharing/agreements/cancel
+	// Cancels an asset sharing agreement.
+	// Operation `cancelAssetSharingAgreement`, POST /fleet/asset-sharing/agreements/cancel:
+	// https://developers.samsara.com/reference/cancelassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CancelAssetSharingAgreement(ctx context.Context, in *CancelAssetSharingAgreementRequest, opts ...grpc.CallOption) (*CancelAssetSharingAgreementResponse, error)
-	// POST /fleet/asset-sharing/agreements/reject
+	// Rejects an asset sharing agreement.
+	// Operation `rejectAssetSharingAgreement`, POST /fleet/asset-sharing/agreements/reject:
+	// https://developers.samsara.com/reference/rejectassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	RejectAssetSharingAgreement(ctx context.Context, in *RejectAssetSharingAgreementRequest, opts ...grpc.CallOption) (*RejectAssetSharingAgreementResponse, error)
 }
 
@@ -251,61 +316,126 @@ func (c *assetSharingServiceClient) RejectAssetSharingAgreement(ctx context.Cont
 //
 // AssetSharingService has the operations of the area asset sharing.
 type AssetSharingServiceServer interface {
-	// GET /fleet/asset-sharing/agreements
+	// Lists asset sharing agreements.
+	// Operation `listAssetSharingAgreements`, GET /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/listassetsharingagreements
+	// All pages: StreamAssetSharingAgreements. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssetSharingAgreements
+	// with `options.max_items`.
 	// Scope: Read Asset Sharing.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListAssetSharingAgreements(context.Context, *ListAssetSharingAgreementsRequest) (*ListAssetSharingAgreementsResponse, error)
 	// Every page of ListAssetSharingAgreements, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAssetSharingAgreements`, GET /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/listassetsharingagreements
+	// Scope: Read Asset Sharing.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssetSharingAgreements(*StreamAssetSharingAgreementsRequest, grpc.ServerStreamingServer[StreamAssetSharingAgreementsResponse]) error
-	// POST /fleet/asset-sharing/agreements
+	// Creates an asset sharing agreement.
+	// Operation `createAssetSharingAgreement`, POST /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/createassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateAssetSharingAgreement(context.Context, *CreateAssetSharingAgreementRequest) (*CreateAssetSharingAgreementResponse, error)
-	// DELETE /fleet/asset-sharing/agreements
+	// Deletes an asset sharing agreement.
+	// Operation `deleteAssetSharingAgreement`, DELETE /fleet/asset-sharing/agreements:
+	// https://developers.samsara.com/reference/deleteassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteAssetSharingAgreement(context.Context, *DeleteAssetSharingAgreementRequest) (*DeleteAssetSharingAgreementResponse, error)
-	// POST /fleet/asset-sharing/agreements/accept
+	// Accepts an asset sharing agreement.
+	// Operation `acceptAssetSharingAgreement`, POST /fleet/asset-sharing/agreements/accept:
+	// https://developers.samsara.com/reference/acceptassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	AcceptAssetSharingAgreement(context.Context, *AcceptAssetSharingAgreementRequest) (*AcceptAssetSharingAgreementResponse, error)
-	// GET /fleet/asset-sharing/agreements/assets
+	// Lists shared assets.
+	// Operation `listSharedAssets`, GET /fleet/asset-sharing/agreements/assets:
+	// https://developers.samsara.com/reference/listsharedassets
+	// All pages: StreamSharedAssets. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSharedAssets with
+	// `options.max_items`.
 	// Scope: Read Asset Sharing.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListSharedAssets(context.Context, *ListSharedAssetsRequest) (*ListSharedAssetsResponse, error)
-	// Every page of ListSharedAssets, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSharedAssets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listSharedAssets`, GET /fleet/asset-sharing/agreements/assets:
+	// https://developers.samsara.com/reference/listsharedassets
+	// Scope: Read Asset Sharing.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamSharedAssets(*StreamSharedAssetsRequest, grpc.ServerStreamingServer[StreamSharedAssetsResponse]) error
-	// POST /fleet/asset-sharing/agreements/assets/batch
+	// Creates a batch of shared assets.
+	// Operation `createSharedAssetsBatch`, POST /fleet/asset-sharing/agreements/assets/batch:
+	// https://developers.samsara.com/reference/createsharedassetsbatch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateSharedAssetsBatch(context.Context, *CreateSharedAssetsBatchRequest) (*CreateSharedAssetsBatchResponse, error)
-	// PATCH /fleet/asset-sharing/agreements/assets/batch
+	// Updates a batch of shared assets; `update_mask` says what.
+	// Operation `updateSharedAssetsBatch`, PATCH /fleet/asset-sharing/agreements/assets/batch:
+	// https://developers.samsara.com/reference/updatesharedassetsbatch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateSharedAssetsBatch(context.Context, *UpdateSharedAssetsBatchRequest) (*UpdateSharedAssetsBatchResponse, error)
-	// POST /fleet/asset-sharing/agreements/assets/cancel/batch
+	// Cancels a batch of shared assets.
+	// Operation `cancelSharedAssetsBatch`, POST /fleet/asset-sharing/agreements/assets/cancel/batch:
+	// https://developers.samsara.com/reference/cancelsharedassetsbatch
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CancelSharedAssetsBatch(context.Context, *CancelSharedAssetsBatchRequest) (*CancelSharedAssetsBatchResponse, error)
-	// POST /fleet/asset-sharing/agreements/cancel
+	// Cancels an asset sharing agreement.
+	// Operation `cancelAssetSharingAgreement`, POST /fleet/asset-sharing/agreements/cancel:
+	// https://developers.samsara.com/reference/cancelassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CancelAssetSharingAgreement(context.Context, *CancelAssetSharingAgreementRequest) (*CancelAssetSharingAgreementResponse, error)
-	// POST /fleet/asset-sharing/agreements/reject
+	// Rejects an asset sharing agreement.
+	// Operation `rejectAssetSharingAgreement`, POST /fleet/asset-sharing/agreements/reject:
+	// https://developers.samsara.com/reference/rejectassetsharingagreement
 	// Scope: Write Asset Sharing.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	RejectAssetSharingAgreement(context.Context, *RejectAssetSharingAgreementRequest) (*RejectAssetSharingAgreementResponse, error)
 }
 

@@ -26,33 +26,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListAssets.
+// The request of ListAssets.
 type ListAssetsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`. A comma-separated list.
-	AttributeValueIds *string `protobuf:"bytes,2,opt,name=attribute_value_ids,json=attributeValueIds,proto3,oneof" json:"attribute_value_ids,omitempty"`
-	// Query parameter `attributes`, repeated for each value.
-	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Query parameter `externalIds`.
-	ExternalIds []string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,5,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeAttributes`.
-	IncludeAttributes *bool `protobuf:"varint,6,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,8,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,9,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,10,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AttributeValueIds  []string               `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
+	Attributes         []string               `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds        []string               `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Ids                []string               `protobuf:"bytes,5,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeAttributes  *bool                  `protobuf:"varint,6,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeTags        *bool                  `protobuf:"varint,8,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	ParentTagIds       []string               `protobuf:"bytes,9,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds             []string               `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
 	Type *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,12,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -95,11 +84,11 @@ func (x *ListAssetsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListAssetsRequest) GetAttributeValueIds() string {
-	if x != nil && x.AttributeValueIds != nil {
-		return *x.AttributeValueIds
+func (x *ListAssetsRequest) GetAttributeValueIds() []string {
+	if x != nil {
+		return x.AttributeValueIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListAssetsRequest) GetAttributes() []string {
@@ -144,18 +133,18 @@ func (x *ListAssetsRequest) GetIncludeTags() bool {
 	return false
 }
 
-func (x *ListAssetsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListAssetsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListAssetsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListAssetsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListAssetsRequest) GetType() string {
@@ -172,12 +161,12 @@ func (x *ListAssetsRequest) GetUpdatedAfterTime() string {
 	return ""
 }
 
-// Response of ListAssets.
+// One page of assets.
 type ListAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Asset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -227,12 +216,12 @@ func (x *ListAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssets.
+// The request of StreamAssets.
 type StreamAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssets is asked, page after page.
 	Request *ListAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,7 +271,7 @@ func (x *StreamAssetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssets.
+// One page of assets, and where to go on from after it.
 type StreamAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssets answers.
@@ -337,38 +326,26 @@ func (x *StreamAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAsset.
+// The request of CreateAsset.
 type CreateAssetRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,3,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `make`.
-	Make *string `protobuf:"bytes,4,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Body member `model`.
-	Model *string `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `readingsIngestionEnabled`.
-	ReadingsIngestionEnabled *bool `protobuf:"varint,8,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
-	// Body member `regulationMode`. Known values: `mixed`, `regulated`, `unregulated`.
-	RegulationMode *string `protobuf:"bytes,9,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
-	// Body member `serialNumber`.
-	SerialNumber *string `protobuf:"bytes,10,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,11,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`. Default: `uncategorized`.
-	Type *string `protobuf:"bytes,12,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Body member `vin`.
-	Vin *string `protobuf:"bytes,13,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Body member `year`.
-	Year          *int64 `protobuf:"varint,14,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	state                    protoimpl.MessageState `protogen:"open.v1"`
+	Attributes               []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds              map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	LicensePlate             *string                `protobuf:"bytes,3,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                     *string                `protobuf:"bytes,4,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                    *string                `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                     *string                `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                    *string                `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	ReadingsIngestionEnabled *bool                  `protobuf:"varint,8,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
+	// Known values: `mixed`, `regulated`, `unregulated`.
+	RegulationMode *string  `protobuf:"bytes,9,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
+	SerialNumber   *string  `protobuf:"bytes,10,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	TagIds         []string `protobuf:"bytes,11,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`. Default:
+	// `uncategorized`.
+	Type          *string `protobuf:"bytes,12,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Vin           *string `protobuf:"bytes,13,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year          *int64  `protobuf:"varint,14,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,10 +478,10 @@ func (x *CreateAssetRequest) GetYear() int64 {
 	return 0
 }
 
-// Response of CreateAsset.
+// The response of CreateAsset.
 type CreateAssetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -547,40 +524,27 @@ func (x *CreateAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of UpdateAsset.
+// The request of UpdateAsset.
 type UpdateAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `make`.
-	Make *string `protobuf:"bytes,5,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Body member `model`.
-	Model *string `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `readingsIngestionEnabled`.
-	ReadingsIngestionEnabled *bool `protobuf:"varint,9,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
-	// Body member `regulationMode`. Known values: `mixed`, `regulated`, `unregulated`.
-	RegulationMode *string `protobuf:"bytes,10,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
-	// Body member `serialNumber`.
-	SerialNumber *string `protobuf:"bytes,11,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,12,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`.
+	// Required.
+	Id                       *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Attributes               []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds              map[string]string   `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	LicensePlate             *string             `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                     *string             `protobuf:"bytes,5,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                    *string             `protobuf:"bytes,6,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                     *string             `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                    *string             `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	ReadingsIngestionEnabled *bool               `protobuf:"varint,9,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
+	// Known values: `mixed`, `regulated`, `unregulated`.
+	RegulationMode *string  `protobuf:"bytes,10,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
+	SerialNumber   *string  `protobuf:"bytes,11,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	TagIds         []string `protobuf:"bytes,12,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
 	Type *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Body member `vin`.
-	Vin *string `protobuf:"bytes,14,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Body member `year`.
-	Year *int64 `protobuf:"varint,15,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	Vin  *string `protobuf:"bytes,14,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year *int64  `protobuf:"varint,15,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,16,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -730,10 +694,10 @@ func (x *UpdateAssetRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateAsset.
+// The response of UpdateAsset.
 type UpdateAssetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -776,10 +740,10 @@ func (x *UpdateAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of DeleteAsset.
+// The request of DeleteAsset.
 type DeleteAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -822,7 +786,7 @@ func (x *DeleteAssetRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteAsset.
+// The response of DeleteAsset.
 type DeleteAssetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -859,16 +823,14 @@ func (*DeleteAssetResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_assets_v1_assets_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of ListDepreciationTransactions.
+// The request of ListDepreciationTransactions.
 type ListDepreciationTransactionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`, repeated for each value.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -932,12 +894,12 @@ func (x *ListDepreciationTransactionsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDepreciationTransactions.
+// One page of depreciation transactions.
 type ListDepreciationTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DepreciationTransaction `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -987,12 +949,12 @@ func (x *ListDepreciationTransactionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDepreciationTransactions.
+// The request of StreamDepreciationTransactions.
 type StreamDepreciationTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDepreciationTransactions is asked, page after page.
 	Request *ListDepreciationTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1042,7 +1004,7 @@ func (x *StreamDepreciationTransactionsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDepreciationTransactions.
+// One page of depreciation transactions, and where to go on from after it.
 type StreamDepreciationTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDepreciationTransactions answers.
@@ -1097,27 +1059,23 @@ func (x *StreamDepreciationTransactionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListAssetsInputs.
+// The request of ListAssetsInputs.
 type ListAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. Required.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeAttributes`.
-	IncludeAttributes *bool `protobuf:"varint,4,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,6,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required.
+	Ids                []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeAttributes  *bool    `protobuf:"varint,4,opt,name=include_attributes,json=includeAttributes,proto3,oneof" json:"include_attributes,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeTags        *bool    `protobuf:"varint,6,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `type`. Required. Known values: `auxInput1`, `auxInput2`, `auxInput3`,
-	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
-	// `auxInput11`, `auxInput12`, `auxInput13`, `analogInput1Voltage`, `analogInput2Voltage`,
-	// `analogInput1Current`, `analogInput2Current`, `batteryVoltage`.
+	// Required. Known values: `auxInput1`, `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`,
+	// `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`,
+	// `auxInput13`, `analogInput1Voltage`, `analogInput2Voltage`, `analogInput1Current`,
+	// `analogInput2Current`, `batteryVoltage`.
 	Type          *string `protobuf:"bytes,8,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1209,12 +1167,12 @@ func (x *ListAssetsInputsRequest) GetType() string {
 	return ""
 }
 
-// Response of ListAssetsInputs.
+// One page of assets inputs.
 type ListAssetsInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*AssetsInputs `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1264,12 +1222,12 @@ func (x *ListAssetsInputsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssetsInputs.
+// The request of StreamAssetsInputs.
 type StreamAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetsInputs is asked, page after page.
 	Request *ListAssetsInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1319,7 +1277,7 @@ func (x *StreamAssetsInputsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetsInputs.
+// One page of assets inputs, and where to go on from after it.
 type StreamAssetsInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetsInputs answers.
@@ -1374,7 +1332,7 @@ func (x *StreamAssetsInputsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowAssetsInputs.
+// The request of FollowAssetsInputs.
 type FollowAssetsInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetsInputs is asked, page after page.
@@ -1429,7 +1387,7 @@ func (x *FollowAssetsInputsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowAssetsInputs.
+// One page of assets inputs, and where to go on from after it.
 type FollowAssetsInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetsInputs answers. Unset in a keep-alive.
@@ -1493,17 +1451,13 @@ func (x *FollowAssetsInputsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListAssetAssignments.
+// The request of ListAssetAssignments.
 type ListAssetAssignmentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `assigneeIds`.
-	AssigneeIds []string `protobuf:"bytes,3,rep,name=assignee_ids,json=assigneeIds,proto3" json:"assignee_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds           []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	AssigneeIds        []string               `protobuf:"bytes,3,rep,name=assignee_ids,json=assigneeIds,proto3" json:"assignee_ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1566,12 +1520,12 @@ func (x *ListAssetAssignmentsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListAssetAssignments.
+// One page of asset assignments.
 type ListAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*AssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1621,12 +1575,12 @@ func (x *ListAssetAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssetAssignments.
+// The request of StreamAssetAssignments.
 type StreamAssetAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetAssignments is asked, page after page.
 	Request *ListAssetAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1676,7 +1630,7 @@ func (x *StreamAssetAssignmentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetAssignments.
+// One page of asset assignments, and where to go on from after it.
 type StreamAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetAssignments answers.
@@ -1731,16 +1685,16 @@ func (x *StreamAssetAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAssetAssignment.
+// The request of CreateAssetAssignment.
 type CreateAssetAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `assigneeId`. Required.
+	// Required.
 	AssigneeId *string `protobuf:"bytes,2,opt,name=assignee_id,json=assigneeId,proto3,oneof" json:"assignee_id,omitempty"`
-	// Body member `assigneeType`. Required. Known values: `driver`, `asset`, `geofence`.
+	// Required. Known values: `driver`, `asset`, `geofence`.
 	AssigneeType *string `protobuf:"bytes,3,opt,name=assignee_type,json=assigneeType,proto3,oneof" json:"assignee_type,omitempty"`
-	// Body member `expectedEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpectedEndTime *string `protobuf:"bytes,4,opt,name=expected_end_time,json=expectedEndTime,proto3,oneof" json:"expected_end_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1804,10 +1758,10 @@ func (x *CreateAssetAssignmentRequest) GetExpectedEndTime() string {
 	return ""
 }
 
-// Response of CreateAssetAssignment.
+// The response of CreateAssetAssignment.
 type CreateAssetAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssetAssignment `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1850,10 +1804,10 @@ func (x *CreateAssetAssignmentResponse) GetData() *AssetAssignment {
 	return nil
 }
 
-// Request of UnassignAssetAssignment.
+// The request of UnassignAssetAssignment.
 type UnassignAssetAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`. Required.
+	// Required.
 	AssetId       *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1896,7 +1850,7 @@ func (x *UnassignAssetAssignmentRequest) GetAssetId() string {
 	return ""
 }
 
-// Response of UnassignAssetAssignment.
+// The response of UnassignAssetAssignment.
 type UnassignAssetAssignmentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1933,16 +1887,14 @@ func (*UnassignAssetAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_assets_v1_assets_proto_rawDescGZIP(), []int{27}
 }
 
-// Request of ListAssociations.
+// The request of ListAssociations.
 type ListAssociationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `peripheralIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime       *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	PeripheralIds []string `protobuf:"bytes,3,rep,name=peripheral_ids,json=peripheralIds,proto3" json:"peripheral_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2006,12 +1958,12 @@ func (x *ListAssociationsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListAssociations.
+// One page of associations.
 type ListAssociationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Association `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2061,12 +2013,12 @@ func (x *ListAssociationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAssociations.
+// The request of StreamAssociations.
 type StreamAssociationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssociations is asked, page after page.
 	Request *ListAssociationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2116,7 +2068,7 @@ func (x *StreamAssociationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssociations.
+// One page of associations, and where to go on from after it.
 type StreamAssociationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssociations answers.
@@ -2171,11 +2123,10 @@ func (x *StreamAssociationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDeviceRecoveryMissingAssets.
+// The request of ListDeviceRecoveryMissingAssets.
 type ListDeviceRecoveryMissingAssetsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After         *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2217,12 +2168,12 @@ func (x *ListDeviceRecoveryMissingAssetsRequest) GetAfter() string {
 	return ""
 }
 
-// Response of ListDeviceRecoveryMissingAssets.
+// One page of device recovery missing assets.
 type ListDeviceRecoveryMissingAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*MissingState `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2272,12 +2223,12 @@ func (x *ListDeviceRecoveryMissingAssetsResponse) GetPagination() *v1.Pagination
 	return nil
 }
 
-// Request of StreamDeviceRecoveryMissingAssets.
+// The request of StreamDeviceRecoveryMissingAssets.
 type StreamDeviceRecoveryMissingAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDeviceRecoveryMissingAssets is asked, page after page.
 	Request *ListDeviceRecoveryMissingAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2327,7 +2278,7 @@ func (x *StreamDeviceRecoveryMissingAssetsRequest) GetOptions() *v11.StreamOptio
 	return nil
 }
 
-// Response of StreamDeviceRecoveryMissingAssets.
+// One page of device recovery missing assets, and where to go on from after it.
 type StreamDeviceRecoveryMissingAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDeviceRecoveryMissingAssets answers.
@@ -2382,14 +2333,12 @@ func (x *StreamDeviceRecoveryMissingAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of MarkAssetMissing.
+// The request of MarkAssetMissing.
 type MarkAssetMissingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `note`.
-	Note *string `protobuf:"bytes,2,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Body member `notification_recipients`.
+	// Required.
+	Id                     *string                       `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Note                   *string                       `protobuf:"bytes,2,opt,name=note,proto3,oneof" json:"note,omitempty"`
 	NotificationRecipients []*NotificationRecipientInput `protobuf:"bytes,3,rep,name=notification_recipients,proto3" json:"notification_recipients,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -2446,10 +2395,10 @@ func (x *MarkAssetMissingRequest) GetNotificationRecipients() []*NotificationRec
 	return nil
 }
 
-// Response of MarkAssetMissing.
+// The response of MarkAssetMissing.
 type MarkAssetMissingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *MissingState `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2492,18 +2441,17 @@ func (x *MarkAssetMissingResponse) GetData() *MissingState {
 	return nil
 }
 
-// Request of RecoverAsset.
+// The request of RecoverAsset.
 type RecoverAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `additional_details`.
+	// Required.
+	Id                *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	AdditionalDetails *string `protobuf:"bytes,2,opt,name=additional_details,proto3,oneof" json:"additional_details,omitempty"`
-	// Body member `missing_reason`. Required. Known values: `MISPLACED`, `STOLEN`, `NOT_SURE`.
+	// Required. Known values: `MISPLACED`, `STOLEN`, `NOT_SURE`.
 	MissingReason *string `protobuf:"bytes,3,opt,name=missing_reason,proto3,oneof" json:"missing_reason,omitempty"`
-	// Body member `recovery_status`. Required. Known values: `YES`, `NO`, `NOT_SURE`.
+	// Required. Known values: `YES`, `NO`, `NOT_SURE`.
 	RecoveryStatus *string `protobuf:"bytes,4,opt,name=recovery_status,proto3,oneof" json:"recovery_status,omitempty"`
-	// Body member `status`. Required. Known values: `RECOVERED`.
+	// Required. Known values: `RECOVERED`.
 	Status        *string `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2574,10 +2522,10 @@ func (x *RecoverAssetRequest) GetStatus() string {
 	return ""
 }
 
-// Response of RecoverAsset.
+// The response of RecoverAsset.
 type RecoverAssetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RecoveryState `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2620,44 +2568,32 @@ func (x *RecoverAssetResponse) GetData() *RecoveryState {
 	return nil
 }
 
-// Schema AssetResponseBody.
+// An asset. Schema AssetResponseBody.
 type Asset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `make`.
-	Make *string `protobuf:"bytes,6,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,7,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `readingsIngestionEnabled`.
-	ReadingsIngestionEnabled *bool `protobuf:"varint,10,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
-	// Member `regulationMode`. Known values: `mixed`, `regulated`, `unregulated`.
-	RegulationMode *string `protobuf:"bytes,11,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
-	// Member `serialNumber`.
-	SerialNumber *string `protobuf:"bytes,12,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,13,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
-	// Default: `uncategorized`.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Attributes []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                       *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicensePlate             *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                     *string `protobuf:"bytes,6,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                    *string `protobuf:"bytes,7,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                     *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                    *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	ReadingsIngestionEnabled *bool   `protobuf:"varint,10,opt,name=readings_ingestion_enabled,json=readingsIngestionEnabled,proto3,oneof" json:"readings_ingestion_enabled,omitempty"`
+	// Known values: `mixed`, `regulated`, `unregulated`.
+	RegulationMode *string       `protobuf:"bytes,11,opt,name=regulation_mode,json=regulationMode,proto3,oneof" json:"regulation_mode,omitempty"`
+	SerialNumber   *string       `protobuf:"bytes,12,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
+	Tags           []*v1.TagTiny `protobuf:"bytes,13,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`. Default:
+	// `uncategorized`.
 	Type *string `protobuf:"bytes,14,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,15,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vin`.
-	Vin *string `protobuf:"bytes,16,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Member `year`.
-	Year          *int64 `protobuf:"varint,17,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	Vin           *string `protobuf:"bytes,16,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year          *int64  `protobuf:"varint,17,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2811,18 +2747,18 @@ func (x *Asset) GetYear() int64 {
 	return 0
 }
 
-// Schema AssetAssignmentResponseObjectResponseBody.
+// An asset assignment. Schema AssetAssignmentResponseObjectResponseBody.
 type AssetAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.Asset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `assignee`. Required.
+	// Required.
 	Assignee *AssetAssignmentAssignee `protobuf:"bytes,2,opt,name=assignee,proto3" json:"assignee,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `expectedEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpectedEndTime *string `protobuf:"bytes,4,opt,name=expected_end_time,json=expectedEndTime,proto3,oneof" json:"expected_end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2896,11 +2832,10 @@ func (x *AssetAssignment) GetStartTime() string {
 // Schema AssetAssignmentAssigneeResponseObjectResponseBody.
 type AssetAssignmentAssignee struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assigneeType`. Required. Known values: `unknown`, `driver`, `asset`, `geofence`, `job`.
-	AssigneeType *string `protobuf:"bytes,1,opt,name=assignee_type,json=assigneeType,proto3,oneof" json:"assignee_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. Known values: `unknown`, `driver`, `asset`, `geofence`, `job`.
+	AssigneeType *string           `protobuf:"bytes,1,opt,name=assignee_type,json=assigneeType,proto3,oneof" json:"assignee_type,omitempty"`
+	ExternalIds  map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2957,18 +2892,17 @@ func (x *AssetAssignmentAssignee) GetId() string {
 	return ""
 }
 
-// Schema assetsInputsResponseResponseBody.
+// Assets inputs. Schema assetsInputsResponseResponseBody.
 type AssetsInputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
-	Asset *AssetsInputsAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `auxInput`.
+	// Required.
+	Asset    *AssetsInputsAsset    `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	AuxInput *AssetsInputsAuxInput `protobuf:"bytes,2,opt,name=aux_input,json=auxInput,proto3" json:"aux_input,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `units`. Required. Known values: `boolean`, `millivolts`, `microamps`.
+	// Required. Known values: `boolean`, `millivolts`, `microamps`.
 	Units *string `protobuf:"bytes,4,opt,name=units,proto3,oneof" json:"units,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,5,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3041,14 +2975,11 @@ func (x *AssetsInputs) GetValue() string {
 
 // Schema AssetsInputsAssetResponseResponseBody.
 type AssetsInputsAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3112,10 +3043,10 @@ func (x *AssetsInputsAsset) GetTags() []*v1.TagTiny {
 	return nil
 }
 
-// Schema assetsInputsAuxInputResponseBody.
+// Schema assetsInputsAuxInputResponseBody. It has nothing but `name`.
 type AssetsInputsAuxInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3158,18 +3089,17 @@ func (x *AssetsInputsAuxInput) GetName() string {
 	return ""
 }
 
-// Schema AssociationResponseBody.
+// An association. Schema AssociationResponseBody.
 type Association struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `associationEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssociationEndTime *string `protobuf:"bytes,1,opt,name=association_end_time,json=associationEndTime,proto3,oneof" json:"association_end_time,omitempty"`
-	// Member `associationStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	AssociationStartTime *string `protobuf:"bytes,2,opt,name=association_start_time,json=associationStartTime,proto3,oneof" json:"association_start_time,omitempty"`
-	// Member `centralId`. Required.
+	// Required.
 	CentralId *string `protobuf:"bytes,3,opt,name=central_id,json=centralId,proto3,oneof" json:"central_id,omitempty"`
-	// Member `peripheralId`. Required.
-	PeripheralId *string `protobuf:"bytes,4,opt,name=peripheral_id,json=peripheralId,proto3,oneof" json:"peripheral_id,omitempty"`
-	// Member `peripheralName`.
+	// Required.
+	PeripheralId   *string `protobuf:"bytes,4,opt,name=peripheral_id,json=peripheralId,proto3,oneof" json:"peripheral_id,omitempty"`
 	PeripheralName *string `protobuf:"bytes,5,opt,name=peripheral_name,json=peripheralName,proto3,oneof" json:"peripheral_name,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -3240,26 +3170,24 @@ func (x *Association) GetPeripheralName() string {
 	return ""
 }
 
-// Schema DepreciationTransactionObjectResponseBody.
+// A depreciation transaction. Schema DepreciationTransactionObjectResponseBody.
 type DepreciationTransaction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *DepreciationTransactionMoney `protobuf:"bytes,1,opt,name=amount,proto3" json:"amount,omitempty"`
-	// Member `assetId`. Required.
-	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `costCenterId`.
+	// Required.
+	AssetId      *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	CostCenterId *string `protobuf:"bytes,3,opt,name=cost_center_id,json=costCenterId,proto3,oneof" json:"cost_center_id,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `eventTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EventTime *string `protobuf:"bytes,5,opt,name=event_time,json=eventTime,proto3,oneof" json:"event_time,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `note`.
+	// Required.
+	Id   *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Note *string `protobuf:"bytes,7,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `transactionType`. Required. Known values: `depreciation`, `adjustment`, `unknown`.
+	// Required. Known values: `depreciation`, `adjustment`, `unknown`.
 	TransactionType *string `protobuf:"bytes,8,opt,name=transaction_type,json=transactionType,proto3,oneof" json:"transaction_type,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3361,9 +3289,9 @@ func (x *DepreciationTransaction) GetUpdatedAt() string {
 // Schema DepreciationTransactionMoneyObjectResponseBody.
 type DepreciationTransactionMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3416,23 +3344,19 @@ func (x *DepreciationTransactionMoney) GetCurrency() string {
 // Schema MissingStateResponseBody.
 type MissingState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `initiated_at_ms`. In milliseconds since 1970-01-01 UTC.
-	InitiatedAtMs *int64 `protobuf:"varint,2,opt,name=initiated_at_ms,proto3,oneof" json:"initiated_at_ms,omitempty"`
-	// Member `initiated_by_user_id`.
+	// In milliseconds since 1970-01-01 UTC.
+	InitiatedAtMs     *int64 `protobuf:"varint,2,opt,name=initiated_at_ms,proto3,oneof" json:"initiated_at_ms,omitempty"`
 	InitiatedByUserId *int64 `protobuf:"varint,3,opt,name=initiated_by_user_id,proto3,oneof" json:"initiated_by_user_id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`.
-	Note *string `protobuf:"bytes,5,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `notification_recipients`.
+	// Required.
+	Name                   *string                  `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Note                   *string                  `protobuf:"bytes,5,opt,name=note,proto3,oneof" json:"note,omitempty"`
 	NotificationRecipients []*NotificationRecipient `protobuf:"bytes,6,rep,name=notification_recipients,proto3" json:"notification_recipients,omitempty"`
-	// Member `update_source`. Known values: `dashboard`, `api`.
+	// Known values: `dashboard`, `api`.
 	UpdateSource *string `protobuf:"bytes,7,opt,name=update_source,proto3,oneof" json:"update_source,omitempty"`
-	// Member `updated_at_ms`. Required. In milliseconds since 1970-01-01 UTC.
-	UpdatedAtMs *int64 `protobuf:"varint,8,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
-	// Member `updated_by_user_id`.
+	// Required. In milliseconds since 1970-01-01 UTC.
+	UpdatedAtMs     *int64 `protobuf:"varint,8,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
 	UpdatedByUserId *int64 `protobuf:"varint,9,opt,name=updated_by_user_id,proto3,oneof" json:"updated_by_user_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -3534,13 +3458,13 @@ func (x *MissingState) GetUpdatedByUserId() int64 {
 // Schema NotificationRecipientResponseResponseBody.
 type NotificationRecipient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `email`. Required.
+	// Required.
 	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notification_types`. Required. Known values: `email`.
+	// Required. Known values: `email`.
 	NotificationTypes []string `protobuf:"bytes,3,rep,name=notification_types,proto3" json:"notification_types,omitempty"`
-	// Member `user_id`. Required.
+	// Required.
 	UserId        *int64 `protobuf:"varint,4,opt,name=user_id,proto3,oneof" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3607,9 +3531,9 @@ func (x *NotificationRecipient) GetUserId() int64 {
 // Schema NotificationRecipientRequestBody.
 type NotificationRecipientInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `notification_types`. Required. Known values: `email`.
+	// Required. Known values: `email`.
 	NotificationTypes []string `protobuf:"bytes,1,rep,name=notification_types,proto3" json:"notification_types,omitempty"`
-	// Member `user_id`. Required.
+	// Required.
 	UserId        *int64 `protobuf:"varint,2,opt,name=user_id,proto3,oneof" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3662,13 +3586,13 @@ func (x *NotificationRecipientInput) GetUserId() int64 {
 // Schema RecoveryPhotoResponseBody.
 type RecoveryPhoto struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `start_ms`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs *int64 `protobuf:"varint,1,opt,name=start_ms,proto3,oneof" json:"start_ms,omitempty"`
-	// Member `status`. Required. Known values: `EXISTS`, `NOT_FOUND`, `SERVER_ERROR`.
+	// Required. Known values: `EXISTS`, `NOT_FOUND`, `SERVER_ERROR`.
 	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `url_expires_at_ms`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	UrlExpiresAtMs *int64 `protobuf:"varint,4,opt,name=url_expires_at_ms,proto3,oneof" json:"url_expires_at_ms,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -3735,21 +3659,17 @@ func (x *RecoveryPhoto) GetUrlExpiresAtMs() int64 {
 // Schema RecoveryStateResponseBody.
 type RecoveryState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`.
-	Note *string `protobuf:"bytes,3,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `notification_recipients`.
+	// Required.
+	Name                   *string                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Note                   *string                  `protobuf:"bytes,3,opt,name=note,proto3,oneof" json:"note,omitempty"`
 	NotificationRecipients []*NotificationRecipient `protobuf:"bytes,4,rep,name=notification_recipients,proto3" json:"notification_recipients,omitempty"`
-	// Member `recovery_photos`.
-	RecoveryPhotos []*RecoveryPhoto `protobuf:"bytes,5,rep,name=recovery_photos,proto3" json:"recovery_photos,omitempty"`
-	// Member `update_source`. Known values: `dashboard`, `api`.
+	RecoveryPhotos         []*RecoveryPhoto         `protobuf:"bytes,5,rep,name=recovery_photos,proto3" json:"recovery_photos,omitempty"`
+	// Known values: `dashboard`, `api`.
 	UpdateSource *string `protobuf:"bytes,6,opt,name=update_source,proto3,oneof" json:"update_source,omitempty"`
-	// Member `updated_at_ms`. Required. In milliseconds since 1970-01-01 UTC.
-	UpdatedAtMs *int64 `protobuf:"varint,7,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
-	// Member `updated_by_user_id`.
+	// Required. In milliseconds since 1970-01-01 UTC.
+	UpdatedAtMs     *int64 `protobuf:"varint,7,opt,name=updated_at_ms,proto3,oneof" json:"updated_at_ms,omitempty"`
 	UpdatedByUserId *int64 `protobuf:"varint,8,opt,name=updated_by_user_id,proto3,oneof" json:"updated_by_user_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -3845,31 +3765,27 @@ var File_samsara_gateway_assets_v1_assets_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_assets_v1_assets_proto_rawDesc = "" +
 	"\n" +
-	"&samsara_gateway/assets/v1/assets.proto\x12\x19samsara_gateway.assets.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xaa\x06\n" +
+	"&samsara_gateway/assets/v1/assets.proto\x12\x19samsara_gateway.assets.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xea\x05\n" +
 	"\x11ListAssetsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
-	"\x13attribute_value_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11attributeValueIds\x88\x01\x01\x12(\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
+	"\x13attribute_value_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11attributeValueIds\x12(\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\n" +
 	"attributes\x12+\n" +
 	"\fexternal_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12\x1a\n" +
 	"\x03ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12:\n" +
-	"\x12include_attributes\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x11includeAttributes\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x12.\n" +
-	"\finclude_tags\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x04R\vincludeTags\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\fparentTagIds\x88\x01\x01\x12$\n" +
+	"\x12include_attributes\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x11includeAttributes\x88\x01\x01\x12=\n" +
+	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x12.\n" +
+	"\finclude_tags\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\vincludeTags\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01\x12V\n" +
-	"\x04type\x18\v \x01(\tB=\xda\xce\x189\b\x022\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleH\aR\x04type\x88\x01\x01\x12D\n" +
-	"\x12updated_after_time\x18\f \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\bR\x10updatedAfterTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x16\n" +
-	"\x14_attribute_value_idsB\x15\n" +
+	" \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12V\n" +
+	"\x04type\x18\v \x01(\tB=\xda\xce\x189\b\x022\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleH\x04R\x04type\x88\x01\x01\x12D\n" +
+	"\x12updated_after_time\x18\f \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\x10updatedAfterTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\x15\n" +
 	"\x13_include_attributesB\x17\n" +
 	"\x15_include_external_idsB\x0f\n" +
-	"\r_include_tagsB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\a\n" +
+	"\r_include_tagsB\a\n" +
 	"\x05_typeB\x15\n" +
 	"\x13_updated_after_time\"\xa0\x01\n" +
 	"\x12ListAssetsResponse\x12<\n" +
@@ -4294,48 +4210,48 @@ const file_samsara_gateway_assets_v1_assets_proto_rawDesc = "" +
 	"\x05_noteB\x10\n" +
 	"\x0e_update_sourceB\x10\n" +
 	"\x0e_updated_at_msB\x15\n" +
-	"\x13_updated_by_user_id2\xcd\x1f\n" +
-	"\rAssetsService\x12\xaa\x01\n" +
+	"\x13_updated_by_user_id2\xf7\x1f\n" +
+	"\rAssetsService\x12\xad\x01\n" +
 	"\n" +
-	"ListAssets\x12,.samsara_gateway.assets.v1.ListAssetsRequest\x1a-.samsara_gateway.assets.v1.ListAssetsResponse\"?\xda\xce\x18;\n" +
+	"ListAssets\x12,.samsara_gateway.assets.v1.ListAssetsRequest\x1a-.samsara_gateway.assets.v1.ListAssetsResponse\"B\xda\xce\x18;\n" +
 	"\n" +
-	"listAssets\x10\x01\x1a\a/assets(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x85\x01\n" +
-	"\fStreamAssets\x12..samsara_gateway.assets.v1.StreamAssetsRequest\x1a/.samsara_gateway.assets.v1.StreamAssetsResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"listAssets\x10\x01\x1a\a/assets(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x88\x01\n" +
+	"\fStreamAssets\x12..samsara_gateway.assets.v1.StreamAssetsRequest\x1a/.samsara_gateway.assets.v1.StreamAssetsResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListAssets\x10\x010\x01\x12\xa7\x01\n" +
+	"ListAssets\x10\x01\x90\x02\x010\x01\x12\xa7\x01\n" +
 	"\vCreateAsset\x12-.samsara_gateway.assets.v1.CreateAssetRequest\x1a..samsara_gateway.assets.v1.CreateAssetResponse\"9\xda\xce\x185\n" +
 	"\vcreateAsset\x10\x02\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa7\x01\n" +
 	"\vUpdateAsset\x12-.samsara_gateway.assets.v1.UpdateAssetRequest\x1a..samsara_gateway.assets.v1.UpdateAssetResponse\"9\xda\xce\x185\n" +
-	"\vupdateAsset\x10\x04\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xa7\x01\n" +
-	"\vDeleteAsset\x12-.samsara_gateway.assets.v1.DeleteAssetRequest\x1a..samsara_gateway.assets.v1.DeleteAssetResponse\"9\xda\xce\x185\n" +
-	"\vdeleteAsset\x10\x05\x1a\a/assets8\x01B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xfe\x01\n" +
-	"\x1cListDepreciationTransactions\x12>.samsara_gateway.assets.v1.ListDepreciationTransactionsRequest\x1a?.samsara_gateway.assets.v1.ListDepreciationTransactionsResponse\"]\xda\xce\x18Y\n" +
-	"\x1bgetDepreciationTransactions\x10\x01\x1a\x14/assets/depreciation(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcd\x01\n" +
-	"\x1eStreamDepreciationTransactions\x12@.samsara_gateway.assets.v1.StreamDepreciationTransactionsRequest\x1aA.samsara_gateway.assets.v1.StreamDepreciationTransactionsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cListDepreciationTransactions\x10\x010\x01\x12\xd1\x01\n" +
-	"\x10ListAssetsInputs\x122.samsara_gateway.assets.v1.ListAssetsInputsRequest\x1a3.samsara_gateway.assets.v1.ListAssetsInputsResponse\"T\xda\xce\x18P\n" +
+	"\vupdateAsset\x10\x04\x1a\a/assets \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xaa\x01\n" +
+	"\vDeleteAsset\x12-.samsara_gateway.assets.v1.DeleteAssetRequest\x1a..samsara_gateway.assets.v1.DeleteAssetResponse\"<\xda\xce\x185\n" +
+	"\vdeleteAsset\x10\x05\x1a\a/assets8\x01B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\x81\x02\n" +
+	"\x1cListDepreciationTransactions\x12>.samsara_gateway.assets.v1.ListDepreciationTransactionsRequest\x1a?.samsara_gateway.assets.v1.ListDepreciationTransactionsResponse\"`\xda\xce\x18Y\n" +
+	"\x1bgetDepreciationTransactions\x10\x01\x1a\x14/assets/depreciation(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd0\x01\n" +
+	"\x1eStreamDepreciationTransactions\x12@.samsara_gateway.assets.v1.StreamDepreciationTransactionsRequest\x1aA.samsara_gateway.assets.v1.StreamDepreciationTransactionsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cListDepreciationTransactions\x10\x01\x90\x02\x010\x01\x12\xd4\x01\n" +
+	"\x10ListAssetsInputs\x122.samsara_gateway.assets.v1.ListAssetsInputsRequest\x1a3.samsara_gateway.assets.v1.ListAssetsInputsResponse\"W\xda\xce\x18P\n" +
 	"\x0fgetAssetsInputs\x10\x01\x1a\x15/assets/inputs/stream(\x010\x018\x01B\vRead AssetsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x12StreamAssetsInputs\x124.samsara_gateway.assets.v1.StreamAssetsInputsRequest\x1a5.samsara_gateway.assets.v1.StreamAssetsInputsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListAssetsInputs\x10\x010\x01\x12\x9d\x01\n" +
-	"\x12FollowAssetsInputs\x124.samsara_gateway.assets.v1.FollowAssetsInputsRequest\x1a5.samsara_gateway.assets.v1.FollowAssetsInputsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListAssetsInputs\x10\x020\x01\x12\xe9\x01\n" +
-	"\x14ListAssetAssignments\x126.samsara_gateway.assets.v1.ListAssetAssignmentsRequest\x1a7.samsara_gateway.assets.v1.ListAssetAssignmentsResponse\"`\xda\xce\x18\\\n" +
-	"\x14listAssetAssignments\x10\x01\x1a\x19/fleet/assets/assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x16StreamAssetAssignments\x128.samsara_gateway.assets.v1.StreamAssetAssignmentsRequest\x1a9.samsara_gateway.assets.v1.StreamAssetAssignmentsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListAssetAssignments\x10\x010\x01\x12\xe6\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x12StreamAssetsInputs\x124.samsara_gateway.assets.v1.StreamAssetsInputsRequest\x1a5.samsara_gateway.assets.v1.StreamAssetsInputsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListAssetsInputs\x10\x01\x90\x02\x010\x01\x12\xa0\x01\n" +
+	"\x12FollowAssetsInputs\x124.samsara_gateway.assets.v1.FollowAssetsInputsRequest\x1a5.samsara_gateway.assets.v1.FollowAssetsInputsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListAssetsInputs\x10\x02\x90\x02\x010\x01\x12\xec\x01\n" +
+	"\x14ListAssetAssignments\x126.samsara_gateway.assets.v1.ListAssetAssignmentsRequest\x1a7.samsara_gateway.assets.v1.ListAssetAssignmentsResponse\"c\xda\xce\x18\\\n" +
+	"\x14listAssetAssignments\x10\x01\x1a\x19/fleet/assets/assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x16StreamAssetAssignments\x128.samsara_gateway.assets.v1.StreamAssetAssignmentsRequest\x1a9.samsara_gateway.assets.v1.StreamAssetAssignmentsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListAssetAssignments\x10\x01\x90\x02\x010\x01\x12\xe6\x01\n" +
 	"\x15CreateAssetAssignment\x127.samsara_gateway.assets.v1.CreateAssetAssignmentRequest\x1a8.samsara_gateway.assets.v1.CreateAssetAssignmentResponse\"Z\xda\xce\x18V\n" +
 	"\x15createAssetAssignment\x10\x02\x1a\x19/fleet/assets/assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf7\x01\n" +
 	"\x17UnassignAssetAssignment\x129.samsara_gateway.assets.v1.UnassignAssetAssignmentRequest\x1a:.samsara_gateway.assets.v1.UnassignAssetAssignmentResponse\"e\xda\xce\x18a\n" +
-	"\x17unassignAssetAssignment\x10\x02\x1a\"/fleet/assets/assignments/unassign \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xd5\x01\n" +
-	"\x10ListAssociations\x122.samsara_gateway.assets.v1.ListAssociationsRequest\x1a3.samsara_gateway.assets.v1.ListAssociationsResponse\"X\xda\xce\x18T\n" +
-	"\x10listAssociations\x10\x01\x1a\x1a/fleet/assets/associations(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x12StreamAssociations\x124.samsara_gateway.assets.v1.StreamAssociationsRequest\x1a5.samsara_gateway.assets.v1.StreamAssociationsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListAssociations\x10\x010\x01\x12\x9c\x02\n" +
-	"\x1fListDeviceRecoveryMissingAssets\x12A.samsara_gateway.assets.v1.ListDeviceRecoveryMissingAssetsRequest\x1aB.samsara_gateway.assets.v1.ListDeviceRecoveryMissingAssetsResponse\"r\xda\xce\x18n\n" +
-	"\x1flistDeviceRecoveryMissingAssets\x10\x01\x1a%/fleet/assets/device-recovery-missing(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xd9\x01\n" +
-	"!StreamDeviceRecoveryMissingAssets\x12C.samsara_gateway.assets.v1.StreamDeviceRecoveryMissingAssetsRequest\x1aD.samsara_gateway.assets.v1.StreamDeviceRecoveryMissingAssetsResponse\"'\xe2\xce\x18#\n" +
-	"\x1fListDeviceRecoveryMissingAssets\x10\x010\x01\x12\xde\x01\n" +
+	"\x17unassignAssetAssignment\x10\x02\x1a\"/fleet/assets/assignments/unassign \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xd8\x01\n" +
+	"\x10ListAssociations\x122.samsara_gateway.assets.v1.ListAssociationsRequest\x1a3.samsara_gateway.assets.v1.ListAssociationsResponse\"[\xda\xce\x18T\n" +
+	"\x10listAssociations\x10\x01\x1a\x1a/fleet/assets/associations(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x12StreamAssociations\x124.samsara_gateway.assets.v1.StreamAssociationsRequest\x1a5.samsara_gateway.assets.v1.StreamAssociationsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListAssociations\x10\x01\x90\x02\x010\x01\x12\x9f\x02\n" +
+	"\x1fListDeviceRecoveryMissingAssets\x12A.samsara_gateway.assets.v1.ListDeviceRecoveryMissingAssetsRequest\x1aB.samsara_gateway.assets.v1.ListDeviceRecoveryMissingAssetsResponse\"u\xda\xce\x18n\n" +
+	"\x1flistDeviceRecoveryMissingAssets\x10\x01\x1a%/fleet/assets/device-recovery-missing(\x018\x01B\vRead AssetsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xdc\x01\n" +
+	"!StreamDeviceRecoveryMissingAssets\x12C.samsara_gateway.assets.v1.StreamDeviceRecoveryMissingAssetsRequest\x1aD.samsara_gateway.assets.v1.StreamDeviceRecoveryMissingAssetsResponse\"*\xe2\xce\x18#\n" +
+	"\x1fListDeviceRecoveryMissingAssets\x10\x01\x90\x02\x010\x01\x12\xde\x01\n" +
 	"\x10MarkAssetMissing\x122.samsara_gateway.assets.v1.MarkAssetMissingRequest\x1a3.samsara_gateway.assets.v1.MarkAssetMissingResponse\"a\xda\xce\x18]\n" +
 	"\x10markAssetMissing\x10\x02\x1a*/fleet/assets/device-recovery/{id}/missing \x02B\fWrite AssetsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xd0\x01\n" +
 	"\fRecoverAsset\x12..samsara_gateway.assets.v1.RecoverAssetRequest\x1a/.samsara_gateway.assets.v1.RecoverAssetResponse\"_\xda\xce\x18[\n" +

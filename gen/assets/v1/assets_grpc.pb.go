@@ -49,89 +49,193 @@ const (
 //
 // AssetsService has the operations of the area assets.
 type AssetsServiceClient interface {
-	// GET /assets
+	// Lists assets.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// All pages: StreamAssets. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssets with
+	// `options.max_items`.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListAssets(ctx context.Context, in *ListAssetsRequest, opts ...grpc.CallOption) (*ListAssetsResponse, error)
-	// Every page of ListAssets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAssets, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamAssets(ctx context.Context, in *StreamAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsResponse], error)
-	// POST /assets
+	// Creates an asset.
+	// Operation `createAsset`, POST /assets: https://developers.samsara.com/reference/createasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAsset(ctx context.Context, in *CreateAssetRequest, opts ...grpc.CallOption) (*CreateAssetResponse, error)
-	// PATCH /assets
+	// Updates an asset; `update_mask` says what.
+	// Operation `updateAsset`, PATCH /assets: https://developers.samsara.com/reference/updateasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAsset(ctx context.Context, in *UpdateAssetRequest, opts ...grpc.CallOption) (*UpdateAssetResponse, error)
-	// DELETE /assets
+	// Deletes an asset.
+	// Operation `deleteAsset`, DELETE /assets: https://developers.samsara.com/reference/deleteasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteAsset(ctx context.Context, in *DeleteAssetRequest, opts ...grpc.CallOption) (*DeleteAssetResponse, error)
-	// GET /assets/depreciation
+	// Lists depreciation transactions.
+	// Operation `getDepreciationTransactions`, GET /assets/depreciation:
+	// https://developers.samsara.com/reference/getdepreciationtransactions
+	// All pages: StreamDepreciationTransactions. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDepreciationTransactions
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDepreciationTransactions(ctx context.Context, in *ListDepreciationTransactionsRequest, opts ...grpc.CallOption) (*ListDepreciationTransactionsResponse, error)
 	// Every page of ListDepreciationTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDepreciationTransactions`, GET /assets/depreciation:
+	// https://developers.samsara.com/reference/getdepreciationtransactions
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDepreciationTransactions(ctx context.Context, in *StreamDepreciationTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDepreciationTransactionsResponse], error)
-	// GET /assets/inputs/stream
+	// Lists assets inputs.
+	// Operation `getAssetsInputs`, GET /assets/inputs/stream:
+	// https://developers.samsara.com/reference/getassetsinputs
+	// All pages: StreamAssetsInputs. For ever: FollowAssetsInputs. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssetsInputs with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Assets.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListAssetsInputs(ctx context.Context, in *ListAssetsInputsRequest, opts ...grpc.CallOption) (*ListAssetsInputsResponse, error)
-	// Every page of ListAssetsInputs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListAssetsInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getAssetsInputs`, GET /assets/inputs/stream:
+	// https://developers.samsara.com/reference/getassetsinputs
+	// Scope: Read Assets.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssetsInputs(ctx context.Context, in *StreamAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsInputsResponse], error)
 	// Every page of ListAssetsInputs, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getAssetsInputs`, GET /assets/inputs/stream:
+	// https://developers.samsara.com/reference/getassetsinputs
+	// Scope: Read Assets.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowAssetsInputs(ctx context.Context, in *FollowAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowAssetsInputsResponse], error)
-	// GET /fleet/assets/assignments
+	// Lists asset assignments.
+	// Operation `listAssetAssignments`, GET /fleet/assets/assignments:
+	// https://developers.samsara.com/reference/listassetassignments
+	// All pages: StreamAssetAssignments. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssetAssignments with
+	// `options.max_items`.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListAssetAssignments(ctx context.Context, in *ListAssetAssignmentsRequest, opts ...grpc.CallOption) (*ListAssetAssignmentsResponse, error)
 	// Every page of ListAssetAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAssetAssignments`, GET /fleet/assets/assignments:
+	// https://developers.samsara.com/reference/listassetassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssetAssignments(ctx context.Context, in *StreamAssetAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetAssignmentsResponse], error)
-	// POST /fleet/assets/assignments
+	// Creates an asset assignment.
+	// Operation `createAssetAssignment`, POST /fleet/assets/assignments:
+	// https://developers.samsara.com/reference/createassetassignment
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateAssetAssignment(ctx context.Context, in *CreateAssetAssignmentRequest, opts ...grpc.CallOption) (*CreateAssetAssignmentResponse, error)
-	// POST /fleet/assets/assignments/unassign
+	// Unassigns an asset assignment.
+	// Operation `unassignAssetAssignment`, POST /fleet/assets/assignments/unassign:
+	// https://developers.samsara.com/reference/unassignassetassignment
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UnassignAssetAssignment(ctx context.Context, in *UnassignAssetAssignmentRequest, opts ...grpc.CallOption) (*UnassignAssetAssignmentResponse, error)
-	// GET /fleet/assets/associations
+	// Lists associations.
+	// Operation `listAssociations`, GET /fleet/assets/associations:
+	// https://developers.samsara.com/reference/listassociations
+	// All pages: StreamAssociations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssociations with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListAssociations(ctx context.Context, in *ListAssociationsRequest, opts ...grpc.CallOption) (*ListAssociationsResponse, error)
-	// Every page of ListAssociations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListAssociations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAssociations`, GET /fleet/assets/associations:
+	// https://developers.samsara.com/reference/listassociations
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssociations(ctx context.Context, in *StreamAssociationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssociationsResponse], error)
-	// GET /fleet/assets/device-recovery-missing
+	// Lists device recovery missing assets.
+	// Operation `listDeviceRecoveryMissingAssets`, GET /fleet/assets/device-recovery-missing:
+	// https://developers.samsara.com/reference/listdevicerecoverymissingassets
+	// All pages: StreamDeviceRecoveryMissingAssets. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamDeviceRecoveryMissingAssets with `options.max_items`.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDeviceRecoveryMissingAssets(ctx context.Context, in *ListDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (*ListDeviceRecoveryMissingAssetsResponse, error)
 	// Every page of ListDeviceRecoveryMissingAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listDeviceRecoveryMissingAssets`, GET /fleet/assets/device-recovery-missing:
+	// https://developers.samsara.com/reference/listdevicerecoverymissingassets
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDeviceRecoveryMissingAssets(ctx context.Context, in *StreamDeviceRecoveryMissingAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDeviceRecoveryMissingAssetsResponse], error)
-	// POST /fleet/assets/device-recovery/{id}/missing
+	// Marks an asset missing.
+	// Operation `markAssetMissing`, POST /fleet/assets/device-recovery/{id}/missing:
+	// https://developers.samsara.com/reference/markassetmissing
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	MarkAssetMissing(ctx context.Context, in *MarkAssetMissingRequest, opts ...grpc.CallOption) (*MarkAssetMissingResponse, error)
-	// POST /fleet/assets/device-recovery/{id}/recovered
+	// Recovers an asset.
+	// Operation `recoverAsset`, POST /fleet/assets/device-recovery/{id}/recovered:
+	// https://developers.samsara.com/reference/recoverasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	RecoverAsset(ctx context.Context, in *RecoverAssetRequest, opts ...grpc.CallOption) (*RecoverAssetResponse, error)
 }
 
@@ -412,89 +516,193 @@ func (c *assetsServiceClient) RecoverAsset(ctx context.Context, in *RecoverAsset
 //
 // AssetsService has the operations of the area assets.
 type AssetsServiceServer interface {
-	// GET /assets
+	// Lists assets.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// All pages: StreamAssets. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssets with
+	// `options.max_items`.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error)
-	// Every page of ListAssets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListAssets, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listAssets`, GET /assets: https://developers.samsara.com/reference/listassets
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamAssets(*StreamAssetsRequest, grpc.ServerStreamingServer[StreamAssetsResponse]) error
-	// POST /assets
+	// Creates an asset.
+	// Operation `createAsset`, POST /assets: https://developers.samsara.com/reference/createasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAsset(context.Context, *CreateAssetRequest) (*CreateAssetResponse, error)
-	// PATCH /assets
+	// Updates an asset; `update_mask` says what.
+	// Operation `updateAsset`, PATCH /assets: https://developers.samsara.com/reference/updateasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAsset(context.Context, *UpdateAssetRequest) (*UpdateAssetResponse, error)
-	// DELETE /assets
+	// Deletes an asset.
+	// Operation `deleteAsset`, DELETE /assets: https://developers.samsara.com/reference/deleteasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteAsset(context.Context, *DeleteAssetRequest) (*DeleteAssetResponse, error)
-	// GET /assets/depreciation
+	// Lists depreciation transactions.
+	// Operation `getDepreciationTransactions`, GET /assets/depreciation:
+	// https://developers.samsara.com/reference/getdepreciationtransactions
+	// All pages: StreamDepreciationTransactions. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDepreciationTransactions
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDepreciationTransactions(context.Context, *ListDepreciationTransactionsRequest) (*ListDepreciationTransactionsResponse, error)
 	// Every page of ListDepreciationTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDepreciationTransactions`, GET /assets/depreciation:
+	// https://developers.samsara.com/reference/getdepreciationtransactions
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDepreciationTransactions(*StreamDepreciationTransactionsRequest, grpc.ServerStreamingServer[StreamDepreciationTransactionsResponse]) error
-	// GET /assets/inputs/stream
+	// Lists assets inputs.
+	// Operation `getAssetsInputs`, GET /assets/inputs/stream:
+	// https://developers.samsara.com/reference/getassetsinputs
+	// All pages: StreamAssetsInputs. For ever: FollowAssetsInputs. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssetsInputs with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Assets.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListAssetsInputs(context.Context, *ListAssetsInputsRequest) (*ListAssetsInputsResponse, error)
-	// Every page of ListAssetsInputs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListAssetsInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getAssetsInputs`, GET /assets/inputs/stream:
+	// https://developers.samsara.com/reference/getassetsinputs
+	// Scope: Read Assets.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssetsInputs(*StreamAssetsInputsRequest, grpc.ServerStreamingServer[StreamAssetsInputsResponse]) error
 	// Every page of ListAssetsInputs, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getAssetsInputs`, GET /assets/inputs/stream:
+	// https://developers.samsara.com/reference/getassetsinputs
+	// Scope: Read Assets.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowAssetsInputs(*FollowAssetsInputsRequest, grpc.ServerStreamingServer[FollowAssetsInputsResponse]) error
-	// GET /fleet/assets/assignments
+	// Lists asset assignments.
+	// Operation `listAssetAssignments`, GET /fleet/assets/assignments:
+	// https://developers.samsara.com/reference/listassetassignments
+	// All pages: StreamAssetAssignments. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssetAssignments with
+	// `options.max_items`.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListAssetAssignments(context.Context, *ListAssetAssignmentsRequest) (*ListAssetAssignmentsResponse, error)
 	// Every page of ListAssetAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAssetAssignments`, GET /fleet/assets/assignments:
+	// https://developers.samsara.com/reference/listassetassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssetAssignments(*StreamAssetAssignmentsRequest, grpc.ServerStreamingServer[StreamAssetAssignmentsResponse]) error
-	// POST /fleet/assets/assignments
+	// Creates an asset assignment.
+	// Operation `createAssetAssignment`, POST /fleet/assets/assignments:
+	// https://developers.samsara.com/reference/createassetassignment
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateAssetAssignment(context.Context, *CreateAssetAssignmentRequest) (*CreateAssetAssignmentResponse, error)
-	// POST /fleet/assets/assignments/unassign
+	// Unassigns an asset assignment.
+	// Operation `unassignAssetAssignment`, POST /fleet/assets/assignments/unassign:
+	// https://developers.samsara.com/reference/unassignassetassignment
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UnassignAssetAssignment(context.Context, *UnassignAssetAssignmentRequest) (*UnassignAssetAssignmentResponse, error)
-	// GET /fleet/assets/associations
+	// Lists associations.
+	// Operation `listAssociations`, GET /fleet/assets/associations:
+	// https://developers.samsara.com/reference/listassociations
+	// All pages: StreamAssociations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamAssociations with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListAssociations(context.Context, *ListAssociationsRequest) (*ListAssociationsResponse, error)
-	// Every page of ListAssociations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListAssociations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listAssociations`, GET /fleet/assets/associations:
+	// https://developers.samsara.com/reference/listassociations
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamAssociations(*StreamAssociationsRequest, grpc.ServerStreamingServer[StreamAssociationsResponse]) error
-	// GET /fleet/assets/device-recovery-missing
+	// Lists device recovery missing assets.
+	// Operation `listDeviceRecoveryMissingAssets`, GET /fleet/assets/device-recovery-missing:
+	// https://developers.samsara.com/reference/listdevicerecoverymissingassets
+	// All pages: StreamDeviceRecoveryMissingAssets. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamDeviceRecoveryMissingAssets with `options.max_items`.
 	// Scope: Read Assets.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDeviceRecoveryMissingAssets(context.Context, *ListDeviceRecoveryMissingAssetsRequest) (*ListDeviceRecoveryMissingAssetsResponse, error)
 	// Every page of ListDeviceRecoveryMissingAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listDeviceRecoveryMissingAssets`, GET /fleet/assets/device-recovery-missing:
+	// https://developers.samsara.com/reference/listdevicerecoverymissingassets
+	// Scope: Read Assets.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDeviceRecoveryMissingAssets(*StreamDeviceRecoveryMissingAssetsRequest, grpc.ServerStreamingServer[StreamDeviceRecoveryMissingAssetsResponse]) error
-	// POST /fleet/assets/device-recovery/{id}/missing
+	// Marks an asset missing.
+	// Operation `markAssetMissing`, POST /fleet/assets/device-recovery/{id}/missing:
+	// https://developers.samsara.com/reference/markassetmissing
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	MarkAssetMissing(context.Context, *MarkAssetMissingRequest) (*MarkAssetMissingResponse, error)
-	// POST /fleet/assets/device-recovery/{id}/recovered
+	// Recovers an asset.
+	// Operation `recoverAsset`, POST /fleet/assets/device-recovery/{id}/recovered:
+	// https://developers.samsara.com/reference/recoverasset
 	// Scope: Write Assets.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	RecoverAsset(context.Context, *RecoverAssetRequest) (*RecoverAssetResponse, error)
 }
 

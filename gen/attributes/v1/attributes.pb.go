@@ -26,15 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListAttributesByEntityType.
+// The request of ListAttributesByEntityType.
 type ListAttributesByEntityTypeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// 1 to 512.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,20 +82,18 @@ func (x *ListAttributesByEntityTypeRequest) GetEntityType() string {
 	return ""
 }
 
-func (x *ListAttributesByEntityTypeRequest) GetLimit() int64 {
+func (x *ListAttributesByEntityTypeRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListAttributesByEntityType.
+// One page of attributes by entity type.
 type ListAttributesByEntityTypeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Attribute `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Attribute           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,12 +142,12 @@ func (x *ListAttributesByEntityTypeResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamAttributesByEntityType.
+// The request of StreamAttributesByEntityType.
 type StreamAttributesByEntityTypeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAttributesByEntityType is asked, page after page.
 	Request *ListAttributesByEntityTypeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,7 +197,7 @@ func (x *StreamAttributesByEntityTypeRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAttributesByEntityType.
+// One page of attributes by entity type, and where to go on from after it.
 type StreamAttributesByEntityTypeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAttributesByEntityType answers.
@@ -255,27 +252,24 @@ func (x *StreamAttributesByEntityTypeResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateAttribute.
+// The request of CreateAttribute.
 type CreateAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributeType`. Required. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
-	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Body member `entities`.
-	Entities []*AttributeEntityInput `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
-	// Body member `entityType`. Required. Known values: `driver`, `asset`.
+	// Required. Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`,
+	// `number`, `date`. Default: `multi-select`.
+	AttributeType *string                 `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
+	Entities      []*AttributeEntityInput `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `numberValues`.
+	// Required.
+	Name         *string   `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Body member `stringValues`.
-	StringValues []string `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Body member `unit`. Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`,
-	// `FOOT`, `GALLON`, `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`,
-	// `FAHRENHEIT`, `CELSIUS`, `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`,
-	// `MILE_PER_HOUR`, `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`,
-	// `KILOWATT_HOUR`, `BTU`, `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
+	StringValues []string  `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`, `GALLON`,
+	// `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`, `CELSIUS`,
+	// `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
+	// `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`, `KILOWATT_HOUR`, `BTU`,
+	// `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
 	Unit          *string `protobuf:"bytes,7,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -360,11 +354,10 @@ func (x *CreateAttributeRequest) GetUnit() string {
 	return ""
 }
 
-// Response of CreateAttribute.
+// The response of CreateAttribute.
 type CreateAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *AttributeExpanded `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *AttributeExpanded     `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,12 +399,12 @@ func (x *CreateAttributeResponse) GetData() *AttributeExpanded {
 	return nil
 }
 
-// Request of GetAttribute.
+// The request of GetAttribute.
 type GetAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
+	// Required. Known values: `driver`, `asset`.
 	EntityType    *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -461,11 +454,10 @@ func (x *GetAttributeRequest) GetEntityType() string {
 	return ""
 }
 
-// Response of GetAttribute.
+// The response of GetAttribute.
 type GetAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *AttributeExpanded `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *AttributeExpanded     `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,24 +499,20 @@ func (x *GetAttributeResponse) GetData() *AttributeExpanded {
 	return nil
 }
 
-// Request of UpdateAttribute.
+// The request of UpdateAttribute.
 type UpdateAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributeType`. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
-	AttributeType *string `protobuf:"bytes,2,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Body member `entities`.
-	Entities []*AttributeEntityInput `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
-	// Body member `entityType`. Required. Known values: `driver`, `asset`.
-	EntityType *string `protobuf:"bytes,4,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `numberValues`.
+	// Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`, `number`,
+	// `date`. Default: `multi-select`.
+	AttributeType *string                 `protobuf:"bytes,2,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
+	Entities      []*AttributeEntityInput `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Required. Known values: `driver`, `asset`.
+	EntityType   *string   `protobuf:"bytes,4,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	Name         *string   `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,6,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Body member `stringValues`.
-	StringValues []string `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	StringValues []string  `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,8,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -618,11 +606,10 @@ func (x *UpdateAttributeRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateAttribute.
+// The response of UpdateAttribute.
 type UpdateAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *AttributeExpanded `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *AttributeExpanded     `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -664,12 +651,12 @@ func (x *UpdateAttributeResponse) GetData() *AttributeExpanded {
 	return nil
 }
 
-// Request of DeleteAttribute.
+// The request of DeleteAttribute.
 type DeleteAttributeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `driver`, `asset`.
+	// Required. Known values: `driver`, `asset`.
 	EntityType    *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -719,11 +706,9 @@ func (x *DeleteAttributeRequest) GetEntityType() string {
 	return ""
 }
 
-// Response of DeleteAttribute.
+// The response of DeleteAttribute.
 type DeleteAttributeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -758,36 +743,24 @@ func (*DeleteAttributeResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_attributes_v1_attributes_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *DeleteAttributeResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
 // Schema Attribute.
 type Attribute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributeType`. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
+	// Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`, `number`,
+	// `date`. Default: `multi-select`.
 	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Member `entityType`. Known values: `driver`, `asset`.
-	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
+	// Known values: `driver`, `asset`.
+	EntityType   *string   `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	Id           *string   `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name         *string   `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues []string `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Member `unit`. Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`,
-	// `GALLON`, `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`,
-	// `CELSIUS`, `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
+	StringValues []string  `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`, `GALLON`,
+	// `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`, `CELSIUS`,
+	// `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
 	// `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`, `KILOWATT_HOUR`, `BTU`,
 	// `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
-	Unit *string `protobuf:"bytes,7,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `values`.
+	Unit          *string               `protobuf:"bytes,7,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	Values        []*AttributeValueTiny `protobuf:"bytes,8,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -882,19 +855,13 @@ func (x *Attribute) GetValues() []*AttributeValueTiny {
 // Schema AttributeEntity.
 type AttributeEntity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `entityId`.
-	EntityId *int64 `protobuf:"varint,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues []string `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Member `values`.
+	// A time as in RFC 3339.
+	DateValues    []string              `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	EntityId      *int64                `protobuf:"varint,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	ExternalIds   map[string]string     `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Name          *string               `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64             `protobuf:"fixed64,5,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string              `protobuf:"bytes,6,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	Values        []*AttributeValueTiny `protobuf:"bytes,7,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -982,16 +949,12 @@ func (x *AttributeEntity) GetValues() []*AttributeValueTiny {
 // Schema CreateAttributeRequest_entities.
 type AttributeEntityInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A date as in RFC 3339, YYYY-MM-DD.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `entityId`.
-	EntityId *string `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// A date as in RFC 3339, YYYY-MM-DD.
+	DateValues    []string          `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	EntityId      *string           `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	NumberValues  []float64         `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string          `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,28 +1027,23 @@ func (x *AttributeEntityInput) GetStringValues() []string {
 // Schema AttributeExpanded.
 type AttributeExpanded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributeType`. Known values: `single-select`, `multi-select`, `text`,
-	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
+	// Known values: `single-select`, `multi-select`, `text`, `freeform-multi-select`, `number`,
+	// `date`. Default: `multi-select`.
 	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
-	// Member `entities`. Required.
+	// Required.
 	Entities []*AttributeEntity `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
-	// Member `entityType`. Known values: `driver`, `asset`.
-	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
+	// Known values: `driver`, `asset`.
+	EntityType   *string   `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	Id           *string   `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name         *string   `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	NumberValues []float64 `protobuf:"fixed64,6,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues []string `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	// Member `unit`. Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`,
-	// `GALLON`, `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`,
-	// `CELSIUS`, `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
+	StringValues []string  `protobuf:"bytes,7,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// Known values: `NO_UNIT`, `METER`, `POUND`, `TON`, `KILOGRAM`, `INCH`, `FOOT`, `GALLON`,
+	// `LITER`, `BARREL`, `POUND_PER_SQUARE_INCH`, `BAR`, `KILOPASCAL`, `FAHRENHEIT`, `CELSIUS`,
+	// `USD`, `CAD`, `EUR`, `GBP`, `MXN`, `HOUR`, `MINUTE`, `DAY`, `MILE_PER_HOUR`,
 	// `KILOMETER_PER_HOUR`, `HORSEPOWER`, `KILOWATT`, `BTU_PER_HOUR`, `KILOWATT_HOUR`, `BTU`,
 	// `HERTZ`, `REVOLUTION_PER_MINUTE`, `DECIBEL`. Default: `NO_UNIT`.
-	Unit *string `protobuf:"bytes,8,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `values`.
+	Unit          *string               `protobuf:"bytes,8,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	Values        []*AttributeValueTiny `protobuf:"bytes,9,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1186,11 +1144,9 @@ func (x *AttributeExpanded) GetValues() []*AttributeValueTiny {
 
 // Schema attributeValueTiny.
 type AttributeValueTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `stringValue`.
-	StringValue   *string `protobuf:"bytes,2,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	StringValue   *string                `protobuf:"bytes,2,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1248,7 +1204,7 @@ const file_samsara_gateway_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x17\xda\xce\x18\x13\b\x02 \x012\x06driver2\x05assetH\x01R\n" +
 	"entityType\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x0e\n" +
 	"\f_entity_typeB\b\n" +
 	"\x06_limit\"\xa8\x01\n" +
@@ -1312,10 +1268,8 @@ const file_samsara_gateway_attributes_v1_attributes_proto_rawDesc = "" +
 	"\ventity_type\x18\x02 \x01(\tB\x17\xda\xce\x18\x13\b\x02 \x012\x06driver2\x05assetH\x01R\n" +
 	"entityType\x88\x01\x01B\x05\n" +
 	"\x03_idB\x0e\n" +
-	"\f_entity_type\"F\n" +
-	"\x17DeleteAttributeResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xbc\x06\n" +
+	"\f_entity_type\"\x19\n" +
+	"\x17DeleteAttributeResponse\"\xbc\x06\n" +
 	"\tAttribute\x12\x86\x01\n" +
 	"\x0eattribute_type\x18\x01 \x01(\tBZ\xda\xce\x18V2\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x00R\rattributeType\x88\x01\x01\x129\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f2\x06driver2\x05assetH\x01R\n" +
@@ -1385,20 +1339,20 @@ const file_samsara_gateway_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\fstring_value\x18\x02 \x01(\tH\x01R\vstringValue\x88\x01\x01:\x16\xda\xce\x18\x12attributeValueTinyB\x05\n" +
 	"\x03_idB\x0f\n" +
-	"\r_string_value2\xe1\t\n" +
-	"\x11AttributesService\x12\xf1\x01\n" +
-	"\x1aListAttributesByEntityType\x12@.samsara_gateway.attributes.v1.ListAttributesByEntityTypeRequest\x1aA.samsara_gateway.attributes.v1.ListAttributesByEntityTypeResponse\"N\xda\xce\x18J\n" +
-	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01b\x04data\x12\xcd\x01\n" +
-	"\x1cStreamAttributesByEntityType\x12B.samsara_gateway.attributes.v1.StreamAttributesByEntityTypeRequest\x1aC.samsara_gateway.attributes.v1.StreamAttributesByEntityTypeResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aListAttributesByEntityType\x10\x010\x01\x12\xbf\x01\n" +
+	"\r_string_value2\xed\t\n" +
+	"\x11AttributesService\x12\xf4\x01\n" +
+	"\x1aListAttributesByEntityType\x12@.samsara_gateway.attributes.v1.ListAttributesByEntityTypeRequest\x1aA.samsara_gateway.attributes.v1.ListAttributesByEntityTypeResponse\"Q\xda\xce\x18J\n" +
+	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd0\x01\n" +
+	"\x1cStreamAttributesByEntityType\x12B.samsara_gateway.attributes.v1.StreamAttributesByEntityTypeRequest\x1aC.samsara_gateway.attributes.v1.StreamAttributesByEntityTypeResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aListAttributesByEntityType\x10\x01\x90\x02\x010\x01\x12\xbf\x01\n" +
 	"\x0fCreateAttribute\x125.samsara_gateway.attributes.v1.CreateAttributeRequest\x1a6.samsara_gateway.attributes.v1.CreateAttributeResponse\"=\xda\xce\x189\n" +
-	"\x0fcreateAttribute\x10\x02\x1a\v/attributes \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xb7\x01\n" +
-	"\fGetAttribute\x122.samsara_gateway.attributes.v1.GetAttributeRequest\x1a3.samsara_gateway.attributes.v1.GetAttributeResponse\">\xda\xce\x18:\n" +
-	"\fgetAttribute\x10\x01\x1a\x10/attributes/{id}8\x01B\x0fRead AttributesP\x01X\xc8\x01\x12\xc4\x01\n" +
+	"\x0fcreateAttribute\x10\x02\x1a\v/attributes \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xba\x01\n" +
+	"\fGetAttribute\x122.samsara_gateway.attributes.v1.GetAttributeRequest\x1a3.samsara_gateway.attributes.v1.GetAttributeResponse\"A\xda\xce\x18:\n" +
+	"\fgetAttribute\x10\x01\x1a\x10/attributes/{id}8\x01B\x0fRead AttributesP\x01X\xc8\x01\x90\x02\x01\x12\xc4\x01\n" +
 	"\x0fUpdateAttribute\x125.samsara_gateway.attributes.v1.UpdateAttributeRequest\x1a6.samsara_gateway.attributes.v1.UpdateAttributeResponse\"B\xda\xce\x18>\n" +
-	"\x0fupdateAttribute\x10\x04\x1a\x10/attributes/{id} \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xc4\x01\n" +
-	"\x0fDeleteAttribute\x125.samsara_gateway.attributes.v1.DeleteAttributeRequest\x1a6.samsara_gateway.attributes.v1.DeleteAttributeResponse\"B\xda\xce\x18>\n" +
-	"\x0fdeleteAttribute\x10\x05\x1a\x10/attributes/{id}8\x01B\x10Write AttributesP\x01X\xcc\x01B\x9d\x02\n" +
+	"\x0fupdateAttribute\x10\x04\x1a\x10/attributes/{id} \x02B\x10Write AttributesP\x01X\xc8\x01\x12\xc7\x01\n" +
+	"\x0fDeleteAttribute\x125.samsara_gateway.attributes.v1.DeleteAttributeRequest\x1a6.samsara_gateway.attributes.v1.DeleteAttributeResponse\"E\xda\xce\x18>\n" +
+	"\x0fdeleteAttribute\x10\x05\x1a\x10/attributes/{id}8\x01B\x10Write AttributesP\x01X\xcc\x01\x90\x02\x02B\x9d\x02\n" +
 	"&internal.samsara.gateway.attributes.v1B\x0fAttributesProtoP\x01Z7samsara.internal/gateway/gen/attributes/v1;attributesv1\xa2\x02\x0eSGAttributesV1\xaa\x02\x1cSamsaraGateway.Attributes.V1\xba\x02\x0eSGAttributesV1\xca\x02\x1cSamsaraGateway\\Attributes\\V1\xe2\x02%SamsaraGateway\\Attributes\\V1\\Metadata\xea\x02\x1eSamsaraGateway::Attributes::V1b\x06proto3"
 
 var (
@@ -1486,7 +1440,6 @@ func file_samsara_gateway_attributes_v1_attributes_proto_init() {
 	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_gateway_attributes_v1_attributes_proto_msgTypes[14].OneofWrappers = []any{}

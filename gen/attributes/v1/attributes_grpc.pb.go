@@ -35,23 +35,46 @@ const (
 //
 // AttributesService has the operations of the area attributes.
 type AttributesServiceClient interface {
-	// GET /attributes
+	// Lists attributes by entity type.
+	// Operation `getAttributesByEntityType`, GET /attributes:
+	// https://developers.samsara.com/reference/getattributesbyentitytype
+	// All pages: StreamAttributesByEntityType. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Attributes.
+	// The gateway repeats it after a failure.
 	ListAttributesByEntityType(ctx context.Context, in *ListAttributesByEntityTypeRequest, opts ...grpc.CallOption) (*ListAttributesByEntityTypeResponse, error)
 	// Every page of ListAttributesByEntityType, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
-	StreamAttributesByEntityType(ctx context.Context, in *StreamAttributesByEntityTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAttributesByEntityTypeResponse], error)
-	// POST /attributes
-	// Scope: Write Attributes.
-	CreateAttribute(ctx context.Context, in *CreateAttributeRequest, opts ...grpc.CallOption) (*CreateAttributeResponse, error)
-	// GET /attributes/{id}
+	// `options.from_cursor` to the last cursor.
+	// Operation `getAttributesByEntityType`, GET /attributes:
+	// https://developers.samsara.com/reference/getattributesbyentitytype
 	// Scope: Read Attributes.
+	StreamAttributesByEntityType(ctx context.Context, in *StreamAttributesByEntityTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAttributesByEntityTypeResponse], error)
+	// Creates an attribute.
+	// Operation `createAttribute`, POST /attributes:
+	// https://developers.samsara.com/reference/createattribute
+	// Scope: Write Attributes.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	CreateAttribute(ctx context.Context, in *CreateAttributeRequest, opts ...grpc.CallOption) (*CreateAttributeResponse, error)
+	// Gets an attribute.
+	// Operation `getAttribute`, GET /attributes/{id}:
+	// https://developers.samsara.com/reference/getattribute
+	// Scope: Read Attributes.
+	// The gateway repeats it after a failure.
 	GetAttribute(ctx context.Context, in *GetAttributeRequest, opts ...grpc.CallOption) (*GetAttributeResponse, error)
-	// PATCH /attributes/{id}
+	// Updates an attribute; `update_mask` says what.
+	// Operation `updateAttribute`, PATCH /attributes/{id}:
+	// https://developers.samsara.com/reference/updateattribute
 	// Scope: Write Attributes.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAttribute(ctx context.Context, in *UpdateAttributeRequest, opts ...grpc.CallOption) (*UpdateAttributeResponse, error)
-	// DELETE /attributes/{id}
+	// Deletes an attribute.
+	// Operation `deleteAttribute`, DELETE /attributes/{id}:
+	// https://developers.samsara.com/reference/deleteattribute
 	// Scope: Write Attributes.
+	// The gateway repeats it after a failure.
 	DeleteAttribute(ctx context.Context, in *DeleteAttributeRequest, opts ...grpc.CallOption) (*DeleteAttributeResponse, error)
 }
 
@@ -138,23 +161,46 @@ func (c *attributesServiceClient) DeleteAttribute(ctx context.Context, in *Delet
 //
 // AttributesService has the operations of the area attributes.
 type AttributesServiceServer interface {
-	// GET /attributes
+	// Lists attributes by entity type.
+	// Operation `getAttributesByEntityType`, GET /attributes:
+	// https://developers.samsara.com/reference/getattributesbyentitytype
+	// All pages: StreamAttributesByEntityType. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Attributes.
+	// The gateway repeats it after a failure.
 	ListAttributesByEntityType(context.Context, *ListAttributesByEntityTypeRequest) (*ListAttributesByEntityTypeResponse, error)
 	// Every page of ListAttributesByEntityType, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
-	StreamAttributesByEntityType(*StreamAttributesByEntityTypeRequest, grpc.ServerStreamingServer[StreamAttributesByEntityTypeResponse]) error
-	// POST /attributes
-	// Scope: Write Attributes.
-	CreateAttribute(context.Context, *CreateAttributeRequest) (*CreateAttributeResponse, error)
-	// GET /attributes/{id}
+	// `options.from_cursor` to the last cursor.
+	// Operation `getAttributesByEntityType`, GET /attributes:
+	// https://developers.samsara.com/reference/getattributesbyentitytype
 	// Scope: Read Attributes.
+	StreamAttributesByEntityType(*StreamAttributesByEntityTypeRequest, grpc.ServerStreamingServer[StreamAttributesByEntityTypeResponse]) error
+	// Creates an attribute.
+	// Operation `createAttribute`, POST /attributes:
+	// https://developers.samsara.com/reference/createattribute
+	// Scope: Write Attributes.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	CreateAttribute(context.Context, *CreateAttributeRequest) (*CreateAttributeResponse, error)
+	// Gets an attribute.
+	// Operation `getAttribute`, GET /attributes/{id}:
+	// https://developers.samsara.com/reference/getattribute
+	// Scope: Read Attributes.
+	// The gateway repeats it after a failure.
 	GetAttribute(context.Context, *GetAttributeRequest) (*GetAttributeResponse, error)
-	// PATCH /attributes/{id}
+	// Updates an attribute; `update_mask` says what.
+	// Operation `updateAttribute`, PATCH /attributes/{id}:
+	// https://developers.samsara.com/reference/updateattribute
 	// Scope: Write Attributes.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAttribute(context.Context, *UpdateAttributeRequest) (*UpdateAttributeResponse, error)
-	// DELETE /attributes/{id}
+	// Deletes an attribute.
+	// Operation `deleteAttribute`, DELETE /attributes/{id}:
+	// https://developers.samsara.com/reference/deleteattribute
 	// Scope: Write Attributes.
+	// The gateway repeats it after a failure.
 	DeleteAttribute(context.Context, *DeleteAttributeRequest) (*DeleteAttributeResponse, error)
 }
 

@@ -24,16 +24,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateAuthToken.
+// The request of CreateAuthToken.
 type CreateAuthTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `code`. Required. At least 12 characters.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Body member `driverId`.
-	DriverId *int64 `protobuf:"varint,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,3,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `username`.
+	// Required. At least 12 characters.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	DriverId      *int64  `protobuf:"varint,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	ExternalId    *string `protobuf:"bytes,3,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
 	Username      *string `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -97,10 +94,10 @@ func (x *CreateAuthTokenRequest) GetUsername() string {
 	return ""
 }
 
-// Response of CreateAuthToken.
+// The response of CreateAuthToken.
 type CreateAuthTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AuthTokenForDriver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -146,9 +143,9 @@ func (x *CreateAuthTokenResponse) GetData() *AuthTokenForDriver {
 // Schema AuthTokenForDriverResponseResponseBody.
 type AuthTokenForDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expirationTime`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	ExpirationTime *int64 `protobuf:"varint,1,opt,name=expiration_time,json=expirationTime,proto3,oneof" json:"expiration_time,omitempty"`
-	// Member `token`. Required.
+	// Required.
 	Token         *string `protobuf:"bytes,2,opt,name=token,proto3,oneof" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -30,9 +30,13 @@ const (
 //
 // AuthTokenForDriverService has the operations of the area auth token for driver.
 type AuthTokenForDriverServiceClient interface {
-	// POST /fleet/drivers/auth-token
+	// Creates an auth token.
+	// Operation `authToken`, POST /fleet/drivers/auth-token:
+	// https://developers.samsara.com/reference/authtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAuthToken(ctx context.Context, in *CreateAuthTokenRequest, opts ...grpc.CallOption) (*CreateAuthTokenResponse, error)
 }
 
@@ -60,9 +64,13 @@ func (c *authTokenForDriverServiceClient) CreateAuthToken(ctx context.Context, i
 //
 // AuthTokenForDriverService has the operations of the area auth token for driver.
 type AuthTokenForDriverServiceServer interface {
-	// POST /fleet/drivers/auth-token
+	// Creates an auth token.
+	// Operation `authToken`, POST /fleet/drivers/auth-token:
+	// https://developers.samsara.com/reference/authtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateAuthToken(context.Context, *CreateAuthTokenRequest) (*CreateAuthTokenResponse, error)
 }
 

@@ -25,17 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListCarbCtcVehicles.
+// The request of ListCarbCtcVehicles.
 type ListCarbCtcVehiclesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,2,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,3,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `testStatus`, repeated for each value. Known values: `notScheduled`,
-	// `scheduled`, `inProgress`, `awaitingResult`, `pass`, `fail`, `error`, `unknown`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `notScheduled`, `scheduled`, `inProgress`, `awaitingResult`, `pass`, `fail`,
+	// `error`, `unknown`.
 	TestStatus    []string `protobuf:"bytes,4,rep,name=test_status,json=testStatus,proto3" json:"test_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -78,18 +75,18 @@ func (x *ListCarbCtcVehiclesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListCarbCtcVehiclesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListCarbCtcVehiclesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListCarbCtcVehiclesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListCarbCtcVehiclesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListCarbCtcVehiclesRequest) GetTestStatus() []string {
@@ -99,12 +96,12 @@ func (x *ListCarbCtcVehiclesRequest) GetTestStatus() []string {
 	return nil
 }
 
-// Response of ListCarbCtcVehicles.
+// One page of CARB CTC vehicles.
 type ListCarbCtcVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CarbCtcVehicle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -154,12 +151,12 @@ func (x *ListCarbCtcVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamCarbCtcVehicles.
+// The request of StreamCarbCtcVehicles.
 type StreamCarbCtcVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicles is asked, page after page.
 	Request *ListCarbCtcVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,7 +206,7 @@ func (x *StreamCarbCtcVehiclesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamCarbCtcVehicles.
+// One page of CARB CTC vehicles, and where to go on from after it.
 type StreamCarbCtcVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicles answers.
@@ -264,17 +261,16 @@ func (x *StreamCarbCtcVehiclesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListCarbCtcVehicleHistory.
+// The request of ListCarbCtcVehicleHistory.
 type ListCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. Required. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,4,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Required.
+	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -330,19 +326,19 @@ func (x *ListCarbCtcVehicleHistoryRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListCarbCtcVehicleHistoryRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListCarbCtcVehicleHistoryRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListCarbCtcVehicleHistory.
+// One page of the history of CARB CTC vehicles.
 type ListCarbCtcVehicleHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CarbCtcVehicleHistory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -392,12 +388,12 @@ func (x *ListCarbCtcVehicleHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamCarbCtcVehicleHistory.
+// The request of StreamCarbCtcVehicleHistory.
 type StreamCarbCtcVehicleHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicleHistory is asked, page after page.
 	Request *ListCarbCtcVehicleHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -447,7 +443,7 @@ func (x *StreamCarbCtcVehicleHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamCarbCtcVehicleHistory.
+// One page of the history of CARB CTC vehicles, and where to go on from after it.
 type StreamCarbCtcVehicleHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarbCtcVehicleHistory answers.
@@ -502,23 +498,22 @@ func (x *StreamCarbCtcVehicleHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Schema CarbCtcVehicleObjectResponseBody.
+// A CARB CTC vehicle. Schema CarbCtcVehicleObjectResponseBody.
 type CarbCtcVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `enrollmentId`. Required. A UUID.
+	// Required. A UUID.
 	EnrollmentId *string `protobuf:"bytes,1,opt,name=enrollment_id,json=enrollmentId,proto3,oneof" json:"enrollment_id,omitempty"`
-	// Member `enrollmentVin`. Required.
+	// Required.
 	EnrollmentVin *string `protobuf:"bytes,2,opt,name=enrollment_vin,json=enrollmentVin,proto3,oneof" json:"enrollment_vin,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastCollectionAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastCollectionAtTime *string `protobuf:"bytes,4,opt,name=last_collection_at_time,json=lastCollectionAtTime,proto3,oneof" json:"last_collection_at_time,omitempty"`
-	// Member `nextCollectionAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	NextCollectionAtTime *string `protobuf:"bytes,5,opt,name=next_collection_at_time,json=nextCollectionAtTime,proto3,oneof" json:"next_collection_at_time,omitempty"`
-	// Member `testStatus`. Required. Known values: `notScheduled`, `scheduled`, `inProgress`,
-	// `awaitingResult`, `pass`, `fail`, `error`, `unknown`.
-	TestStatus *string `protobuf:"bytes,6,opt,name=test_status,json=testStatus,proto3,oneof" json:"test_status,omitempty"`
-	// Member `testStatusDetails`.
+	// Required. Known values: `notScheduled`, `scheduled`, `inProgress`, `awaitingResult`, `pass`,
+	// `fail`, `error`, `unknown`.
+	TestStatus        *string `protobuf:"bytes,6,opt,name=test_status,json=testStatus,proto3,oneof" json:"test_status,omitempty"`
 	TestStatusDetails *string `protobuf:"bytes,7,opt,name=test_status_details,json=testStatusDetails,proto3,oneof" json:"test_status_details,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -606,17 +601,16 @@ func (x *CarbCtcVehicle) GetTestStatusDetails() string {
 // Schema CarbCtcVehicleHistoryObjectResponseBody.
 type CarbCtcVehicleHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `enrollmentId`. Required. A UUID.
+	// Required. A UUID.
 	EnrollmentId *string `protobuf:"bytes,1,opt,name=enrollment_id,json=enrollmentId,proto3,oneof" json:"enrollment_id,omitempty"`
-	// Member `enrollmentVin`. Required.
+	// Required.
 	EnrollmentVin *string `protobuf:"bytes,2,opt,name=enrollment_vin,json=enrollmentVin,proto3,oneof" json:"enrollment_vin,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `testResult`. Required. Known values: `pass`, `fail`, `error`, `unknown`.
-	TestResult *string `protobuf:"bytes,5,opt,name=test_result,json=testResult,proto3,oneof" json:"test_result,omitempty"`
-	// Member `testResultDetails`.
+	// Required. Known values: `pass`, `fail`, `error`, `unknown`.
+	TestResult        *string `protobuf:"bytes,5,opt,name=test_result,json=testResult,proto3,oneof" json:"test_result,omitempty"`
 	TestResultDetails *string `protobuf:"bytes,6,opt,name=test_result_details,json=testResultDetails,proto3,oneof" json:"test_result_details,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -698,18 +692,15 @@ var File_samsara_gateway_carb_ctc_v1_carb_ctc_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\n" +
-	"*samsara_gateway/carb_ctc/v1/carb_ctc.proto\x12\x1bsamsara_gateway.carb_ctc.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xbd\x02\n" +
+	"*samsara_gateway/carb_ctc/v1/carb_ctc.proto\x12\x1bsamsara_gateway.carb_ctc.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x98\x02\n" +
 	"\x1aListCarbCtcVehiclesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x06tagIds\x88\x01\x01\x12z\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12z\n" +
 	"\vtest_status\x18\x04 \x03(\tBY\xda\xce\x18U\b\x02\x18\x022\fnotScheduled2\tscheduled2\n" +
 	"inProgress2\x0eawaitingResult2\x04pass2\x04fail2\x05error2\aunknownR\n" +
 	"testStatusB\b\n" +
-	"\x06_afterB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_ids\"\xb4\x01\n" +
+	"\x06_after\"\xb4\x01\n" +
 	"\x1bListCarbCtcVehiclesResponse\x12G\n" +
 	"\x04data\x18\x01 \x03(\v2+.samsara_gateway.carb_ctc.v1.CarbCtcVehicleB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -721,18 +712,18 @@ const file_samsara_gateway_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x1dStreamCarbCtcVehiclesResponse\x12L\n" +
 	"\x04page\x18\x01 \x01(\v28.samsara_gateway.carb_ctc.v1.ListCarbCtcVehiclesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x95\x02\n" +
+	"\a_cursor\"\x82\x02\n" +
 	" ListCarbCtcVehicleHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12.\n" +
-	"\vvehicle_ids\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12+\n" +
+	"\vvehicle_ids\x18\x04 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xc1\x01\n" +
+	"\v_start_time\"\xc1\x01\n" +
 	"!ListCarbCtcVehicleHistoryResponse\x12N\n" +
 	"\x04data\x18\x01 \x03(\v22.samsara_gateway.carb_ctc.v1.CarbCtcVehicleHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -775,16 +766,16 @@ const file_samsara_gateway_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x11_happened_at_timeB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_test_resultB\x16\n" +
-	"\x14_test_result_details2\x90\a\n" +
-	"\x0eCarbCtcService\x12\xf1\x01\n" +
-	"\x13ListCarbCtcVehicles\x127.samsara_gateway.carb_ctc.v1.ListCarbCtcVehiclesRequest\x1a8.samsara_gateway.carb_ctc.v1.ListCarbCtcVehiclesResponse\"g\xda\xce\x18c\n" +
-	"\x13listCarbCtcVehicles\x10\x01\x1a\x18/fleet/carb-ctc/vehicles(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x15StreamCarbCtcVehicles\x129.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehiclesRequest\x1a:.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehiclesResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListCarbCtcVehicles\x10\x010\x01\x12\x91\x02\n" +
-	"\x19ListCarbCtcVehicleHistory\x12=.samsara_gateway.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest\x1a>.samsara_gateway.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse\"u\xda\xce\x18q\n" +
-	"\x19listCarbCtcVehicleHistory\x10\x01\x1a /fleet/carb-ctc/vehicles/history(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc5\x01\n" +
-	"\x1bStreamCarbCtcVehicleHistory\x12?.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest\x1a@.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListCarbCtcVehicleHistory\x10\x010\x01B\x81\x02\n" +
+	"\x14_test_result_details2\x9c\a\n" +
+	"\x0eCarbCtcService\x12\xf4\x01\n" +
+	"\x13ListCarbCtcVehicles\x127.samsara_gateway.carb_ctc.v1.ListCarbCtcVehiclesRequest\x1a8.samsara_gateway.carb_ctc.v1.ListCarbCtcVehiclesResponse\"j\xda\xce\x18c\n" +
+	"\x13listCarbCtcVehicles\x10\x01\x1a\x18/fleet/carb-ctc/vehicles(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x15StreamCarbCtcVehicles\x129.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehiclesRequest\x1a:.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehiclesResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListCarbCtcVehicles\x10\x01\x90\x02\x010\x01\x12\x94\x02\n" +
+	"\x19ListCarbCtcVehicleHistory\x12=.samsara_gateway.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest\x1a>.samsara_gateway.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse\"x\xda\xce\x18q\n" +
+	"\x19listCarbCtcVehicleHistory\x10\x01\x1a /fleet/carb-ctc/vehicles/history(\x018\x01B\x19Read CARB CTC IntegrationJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc8\x01\n" +
+	"\x1bStreamCarbCtcVehicleHistory\x12?.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehicleHistoryRequest\x1a@.samsara_gateway.carb_ctc.v1.StreamCarbCtcVehicleHistoryResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListCarbCtcVehicleHistory\x10\x01\x90\x02\x010\x01B\x81\x02\n" +
 	"$internal.samsara.gateway.carb_ctc.v1B\fCarbCtcProtoP\x01Z2samsara.internal/gateway/gen/carb_ctc/v1;carbctcv1\xa2\x02\vSGCarbCtcV1\xaa\x02\x19SamsaraGateway.CarbCtc.V1\xba\x02\vSGCarbCtcV1\xca\x02\x19SamsaraGateway\\CarbCtc\\V1\xe2\x02\"SamsaraGateway\\CarbCtc\\V1\\Metadata\xea\x02\x1bSamsaraGateway::CarbCtc::V1b\x06proto3"
 
 var (

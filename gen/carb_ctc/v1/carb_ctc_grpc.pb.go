@@ -33,19 +33,42 @@ const (
 //
 // CarbCtcService has the operations of the area carb ctc.
 type CarbCtcServiceClient interface {
-	// GET /fleet/carb-ctc/vehicles
+	// Lists CARB CTC vehicles.
+	// Operation `listCarbCtcVehicles`, GET /fleet/carb-ctc/vehicles:
+	// https://developers.samsara.com/reference/listcarbctcvehicles
+	// All pages: StreamCarbCtcVehicles. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamCarbCtcVehicles with
+	// `options.max_items`.
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListCarbCtcVehicles(ctx context.Context, in *ListCarbCtcVehiclesRequest, opts ...grpc.CallOption) (*ListCarbCtcVehiclesResponse, error)
 	// Every page of ListCarbCtcVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listCarbCtcVehicles`, GET /fleet/carb-ctc/vehicles:
+	// https://developers.samsara.com/reference/listcarbctcvehicles
+	// Scope: Read CARB CTC Integration.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCarbCtcVehicles(ctx context.Context, in *StreamCarbCtcVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehiclesResponse], error)
-	// GET /fleet/carb-ctc/vehicles/history
+	// Lists the history of CARB CTC vehicles.
+	// Operation `listCarbCtcVehicleHistory`, GET /fleet/carb-ctc/vehicles/history:
+	// https://developers.samsara.com/reference/listcarbctcvehiclehistory
+	// All pages: StreamCarbCtcVehicleHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamCarbCtcVehicleHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListCarbCtcVehicleHistory(ctx context.Context, in *ListCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (*ListCarbCtcVehicleHistoryResponse, error)
 	// Every page of ListCarbCtcVehicleHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listCarbCtcVehicleHistory`, GET /fleet/carb-ctc/vehicles/history:
+	// https://developers.samsara.com/reference/listcarbctcvehiclehistory
+	// Scope: Read CARB CTC Integration.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCarbCtcVehicleHistory(ctx context.Context, in *StreamCarbCtcVehicleHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarbCtcVehicleHistoryResponse], error)
 }
 
@@ -121,19 +144,42 @@ type CarbCtcService_StreamCarbCtcVehicleHistoryClient = grpc.ServerStreamingClie
 //
 // CarbCtcService has the operations of the area carb ctc.
 type CarbCtcServiceServer interface {
-	// GET /fleet/carb-ctc/vehicles
+	// Lists CARB CTC vehicles.
+	// Operation `listCarbCtcVehicles`, GET /fleet/carb-ctc/vehicles:
+	// https://developers.samsara.com/reference/listcarbctcvehicles
+	// All pages: StreamCarbCtcVehicles. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamCarbCtcVehicles with
+	// `options.max_items`.
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListCarbCtcVehicles(context.Context, *ListCarbCtcVehiclesRequest) (*ListCarbCtcVehiclesResponse, error)
 	// Every page of ListCarbCtcVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listCarbCtcVehicles`, GET /fleet/carb-ctc/vehicles:
+	// https://developers.samsara.com/reference/listcarbctcvehicles
+	// Scope: Read CARB CTC Integration.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCarbCtcVehicles(*StreamCarbCtcVehiclesRequest, grpc.ServerStreamingServer[StreamCarbCtcVehiclesResponse]) error
-	// GET /fleet/carb-ctc/vehicles/history
+	// Lists the history of CARB CTC vehicles.
+	// Operation `listCarbCtcVehicleHistory`, GET /fleet/carb-ctc/vehicles/history:
+	// https://developers.samsara.com/reference/listcarbctcvehiclehistory
+	// All pages: StreamCarbCtcVehicleHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamCarbCtcVehicleHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read CARB CTC Integration.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListCarbCtcVehicleHistory(context.Context, *ListCarbCtcVehicleHistoryRequest) (*ListCarbCtcVehicleHistoryResponse, error)
 	// Every page of ListCarbCtcVehicleHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listCarbCtcVehicleHistory`, GET /fleet/carb-ctc/vehicles/history:
+	// https://developers.samsara.com/reference/listcarbctcvehiclehistory
+	// Scope: Read CARB CTC Integration.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCarbCtcVehicleHistory(*StreamCarbCtcVehicleHistoryRequest, grpc.ServerStreamingServer[StreamCarbCtcVehicleHistoryResponse]) error
 }
 

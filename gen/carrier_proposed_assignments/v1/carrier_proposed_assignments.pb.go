@@ -25,17 +25,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListCarrierProposedAssignments.
+// The request of ListCarrierProposedAssignments.
 type ListCarrierProposedAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `activeTime`. A time as in RFC 3339.
-	ActiveTime *string `protobuf:"bytes,1,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
+	ActiveTime *string  `protobuf:"bytes,1,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
+	After      *string  `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds  []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -91,19 +89,19 @@ func (x *ListCarrierProposedAssignmentsRequest) GetDriverIds() []string {
 	return nil
 }
 
-func (x *ListCarrierProposedAssignmentsRequest) GetLimit() int64 {
+func (x *ListCarrierProposedAssignmentsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListCarrierProposedAssignments.
+// One page of carrier proposed assignments.
 type ListCarrierProposedAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CarrierProposedAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,12 +151,12 @@ func (x *ListCarrierProposedAssignmentsResponse) GetPagination() *v1.Pagination 
 	return nil
 }
 
-// Request of StreamCarrierProposedAssignments.
+// The request of StreamCarrierProposedAssignments.
 type StreamCarrierProposedAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarrierProposedAssignments is asked, page after page.
 	Request *ListCarrierProposedAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +206,7 @@ func (x *StreamCarrierProposedAssignmentsRequest) GetOptions() *v11.StreamOption
 	return nil
 }
 
-// Response of StreamCarrierProposedAssignments.
+// One page of carrier proposed assignments, and where to go on from after it.
 type StreamCarrierProposedAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCarrierProposedAssignments answers.
@@ -263,20 +261,18 @@ func (x *StreamCarrierProposedAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateCarrierProposedAssignment.
+// The request of CreateCarrierProposedAssignment.
 type CreateCarrierProposedAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `activeTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActiveTime *string `protobuf:"bytes,1,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `shippingDocs`. At most 40 characters.
-	ShippingDocs *string `protobuf:"bytes,3,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
-	// Body member `trailerIds`.
-	TrailerIds []string `protobuf:"bytes,4,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
-	// Body member `trailerNames`.
+	// At most 40 characters.
+	ShippingDocs *string  `protobuf:"bytes,3,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
+	TrailerIds   []string `protobuf:"bytes,4,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
 	TrailerNames []string `protobuf:"bytes,5,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -354,10 +350,10 @@ func (x *CreateCarrierProposedAssignmentRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateCarrierProposedAssignment.
+// The response of CreateCarrierProposedAssignment.
 type CreateCarrierProposedAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *CarrierProposedAssignment `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -400,10 +396,10 @@ func (x *CreateCarrierProposedAssignmentResponse) GetData() *CarrierProposedAssi
 	return nil
 }
 
-// Request of DeleteCarrierProposedAssignment.
+// The request of DeleteCarrierProposedAssignment.
 type DeleteCarrierProposedAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -446,11 +442,9 @@ func (x *DeleteCarrierProposedAssignmentRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteCarrierProposedAssignment.
+// The response of DeleteCarrierProposedAssignment.
 type DeleteCarrierProposedAssignmentResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -485,34 +479,24 @@ func (*DeleteCarrierProposedAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *DeleteCarrierProposedAssignmentResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema CarrierProposedAssignment.
+// A carrier proposed assignment. Schema CarrierProposedAssignment.
 type CarrierProposedAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `acceptedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AcceptedTime *string `protobuf:"bytes,1,opt,name=accepted_time,json=acceptedTime,proto3,oneof" json:"accepted_time,omitempty"`
-	// Member `activeTime`. Required. A time as in RFC 3339.
-	ActiveTime *string `protobuf:"bytes,2,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
-	// Member `driver`.
-	Driver *CarrierProposedAssignmentDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `firstSeenTime`. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
+	ActiveTime *string                          `protobuf:"bytes,2,opt,name=active_time,json=activeTime,proto3,oneof" json:"active_time,omitempty"`
+	Driver     *CarrierProposedAssignmentDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	// A time as in RFC 3339.
 	FirstSeenTime *string `protobuf:"bytes,4,opt,name=first_seen_time,json=firstSeenTime,proto3,oneof" json:"first_seen_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `rejectedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	RejectedTime *string `protobuf:"bytes,6,opt,name=rejected_time,json=rejectedTime,proto3,oneof" json:"rejected_time,omitempty"`
-	// Member `shippingDocs`. At most 40 characters.
-	ShippingDocs *string `protobuf:"bytes,7,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
-	// Member `trailers`.
-	Trailers []*CarrierProposedAssignmentTrailer `protobuf:"bytes,8,rep,name=trailers,proto3" json:"trailers,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *CarrierProposedAssignmentVehicle `protobuf:"bytes,9,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	// At most 40 characters.
+	ShippingDocs  *string                             `protobuf:"bytes,7,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
+	Trailers      []*CarrierProposedAssignmentTrailer `protobuf:"bytes,8,rep,name=trailers,proto3" json:"trailers,omitempty"`
+	Vehicle       *CarrierProposedAssignmentVehicle   `protobuf:"bytes,9,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -610,15 +594,12 @@ func (x *CarrierProposedAssignment) GetVehicle() *CarrierProposedAssignmentVehic
 	return nil
 }
 
-// Schema CarrierProposedAssignmentDriver.
+// Schema CarrierProposedAssignmentDriver. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,15 +655,12 @@ func (x *CarrierProposedAssignmentDriver) GetName() string {
 	return ""
 }
 
-// Schema CarrierProposedAssignmentTrailer.
+// Schema CarrierProposedAssignmentTrailer. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -738,15 +716,12 @@ func (x *CarrierProposedAssignmentTrailer) GetName() string {
 	return ""
 }
 
-// Schema CarrierProposedAssignmentVehicle.
+// Schema CarrierProposedAssignmentVehicle. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -813,7 +788,7 @@ const file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assi
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\x0e\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01B\x0e\n" +
 	"\f_active_timeB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xde\x01\n" +
@@ -848,10 +823,8 @@ const file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assi
 	"\x04data\x18\x01 \x01(\v2J.samsara_gateway.carrier_proposed_assignments.v1.CarrierProposedAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
 	"&DeleteCarrierProposedAssignmentRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"V\n" +
-	"'DeleteCarrierProposedAssignmentResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xa4\x06\n" +
+	"\x03_id\")\n" +
+	"'DeleteCarrierProposedAssignmentResponse\"\xa4\x06\n" +
 	"\x19CarrierProposedAssignment\x129\n" +
 	"\raccepted_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\facceptedTime\x88\x01\x01\x127\n" +
 	"\vactive_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\n" +
@@ -895,17 +868,17 @@ const file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assi
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentVehicleB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\x9f\n" +
+	"\x05_name2\xa9\n" +
 	"\n" +
-	"!CarrierProposedAssignmentsService\x12\xd0\x02\n" +
-	"\x1eListCarrierProposedAssignments\x12V.samsara_gateway.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest\x1aW.samsara_gateway.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse\"}\xda\xce\x18y\n" +
-	"\x1elistCarrierProposedAssignments\x10\x01\x1a#/fleet/carrier-proposed-assignments(\x018\x01B!Read Carrier-Proposed AssignmentsP\x01X\xc8\x01b\x04data\x12\x81\x02\n" +
-	" StreamCarrierProposedAssignments\x12X.samsara_gateway.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest\x1aY.samsara_gateway.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse\"&\xe2\xce\x18\"\n" +
-	"\x1eListCarrierProposedAssignments\x10\x010\x01\x12\xcd\x02\n" +
+	"!CarrierProposedAssignmentsService\x12\xd4\x02\n" +
+	"\x1eListCarrierProposedAssignments\x12V.samsara_gateway.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsRequest\x1aW.samsara_gateway.carrier_proposed_assignments.v1.ListCarrierProposedAssignmentsResponse\"\x80\x01\xda\xce\x18y\n" +
+	"\x1elistCarrierProposedAssignments\x10\x01\x1a#/fleet/carrier-proposed-assignments(\x018\x01B!Read Carrier-Proposed AssignmentsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x84\x02\n" +
+	" StreamCarrierProposedAssignments\x12X.samsara_gateway.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsRequest\x1aY.samsara_gateway.carrier_proposed_assignments.v1.StreamCarrierProposedAssignmentsResponse\")\xe2\xce\x18\"\n" +
+	"\x1eListCarrierProposedAssignments\x10\x01\x90\x02\x010\x01\x12\xcd\x02\n" +
 	"\x1fCreateCarrierProposedAssignment\x12W.samsara_gateway.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentRequest\x1aX.samsara_gateway.carrier_proposed_assignments.v1.CreateCarrierProposedAssignmentResponse\"w\xda\xce\x18s\n" +
-	"\x1fcreateCarrierProposedAssignment\x10\x02\x1a#/fleet/carrier-proposed-assignments \x01B\"Write Carrier-Proposed AssignmentsP\x01X\xc8\x01\x12\xd2\x02\n" +
-	"\x1fDeleteCarrierProposedAssignment\x12W.samsara_gateway.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest\x1aX.samsara_gateway.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse\"|\xda\xce\x18x\n" +
-	"\x1fdeleteCarrierProposedAssignment\x10\x05\x1a(/fleet/carrier-proposed-assignments/{id}8\x01B\"Write Carrier-Proposed AssignmentsP\x01X\xcc\x01B\xc1\x03\n" +
+	"\x1fcreateCarrierProposedAssignment\x10\x02\x1a#/fleet/carrier-proposed-assignments \x01B\"Write Carrier-Proposed AssignmentsP\x01X\xc8\x01\x12\xd5\x02\n" +
+	"\x1fDeleteCarrierProposedAssignment\x12W.samsara_gateway.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentRequest\x1aX.samsara_gateway.carrier_proposed_assignments.v1.DeleteCarrierProposedAssignmentResponse\"\x7f\xda\xce\x18x\n" +
+	"\x1fdeleteCarrierProposedAssignment\x10\x05\x1a(/fleet/carrier-proposed-assignments/{id}8\x01B\"Write Carrier-Proposed AssignmentsP\x01X\xcc\x01\x90\x02\x02B\xc1\x03\n" +
 	"8internal.samsara.gateway.carrier_proposed_assignments.v1B\x1fCarrierProposedAssignmentsProtoP\x01ZYsamsara.internal/gateway/gen/carrier_proposed_assignments/v1;carrierproposedassignmentsv1\xa2\x02\x1eSGCarrierProposedAssignmentsV1\xaa\x02,SamsaraGateway.CarrierProposedAssignments.V1\xba\x02\x1eSGCarrierProposedAssignmentsV1\xca\x02,SamsaraGateway\\CarrierProposedAssignments\\V1\xe2\x025SamsaraGateway\\CarrierProposedAssignments\\V1\\Metadata\xea\x02.SamsaraGateway::CarrierProposedAssignments::V1b\x06proto3"
 
 var (
@@ -979,7 +952,6 @@ func file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assig
 	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[3].OneofWrappers = []any{}
 	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[6].OneofWrappers = []any{}
-	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assignments_proto_msgTypes[10].OneofWrappers = []any{}

@@ -33,17 +33,33 @@ const (
 //
 // CarrierProposedAssignmentsService has the operations of the area carrier proposed assignments.
 type CarrierProposedAssignmentsServiceClient interface {
-	// GET /fleet/carrier-proposed-assignments
+	// Lists carrier proposed assignments.
+	// Operation `listCarrierProposedAssignments`, GET /fleet/carrier-proposed-assignments:
+	// https://developers.samsara.com/reference/listcarrierproposedassignments
+	// All pages: StreamCarrierProposedAssignments. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Carrier-Proposed Assignments.
+	// The gateway repeats it after a failure.
 	ListCarrierProposedAssignments(ctx context.Context, in *ListCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (*ListCarrierProposedAssignmentsResponse, error)
 	// Every page of ListCarrierProposedAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listCarrierProposedAssignments`, GET /fleet/carrier-proposed-assignments:
+	// https://developers.samsara.com/reference/listcarrierproposedassignments
+	// Scope: Read Carrier-Proposed Assignments.
 	StreamCarrierProposedAssignments(ctx context.Context, in *StreamCarrierProposedAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCarrierProposedAssignmentsResponse], error)
-	// POST /fleet/carrier-proposed-assignments
+	// Creates a carrier proposed assignment.
+	// Operation `createCarrierProposedAssignment`, POST /fleet/carrier-proposed-assignments:
+	// https://developers.samsara.com/reference/createcarrierproposedassignment
 	// Scope: Write Carrier-Proposed Assignments.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateCarrierProposedAssignment(ctx context.Context, in *CreateCarrierProposedAssignmentRequest, opts ...grpc.CallOption) (*CreateCarrierProposedAssignmentResponse, error)
-	// DELETE /fleet/carrier-proposed-assignments/{id}
+	// Deletes a carrier proposed assignment.
+	// Operation `deleteCarrierProposedAssignment`, DELETE /fleet/carrier-proposed-assignments/{id}:
+	// https://developers.samsara.com/reference/deletecarrierproposedassignment
 	// Scope: Write Carrier-Proposed Assignments.
+	// The gateway repeats it after a failure.
 	DeleteCarrierProposedAssignment(ctx context.Context, in *DeleteCarrierProposedAssignmentRequest, opts ...grpc.CallOption) (*DeleteCarrierProposedAssignmentResponse, error)
 }
 
@@ -110,17 +126,33 @@ func (c *carrierProposedAssignmentsServiceClient) DeleteCarrierProposedAssignmen
 //
 // CarrierProposedAssignmentsService has the operations of the area carrier proposed assignments.
 type CarrierProposedAssignmentsServiceServer interface {
-	// GET /fleet/carrier-proposed-assignments
+	// Lists carrier proposed assignments.
+	// Operation `listCarrierProposedAssignments`, GET /fleet/carrier-proposed-assignments:
+	// https://developers.samsara.com/reference/listcarrierproposedassignments
+	// All pages: StreamCarrierProposedAssignments. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Carrier-Proposed Assignments.
+	// The gateway repeats it after a failure.
 	ListCarrierProposedAssignments(context.Context, *ListCarrierProposedAssignmentsRequest) (*ListCarrierProposedAssignmentsResponse, error)
 	// Every page of ListCarrierProposedAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listCarrierProposedAssignments`, GET /fleet/carrier-proposed-assignments:
+	// https://developers.samsara.com/reference/listcarrierproposedassignments
+	// Scope: Read Carrier-Proposed Assignments.
 	StreamCarrierProposedAssignments(*StreamCarrierProposedAssignmentsRequest, grpc.ServerStreamingServer[StreamCarrierProposedAssignmentsResponse]) error
-	// POST /fleet/carrier-proposed-assignments
+	// Creates a carrier proposed assignment.
+	// Operation `createCarrierProposedAssignment`, POST /fleet/carrier-proposed-assignments:
+	// https://developers.samsara.com/reference/createcarrierproposedassignment
 	// Scope: Write Carrier-Proposed Assignments.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateCarrierProposedAssignment(context.Context, *CreateCarrierProposedAssignmentRequest) (*CreateCarrierProposedAssignmentResponse, error)
-	// DELETE /fleet/carrier-proposed-assignments/{id}
+	// Deletes a carrier proposed assignment.
+	// Operation `deleteCarrierProposedAssignment`, DELETE /fleet/carrier-proposed-assignments/{id}:
+	// https://developers.samsara.com/reference/deletecarrierproposedassignment
 	// Scope: Write Carrier-Proposed Assignments.
+	// The gateway repeats it after a failure.
 	DeleteCarrierProposedAssignment(context.Context, *DeleteCarrierProposedAssignmentRequest) (*DeleteCarrierProposedAssignmentResponse, error)
 }
 

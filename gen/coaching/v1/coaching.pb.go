@@ -25,17 +25,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverCoachAssignment.
+// The request of ListDriverCoachAssignment.
 type ListDriverCoachAssignmentRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `coachIds`.
-	CoachIds []string `protobuf:"bytes,2,rep,name=coach_ids,json=coachIds,proto3" json:"coach_ids,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CoachIds           []string               `protobuf:"bytes,2,rep,name=coach_ids,json=coachIds,proto3" json:"coach_ids,omitempty"`
+	DriverIds          []string               `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -98,12 +94,12 @@ func (x *ListDriverCoachAssignmentRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListDriverCoachAssignment.
+// One page of driver coach assignments.
 type ListDriverCoachAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CoachAssignmentWithDriverExternalIds `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,12 +149,12 @@ func (x *ListDriverCoachAssignmentResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverCoachAssignment.
+// The request of StreamDriverCoachAssignment.
 type StreamDriverCoachAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverCoachAssignment is asked, page after page.
 	Request *ListDriverCoachAssignmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +204,7 @@ func (x *StreamDriverCoachAssignmentRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverCoachAssignment.
+// One page of driver coach assignments, and where to go on from after it.
 type StreamDriverCoachAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverCoachAssignment answers.
@@ -263,12 +259,11 @@ func (x *StreamDriverCoachAssignmentResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ReplaceDriverCoachAssignment.
+// The request of ReplaceDriverCoachAssignment.
 type ReplaceDriverCoachAssignmentRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `coachId`.
-	CoachId *string `protobuf:"bytes,1,opt,name=coach_id,json=coachId,proto3,oneof" json:"coach_id,omitempty"`
-	// Query parameter `driverId`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	CoachId *string                `protobuf:"bytes,1,opt,name=coach_id,json=coachId,proto3,oneof" json:"coach_id,omitempty"`
+	// Required.
 	DriverId      *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,10 +313,10 @@ func (x *ReplaceDriverCoachAssignmentRequest) GetDriverId() string {
 	return ""
 }
 
-// Response of ReplaceDriverCoachAssignment.
+// The response of ReplaceDriverCoachAssignment.
 type ReplaceDriverCoachAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *CoachAssignmentWithoutDriverExternalIds `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,24 +359,18 @@ func (x *ReplaceDriverCoachAssignmentResponse) GetData() *CoachAssignmentWithout
 	return nil
 }
 
-// Request of ListCoachingSessions.
+// The request of ListCoachingSessions.
 type ListCoachingSessionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `coachIds`.
-	CoachIds []string `protobuf:"bytes,2,rep,name=coach_ids,json=coachIds,proto3" json:"coach_ids,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeCoachableEvents`.
-	IncludeCoachableEvents *bool `protobuf:"varint,5,opt,name=include_coachable_events,json=includeCoachableEvents,proto3,oneof" json:"include_coachable_events,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,6,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `sessionStatuses`.
-	SessionStatuses []string `protobuf:"bytes,7,rep,name=session_statuses,json=sessionStatuses,proto3" json:"session_statuses,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CoachIds  []string               `protobuf:"bytes,2,rep,name=coach_ids,json=coachIds,proto3" json:"coach_ids,omitempty"`
+	DriverIds []string               `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime                *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeCoachableEvents *bool    `protobuf:"varint,5,opt,name=include_coachable_events,json=includeCoachableEvents,proto3,oneof" json:"include_coachable_events,omitempty"`
+	IncludeExternalIds     *bool    `protobuf:"varint,6,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	SessionStatuses        []string `protobuf:"bytes,7,rep,name=session_statuses,json=sessionStatuses,proto3" json:"session_statuses,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -473,12 +462,12 @@ func (x *ListCoachingSessionsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListCoachingSessions.
+// One page of coaching sessions.
 type ListCoachingSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*CoachingSessions `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -528,12 +517,12 @@ func (x *ListCoachingSessionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamCoachingSessions.
+// The request of StreamCoachingSessions.
 type StreamCoachingSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCoachingSessions is asked, page after page.
 	Request *ListCoachingSessionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -583,7 +572,7 @@ func (x *StreamCoachingSessionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamCoachingSessions.
+// One page of coaching sessions, and where to go on from after it.
 type StreamCoachingSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCoachingSessions answers.
@@ -638,7 +627,7 @@ func (x *StreamCoachingSessionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowCoachingSessions.
+// The request of FollowCoachingSessions.
 type FollowCoachingSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCoachingSessions is asked, page after page.
@@ -693,7 +682,7 @@ func (x *FollowCoachingSessionsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowCoachingSessions.
+// One page of coaching sessions, and where to go on from after it.
 type FollowCoachingSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListCoachingSessions answers. Unset in a keep-alive.
@@ -760,26 +749,24 @@ func (x *FollowCoachingSessionsResponse) GetKeepAlive() *v11.KeepAlive {
 // Schema behaviorResponseBody.
 type Behavior struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coachableBehaviorType`. Required. Known values: `acceleration`, `braking`,
-	// `cameraObstruction`, `crash`, `defensiveDriving`, `didNotYield`, `drinkPolicy`, `drowsy`,
-	// `eatingDrinking`, `event`, `falsePositive`, `foodPolicy`, `forwardCollisionWarning`,
-	// `genericDistraction`, `harshTurn`, `hosViolation`, `idling`, `laneDeparture`, `lateResponse`,
-	// `maskPolicy`, `maxSpeed`, `mobileUsage`, `nearCollison`, `noSeatbelt`, `obstructedCamera`,
-	// `outwardObstruction`, `passengerPolicy`, `ranRedLight`, `rollingRailroadCrossing`,
-	// `rollingStop`, `rollover`, `rolloverProtection`, `rolloverProtectionBrakeControlActivated`,
+	// Required. Known values: `acceleration`, `braking`, `cameraObstruction`, `crash`,
+	// `defensiveDriving`, `didNotYield`, `drinkPolicy`, `drowsy`, `eatingDrinking`, `event`,
+	// `falsePositive`, `foodPolicy`, `forwardCollisionWarning`, `genericDistraction`, `harshTurn`,
+	// `hosViolation`, `idling`, `laneDeparture`, `lateResponse`, `maskPolicy`, `maxSpeed`,
+	// `mobileUsage`, `nearCollison`, `noSeatbelt`, `obstructedCamera`, `outwardObstruction`,
+	// `passengerPolicy`, `ranRedLight`, `rollingRailroadCrossing`, `rollingStop`, `rollover`,
+	// `rolloverProtection`, `rolloverProtectionBrakeControlActivated`,
 	// `rolloverProtectionEngineControlActivated`, `severeSpeeding`, `smoking`, `speeding`,
 	// `tailgating`, `unknown`, `yawControl`, `yawControlBrakeControlActivated`,
 	// `yawControlEngineControlActivated`.
-	CoachableBehaviorType *string `protobuf:"bytes,1,opt,name=coachable_behavior_type,json=coachableBehaviorType,proto3,oneof" json:"coachable_behavior_type,omitempty"`
-	// Member `coachableEvents`.
-	CoachableEvents []*CoachableEvent `protobuf:"bytes,2,rep,name=coachable_events,json=coachableEvents,proto3" json:"coachable_events,omitempty"`
-	// Member `id`. Required.
+	CoachableBehaviorType *string           `protobuf:"bytes,1,opt,name=coachable_behavior_type,json=coachableBehaviorType,proto3,oneof" json:"coachable_behavior_type,omitempty"`
+	CoachableEvents       []*CoachableEvent `protobuf:"bytes,2,rep,name=coachable_events,json=coachableEvents,proto3" json:"coachable_events,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastCoachedTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	LastCoachedTime *string `protobuf:"bytes,4,opt,name=last_coached_time,json=lastCoachedTime,proto3,oneof" json:"last_coached_time,omitempty"`
-	// Member `note`.
-	Note *string `protobuf:"bytes,5,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	Note            *string `protobuf:"bytes,5,opt,name=note,proto3,oneof" json:"note,omitempty"`
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,6,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -860,13 +847,13 @@ func (x *Behavior) GetUpdatedAtTime() string {
 // Schema CoachAssignmentWithDriverExternalIdsResponseResponseBody.
 type CoachAssignmentWithDriverExternalIds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coachId`. Required.
+	// Required.
 	CoachId *string `protobuf:"bytes,1,opt,name=coach_id,json=coachId,proto3,oneof" json:"coach_id,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverWithExternalId `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,4,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -932,14 +919,13 @@ func (x *CoachAssignmentWithDriverExternalIds) GetUpdatedAtTime() string {
 
 // Schema CoachAssignmentWithoutDriverExternalIdsResponseResponseBody.
 type CoachAssignmentWithoutDriverExternalIds struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coachId`.
-	CoachId *string `protobuf:"bytes,1,opt,name=coach_id,json=coachId,proto3,oneof" json:"coach_id,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	CoachId *string                `protobuf:"bytes,1,opt,name=coach_id,json=coachId,proto3,oneof" json:"coach_id,omitempty"`
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,3,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,4,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1006,9 +992,8 @@ func (x *CoachAssignmentWithoutDriverExternalIds) GetUpdatedAtTime() string {
 // Schema coachableEventResponseBody.
 type CoachableEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `linkage`.
+	// Required.
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Linkage       *CoachableEventLinkage `protobuf:"bytes,2,opt,name=linkage,proto3" json:"linkage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1061,9 +1046,9 @@ func (x *CoachableEvent) GetLinkage() *CoachableEventLinkage {
 // Schema CoachableEventLinkageResponseBody.
 type CoachableEventLinkage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sourceId`. Required.
+	// Required.
 	SourceId *string `protobuf:"bytes,1,opt,name=source_id,json=sourceId,proto3,oneof" json:"source_id,omitempty"`
-	// Member `sourceType`. Required. Known values: `triageEvent`, `hosViolation`, `idling`.
+	// Required. Known values: `triageEvent`, `hosViolation`, `idling`.
 	SourceType    *string `protobuf:"bytes,2,opt,name=source_type,json=sourceType,proto3,oneof" json:"source_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1113,31 +1098,28 @@ func (x *CoachableEventLinkage) GetSourceType() string {
 	return ""
 }
 
-// Schema CoachingSessionsResponseResponseBody.
+// Coaching sessions. Schema CoachingSessionsResponseResponseBody.
 type CoachingSessions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignedCoachId`.
-	AssignedCoachId *string `protobuf:"bytes,1,opt,name=assigned_coach_id,json=assignedCoachId,proto3,oneof" json:"assigned_coach_id,omitempty"`
-	// Member `behaviors`. Required.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	AssignedCoachId *string                `protobuf:"bytes,1,opt,name=assigned_coach_id,json=assignedCoachId,proto3,oneof" json:"assigned_coach_id,omitempty"`
+	// Required.
 	Behaviors []*Behavior `protobuf:"bytes,2,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `coachingType`. Required. Known values: `fullySharedWithManager`, `selfCoaching`,
-	// `unknown`, `unshared`, `withManager`.
+	// Required. Known values: `fullySharedWithManager`, `selfCoaching`, `unknown`, `unshared`,
+	// `withManager`.
 	CoachingType *string `protobuf:"bytes,3,opt,name=coaching_type,json=coachingType,proto3,oneof" json:"coaching_type,omitempty"`
-	// Member `completedAtTime`. A time as in RFC 3339.
-	CompletedAtTime *string `protobuf:"bytes,4,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `completedCoachId`.
+	// A time as in RFC 3339.
+	CompletedAtTime  *string `protobuf:"bytes,4,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
 	CompletedCoachId *string `protobuf:"bytes,5,opt,name=completed_coach_id,json=completedCoachId,proto3,oneof" json:"completed_coach_id,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverWithExternalId `protobuf:"bytes,6,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `dueAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,7,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `sessionNote`.
+	// Required.
+	Id          *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	SessionNote *string `protobuf:"bytes,9,opt,name=session_note,json=sessionNote,proto3,oneof" json:"session_note,omitempty"`
-	// Member `sessionStatus`. Required. Known values: `unknown`, `upcoming`, `completed`, `deleted`.
+	// Required. Known values: `unknown`, `upcoming`, `completed`, `deleted`.
 	SessionStatus *string `protobuf:"bytes,10,opt,name=session_status,json=sessionStatus,proto3,oneof" json:"session_status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1387,23 +1369,23 @@ const file_samsara_gateway_coaching_v1_coaching_proto_rawDesc = "" +
 	"\x03_idB\x0f\n" +
 	"\r_session_noteB\x11\n" +
 	"\x0f_session_statusB\x12\n" +
-	"\x10_updated_at_time2\xc3\n" +
+	"\x10_updated_at_time2\xd5\n" +
 	"\n" +
-	"\x0fCoachingService\x12\x86\x02\n" +
-	"\x19ListDriverCoachAssignment\x12=.samsara_gateway.coaching.v1.ListDriverCoachAssignmentRequest\x1a>.samsara_gateway.coaching.v1.ListDriverCoachAssignmentResponse\"j\xda\xce\x18f\n" +
+	"\x0fCoachingService\x12\x89\x02\n" +
+	"\x19ListDriverCoachAssignment\x12=.samsara_gateway.coaching.v1.ListDriverCoachAssignmentRequest\x1a>.samsara_gateway.coaching.v1.ListDriverCoachAssignmentResponse\"m\xda\xce\x18f\n" +
 	"\x18getDriverCoachAssignment\x10\x01\x1a\"/coaching/driver-coach-assignments(\x018\x01B\rRead CoachingJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc5\x01\n" +
-	"\x1bStreamDriverCoachAssignment\x12?.samsara_gateway.coaching.v1.StreamDriverCoachAssignmentRequest\x1a@.samsara_gateway.coaching.v1.StreamDriverCoachAssignmentResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListDriverCoachAssignment\x10\x010\x01\x12\x88\x02\n" +
-	"\x1cReplaceDriverCoachAssignment\x12@.samsara_gateway.coaching.v1.ReplaceDriverCoachAssignmentRequest\x1aA.samsara_gateway.coaching.v1.ReplaceDriverCoachAssignmentResponse\"c\xda\xce\x18_\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc8\x01\n" +
+	"\x1bStreamDriverCoachAssignment\x12?.samsara_gateway.coaching.v1.StreamDriverCoachAssignmentRequest\x1a@.samsara_gateway.coaching.v1.StreamDriverCoachAssignmentResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListDriverCoachAssignment\x10\x01\x90\x02\x010\x01\x12\x8b\x02\n" +
+	"\x1cReplaceDriverCoachAssignment\x12@.samsara_gateway.coaching.v1.ReplaceDriverCoachAssignmentRequest\x1aA.samsara_gateway.coaching.v1.ReplaceDriverCoachAssignmentResponse\"f\xda\xce\x18_\n" +
 	"\x18putDriverCoachAssignment\x10\x03\x1a\"/coaching/driver-coach-assignments8\x01B\x0eWrite CoachingJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xeb\x01\n" +
-	"\x14ListCoachingSessions\x128.samsara_gateway.coaching.v1.ListCoachingSessionsRequest\x1a9.samsara_gateway.coaching.v1.ListCoachingSessionsResponse\"^\xda\xce\x18Z\n" +
-	"\x13getCoachingSessions\x10\x01\x1a\x19/coaching/sessions/stream(\x010\x018\x01B\rRead CoachingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x16StreamCoachingSessions\x12:.samsara_gateway.coaching.v1.StreamCoachingSessionsRequest\x1a;.samsara_gateway.coaching.v1.StreamCoachingSessionsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListCoachingSessions\x10\x010\x01\x12\xb1\x01\n" +
-	"\x16FollowCoachingSessions\x12:.samsara_gateway.coaching.v1.FollowCoachingSessionsRequest\x1a;.samsara_gateway.coaching.v1.FollowCoachingSessionsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListCoachingSessions\x10\x020\x01B\x89\x02\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x02\x12\xee\x01\n" +
+	"\x14ListCoachingSessions\x128.samsara_gateway.coaching.v1.ListCoachingSessionsRequest\x1a9.samsara_gateway.coaching.v1.ListCoachingSessionsResponse\"a\xda\xce\x18Z\n" +
+	"\x13getCoachingSessions\x10\x01\x1a\x19/coaching/sessions/stream(\x010\x018\x01B\rRead CoachingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x16StreamCoachingSessions\x12:.samsara_gateway.coaching.v1.StreamCoachingSessionsRequest\x1a;.samsara_gateway.coaching.v1.StreamCoachingSessionsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListCoachingSessions\x10\x01\x90\x02\x010\x01\x12\xb4\x01\n" +
+	"\x16FollowCoachingSessions\x12:.samsara_gateway.coaching.v1.FollowCoachingSessionsRequest\x1a;.samsara_gateway.coaching.v1.FollowCoachingSessionsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListCoachingSessions\x10\x02\x90\x02\x010\x01B\x89\x02\n" +
 	"$internal.samsara.gateway.coaching.v1B\rCoachingProtoP\x01Z3samsara.internal/gateway/gen/coaching/v1;coachingv1\xa2\x02\fSGCoachingV1\xaa\x02\x1aSamsaraGateway.Coaching.V1\xba\x02\fSGCoachingV1\xca\x02\x1aSamsaraGateway\\Coaching\\V1\xe2\x02#SamsaraGateway\\Coaching\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Coaching::V1b\x06proto3"
 
 var (

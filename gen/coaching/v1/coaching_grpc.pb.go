@@ -35,28 +35,58 @@ const (
 //
 // CoachingService has the operations of the area coaching.
 type CoachingServiceClient interface {
-	// GET /coaching/driver-coach-assignments
+	// Lists driver coach assignments.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// All pages: StreamDriverCoachAssignment. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverCoachAssignment
+	// with `options.max_items`.
 	// Scope: Read Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverCoachAssignment(ctx context.Context, in *ListDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*ListDriverCoachAssignmentResponse, error)
 	// Every page of ListDriverCoachAssignment, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// Scope: Read Coaching.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamDriverCoachAssignment(ctx context.Context, in *StreamDriverCoachAssignmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverCoachAssignmentResponse], error)
-	// PUT /coaching/driver-coach-assignments
+	// Replaces a driver coach assignment.
+	// Operation `putDriverCoachAssignment`, PUT /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/putdrivercoachassignment
 	// Scope: Write Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ReplaceDriverCoachAssignment(ctx context.Context, in *ReplaceDriverCoachAssignmentRequest, opts ...grpc.CallOption) (*ReplaceDriverCoachAssignmentResponse, error)
-	// GET /coaching/sessions/stream
+	// Lists coaching sessions.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// All pages: StreamCoachingSessions. For ever: FollowCoachingSessions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamCoachingSessions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Coaching.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListCoachingSessions(ctx context.Context, in *ListCoachingSessionsRequest, opts ...grpc.CallOption) (*ListCoachingSessionsResponse, error)
 	// Every page of ListCoachingSessions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCoachingSessions(ctx context.Context, in *StreamCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCoachingSessionsResponse], error)
 	// Every page of ListCoachingSessions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowCoachingSessions(ctx context.Context, in *FollowCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowCoachingSessionsResponse], error)
 }
 
@@ -161,28 +191,58 @@ type CoachingService_FollowCoachingSessionsClient = grpc.ServerStreamingClient[F
 //
 // CoachingService has the operations of the area coaching.
 type CoachingServiceServer interface {
-	// GET /coaching/driver-coach-assignments
+	// Lists driver coach assignments.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// All pages: StreamDriverCoachAssignment. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverCoachAssignment
+	// with `options.max_items`.
 	// Scope: Read Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverCoachAssignment(context.Context, *ListDriverCoachAssignmentRequest) (*ListDriverCoachAssignmentResponse, error)
 	// Every page of ListDriverCoachAssignment, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverCoachAssignment`, GET /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/getdrivercoachassignment
+	// Scope: Read Coaching.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamDriverCoachAssignment(*StreamDriverCoachAssignmentRequest, grpc.ServerStreamingServer[StreamDriverCoachAssignmentResponse]) error
-	// PUT /coaching/driver-coach-assignments
+	// Replaces a driver coach assignment.
+	// Operation `putDriverCoachAssignment`, PUT /coaching/driver-coach-assignments:
+	// https://developers.samsara.com/reference/putdrivercoachassignment
 	// Scope: Write Coaching.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ReplaceDriverCoachAssignment(context.Context, *ReplaceDriverCoachAssignmentRequest) (*ReplaceDriverCoachAssignmentResponse, error)
-	// GET /coaching/sessions/stream
+	// Lists coaching sessions.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// All pages: StreamCoachingSessions. For ever: FollowCoachingSessions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamCoachingSessions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Coaching.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListCoachingSessions(context.Context, *ListCoachingSessionsRequest) (*ListCoachingSessionsResponse, error)
 	// Every page of ListCoachingSessions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamCoachingSessions(*StreamCoachingSessionsRequest, grpc.ServerStreamingServer[StreamCoachingSessionsResponse]) error
 	// Every page of ListCoachingSessions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getCoachingSessions`, GET /coaching/sessions/stream:
+	// https://developers.samsara.com/reference/getcoachingsessions
+	// Scope: Read Coaching.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowCoachingSessions(*FollowCoachingSessionsRequest, grpc.ServerStreamingServer[FollowCoachingSessionsResponse]) error
 }
 

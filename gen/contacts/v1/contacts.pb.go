@@ -26,13 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListContacts.
+// The request of ListContacts.
 type ListContactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,20 +73,18 @@ func (x *ListContactsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListContactsRequest) GetLimit() int64 {
+func (x *ListContactsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListContacts.
+// One page of contacts.
 type ListContactsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Contact `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Contact             `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,12 +133,12 @@ func (x *ListContactsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamContacts.
+// The request of StreamContacts.
 type StreamContactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListContacts is asked, page after page.
 	Request *ListContactsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -191,7 +188,7 @@ func (x *StreamContactsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamContacts.
+// One page of contacts, and where to go on from after it.
 type StreamContactsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListContacts answers.
@@ -246,16 +243,16 @@ func (x *StreamContactsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateContact.
+// The request of CreateContact.
 type CreateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `email`. At most 255 characters.
+	// At most 255 characters.
 	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `firstName`. At most 255 characters.
+	// At most 255 characters.
 	FirstName *string `protobuf:"bytes,2,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `lastName`. At most 255 characters.
+	// At most 255 characters.
 	LastName *string `protobuf:"bytes,3,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `phone`. At most 255 characters.
+	// At most 255 characters.
 	Phone         *string `protobuf:"bytes,4,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,11 +316,10 @@ func (x *CreateContactRequest) GetPhone() string {
 	return ""
 }
 
-// Response of CreateContact.
+// The response of CreateContact.
 type CreateContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Contact `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Contact               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -365,10 +361,10 @@ func (x *CreateContactResponse) GetData() *Contact {
 	return nil
 }
 
-// Request of GetContact.
+// The request of GetContact.
 type GetContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -411,11 +407,10 @@ func (x *GetContactRequest) GetId() string {
 	return ""
 }
 
-// Response of GetContact.
+// The response of GetContact.
 type GetContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Contact `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Contact               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,18 +452,18 @@ func (x *GetContactResponse) GetData() *Contact {
 	return nil
 }
 
-// Request of UpdateContact.
+// The request of UpdateContact.
 type UpdateContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `email`. At most 255 characters.
+	// At most 255 characters.
 	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `firstName`. At most 255 characters.
+	// At most 255 characters.
 	FirstName *string `protobuf:"bytes,3,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `lastName`. At most 255 characters.
+	// At most 255 characters.
 	LastName *string `protobuf:"bytes,4,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `phone`. At most 255 characters.
+	// At most 255 characters.
 	Phone *string `protobuf:"bytes,5,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -549,11 +544,10 @@ func (x *UpdateContactRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateContact.
+// The response of UpdateContact.
 type UpdateContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Contact `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Contact               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,10 +589,10 @@ func (x *UpdateContactResponse) GetData() *Contact {
 	return nil
 }
 
-// Request of DeleteContact.
+// The request of DeleteContact.
 type DeleteContactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -641,11 +635,9 @@ func (x *DeleteContactRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteContact.
+// The response of DeleteContact.
 type DeleteContactResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,25 +672,18 @@ func (*DeleteContactResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_contacts_v1_contacts_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *DeleteContactResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema Contact.
+// A contact. Schema Contact.
 type Contact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `email`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `firstName`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	FirstName *string `protobuf:"bytes,2,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastName`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	LastName *string `protobuf:"bytes,4,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Member `phone`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Phone         *string `protobuf:"bytes,5,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -776,7 +761,7 @@ const file_samsara_gateway_contacts_v1_contacts_proto_rawDesc = "" +
 	"*samsara_gateway/contacts/v1/contacts.proto\x12\x1bsamsara_gateway.contacts.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x81\x01\n" +
 	"\x13ListContactsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x96\x01\n" +
 	"\x14ListContactsResponse\x128\n" +
@@ -828,10 +813,8 @@ const file_samsara_gateway_contacts_v1_contacts_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2$.samsara_gateway.contacts.v1.ContactR\x04data\"<\n" +
 	"\x14DeleteContactRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"D\n" +
-	"\x15DeleteContactResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xab\x02\n" +
+	"\x03_id\"\x17\n" +
+	"\x15DeleteContactResponse\"\xab\x02\n" +
 	"\aContact\x12*\n" +
 	"\x05email\x18\x01 \x01(\tB\x0f\xda\xce\x18\v \x01I\x00\x00\x00\x00\x00\xe0o@H\x00R\x05email\x88\x01\x01\x123\n" +
 	"\n" +
@@ -844,22 +827,22 @@ const file_samsara_gateway_contacts_v1_contacts_proto_rawDesc = "" +
 	"\x03_idB\f\n" +
 	"\n" +
 	"_last_nameB\b\n" +
-	"\x06_phone2\xc2\b\n" +
-	"\x0fContactsService\x12\xb8\x01\n" +
-	"\fListContacts\x120.samsara_gateway.contacts.v1.ListContactsRequest\x1a1.samsara_gateway.contacts.v1.ListContactsResponse\"C\xda\xce\x18?\n" +
-	"\flistContacts\x10\x01\x1a\t/contacts(\x018\x01B\x13Read Alert ContactsP\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x0eStreamContacts\x122.samsara_gateway.contacts.v1.StreamContactsRequest\x1a3.samsara_gateway.contacts.v1.StreamContactsResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListContacts\x10\x010\x01\x12\xb5\x01\n" +
+	"\x06_phone2\xce\b\n" +
+	"\x0fContactsService\x12\xbb\x01\n" +
+	"\fListContacts\x120.samsara_gateway.contacts.v1.ListContactsRequest\x1a1.samsara_gateway.contacts.v1.ListContactsResponse\"F\xda\xce\x18?\n" +
+	"\flistContacts\x10\x01\x1a\t/contacts(\x018\x01B\x13Read Alert ContactsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x0eStreamContacts\x122.samsara_gateway.contacts.v1.StreamContactsRequest\x1a3.samsara_gateway.contacts.v1.StreamContactsResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListContacts\x10\x01\x90\x02\x010\x01\x12\xb5\x01\n" +
 	"\rCreateContact\x121.samsara_gateway.contacts.v1.CreateContactRequest\x1a2.samsara_gateway.contacts.v1.CreateContactResponse\"=\xda\xce\x189\n" +
-	"\rcreateContact\x10\x02\x1a\t/contacts \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xad\x01\n" +
+	"\rcreateContact\x10\x02\x1a\t/contacts \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xb0\x01\n" +
 	"\n" +
-	"GetContact\x12..samsara_gateway.contacts.v1.GetContactRequest\x1a/.samsara_gateway.contacts.v1.GetContactResponse\">\xda\xce\x18:\n" +
+	"GetContact\x12..samsara_gateway.contacts.v1.GetContactRequest\x1a/.samsara_gateway.contacts.v1.GetContactResponse\"A\xda\xce\x18:\n" +
 	"\n" +
-	"getContact\x10\x01\x1a\x0e/contacts/{id}8\x01B\x13Read Alert ContactsP\x01X\xc8\x01\x12\xba\x01\n" +
+	"getContact\x10\x01\x1a\x0e/contacts/{id}8\x01B\x13Read Alert ContactsP\x01X\xc8\x01\x90\x02\x01\x12\xba\x01\n" +
 	"\rUpdateContact\x121.samsara_gateway.contacts.v1.UpdateContactRequest\x1a2.samsara_gateway.contacts.v1.UpdateContactResponse\"B\xda\xce\x18>\n" +
-	"\rupdateContact\x10\x04\x1a\x0e/contacts/{id} \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xba\x01\n" +
-	"\rDeleteContact\x121.samsara_gateway.contacts.v1.DeleteContactRequest\x1a2.samsara_gateway.contacts.v1.DeleteContactResponse\"B\xda\xce\x18>\n" +
-	"\rdeleteContact\x10\x05\x1a\x0e/contacts/{id}8\x01B\x14Write Alert ContactsP\x01X\xcc\x01B\x89\x02\n" +
+	"\rupdateContact\x10\x04\x1a\x0e/contacts/{id} \x02B\x14Write Alert ContactsP\x01X\xc8\x01\x12\xbd\x01\n" +
+	"\rDeleteContact\x121.samsara_gateway.contacts.v1.DeleteContactRequest\x1a2.samsara_gateway.contacts.v1.DeleteContactResponse\"E\xda\xce\x18>\n" +
+	"\rdeleteContact\x10\x05\x1a\x0e/contacts/{id}8\x01B\x14Write Alert ContactsP\x01X\xcc\x01\x90\x02\x02B\x89\x02\n" +
 	"$internal.samsara.gateway.contacts.v1B\rContactsProtoP\x01Z3samsara.internal/gateway/gen/contacts/v1;contactsv1\xa2\x02\fSGContactsV1\xaa\x02\x1aSamsaraGateway.Contacts.V1\xba\x02\fSGContactsV1\xca\x02\x1aSamsaraGateway\\Contacts\\V1\xe2\x02#SamsaraGateway\\Contacts\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Contacts::V1b\x06proto3"
 
 var (
@@ -933,7 +916,6 @@ func file_samsara_gateway_contacts_v1_contacts_proto_init() {
 	file_samsara_gateway_contacts_v1_contacts_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_gateway_contacts_v1_contacts_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_gateway_contacts_v1_contacts_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_gateway_contacts_v1_contacts_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_gateway_contacts_v1_contacts_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -35,23 +35,42 @@ const (
 //
 // ContactsService has the operations of the area contacts.
 type ContactsServiceClient interface {
-	// GET /contacts
+	// Lists contacts.
+	// Operation `listContacts`, GET /contacts: https://developers.samsara.com/reference/listcontacts
+	// All pages: StreamContacts. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Alert Contacts.
+	// The gateway repeats it after a failure.
 	ListContacts(ctx context.Context, in *ListContactsRequest, opts ...grpc.CallOption) (*ListContactsResponse, error)
-	// Every page of ListContacts, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
-	StreamContacts(ctx context.Context, in *StreamContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamContactsResponse], error)
-	// POST /contacts
-	// Scope: Write Alert Contacts.
-	CreateContact(ctx context.Context, in *CreateContactRequest, opts ...grpc.CallOption) (*CreateContactResponse, error)
-	// GET /contacts/{id}
+	// Every page of ListContacts, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listContacts`, GET /contacts: https://developers.samsara.com/reference/listcontacts
 	// Scope: Read Alert Contacts.
+	StreamContacts(ctx context.Context, in *StreamContactsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamContactsResponse], error)
+	// Creates a contact.
+	// Operation `createContact`, POST /contacts:
+	// https://developers.samsara.com/reference/createcontact
+	// Scope: Write Alert Contacts.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	CreateContact(ctx context.Context, in *CreateContactRequest, opts ...grpc.CallOption) (*CreateContactResponse, error)
+	// Gets a contact.
+	// Operation `getContact`, GET /contacts/{id}: https://developers.samsara.com/reference/getcontact
+	// Scope: Read Alert Contacts.
+	// The gateway repeats it after a failure.
 	GetContact(ctx context.Context, in *GetContactRequest, opts ...grpc.CallOption) (*GetContactResponse, error)
-	// PATCH /contacts/{id}
+	// Updates a contact; `update_mask` says what.
+	// Operation `updateContact`, PATCH /contacts/{id}:
+	// https://developers.samsara.com/reference/updatecontact
 	// Scope: Write Alert Contacts.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateContact(ctx context.Context, in *UpdateContactRequest, opts ...grpc.CallOption) (*UpdateContactResponse, error)
-	// DELETE /contacts/{id}
+	// Deletes a contact.
+	// Operation `deleteContact`, DELETE /contacts/{id}:
+	// https://developers.samsara.com/reference/deletecontact
 	// Scope: Write Alert Contacts.
+	// The gateway repeats it after a failure.
 	DeleteContact(ctx context.Context, in *DeleteContactRequest, opts ...grpc.CallOption) (*DeleteContactResponse, error)
 }
 
@@ -138,23 +157,42 @@ func (c *contactsServiceClient) DeleteContact(ctx context.Context, in *DeleteCon
 //
 // ContactsService has the operations of the area contacts.
 type ContactsServiceServer interface {
-	// GET /contacts
+	// Lists contacts.
+	// Operation `listContacts`, GET /contacts: https://developers.samsara.com/reference/listcontacts
+	// All pages: StreamContacts. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Alert Contacts.
+	// The gateway repeats it after a failure.
 	ListContacts(context.Context, *ListContactsRequest) (*ListContactsResponse, error)
-	// Every page of ListContacts, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
-	StreamContacts(*StreamContactsRequest, grpc.ServerStreamingServer[StreamContactsResponse]) error
-	// POST /contacts
-	// Scope: Write Alert Contacts.
-	CreateContact(context.Context, *CreateContactRequest) (*CreateContactResponse, error)
-	// GET /contacts/{id}
+	// Every page of ListContacts, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listContacts`, GET /contacts: https://developers.samsara.com/reference/listcontacts
 	// Scope: Read Alert Contacts.
+	StreamContacts(*StreamContactsRequest, grpc.ServerStreamingServer[StreamContactsResponse]) error
+	// Creates a contact.
+	// Operation `createContact`, POST /contacts:
+	// https://developers.samsara.com/reference/createcontact
+	// Scope: Write Alert Contacts.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	CreateContact(context.Context, *CreateContactRequest) (*CreateContactResponse, error)
+	// Gets a contact.
+	// Operation `getContact`, GET /contacts/{id}: https://developers.samsara.com/reference/getcontact
+	// Scope: Read Alert Contacts.
+	// The gateway repeats it after a failure.
 	GetContact(context.Context, *GetContactRequest) (*GetContactResponse, error)
-	// PATCH /contacts/{id}
+	// Updates a contact; `update_mask` says what.
+	// Operation `updateContact`, PATCH /contacts/{id}:
+	// https://developers.samsara.com/reference/updatecontact
 	// Scope: Write Alert Contacts.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateContact(context.Context, *UpdateContactRequest) (*UpdateContactResponse, error)
-	// DELETE /contacts/{id}
+	// Deletes a contact.
+	// Operation `deleteContact`, DELETE /contacts/{id}:
+	// https://developers.samsara.com/reference/deletecontact
 	// Scope: Write Alert Contacts.
+	// The gateway repeats it after a failure.
 	DeleteContact(context.Context, *DeleteContactRequest) (*DeleteContactResponse, error)
 }
 

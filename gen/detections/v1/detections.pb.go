@@ -25,32 +25,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDetections.
+// The request of ListDetections.
 type ListDetectionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `detectionBehaviorLabels`.
-	DetectionBehaviorLabels []string `protobuf:"bytes,3,rep,name=detection_behavior_labels,json=detectionBehaviorLabels,proto3" json:"detection_behavior_labels,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,4,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `inCabAlertPlayed`.
-	InCabAlertPlayed *bool `protobuf:"varint,6,opt,name=in_cab_alert_played,json=inCabAlertPlayed,proto3,oneof" json:"in_cab_alert_played,omitempty"`
-	// Query parameter `inboxEvent`.
-	InboxEvent *bool `protobuf:"varint,7,opt,name=inbox_event,json=inboxEvent,proto3,oneof" json:"inbox_event,omitempty"`
-	// Query parameter `inboxFilterReason`.
+	state                   protoimpl.MessageState `protogen:"open.v1"`
+	After                   *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds                []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DetectionBehaviorLabels []string               `protobuf:"bytes,3,rep,name=detection_behavior_labels,json=detectionBehaviorLabels,proto3" json:"detection_behavior_labels,omitempty"`
+	DriverIds               []string               `protobuf:"bytes,4,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime           *string  `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	InCabAlertPlayed  *bool    `protobuf:"varint,6,opt,name=in_cab_alert_played,json=inCabAlertPlayed,proto3,oneof" json:"in_cab_alert_played,omitempty"`
+	InboxEvent        *bool    `protobuf:"varint,7,opt,name=inbox_event,json=inboxEvent,proto3,oneof" json:"inbox_event,omitempty"`
 	InboxFilterReason []string `protobuf:"bytes,8,rep,name=inbox_filter_reason,json=inboxFilterReason,proto3" json:"inbox_filter_reason,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,9,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `includeDriver`. Default: `false`.
+	// Default: `false`.
 	IncludeDriver *bool `protobuf:"varint,10,opt,name=include_driver,json=includeDriver,proto3,oneof" json:"include_driver,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,11,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,11,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,12,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -170,12 +162,12 @@ func (x *ListDetectionsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDetections.
+// One page of detections.
 type ListDetectionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DetectionLogDetection `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -225,12 +217,12 @@ func (x *ListDetectionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDetections.
+// The request of StreamDetections.
 type StreamDetectionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDetections is asked, page after page.
 	Request *ListDetectionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -280,7 +272,7 @@ func (x *StreamDetectionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDetections.
+// One page of detections, and where to go on from after it.
 type StreamDetectionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDetections answers.
@@ -335,7 +327,7 @@ func (x *StreamDetectionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDetections.
+// The request of FollowDetections.
 type FollowDetectionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDetections is asked, page after page.
@@ -390,7 +382,7 @@ func (x *FollowDetectionsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDetections.
+// One page of detections, and where to go on from after it.
 type FollowDetectionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDetections answers. Unset in a keep-alive.
@@ -456,14 +448,11 @@ func (x *FollowDetectionsResponse) GetKeepAlive() *v11.KeepAlive {
 
 // Schema DetectionLogAssetObjectResponseBody.
 type DetectionLogAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Attributes []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Required.
+	Id            *string       `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -530,28 +519,27 @@ func (x *DetectionLogAsset) GetTags() []*v1.TagTiny {
 // Schema DetectionLogDetectionObjectResponseBody.
 type DetectionLogDetection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *DetectionLogAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driver`.
-	Driver *DetectionLogDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `id`. Required.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string             `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Driver        *DetectionLogDriver `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `inCabAlertPlayed`. Required.
+	// Required.
 	InCabAlertPlayed *bool `protobuf:"varint,5,opt,name=in_cab_alert_played,json=inCabAlertPlayed,proto3,oneof" json:"in_cab_alert_played,omitempty"`
-	// Member `safetyEvent`. Required.
+	// Required.
 	SafetyEvent []*DetectionLogSafetyEvent `protobuf:"bytes,6,rep,name=safety_event,json=safetyEvent,proto3" json:"safety_event,omitempty"`
-	// Member `triggerDetectionLabel`. Required. Known values: `acceleration`, `braking`, `crash`,
-	// `drowsy`, `eatingDrinking`, `edgeRailroadCrossingViolation`, `followingDistance`,
-	// `forwardCollisionWarning`, `genericDistraction`, `harshTurn`, `heavySpeeding`, `laneDeparture`,
-	// `lightSpeeding`, `maxSpeed`, `mobileUsage`, `moderateSpeeding`, `noSeatbelt`,
-	// `obstructedCamera`, `passenger`, `policyViolationMask`, `ranRedLight`, `rearCollisionWarning`,
-	// `reversing`, `rollingStop`, `rolloverProtection`, `severeSpeeding`, `smoking`, `speeding`,
-	// `unsafeParking`, `vehicleInBlindSpotWarning`, `vulnerableRoadUserCollisionWarning`,
-	// `yawControl`, `harshImpact`, `proximityWarning`.
+	// Required. Known values: `acceleration`, `braking`, `crash`, `drowsy`, `eatingDrinking`,
+	// `edgeRailroadCrossingViolation`, `followingDistance`, `forwardCollisionWarning`,
+	// `genericDistraction`, `harshTurn`, `heavySpeeding`, `laneDeparture`, `lightSpeeding`,
+	// `maxSpeed`, `mobileUsage`, `moderateSpeeding`, `noSeatbelt`, `obstructedCamera`, `passenger`,
+	// `policyViolationMask`, `ranRedLight`, `rearCollisionWarning`, `reversing`, `rollingStop`,
+	// `rolloverProtection`, `severeSpeeding`, `smoking`, `speeding`, `unsafeParking`,
+	// `vehicleInBlindSpotWarning`, `vulnerableRoadUserCollisionWarning`, `yawControl`, `harshImpact`,
+	// `proximityWarning`.
 	TriggerDetectionLabel *string `protobuf:"bytes,7,opt,name=trigger_detection_label,json=triggerDetectionLabel,proto3,oneof" json:"trigger_detection_label,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -645,16 +633,12 @@ func (x *DetectionLogDetection) GetUpdatedAtTime() string {
 
 // Schema DetectionLogDriverObjectResponseBody.
 type DetectionLogDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -728,14 +712,12 @@ func (x *DetectionLogDriver) GetTags() []*v1.TagTiny {
 // Schema DetectionLogSafetyEventObjectResponseBody.
 type DetectionLogSafetyEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `inboxEvent`. Required.
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required.
 	InboxEvent *bool `protobuf:"varint,2,opt,name=inbox_event,json=inboxEvent,proto3,oneof" json:"inbox_event,omitempty"`
-	// Member `inboxFilterReason`. Known values: `overDailyLimit`, `overHourlyLimit`, `overTripLimit`,
-	// `belowConfidenceThreshold`, `belowSeverityThreshold`, `overEventRateLimit`, `geofenceFilter`,
-	// `belowNudgeThreshold`, `belowSpeedThreshold`, `nighttimeFilter`, `speedingFilter`,
-	// `inCabAlertOnly`, `unknown`.
+	// Known values: `overDailyLimit`, `overHourlyLimit`, `overTripLimit`, `belowConfidenceThreshold`,
+	// `belowSeverityThreshold`, `overEventRateLimit`, `geofenceFilter`, `belowNudgeThreshold`,
+	// `belowSpeedThreshold`, `nighttimeFilter`, `speedingFilter`, `inCabAlertOnly`, `unknown`.
 	InboxFilterReason *string `protobuf:"bytes,3,opt,name=inbox_filter_reason,json=inboxFilterReason,proto3,oneof" json:"inbox_filter_reason,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -887,14 +869,14 @@ const file_samsara_gateway_detections_v1_detections_proto_rawDesc = "" +
 	"\x13inbox_filter_reason\x18\x03 \x01(\tB\xef\x01\xda\xce\x18\xea\x012\x0eoverDailyLimit2\x0foverHourlyLimit2\roverTripLimit2\x18belowConfidenceThreshold2\x16belowSeverityThreshold2\x12overEventRateLimit2\x0egeofenceFilter2\x13belowNudgeThreshold2\x13belowSpeedThreshold2\x0fnighttimeFilter2\x0espeedingFilter2\x0einCabAlertOnly2\aunknownH\x02R\x11inboxFilterReason\x88\x01\x01:-\xda\xce\x18)DetectionLogSafetyEventObjectResponseBodyB\x05\n" +
 	"\x03_idB\x0e\n" +
 	"\f_inbox_eventB\x16\n" +
-	"\x14_inbox_filter_reason2\xab\x04\n" +
-	"\x11DetectionsService\x12\xd5\x01\n" +
-	"\x0eListDetections\x124.samsara_gateway.detections.v1.ListDetectionsRequest\x1a5.samsara_gateway.detections.v1.ListDetectionsResponse\"V\xda\xce\x18R\n" +
-	"\rgetDetections\x10\x01\x1a\x12/detections/stream(\x010\x018\x01B\x12Read Detection LogJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x10StreamDetections\x126.samsara_gateway.detections.v1.StreamDetectionsRequest\x1a7.samsara_gateway.detections.v1.StreamDetectionsResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListDetections\x10\x010\x01\x12\x9d\x01\n" +
-	"\x10FollowDetections\x126.samsara_gateway.detections.v1.FollowDetectionsRequest\x1a7.samsara_gateway.detections.v1.FollowDetectionsResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListDetections\x10\x020\x01B\x9d\x02\n" +
+	"\x14_inbox_filter_reason2\xb4\x04\n" +
+	"\x11DetectionsService\x12\xd8\x01\n" +
+	"\x0eListDetections\x124.samsara_gateway.detections.v1.ListDetectionsRequest\x1a5.samsara_gateway.detections.v1.ListDetectionsResponse\"Y\xda\xce\x18R\n" +
+	"\rgetDetections\x10\x01\x1a\x12/detections/stream(\x010\x018\x01B\x12Read Detection LogJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x10StreamDetections\x126.samsara_gateway.detections.v1.StreamDetectionsRequest\x1a7.samsara_gateway.detections.v1.StreamDetectionsResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListDetections\x10\x01\x90\x02\x010\x01\x12\xa0\x01\n" +
+	"\x10FollowDetections\x126.samsara_gateway.detections.v1.FollowDetectionsRequest\x1a7.samsara_gateway.detections.v1.FollowDetectionsResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListDetections\x10\x02\x90\x02\x010\x01B\x9d\x02\n" +
 	"&internal.samsara.gateway.detections.v1B\x0fDetectionsProtoP\x01Z7samsara.internal/gateway/gen/detections/v1;detectionsv1\xa2\x02\x0eSGDetectionsV1\xaa\x02\x1cSamsaraGateway.Detections.V1\xba\x02\x0eSGDetectionsV1\xca\x02\x1cSamsaraGateway\\Detections\\V1\xe2\x02%SamsaraGateway\\Detections\\V1\\Metadata\xea\x02\x1eSamsaraGateway::Detections::V1b\x06proto3"
 
 var (

@@ -32,18 +32,36 @@ const (
 //
 // DetectionsService has the operations of the area detections.
 type DetectionsServiceClient interface {
-	// GET /detections/stream
+	// Lists detections.
+	// Operation `getDetections`, GET /detections/stream:
+	// https://developers.samsara.com/reference/getdetections
+	// All pages: StreamDetections. For ever: FollowDetections. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDetections with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Detection Log.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDetections(ctx context.Context, in *ListDetectionsRequest, opts ...grpc.CallOption) (*ListDetectionsResponse, error)
-	// Every page of ListDetections, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDetections, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDetections`, GET /detections/stream:
+	// https://developers.samsara.com/reference/getdetections
+	// Scope: Read Detection Log.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDetections(ctx context.Context, in *StreamDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDetectionsResponse], error)
 	// Every page of ListDetections, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getDetections`, GET /detections/stream:
+	// https://developers.samsara.com/reference/getdetections
+	// Scope: Read Detection Log.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowDetections(ctx context.Context, in *FollowDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDetectionsResponse], error)
 }
 
@@ -109,18 +127,36 @@ type DetectionsService_FollowDetectionsClient = grpc.ServerStreamingClient[Follo
 //
 // DetectionsService has the operations of the area detections.
 type DetectionsServiceServer interface {
-	// GET /detections/stream
+	// Lists detections.
+	// Operation `getDetections`, GET /detections/stream:
+	// https://developers.samsara.com/reference/getdetections
+	// All pages: StreamDetections. For ever: FollowDetections. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDetections with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Detection Log.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDetections(context.Context, *ListDetectionsRequest) (*ListDetectionsResponse, error)
-	// Every page of ListDetections, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDetections, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDetections`, GET /detections/stream:
+	// https://developers.samsara.com/reference/getdetections
+	// Scope: Read Detection Log.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDetections(*StreamDetectionsRequest, grpc.ServerStreamingServer[StreamDetectionsResponse]) error
 	// Every page of ListDetections, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getDetections`, GET /detections/stream:
+	// https://developers.samsara.com/reference/getdetections
+	// Scope: Read Detection Log.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowDetections(*FollowDetectionsRequest, grpc.ServerStreamingServer[FollowDetectionsResponse]) error
 }
 

@@ -25,25 +25,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDevices.
+// The request of ListDevices.
 type ListDevicesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `healthStatuses`.
-	HealthStatuses []string `protobuf:"bytes,2,rep,name=health_statuses,json=healthStatuses,proto3" json:"health_statuses,omitempty"`
-	// Query parameter `includeHealth`.
-	IncludeHealth *bool `protobuf:"varint,3,opt,name=include_health,json=includeHealth,proto3,oneof" json:"include_health,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `models`.
-	Models []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,7,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	HealthStatuses []string               `protobuf:"bytes,2,rep,name=health_statuses,json=healthStatuses,proto3" json:"health_statuses,omitempty"`
+	IncludeHealth  *bool                  `protobuf:"varint,3,opt,name=include_health,json=includeHealth,proto3,oneof" json:"include_health,omitempty"`
+	IncludeTags    *bool                  `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit         *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Models        []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -106,7 +99,7 @@ func (x *ListDevicesRequest) GetIncludeTags() bool {
 	return false
 }
 
-func (x *ListDevicesRequest) GetLimit() int64 {
+func (x *ListDevicesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -120,26 +113,26 @@ func (x *ListDevicesRequest) GetModels() []string {
 	return nil
 }
 
-func (x *ListDevicesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListDevicesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListDevicesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListDevicesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListDevices.
+// One page of devices.
 type ListDevicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Device `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -189,12 +182,12 @@ func (x *ListDevicesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDevices.
+// The request of StreamDevices.
 type StreamDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDevices is asked, page after page.
 	Request *ListDevicesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -244,7 +237,7 @@ func (x *StreamDevicesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDevices.
+// One page of devices, and where to go on from after it.
 type StreamDevicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDevices answers.
@@ -302,9 +295,9 @@ func (x *StreamDevicesResponse) GetCursor() string {
 // Schema BleAssetTagDetailsResponseResponseBody.
 type BleAssetTagDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batteryState`. Known values: `critical`, `low`, `ok`, `unknown`.
+	// Known values: `critical`, `low`, `ok`, `unknown`.
 	BatteryState *string `protobuf:"bytes,1,opt,name=battery_state,json=batteryState,proto3,oneof" json:"battery_state,omitempty"`
-	// Member `lastCheckInTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastCheckInTime *string `protobuf:"bytes,2,opt,name=last_check_in_time,json=lastCheckInTime,proto3,oneof" json:"last_check_in_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -357,14 +350,13 @@ func (x *BleAssetTagDetails) GetLastCheckInTime() string {
 // Schema CameraConnectorDetailsResponseResponseBody.
 type CameraConnectorDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `gatewayLastConnectedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	GatewayLastConnectedTime *string `protobuf:"bytes,1,opt,name=gateway_last_connected_time,json=gatewayLastConnectedTime,proto3,oneof" json:"gateway_last_connected_time,omitempty"`
-	// Member `lastFiftyHoursUptimePercentage`. In percent.
+	// In percent.
 	LastFiftyHoursUptimePercentage *float64 `protobuf:"fixed64,2,opt,name=last_fifty_hours_uptime_percentage,json=lastFiftyHoursUptimePercentage,proto3,oneof" json:"last_fifty_hours_uptime_percentage,omitempty"`
-	// Member `vehicleGatewaySerial`.
-	VehicleGatewaySerial *string `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	VehicleGatewaySerial           *string  `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *CameraConnectorDetails) Reset() {
@@ -421,14 +413,13 @@ func (x *CameraConnectorDetails) GetVehicleGatewaySerial() string {
 // Schema CameraDetailsResponseResponseBody.
 type CameraDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `gatewayLastConnectedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	GatewayLastConnectedTime *string `protobuf:"bytes,1,opt,name=gateway_last_connected_time,json=gatewayLastConnectedTime,proto3,oneof" json:"gateway_last_connected_time,omitempty"`
-	// Member `lastFiftyHoursUptimePercentage`. In percent.
+	// In percent.
 	LastFiftyHoursUptimePercentage *float64 `protobuf:"fixed64,2,opt,name=last_fifty_hours_uptime_percentage,json=lastFiftyHoursUptimePercentage,proto3,oneof" json:"last_fifty_hours_uptime_percentage,omitempty"`
-	// Member `vehicleGatewaySerial`.
-	VehicleGatewaySerial *string `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	VehicleGatewaySerial           *string  `protobuf:"bytes,3,opt,name=vehicle_gateway_serial,json=vehicleGatewaySerial,proto3,oneof" json:"vehicle_gateway_serial,omitempty"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *CameraDetails) Reset() {
@@ -484,10 +475,9 @@ func (x *CameraDetails) GetVehicleGatewaySerial() string {
 
 // Schema CellConnectivityResponseResponseBody.
 type CellConnectivity struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `operator`.
-	Operator *string `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
-	// Member `signalBar`. Known values: `1/4`, `2/4`, `3/4`, `4/4`, `unknown`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Operator *string                `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
+	// Known values: `1/4`, `2/4`, `3/4`, `4/4`, `unknown`.
 	SignalBar     *string `protobuf:"bytes,2,opt,name=signal_bar,json=signalBar,proto3,oneof" json:"signal_bar,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -537,26 +527,23 @@ func (x *CellConnectivity) GetSignalBar() string {
 	return ""
 }
 
-// Schema DeviceResponseResponseBody.
+// A device. Schema DeviceResponseResponseBody.
 type Device struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
-	Asset *DeviceAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `health`.
-	Health *Health `protobuf:"bytes,2,opt,name=health,proto3" json:"health,omitempty"`
-	// Member `lastConnectedTime`. A time as in RFC 3339.
-	LastConnectedTime *string `protobuf:"bytes,3,opt,name=last_connected_time,json=lastConnectedTime,proto3,oneof" json:"last_connected_time,omitempty"`
-	// Member `lastKnownLocation`.
+	// Required.
+	Asset  *DeviceAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Health *Health      `protobuf:"bytes,2,opt,name=health,proto3" json:"health,omitempty"`
+	// A time as in RFC 3339.
+	LastConnectedTime *string            `protobuf:"bytes,3,opt,name=last_connected_time,json=lastConnectedTime,proto3,oneof" json:"last_connected_time,omitempty"`
 	LastKnownLocation *LastKnownLocation `protobuf:"bytes,4,opt,name=last_known_location,json=lastKnownLocation,proto3" json:"last_known_location,omitempty"`
-	// Member `model`. Required. Known values: `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG45`, `AG45EU`,
-	// `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`, `AG53EU`,
-	// `AT11`, `AT11X`, `CM31`, `CM32`, `CM33`, `CM34`, `OEM`, `OEMP`, `OEMR`, `OEMV`, `VG34`,
-	// `VG34EU`, `VG34FN`, `VG34M`, `VG54EU`, `VG54NA`, `VG55EU`, `VG55NA`, `AHD1`, `AIM4`, `AT12`,
-	// `AT12X`, `AT13`, `LM11`.
+	// Required. Known values: `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`,
+	// `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`, `AG53EU`, `AT11`, `AT11X`,
+	// `CM31`, `CM32`, `CM33`, `CM34`, `OEM`, `OEMP`, `OEMR`, `OEMV`, `VG34`, `VG34EU`, `VG34FN`,
+	// `VG34M`, `VG54EU`, `VG54NA`, `VG55EU`, `VG55NA`, `AHD1`, `AIM4`, `AT12`, `AT12X`, `AT13`,
+	// `LM11`.
 	Model *string `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
-	Serial *string `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `tags`.
+	// Required.
+	Serial        *string       `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -641,12 +628,12 @@ func (x *Device) GetTags() []*v1.TagTiny {
 	return nil
 }
 
-// Schema DeviceAssetResponseResponseBody.
+// Schema DeviceAssetResponseResponseBody. It has nothing but `id` and `name`.
 type DeviceAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -698,18 +685,16 @@ func (x *DeviceAsset) GetName() string {
 
 // Schema GatewayDetailsResponseResponseBody.
 type GatewayDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cellConnectivity`.
-	CellConnectivity *CellConnectivity `protobuf:"bytes,1,opt,name=cell_connectivity,json=cellConnectivity,proto3" json:"cell_connectivity,omitempty"`
-	// Member `gatewayBatteryState`. Known values: `critical`, `low`, `ok`, `unknown`.
-	GatewayBatteryState *string `protobuf:"bytes,2,opt,name=gateway_battery_state,json=gatewayBatteryState,proto3,oneof" json:"gateway_battery_state,omitempty"`
-	// Member `gatewayBatteryTemp`.
-	GatewayBatteryTemp *float64 `protobuf:"fixed64,3,opt,name=gateway_battery_temp,json=gatewayBatteryTemp,proto3,oneof" json:"gateway_battery_temp,omitempty"`
-	// Member `gatewayBatteryVolts`. In volts.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	CellConnectivity *CellConnectivity      `protobuf:"bytes,1,opt,name=cell_connectivity,json=cellConnectivity,proto3" json:"cell_connectivity,omitempty"`
+	// Known values: `critical`, `low`, `ok`, `unknown`.
+	GatewayBatteryState *string  `protobuf:"bytes,2,opt,name=gateway_battery_state,json=gatewayBatteryState,proto3,oneof" json:"gateway_battery_state,omitempty"`
+	GatewayBatteryTemp  *float64 `protobuf:"fixed64,3,opt,name=gateway_battery_temp,json=gatewayBatteryTemp,proto3,oneof" json:"gateway_battery_temp,omitempty"`
+	// In volts.
 	GatewayBatteryVolts *float64 `protobuf:"fixed64,4,opt,name=gateway_battery_volts,json=gatewayBatteryVolts,proto3,oneof" json:"gateway_battery_volts,omitempty"`
-	// Member `lastCheckInTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastCheckInTime *string `protobuf:"bytes,5,opt,name=last_check_in_time,json=lastCheckInTime,proto3,oneof" json:"last_check_in_time,omitempty"`
-	// Member `vehicleBatteryVolts`. In volts.
+	// In volts.
 	VehicleBatteryVolts *float64 `protobuf:"fixed64,6,opt,name=vehicle_battery_volts,json=vehicleBatteryVolts,proto3,oneof" json:"vehicle_battery_volts,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -789,40 +774,35 @@ func (x *GatewayDetails) GetVehicleBatteryVolts() float64 {
 
 // Schema HealthResponseResponseBody.
 type Health struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `healthDetails`.
-	HealthDetails *HealthDetails `protobuf:"bytes,1,opt,name=health_details,json=healthDetails,proto3" json:"health_details,omitempty"`
-	// Member `healthReasons`.
-	HealthReasons []*HealthReason `protobuf:"bytes,2,rep,name=health_reasons,json=healthReasons,proto3" json:"health_reasons,omitempty"`
-	// Member `healthStatus`. Known values: `dataPending`, `healthy`, `needsAttention`,
-	// `needsReplacement`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HealthDetails *HealthDetails         `protobuf:"bytes,1,opt,name=health_details,json=healthDetails,proto3" json:"health_details,omitempty"`
+	HealthReasons []*HealthReason        `protobuf:"bytes,2,rep,name=health_reasons,json=healthReasons,proto3" json:"health_reasons,omitempty"`
+	// Known values: `dataPending`, `healthy`, `needsAttention`, `needsReplacement`.
 	HealthStatus *string `protobuf:"bytes,3,opt,name=health_status,json=healthStatus,proto3,oneof" json:"health_status,omitempty"`
-	// Member `primaryHealthReason`. Known values: `assetUnplugged`, `cameraMisaligned`,
-	// `dataPending`, `healthy`, `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`,
-	// `missingEldDiagnostics`, `missingVin`, `needsReplacement`, `newlyInstalledDevice`,
-	// `noGpsSignal`, `notDetected`, `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`,
-	// `vgUnplugged`.
+	// Known values: `assetUnplugged`, `cameraMisaligned`, `dataPending`, `healthy`,
+	// `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`, `missingEldDiagnostics`,
+	// `missingVin`, `needsReplacement`, `newlyInstalledDevice`, `noGpsSignal`, `notDetected`,
+	// `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`, `vgUnplugged`.
 	PrimaryHealthReason *string `protobuf:"bytes,4,opt,name=primary_health_reason,json=primaryHealthReason,proto3,oneof" json:"primary_health_reason,omitempty"`
-	// Member `primaryHealthReasonStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	PrimaryHealthReasonStartTime *string `protobuf:"bytes,5,opt,name=primary_health_reason_start_time,json=primaryHealthReasonStartTime,proto3,oneof" json:"primary_health_reason_start_time,omitempty"`
-	// Member `recommendedAction`. Known values: `recommendedActionAgHealthy`,
-	// `recommendedActionAgLowDeviceBatteryAG45`, `recommendedActionAgLowDeviceBatteryAG46`,
-	// `recommendedActionAgLowDeviceBatteryAG51`, `recommendedActionAgLowDeviceBatteryPoweredAG`,
-	// `recommendedActionAgNoGpsSignal`, `recommendedActionAgNotDetected`,
-	// `recommendedActionAgUnplugged`, `recommendedActionBLEDataPending`,
-	// `recommendedActionBLEHealthy`, `recommendedActionBLELowBattery`,
-	// `recommendedActionBLENotDetected`, `recommendedActionCcHealthy`,
-	// `recommendedActionCcLowUptime`, `recommendedActionCcMediaInputUptime`,
-	// `recommendedActionCcNotDetected`, `recommendedActionCmCameraMisaligned`,
-	// `recommendedActionCmHealthy`, `recommendedActionCmInactive`,
-	// `recommendedActionCmInwardCameraObstruction`, `recommendedActionCmIrregularRecording`,
-	// `recommendedActionCmLowUptime`, `recommendedActionCmNewlyInstalledDevice`,
-	// `recommendedActionCmNotDetected`, `recommendedActionCmOutwardCameraObstruction`,
-	// `recommendedActionCmRecordingTimeRequired`, `recommendedActionCmVgUnplugged`,
-	// `recommendedActionGatewayNewlyInstalledDevice`, `recommendedActionHealthy`,
-	// `recommendedActionLowBatteryVoltage`, `recommendedActionOemNotReporting`,
-	// `recommendedActionVehicleOff`, `recommendedActionVgHealthy`,
-	// `recommendedActionVgMissingEldDiagnostics`,
+	// Known values: `recommendedActionAgHealthy`, `recommendedActionAgLowDeviceBatteryAG45`,
+	// `recommendedActionAgLowDeviceBatteryAG46`, `recommendedActionAgLowDeviceBatteryAG51`,
+	// `recommendedActionAgLowDeviceBatteryPoweredAG`, `recommendedActionAgNoGpsSignal`,
+	// `recommendedActionAgNotDetected`, `recommendedActionAgUnplugged`,
+	// `recommendedActionBLEDataPending`, `recommendedActionBLEHealthy`,
+	// `recommendedActionBLELowBattery`, `recommendedActionBLENotDetected`,
+	// `recommendedActionCcHealthy`, `recommendedActionCcLowUptime`,
+	// `recommendedActionCcMediaInputUptime`, `recommendedActionCcNotDetected`,
+	// `recommendedActionCmCameraMisaligned`, `recommendedActionCmHealthy`,
+	// `recommendedActionCmInactive`, `recommendedActionCmInwardCameraObstruction`,
+	// `recommendedActionCmIrregularRecording`, `recommendedActionCmLowUptime`,
+	// `recommendedActionCmNewlyInstalledDevice`, `recommendedActionCmNotDetected`,
+	// `recommendedActionCmOutwardCameraObstruction`, `recommendedActionCmRecordingTimeRequired`,
+	// `recommendedActionCmVgUnplugged`, `recommendedActionGatewayNewlyInstalledDevice`,
+	// `recommendedActionHealthy`, `recommendedActionLowBatteryVoltage`,
+	// `recommendedActionOemNotReporting`, `recommendedActionVehicleOff`,
+	// `recommendedActionVgHealthy`, `recommendedActionVgMissingEldDiagnostics`,
 	// `recommendedActionVgMissingEldDiagnosticsExchangeSubmitted`,
 	// `recommendedActionVgMissingEldDiagnosticsHardwareExchanged`,
 	// `recommendedActionVgMissingEldDiagnosticsNoExchangeSubmitted`, `recommendedActionVgMissingVin`,
@@ -907,17 +887,13 @@ func (x *Health) GetRecommendedAction() string {
 
 // Schema HealthDetailsResponseResponseBody.
 type HealthDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `bleAssetTagDetails`.
-	BleAssetTagDetails *BleAssetTagDetails `protobuf:"bytes,1,opt,name=ble_asset_tag_details,json=bleAssetTagDetails,proto3" json:"ble_asset_tag_details,omitempty"`
-	// Member `cameraConnectorDetails`.
+	state                  protoimpl.MessageState  `protogen:"open.v1"`
+	BleAssetTagDetails     *BleAssetTagDetails     `protobuf:"bytes,1,opt,name=ble_asset_tag_details,json=bleAssetTagDetails,proto3" json:"ble_asset_tag_details,omitempty"`
 	CameraConnectorDetails *CameraConnectorDetails `protobuf:"bytes,2,opt,name=camera_connector_details,json=cameraConnectorDetails,proto3" json:"camera_connector_details,omitempty"`
-	// Member `cameraDetails`.
-	CameraDetails *CameraDetails `protobuf:"bytes,3,opt,name=camera_details,json=cameraDetails,proto3" json:"camera_details,omitempty"`
-	// Member `gatewayDetails`.
-	GatewayDetails *GatewayDetails `protobuf:"bytes,4,opt,name=gateway_details,json=gatewayDetails,proto3" json:"gateway_details,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	CameraDetails          *CameraDetails          `protobuf:"bytes,3,opt,name=camera_details,json=cameraDetails,proto3" json:"camera_details,omitempty"`
+	GatewayDetails         *GatewayDetails         `protobuf:"bytes,4,opt,name=gateway_details,json=gatewayDetails,proto3" json:"gateway_details,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *HealthDetails) Reset() {
@@ -981,13 +957,12 @@ func (x *HealthDetails) GetGatewayDetails() *GatewayDetails {
 // Schema HealthReasonResponseResponseBody.
 type HealthReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `healthReasonCode`. Known values: `assetUnplugged`, `cameraMisaligned`, `dataPending`,
-	// `healthy`, `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`,
-	// `missingEldDiagnostics`, `missingVin`, `needsReplacement`, `newlyInstalledDevice`,
-	// `noGpsSignal`, `notDetected`, `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`,
-	// `vgUnplugged`.
+	// Known values: `assetUnplugged`, `cameraMisaligned`, `dataPending`, `healthy`,
+	// `inwardCameraObstruction`, `irregularRecording`, `lowDeviceBattery`, `missingEldDiagnostics`,
+	// `missingVin`, `needsReplacement`, `newlyInstalledDevice`, `noGpsSignal`, `notDetected`,
+	// `outwardCameraObstruction`, `recordingTimeRequired`, `unknown`, `vgUnplugged`.
 	HealthReasonCode *string `protobuf:"bytes,1,opt,name=health_reason_code,json=healthReasonCode,proto3,oneof" json:"health_reason_code,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1039,13 +1014,10 @@ func (x *HealthReason) GetStartTime() string {
 
 // Schema LastKnownLocationResponseResponseBody.
 type LastKnownLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Latitude      *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1105,23 +1077,20 @@ var File_samsara_gateway_devices_v1_devices_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_devices_v1_devices_proto_rawDesc = "" +
 	"\n" +
-	"(samsara_gateway/devices/v1/devices.proto\x12\x1asamsara_gateway.devices.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xda\x03\n" +
+	"(samsara_gateway/devices/v1/devices.proto\x12\x1asamsara_gateway.devices.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xb5\x03\n" +
 	"\x12ListDevicesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\x0fhealth_statuses\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0ehealthStatuses\x122\n" +
 	"\x0einclude_health\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\rincludeHealth\x88\x01\x01\x12.\n" +
 	"\finclude_tags\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\vincludeTags\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12 \n" +
-	"\x06models\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06models\x121\n" +
-	"\x0eparent_tag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12 \n" +
+	"\x06models\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06models\x12.\n" +
+	"\x0eparent_tag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x11\n" +
 	"\x0f_include_healthB\x0f\n" +
 	"\r_include_tagsB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_ids\"\xa3\x01\n" +
+	"\x06_limit\"\xa3\x01\n" +
 	"\x13ListDevicesResponse\x12>\n" +
 	"\x04data\x18\x01 \x03(\v2\".samsara_gateway.devices.v1.DeviceB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -1218,13 +1187,13 @@ const file_samsara_gateway_devices_v1_devices_proto_rawDesc = "" +
 	"\x03_idB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xd2\x02\n" +
-	"\x0eDevicesService\x12\xb1\x01\n" +
-	"\vListDevices\x12..samsara_gateway.devices.v1.ListDevicesRequest\x1a/.samsara_gateway.devices.v1.ListDevicesResponse\"A\xda\xce\x18=\n" +
+	"_longitude2\xd8\x02\n" +
+	"\x0eDevicesService\x12\xb4\x01\n" +
+	"\vListDevices\x12..samsara_gateway.devices.v1.ListDevicesRequest\x1a/.samsara_gateway.devices.v1.ListDevicesResponse\"D\xda\xce\x18=\n" +
 	"\n" +
-	"getDevices\x10\x01\x1a\b/devices(\x018\x01B\fRead DevicesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x8b\x01\n" +
-	"\rStreamDevices\x120.samsara_gateway.devices.v1.StreamDevicesRequest\x1a1.samsara_gateway.devices.v1.StreamDevicesResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListDevices\x10\x010\x01B\xff\x01\n" +
+	"getDevices\x10\x01\x1a\b/devices(\x018\x01B\fRead DevicesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x8e\x01\n" +
+	"\rStreamDevices\x120.samsara_gateway.devices.v1.StreamDevicesRequest\x1a1.samsara_gateway.devices.v1.StreamDevicesResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vListDevices\x10\x01\x90\x02\x010\x01B\xff\x01\n" +
 	"#internal.samsara.gateway.devices.v1B\fDevicesProtoP\x01Z1samsara.internal/gateway/gen/devices/v1;devicesv1\xa2\x02\vSGDevicesV1\xaa\x02\x19SamsaraGateway.Devices.V1\xba\x02\vSGDevicesV1\xca\x02\x19SamsaraGateway\\Devices\\V1\xe2\x02\"SamsaraGateway\\Devices\\V1\\Metadata\xea\x02\x1bSamsaraGateway::Devices::V1b\x06proto3"
 
 var (

@@ -31,13 +31,21 @@ const (
 //
 // DevicesService has the operations of the area devices.
 type DevicesServiceClient interface {
-	// GET /devices
+	// Lists devices.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// All pages: StreamDevices. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Devices.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error)
-	// Every page of ListDevices, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDevices, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// Scope: Read Devices.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDevices(ctx context.Context, in *StreamDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDevicesResponse], error)
 }
 
@@ -84,13 +92,21 @@ type DevicesService_StreamDevicesClient = grpc.ServerStreamingClient[StreamDevic
 //
 // DevicesService has the operations of the area devices.
 type DevicesServiceServer interface {
-	// GET /devices
+	// Lists devices.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// All pages: StreamDevices. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Devices.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
-	// Every page of ListDevices, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDevices, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDevices`, GET /devices: https://developers.samsara.com/reference/getdevices
+	// Scope: Read Devices.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDevices(*StreamDevicesRequest, grpc.ServerStreamingServer[StreamDevicesResponse]) error
 }
 

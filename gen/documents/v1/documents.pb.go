@@ -25,11 +25,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDocumentTypes.
+// The request of ListDocumentTypes.
 type ListDocumentTypesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After         *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -71,12 +70,12 @@ func (x *ListDocumentTypesRequest) GetAfter() string {
 	return ""
 }
 
-// Response of ListDocumentTypes.
+// One page of document types.
 type ListDocumentTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DocumentType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -126,12 +125,12 @@ func (x *ListDocumentTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDocumentTypes.
+// The request of StreamDocumentTypes.
 type StreamDocumentTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDocumentTypes is asked, page after page.
 	Request *ListDocumentTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,7 +180,7 @@ func (x *StreamDocumentTypesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDocumentTypes.
+// One page of document types, and where to go on from after it.
 type StreamDocumentTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDocumentTypes answers.
@@ -236,18 +235,15 @@ func (x *StreamDocumentTypesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDocuments.
+// The request of ListDocuments.
 type ListDocumentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `documentTypeId`.
-	DocumentTypeId *string `protobuf:"bytes,2,opt,name=document_type_id,json=documentTypeId,proto3,oneof" json:"document_type_id,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DocumentTypeId *string                `protobuf:"bytes,2,opt,name=document_type_id,json=documentTypeId,proto3,oneof" json:"document_type_id,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `queryBy`.
 	QueryBy *string `protobuf:"bytes,4,opt,name=query_by,json=queryBy,proto3,oneof" json:"query_by,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,12 +314,12 @@ func (x *ListDocumentsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDocuments.
+// One page of documents.
 type ListDocumentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.Document `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -373,12 +369,12 @@ func (x *ListDocumentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDocuments.
+// The request of StreamDocuments.
 type StreamDocumentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDocuments is asked, page after page.
 	Request *ListDocumentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,7 +424,7 @@ func (x *StreamDocumentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDocuments.
+// One page of documents, and where to go on from after it.
 type StreamDocumentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDocuments answers.
@@ -483,24 +479,20 @@ func (x *StreamDocumentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateDocument.
+// The request of CreateDocument.
 type CreateDocumentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `documentTypeId`. Required.
+	// Required.
 	DocumentTypeId *string `protobuf:"bytes,1,opt,name=document_type_id,json=documentTypeId,proto3,oneof" json:"document_type_id,omitempty"`
-	// Body member `driverId`. Required.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `fields`.
-	Fields []*FieldPost `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 2000 characters.
-	Notes *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `routeStopId`.
+	// Required.
+	DriverId *string      `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	Fields   []*FieldPost `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	Name     *string      `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 2000 characters.
+	Notes       *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	RouteStopId *string `protobuf:"bytes,6,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
-	// Body member `state`. Known values: `submitted`, `required`. Default: `required`.
-	State *string `protobuf:"bytes,7,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Body member `vehicleId`.
+	// Known values: `submitted`, `required`. Default: `required`.
+	State         *string `protobuf:"bytes,7,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	VehicleId     *string `protobuf:"bytes,8,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -592,11 +584,10 @@ func (x *CreateDocumentRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateDocument.
+// The response of CreateDocument.
 type CreateDocumentResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Document `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Document           `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -638,10 +629,10 @@ func (x *CreateDocumentResponse) GetData() *v1.Document {
 	return nil
 }
 
-// Request of GenerateDocumentPdf.
+// The request of GenerateDocumentPdf.
 type GenerateDocumentPdfRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `documentId`. Required.
+	// Required.
 	DocumentId    *string `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,10 +675,9 @@ func (x *GenerateDocumentPdfRequest) GetDocumentId() string {
 	return ""
 }
 
-// Response of GenerateDocumentPdf.
+// The response of GenerateDocumentPdf.
 type GenerateDocumentPdfResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
+	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Data          *DocumentPdfGenerationData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -730,10 +720,10 @@ func (x *GenerateDocumentPdfResponse) GetData() *DocumentPdfGenerationData {
 	return nil
 }
 
-// Request of GetDocumentPdf.
+// The request of GetDocumentPdf.
 type GetDocumentPdfRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -776,11 +766,10 @@ func (x *GetDocumentPdfRequest) GetId() string {
 	return ""
 }
 
-// Response of GetDocumentPdf.
+// The response of GetDocumentPdf.
 type GetDocumentPdfResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *DocumentPdfQueryData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *DocumentPdfQueryData  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -822,10 +811,10 @@ func (x *GetDocumentPdfResponse) GetData() *DocumentPdfQueryData {
 	return nil
 }
 
-// Request of GetDocument.
+// The request of GetDocument.
 type GetDocumentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -868,11 +857,10 @@ func (x *GetDocumentRequest) GetId() string {
 	return ""
 }
 
-// Response of GetDocument.
+// The response of GetDocument.
 type GetDocumentResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Document `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Document           `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,10 +902,10 @@ func (x *GetDocumentResponse) GetData() *v1.Document {
 	return nil
 }
 
-// Request of DeleteDocument.
+// The request of DeleteDocument.
 type DeleteDocumentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -960,7 +948,7 @@ func (x *DeleteDocumentRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteDocument.
+// The response of DeleteDocument.
 type DeleteDocumentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -999,11 +987,9 @@ func (*DeleteDocumentResponse) Descriptor() ([]byte, []int) {
 
 // Schema DocumentPdfGenerationResponse_data.
 type DocumentPdfGenerationData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `documentId`.
-	DocumentId *string `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DocumentId    *string                `protobuf:"bytes,1,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,17 +1041,14 @@ func (x *DocumentPdfGenerationData) GetId() string {
 // Schema DocumentPdfQueryResponse_data.
 type DocumentPdfQueryData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `completedAtTime`. A time as in RFC 3339.
-	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `documentId`.
-	DocumentId *string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
-	// Member `downloadDocumentPdfUrl`.
+	// A time as in RFC 3339.
+	CompletedAtTime        *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
+	DocumentId             *string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3,oneof" json:"document_id,omitempty"`
 	DownloadDocumentPdfUrl *string `protobuf:"bytes,3,opt,name=download_document_pdf_url,json=downloadDocumentPdfUrl,proto3,oneof" json:"download_document_pdf_url,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `jobStatus`. Known values: `requested`, `processing`, `completed`.
+	Id                     *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Known values: `requested`, `processing`, `completed`.
 	JobStatus *string `protobuf:"bytes,5,opt,name=job_status,json=jobStatus,proto3,oneof" json:"job_status,omitempty"`
-	// Member `requestedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	RequestedAtTime *string `protobuf:"bytes,6,opt,name=requested_at_time,json=requestedAtTime,proto3,oneof" json:"requested_at_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1143,21 +1126,16 @@ func (x *DocumentPdfQueryData) GetRequestedAtTime() string {
 	return ""
 }
 
-// Schema getDocumentTypeResponseObjectResponseBody.
+// A document type. Schema getDocumentTypeResponseObjectResponseBody.
 type DocumentType struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditionalFieldSections`.
+	state                    protoimpl.MessageState        `protogen:"open.v1"`
 	ConditionalFieldSections []*v1.ConditionalFieldSection `protobuf:"bytes,1,rep,name=conditional_field_sections,json=conditionalFieldSections,proto3" json:"conditional_field_sections,omitempty"`
-	// Member `fieldTypes`.
-	FieldTypes []*FieldTypes `protobuf:"bytes,2,rep,name=field_types,json=fieldTypes,proto3" json:"field_types,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `orgId`.
-	OrgId         *int64 `protobuf:"varint,5,opt,name=org_id,json=orgId,proto3,oneof" json:"org_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FieldTypes               []*FieldTypes                 `protobuf:"bytes,2,rep,name=field_types,json=fieldTypes,proto3" json:"field_types,omitempty"`
+	Id                       *string                       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                     *string                       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	OrgId                    *int64                        `protobuf:"varint,5,opt,name=org_id,json=orgId,proto3,oneof" json:"org_id,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *DocumentType) Reset() {
@@ -1228,12 +1206,11 @@ func (x *DocumentType) GetOrgId() int64 {
 // Schema fieldObjectPostRequestBody.
 type FieldPost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `type`. Required. Known values: `photo`, `string`, `number`, `multipleChoice`,
-	// `signature`, `dateTime`, `scannedDocument`, `barcode`.
-	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`.
+	// Required. Known values: `photo`, `string`, `number`, `multipleChoice`, `signature`, `dateTime`,
+	// `scannedDocument`, `barcode`.
+	Type          *string        `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Value         *v1.FieldValue `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1293,18 +1270,15 @@ func (x *FieldPost) GetValue() *v1.FieldValue {
 // Schema fieldTypesObjectResponseBody.
 type FieldTypes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldType`. Required. Known values: `photo`, `string`, `number`, `multipleChoice`,
-	// `signature`, `dateTime`, `scannedDocument`, `barcode`.
+	// Required. Known values: `photo`, `string`, `number`, `multipleChoice`, `signature`, `dateTime`,
+	// `scannedDocument`, `barcode`.
 	FieldType *string `protobuf:"bytes,1,opt,name=field_type,json=fieldType,proto3,oneof" json:"field_type,omitempty"`
-	// Member `label`. Required.
-	Label *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `multipleChoiceFieldTypeMetaData`.
+	// Required.
+	Label                           *string                            `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	MultipleChoiceFieldTypeMetaData []*MultipleChoiceFieldTypeMetaData `protobuf:"bytes,3,rep,name=multiple_choice_field_type_meta_data,json=multipleChoiceFieldTypeMetaData,proto3" json:"multiple_choice_field_type_meta_data,omitempty"`
-	// Member `numberFieldTypeMetaData`.
-	NumberFieldTypeMetaData *NumberFieldTypeMetaData `protobuf:"bytes,4,opt,name=number_field_type_meta_data,json=numberFieldTypeMetaData,proto3" json:"number_field_type_meta_data,omitempty"`
-	// Member `requiredField`. Required.
-	RequiredField *bool `protobuf:"varint,5,opt,name=required_field,json=requiredField,proto3,oneof" json:"required_field,omitempty"`
-	// Member `signatureFieldTypeMetaData`.
+	NumberFieldTypeMetaData         *NumberFieldTypeMetaData           `protobuf:"bytes,4,opt,name=number_field_type_meta_data,json=numberFieldTypeMetaData,proto3" json:"number_field_type_meta_data,omitempty"`
+	// Required.
+	RequiredField              *bool                       `protobuf:"varint,5,opt,name=required_field,json=requiredField,proto3,oneof" json:"required_field,omitempty"`
 	SignatureFieldTypeMetaData *SignatureFieldTypeMetaData `protobuf:"bytes,6,opt,name=signature_field_type_meta_data,json=signatureFieldTypeMetaData,proto3" json:"signature_field_type_meta_data,omitempty"`
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
@@ -1384,9 +1358,8 @@ func (x *FieldTypes) GetSignatureFieldTypeMetaData() *SignatureFieldTypeMetaData
 
 // Schema multipleChoiceFieldTypeMetaDataObjectResponseBody.
 type MultipleChoiceFieldTypeMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`.
-	Label         *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Label         *string                `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1430,9 +1403,8 @@ func (x *MultipleChoiceFieldTypeMetaData) GetLabel() string {
 
 // Schema numberFieldTypeMetaDataObjectResponseBody.
 type NumberFieldTypeMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `numberOfDecimalPlaces`.
-	NumberOfDecimalPlaces *int64 `protobuf:"varint,1,opt,name=number_of_decimal_places,json=numberOfDecimalPlaces,proto3,oneof" json:"number_of_decimal_places,omitempty"`
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	NumberOfDecimalPlaces *int64                 `protobuf:"varint,1,opt,name=number_of_decimal_places,json=numberOfDecimalPlaces,proto3,oneof" json:"number_of_decimal_places,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -1476,9 +1448,8 @@ func (x *NumberFieldTypeMetaData) GetNumberOfDecimalPlaces() int64 {
 
 // Schema signatureFieldTypeMetaDataObjectResponseBody.
 type SignatureFieldTypeMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `legalText`.
-	LegalText     *string `protobuf:"bytes,1,opt,name=legal_text,json=legalText,proto3,oneof" json:"legal_text,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LegalText     *string                `protobuf:"bytes,1,opt,name=legal_text,json=legalText,proto3,oneof" json:"legal_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1663,26 +1634,26 @@ const file_samsara_gateway_documents_v1_documents_proto_rawDesc = "" +
 	"\x1aSignatureFieldTypeMetaData\x12\"\n" +
 	"\n" +
 	"legal_text\x18\x01 \x01(\tH\x00R\tlegalText\x88\x01\x01:0\xda\xce\x18,signatureFieldTypeMetaDataObjectResponseBodyB\r\n" +
-	"\v_legal_text2\x84\x0e\n" +
-	"\x10DocumentsService\x12\xdc\x01\n" +
-	"\x11ListDocumentTypes\x126.samsara_gateway.documents.v1.ListDocumentTypesRequest\x1a7.samsara_gateway.documents.v1.ListDocumentTypesResponse\"V\xda\xce\x18R\n" +
-	"\x10getDocumentTypes\x10\x01\x1a\x15/fleet/document-types(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa7\x01\n" +
-	"\x13StreamDocumentTypes\x128.samsara_gateway.documents.v1.StreamDocumentTypesRequest\x1a9.samsara_gateway.documents.v1.StreamDocumentTypesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListDocumentTypes\x10\x010\x01\x12\xc7\x01\n" +
-	"\rListDocuments\x122.samsara_gateway.documents.v1.ListDocumentsRequest\x1a3.samsara_gateway.documents.v1.ListDocumentsResponse\"M\xda\xce\x18I\n" +
-	"\fgetDocuments\x10\x01\x1a\x10/fleet/documents(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x97\x01\n" +
-	"\x0fStreamDocuments\x124.samsara_gateway.documents.v1.StreamDocumentsRequest\x1a5.samsara_gateway.documents.v1.StreamDocumentsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListDocuments\x10\x010\x01\x12\xc3\x01\n" +
+	"\v_legal_text2\x99\x0e\n" +
+	"\x10DocumentsService\x12\xdf\x01\n" +
+	"\x11ListDocumentTypes\x126.samsara_gateway.documents.v1.ListDocumentTypesRequest\x1a7.samsara_gateway.documents.v1.ListDocumentTypesResponse\"Y\xda\xce\x18R\n" +
+	"\x10getDocumentTypes\x10\x01\x1a\x15/fleet/document-types(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xaa\x01\n" +
+	"\x13StreamDocumentTypes\x128.samsara_gateway.documents.v1.StreamDocumentTypesRequest\x1a9.samsara_gateway.documents.v1.StreamDocumentTypesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListDocumentTypes\x10\x01\x90\x02\x010\x01\x12\xca\x01\n" +
+	"\rListDocuments\x122.samsara_gateway.documents.v1.ListDocumentsRequest\x1a3.samsara_gateway.documents.v1.ListDocumentsResponse\"P\xda\xce\x18I\n" +
+	"\fgetDocuments\x10\x01\x1a\x10/fleet/documents(\x018\x01B\x0eRead DocumentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9a\x01\n" +
+	"\x0fStreamDocuments\x124.samsara_gateway.documents.v1.StreamDocumentsRequest\x1a5.samsara_gateway.documents.v1.StreamDocumentsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListDocuments\x10\x01\x90\x02\x010\x01\x12\xc3\x01\n" +
 	"\x0eCreateDocument\x123.samsara_gateway.documents.v1.CreateDocumentRequest\x1a4.samsara_gateway.documents.v1.CreateDocumentResponse\"F\xda\xce\x18B\n" +
 	"\fpostDocument\x10\x02\x1a\x10/fleet/documents \x02B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xde\x01\n" +
 	"\x13GenerateDocumentPdf\x128.samsara_gateway.documents.v1.GenerateDocumentPdfRequest\x1a9.samsara_gateway.documents.v1.GenerateDocumentPdfResponse\"R\xda\xce\x18N\n" +
-	"\x13generateDocumentPdf\x10\x02\x1a\x15/fleet/documents/pdfs \x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xce\x01\n" +
-	"\x0eGetDocumentPdf\x123.samsara_gateway.documents.v1.GetDocumentPdfRequest\x1a4.samsara_gateway.documents.v1.GetDocumentPdfResponse\"Q\xda\xce\x18M\n" +
-	"\x0egetDocumentPdf\x10\x01\x1a\x1a/fleet/documents/pdfs/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xbd\x01\n" +
-	"\vGetDocument\x120.samsara_gateway.documents.v1.GetDocumentRequest\x1a1.samsara_gateway.documents.v1.GetDocumentResponse\"I\xda\xce\x18E\n" +
-	"\vgetDocument\x10\x01\x1a\x15/fleet/documents/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xca\x01\n" +
-	"\x0eDeleteDocument\x123.samsara_gateway.documents.v1.DeleteDocumentRequest\x1a4.samsara_gateway.documents.v1.DeleteDocumentResponse\"M\xda\xce\x18I\n" +
-	"\x0edeleteDocument\x10\x05\x1a\x15/fleet/documents/{id}8\x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\x93\x02\n" +
+	"\x13generateDocumentPdf\x10\x02\x1a\x15/fleet/documents/pdfs \x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd1\x01\n" +
+	"\x0eGetDocumentPdf\x123.samsara_gateway.documents.v1.GetDocumentPdfRequest\x1a4.samsara_gateway.documents.v1.GetDocumentPdfResponse\"T\xda\xce\x18M\n" +
+	"\x0egetDocumentPdf\x10\x01\x1a\x1a/fleet/documents/pdfs/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xc0\x01\n" +
+	"\vGetDocument\x120.samsara_gateway.documents.v1.GetDocumentRequest\x1a1.samsara_gateway.documents.v1.GetDocumentResponse\"L\xda\xce\x18E\n" +
+	"\vgetDocument\x10\x01\x1a\x15/fleet/documents/{id}8\x01B\x0eRead DocumentsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xcd\x01\n" +
+	"\x0eDeleteDocument\x123.samsara_gateway.documents.v1.DeleteDocumentRequest\x1a4.samsara_gateway.documents.v1.DeleteDocumentResponse\"P\xda\xce\x18I\n" +
+	"\x0edeleteDocument\x10\x05\x1a\x15/fleet/documents/{id}8\x01B\x0fWrite DocumentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\x93\x02\n" +
 	"%internal.samsara.gateway.documents.v1B\x0eDocumentsProtoP\x01Z5samsara.internal/gateway/gen/documents/v1;documentsv1\xa2\x02\rSGDocumentsV1\xaa\x02\x1bSamsaraGateway.Documents.V1\xba\x02\rSGDocumentsV1\xca\x02\x1bSamsaraGateway\\Documents\\V1\xe2\x02$SamsaraGateway\\Documents\\V1\\Metadata\xea\x02\x1dSamsaraGateway::Documents::V1b\x06proto3"
 
 var (

@@ -38,39 +38,78 @@ const (
 //
 // DocumentsService has the operations of the area documents.
 type DocumentsServiceClient interface {
-	// GET /fleet/document-types
+	// Lists document types.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// All pages: StreamDocumentTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocumentTypes with
+	// `options.max_items`.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDocumentTypes(ctx context.Context, in *ListDocumentTypesRequest, opts ...grpc.CallOption) (*ListDocumentTypesResponse, error)
 	// Every page of ListDocumentTypes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocumentTypes(ctx context.Context, in *StreamDocumentTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentTypesResponse], error)
-	// GET /fleet/documents
+	// Lists documents.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// All pages: StreamDocuments. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocuments with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDocuments(ctx context.Context, in *ListDocumentsRequest, opts ...grpc.CallOption) (*ListDocumentsResponse, error)
-	// Every page of ListDocuments, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDocuments, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocuments(ctx context.Context, in *StreamDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDocumentsResponse], error)
-	// POST /fleet/documents
+	// Creates a document.
+	// Operation `postDocument`, POST /fleet/documents:
+	// https://developers.samsara.com/reference/postdocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDocument(ctx context.Context, in *CreateDocumentRequest, opts ...grpc.CallOption) (*CreateDocumentResponse, error)
-	// POST /fleet/documents/pdfs
+	// Generates a document PDF.
+	// Operation `generateDocumentPdf`, POST /fleet/documents/pdfs:
+	// https://developers.samsara.com/reference/generatedocumentpdf
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	GenerateDocumentPdf(ctx context.Context, in *GenerateDocumentPdfRequest, opts ...grpc.CallOption) (*GenerateDocumentPdfResponse, error)
-	// GET /fleet/documents/pdfs/{id}
+	// Gets a document PDF.
+	// Operation `getDocumentPdf`, GET /fleet/documents/pdfs/{id}:
+	// https://developers.samsara.com/reference/getdocumentpdf
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocumentPdf(ctx context.Context, in *GetDocumentPdfRequest, opts ...grpc.CallOption) (*GetDocumentPdfResponse, error)
-	// GET /fleet/documents/{id}
+	// Gets a document.
+	// Operation `getDocument`, GET /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/getdocument
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocument(ctx context.Context, in *GetDocumentRequest, opts ...grpc.CallOption) (*GetDocumentResponse, error)
-	// DELETE /fleet/documents/{id}
+	// Deletes a document.
+	// Operation `deleteDocument`, DELETE /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/deletedocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDocument(ctx context.Context, in *DeleteDocumentRequest, opts ...grpc.CallOption) (*DeleteDocumentResponse, error)
 }
 
@@ -196,39 +235,78 @@ func (c *documentsServiceClient) DeleteDocument(ctx context.Context, in *DeleteD
 //
 // DocumentsService has the operations of the area documents.
 type DocumentsServiceServer interface {
-	// GET /fleet/document-types
+	// Lists document types.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// All pages: StreamDocumentTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocumentTypes with
+	// `options.max_items`.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDocumentTypes(context.Context, *ListDocumentTypesRequest) (*ListDocumentTypesResponse, error)
 	// Every page of ListDocumentTypes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDocumentTypes`, GET /fleet/document-types:
+	// https://developers.samsara.com/reference/getdocumenttypes
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocumentTypes(*StreamDocumentTypesRequest, grpc.ServerStreamingServer[StreamDocumentTypesResponse]) error
-	// GET /fleet/documents
+	// Lists documents.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// All pages: StreamDocuments. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDocuments with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Documents.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDocuments(context.Context, *ListDocumentsRequest) (*ListDocumentsResponse, error)
-	// Every page of ListDocuments, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDocuments, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDocuments`, GET /fleet/documents:
+	// https://developers.samsara.com/reference/getdocuments
+	// Scope: Read Documents.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDocuments(*StreamDocumentsRequest, grpc.ServerStreamingServer[StreamDocumentsResponse]) error
-	// POST /fleet/documents
+	// Creates a document.
+	// Operation `postDocument`, POST /fleet/documents:
+	// https://developers.samsara.com/reference/postdocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDocument(context.Context, *CreateDocumentRequest) (*CreateDocumentResponse, error)
-	// POST /fleet/documents/pdfs
+	// Generates a document PDF.
+	// Operation `generateDocumentPdf`, POST /fleet/documents/pdfs:
+	// https://developers.samsara.com/reference/generatedocumentpdf
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	GenerateDocumentPdf(context.Context, *GenerateDocumentPdfRequest) (*GenerateDocumentPdfResponse, error)
-	// GET /fleet/documents/pdfs/{id}
+	// Gets a document PDF.
+	// Operation `getDocumentPdf`, GET /fleet/documents/pdfs/{id}:
+	// https://developers.samsara.com/reference/getdocumentpdf
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocumentPdf(context.Context, *GetDocumentPdfRequest) (*GetDocumentPdfResponse, error)
-	// GET /fleet/documents/{id}
+	// Gets a document.
+	// Operation `getDocument`, GET /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/getdocument
 	// Scope: Read Documents.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDocument(context.Context, *GetDocumentRequest) (*GetDocumentResponse, error)
-	// DELETE /fleet/documents/{id}
+	// Deletes a document.
+	// Operation `deleteDocument`, DELETE /fleet/documents/{id}:
+	// https://developers.samsara.com/reference/deletedocument
 	// Scope: Write Documents.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDocument(context.Context, *DeleteDocumentRequest) (*DeleteDocumentResponse, error)
 }
 

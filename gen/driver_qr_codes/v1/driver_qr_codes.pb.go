@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetDriversQrCodes.
+// The request of GetDriversQrCodes.
 type GetDriversQrCodesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `driverIds`. Required.
+	// Required.
 	DriverIds     []string `protobuf:"bytes,1,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -70,10 +70,10 @@ func (x *GetDriversQrCodesRequest) GetDriverIds() []string {
 	return nil
 }
 
-// Response of GetDriversQrCodes.
+// The response of GetDriversQrCodes.
 type GetDriversQrCodesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*QrCode `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -116,10 +116,10 @@ func (x *GetDriversQrCodesResponse) GetData() []*QrCode {
 	return nil
 }
 
-// Request of CreateDriverQrCode.
+// The request of CreateDriverQrCode.
 type CreateDriverQrCodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId      *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,10 +162,10 @@ func (x *CreateDriverQrCodeRequest) GetDriverId() int64 {
 	return 0
 }
 
-// Response of CreateDriverQrCode.
+// The response of CreateDriverQrCode.
 type CreateDriverQrCodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *QrCode `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,10 +208,10 @@ func (x *CreateDriverQrCodeResponse) GetData() *QrCode {
 	return nil
 }
 
-// Request of DeleteDriverQrCode.
+// The request of DeleteDriverQrCode.
 type DeleteDriverQrCodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId      *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -254,7 +254,7 @@ func (x *DeleteDriverQrCodeRequest) GetDriverId() int64 {
 	return 0
 }
 
-// Response of DeleteDriverQrCode.
+// The response of DeleteDriverQrCode.
 type DeleteDriverQrCodeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -294,9 +294,8 @@ func (*DeleteDriverQrCodeResponse) Descriptor() ([]byte, []int) {
 // Schema QrCodeResponseObjectResponseBody.
 type QrCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
-	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `qrCodeLink`.
+	// Required.
+	DriverId      *int64  `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	QrCodeLink    *string `protobuf:"bytes,2,opt,name=qr_code_link,json=qrCodeLink,proto3,oneof" json:"qr_code_link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,14 +373,14 @@ const file_samsara_gateway_driver_qr_codes_v1_driver_qr_codes_proto_rawDesc = ""
 	"qrCodeLink\x88\x01\x01:$\xda\xce\x18 QrCodeResponseObjectResponseBodyB\f\n" +
 	"\n" +
 	"_driver_idB\x0f\n" +
-	"\r_qr_code_link2\xbc\x05\n" +
-	"\x14DriverQrCodesService\x12\xdb\x01\n" +
-	"\x11GetDriversQrCodes\x12<.samsara_gateway.driver_qr_codes.v1.GetDriversQrCodesRequest\x1a=.samsara_gateway.driver_qr_codes.v1.GetDriversQrCodesResponse\"I\xda\xce\x18E\n" +
-	"\x11getDriversQrCodes\x10\x01\x1a\x11/drivers/qr-codes8\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe0\x01\n" +
+	"\r_qr_code_link2\xc2\x05\n" +
+	"\x14DriverQrCodesService\x12\xde\x01\n" +
+	"\x11GetDriversQrCodes\x12<.samsara_gateway.driver_qr_codes.v1.GetDriversQrCodesRequest\x1a=.samsara_gateway.driver_qr_codes.v1.GetDriversQrCodesResponse\"L\xda\xce\x18E\n" +
+	"\x11getDriversQrCodes\x10\x01\x1a\x11/drivers/qr-codes8\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xe0\x01\n" +
 	"\x12CreateDriverQrCode\x12=.samsara_gateway.driver_qr_codes.v1.CreateDriverQrCodeRequest\x1a>.samsara_gateway.driver_qr_codes.v1.CreateDriverQrCodeResponse\"K\xda\xce\x18G\n" +
-	"\x12createDriverQrCode\x10\x02\x1a\x11/drivers/qr-codes \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe2\x01\n" +
-	"\x12DeleteDriverQrCode\x12=.samsara_gateway.driver_qr_codes.v1.DeleteDriverQrCodeRequest\x1a>.samsara_gateway.driver_qr_codes.v1.DeleteDriverQrCodeResponse\"M\xda\xce\x18I\n" +
-	"\x12deleteDriverQrCode\x10\x05\x1a\x11/drivers/qr-codes \x028\x01B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\xbf\x02\n" +
+	"\x12createDriverQrCode\x10\x02\x1a\x11/drivers/qr-codes \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe5\x01\n" +
+	"\x12DeleteDriverQrCode\x12=.samsara_gateway.driver_qr_codes.v1.DeleteDriverQrCodeRequest\x1a>.samsara_gateway.driver_qr_codes.v1.DeleteDriverQrCodeResponse\"P\xda\xce\x18I\n" +
+	"\x12deleteDriverQrCode\x10\x05\x1a\x11/drivers/qr-codes \x028\x01B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\xbf\x02\n" +
 	"+internal.samsara.gateway.driver_qr_codes.v1B\x12DriverQrCodesProtoP\x01Z?samsara.internal/gateway/gen/driver_qr_codes/v1;driverqrcodesv1\xa2\x02\x11SGDriverQrCodesV1\xaa\x02\x1fSamsaraGateway.DriverQrCodes.V1\xba\x02\x11SGDriverQrCodesV1\xca\x02\x1fSamsaraGateway\\DriverQrCodes\\V1\xe2\x02(SamsaraGateway\\DriverQrCodes\\V1\\Metadata\xea\x02!SamsaraGateway::DriverQrCodes::V1b\x06proto3"
 
 var (

@@ -32,17 +32,27 @@ const (
 //
 // DriverQrCodesService has the operations of the area driver qr codes.
 type DriverQrCodesServiceClient interface {
-	// GET /drivers/qr-codes
+	// Gets drivers QR codes.
+	// Operation `getDriversQrCodes`, GET /drivers/qr-codes:
+	// https://developers.samsara.com/reference/getdriversqrcodes
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriversQrCodes(ctx context.Context, in *GetDriversQrCodesRequest, opts ...grpc.CallOption) (*GetDriversQrCodesResponse, error)
-	// POST /drivers/qr-codes
+	// Creates a driver QR code.
+	// Operation `createDriverQrCode`, POST /drivers/qr-codes:
+	// https://developers.samsara.com/reference/createdriverqrcode
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverQrCode(ctx context.Context, in *CreateDriverQrCodeRequest, opts ...grpc.CallOption) (*CreateDriverQrCodeResponse, error)
-	// DELETE /drivers/qr-codes
+	// Deletes a driver QR code.
+	// Operation `deleteDriverQrCode`, DELETE /drivers/qr-codes:
+	// https://developers.samsara.com/reference/deletedriverqrcode
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDriverQrCode(ctx context.Context, in *DeleteDriverQrCodeRequest, opts ...grpc.CallOption) (*DeleteDriverQrCodeResponse, error)
 }
 
@@ -90,17 +100,27 @@ func (c *driverQrCodesServiceClient) DeleteDriverQrCode(ctx context.Context, in 
 //
 // DriverQrCodesService has the operations of the area driver qr codes.
 type DriverQrCodesServiceServer interface {
-	// GET /drivers/qr-codes
+	// Gets drivers QR codes.
+	// Operation `getDriversQrCodes`, GET /drivers/qr-codes:
+	// https://developers.samsara.com/reference/getdriversqrcodes
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriversQrCodes(context.Context, *GetDriversQrCodesRequest) (*GetDriversQrCodesResponse, error)
-	// POST /drivers/qr-codes
+	// Creates a driver QR code.
+	// Operation `createDriverQrCode`, POST /drivers/qr-codes:
+	// https://developers.samsara.com/reference/createdriverqrcode
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverQrCode(context.Context, *CreateDriverQrCodeRequest) (*CreateDriverQrCodeResponse, error)
-	// DELETE /drivers/qr-codes
+	// Deletes a driver QR code.
+	// Operation `deleteDriverQrCode`, DELETE /drivers/qr-codes:
+	// https://developers.samsara.com/reference/deletedriverqrcode
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDriverQrCode(context.Context, *DeleteDriverQrCodeRequest) (*DeleteDriverQrCodeResponse, error)
 }
 

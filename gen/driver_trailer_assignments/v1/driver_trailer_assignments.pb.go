@@ -26,15 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverTrailerAssignments.
+// The request of ListDriverTrailerAssignments.
 type ListDriverTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`. Required.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
+	DriverIds          []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -90,12 +88,12 @@ func (x *ListDriverTrailerAssignmentsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListDriverTrailerAssignments.
+// One page of driver trailer assignments.
 type ListDriverTrailerAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverTrailerAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,12 +143,12 @@ func (x *ListDriverTrailerAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverTrailerAssignments.
+// The request of StreamDriverTrailerAssignments.
 type StreamDriverTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverTrailerAssignments is asked, page after page.
 	Request *ListDriverTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,7 +198,7 @@ func (x *StreamDriverTrailerAssignmentsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDriverTrailerAssignments.
+// One page of driver trailer assignments, and where to go on from after it.
 type StreamDriverTrailerAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverTrailerAssignments answers.
@@ -255,14 +253,14 @@ func (x *StreamDriverTrailerAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateDriverTrailerAssignment.
+// The request of CreateDriverTrailerAssignment.
 type CreateDriverTrailerAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `trailerId`. Required.
+	// Required.
 	TrailerId     *string `protobuf:"bytes,3,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,10 +317,10 @@ func (x *CreateDriverTrailerAssignmentRequest) GetTrailerId() string {
 	return ""
 }
 
-// Response of CreateDriverTrailerAssignment.
+// The response of CreateDriverTrailerAssignment.
 type CreateDriverTrailerAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PostDriverTrailerAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,12 +363,12 @@ func (x *CreateDriverTrailerAssignmentResponse) GetData() *PostDriverTrailerAssi
 	return nil
 }
 
-// Request of UpdateDriverTrailerAssignment.
+// The request of UpdateDriverTrailerAssignment.
 type UpdateDriverTrailerAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -430,10 +428,10 @@ func (x *UpdateDriverTrailerAssignmentRequest) GetUpdateMask() *fieldmaskpb.Fiel
 	return nil
 }
 
-// Response of UpdateDriverTrailerAssignment.
+// The response of UpdateDriverTrailerAssignment.
 type UpdateDriverTrailerAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PatchDriverTrailerAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -476,22 +474,22 @@ func (x *UpdateDriverTrailerAssignmentResponse) GetData() *PatchDriverTrailerAss
 	return nil
 }
 
-// Schema GetDriverTrailerAssignmentsResponseBodyResponseBody.
+// Driver trailer assignments. Schema GetDriverTrailerAssignmentsResponseBodyResponseBody.
 type DriverTrailerAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverWithExternalId `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `trailer`. Required.
+	// Required.
 	Trailer *Trailer `protobuf:"bytes,6,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -579,19 +577,19 @@ func (x *DriverTrailerAssignments) GetUpdatedAtTime() string {
 // Schema PatchDriverTrailerAssignmentsResponseBodyResponseBody.
 type PatchDriverTrailerAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `trailerId`. Required.
+	// Required.
 	TrailerId *string `protobuf:"bytes,6,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -679,17 +677,17 @@ func (x *PatchDriverTrailerAssignments) GetUpdatedAtTime() string {
 // Schema PostDriverTrailerAssignmentsResponseBodyResponseBody.
 type PostDriverTrailerAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `trailerId`. Required.
+	// Required.
 	TrailerId *string `protobuf:"bytes,5,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,6,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -770,7 +768,7 @@ func (x *PostDriverTrailerAssignments) GetUpdatedAtTime() string {
 // Schema TrailerObjectResponseBody.
 type Trailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `trailerId`. Required.
+	// Required.
 	TrailerId     *string `protobuf:"bytes,1,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -910,12 +908,12 @@ const file_samsara_gateway_driver_trailer_assignments_v1_driver_trailer_assignme
 	"\aTrailer\x12*\n" +
 	"\n" +
 	"trailer_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\ttrailerId\x88\x01\x01:\x1d\xda\xce\x18\x19TrailerObjectResponseBodyB\r\n" +
-	"\v_trailer_id2\xb4\t\n" +
-	"\x1fDriverTrailerAssignmentsService\x12\xb2\x02\n" +
-	"\x1cListDriverTrailerAssignments\x12R.samsara_gateway.driver_trailer_assignments.v1.ListDriverTrailerAssignmentsRequest\x1aS.samsara_gateway.driver_trailer_assignments.v1.ListDriverTrailerAssignmentsResponse\"i\xda\xce\x18e\n" +
-	"\x1bgetDriverTrailerAssignments\x10\x01\x1a\x1b/driver-trailer-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xf5\x01\n" +
-	"\x1eStreamDriverTrailerAssignments\x12T.samsara_gateway.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest\x1aU.samsara_gateway.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cListDriverTrailerAssignments\x10\x010\x01\x12\xb0\x02\n" +
+	"\v_trailer_id2\xba\t\n" +
+	"\x1fDriverTrailerAssignmentsService\x12\xb5\x02\n" +
+	"\x1cListDriverTrailerAssignments\x12R.samsara_gateway.driver_trailer_assignments.v1.ListDriverTrailerAssignmentsRequest\x1aS.samsara_gateway.driver_trailer_assignments.v1.ListDriverTrailerAssignmentsResponse\"l\xda\xce\x18e\n" +
+	"\x1bgetDriverTrailerAssignments\x10\x01\x1a\x1b/driver-trailer-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xf8\x01\n" +
+	"\x1eStreamDriverTrailerAssignments\x12T.samsara_gateway.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsRequest\x1aU.samsara_gateway.driver_trailer_assignments.v1.StreamDriverTrailerAssignmentsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cListDriverTrailerAssignments\x10\x01\x90\x02\x010\x01\x12\xb0\x02\n" +
 	"\x1dCreateDriverTrailerAssignment\x12S.samsara_gateway.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest\x1aT.samsara_gateway.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse\"d\xda\xce\x18`\n" +
 	"\x1dcreateDriverTrailerAssignment\x10\x02\x1a\x1b/driver-trailer-assignments \x02B\x11Write AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xb0\x02\n" +
 	"\x1dUpdateDriverTrailerAssignment\x12S.samsara_gateway.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest\x1aT.samsara_gateway.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse\"d\xda\xce\x18`\n" +

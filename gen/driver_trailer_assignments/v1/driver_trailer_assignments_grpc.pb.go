@@ -33,20 +33,39 @@ const (
 //
 // DriverTrailerAssignmentsService has the operations of the area driver trailer assignments.
 type DriverTrailerAssignmentsServiceClient interface {
-	// GET /driver-trailer-assignments
+	// Lists driver trailer assignments.
+	// Operation `getDriverTrailerAssignments`, GET /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/getdrivertrailerassignments
+	// All pages: StreamDriverTrailerAssignments. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTrailerAssignments
+	// with `options.max_items`.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverTrailerAssignments(ctx context.Context, in *ListDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (*ListDriverTrailerAssignmentsResponse, error)
 	// Every page of ListDriverTrailerAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTrailerAssignments`, GET /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/getdrivertrailerassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTrailerAssignments(ctx context.Context, in *StreamDriverTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTrailerAssignmentsResponse], error)
-	// POST /driver-trailer-assignments
+	// Creates a driver trailer assignment.
+	// Operation `createDriverTrailerAssignment`, POST /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/createdrivertrailerassignment
 	// Scope: Write Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverTrailerAssignment(ctx context.Context, in *CreateDriverTrailerAssignmentRequest, opts ...grpc.CallOption) (*CreateDriverTrailerAssignmentResponse, error)
-	// PATCH /driver-trailer-assignments
+	// Updates a driver trailer assignment; `update_mask` says what.
+	// Operation `updateDriverTrailerAssignment`, PATCH /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/updatedrivertrailerassignment
 	// Scope: Write Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriverTrailerAssignment(ctx context.Context, in *UpdateDriverTrailerAssignmentRequest, opts ...grpc.CallOption) (*UpdateDriverTrailerAssignmentResponse, error)
 }
 
@@ -113,20 +132,39 @@ func (c *driverTrailerAssignmentsServiceClient) UpdateDriverTrailerAssignment(ct
 //
 // DriverTrailerAssignmentsService has the operations of the area driver trailer assignments.
 type DriverTrailerAssignmentsServiceServer interface {
-	// GET /driver-trailer-assignments
+	// Lists driver trailer assignments.
+	// Operation `getDriverTrailerAssignments`, GET /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/getdrivertrailerassignments
+	// All pages: StreamDriverTrailerAssignments. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTrailerAssignments
+	// with `options.max_items`.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverTrailerAssignments(context.Context, *ListDriverTrailerAssignmentsRequest) (*ListDriverTrailerAssignmentsResponse, error)
 	// Every page of ListDriverTrailerAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTrailerAssignments`, GET /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/getdrivertrailerassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTrailerAssignments(*StreamDriverTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverTrailerAssignmentsResponse]) error
-	// POST /driver-trailer-assignments
+	// Creates a driver trailer assignment.
+	// Operation `createDriverTrailerAssignment`, POST /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/createdrivertrailerassignment
 	// Scope: Write Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverTrailerAssignment(context.Context, *CreateDriverTrailerAssignmentRequest) (*CreateDriverTrailerAssignmentResponse, error)
-	// PATCH /driver-trailer-assignments
+	// Updates a driver trailer assignment; `update_mask` says what.
+	// Operation `updateDriverTrailerAssignment`, PATCH /driver-trailer-assignments:
+	// https://developers.samsara.com/reference/updatedrivertrailerassignment
 	// Scope: Write Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriverTrailerAssignment(context.Context, *UpdateDriverTrailerAssignmentRequest) (*UpdateDriverTrailerAssignmentResponse, error)
 }
 

@@ -26,31 +26,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverVehicleAssignments.
+// The request of ListDriverVehicleAssignments.
 type ListDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assignmentType`. Known values: `HOS`, `idCard`, `static`, `faceId`,
-	// `tachograph`, `safetyManual`, `RFID`, `trailer`, `external`, `qrCode`, `driverApp`,
-	// `voiceSignIn`, `smartAssign`.
-	AssignmentType *string `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `driverTagIds`. A comma-separated list.
-	DriverTagIds *string `protobuf:"bytes,4,opt,name=driver_tag_ids,json=driverTagIds,proto3,oneof" json:"driver_tag_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `HOS`, `idCard`, `static`, `faceId`, `tachograph`, `safetyManual`, `RFID`,
+	// `trailer`, `external`, `qrCode`, `driverApp`, `voiceSignIn`, `smartAssign`.
+	AssignmentType *string  `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
+	DriverIds      []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	DriverTagIds   []string `protobuf:"bytes,4,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `filterBy`. Required. Known values: `drivers`, `vehicles`.
-	FilterBy *string `protobuf:"bytes,6,opt,name=filter_by,json=filterBy,proto3,oneof" json:"filter_by,omitempty"`
-	// Query parameter `sourceName`.
+	// Required. Known values: `drivers`, `vehicles`.
+	FilterBy   *string `protobuf:"bytes,6,opt,name=filter_by,json=filterBy,proto3,oneof" json:"filter_by,omitempty"`
 	SourceName *string `protobuf:"bytes,7,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`.
-	VehicleIds []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
-	// Query parameter `vehicleTagIds`. A comma-separated list.
-	VehicleTagIds *string `protobuf:"bytes,10,opt,name=vehicle_tag_ids,json=vehicleTagIds,proto3,oneof" json:"vehicle_tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	VehicleTagIds []string `protobuf:"bytes,10,rep,name=vehicle_tag_ids,json=vehicleTagIds,proto3" json:"vehicle_tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -106,11 +99,11 @@ func (x *ListDriverVehicleAssignmentsRequest) GetDriverIds() []string {
 	return nil
 }
 
-func (x *ListDriverVehicleAssignmentsRequest) GetDriverTagIds() string {
-	if x != nil && x.DriverTagIds != nil {
-		return *x.DriverTagIds
+func (x *ListDriverVehicleAssignmentsRequest) GetDriverTagIds() []string {
+	if x != nil {
+		return x.DriverTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListDriverVehicleAssignmentsRequest) GetEndTime() string {
@@ -148,19 +141,19 @@ func (x *ListDriverVehicleAssignmentsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-func (x *ListDriverVehicleAssignmentsRequest) GetVehicleTagIds() string {
-	if x != nil && x.VehicleTagIds != nil {
-		return *x.VehicleTagIds
+func (x *ListDriverVehicleAssignmentsRequest) GetVehicleTagIds() []string {
+	if x != nil {
+		return x.VehicleTagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListDriverVehicleAssignments.
+// One page of driver vehicle assignments.
 type ListDriverVehicleAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverVehicleAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,12 +203,12 @@ func (x *ListDriverVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverVehicleAssignments.
+// The request of StreamDriverVehicleAssignments.
 type StreamDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverVehicleAssignments is asked, page after page.
 	Request *ListDriverVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -265,7 +258,7 @@ func (x *StreamDriverVehicleAssignmentsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDriverVehicleAssignments.
+// One page of driver vehicle assignments, and where to go on from after it.
 type StreamDriverVehicleAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverVehicleAssignments answers.
@@ -320,22 +313,20 @@ func (x *StreamDriverVehicleAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateDriverVehicleAssignment.
+// The request of CreateDriverVehicleAssignment.
 type CreateDriverVehicleAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Body member `metadata`.
-	Metadata *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Body member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime     *string                           `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool                             `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	Metadata    *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,7,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -420,10 +411,10 @@ func (x *CreateDriverVehicleAssignmentRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateDriverVehicleAssignment.
+// The response of CreateDriverVehicleAssignment.
 type CreateDriverVehicleAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -466,22 +457,20 @@ func (x *CreateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignme
 	return nil
 }
 
-// Request of UpdateDriverVehicleAssignment.
+// The request of UpdateDriverVehicleAssignment.
 type UpdateDriverVehicleAssignmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Body member `metadata`.
-	Metadata *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Body member `startTime`. Required. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime     *string                           `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool                             `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	Metadata    *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId *string `protobuf:"bytes,7,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -576,10 +565,10 @@ func (x *UpdateDriverVehicleAssignmentRequest) GetUpdateMask() *fieldmaskpb.Fiel
 	return nil
 }
 
-// Response of UpdateDriverVehicleAssignment.
+// The response of UpdateDriverVehicleAssignment.
 type UpdateDriverVehicleAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -622,18 +611,17 @@ func (x *UpdateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignme
 	return nil
 }
 
-// Request of DeleteDriverVehicleAssignments.
+// The request of DeleteDriverVehicleAssignments.
 type DeleteDriverVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Body member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,3,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Body member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime     *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool   `protobuf:"varint,3,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,5,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -704,7 +692,7 @@ func (x *DeleteDriverVehicleAssignmentsRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of DeleteDriverVehicleAssignments.
+// The response of DeleteDriverVehicleAssignments.
 type DeleteDriverVehicleAssignmentsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -743,9 +731,8 @@ func (*DeleteDriverVehicleAssignmentsResponse) Descriptor() ([]byte, []int) {
 
 // Schema DriverAssignmentMetadataTinyObjectResponseBody.
 type DriverAssignmentMetadataTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sourceName`.
-	SourceName    *string `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SourceName    *string                `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -787,26 +774,25 @@ func (x *DriverAssignmentMetadataTiny) GetSourceName() string {
 	return ""
 }
 
-// Schema DriverVehicleAssignmentV2ObjectResponseBody.
+// A driver vehicle assignment. Schema DriverVehicleAssignmentV2ObjectResponseBody.
 type DriverVehicleAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	AssignedAtTime *string `protobuf:"bytes,1,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Member `assignmentType`. Known values: `invalid`, `unknown`, `HOS`, `idCard`, `static`,
-	// `faceId`, `tachograph`, `safetyManual`, `RFID`, `trailer`, `external`, `qrCode`, `driverApp`,
-	// `voiceSignIn`, `smartAssign`.
+	// Known values: `invalid`, `unknown`, `HOS`, `idCard`, `static`, `faceId`, `tachograph`,
+	// `safetyManual`, `RFID`, `trailer`, `external`, `qrCode`, `driverApp`, `voiceSignIn`,
+	// `smartAssign`.
 	AssignmentType *string `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isPassenger`. Required.
-	IsPassenger *bool `protobuf:"varint,5,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Member `metadata`.
-	Metadata *DriverAssignmentMetadataTiny `protobuf:"bytes,6,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required.
+	IsPassenger *bool                         `protobuf:"varint,5,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	Metadata    *DriverAssignmentMetadataTiny `protobuf:"bytes,6,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,8,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -898,12 +884,11 @@ func (x *DriverVehicleAssignment) GetVehicle() *v1.VehicleTiny {
 	return nil
 }
 
-// Schemas PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody,
+// Driver vehicle assignments. Schemas PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody,
 // PostDriverVehicleAssignmentsV2ResponseBodyResponseBody.
 type DriverVehicleAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `message`.
-	Message       *string `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       *string                `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -949,7 +934,7 @@ func (x *DriverVehicleAssignments) GetMessage() string {
 // PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody.
 type DriverVehicleAssignmentsMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sourceName`. At most 100 characters.
+	// At most 100 characters.
 	SourceName    *string `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,33 +981,31 @@ var File_samsara_gateway_driver_vehicle_assignments_v1_driver_vehicle_assignment
 
 const file_samsara_gateway_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc = "" +
 	"\n" +
-	"Nsamsara_gateway/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto\x12-samsara_gateway.driver_vehicle_assignments.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x8f\x06\n" +
+	"Nsamsara_gateway/driver_vehicle_assignments/v1/driver_vehicle_assignments.proto\x12-samsara_gateway.driver_vehicle_assignments.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xe2\x05\n" +
 	"#ListDriverVehicleAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xb2\x01\n" +
 	"\x0fassignment_type\x18\x02 \x01(\tB\x83\x01\xda\xce\x18\x7f\b\x022\x03HOS2\x06idCard2\x06static2\x06faceId2\n" +
 	"tachograph2\fsafetyManual2\x04RFID2\atrailer2\bexternal2\x06qrCode2\tdriverApp2\vvoiceSignIn2\vsmartAssignH\x01R\x0eassignmentType\x88\x01\x01\x12'\n" +
 	"\n" +
-	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
-	"\x0edriver_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fdriverTagIds\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\aendTime\x88\x01\x01\x12=\n" +
-	"\tfilter_by\x18\x06 \x01(\tB\x1b\xda\xce\x18\x17\b\x02 \x012\adrivers2\bvehiclesH\x04R\bfilterBy\x88\x01\x01\x12,\n" +
-	"\vsource_name\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
+	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x12.\n" +
+	"\x0edriver_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fdriverTagIds\x121\n" +
+	"\bend_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12=\n" +
+	"\tfilter_by\x18\x06 \x01(\tB\x1b\xda\xce\x18\x17\b\x02 \x012\adrivers2\bvehiclesH\x03R\bfilterBy\x88\x01\x01\x12,\n" +
+	"\vsource_name\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
 	"sourceName\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01\x12)\n" +
+	"start_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\tstartTime\x88\x01\x01\x12)\n" +
 	"\vvehicle_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
-	"vehicleIds\x123\n" +
+	"vehicleIds\x120\n" +
 	"\x0fvehicle_tag_ids\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\rvehicleTagIds\x88\x01\x01B\b\n" +
+	" \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rvehicleTagIdsB\b\n" +
 	"\x06_afterB\x12\n" +
-	"\x10_assignment_typeB\x11\n" +
-	"\x0f_driver_tag_idsB\v\n" +
+	"\x10_assignment_typeB\v\n" +
 	"\t_end_timeB\f\n" +
 	"\n" +
 	"_filter_byB\x0e\n" +
 	"\f_source_nameB\r\n" +
-	"\v_start_timeB\x12\n" +
-	"\x10_vehicle_tag_ids\"\xd8\x01\n" +
+	"\v_start_time\"\xd8\x01\n" +
 	"$ListDriverVehicleAssignmentsResponse\x12b\n" +
 	"\x04data\x18\x01 \x03(\v2F.samsara_gateway.driver_vehicle_assignments.v1.DriverVehicleAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -1116,18 +1099,18 @@ const file_samsara_gateway_driver_vehicle_assignments_v1_driver_vehicle_assignme
 	" DriverVehicleAssignmentsMetadata\x123\n" +
 	"\vsource_name\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00Y@H\x00R\n" +
 	"sourceName\x88\x01\x01:\x81\x01\xda\xce\x18=PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody\xda\xce\x18<PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBodyB\x0e\n" +
-	"\f_source_name2\x85\f\n" +
-	"\x1fDriverVehicleAssignmentsService\x12\xb8\x02\n" +
-	"\x1cListDriverVehicleAssignments\x12R.samsara_gateway.driver_vehicle_assignments.v1.ListDriverVehicleAssignmentsRequest\x1aS.samsara_gateway.driver_vehicle_assignments.v1.ListDriverVehicleAssignmentsResponse\"o\xda\xce\x18k\n" +
-	"\x1bgetDriverVehicleAssignments\x10\x01\x1a!/fleet/driver-vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xf5\x01\n" +
-	"\x1eStreamDriverVehicleAssignments\x12T.samsara_gateway.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest\x1aU.samsara_gateway.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cListDriverVehicleAssignments\x10\x010\x01\x12\xb6\x02\n" +
+	"\f_source_name2\x8e\f\n" +
+	"\x1fDriverVehicleAssignmentsService\x12\xbb\x02\n" +
+	"\x1cListDriverVehicleAssignments\x12R.samsara_gateway.driver_vehicle_assignments.v1.ListDriverVehicleAssignmentsRequest\x1aS.samsara_gateway.driver_vehicle_assignments.v1.ListDriverVehicleAssignmentsResponse\"r\xda\xce\x18k\n" +
+	"\x1bgetDriverVehicleAssignments\x10\x01\x1a!/fleet/driver-vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xf8\x01\n" +
+	"\x1eStreamDriverVehicleAssignments\x12T.samsara_gateway.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsRequest\x1aU.samsara_gateway.driver_vehicle_assignments.v1.StreamDriverVehicleAssignmentsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cListDriverVehicleAssignments\x10\x01\x90\x02\x010\x01\x12\xb6\x02\n" +
 	"\x1dCreateDriverVehicleAssignment\x12S.samsara_gateway.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest\x1aT.samsara_gateway.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse\"j\xda\xce\x18f\n" +
 	"\x1dcreateDriverVehicleAssignment\x10\x02\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xb6\x02\n" +
 	"\x1dUpdateDriverVehicleAssignment\x12S.samsara_gateway.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest\x1aT.samsara_gateway.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse\"j\xda\xce\x18f\n" +
-	"\x1dupdateDriverVehicleAssignment\x10\x04\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xbc\x02\n" +
-	"\x1eDeleteDriverVehicleAssignments\x12T.samsara_gateway.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest\x1aU.samsara_gateway.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse\"m\xda\xce\x18i\n" +
-	"\x1edeleteDriverVehicleAssignments\x10\x05\x1a!/fleet/driver-vehicle-assignments \x028\x01B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\xad\x03\n" +
+	"\x1dupdateDriverVehicleAssignment\x10\x04\x1a!/fleet/driver-vehicle-assignments \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xbf\x02\n" +
+	"\x1eDeleteDriverVehicleAssignments\x12T.samsara_gateway.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsRequest\x1aU.samsara_gateway.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse\"p\xda\xce\x18i\n" +
+	"\x1edeleteDriverVehicleAssignments\x10\x05\x1a!/fleet/driver-vehicle-assignments \x028\x01B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\xad\x03\n" +
 	"6internal.samsara.gateway.driver_vehicle_assignments.v1B\x1dDriverVehicleAssignmentsProtoP\x01ZUsamsara.internal/gateway/gen/driver_vehicle_assignments/v1;drivervehicleassignmentsv1\xa2\x02\x1cSGDriverVehicleAssignmentsV1\xaa\x02*SamsaraGateway.DriverVehicleAssignments.V1\xba\x02\x1cSGDriverVehicleAssignmentsV1\xca\x02*SamsaraGateway\\DriverVehicleAssignments\\V1\xe2\x023SamsaraGateway\\DriverVehicleAssignments\\V1\\Metadata\xea\x02,SamsaraGateway::DriverVehicleAssignments::V1b\x06proto3"
 
 var (

@@ -34,24 +34,50 @@ const (
 //
 // DriverVehicleAssignmentsService has the operations of the area driver vehicle assignments.
 type DriverVehicleAssignmentsServiceClient interface {
-	// GET /fleet/driver-vehicle-assignments
+	// Lists driver vehicle assignments.
+	// Operation `getDriverVehicleAssignments`, GET /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/getdrivervehicleassignments
+	// All pages: StreamDriverVehicleAssignments. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverVehicleAssignments
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverVehicleAssignments(ctx context.Context, in *ListDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (*ListDriverVehicleAssignmentsResponse, error)
 	// Every page of ListDriverVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverVehicleAssignments`, GET /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/getdrivervehicleassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverVehicleAssignments(ctx context.Context, in *StreamDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverVehicleAssignmentsResponse], error)
-	// POST /fleet/driver-vehicle-assignments
+	// Creates a driver vehicle assignment.
+	// Operation `createDriverVehicleAssignment`, POST /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/createdrivervehicleassignment
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverVehicleAssignment(ctx context.Context, in *CreateDriverVehicleAssignmentRequest, opts ...grpc.CallOption) (*CreateDriverVehicleAssignmentResponse, error)
-	// PATCH /fleet/driver-vehicle-assignments
+	// Updates a driver vehicle assignment; `update_mask` says what.
+	// Operation `updateDriverVehicleAssignment`, PATCH /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/updatedrivervehicleassignment
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriverVehicleAssignment(ctx context.Context, in *UpdateDriverVehicleAssignmentRequest, opts ...grpc.CallOption) (*UpdateDriverVehicleAssignmentResponse, error)
-	// DELETE /fleet/driver-vehicle-assignments
+	// Deletes driver vehicle assignments.
+	// Operation `deleteDriverVehicleAssignments`, DELETE /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/deletedrivervehicleassignments
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDriverVehicleAssignments(ctx context.Context, in *DeleteDriverVehicleAssignmentsRequest, opts ...grpc.CallOption) (*DeleteDriverVehicleAssignmentsResponse, error)
 }
 
@@ -128,24 +154,50 @@ func (c *driverVehicleAssignmentsServiceClient) DeleteDriverVehicleAssignments(c
 //
 // DriverVehicleAssignmentsService has the operations of the area driver vehicle assignments.
 type DriverVehicleAssignmentsServiceServer interface {
-	// GET /fleet/driver-vehicle-assignments
+	// Lists driver vehicle assignments.
+	// Operation `getDriverVehicleAssignments`, GET /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/getdrivervehicleassignments
+	// All pages: StreamDriverVehicleAssignments. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverVehicleAssignments
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverVehicleAssignments(context.Context, *ListDriverVehicleAssignmentsRequest) (*ListDriverVehicleAssignmentsResponse, error)
 	// Every page of ListDriverVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverVehicleAssignments`, GET /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/getdrivervehicleassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverVehicleAssignments(*StreamDriverVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriverVehicleAssignmentsResponse]) error
-	// POST /fleet/driver-vehicle-assignments
+	// Creates a driver vehicle assignment.
+	// Operation `createDriverVehicleAssignment`, POST /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/createdrivervehicleassignment
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverVehicleAssignment(context.Context, *CreateDriverVehicleAssignmentRequest) (*CreateDriverVehicleAssignmentResponse, error)
-	// PATCH /fleet/driver-vehicle-assignments
+	// Updates a driver vehicle assignment; `update_mask` says what.
+	// Operation `updateDriverVehicleAssignment`, PATCH /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/updatedrivervehicleassignment
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriverVehicleAssignment(context.Context, *UpdateDriverVehicleAssignmentRequest) (*UpdateDriverVehicleAssignmentResponse, error)
-	// DELETE /fleet/driver-vehicle-assignments
+	// Deletes driver vehicle assignments.
+	// Operation `deleteDriverVehicleAssignments`, DELETE /fleet/driver-vehicle-assignments:
+	// https://developers.samsara.com/reference/deletedrivervehicleassignments
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteDriverVehicleAssignments(context.Context, *DeleteDriverVehicleAssignmentsRequest) (*DeleteDriverVehicleAssignmentsResponse, error)
 }
 

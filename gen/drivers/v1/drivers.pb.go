@@ -26,22 +26,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverEfficiency.
+// The request of ListDriverEfficiency.
 type ListDriverEfficiencyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `driverParentTagIds`.
-	DriverParentTagIds []string `protobuf:"bytes,4,rep,name=driver_parent_tag_ids,json=driverParentTagIds,proto3" json:"driver_parent_tag_ids,omitempty"`
-	// Query parameter `driverTagIds`.
-	DriverTagIds []string `protobuf:"bytes,5,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	DriverParentTagIds     []string `protobuf:"bytes,4,rep,name=driver_parent_tag_ids,json=driverParentTagIds,proto3" json:"driver_parent_tag_ids,omitempty"`
+	DriverTagIds           []string `protobuf:"bytes,5,rep,name=driver_tag_ids,json=driverTagIds,proto3" json:"driver_tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -126,13 +122,11 @@ func (x *ListDriverEfficiencyRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDriverEfficiency.
+// One page of driver efficiency.
 type ListDriverEfficiencyResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data *DriverEfficienciesData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Data          *DriverEfficienciesData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination          `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,12 +175,12 @@ func (x *ListDriverEfficiencyResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverEfficiency.
+// The request of StreamDriverEfficiency.
 type StreamDriverEfficiencyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverEfficiency is asked, page after page.
 	Request *ListDriverEfficiencyRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,7 +230,7 @@ func (x *StreamDriverEfficiencyRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverEfficiency.
+// One page of driver efficiency, and where to go on from after it.
 type StreamDriverEfficiencyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverEfficiency answers.
@@ -291,26 +285,21 @@ func (x *StreamDriverEfficiencyResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDrivers.
+// The request of ListDrivers.
 type ListDriversRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`.
-	AttributeValueIds []string `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
-	// Query parameter `attributes`.
-	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Query parameter `createdAfterTime`. A time as in RFC 3339.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	After             *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AttributeValueIds []string               `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
+	Attributes        []string               `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,4,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`.
+	// Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,5,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 512.
+	Limit        *int32   `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
+	TagIds       []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,9,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -381,7 +370,7 @@ func (x *ListDriversRequest) GetDriverActivationStatus() string {
 	return ""
 }
 
-func (x *ListDriversRequest) GetLimit() int64 {
+func (x *ListDriversRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -409,13 +398,11 @@ func (x *ListDriversRequest) GetUpdatedAfterTime() string {
 	return ""
 }
 
-// Response of ListDrivers.
+// One page of drivers.
 type ListDriversResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Driver `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Driver              `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,12 +451,12 @@ func (x *ListDriversResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDrivers.
+// The request of StreamDrivers.
 type StreamDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDrivers is asked, page after page.
 	Request *ListDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -519,7 +506,7 @@ func (x *StreamDriversRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDrivers.
+// One page of drivers, and where to go on from after it.
 type StreamDriversResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDrivers answers.
@@ -574,80 +561,53 @@ func (x *StreamDriversResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateDriver.
+// The request of CreateDriver.
 type CreateDriverRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributes`.
-	Attributes []*DriverAttribute `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `carrierSettings`.
-	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Body member `currentIdCardCode`.
-	CurrentIdCardCode *string `protobuf:"bytes,3,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
-	// Body member `dateOfBirth`. A date as in RFC 3339, YYYY-MM-DD.
-	DateOfBirth *string `protobuf:"bytes,4,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Body member `eldAdverseWeatherExemptionEnabled`.
-	EldAdverseWeatherExemptionEnabled *bool `protobuf:"varint,5,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
-	// Body member `eldBigDayExemptionEnabled`.
-	EldBigDayExemptionEnabled *bool `protobuf:"varint,6,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
-	// Body member `eldDayStartHour`.
-	EldDayStartHour *int64 `protobuf:"varint,7,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
-	// Body member `eldExempt`.
-	EldExempt *bool `protobuf:"varint,8,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
-	// Body member `eldExemptReason`.
-	EldExemptReason *string `protobuf:"bytes,9,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
-	// Body member `eldPcEnabled`.
-	EldPcEnabled *bool `protobuf:"varint,10,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
-	// Body member `eldYmEnabled`.
-	EldYmEnabled *bool `protobuf:"varint,11,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
-	// Body member `email`.
-	Email *string `protobuf:"bytes,12,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,13,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `hasDrivingFeaturesHidden`.
-	HasDrivingFeaturesHidden *bool `protobuf:"varint,14,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
-	// Body member `hasVehicleUnpinningEnabled`.
-	HasVehicleUnpinningEnabled *bool `protobuf:"varint,15,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
-	// Body member `hosSetting`.
-	HosSetting *DriverHosSetting `protobuf:"bytes,16,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	// Body member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,17,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
-	// Body member `licenseState`.
-	LicenseState *string `protobuf:"bytes,18,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
-	// Body member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
-	// `mx`, `nl`, `es`, `ch`, `pr`.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Attributes        []*DriverAttribute     `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	CarrierSettings   *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
+	CurrentIdCardCode *string                `protobuf:"bytes,3,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
+	// A date as in RFC 3339, YYYY-MM-DD.
+	DateOfBirth                       *string           `protobuf:"bytes,4,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
+	EldAdverseWeatherExemptionEnabled *bool             `protobuf:"varint,5,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
+	EldBigDayExemptionEnabled         *bool             `protobuf:"varint,6,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
+	EldDayStartHour                   *int64            `protobuf:"varint,7,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
+	EldExempt                         *bool             `protobuf:"varint,8,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
+	EldExemptReason                   *string           `protobuf:"bytes,9,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
+	EldPcEnabled                      *bool             `protobuf:"varint,10,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
+	EldYmEnabled                      *bool             `protobuf:"varint,11,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
+	Email                             *string           `protobuf:"bytes,12,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	ExternalIds                       map[string]string `protobuf:"bytes,13,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	HasDrivingFeaturesHidden          *bool             `protobuf:"varint,14,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
+	HasVehicleUnpinningEnabled        *bool             `protobuf:"varint,15,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	HosSetting                        *DriverHosSetting `protobuf:"bytes,16,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	LicenseNumber                     *string           `protobuf:"bytes,17,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseState                      *string           `protobuf:"bytes,18,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	// Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`, `mx`, `nl`, `es`,
+	// `ch`, `pr`.
 	Locale *string `protobuf:"bytes,19,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
-	// Body member `name`. Required. 1 to 255 characters.
+	// Required. 1 to 255 characters.
 	Name *string `protobuf:"bytes,20,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 4096 characters.
+	// At most 4096 characters.
 	Notes *string `protobuf:"bytes,21,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `password`. Required.
-	Password *string `protobuf:"bytes,22,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	// Body member `peerGroupTagId`.
+	// Required.
+	Password       *string `protobuf:"bytes,22,opt,name=password,proto3,oneof" json:"password,omitempty"`
 	PeerGroupTagId *string `protobuf:"bytes,23,opt,name=peer_group_tag_id,json=peerGroupTagId,proto3,oneof" json:"peer_group_tag_id,omitempty"`
-	// Body member `phone`. At most 255 characters.
-	Phone *string `protobuf:"bytes,24,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
-	// Body member `profileImageBase64`.
+	// At most 255 characters.
+	Phone              *string `protobuf:"bytes,24,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	ProfileImageBase64 *string `protobuf:"bytes,25,opt,name=profile_image_base64,json=profileImageBase64,proto3,oneof" json:"profile_image_base64,omitempty"`
-	// Body member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,26,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
-	// Body member `staticAssignedVehicleId`.
-	StaticAssignedVehicleId *string `protobuf:"bytes,27,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
-	// Body member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,28,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,29,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `timezone`.
-	Timezone *string `protobuf:"bytes,30,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	// Body member `trailerGroupTagId`.
-	TrailerGroupTagId *string `protobuf:"bytes,31,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
-	// Body member `usDriverRulesetOverride`.
+	// At most 1024 characters.
+	ProfileImageUrl         *string                  `protobuf:"bytes,26,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
+	StaticAssignedVehicleId *string                  `protobuf:"bytes,27,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
+	TachographCardNumber    *string                  `protobuf:"bytes,28,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TagIds                  []string                 `protobuf:"bytes,29,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	Timezone                *string                  `protobuf:"bytes,30,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	TrailerGroupTagId       *string                  `protobuf:"bytes,31,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
 	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,32,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
-	// Body member `username`. Required. 1 to 189 characters.
-	Username *string `protobuf:"bytes,33,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Body member `vehicleGroupTagId`.
-	VehicleGroupTagId *string `protobuf:"bytes,34,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
-	// Body member `waitingTimeDutyStatusEnabled`.
-	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,35,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
+	// Required. 1 to 189 characters.
+	Username                     *string `protobuf:"bytes,33,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	VehicleGroupTagId            *string `protobuf:"bytes,34,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
+	WaitingTimeDutyStatusEnabled *bool   `protobuf:"varint,35,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -927,11 +887,10 @@ func (x *CreateDriverRequest) GetWaitingTimeDutyStatusEnabled() bool {
 	return false
 }
 
-// Response of CreateDriver.
+// The response of CreateDriver.
 type CreateDriverResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Driver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Driver                `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -973,10 +932,10 @@ func (x *CreateDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Request of CreateDriverRemoteSignout.
+// The request of CreateDriverRemoteSignout.
 type CreateDriverRemoteSignoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`. Required.
+	// Required.
 	DriverId      *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1019,11 +978,10 @@ func (x *CreateDriverRemoteSignoutRequest) GetDriverId() string {
 	return ""
 }
 
-// Response of CreateDriverRemoteSignout.
+// The response of CreateDriverRemoteSignout.
 type CreateDriverRemoteSignoutResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverName`.
-	DriverName    *string `protobuf:"bytes,1,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DriverName    *string                `protobuf:"bytes,1,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1065,12 +1023,12 @@ func (x *CreateDriverRemoteSignoutResponse) GetDriverName() string {
 	return ""
 }
 
-// Request of ResolveAssignmentByDetails.
+// The request of ResolveAssignmentByDetails.
 type ResolveAssignmentByDetailsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverName`. Required.
+	// Required.
 	DriverName *string `protobuf:"bytes,1,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,2,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1120,10 +1078,10 @@ func (x *ResolveAssignmentByDetailsRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of ResolveAssignmentByDetails.
+// The response of ResolveAssignmentByDetails.
 type ResolveAssignmentByDetailsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *AssignmentByDetails `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1166,14 +1124,12 @@ func (x *ResolveAssignmentByDetailsResponse) GetData() *AssignmentByDetails {
 	return nil
 }
 
-// Request of CreateDriverWorkflowAssignment.
+// The request of CreateDriverWorkflowAssignment.
 type CreateDriverWorkflowAssignmentRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverIdsToPublish`.
-	DriverIdsToPublish []string `protobuf:"bytes,1,rep,name=driver_ids_to_publish,json=driverIdsToPublish,proto3" json:"driver_ids_to_publish,omitempty"`
-	// Body member `driverIdsToUnpublish`.
-	DriverIdsToUnpublish []string `protobuf:"bytes,2,rep,name=driver_ids_to_unpublish,json=driverIdsToUnpublish,proto3" json:"driver_ids_to_unpublish,omitempty"`
-	// Body member `workflowId`. Required.
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	DriverIdsToPublish   []string               `protobuf:"bytes,1,rep,name=driver_ids_to_publish,json=driverIdsToPublish,proto3" json:"driver_ids_to_publish,omitempty"`
+	DriverIdsToUnpublish []string               `protobuf:"bytes,2,rep,name=driver_ids_to_unpublish,json=driverIdsToUnpublish,proto3" json:"driver_ids_to_unpublish,omitempty"`
+	// Required.
 	WorkflowId    *string `protobuf:"bytes,3,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1230,10 +1186,10 @@ func (x *CreateDriverWorkflowAssignmentRequest) GetWorkflowId() string {
 	return ""
 }
 
-// Response of CreateDriverWorkflowAssignment.
+// The response of CreateDriverWorkflowAssignment.
 type CreateDriverWorkflowAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverWorkflowAssignmentData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1276,15 +1232,14 @@ func (x *CreateDriverWorkflowAssignmentResponse) GetData() *DriverWorkflowAssign
 	return nil
 }
 
-// Request of ListDriverWorkflows.
+// The request of ListDriverWorkflows.
 type ListDriverWorkflowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `workflowType`. Known values: `startOfDay`, `endOfDay`, `assetSelection`,
-	// `leaveAsset`, `ridershipSafetyCheck`, `stopArrival`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Known values: `startOfDay`, `endOfDay`, `assetSelection`, `leaveAsset`, `ridershipSafetyCheck`,
+	// `stopArrival`.
 	WorkflowType  *string `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3,oneof" json:"workflow_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1327,7 +1282,7 @@ func (x *ListDriverWorkflowsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListDriverWorkflowsRequest) GetLimit() int64 {
+func (x *ListDriverWorkflowsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1341,12 +1296,12 @@ func (x *ListDriverWorkflowsRequest) GetWorkflowType() string {
 	return ""
 }
 
-// Response of ListDriverWorkflows.
+// One page of driver workflows.
 type ListDriverWorkflowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverWorkflow `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1396,12 +1351,12 @@ func (x *ListDriverWorkflowsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverWorkflows.
+// The request of StreamDriverWorkflows.
 type StreamDriverWorkflowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverWorkflows is asked, page after page.
 	Request *ListDriverWorkflowsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1451,7 +1406,7 @@ func (x *StreamDriverWorkflowsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverWorkflows.
+// One page of driver workflows, and where to go on from after it.
 type StreamDriverWorkflowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverWorkflows answers.
@@ -1506,10 +1461,10 @@ func (x *StreamDriverWorkflowsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetDriver.
+// The request of GetDriver.
 type GetDriverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1552,11 +1507,10 @@ func (x *GetDriverRequest) GetId() string {
 	return ""
 }
 
-// Response of GetDriver.
+// The response of GetDriver.
 type GetDriverResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Driver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Driver                `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1598,86 +1552,58 @@ func (x *GetDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Request of UpdateDriver.
+// The request of UpdateDriver.
 type UpdateDriverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
-	Attributes []*DriverAttributeInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `carrierSettings`.
-	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,3,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Body member `currentIdCardCode`.
-	CurrentIdCardCode *string `protobuf:"bytes,4,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
-	// Body member `dateOfBirth`. A date as in RFC 3339, YYYY-MM-DD.
+	// Required.
+	Id                *string                 `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Attributes        []*DriverAttributeInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	CarrierSettings   *DriverCarrierSettings  `protobuf:"bytes,3,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
+	CurrentIdCardCode *string                 `protobuf:"bytes,4,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
+	// A date as in RFC 3339, YYYY-MM-DD.
 	DateOfBirth *string `protobuf:"bytes,5,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Body member `deactivatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DeactivatedAtTime *string `protobuf:"bytes,6,opt,name=deactivated_at_time,json=deactivatedAtTime,proto3,oneof" json:"deactivated_at_time,omitempty"`
-	// Body member `driverActivationStatus`. Known values: `active`, `deactivated`.
-	DriverActivationStatus *string `protobuf:"bytes,7,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Body member `eldAdverseWeatherExemptionEnabled`.
-	EldAdverseWeatherExemptionEnabled *bool `protobuf:"varint,8,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
-	// Body member `eldBigDayExemptionEnabled`.
-	EldBigDayExemptionEnabled *bool `protobuf:"varint,9,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
-	// Body member `eldDayStartHour`.
-	EldDayStartHour *int64 `protobuf:"varint,10,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
-	// Body member `eldExempt`.
-	EldExempt *bool `protobuf:"varint,11,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
-	// Body member `eldExemptReason`.
-	EldExemptReason *string `protobuf:"bytes,12,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
-	// Body member `eldPcEnabled`.
-	EldPcEnabled *bool `protobuf:"varint,13,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
-	// Body member `eldYmEnabled`.
-	EldYmEnabled *bool `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
-	// Body member `email`.
-	Email *string `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `hasDrivingFeaturesHidden`.
-	HasDrivingFeaturesHidden *bool `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
-	// Body member `hasVehicleUnpinningEnabled`.
-	HasVehicleUnpinningEnabled *bool `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
-	// Body member `hosSetting`.
-	HosSetting *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	// Body member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,20,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
-	// Body member `licenseState`.
-	LicenseState *string `protobuf:"bytes,21,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
-	// Body member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
-	// `mx`, `nl`, `es`, `ch`, `pr`.
+	// Known values: `active`, `deactivated`.
+	DriverActivationStatus            *string           `protobuf:"bytes,7,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	EldAdverseWeatherExemptionEnabled *bool             `protobuf:"varint,8,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
+	EldBigDayExemptionEnabled         *bool             `protobuf:"varint,9,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
+	EldDayStartHour                   *int64            `protobuf:"varint,10,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
+	EldExempt                         *bool             `protobuf:"varint,11,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
+	EldExemptReason                   *string           `protobuf:"bytes,12,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
+	EldPcEnabled                      *bool             `protobuf:"varint,13,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
+	EldYmEnabled                      *bool             `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
+	Email                             *string           `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	ExternalIds                       map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	HasDrivingFeaturesHidden          *bool             `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
+	HasVehicleUnpinningEnabled        *bool             `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	HosSetting                        *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	LicenseNumber                     *string           `protobuf:"bytes,20,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseState                      *string           `protobuf:"bytes,21,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	// Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`, `mx`, `nl`, `es`,
+	// `ch`, `pr`.
 	Locale *string `protobuf:"bytes,22,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
-	// Body member `name`. 1 to 255 characters.
+	// 1 to 255 characters.
 	Name *string `protobuf:"bytes,23,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 4096 characters.
-	Notes *string `protobuf:"bytes,24,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `password`.
-	Password *string `protobuf:"bytes,25,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	// Body member `peerGroupTagId`.
+	// At most 4096 characters.
+	Notes          *string `protobuf:"bytes,24,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Password       *string `protobuf:"bytes,25,opt,name=password,proto3,oneof" json:"password,omitempty"`
 	PeerGroupTagId *string `protobuf:"bytes,26,opt,name=peer_group_tag_id,json=peerGroupTagId,proto3,oneof" json:"peer_group_tag_id,omitempty"`
-	// Body member `phone`. At most 255 characters.
-	Phone *string `protobuf:"bytes,27,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
-	// Body member `profileImageBase64`.
+	// At most 255 characters.
+	Phone              *string `protobuf:"bytes,27,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	ProfileImageBase64 *string `protobuf:"bytes,28,opt,name=profile_image_base64,json=profileImageBase64,proto3,oneof" json:"profile_image_base64,omitempty"`
-	// Body member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
-	// Body member `staticAssignedVehicleId`.
-	StaticAssignedVehicleId *string `protobuf:"bytes,30,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
-	// Body member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,32,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `timezone`.
-	Timezone *string `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	// Body member `trailerGroupTagId`.
-	TrailerGroupTagId *string `protobuf:"bytes,34,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
-	// Body member `usDriverRulesetOverride`.
+	// At most 1024 characters.
+	ProfileImageUrl         *string                  `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
+	StaticAssignedVehicleId *string                  `protobuf:"bytes,30,opt,name=static_assigned_vehicle_id,json=staticAssignedVehicleId,proto3,oneof" json:"static_assigned_vehicle_id,omitempty"`
+	TachographCardNumber    *string                  `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TagIds                  []string                 `protobuf:"bytes,32,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	Timezone                *string                  `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
+	TrailerGroupTagId       *string                  `protobuf:"bytes,34,opt,name=trailer_group_tag_id,json=trailerGroupTagId,proto3,oneof" json:"trailer_group_tag_id,omitempty"`
 	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,35,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
-	// Body member `username`. 1 to 189 characters.
-	Username *string `protobuf:"bytes,36,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Body member `vehicleGroupTagId`.
-	VehicleGroupTagId *string `protobuf:"bytes,37,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
-	// Body member `waitingTimeDutyStatusEnabled`.
-	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,38,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
+	// 1 to 189 characters.
+	Username                     *string `protobuf:"bytes,36,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	VehicleGroupTagId            *string `protobuf:"bytes,37,opt,name=vehicle_group_tag_id,json=vehicleGroupTagId,proto3,oneof" json:"vehicle_group_tag_id,omitempty"`
+	WaitingTimeDutyStatusEnabled *bool   `protobuf:"varint,38,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,39,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1988,11 +1914,10 @@ func (x *UpdateDriverRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateDriver.
+// The response of UpdateDriver.
 type UpdateDriverResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Driver `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Driver                `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2034,16 +1959,13 @@ func (x *UpdateDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Request of CreateDriverAuthToken.
+// The request of CreateDriverAuthToken.
 type CreateDriverAuthTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `code`. Required. At least 12 characters.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,2,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `id`.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `username`.
+	// Required. At least 12 characters.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
+	ExternalId    *string `protobuf:"bytes,2,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	Id            *int64  `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Username      *string `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2107,10 +2029,10 @@ func (x *CreateDriverAuthTokenRequest) GetUsername() string {
 	return ""
 }
 
-// Response of CreateDriverAuthToken.
+// The response of CreateDriverAuthToken.
 type CreateDriverAuthTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverAuthToken `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2153,12 +2075,12 @@ func (x *CreateDriverAuthTokenResponse) GetData() *DriverAuthToken {
 	return nil
 }
 
-// Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
+// An assignment by details. Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
 type AssignmentByDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `driverName`. Required.
+	// Required.
 	DriverName    *string `protobuf:"bytes,2,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2208,87 +2130,66 @@ func (x *AssignmentByDetails) GetDriverName() string {
 	return ""
 }
 
-// Schema Driver.
+// A driver. Schema Driver.
 type Driver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `carrierSettings`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Attributes      []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentIdCardCode`.
+	// A time as in RFC 3339.
+	CreatedAtTime     *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	CurrentIdCardCode *string `protobuf:"bytes,4,opt,name=current_id_card_code,json=currentIdCardCode,proto3,oneof" json:"current_id_card_code,omitempty"`
-	// Member `dateOfBirth`. A date as in RFC 3339, YYYY-MM-DD.
+	// A date as in RFC 3339, YYYY-MM-DD.
 	DateOfBirth *string `protobuf:"bytes,5,opt,name=date_of_birth,json=dateOfBirth,proto3,oneof" json:"date_of_birth,omitempty"`
-	// Member `driverActivationStatus`. Known values: `active`, `deactivated`.
+	// Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,6,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Member `eldAdverseWeatherExemptionEnabled`. Default: `false`.
+	// Default: `false`.
 	EldAdverseWeatherExemptionEnabled *bool `protobuf:"varint,7,opt,name=eld_adverse_weather_exemption_enabled,json=eldAdverseWeatherExemptionEnabled,proto3,oneof" json:"eld_adverse_weather_exemption_enabled,omitempty"`
-	// Member `eldBigDayExemptionEnabled`. Default: `false`.
+	// Default: `false`.
 	EldBigDayExemptionEnabled *bool `protobuf:"varint,8,opt,name=eld_big_day_exemption_enabled,json=eldBigDayExemptionEnabled,proto3,oneof" json:"eld_big_day_exemption_enabled,omitempty"`
-	// Member `eldDayStartHour`. Default: `0`.
+	// Default: `0`.
 	EldDayStartHour *int64 `protobuf:"varint,9,opt,name=eld_day_start_hour,json=eldDayStartHour,proto3,oneof" json:"eld_day_start_hour,omitempty"`
-	// Member `eldExempt`. Default: `false`.
-	EldExempt *bool `protobuf:"varint,10,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
-	// Member `eldExemptReason`.
+	// Default: `false`.
+	EldExempt       *bool   `protobuf:"varint,10,opt,name=eld_exempt,json=eldExempt,proto3,oneof" json:"eld_exempt,omitempty"`
 	EldExemptReason *string `protobuf:"bytes,11,opt,name=eld_exempt_reason,json=eldExemptReason,proto3,oneof" json:"eld_exempt_reason,omitempty"`
-	// Member `eldPcEnabled`. Default: `false`.
-	EldPcEnabled *bool `protobuf:"varint,12,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
-	// Member `eldSettings`.
-	EldSettings *DriverEldSettings `protobuf:"bytes,13,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
-	// Member `eldYmEnabled`. Default: `false`.
-	EldYmEnabled *bool `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
-	// Member `email`.
-	Email *string `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `hasDrivingFeaturesHidden`.
-	HasDrivingFeaturesHidden *bool `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
-	// Member `hasVehicleUnpinningEnabled`.
-	HasVehicleUnpinningEnabled *bool `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
-	// Member `hosSetting`.
-	HosSetting *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,20,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDeactivated`.
-	IsDeactivated *bool `protobuf:"varint,21,opt,name=is_deactivated,json=isDeactivated,proto3,oneof" json:"is_deactivated,omitempty"`
-	// Member `licenseNumber`.
-	LicenseNumber *string `protobuf:"bytes,22,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
-	// Member `licenseState`.
-	LicenseState *string `protobuf:"bytes,23,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
-	// Member `locale`. Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`,
-	// `mx`, `nl`, `es`, `ch`, `pr`.
+	// Default: `false`.
+	EldPcEnabled *bool              `protobuf:"varint,12,opt,name=eld_pc_enabled,json=eldPcEnabled,proto3,oneof" json:"eld_pc_enabled,omitempty"`
+	EldSettings  *DriverEldSettings `protobuf:"bytes,13,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
+	// Default: `false`.
+	EldYmEnabled               *bool             `protobuf:"varint,14,opt,name=eld_ym_enabled,json=eldYmEnabled,proto3,oneof" json:"eld_ym_enabled,omitempty"`
+	Email                      *string           `protobuf:"bytes,15,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	ExternalIds                map[string]string `protobuf:"bytes,16,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	HasDrivingFeaturesHidden   *bool             `protobuf:"varint,17,opt,name=has_driving_features_hidden,json=hasDrivingFeaturesHidden,proto3,oneof" json:"has_driving_features_hidden,omitempty"`
+	HasVehicleUnpinningEnabled *bool             `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
+	HosSetting                 *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	Id                         *string           `protobuf:"bytes,20,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsDeactivated              *bool             `protobuf:"varint,21,opt,name=is_deactivated,json=isDeactivated,proto3,oneof" json:"is_deactivated,omitempty"`
+	LicenseNumber              *string           `protobuf:"bytes,22,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
+	LicenseState               *string           `protobuf:"bytes,23,opt,name=license_state,json=licenseState,proto3,oneof" json:"license_state,omitempty"`
+	// Known values: `us`, `at`, `be`, `ca`, `gb`, `fr`, `de`, `ie`, `it`, `lu`, `mx`, `nl`, `es`,
+	// `ch`, `pr`.
 	Locale *string `protobuf:"bytes,24,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
-	// Member `name`. 1 to 255 characters.
+	// 1 to 255 characters.
 	Name *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 4096 characters.
-	Notes *string `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `peerGroupTag`.
+	// At most 4096 characters.
+	Notes        *string     `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	PeerGroupTag *v1.TagTiny `protobuf:"bytes,27,opt,name=peer_group_tag,json=peerGroupTag,proto3" json:"peer_group_tag,omitempty"`
-	// Member `phone`. At most 255 characters.
+	// At most 255 characters.
 	Phone *string `protobuf:"bytes,28,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
-	// Member `profileImageUrl`. At most 1024 characters.
-	ProfileImageUrl *string `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
-	// Member `staticAssignedVehicle`.
+	// At most 1024 characters.
+	ProfileImageUrl       *string                      `protobuf:"bytes,29,opt,name=profile_image_url,json=profileImageUrl,proto3,oneof" json:"profile_image_url,omitempty"`
 	StaticAssignedVehicle *DriverStaticAssignedVehicle `protobuf:"bytes,30,opt,name=static_assigned_vehicle,json=staticAssignedVehicle,proto3" json:"static_assigned_vehicle,omitempty"`
-	// Member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,32,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `timezone`. Default: `America/Los_Angeles`.
-	Timezone *string `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	// Member `trailerGroupTag`.
+	TachographCardNumber  *string                      `protobuf:"bytes,31,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	Tags                  []*v1.TagTiny                `protobuf:"bytes,32,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Default: `America/Los_Angeles`.
+	Timezone        *string                `protobuf:"bytes,33,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	TrailerGroupTag *DriverTrailerGroupTag `protobuf:"bytes,34,opt,name=trailer_group_tag,json=trailerGroupTag,proto3" json:"trailer_group_tag,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,35,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `usDriverRulesetOverride`.
+	// A time as in RFC 3339.
+	UpdatedAtTime           *string                  `protobuf:"bytes,35,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	UsDriverRulesetOverride *UsDriverRulesetOverride `protobuf:"bytes,36,opt,name=us_driver_ruleset_override,json=usDriverRulesetOverride,proto3" json:"us_driver_ruleset_override,omitempty"`
-	// Member `username`. 1 to 189 characters.
-	Username *string `protobuf:"bytes,37,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Member `vehicleGroupTag`.
+	// 1 to 189 characters.
+	Username        *string                `protobuf:"bytes,37,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	VehicleGroupTag *DriverVehicleGroupTag `protobuf:"bytes,38,opt,name=vehicle_group_tag,json=vehicleGroupTag,proto3" json:"vehicle_group_tag,omitempty"`
-	// Member `waitingTimeDutyStatusEnabled`. Default: `false`.
+	// Default: `false`.
 	WaitingTimeDutyStatusEnabled *bool `protobuf:"varint,39,opt,name=waiting_time_duty_status_enabled,json=waitingTimeDutyStatusEnabled,proto3,oneof" json:"waiting_time_duty_status_enabled,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
@@ -2599,15 +2500,11 @@ func (x *Driver) GetWaitingTimeDutyStatusEnabled() bool {
 
 // Schema CreateDriverRequest_attributes.
 type DriverAttribute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,3,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,4,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64              `protobuf:"fixed64,3,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string               `protobuf:"bytes,4,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2673,16 +2570,12 @@ func (x *DriverAttribute) GetStringValues() []string {
 // Schema UpdateDriverRequest_attributes.
 type DriverAttributeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// A time as in RFC 3339.
+	DateValues    []string  `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	Id            *string   `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string  `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2752,12 +2645,12 @@ func (x *DriverAttributeInput) GetStringValues() []string {
 	return nil
 }
 
-// Schema CreateDriverAuthTokenResponseResponseBody.
+// A driver auth token. Schema CreateDriverAuthTokenResponseResponseBody.
 type DriverAuthToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expirationTime`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	ExpirationTime *int64 `protobuf:"varint,1,opt,name=expiration_time,json=expirationTime,proto3,oneof" json:"expiration_time,omitempty"`
-	// Member `token`. Required.
+	// Required.
 	Token         *string `protobuf:"bytes,2,opt,name=token,proto3,oneof" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2810,15 +2703,14 @@ func (x *DriverAuthToken) GetToken() string {
 // Schema DriverCarrierSettings.
 type DriverCarrierSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierName`. At most 255 characters.
+	// At most 255 characters.
 	CarrierName *string `protobuf:"bytes,1,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `dotNumber`.
-	DotNumber *int64 `protobuf:"varint,2,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
-	// Member `homeTerminalAddress`. At most 255 characters.
+	DotNumber   *int64  `protobuf:"varint,2,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
+	// At most 255 characters.
 	HomeTerminalAddress *string `protobuf:"bytes,3,opt,name=home_terminal_address,json=homeTerminalAddress,proto3,oneof" json:"home_terminal_address,omitempty"`
-	// Member `homeTerminalName`. At most 255 characters.
+	// At most 255 characters.
 	HomeTerminalName *string `protobuf:"bytes,4,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
-	// Member `mainOfficeAddress`. At most 255 characters.
+	// At most 255 characters.
 	MainOfficeAddress *string `protobuf:"bytes,5,opt,name=main_office_address,json=mainOfficeAddress,proto3,oneof" json:"main_office_address,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -2891,12 +2783,11 @@ func (x *DriverCarrierSettings) GetMainOfficeAddress() string {
 
 // Schema DriverEfficienciesResponse_data.
 type DriverEfficienciesData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverSummaries`.
-	DriverSummaries []*DriverEfficiency `protobuf:"bytes,1,rep,name=driver_summaries,json=driverSummaries,proto3" json:"driver_summaries,omitempty"`
-	// Member `summaryEndTime`. A time as in RFC 3339.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	DriverSummaries []*DriverEfficiency    `protobuf:"bytes,1,rep,name=driver_summaries,json=driverSummaries,proto3" json:"driver_summaries,omitempty"`
+	// A time as in RFC 3339.
 	SummaryEndTime *string `protobuf:"bytes,2,opt,name=summary_end_time,json=summaryEndTime,proto3,oneof" json:"summary_end_time,omitempty"`
-	// Member `summaryStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SummaryStartTime *string `protobuf:"bytes,3,opt,name=summary_start_time,json=summaryStartTime,proto3,oneof" json:"summary_start_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -2953,39 +2844,34 @@ func (x *DriverEfficienciesData) GetSummaryStartTime() string {
 	return ""
 }
 
-// Schema DriverEfficiency.
+// Driver efficiency. Schema DriverEfficiency.
 type DriverEfficiency struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationBrakeEventCount`.
-	AnticipationBrakeEventCount *float64 `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
-	// Member `coastingDurationMs`. In milliseconds.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationBrakeEventCount *float64               `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
+	// In milliseconds.
 	CoastingDurationMs *float64 `protobuf:"fixed64,2,opt,name=coasting_duration_ms,json=coastingDurationMs,proto3,oneof" json:"coasting_duration_ms,omitempty"`
-	// Member `cruiseControlDurationMs`. In milliseconds.
-	CruiseControlDurationMs *float64 `protobuf:"fixed64,3,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
-	// Member `driver`.
-	Driver *ExtendedDriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `greenBandDrivingDurationMs`. In milliseconds.
+	// In milliseconds.
+	CruiseControlDurationMs *float64            `protobuf:"fixed64,3,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
+	Driver                  *ExtendedDriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
+	// In milliseconds.
 	GreenBandDrivingDurationMs *float64 `protobuf:"fixed64,5,opt,name=green_band_driving_duration_ms,json=greenBandDrivingDurationMs,proto3,oneof" json:"green_band_driving_duration_ms,omitempty"`
-	// Member `highTorqueMs`. In milliseconds.
+	// In milliseconds.
 	HighTorqueMs *float64 `protobuf:"fixed64,6,opt,name=high_torque_ms,json=highTorqueMs,proto3,oneof" json:"high_torque_ms,omitempty"`
-	// Member `overSpeedMs`. In milliseconds.
-	OverSpeedMs *float64 `protobuf:"fixed64,7,opt,name=over_speed_ms,json=overSpeedMs,proto3,oneof" json:"over_speed_ms,omitempty"`
-	// Member `totalBrakeEventCount`.
+	// In milliseconds.
+	OverSpeedMs          *float64 `protobuf:"fixed64,7,opt,name=over_speed_ms,json=overSpeedMs,proto3,oneof" json:"over_speed_ms,omitempty"`
 	TotalBrakeEventCount *float64 `protobuf:"fixed64,8,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
-	// Member `totalDistanceDrivenMeters`. In metres.
+	// In metres.
 	TotalDistanceDrivenMeters *float64 `protobuf:"fixed64,9,opt,name=total_distance_driven_meters,json=totalDistanceDrivenMeters,proto3,oneof" json:"total_distance_driven_meters,omitempty"`
-	// Member `totalDriveTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	TotalDriveTimeDurationMs *float64 `protobuf:"fixed64,10,opt,name=total_drive_time_duration_ms,json=totalDriveTimeDurationMs,proto3,oneof" json:"total_drive_time_duration_ms,omitempty"`
-	// Member `totalFuelConsumedMl`.
-	TotalFuelConsumedMl *float64 `protobuf:"fixed64,11,opt,name=total_fuel_consumed_ml,json=totalFuelConsumedMl,proto3,oneof" json:"total_fuel_consumed_ml,omitempty"`
-	// Member `totalIdleTimeDurationMs`. In milliseconds.
+	TotalFuelConsumedMl      *float64 `protobuf:"fixed64,11,opt,name=total_fuel_consumed_ml,json=totalFuelConsumedMl,proto3,oneof" json:"total_fuel_consumed_ml,omitempty"`
+	// In milliseconds.
 	TotalIdleTimeDurationMs *float64 `protobuf:"fixed64,12,opt,name=total_idle_time_duration_ms,json=totalIdleTimeDurationMs,proto3,oneof" json:"total_idle_time_duration_ms,omitempty"`
-	// Member `totalPowerTakeOffDurationMs`. In milliseconds.
-	TotalPowerTakeOffDurationMs *float64 `protobuf:"fixed64,13,opt,name=total_power_take_off_duration_ms,json=totalPowerTakeOffDurationMs,proto3,oneof" json:"total_power_take_off_duration_ms,omitempty"`
-	// Member `vehicleSummaries`.
-	VehicleSummaries []*VehicleSummary `protobuf:"bytes,14,rep,name=vehicle_summaries,json=vehicleSummaries,proto3" json:"vehicle_summaries,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// In milliseconds.
+	TotalPowerTakeOffDurationMs *float64          `protobuf:"fixed64,13,opt,name=total_power_take_off_duration_ms,json=totalPowerTakeOffDurationMs,proto3,oneof" json:"total_power_take_off_duration_ms,omitempty"`
+	VehicleSummaries            []*VehicleSummary `protobuf:"bytes,14,rep,name=vehicle_summaries,json=vehicleSummaries,proto3" json:"vehicle_summaries,omitempty"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *DriverEfficiency) Reset() {
@@ -3119,24 +3005,21 @@ func (x *DriverEfficiency) GetVehicleSummaries() []*VehicleSummary {
 // Schema DriverEldRuleset.
 type DriverEldRuleset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `break`. Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
+	// Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
 	Break *string `protobuf:"bytes,1,opt,name=break,proto3,oneof" json:"break,omitempty"`
-	// Member `cycle`. Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8
-	// day`, `AK 70 hour / 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`,
-	// `FL 70 hour / 7 day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70
-	// hour / 7 day`, `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour /
-	// 7 day`, `SC 80 hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`,
-	// `WI 70 hour / 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour
-	// / 14 day)`, `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14
-	// day)`.
-	Cycle *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
-	// Member `jurisdiction`.
+	// Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8 day`, `AK 70 hour /
+	// 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`, `FL 70 hour / 7
+	// day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70 hour / 7 day`,
+	// `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour / 7 day`, `SC 80
+	// hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`, `WI 70 hour /
+	// 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour / 14 day)`,
+	// `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14 day)`.
+	Cycle        *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
 	Jurisdiction *string `protobuf:"bytes,3,opt,name=jurisdiction,proto3,oneof" json:"jurisdiction,omitempty"`
-	// Member `restart`. Known values: `None`, `34-hour Restart`, `24-hour Restart`, `36-hour
-	// Restart`, `72-hour Restart`.
+	// Known values: `None`, `34-hour Restart`, `24-hour Restart`, `36-hour Restart`, `72-hour
+	// Restart`.
 	Restart *string `protobuf:"bytes,4,opt,name=restart,proto3,oneof" json:"restart,omitempty"`
-	// Member `shift`. Known values: `US Interstate Property`, `US Interstate Passenger`, `Texas
-	// Intrastate`.
+	// Known values: `US Interstate Property`, `US Interstate Passenger`, `Texas Intrastate`.
 	Shift         *string `protobuf:"bytes,5,opt,name=shift,proto3,oneof" json:"shift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3209,9 +3092,8 @@ func (x *DriverEldRuleset) GetShift() string {
 
 // Schema DriverEldSettings.
 type DriverEldSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `rulesets`.
-	Rulesets      []*DriverEldRuleset `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rulesets      []*DriverEldRuleset    `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3256,7 +3138,7 @@ func (x *DriverEldSettings) GetRulesets() []*DriverEldRuleset {
 // Schemas DriverHosSetting, UpdateDriverRequest_hosSetting.
 type DriverHosSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyHaulExemptionToggleEnabled`. Default: `false`.
+	// Default: `false`.
 	HeavyHaulExemptionToggleEnabled *bool `protobuf:"varint,1,opt,name=heavy_haul_exemption_toggle_enabled,json=heavyHaulExemptionToggleEnabled,proto3,oneof" json:"heavy_haul_exemption_toggle_enabled,omitempty"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
@@ -3299,13 +3181,11 @@ func (x *DriverHosSetting) GetHeavyHaulExemptionToggleEnabled() bool {
 	return false
 }
 
-// Schema DriverStaticAssignedVehicle.
+// Schema DriverStaticAssignedVehicle. It has nothing but `id` and `name`.
 type DriverStaticAssignedVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3356,13 +3236,10 @@ func (x *DriverStaticAssignedVehicle) GetName() string {
 
 // Schema DriverTrailerGroupTag.
 type DriverTrailerGroupTag struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string                `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3420,13 +3297,10 @@ func (x *DriverTrailerGroupTag) GetParentTagId() string {
 
 // Schema DriverVehicleGroupTag.
 type DriverVehicleGroupTag struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string                `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3482,15 +3356,15 @@ func (x *DriverVehicleGroupTag) GetParentTagId() string {
 	return ""
 }
 
-// Schema DriverWorkflowObjectResponseBody.
+// A driver workflow. Schema DriverWorkflowObjectResponseBody.
 type DriverWorkflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `workflowType`. Required. Known values: `startOfDay`, `endOfDay`, `assetSelection`,
-	// `leaveAsset`, `ridershipSafetyCheck`, `stopArrival`.
+	// Required. Known values: `startOfDay`, `endOfDay`, `assetSelection`, `leaveAsset`,
+	// `ridershipSafetyCheck`, `stopArrival`.
 	WorkflowType  *string `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3,oneof" json:"workflow_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3550,7 +3424,7 @@ func (x *DriverWorkflow) GetWorkflowType() string {
 // Schema PostDriverWorkflowAssignmentResponseDataObjectResponseBody.
 type DriverWorkflowAssignmentData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `workflowId`. Required.
+	// Required.
 	WorkflowId    *string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3595,15 +3469,11 @@ func (x *DriverWorkflowAssignmentData) GetWorkflowId() string {
 
 // Schema ExtendedDriverTinyResponse.
 type ExtendedDriverTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `username`.
-	Username      *string `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Username      *string                `protobuf:"bytes,4,opt,name=username,proto3,oneof" json:"username,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3669,24 +3539,23 @@ func (x *ExtendedDriverTiny) GetUsername() string {
 // Schema UsDriverRulesetOverride.
 type UsDriverRulesetOverride struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cycle`. Required. Known values: `USA Property (8/70)`, `USA Property (7/60)`, `USA
-	// Passenger (8/70)`, `USA Passenger (7/60)`, `Alaska Property (8/80)`, `Alaska Property (7/70)`,
-	// `Alaska Passenger (8/80)`, `Alaska Passenger (7/70)`, `California School/FLV (8/80)`,
-	// `California Farm (8/112)`, `California Property (8/80)`, `California Flammable Liquid (8/80)`,
-	// `California Passenger (8/80)`, `California Motion Picture (8/80)`, `Florida (8/80)`, `Florida
-	// (7/70)`, `Nebraska (8/80)`, `Nebraska (7/70)`, `North Carolina (8/80)`, `North Carolina
-	// (7/70)`, `Oklahoma (8/70)`, `Oklahoma (7/60)`, `Oregon (8/80)`, `Oregon (7/70)`, `South
-	// Carolina (8/80)`, `South Carolina (7/70)`, `Texas (7/70)`, `Wisconsin (8/80)`, `Wisconsin
-	// (7/70)`.
+	// Required. Known values: `USA Property (8/70)`, `USA Property (7/60)`, `USA Passenger (8/70)`,
+	// `USA Passenger (7/60)`, `Alaska Property (8/80)`, `Alaska Property (7/70)`, `Alaska Passenger
+	// (8/80)`, `Alaska Passenger (7/70)`, `California School/FLV (8/80)`, `California Farm (8/112)`,
+	// `California Property (8/80)`, `California Flammable Liquid (8/80)`, `California Passenger
+	// (8/80)`, `California Motion Picture (8/80)`, `Florida (8/80)`, `Florida (7/70)`, `Nebraska
+	// (8/80)`, `Nebraska (7/70)`, `North Carolina (8/80)`, `North Carolina (7/70)`, `Oklahoma
+	// (8/70)`, `Oklahoma (7/60)`, `Oregon (8/80)`, `Oregon (7/70)`, `South Carolina (8/80)`, `South
+	// Carolina (7/70)`, `Texas (7/70)`, `Wisconsin (8/80)`, `Wisconsin (7/70)`.
 	Cycle *string `protobuf:"bytes,1,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
-	// Member `restart`. Required. Known values: `34-hour Restart`, `24-hour Restart`, `36-hour
-	// Restart`, `72-hour Restart`, `None`.
+	// Required. Known values: `34-hour Restart`, `24-hour Restart`, `36-hour Restart`, `72-hour
+	// Restart`, `None`.
 	Restart *string `protobuf:"bytes,2,opt,name=restart,proto3,oneof" json:"restart,omitempty"`
-	// Member `restbreak`. Required. Known values: `Property (off-duty/sleeper)`, `California
-	// Mealbreak (off-duty/sleeper)`, `None`.
+	// Required. Known values: `Property (off-duty/sleeper)`, `California Mealbreak
+	// (off-duty/sleeper)`, `None`.
 	Restbreak *string `protobuf:"bytes,3,opt,name=restbreak,proto3,oneof" json:"restbreak,omitempty"`
-	// Member `usStateToOverride`. Required. Known values: the empty string, `AK`, `CA`, `FL`, `NE`,
-	// `NC`, `OK`, `OR`, `SC`, `TX`, `WI`.
+	// Required. Known values: the empty string, `AK`, `CA`, `FL`, `NE`, `NC`, `OK`, `OR`, `SC`, `TX`,
+	// `WI`.
 	UsStateToOverride *string `protobuf:"bytes,4,opt,name=us_state_to_override,json=usStateToOverride,proto3,oneof" json:"us_state_to_override,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -3752,35 +3621,31 @@ func (x *UsDriverRulesetOverride) GetUsStateToOverride() string {
 
 // Schema VehicleSummary.
 type VehicleSummary struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationBrakeEventCount`.
-	AnticipationBrakeEventCount *float64 `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
-	// Member `coastingDurationMs`. In milliseconds.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationBrakeEventCount *float64               `protobuf:"fixed64,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
+	// In milliseconds.
 	CoastingDurationMs *float64 `protobuf:"fixed64,2,opt,name=coasting_duration_ms,json=coastingDurationMs,proto3,oneof" json:"coasting_duration_ms,omitempty"`
-	// Member `cruiseControlDurationMs`. In milliseconds.
+	// In milliseconds.
 	CruiseControlDurationMs *float64 `protobuf:"fixed64,3,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
-	// Member `distanceDrivenMeters`. In metres.
+	// In metres.
 	DistanceDrivenMeters *float64 `protobuf:"fixed64,4,opt,name=distance_driven_meters,json=distanceDrivenMeters,proto3,oneof" json:"distance_driven_meters,omitempty"`
-	// Member `driveTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveTimeDurationMs *float64 `protobuf:"fixed64,5,opt,name=drive_time_duration_ms,json=driveTimeDurationMs,proto3,oneof" json:"drive_time_duration_ms,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *float64 `protobuf:"fixed64,6,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	// Member `greenBandDrivingDurationMs`. In milliseconds.
+	FuelConsumedMl      *float64 `protobuf:"fixed64,6,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	// In milliseconds.
 	GreenBandDrivingDurationMs *float64 `protobuf:"fixed64,7,opt,name=green_band_driving_duration_ms,json=greenBandDrivingDurationMs,proto3,oneof" json:"green_band_driving_duration_ms,omitempty"`
-	// Member `highTorqueMs`. In milliseconds.
+	// In milliseconds.
 	HighTorqueMs *float64 `protobuf:"fixed64,8,opt,name=high_torque_ms,json=highTorqueMs,proto3,oneof" json:"high_torque_ms,omitempty"`
-	// Member `idleTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	IdleTimeDurationMs *float64 `protobuf:"fixed64,9,opt,name=idle_time_duration_ms,json=idleTimeDurationMs,proto3,oneof" json:"idle_time_duration_ms,omitempty"`
-	// Member `overSpeedMs`. In milliseconds.
+	// In milliseconds.
 	OverSpeedMs *float64 `protobuf:"fixed64,10,opt,name=over_speed_ms,json=overSpeedMs,proto3,oneof" json:"over_speed_ms,omitempty"`
-	// Member `powerTakeOffDurationMs`. In milliseconds.
-	PowerTakeOffDurationMs *float64 `protobuf:"fixed64,11,opt,name=power_take_off_duration_ms,json=powerTakeOffDurationMs,proto3,oneof" json:"power_take_off_duration_ms,omitempty"`
-	// Member `totalBrakeEventCount`.
-	TotalBrakeEventCount *float64 `protobuf:"fixed64,12,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In milliseconds.
+	PowerTakeOffDurationMs *float64        `protobuf:"fixed64,11,opt,name=power_take_off_duration_ms,json=powerTakeOffDurationMs,proto3,oneof" json:"power_take_off_duration_ms,omitempty"`
+	TotalBrakeEventCount   *float64        `protobuf:"fixed64,12,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
+	Vehicle                *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *VehicleSummary) Reset() {
@@ -3943,7 +3808,7 @@ const file_samsara_gateway_drivers_v1_drivers_proto_rawDesc = "" +
 	"attributes\x12D\n" +
 	"\x12created_after_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x12Z\n" +
 	"\x18driver_activation_status\x18\x05 \x01(\tB\x1b\xda\xce\x18\x17\b\x022\x06active2\vdeactivatedH\x02R\x16driverActivationStatus\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12D\n" +
 	"\x12updated_after_time\x18\t \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\x10updatedAfterTime\x88\x01\x01B\b\n" +
@@ -4067,7 +3932,7 @@ const file_samsara_gateway_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v28.samsara_gateway.drivers.v1.DriverWorkflowAssignmentDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa7\x02\n" +
 	"\x1aListDriverWorkflowsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12\x85\x01\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12\x85\x01\n" +
 	"\rworkflow_type\x18\x03 \x01(\tB[\xda\xce\x18W\b\x022\n" +
 	"startOfDay2\bendOfDay2\x0eassetSelection2\n" +
 	"leaveAsset2\x14ridershipSafetyCheck2\vstopArrivalH\x02R\fworkflowType\x88\x01\x01B\b\n" +
@@ -4440,16 +4305,16 @@ const file_samsara_gateway_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x16_idle_time_duration_msB\x10\n" +
 	"\x0e_over_speed_msB\x1d\n" +
 	"\x1b_power_take_off_duration_msB\x1a\n" +
-	"\x18_total_brake_event_count2\x84\x16\n" +
-	"\x0eDriversService\x12\x82\x02\n" +
-	"\x14ListDriverEfficiency\x127.samsara_gateway.drivers.v1.ListDriverEfficiencyRequest\x1a8.samsara_gateway.drivers.v1.ListDriverEfficiencyResponse\"w\xda\xce\x18s\n" +
-	"\x13getDriverEfficiency\x10\x01\x1a\x1e/beta/fleet/drivers/efficiency(\x018\x01B\x12Read Fuel & EnergyJ\x06\b2\x12\x02\b\x01P\x02X\xc8\x01b\x15data.driver_summaries\x12\xaf\x01\n" +
-	"\x16StreamDriverEfficiency\x129.samsara_gateway.drivers.v1.StreamDriverEfficiencyRequest\x1a:.samsara_gateway.drivers.v1.StreamDriverEfficiencyResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListDriverEfficiency\x10\x010\x01\x12\xb8\x01\n" +
-	"\vListDrivers\x12..samsara_gateway.drivers.v1.ListDriversRequest\x1a/.samsara_gateway.drivers.v1.ListDriversResponse\"H\xda\xce\x18D\n" +
-	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8b\x01\n" +
-	"\rStreamDrivers\x120.samsara_gateway.drivers.v1.StreamDriversRequest\x1a1.samsara_gateway.drivers.v1.StreamDriversResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListDrivers\x10\x010\x01\x12\xb5\x01\n" +
+	"\x18_total_brake_event_count2\x99\x16\n" +
+	"\x0eDriversService\x12\x85\x02\n" +
+	"\x14ListDriverEfficiency\x127.samsara_gateway.drivers.v1.ListDriverEfficiencyRequest\x1a8.samsara_gateway.drivers.v1.ListDriverEfficiencyResponse\"z\xda\xce\x18s\n" +
+	"\x13getDriverEfficiency\x10\x01\x1a\x1e/beta/fleet/drivers/efficiency(\x018\x01B\x12Read Fuel & EnergyJ\x06\b2\x12\x02\b\x01P\x02X\xc8\x01b\x15data.driver_summaries\x90\x02\x01\x12\xb2\x01\n" +
+	"\x16StreamDriverEfficiency\x129.samsara_gateway.drivers.v1.StreamDriverEfficiencyRequest\x1a:.samsara_gateway.drivers.v1.StreamDriverEfficiencyResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListDriverEfficiency\x10\x01\x90\x02\x010\x01\x12\xbb\x01\n" +
+	"\vListDrivers\x12..samsara_gateway.drivers.v1.ListDriversRequest\x1a/.samsara_gateway.drivers.v1.ListDriversResponse\"K\xda\xce\x18D\n" +
+	"\vlistDrivers\x10\x01\x1a\x0e/fleet/drivers(\x018\x01B\fRead DriversJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8e\x01\n" +
+	"\rStreamDrivers\x120.samsara_gateway.drivers.v1.StreamDriversRequest\x1a1.samsara_gateway.drivers.v1.StreamDriversResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vListDrivers\x10\x01\x90\x02\x010\x01\x12\xb5\x01\n" +
 	"\fCreateDriver\x12/.samsara_gateway.drivers.v1.CreateDriverRequest\x1a0.samsara_gateway.drivers.v1.CreateDriverResponse\"B\xda\xce\x18>\n" +
 	"\fcreateDriver\x10\x02\x1a\x0e/fleet/drivers \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x85\x02\n" +
 	"\x19CreateDriverRemoteSignout\x12<.samsara_gateway.drivers.v1.CreateDriverRemoteSignoutRequest\x1a=.samsara_gateway.drivers.v1.CreateDriverRemoteSignoutResponse\"k\xda\xce\x18g\n" +
@@ -4458,14 +4323,14 @@ const file_samsara_gateway_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x1aresolveAssignmentByDetails\x10\x02\x1a//fleet/drivers/voice-sign-in/resolve-assignment \x02B\x11Write AssignmentsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x9c\x02\n" +
 	"\x1eCreateDriverWorkflowAssignment\x12A.samsara_gateway.drivers.v1.CreateDriverWorkflowAssignmentRequest\x1aB.samsara_gateway.drivers.v1.CreateDriverWorkflowAssignmentResponse\"s\xda\xce\x18o\n" +
 	"\x1cpostDriverWorkflowAssignment\x10\x02\x1a#/fleet/drivers/workflow-assignments \x02B\x19Write Driver App SettingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xe2\x01\n" +
-	"\x13ListDriverWorkflows\x126.samsara_gateway.drivers.v1.ListDriverWorkflowsRequest\x1a7.samsara_gateway.drivers.v1.ListDriverWorkflowsResponse\"Z\xda\xce\x18V\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xe5\x01\n" +
+	"\x13ListDriverWorkflows\x126.samsara_gateway.drivers.v1.ListDriverWorkflowsRequest\x1a7.samsara_gateway.drivers.v1.ListDriverWorkflowsResponse\"]\xda\xce\x18V\n" +
 	"\x13listDriverWorkflows\x10\x01\x1a\x18/fleet/drivers/workflows(\x018\x01B\fRead DriversJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xab\x01\n" +
-	"\x15StreamDriverWorkflows\x128.samsara_gateway.drivers.v1.StreamDriverWorkflowsRequest\x1a9.samsara_gateway.drivers.v1.StreamDriverWorkflowsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListDriverWorkflows\x10\x010\x01\x12\xad\x01\n" +
-	"\tGetDriver\x12,.samsara_gateway.drivers.v1.GetDriverRequest\x1a-.samsara_gateway.drivers.v1.GetDriverResponse\"C\xda\xce\x18?\n" +
-	"\tgetDriver\x10\x01\x1a\x13/fleet/drivers/{id}8\x01B\fRead DriversJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xba\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xae\x01\n" +
+	"\x15StreamDriverWorkflows\x128.samsara_gateway.drivers.v1.StreamDriverWorkflowsRequest\x1a9.samsara_gateway.drivers.v1.StreamDriverWorkflowsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListDriverWorkflows\x10\x01\x90\x02\x010\x01\x12\xb0\x01\n" +
+	"\tGetDriver\x12,.samsara_gateway.drivers.v1.GetDriverRequest\x1a-.samsara_gateway.drivers.v1.GetDriverResponse\"F\xda\xce\x18?\n" +
+	"\tgetDriver\x10\x01\x1a\x13/fleet/drivers/{id}8\x01B\fRead DriversJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xba\x01\n" +
 	"\fUpdateDriver\x12/.samsara_gateway.drivers.v1.UpdateDriverRequest\x1a0.samsara_gateway.drivers.v1.UpdateDriverResponse\"G\xda\xce\x18C\n" +
 	"\fupdateDriver\x10\x04\x1a\x13/fleet/drivers/{id} \x02B\rWrite DriversJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xfd\x01\n" +
 	"\x15CreateDriverAuthToken\x128.samsara_gateway.drivers.v1.CreateDriverAuthTokenRequest\x1a9.samsara_gateway.drivers.v1.CreateDriverAuthTokenResponse\"o\xda\xce\x18k\n" +

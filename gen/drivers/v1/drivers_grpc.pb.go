@@ -42,59 +42,119 @@ const (
 //
 // DriversService has the operations of the area drivers.
 type DriversServiceClient interface {
-	// GET /beta/fleet/drivers/efficiency
+	// Lists driver efficiency.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// All pages: StreamDriverEfficiency. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverEfficiency with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDriverEfficiency(ctx context.Context, in *ListDriverEfficiencyRequest, opts ...grpc.CallOption) (*ListDriverEfficiencyResponse, error)
 	// Every page of ListDriverEfficiency, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverEfficiency(ctx context.Context, in *StreamDriverEfficiencyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyResponse], error)
-	// GET /fleet/drivers
+	// Lists drivers.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// All pages: StreamDrivers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDrivers(ctx context.Context, in *ListDriversRequest, opts ...grpc.CallOption) (*ListDriversResponse, error)
-	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDrivers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// Scope: Read Drivers.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDrivers(ctx context.Context, in *StreamDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversResponse], error)
-	// POST /fleet/drivers
+	// Creates a driver.
+	// Operation `createDriver`, POST /fleet/drivers:
+	// https://developers.samsara.com/reference/createdriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriver(ctx context.Context, in *CreateDriverRequest, opts ...grpc.CallOption) (*CreateDriverResponse, error)
-	// POST /fleet/drivers/remote-sign-out
+	// Creates a driver remote signout.
+	// Operation `postDriverRemoteSignout`, POST /fleet/drivers/remote-sign-out:
+	// https://developers.samsara.com/reference/postdriverremotesignout
 	// Scope: Write Driver Remote Signout.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverRemoteSignout(ctx context.Context, in *CreateDriverRemoteSignoutRequest, opts ...grpc.CallOption) (*CreateDriverRemoteSignoutResponse, error)
-	// POST /fleet/drivers/voice-sign-in/resolve-assignment
+	// Resolves an assignment by details.
+	// Operation `resolveAssignmentByDetails`, POST /fleet/drivers/voice-sign-in/resolve-assignment:
+	// https://developers.samsara.com/reference/resolveassignmentbydetails
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ResolveAssignmentByDetails(ctx context.Context, in *ResolveAssignmentByDetailsRequest, opts ...grpc.CallOption) (*ResolveAssignmentByDetailsResponse, error)
-	// POST /fleet/drivers/workflow-assignments
+	// Creates a driver workflow assignment.
+	// Operation `postDriverWorkflowAssignment`, POST /fleet/drivers/workflow-assignments:
+	// https://developers.samsara.com/reference/postdriverworkflowassignment
 	// Scope: Write Driver App Settings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverWorkflowAssignment(ctx context.Context, in *CreateDriverWorkflowAssignmentRequest, opts ...grpc.CallOption) (*CreateDriverWorkflowAssignmentResponse, error)
-	// GET /fleet/drivers/workflows
+	// Lists driver workflows.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// All pages: StreamDriverWorkflows. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Drivers.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDriverWorkflows(ctx context.Context, in *ListDriverWorkflowsRequest, opts ...grpc.CallOption) (*ListDriverWorkflowsResponse, error)
 	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// Scope: Read Drivers.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverWorkflows(ctx context.Context, in *StreamDriverWorkflowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverWorkflowsResponse], error)
-	// GET /fleet/drivers/{id}
+	// Gets a driver.
+	// Operation `getDriver`, GET /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/getdriver
 	// Scope: Read Drivers.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriver(ctx context.Context, in *GetDriverRequest, opts ...grpc.CallOption) (*GetDriverResponse, error)
-	// PATCH /fleet/drivers/{id}
+	// Updates a driver; `update_mask` says what.
+	// Operation `updateDriver`, PATCH /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/updatedriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriver(ctx context.Context, in *UpdateDriverRequest, opts ...grpc.CallOption) (*UpdateDriverResponse, error)
-	// POST /preview/fleet/drivers/create-auth-token
+	// Creates a driver auth token.
+	// Operation `createDriverAuthToken`, POST /preview/fleet/drivers/create-auth-token:
+	// https://developers.samsara.com/reference/createdriverauthtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverAuthToken(ctx context.Context, in *CreateDriverAuthTokenRequest, opts ...grpc.CallOption) (*CreateDriverAuthTokenResponse, error)
 }
 
@@ -269,59 +329,119 @@ func (c *driversServiceClient) CreateDriverAuthToken(ctx context.Context, in *Cr
 //
 // DriversService has the operations of the area drivers.
 type DriversServiceServer interface {
-	// GET /beta/fleet/drivers/efficiency
+	// Lists driver efficiency.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// All pages: StreamDriverEfficiency. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverEfficiency with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDriverEfficiency(context.Context, *ListDriverEfficiencyRequest) (*ListDriverEfficiencyResponse, error)
 	// Every page of ListDriverEfficiency, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiency`, GET /beta/fleet/drivers/efficiency:
+	// https://developers.samsara.com/reference/getdriverefficiency
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverEfficiency(*StreamDriverEfficiencyRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyResponse]) error
-	// GET /fleet/drivers
+	// Lists drivers.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// All pages: StreamDrivers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Drivers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDrivers(context.Context, *ListDriversRequest) (*ListDriversResponse, error)
-	// Every page of ListDrivers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDrivers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listDrivers`, GET /fleet/drivers:
+	// https://developers.samsara.com/reference/listdrivers
+	// Scope: Read Drivers.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDrivers(*StreamDriversRequest, grpc.ServerStreamingServer[StreamDriversResponse]) error
-	// POST /fleet/drivers
+	// Creates a driver.
+	// Operation `createDriver`, POST /fleet/drivers:
+	// https://developers.samsara.com/reference/createdriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriver(context.Context, *CreateDriverRequest) (*CreateDriverResponse, error)
-	// POST /fleet/drivers/remote-sign-out
+	// Creates a driver remote signout.
+	// Operation `postDriverRemoteSignout`, POST /fleet/drivers/remote-sign-out:
+	// https://developers.samsara.com/reference/postdriverremotesignout
 	// Scope: Write Driver Remote Signout.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverRemoteSignout(context.Context, *CreateDriverRemoteSignoutRequest) (*CreateDriverRemoteSignoutResponse, error)
-	// POST /fleet/drivers/voice-sign-in/resolve-assignment
+	// Resolves an assignment by details.
+	// Operation `resolveAssignmentByDetails`, POST /fleet/drivers/voice-sign-in/resolve-assignment:
+	// https://developers.samsara.com/reference/resolveassignmentbydetails
 	// Scope: Write Assignments.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ResolveAssignmentByDetails(context.Context, *ResolveAssignmentByDetailsRequest) (*ResolveAssignmentByDetailsResponse, error)
-	// POST /fleet/drivers/workflow-assignments
+	// Creates a driver workflow assignment.
+	// Operation `postDriverWorkflowAssignment`, POST /fleet/drivers/workflow-assignments:
+	// https://developers.samsara.com/reference/postdriverworkflowassignment
 	// Scope: Write Driver App Settings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverWorkflowAssignment(context.Context, *CreateDriverWorkflowAssignmentRequest) (*CreateDriverWorkflowAssignmentResponse, error)
-	// GET /fleet/drivers/workflows
+	// Lists driver workflows.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// All pages: StreamDriverWorkflows. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Drivers.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDriverWorkflows(context.Context, *ListDriverWorkflowsRequest) (*ListDriverWorkflowsResponse, error)
 	// Every page of ListDriverWorkflows, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listDriverWorkflows`, GET /fleet/drivers/workflows:
+	// https://developers.samsara.com/reference/listdriverworkflows
+	// Scope: Read Drivers.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDriverWorkflows(*StreamDriverWorkflowsRequest, grpc.ServerStreamingServer[StreamDriverWorkflowsResponse]) error
-	// GET /fleet/drivers/{id}
+	// Gets a driver.
+	// Operation `getDriver`, GET /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/getdriver
 	// Scope: Read Drivers.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriver(context.Context, *GetDriverRequest) (*GetDriverResponse, error)
-	// PATCH /fleet/drivers/{id}
+	// Updates a driver; `update_mask` says what.
+	// Operation `updateDriver`, PATCH /fleet/drivers/{id}:
+	// https://developers.samsara.com/reference/updatedriver
 	// Scope: Write Drivers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriver(context.Context, *UpdateDriverRequest) (*UpdateDriverResponse, error)
-	// POST /preview/fleet/drivers/create-auth-token
+	// Creates a driver auth token.
+	// Operation `createDriverAuthToken`, POST /preview/fleet/drivers/create-auth-token:
+	// https://developers.samsara.com/reference/createdriverauthtoken
 	// Scope: Write Driver Auth Token.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDriverAuthToken(context.Context, *CreateDriverAuthTokenRequest) (*CreateDriverAuthTokenResponse, error)
 }
 

@@ -26,29 +26,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of UpdateEquipment.
+// The request of UpdateEquipment.
 type UpdateEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
+	// Required.
+	Id         *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `engineHours`. In hours.
-	EngineHours *int64 `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Body member `equipmentSerialNumber`.
-	EquipmentSerialNumber *string `protobuf:"bytes,4,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// In hours.
+	EngineHours           *int64            `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
+	EquipmentSerialNumber *string           `protobuf:"bytes,4,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
+	ExternalIds           map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `id`.
 	BodyId *string `protobuf:"bytes,6,opt,name=body_id,json=bodyId,proto3,oneof" json:"body_id,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 255 characters.
+	Name   *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
 	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,9,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// In metres.
+	OdometerMeters *int64   `protobuf:"varint,9,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	TagIds         []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -163,10 +158,10 @@ func (x *UpdateEquipmentRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateEquipment.
+// The response of UpdateEquipment.
 type UpdateEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *EquipmentWithAttributes `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,16 +204,13 @@ func (x *UpdateEquipmentResponse) GetData() *EquipmentWithAttributes {
 	return nil
 }
 
-// Request of ListEquipment.
+// The request of ListEquipment.
 type ListEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -261,7 +253,7 @@ func (x *ListEquipmentRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListEquipmentRequest) GetLimit() int64 {
+func (x *ListEquipmentRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -282,12 +274,12 @@ func (x *ListEquipmentRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListEquipment.
+// One page of equipment.
 type ListEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Equipment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -337,12 +329,12 @@ func (x *ListEquipmentResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipment.
+// The request of StreamEquipment.
 type StreamEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipment is asked, page after page.
 	Request *ListEquipmentRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -392,7 +384,7 @@ func (x *StreamEquipmentRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipment.
+// One page of equipment, and where to go on from after it.
 type StreamEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipment answers.
@@ -447,17 +439,13 @@ func (x *StreamEquipmentResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListEquipmentLocations.
+// The request of ListEquipmentLocations.
 type ListEquipmentLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds  []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,12 +508,12 @@ func (x *ListEquipmentLocationsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListEquipmentLocations.
+// One page of equipment locations.
 type ListEquipmentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentLocationsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -575,12 +563,12 @@ func (x *ListEquipmentLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentLocations.
+// The request of StreamEquipmentLocations.
 type StreamEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocations is asked, page after page.
 	Request *ListEquipmentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -630,7 +618,7 @@ func (x *StreamEquipmentLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentLocations.
+// One page of equipment locations, and where to go on from after it.
 type StreamEquipmentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocations answers.
@@ -685,17 +673,13 @@ func (x *StreamEquipmentLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListEquipmentLocationsFeed.
+// The request of ListEquipmentLocationsFeed.
 type ListEquipmentLocationsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds  []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -758,12 +742,12 @@ func (x *ListEquipmentLocationsFeedRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListEquipmentLocationsFeed.
+// One page of the feed of equipment locations.
 type ListEquipmentLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -813,12 +797,12 @@ func (x *ListEquipmentLocationsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentLocationsFeed.
+// The request of StreamEquipmentLocationsFeed.
 type StreamEquipmentLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocationsFeed is asked, page after page.
 	Request *ListEquipmentLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -868,7 +852,7 @@ func (x *StreamEquipmentLocationsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentLocationsFeed.
+// One page of the feed of equipment locations, and where to go on from after it.
 type StreamEquipmentLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocationsFeed answers.
@@ -923,7 +907,7 @@ func (x *StreamEquipmentLocationsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowEquipmentLocations.
+// The request of FollowEquipmentLocations.
 type FollowEquipmentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocationsFeed is asked, page after page.
@@ -978,7 +962,7 @@ func (x *FollowEquipmentLocationsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowEquipmentLocations.
+// One page of the feed of equipment locations, and where to go on from after it.
 type FollowEquipmentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocationsFeed answers. Unset in a keep-alive.
@@ -1042,20 +1026,16 @@ func (x *FollowEquipmentLocationsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListEquipmentLocationsHistory.
+// The request of ListEquipmentLocationsHistory.
 type ListEquipmentLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `equipmentIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EquipmentIds []string `protobuf:"bytes,3,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1133,12 +1113,12 @@ func (x *ListEquipmentLocationsHistoryRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListEquipmentLocationsHistory.
+// One page of the history of equipment locations.
 type ListEquipmentLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1188,12 +1168,12 @@ func (x *ListEquipmentLocationsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentLocationsHistory.
+// The request of StreamEquipmentLocationsHistory.
 type StreamEquipmentLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocationsHistory is asked, page after page.
 	Request *ListEquipmentLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1243,7 +1223,7 @@ func (x *StreamEquipmentLocationsHistoryRequest) GetOptions() *v11.StreamOptions
 	return nil
 }
 
-// Response of StreamEquipmentLocationsHistory.
+// One page of the history of equipment locations, and where to go on from after it.
 type StreamEquipmentLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentLocationsHistory answers.
@@ -1298,20 +1278,16 @@ func (x *StreamEquipmentLocationsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListEquipmentStats.
+// The request of ListEquipmentStats.
 type ListEquipmentStatsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `gatewayEngineStates`, `obdEngineStates`,
-	// `fuelPercents`, `engineRpm`, `gatewayEngineSeconds`, `obdEngineSeconds`,
-	// `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`, `gps`, `engineTotalIdleTimeMinutes`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `gatewayEngineStates`, `obdEngineStates`, `fuelPercents`, `engineRpm`,
+	// `gatewayEngineSeconds`, `obdEngineSeconds`, `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`,
+	// `gps`, `engineTotalIdleTimeMinutes`.
 	Types         []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1382,12 +1358,12 @@ func (x *ListEquipmentStatsRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of ListEquipmentStats.
+// One page of equipment stats.
 type ListEquipmentStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentStatsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1437,12 +1413,12 @@ func (x *ListEquipmentStatsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentStats.
+// The request of StreamEquipmentStats.
 type StreamEquipmentStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStats is asked, page after page.
 	Request *ListEquipmentStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1492,7 +1468,7 @@ func (x *StreamEquipmentStatsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentStats.
+// One page of equipment stats, and where to go on from after it.
 type StreamEquipmentStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStats answers.
@@ -1547,20 +1523,16 @@ func (x *StreamEquipmentStatsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListEquipmentStatsFeed.
+// The request of ListEquipmentStatsFeed.
 type ListEquipmentStatsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `equipmentIds`.
-	EquipmentIds []string `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `gatewayEngineStates`, `obdEngineStates`,
-	// `fuelPercents`, `engineRpm`, `gatewayEngineSeconds`, `obdEngineSeconds`,
-	// `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`, `gps`, `engineTotalIdleTimeMinutes`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EquipmentIds []string               `protobuf:"bytes,2,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `gatewayEngineStates`, `obdEngineStates`, `fuelPercents`, `engineRpm`,
+	// `gatewayEngineSeconds`, `obdEngineSeconds`, `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`,
+	// `gps`, `engineTotalIdleTimeMinutes`.
 	Types         []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1631,12 +1603,12 @@ func (x *ListEquipmentStatsFeedRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of ListEquipmentStatsFeed.
+// One page of the feed of equipment stats.
 type ListEquipmentStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentStatsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1686,12 +1658,12 @@ func (x *ListEquipmentStatsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentStatsFeed.
+// The request of StreamEquipmentStatsFeed.
 type StreamEquipmentStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStatsFeed is asked, page after page.
 	Request *ListEquipmentStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1741,7 +1713,7 @@ func (x *StreamEquipmentStatsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentStatsFeed.
+// One page of the feed of equipment stats, and where to go on from after it.
 type StreamEquipmentStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStatsFeed answers.
@@ -1796,7 +1768,7 @@ func (x *StreamEquipmentStatsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowEquipmentStats.
+// The request of FollowEquipmentStats.
 type FollowEquipmentStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStatsFeed is asked, page after page.
@@ -1851,7 +1823,7 @@ func (x *FollowEquipmentStatsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowEquipmentStats.
+// One page of the feed of equipment stats, and where to go on from after it.
 type FollowEquipmentStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStatsFeed answers. Unset in a keep-alive.
@@ -1915,24 +1887,20 @@ func (x *FollowEquipmentStatsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListEquipmentStatsHistory.
+// The request of ListEquipmentStatsHistory.
 type ListEquipmentStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `equipmentIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EquipmentIds []string `protobuf:"bytes,3,rep,name=equipment_ids,json=equipmentIds,proto3" json:"equipment_ids,omitempty"`
-	// Query parameter `parentTagIds`.
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `gatewayEngineStates`, `obdEngineStates`,
-	// `fuelPercents`, `engineRpm`, `gatewayEngineSeconds`, `obdEngineSeconds`,
-	// `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`, `gps`, `engineTotalIdleTimeMinutes`.
+	// Required. A time as in RFC 3339.
+	StartTime *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds    []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `gatewayEngineStates`, `obdEngineStates`, `fuelPercents`, `engineRpm`,
+	// `gatewayEngineSeconds`, `obdEngineSeconds`, `gatewayJ1939EngineSeconds`, `gpsOdometerMeters`,
+	// `gps`, `engineTotalIdleTimeMinutes`.
 	Types         []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2017,12 +1985,12 @@ func (x *ListEquipmentStatsHistoryRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of ListEquipmentStatsHistory.
+// One page of the history of equipment stats.
 type ListEquipmentStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EquipmentStatsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2072,12 +2040,12 @@ func (x *ListEquipmentStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEquipmentStatsHistory.
+// The request of StreamEquipmentStatsHistory.
 type StreamEquipmentStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStatsHistory is asked, page after page.
 	Request *ListEquipmentStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2127,7 +2095,7 @@ func (x *StreamEquipmentStatsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEquipmentStatsHistory.
+// One page of the history of equipment stats, and where to go on from after it.
 type StreamEquipmentStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEquipmentStatsHistory answers.
@@ -2182,10 +2150,10 @@ func (x *StreamEquipmentStatsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetEquipment.
+// The request of GetEquipment.
 type GetEquipmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2228,10 +2196,10 @@ func (x *GetEquipmentRequest) GetId() string {
 	return ""
 }
 
-// Response of GetEquipment.
+// The response of GetEquipment.
 type GetEquipmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Equipment `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2274,16 +2242,16 @@ func (x *GetEquipmentResponse) GetData() *Equipment {
 	return nil
 }
 
-// Request of SetEquipmentDigitalOutput.
+// The request of SetEquipmentDigitalOutput.
 type SetEquipmentDigitalOutputRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `durationSeconds`. In seconds.
+	// In seconds.
 	DurationSeconds *int64 `protobuf:"varint,2,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Body member `pinId`. Required.
+	// Required.
 	PinId *int64 `protobuf:"varint,3,opt,name=pin_id,json=pinId,proto3,oneof" json:"pin_id,omitempty"`
-	// Body member `state`. Required.
+	// Required.
 	State *bool `protobuf:"varint,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -2357,10 +2325,10 @@ func (x *SetEquipmentDigitalOutputRequest) GetUpdateMask() *fieldmaskpb.FieldMas
 	return nil
 }
 
-// Response of SetEquipmentDigitalOutput.
+// The response of SetEquipmentDigitalOutput.
 type SetEquipmentDigitalOutputResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *SetEquipmentDigitalOutputData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2403,13 +2371,11 @@ func (x *SetEquipmentDigitalOutputResponse) GetData() *SetEquipmentDigitalOutput
 	return nil
 }
 
-// Schema addressTinyResponse.
+// Schema addressTinyResponse. It has nothing but `id` and `name`.
 type AddressTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2458,22 +2424,17 @@ func (x *AddressTiny) GetName() string {
 	return ""
 }
 
-// Schema Equipment.
+// Equipment. Schema Equipment.
 type Equipment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetSerial`.
-	AssetSerial *string `protobuf:"bytes,1,opt,name=asset_serial,json=assetSerial,proto3,oneof" json:"asset_serial,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `installedGateway`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	AssetSerial *string                `protobuf:"bytes,1,opt,name=asset_serial,json=assetSerial,proto3,oneof" json:"asset_serial,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id               *string                    `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	InstalledGateway *EquipmentInstalledGateway `protobuf:"bytes,4,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
+	Name             *string                    `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes         *string       `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2561,9 +2522,9 @@ func (x *Equipment) GetTags() []*v1.TagTiny {
 // Schema EquipmentEngineRpm.
 type EquipmentEngineRpm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2616,9 +2577,9 @@ func (x *EquipmentEngineRpm) GetValue() int64 {
 // Schema EquipmentEngineSeconds.
 type EquipmentEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2671,9 +2632,9 @@ func (x *EquipmentEngineSeconds) GetValue() int64 {
 // Schema EquipmentEngineState.
 type EquipmentEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`.
+	// Required. Known values: `Off`, `On`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2726,9 +2687,9 @@ func (x *EquipmentEngineState) GetValue() string {
 // Schema EquipmentEngineTotalIdleTimeMinutes.
 type EquipmentEngineTotalIdleTimeMinutes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2781,9 +2742,9 @@ func (x *EquipmentEngineTotalIdleTimeMinutes) GetValue() int64 {
 // Schema EquipmentFuelPercent.
 type EquipmentFuelPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2836,9 +2797,9 @@ func (x *EquipmentFuelPercent) GetValue() int64 {
 // Schema EquipmentGatewayEngineSeconds.
 type EquipmentGatewayEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2891,9 +2852,9 @@ func (x *EquipmentGatewayEngineSeconds) GetValue() int64 {
 // Schema EquipmentGatewayEngineState.
 type EquipmentGatewayEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`.
+	// Required. Known values: `Off`, `On`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2946,9 +2907,9 @@ func (x *EquipmentGatewayEngineState) GetValue() string {
 // Schema EquipmentGatewayJ1939EngineSeconds.
 type EquipmentGatewayJ1939EngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3001,9 +2962,9 @@ func (x *EquipmentGatewayJ1939EngineSeconds) GetValue() int64 {
 // Schema EquipmentGpsOdometerMeters.
 type EquipmentGpsOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3055,11 +3016,9 @@ func (x *EquipmentGpsOdometerMeters) GetValue() int64 {
 
 // Schema Equipment_installedGateway.
 type EquipmentInstalledGateway struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`.
-	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3110,16 +3069,14 @@ func (x *EquipmentInstalledGateway) GetSerial() string {
 
 // Schema EquipmentLocation.
 type EquipmentLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heading`.
-	Heading *float64 `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
-	// Member `latitude`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Heading *float64               `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `speed`.
-	Speed *float64 `protobuf:"fixed64,4,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	Speed     *float64 `protobuf:"fixed64,4,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3193,11 +3150,11 @@ func (x *EquipmentLocation) GetTime() string {
 // Schema EquipmentLocationsResponse_data.
 type EquipmentLocationsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *EquipmentLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3257,11 +3214,11 @@ func (x *EquipmentLocationsData) GetName() string {
 // Schema EquipmentLocationsListResponse_data.
 type EquipmentLocationsListData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `locations`. Required.
+	// Required.
 	Locations []*EquipmentLocation `protobuf:"bytes,2,rep,name=locations,proto3" json:"locations,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3321,9 +3278,9 @@ func (x *EquipmentLocationsListData) GetName() string {
 // Schema EquipmentObdEngineSeconds.
 type EquipmentObdEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3376,9 +3333,9 @@ func (x *EquipmentObdEngineSeconds) GetValue() int64 {
 // Schema EquipmentObdEngineState.
 type EquipmentObdEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required.
+	// Required.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`, `Idle`.
+	// Required. Known values: `Off`, `On`, `Idle`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3430,35 +3387,24 @@ func (x *EquipmentObdEngineState) GetValue() string {
 
 // Schema EquipmentStatsResponse_data.
 type EquipmentStatsData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `engineRpm`.
-	EngineRpm *EquipmentEngineRpm `protobuf:"bytes,1,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineSeconds`.
-	EngineSeconds *EquipmentEngineSeconds `protobuf:"bytes,2,opt,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
-	// Member `engineState`.
-	EngineState *EquipmentEngineState `protobuf:"bytes,3,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
-	// Member `engineTotalIdleTimeMinutes`.
+	state                      protoimpl.MessageState               `protogen:"open.v1"`
+	EngineRpm                  *EquipmentEngineRpm                  `protobuf:"bytes,1,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineSeconds              *EquipmentEngineSeconds              `protobuf:"bytes,2,opt,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
+	EngineState                *EquipmentEngineState                `protobuf:"bytes,3,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
 	EngineTotalIdleTimeMinutes *EquipmentEngineTotalIdleTimeMinutes `protobuf:"bytes,4,opt,name=engine_total_idle_time_minutes,json=engineTotalIdleTimeMinutes,proto3" json:"engine_total_idle_time_minutes,omitempty"`
-	// Member `fuelPercent`.
-	FuelPercent *EquipmentFuelPercent `protobuf:"bytes,5,opt,name=fuel_percent,json=fuelPercent,proto3" json:"fuel_percent,omitempty"`
-	// Member `gatewayEngineSeconds`.
-	GatewayEngineSeconds *EquipmentGatewayEngineSeconds `protobuf:"bytes,6,opt,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
-	// Member `gatewayEngineState`.
-	GatewayEngineState *EquipmentGatewayEngineState `protobuf:"bytes,7,opt,name=gateway_engine_state,json=gatewayEngineState,proto3" json:"gateway_engine_state,omitempty"`
-	// Member `gps`.
-	Gps *EquipmentStatsGps `protobuf:"bytes,8,opt,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters *EquipmentGpsOdometerMeters `protobuf:"bytes,9,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
+	FuelPercent                *EquipmentFuelPercent                `protobuf:"bytes,5,opt,name=fuel_percent,json=fuelPercent,proto3" json:"fuel_percent,omitempty"`
+	GatewayEngineSeconds       *EquipmentGatewayEngineSeconds       `protobuf:"bytes,6,opt,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
+	GatewayEngineState         *EquipmentGatewayEngineState         `protobuf:"bytes,7,opt,name=gateway_engine_state,json=gatewayEngineState,proto3" json:"gateway_engine_state,omitempty"`
+	Gps                        *EquipmentStatsGps                   `protobuf:"bytes,8,opt,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters          *EquipmentGpsOdometerMeters          `protobuf:"bytes,9,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,10,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,11,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `obdEngineSeconds`.
+	// Required.
+	Name             *string                    `protobuf:"bytes,11,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	ObdEngineSeconds *EquipmentObdEngineSeconds `protobuf:"bytes,12,opt,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdEngineState`.
-	ObdEngineState *EquipmentObdEngineState `protobuf:"bytes,13,opt,name=obd_engine_state,json=obdEngineState,proto3" json:"obd_engine_state,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	ObdEngineState   *EquipmentObdEngineState   `protobuf:"bytes,13,opt,name=obd_engine_state,json=obdEngineState,proto3" json:"obd_engine_state,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *EquipmentStatsData) Reset() {
@@ -3584,20 +3530,18 @@ func (x *EquipmentStatsData) GetObdEngineState() *EquipmentObdEngineState {
 
 // Schema EquipmentStatsGps.
 type EquipmentStatsGps struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *AddressTiny `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `headingDegrees`. In degrees.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address *AddressTiny           `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// In degrees.
 	HeadingDegrees *float64 `protobuf:"fixed64,2,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,5,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,6,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,7,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3684,37 +3628,25 @@ func (x *EquipmentStatsGps) GetTime() string {
 
 // Schema EquipmentStatsListResponse_data.
 type EquipmentStatsListData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `engineRpm`.
-	EngineRpm []*EquipmentEngineRpm `protobuf:"bytes,1,rep,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineSeconds`.
-	EngineSeconds []*EquipmentEngineSeconds `protobuf:"bytes,2,rep,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
-	// Member `engineStates`.
-	EngineStates []*EquipmentEngineState `protobuf:"bytes,3,rep,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
-	// Member `engineTotalIdleTimeMinutes`.
+	state                      protoimpl.MessageState                 `protogen:"open.v1"`
+	EngineRpm                  []*EquipmentEngineRpm                  `protobuf:"bytes,1,rep,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineSeconds              []*EquipmentEngineSeconds              `protobuf:"bytes,2,rep,name=engine_seconds,json=engineSeconds,proto3" json:"engine_seconds,omitempty"`
+	EngineStates               []*EquipmentEngineState                `protobuf:"bytes,3,rep,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
 	EngineTotalIdleTimeMinutes []*EquipmentEngineTotalIdleTimeMinutes `protobuf:"bytes,4,rep,name=engine_total_idle_time_minutes,json=engineTotalIdleTimeMinutes,proto3" json:"engine_total_idle_time_minutes,omitempty"`
-	// Member `fuelPercents`.
-	FuelPercents []*EquipmentFuelPercent `protobuf:"bytes,5,rep,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
-	// Member `gatewayEngineSeconds`.
-	GatewayEngineSeconds []*EquipmentGatewayEngineSeconds `protobuf:"bytes,6,rep,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
-	// Member `gatewayEngineStates`.
-	GatewayEngineStates []*EquipmentGatewayEngineState `protobuf:"bytes,7,rep,name=gateway_engine_states,json=gatewayEngineStates,proto3" json:"gateway_engine_states,omitempty"`
-	// Member `gatewayJ1939EngineSeconds`.
-	GatewayJ1939EngineSeconds []*EquipmentGatewayJ1939EngineSeconds `protobuf:"bytes,8,rep,name=gateway_j1939_engine_seconds,json=gatewayJ1939EngineSeconds,proto3" json:"gateway_j1939_engine_seconds,omitempty"`
-	// Member `gps`.
-	Gps []*EquipmentStatsGps `protobuf:"bytes,9,rep,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters []*EquipmentGpsOdometerMeters `protobuf:"bytes,10,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
+	FuelPercents               []*EquipmentFuelPercent                `protobuf:"bytes,5,rep,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
+	GatewayEngineSeconds       []*EquipmentGatewayEngineSeconds       `protobuf:"bytes,6,rep,name=gateway_engine_seconds,json=gatewayEngineSeconds,proto3" json:"gateway_engine_seconds,omitempty"`
+	GatewayEngineStates        []*EquipmentGatewayEngineState         `protobuf:"bytes,7,rep,name=gateway_engine_states,json=gatewayEngineStates,proto3" json:"gateway_engine_states,omitempty"`
+	GatewayJ1939EngineSeconds  []*EquipmentGatewayJ1939EngineSeconds  `protobuf:"bytes,8,rep,name=gateway_j1939_engine_seconds,json=gatewayJ1939EngineSeconds,proto3" json:"gateway_j1939_engine_seconds,omitempty"`
+	Gps                        []*EquipmentStatsGps                   `protobuf:"bytes,9,rep,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters          []*EquipmentGpsOdometerMeters          `protobuf:"bytes,10,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `obdEngineSeconds`.
+	// Required.
+	Name             *string                      `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	ObdEngineSeconds []*EquipmentObdEngineSeconds `protobuf:"bytes,13,rep,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdEngineStates`.
-	ObdEngineStates []*EquipmentObdEngineState `protobuf:"bytes,14,rep,name=obd_engine_states,json=obdEngineStates,proto3" json:"obd_engine_states,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	ObdEngineStates  []*EquipmentObdEngineState   `protobuf:"bytes,14,rep,name=obd_engine_states,json=obdEngineStates,proto3" json:"obd_engine_states,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *EquipmentStatsListData) Reset() {
@@ -3847,22 +3779,15 @@ func (x *EquipmentStatsListData) GetObdEngineStates() []*EquipmentObdEngineState
 
 // Schema EquipmentWithAttributesResponseObjectResponseBody.
 type EquipmentWithAttributes struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `equipmentSerialNumber`.
-	EquipmentSerialNumber *string `protobuf:"bytes,2,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `installedGateway`.
-	InstalledGateway *v1.GatewayTiny `protobuf:"bytes,5,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	Attributes            []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	EquipmentSerialNumber *string                `protobuf:"bytes,2,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
+	ExternalIds           map[string]string      `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id                    *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InstalledGateway      *v1.GatewayTiny        `protobuf:"bytes,5,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
+	Name                  *string                `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes         *string       `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3957,13 +3882,13 @@ func (x *EquipmentWithAttributes) GetTags() []*v1.TagTiny {
 // Schema SetEquipmentDigitalOutputDataResponseBody.
 type SetEquipmentDigitalOutputData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `durationSeconds`. Required. In seconds.
+	// Required. In seconds.
 	DurationSeconds *int64 `protobuf:"varint,1,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `pinId`. Required.
+	// Required.
 	PinId *int64 `protobuf:"varint,3,opt,name=pin_id,json=pinId,proto3,oneof" json:"pin_id,omitempty"`
-	// Member `state`. Required.
+	// Required.
 	State         *bool `protobuf:"varint,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4064,7 +3989,7 @@ const file_samsara_gateway_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v25.samsara_gateway.equipment.v1.EquipmentWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd5\x01\n" +
 	"\x14ListEquipmentRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -4422,46 +4347,46 @@ const file_samsara_gateway_equipment_v1_equipment_proto_rawDesc = "" +
 	"\x11_duration_secondsB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_pin_idB\b\n" +
-	"\x06_state2\xf3 \n" +
+	"\x06_state2\xa6!\n" +
 	"\x10EquipmentService\x12\xd2\x01\n" +
 	"\x0fUpdateEquipment\x124.samsara_gateway.equipment.v1.UpdateEquipmentRequest\x1a5.samsara_gateway.equipment.v1.UpdateEquipmentResponse\"R\xda\xce\x18N\n" +
-	"\x0epatchEquipment\x10\x04\x1a\x1a/beta/fleet/equipment/{id} \x02B\x0fWrite EquipmentJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb8\x01\n" +
-	"\rListEquipment\x122.samsara_gateway.equipment.v1.ListEquipmentRequest\x1a3.samsara_gateway.equipment.v1.ListEquipmentResponse\">\xda\xce\x18:\n" +
-	"\rlistEquipment\x10\x01\x1a\x10/fleet/equipment(\x018\x01J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x97\x01\n" +
-	"\x0fStreamEquipment\x124.samsara_gateway.equipment.v1.StreamEquipmentRequest\x1a5.samsara_gateway.equipment.v1.StreamEquipmentResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListEquipment\x10\x010\x01\x12\x80\x02\n" +
-	"\x16ListEquipmentLocations\x12;.samsara_gateway.equipment.v1.ListEquipmentLocationsRequest\x1a<.samsara_gateway.equipment.v1.ListEquipmentLocationsResponse\"k\xda\xce\x18g\n" +
-	"\x15getEquipmentLocations\x10\x01\x1a\x1a/fleet/equipment/locations(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbb\x01\n" +
-	"\x18StreamEquipmentLocations\x12=.samsara_gateway.equipment.v1.StreamEquipmentLocationsRequest\x1a>.samsara_gateway.equipment.v1.StreamEquipmentLocationsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListEquipmentLocations\x10\x010\x01\x12\x97\x02\n" +
-	"\x1aListEquipmentLocationsFeed\x12?.samsara_gateway.equipment.v1.ListEquipmentLocationsFeedRequest\x1a@.samsara_gateway.equipment.v1.ListEquipmentLocationsFeedResponse\"v\xda\xce\x18r\n" +
-	"\x19getEquipmentLocationsFeed\x10\x01\x1a\x1f/fleet/equipment/locations/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xcb\x01\n" +
-	"\x1cStreamEquipmentLocationsFeed\x12A.samsara_gateway.equipment.v1.StreamEquipmentLocationsFeedRequest\x1aB.samsara_gateway.equipment.v1.StreamEquipmentLocationsFeedResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aListEquipmentLocationsFeed\x10\x010\x01\x12\xbf\x01\n" +
-	"\x18FollowEquipmentLocations\x12=.samsara_gateway.equipment.v1.FollowEquipmentLocationsRequest\x1a>.samsara_gateway.equipment.v1.FollowEquipmentLocationsResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aListEquipmentLocationsFeed\x10\x020\x01\x12\xa4\x02\n" +
-	"\x1dListEquipmentLocationsHistory\x12B.samsara_gateway.equipment.v1.ListEquipmentLocationsHistoryRequest\x1aC.samsara_gateway.equipment.v1.ListEquipmentLocationsHistoryResponse\"z\xda\xce\x18v\n" +
-	"\x1cgetEquipmentLocationsHistory\x10\x01\x1a\"/fleet/equipment/locations/history(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd7\x01\n" +
-	"\x1fStreamEquipmentLocationsHistory\x12D.samsara_gateway.equipment.v1.StreamEquipmentLocationsHistoryRequest\x1aE.samsara_gateway.equipment.v1.StreamEquipmentLocationsHistoryResponse\"%\xe2\xce\x18!\n" +
-	"\x1dListEquipmentLocationsHistory\x10\x010\x01\x12\xec\x01\n" +
-	"\x12ListEquipmentStats\x127.samsara_gateway.equipment.v1.ListEquipmentStatsRequest\x1a8.samsara_gateway.equipment.v1.ListEquipmentStatsResponse\"c\xda\xce\x18_\n" +
-	"\x11getEquipmentStats\x10\x01\x1a\x16/fleet/equipment/stats(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xab\x01\n" +
-	"\x14StreamEquipmentStats\x129.samsara_gateway.equipment.v1.StreamEquipmentStatsRequest\x1a:.samsara_gateway.equipment.v1.StreamEquipmentStatsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListEquipmentStats\x10\x010\x01\x12\x83\x02\n" +
-	"\x16ListEquipmentStatsFeed\x12;.samsara_gateway.equipment.v1.ListEquipmentStatsFeedRequest\x1a<.samsara_gateway.equipment.v1.ListEquipmentStatsFeedResponse\"n\xda\xce\x18j\n" +
+	"\x0epatchEquipment\x10\x04\x1a\x1a/beta/fleet/equipment/{id} \x02B\x0fWrite EquipmentJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xbb\x01\n" +
+	"\rListEquipment\x122.samsara_gateway.equipment.v1.ListEquipmentRequest\x1a3.samsara_gateway.equipment.v1.ListEquipmentResponse\"A\xda\xce\x18:\n" +
+	"\rlistEquipment\x10\x01\x1a\x10/fleet/equipment(\x018\x01J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9a\x01\n" +
+	"\x0fStreamEquipment\x124.samsara_gateway.equipment.v1.StreamEquipmentRequest\x1a5.samsara_gateway.equipment.v1.StreamEquipmentResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListEquipment\x10\x01\x90\x02\x010\x01\x12\x83\x02\n" +
+	"\x16ListEquipmentLocations\x12;.samsara_gateway.equipment.v1.ListEquipmentLocationsRequest\x1a<.samsara_gateway.equipment.v1.ListEquipmentLocationsResponse\"n\xda\xce\x18g\n" +
+	"\x15getEquipmentLocations\x10\x01\x1a\x1a/fleet/equipment/locations(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbe\x01\n" +
+	"\x18StreamEquipmentLocations\x12=.samsara_gateway.equipment.v1.StreamEquipmentLocationsRequest\x1a>.samsara_gateway.equipment.v1.StreamEquipmentLocationsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListEquipmentLocations\x10\x01\x90\x02\x010\x01\x12\x9a\x02\n" +
+	"\x1aListEquipmentLocationsFeed\x12?.samsara_gateway.equipment.v1.ListEquipmentLocationsFeedRequest\x1a@.samsara_gateway.equipment.v1.ListEquipmentLocationsFeedResponse\"y\xda\xce\x18r\n" +
+	"\x19getEquipmentLocationsFeed\x10\x01\x1a\x1f/fleet/equipment/locations/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xce\x01\n" +
+	"\x1cStreamEquipmentLocationsFeed\x12A.samsara_gateway.equipment.v1.StreamEquipmentLocationsFeedRequest\x1aB.samsara_gateway.equipment.v1.StreamEquipmentLocationsFeedResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aListEquipmentLocationsFeed\x10\x01\x90\x02\x010\x01\x12\xc2\x01\n" +
+	"\x18FollowEquipmentLocations\x12=.samsara_gateway.equipment.v1.FollowEquipmentLocationsRequest\x1a>.samsara_gateway.equipment.v1.FollowEquipmentLocationsResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aListEquipmentLocationsFeed\x10\x02\x90\x02\x010\x01\x12\xa7\x02\n" +
+	"\x1dListEquipmentLocationsHistory\x12B.samsara_gateway.equipment.v1.ListEquipmentLocationsHistoryRequest\x1aC.samsara_gateway.equipment.v1.ListEquipmentLocationsHistoryResponse\"}\xda\xce\x18v\n" +
+	"\x1cgetEquipmentLocationsHistory\x10\x01\x1a\"/fleet/equipment/locations/history(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xda\x01\n" +
+	"\x1fStreamEquipmentLocationsHistory\x12D.samsara_gateway.equipment.v1.StreamEquipmentLocationsHistoryRequest\x1aE.samsara_gateway.equipment.v1.StreamEquipmentLocationsHistoryResponse\"(\xe2\xce\x18!\n" +
+	"\x1dListEquipmentLocationsHistory\x10\x01\x90\x02\x010\x01\x12\xef\x01\n" +
+	"\x12ListEquipmentStats\x127.samsara_gateway.equipment.v1.ListEquipmentStatsRequest\x1a8.samsara_gateway.equipment.v1.ListEquipmentStatsResponse\"f\xda\xce\x18_\n" +
+	"\x11getEquipmentStats\x10\x01\x1a\x16/fleet/equipment/stats(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xae\x01\n" +
+	"\x14StreamEquipmentStats\x129.samsara_gateway.equipment.v1.StreamEquipmentStatsRequest\x1a:.samsara_gateway.equipment.v1.StreamEquipmentStatsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListEquipmentStats\x10\x01\x90\x02\x010\x01\x12\x86\x02\n" +
+	"\x16ListEquipmentStatsFeed\x12;.samsara_gateway.equipment.v1.ListEquipmentStatsFeedRequest\x1a<.samsara_gateway.equipment.v1.ListEquipmentStatsFeedResponse\"q\xda\xce\x18j\n" +
 	"\x15getEquipmentStatsFeed\x10\x01\x1a\x1b/fleet/equipment/stats/feed(\x010\x018\x01B\x19Read Equipment StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbb\x01\n" +
-	"\x18StreamEquipmentStatsFeed\x12=.samsara_gateway.equipment.v1.StreamEquipmentStatsFeedRequest\x1a>.samsara_gateway.equipment.v1.StreamEquipmentStatsFeedResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListEquipmentStatsFeed\x10\x010\x01\x12\xaf\x01\n" +
-	"\x14FollowEquipmentStats\x129.samsara_gateway.equipment.v1.FollowEquipmentStatsRequest\x1a:.samsara_gateway.equipment.v1.FollowEquipmentStatsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListEquipmentStatsFeed\x10\x020\x01\x12\x90\x02\n" +
-	"\x19ListEquipmentStatsHistory\x12>.samsara_gateway.equipment.v1.ListEquipmentStatsHistoryRequest\x1a?.samsara_gateway.equipment.v1.ListEquipmentStatsHistoryResponse\"r\xda\xce\x18n\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbe\x01\n" +
+	"\x18StreamEquipmentStatsFeed\x12=.samsara_gateway.equipment.v1.StreamEquipmentStatsFeedRequest\x1a>.samsara_gateway.equipment.v1.StreamEquipmentStatsFeedResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListEquipmentStatsFeed\x10\x01\x90\x02\x010\x01\x12\xb2\x01\n" +
+	"\x14FollowEquipmentStats\x129.samsara_gateway.equipment.v1.FollowEquipmentStatsRequest\x1a:.samsara_gateway.equipment.v1.FollowEquipmentStatsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListEquipmentStatsFeed\x10\x02\x90\x02\x010\x01\x12\x93\x02\n" +
+	"\x19ListEquipmentStatsHistory\x12>.samsara_gateway.equipment.v1.ListEquipmentStatsHistoryRequest\x1a?.samsara_gateway.equipment.v1.ListEquipmentStatsHistoryResponse\"u\xda\xce\x18n\n" +
 	"\x18getEquipmentStatsHistory\x10\x01\x1a\x1e/fleet/equipment/stats/history(\x018\x01B\x19Read Equipment StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc7\x01\n" +
-	"\x1bStreamEquipmentStatsHistory\x12@.samsara_gateway.equipment.v1.StreamEquipmentStatsHistoryRequest\x1aA.samsara_gateway.equipment.v1.StreamEquipmentStatsHistoryResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListEquipmentStatsHistory\x10\x010\x01\x12\xc1\x01\n" +
-	"\fGetEquipment\x121.samsara_gateway.equipment.v1.GetEquipmentRequest\x1a2.samsara_gateway.equipment.v1.GetEquipmentResponse\"J\xda\xce\x18F\n" +
-	"\fgetEquipment\x10\x01\x1a\x15/fleet/equipment/{id}8\x01B\x0eRead EquipmentJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x94\x02\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xca\x01\n" +
+	"\x1bStreamEquipmentStatsHistory\x12@.samsara_gateway.equipment.v1.StreamEquipmentStatsHistoryRequest\x1aA.samsara_gateway.equipment.v1.StreamEquipmentStatsHistoryResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListEquipmentStatsHistory\x10\x01\x90\x02\x010\x01\x12\xc4\x01\n" +
+	"\fGetEquipment\x121.samsara_gateway.equipment.v1.GetEquipmentRequest\x1a2.samsara_gateway.equipment.v1.GetEquipmentResponse\"M\xda\xce\x18F\n" +
+	"\fgetEquipment\x10\x01\x1a\x15/fleet/equipment/{id}8\x01B\x0eRead EquipmentJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\x94\x02\n" +
 	"\x19SetEquipmentDigitalOutput\x12>.samsara_gateway.equipment.v1.SetEquipmentDigitalOutputRequest\x1a?.samsara_gateway.equipment.v1.SetEquipmentDigitalOutputResponse\"v\xda\xce\x18r\n" +
 	"\x19setEquipmentDigitalOutput\x10\x04\x1a$/fleet/equipment/{id}/digital-output \x02B\x1eWrite Equipment Output ControlJ\x06\bd\x12\x02\b<P\x02X\xc8\x01B\x93\x02\n" +
 	"%internal.samsara.gateway.equipment.v1B\x0eEquipmentProtoP\x01Z5samsara.internal/gateway/gen/equipment/v1;equipmentv1\xa2\x02\rSGEquipmentV1\xaa\x02\x1bSamsaraGateway.Equipment.V1\xba\x02\rSGEquipmentV1\xca\x02\x1bSamsaraGateway\\Equipment\\V1\xe2\x02$SamsaraGateway\\Equipment\\V1\\Metadata\xea\x02\x1dSamsaraGateway::Equipment::V1b\x06proto3"

@@ -48,77 +48,173 @@ const (
 //
 // EquipmentService has the operations of the area equipment.
 type EquipmentServiceClient interface {
-	// PATCH /beta/fleet/equipment/{id}
+	// Updates equipment; `update_mask` says what.
+	// Operation `patchEquipment`, PATCH /beta/fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/patchequipment
 	// Scope: Write Equipment.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateEquipment(ctx context.Context, in *UpdateEquipmentRequest, opts ...grpc.CallOption) (*UpdateEquipmentResponse, error)
-	// GET /fleet/equipment
+	// Lists equipment.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// All pages: StreamEquipment. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipment(ctx context.Context, in *ListEquipmentRequest, opts ...grpc.CallOption) (*ListEquipmentResponse, error)
-	// Every page of ListEquipment, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListEquipment, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipment(ctx context.Context, in *StreamEquipmentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentResponse], error)
-	// GET /fleet/equipment/locations
+	// Lists equipment locations.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// All pages: StreamEquipmentLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocations with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentLocations(ctx context.Context, in *ListEquipmentLocationsRequest, opts ...grpc.CallOption) (*ListEquipmentLocationsResponse, error)
 	// Every page of ListEquipmentLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocations(ctx context.Context, in *StreamEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsResponse], error)
-	// GET /fleet/equipment/locations/feed
+	// Lists the feed of equipment locations.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// All pages: StreamEquipmentLocationsFeed. For ever: FollowEquipmentLocations. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsFeed
+	// with `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentLocationsFeed(ctx context.Context, in *ListEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (*ListEquipmentLocationsFeedResponse, error)
 	// Every page of ListEquipmentLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsFeed(ctx context.Context, in *StreamEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse], error)
 	// Every page of ListEquipmentLocationsFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowEquipmentLocations(ctx context.Context, in *FollowEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentLocationsResponse], error)
-	// GET /fleet/equipment/locations/history
+	// Lists the history of equipment locations.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// All pages: StreamEquipmentLocationsHistory. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentLocationsHistory(ctx context.Context, in *ListEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (*ListEquipmentLocationsHistoryResponse, error)
 	// Every page of ListEquipmentLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsHistory(ctx context.Context, in *StreamEquipmentLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsHistoryResponse], error)
-	// GET /fleet/equipment/stats
+	// Lists equipment stats.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// All pages: StreamEquipmentStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStats with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentStats(ctx context.Context, in *ListEquipmentStatsRequest, opts ...grpc.CallOption) (*ListEquipmentStatsResponse, error)
 	// Every page of ListEquipmentStats, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamEquipmentStats(ctx context.Context, in *StreamEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsResponse], error)
-	// GET /fleet/equipment/stats/feed
+	// Lists the feed of equipment stats.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// All pages: StreamEquipmentStatsFeed. For ever: FollowEquipmentStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsFeed with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentStatsFeed(ctx context.Context, in *ListEquipmentStatsFeedRequest, opts ...grpc.CallOption) (*ListEquipmentStatsFeedResponse, error)
 	// Every page of ListEquipmentStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsFeed(ctx context.Context, in *StreamEquipmentStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse], error)
 	// Every page of ListEquipmentStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowEquipmentStats(ctx context.Context, in *FollowEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentStatsResponse], error)
-	// GET /fleet/equipment/stats/history
+	// Lists the history of equipment stats.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// All pages: StreamEquipmentStatsHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentStatsHistory(ctx context.Context, in *ListEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (*ListEquipmentStatsHistoryResponse, error)
 	// Every page of ListEquipmentStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsHistory(ctx context.Context, in *StreamEquipmentStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsHistoryResponse], error)
-	// GET /fleet/equipment/{id}
+	// Gets equipment.
+	// Operation `getEquipment`, GET /fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/getequipment
 	// Scope: Read Equipment.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipment(ctx context.Context, in *GetEquipmentRequest, opts ...grpc.CallOption) (*GetEquipmentResponse, error)
-	// PATCH /fleet/equipment/{id}/digital-output
+	// Sets an equipment digital output.
+	// Operation `setEquipmentDigitalOutput`, PATCH /fleet/equipment/{id}/digital-output:
+	// https://developers.samsara.com/reference/setequipmentdigitaloutput
 	// Scope: Write Equipment Output Control.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	SetEquipmentDigitalOutput(ctx context.Context, in *SetEquipmentDigitalOutputRequest, opts ...grpc.CallOption) (*SetEquipmentDigitalOutputResponse, error)
 }
 
@@ -407,77 +503,173 @@ func (c *equipmentServiceClient) SetEquipmentDigitalOutput(ctx context.Context, 
 //
 // EquipmentService has the operations of the area equipment.
 type EquipmentServiceServer interface {
-	// PATCH /beta/fleet/equipment/{id}
+	// Updates equipment; `update_mask` says what.
+	// Operation `patchEquipment`, PATCH /beta/fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/patchequipment
 	// Scope: Write Equipment.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateEquipment(context.Context, *UpdateEquipmentRequest) (*UpdateEquipmentResponse, error)
-	// GET /fleet/equipment
+	// Lists equipment.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// All pages: StreamEquipment. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipment(context.Context, *ListEquipmentRequest) (*ListEquipmentResponse, error)
-	// Every page of ListEquipment, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListEquipment, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listEquipment`, GET /fleet/equipment:
+	// https://developers.samsara.com/reference/listequipment
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipment(*StreamEquipmentRequest, grpc.ServerStreamingServer[StreamEquipmentResponse]) error
-	// GET /fleet/equipment/locations
+	// Lists equipment locations.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// All pages: StreamEquipmentLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocations with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentLocations(context.Context, *ListEquipmentLocationsRequest) (*ListEquipmentLocationsResponse, error)
 	// Every page of ListEquipmentLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocations`, GET /fleet/equipment/locations:
+	// https://developers.samsara.com/reference/getequipmentlocations
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocations(*StreamEquipmentLocationsRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsResponse]) error
-	// GET /fleet/equipment/locations/feed
+	// Lists the feed of equipment locations.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// All pages: StreamEquipmentLocationsFeed. For ever: FollowEquipmentLocations. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsFeed
+	// with `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentLocationsFeed(context.Context, *ListEquipmentLocationsFeedRequest) (*ListEquipmentLocationsFeedResponse, error)
 	// Every page of ListEquipmentLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsFeed(*StreamEquipmentLocationsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]) error
 	// Every page of ListEquipmentLocationsFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentLocationsFeed`, GET /fleet/equipment/locations/feed:
+	// https://developers.samsara.com/reference/getequipmentlocationsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowEquipmentLocations(*FollowEquipmentLocationsRequest, grpc.ServerStreamingServer[FollowEquipmentLocationsResponse]) error
-	// GET /fleet/equipment/locations/history
+	// Lists the history of equipment locations.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// All pages: StreamEquipmentLocationsHistory. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentLocationsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentLocationsHistory(context.Context, *ListEquipmentLocationsHistoryRequest) (*ListEquipmentLocationsHistoryResponse, error)
 	// Every page of ListEquipmentLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentLocationsHistory`, GET /fleet/equipment/locations/history:
+	// https://developers.samsara.com/reference/getequipmentlocationshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamEquipmentLocationsHistory(*StreamEquipmentLocationsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsHistoryResponse]) error
-	// GET /fleet/equipment/stats
+	// Lists equipment stats.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// All pages: StreamEquipmentStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStats with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentStats(context.Context, *ListEquipmentStatsRequest) (*ListEquipmentStatsResponse, error)
 	// Every page of ListEquipmentStats, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStats`, GET /fleet/equipment/stats:
+	// https://developers.samsara.com/reference/getequipmentstats
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamEquipmentStats(*StreamEquipmentStatsRequest, grpc.ServerStreamingServer[StreamEquipmentStatsResponse]) error
-	// GET /fleet/equipment/stats/feed
+	// Lists the feed of equipment stats.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// All pages: StreamEquipmentStatsFeed. For ever: FollowEquipmentStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsFeed with
+	// `options.max_items`.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentStatsFeed(context.Context, *ListEquipmentStatsFeedRequest) (*ListEquipmentStatsFeedResponse, error)
 	// Every page of ListEquipmentStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsFeed(*StreamEquipmentStatsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]) error
 	// Every page of ListEquipmentStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getEquipmentStatsFeed`, GET /fleet/equipment/stats/feed:
+	// https://developers.samsara.com/reference/getequipmentstatsfeed
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowEquipmentStats(*FollowEquipmentStatsRequest, grpc.ServerStreamingServer[FollowEquipmentStatsResponse]) error
-	// GET /fleet/equipment/stats/history
+	// Lists the history of equipment stats.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// All pages: StreamEquipmentStatsHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEquipmentStatsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListEquipmentStatsHistory(context.Context, *ListEquipmentStatsHistoryRequest) (*ListEquipmentStatsHistoryResponse, error)
 	// Every page of ListEquipmentStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEquipmentStatsHistory`, GET /fleet/equipment/stats/history:
+	// https://developers.samsara.com/reference/getequipmentstatshistory
+	// Scope: Read Equipment Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamEquipmentStatsHistory(*StreamEquipmentStatsHistoryRequest, grpc.ServerStreamingServer[StreamEquipmentStatsHistoryResponse]) error
-	// GET /fleet/equipment/{id}
+	// Gets equipment.
+	// Operation `getEquipment`, GET /fleet/equipment/{id}:
+	// https://developers.samsara.com/reference/getequipment
 	// Scope: Read Equipment.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetEquipment(context.Context, *GetEquipmentRequest) (*GetEquipmentResponse, error)
-	// PATCH /fleet/equipment/{id}/digital-output
+	// Sets an equipment digital output.
+	// Operation `setEquipmentDigitalOutput`, PATCH /fleet/equipment/{id}/digital-output:
+	// https://developers.samsara.com/reference/setequipmentdigitaloutput
 	// Scope: Write Equipment Output Control.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	SetEquipmentDigitalOutput(context.Context, *SetEquipmentDigitalOutputRequest) (*SetEquipmentDigitalOutputResponse, error)
 }
 

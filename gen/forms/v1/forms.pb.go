@@ -26,12 +26,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetFormSubmissions.
+// The request of GetFormSubmissions.
 type GetFormSubmissionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `ids`. Required.
-	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `include`.
+	// Required.
+	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	Include       []string `protobuf:"bytes,2,rep,name=include,proto3" json:"include,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -81,10 +80,10 @@ func (x *GetFormSubmissionsRequest) GetInclude() []string {
 	return nil
 }
 
-// Response of GetFormSubmissions.
+// The response of GetFormSubmissions.
 type GetFormSubmissionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*v1.FormSubmission `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,24 +126,20 @@ func (x *GetFormSubmissionsResponse) GetData() []*v1.FormSubmission {
 	return nil
 }
 
-// Request of CreateFormSubmission.
+// The request of CreateFormSubmission.
 type CreateFormSubmissionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedTo`.
+	state      protoimpl.MessageState    `protogen:"open.v1"`
 	AssignedTo *FormSubmissionAssignedTo `protobuf:"bytes,1,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
-	// Body member `dueAtTime`. A time as in RFC 3339.
-	DueAtTime *string `protobuf:"bytes,2,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Body member `fields`.
-	Fields []*FormSubmissionFieldInput `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Body member `formTemplate`. Required.
+	// A time as in RFC 3339.
+	DueAtTime *string                     `protobuf:"bytes,2,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
+	Fields    []*FormSubmissionFieldInput `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// Required.
 	FormTemplate *FormTemplateInput `protobuf:"bytes,4,opt,name=form_template,json=formTemplate,proto3" json:"form_template,omitempty"`
-	// Body member `isRequired`.
-	IsRequired *bool `protobuf:"varint,5,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
-	// Body member `routeStopId`.
-	RouteStopId *string `protobuf:"bytes,6,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
-	// Body member `status`. Required. Known values: `notStarted`.
+	IsRequired   *bool              `protobuf:"varint,5,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
+	RouteStopId  *string            `protobuf:"bytes,6,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
+	// Required. Known values: `notStarted`.
 	Status *string `protobuf:"bytes,7,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `title`. At most 255 characters.
+	// At most 255 characters.
 	Title         *string `protobuf:"bytes,8,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,10 +231,10 @@ func (x *CreateFormSubmissionRequest) GetTitle() string {
 	return ""
 }
 
-// Response of CreateFormSubmission.
+// The response of CreateFormSubmission.
 type CreateFormSubmissionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *v1.FormSubmission `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,27 +277,21 @@ func (x *CreateFormSubmissionResponse) GetData() *v1.FormSubmission {
 	return nil
 }
 
-// Request of UpdateFormSubmission.
+// The request of UpdateFormSubmission.
 type UpdateFormSubmissionRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `approvalDetails`.
+	state           protoimpl.MessageState         `protogen:"open.v1"`
 	ApprovalDetails *FormSubmissionApprovalDetails `protobuf:"bytes,1,opt,name=approval_details,json=approvalDetails,proto3" json:"approval_details,omitempty"`
-	// Body member `assignedTo`.
-	AssignedTo *FormSubmissionAssignedTo `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
-	// Body member `dueAtTime`. A time as in RFC 3339.
-	DueAtTime *string `protobuf:"bytes,3,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Body member `fields`.
-	Fields []*FormSubmissionFieldInput `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Body member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `isRequired`.
-	IsRequired *bool `protobuf:"varint,6,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
-	// Body member `routeStopId`.
+	AssignedTo      *FormSubmissionAssignedTo      `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	// A time as in RFC 3339.
+	DueAtTime *string                     `protobuf:"bytes,3,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
+	Fields    []*FormSubmissionFieldInput `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
+	// Required.
+	Id          *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsRequired  *bool   `protobuf:"varint,6,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
 	RouteStopId *string `protobuf:"bytes,7,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
-	// Body member `status`. Known values: `notStarted`, `archived`, `inProgress`, `changesRequested`,
-	// `approved`.
+	// Known values: `notStarted`, `archived`, `inProgress`, `changesRequested`, `approved`.
 	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `title`. At most 255 characters.
+	// At most 255 characters.
 	Title *string `protobuf:"bytes,9,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -411,10 +400,10 @@ func (x *UpdateFormSubmissionRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateFormSubmission.
+// The response of UpdateFormSubmission.
 type UpdateFormSubmissionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *v1.FormSubmission `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,10 +446,10 @@ func (x *UpdateFormSubmissionResponse) GetData() *v1.FormSubmission {
 	return nil
 }
 
-// Request of GetFormSubmissionsPdfExports.
+// The request of GetFormSubmissionsPdfExports.
 type GetFormSubmissionsPdfExportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `pdfId`. Required.
+	// Required.
 	PdfId         *string `protobuf:"bytes,1,opt,name=pdf_id,json=pdfId,proto3,oneof" json:"pdf_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -503,10 +492,10 @@ func (x *GetFormSubmissionsPdfExportsRequest) GetPdfId() string {
 	return ""
 }
 
-// Response of GetFormSubmissionsPdfExports.
+// The response of GetFormSubmissionsPdfExports.
 type GetFormSubmissionsPdfExportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FormSubmissionPdfExport `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -549,10 +538,10 @@ func (x *GetFormSubmissionsPdfExportsResponse) GetData() *FormSubmissionPdfExpor
 	return nil
 }
 
-// Request of CreateFormSubmissionsPdfExports.
+// The request of CreateFormSubmissionsPdfExports.
 type CreateFormSubmissionsPdfExportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -595,10 +584,10 @@ func (x *CreateFormSubmissionsPdfExportsRequest) GetId() string {
 	return ""
 }
 
-// Response of CreateFormSubmissionsPdfExports.
+// The response of CreateFormSubmissionsPdfExports.
 type CreateFormSubmissionsPdfExportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FormSubmissionPdfExport `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -641,24 +630,18 @@ func (x *CreateFormSubmissionsPdfExportsResponse) GetData() *FormSubmissionPdfEx
 	return nil
 }
 
-// Request of ListFormSubmissions.
+// The request of ListFormSubmissions.
 type ListFormSubmissionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assignedToRouteStopIds`.
-	AssignedToRouteStopIds []string `protobuf:"bytes,2,rep,name=assigned_to_route_stop_ids,json=assignedToRouteStopIds,proto3" json:"assigned_to_route_stop_ids,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `formTemplateIds`.
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	After                  *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssignedToRouteStopIds []string               `protobuf:"bytes,2,rep,name=assigned_to_route_stop_ids,json=assignedToRouteStopIds,proto3" json:"assigned_to_route_stop_ids,omitempty"`
+	DriverIds              []string               `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime         *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	FormTemplateIds []string `protobuf:"bytes,5,rep,name=form_template_ids,json=formTemplateIds,proto3" json:"form_template_ids,omitempty"`
-	// Query parameter `include`.
-	Include []string `protobuf:"bytes,6,rep,name=include,proto3" json:"include,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `userIds`.
+	Include         []string `protobuf:"bytes,6,rep,name=include,proto3" json:"include,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	UserIds       []string `protobuf:"bytes,8,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -750,12 +733,12 @@ func (x *ListFormSubmissionsRequest) GetUserIds() []string {
 	return nil
 }
 
-// Response of ListFormSubmissions.
+// One page of form submissions.
 type ListFormSubmissionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.FormSubmission `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,12 +788,12 @@ func (x *ListFormSubmissionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFormSubmissions.
+// The request of StreamFormSubmissions.
 type StreamFormSubmissionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFormSubmissions is asked, page after page.
 	Request *ListFormSubmissionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -860,7 +843,7 @@ func (x *StreamFormSubmissionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFormSubmissions.
+// One page of form submissions, and where to go on from after it.
 type StreamFormSubmissionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFormSubmissions answers.
@@ -915,7 +898,7 @@ func (x *StreamFormSubmissionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowFormSubmissions.
+// The request of FollowFormSubmissions.
 type FollowFormSubmissionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFormSubmissions is asked, page after page.
@@ -970,7 +953,7 @@ func (x *FollowFormSubmissionsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowFormSubmissions.
+// One page of form submissions, and where to go on from after it.
 type FollowFormSubmissionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFormSubmissions answers. Unset in a keep-alive.
@@ -1034,13 +1017,11 @@ func (x *FollowFormSubmissionsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListFormTemplates.
+// The request of ListFormTemplates.
 type ListFormTemplatesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1089,12 +1070,12 @@ func (x *ListFormTemplatesRequest) GetIds() []string {
 	return nil
 }
 
-// Response of ListFormTemplates.
+// One page of form templates.
 type ListFormTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FormTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1144,12 +1125,12 @@ func (x *ListFormTemplatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFormTemplates.
+// The request of StreamFormTemplates.
 type StreamFormTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFormTemplates is asked, page after page.
 	Request *ListFormTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1199,7 +1180,7 @@ func (x *StreamFormTemplatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFormTemplates.
+// One page of form templates, and where to go on from after it.
 type StreamFormTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFormTemplates answers.
@@ -1256,9 +1237,8 @@ func (x *StreamFormTemplatesResponse) GetCursor() string {
 
 // Schema FormSubmissionRequestApprovalDetailsRequestBody.
 type FormSubmissionApprovalDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`.
-	Comment       *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Comment       *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1300,10 +1280,10 @@ func (x *FormSubmissionApprovalDetails) GetComment() string {
 	return ""
 }
 
-// Schema FormSubmissionRequestAssetObjectRequestBody.
+// Schema FormSubmissionRequestAssetObjectRequestBody. It has nothing but `id`.
 type FormSubmissionAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1349,7 +1329,7 @@ func (x *FormSubmissionAsset) GetId() string {
 // Schema FormSubmissionRequestAssetValueObjectRequestBody.
 type FormSubmissionAssetValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset         *FormSubmissionAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1395,9 +1375,9 @@ func (x *FormSubmissionAssetValue) GetAsset() *FormSubmissionAsset {
 // Schema FormSubmissionRequestAssignedToRequestBody.
 type FormSubmissionAssignedTo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `driver`, `user`.
+	// Required. Known values: `driver`, `user`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1449,33 +1429,22 @@ func (x *FormSubmissionAssignedTo) GetType() string {
 
 // Schema FormSubmissionRequestFieldInputObjectRequestBody.
 type FormSubmissionFieldInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetValue`.
-	AssetValue *FormSubmissionAssetValue `protobuf:"bytes,1,opt,name=asset_value,json=assetValue,proto3" json:"asset_value,omitempty"`
-	// Member `barcodeValue`.
-	BarcodeValue *v1.FormSubmissionBarcodeValue `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
-	// Member `checkBoxesValue`.
+	state           protoimpl.MessageState            `protogen:"open.v1"`
+	AssetValue      *FormSubmissionAssetValue         `protobuf:"bytes,1,opt,name=asset_value,json=assetValue,proto3" json:"asset_value,omitempty"`
+	BarcodeValue    *v1.FormSubmissionBarcodeValue    `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
 	CheckBoxesValue *v1.FormSubmissionCheckBoxesValue `protobuf:"bytes,3,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *v1.FormSubmissionDateTimeValue `protobuf:"bytes,4,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `geofenceValue`.
-	GeofenceValue *FormSubmissionGeofenceValue `protobuf:"bytes,5,opt,name=geofence_value,json=geofenceValue,proto3" json:"geofence_value,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mediaValue`.
-	MediaValue *v1.FormSubmissionMediaValue `protobuf:"bytes,7,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
-	// Member `multipleChoiceValue`.
+	DateTimeValue   *v1.FormSubmissionDateTimeValue   `protobuf:"bytes,4,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	GeofenceValue   *FormSubmissionGeofenceValue      `protobuf:"bytes,5,opt,name=geofence_value,json=geofenceValue,proto3" json:"geofence_value,omitempty"`
+	// Required. A UUID.
+	Id                  *string                               `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	MediaValue          *v1.FormSubmissionMediaValue          `protobuf:"bytes,7,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
 	MultipleChoiceValue *v1.FormSubmissionMultipleChoiceValue `protobuf:"bytes,8,opt,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *v1.FormSubmissionNumberValue `protobuf:"bytes,9,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
-	// Member `personValue`.
-	PersonValue *v1.FormSubmissionPersonValue `protobuf:"bytes,10,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
-	// Member `tableValue`.
-	TableValue *v1.FormSubmissionTableValue `protobuf:"bytes,11,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
-	// Member `textValue`.
-	TextValue *v1.FormSubmissionTextValue `protobuf:"bytes,12,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `datetime`, `asset`, `person`, `table`, `geofence`, `barcode`, `media`.
+	NumberValue         *v1.FormSubmissionNumberValue         `protobuf:"bytes,9,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
+	PersonValue         *v1.FormSubmissionPersonValue         `protobuf:"bytes,10,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
+	TableValue          *v1.FormSubmissionTableValue          `protobuf:"bytes,11,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
+	TextValue           *v1.FormSubmissionTextValue           `protobuf:"bytes,12,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `datetime`,
+	// `asset`, `person`, `table`, `geofence`, `barcode`, `media`.
 	Type          *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1602,10 +1571,10 @@ func (x *FormSubmissionFieldInput) GetType() string {
 	return ""
 }
 
-// Schema FormSubmissionRequestGeofenceObjectRequestBody.
+// Schema FormSubmissionRequestGeofenceObjectRequestBody. It has nothing but `id`.
 type FormSubmissionGeofence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1651,7 +1620,7 @@ func (x *FormSubmissionGeofence) GetId() string {
 // Schema FormSubmissionRequestGeofenceValueObjectRequestBody.
 type FormSubmissionGeofenceValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `geofence`. Required.
+	// Required.
 	Geofence      *FormSubmissionGeofence `protobuf:"bytes,1,opt,name=geofence,proto3" json:"geofence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1697,23 +1666,21 @@ func (x *FormSubmissionGeofenceValue) GetGeofence() *FormSubmissionGeofence {
 // Schema FormSubmissionPdfExportResponseObjectResponseBody.
 type FormSubmissionPdfExport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `completedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `errorMessage`.
-	ErrorMessage *string `protobuf:"bytes,2,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	ErrorMessage    *string `protobuf:"bytes,2,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,3,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `jobStatus`. Required. Known values: `unknown`, `pending`, `done`, `failed`.
+	// Required. Known values: `unknown`, `pending`, `done`, `failed`.
 	JobStatus *string `protobuf:"bytes,5,opt,name=job_status,json=jobStatus,proto3,oneof" json:"job_status,omitempty"`
-	// Member `pdfId`. Required.
-	PdfId *string `protobuf:"bytes,6,opt,name=pdf_id,json=pdfId,proto3,oneof" json:"pdf_id,omitempty"`
-	// Member `pdfUrl`.
+	// Required.
+	PdfId  *string `protobuf:"bytes,6,opt,name=pdf_id,json=pdfId,proto3,oneof" json:"pdf_id,omitempty"`
 	PdfUrl *string `protobuf:"bytes,7,opt,name=pdf_url,json=pdfUrl,proto3,oneof" json:"pdf_url,omitempty"`
-	// Member `pdfUrlExpiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	PdfUrlExpiresAtTime *string `protobuf:"bytes,8,opt,name=pdf_url_expires_at_time,json=pdfUrlExpiresAtTime,proto3,oneof" json:"pdf_url_expires_at_time,omitempty"`
-	// Member `requestedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	RequestedAtTime *string `protobuf:"bytes,9,opt,name=requested_at_time,json=requestedAtTime,proto3,oneof" json:"requested_at_time,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1812,32 +1779,30 @@ func (x *FormSubmissionPdfExport) GetRequestedAtTime() string {
 	return ""
 }
 
-// Schema FormTemplateResponseObjectResponseBody.
+// A form template. Schema FormTemplateResponseObjectResponseBody.
 type FormTemplate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `approvalConfig`.
-	ApprovalConfig *FormsApprovalConfig `protobuf:"bytes,1,opt,name=approval_config,json=approvalConfig,proto3" json:"approval_config,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ApprovalConfig *FormsApprovalConfig   `protobuf:"bytes,1,opt,name=approval_config,json=approvalConfig,proto3" json:"approval_config,omitempty"`
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdBy`. Required.
-	CreatedBy *v1.FormsPolymorphicUser `protobuf:"bytes,3,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `fields`. Required.
+	// Required.
+	CreatedBy   *v1.FormsPolymorphicUser `protobuf:"bytes,3,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	Description *string                  `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required.
 	Fields []*v1.FormsFieldDefinition `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `formCategory`. Known values: `general`, `routing`, `fuel`, `safety`, `assetInspection`.
+	// Known values: `general`, `routing`, `fuel`, `safety`, `assetInspection`.
 	FormCategory *string `protobuf:"bytes,6,opt,name=form_category,json=formCategory,proto3,oneof" json:"form_category,omitempty"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `revisionId`. Required. A UUID.
+	// Required. A UUID.
 	RevisionId *string `protobuf:"bytes,8,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
-	// Member `sections`. Required.
+	// Required.
 	Sections []*FormTemplateSection `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`
-	// Member `title`. Required.
+	// Required.
 	Title *string `protobuf:"bytes,10,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedBy`. Required.
+	// Required.
 	UpdatedBy     *v1.FormsPolymorphicUser `protobuf:"bytes,12,opt,name=updated_by,json=updatedBy,proto3" json:"updated_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1960,9 +1925,9 @@ func (x *FormTemplate) GetUpdatedBy() *v1.FormsPolymorphicUser {
 // Schema FormTemplateRequestObjectRequestBody.
 type FormTemplateInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `revisionId`. A UUID.
+	// A UUID.
 	RevisionId    *string `protobuf:"bytes,2,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2015,13 +1980,13 @@ func (x *FormTemplateInput) GetRevisionId() string {
 // Schema FormTemplateSectionObjectResponseBody.
 type FormTemplateSection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldIndexFirstInclusive`. Required.
+	// Required.
 	FieldIndexFirstInclusive *int64 `protobuf:"varint,1,opt,name=field_index_first_inclusive,json=fieldIndexFirstInclusive,proto3,oneof" json:"field_index_first_inclusive,omitempty"`
-	// Member `fieldIndexLastInclusive`. Required.
+	// Required.
 	FieldIndexLastInclusive *int64 `protobuf:"varint,2,opt,name=field_index_last_inclusive,json=fieldIndexLastInclusive,proto3,oneof" json:"field_index_last_inclusive,omitempty"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label         *string `protobuf:"bytes,4,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2087,10 +2052,9 @@ func (x *FormTemplateSection) GetLabel() string {
 
 // Schema FormsApprovalConfigObjectResponseBody.
 type FormsApprovalConfig struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `singleApprovalConfig`.
+	state                protoimpl.MessageState     `protogen:"open.v1"`
 	SingleApprovalConfig *FormsSingleApprovalConfig `protobuf:"bytes,1,opt,name=single_approval_config,json=singleApprovalConfig,proto3" json:"single_approval_config,omitempty"`
-	// Member `type`. Required. Known values: `singleApproval`.
+	// Required. Known values: `singleApproval`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2143,9 +2107,9 @@ func (x *FormsApprovalConfig) GetType() string {
 // Schema FormsSingleApprovalConfigObjectResponseBody.
 type FormsSingleApprovalConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `allowManualApproverSelection`. Required.
+	// Required.
 	AllowManualApproverSelection *bool `protobuf:"varint,1,opt,name=allow_manual_approver_selection,json=allowManualApproverSelection,proto3,oneof" json:"allow_manual_approver_selection,omitempty"`
-	// Member `requirements`. Required.
+	// Required.
 	Requirements  *SingleApprovalRequirements `protobuf:"bytes,2,opt,name=requirements,proto3" json:"requirements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2198,7 +2162,7 @@ func (x *FormsSingleApprovalConfig) GetRequirements() *SingleApprovalRequirement
 // Schema SingleApprovalRequirementsObjectResponseBody.
 type SingleApprovalRequirements struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `roleIds`. Required.
+	// Required.
 	RoleIds       []string `protobuf:"bytes,1,rep,name=role_ids,json=roleIds,proto3" json:"role_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2467,28 +2431,28 @@ const file_samsara_gateway_forms_v1_forms_proto_rawDesc = "" +
 	"\frequirements\x18\x02 \x01(\v24.samsara_gateway.forms.v1.SingleApprovalRequirementsB\x06\xda\xce\x18\x02 \x01R\frequirements:/\xda\xce\x18+FormsSingleApprovalConfigObjectResponseBodyB\"\n" +
 	" _allow_manual_approver_selection\"q\n" +
 	"\x1aSingleApprovalRequirements\x12!\n" +
-	"\brole_ids\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\aroleIds:0\xda\xce\x18,SingleApprovalRequirementsObjectResponseBody2\x82\x11\n" +
-	"\fFormsService\x12\xd4\x01\n" +
-	"\x12GetFormSubmissions\x123.samsara_gateway.forms.v1.GetFormSubmissionsRequest\x1a4.samsara_gateway.forms.v1.GetFormSubmissionsResponse\"S\xda\xce\x18O\n" +
-	"\x12getFormSubmissions\x10\x01\x1a\x11/form-submissions8\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xdb\x01\n" +
+	"\brole_ids\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\aroleIds:0\xda\xce\x18,SingleApprovalRequirementsObjectResponseBody2\x97\x11\n" +
+	"\fFormsService\x12\xd7\x01\n" +
+	"\x12GetFormSubmissions\x123.samsara_gateway.forms.v1.GetFormSubmissionsRequest\x1a4.samsara_gateway.forms.v1.GetFormSubmissionsResponse\"V\xda\xce\x18O\n" +
+	"\x12getFormSubmissions\x10\x01\x1a\x11/form-submissions8\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xdb\x01\n" +
 	"\x14CreateFormSubmission\x125.samsara_gateway.forms.v1.CreateFormSubmissionRequest\x1a6.samsara_gateway.forms.v1.CreateFormSubmissionResponse\"T\xda\xce\x18P\n" +
 	"\x12postFormSubmission\x10\x02\x1a\x11/form-submissions \x02B\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xdc\x01\n" +
 	"\x14UpdateFormSubmission\x125.samsara_gateway.forms.v1.UpdateFormSubmissionRequest\x1a6.samsara_gateway.forms.v1.UpdateFormSubmissionResponse\"U\xda\xce\x18Q\n" +
-	"\x13patchFormSubmission\x10\x04\x1a\x11/form-submissions \x02B\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x88\x02\n" +
-	"\x1cGetFormSubmissionsPdfExports\x12=.samsara_gateway.forms.v1.GetFormSubmissionsPdfExportsRequest\x1a>.samsara_gateway.forms.v1.GetFormSubmissionsPdfExportsResponse\"i\xda\xce\x18e\n" +
-	"\x1cgetFormSubmissionsPdfExports\x10\x01\x1a\x1d/form-submissions/pdf-exports8\x01B\x15Read Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x91\x02\n" +
+	"\x13patchFormSubmission\x10\x04\x1a\x11/form-submissions \x02B\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x8b\x02\n" +
+	"\x1cGetFormSubmissionsPdfExports\x12=.samsara_gateway.forms.v1.GetFormSubmissionsPdfExportsRequest\x1a>.samsara_gateway.forms.v1.GetFormSubmissionsPdfExportsResponse\"l\xda\xce\x18e\n" +
+	"\x1cgetFormSubmissionsPdfExports\x10\x01\x1a\x1d/form-submissions/pdf-exports8\x01B\x15Read Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x90\x02\x01\x12\x91\x02\n" +
 	"\x1fCreateFormSubmissionsPdfExports\x12@.samsara_gateway.forms.v1.CreateFormSubmissionsPdfExportsRequest\x1aA.samsara_gateway.forms.v1.CreateFormSubmissionsPdfExportsResponse\"i\xda\xce\x18e\n" +
-	"\x1dpostFormSubmissionsPdfExports\x10\x02\x1a\x1d/form-submissions/pdf-exportsB\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xee\x01\n" +
-	"\x13ListFormSubmissions\x124.samsara_gateway.forms.v1.ListFormSubmissionsRequest\x1a5.samsara_gateway.forms.v1.ListFormSubmissionsResponse\"j\xda\xce\x18f\n" +
-	"\x18getFormSubmissionsStream\x10\x01\x1a\x18/form-submissions/stream(\x010\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa9\x01\n" +
-	"\x15StreamFormSubmissions\x126.samsara_gateway.forms.v1.StreamFormSubmissionsRequest\x1a7.samsara_gateway.forms.v1.StreamFormSubmissionsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x13ListFormSubmissions\x10\x01\x18\x010\x01\x12\xa7\x01\n" +
-	"\x15FollowFormSubmissions\x126.samsara_gateway.forms.v1.FollowFormSubmissionsRequest\x1a7.samsara_gateway.forms.v1.FollowFormSubmissionsResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListFormSubmissions\x10\x020\x01\x12\xd5\x01\n" +
-	"\x11ListFormTemplates\x122.samsara_gateway.forms.v1.ListFormTemplatesRequest\x1a3.samsara_gateway.forms.v1.ListFormTemplatesResponse\"W\xda\xce\x18S\n" +
-	"\x10getFormTemplates\x10\x01\x1a\x0f/form-templates(\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9f\x01\n" +
-	"\x13StreamFormTemplates\x124.samsara_gateway.forms.v1.StreamFormTemplatesRequest\x1a5.samsara_gateway.forms.v1.StreamFormTemplatesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListFormTemplates\x10\x010\x01B\xeb\x01\n" +
+	"\x1dpostFormSubmissionsPdfExports\x10\x02\x1a\x1d/form-submissions/pdf-exportsB\x16Write Form SubmissionsJ\x06\bd\x12\x02\b<P\x01X\xca\x01\x12\xf1\x01\n" +
+	"\x13ListFormSubmissions\x124.samsara_gateway.forms.v1.ListFormSubmissionsRequest\x1a5.samsara_gateway.forms.v1.ListFormSubmissionsResponse\"m\xda\xce\x18f\n" +
+	"\x18getFormSubmissionsStream\x10\x01\x1a\x18/form-submissions/stream(\x010\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xac\x01\n" +
+	"\x15StreamFormSubmissions\x126.samsara_gateway.forms.v1.StreamFormSubmissionsRequest\x1a7.samsara_gateway.forms.v1.StreamFormSubmissionsResponse\" \xe2\xce\x18\x19\n" +
+	"\x13ListFormSubmissions\x10\x01\x18\x01\x90\x02\x010\x01\x12\xaa\x01\n" +
+	"\x15FollowFormSubmissions\x126.samsara_gateway.forms.v1.FollowFormSubmissionsRequest\x1a7.samsara_gateway.forms.v1.FollowFormSubmissionsResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListFormSubmissions\x10\x02\x90\x02\x010\x01\x12\xd8\x01\n" +
+	"\x11ListFormTemplates\x122.samsara_gateway.forms.v1.ListFormTemplatesRequest\x1a3.samsara_gateway.forms.v1.ListFormTemplatesResponse\"Z\xda\xce\x18S\n" +
+	"\x10getFormTemplates\x10\x01\x1a\x0f/form-templates(\x018\x01B\x15Read Form SubmissionsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa2\x01\n" +
+	"\x13StreamFormTemplates\x124.samsara_gateway.forms.v1.StreamFormTemplatesRequest\x1a5.samsara_gateway.forms.v1.StreamFormTemplatesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListFormTemplates\x10\x01\x90\x02\x010\x01B\xeb\x01\n" +
 	"!internal.samsara.gateway.forms.v1B\n" +
 	"FormsProtoP\x01Z-samsara.internal/gateway/gen/forms/v1;formsv1\xa2\x02\tSGFormsV1\xaa\x02\x17SamsaraGateway.Forms.V1\xba\x02\tSGFormsV1\xca\x02\x17SamsaraGateway\\Forms\\V1\xe2\x02 SamsaraGateway\\Forms\\V1\\Metadata\xea\x02\x19SamsaraGateway::Forms::V1b\x06proto3"
 

@@ -39,34 +39,64 @@ const (
 //
 // FormsService has the operations of the area forms.
 type FormsServiceClient interface {
-	// GET /form-submissions
+	// Gets form submissions.
+	// Operation `getFormSubmissions`, GET /form-submissions:
+	// https://developers.samsara.com/reference/getformsubmissions
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissions(ctx context.Context, in *GetFormSubmissionsRequest, opts ...grpc.CallOption) (*GetFormSubmissionsResponse, error)
-	// POST /form-submissions
+	// Creates a form submission.
+	// Operation `postFormSubmission`, POST /form-submissions:
+	// https://developers.samsara.com/reference/postformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFormSubmission(ctx context.Context, in *CreateFormSubmissionRequest, opts ...grpc.CallOption) (*CreateFormSubmissionResponse, error)
-	// PATCH /form-submissions
+	// Updates a form submission; `update_mask` says what.
+	// Operation `patchFormSubmission`, PATCH /form-submissions:
+	// https://developers.samsara.com/reference/patchformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateFormSubmission(ctx context.Context, in *UpdateFormSubmissionRequest, opts ...grpc.CallOption) (*UpdateFormSubmissionResponse, error)
-	// GET /form-submissions/pdf-exports
+	// Gets form submissions PDF exports.
+	// Operation `getFormSubmissionsPdfExports`, GET /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/getformsubmissionspdfexports
 	// Scope: Read Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissionsPdfExports(ctx context.Context, in *GetFormSubmissionsPdfExportsRequest, opts ...grpc.CallOption) (*GetFormSubmissionsPdfExportsResponse, error)
-	// POST /form-submissions/pdf-exports
+	// Creates form submissions PDF exports.
+	// Operation `postFormSubmissionsPdfExports`, POST /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/postformsubmissionspdfexports
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFormSubmissionsPdfExports(ctx context.Context, in *CreateFormSubmissionsPdfExportsRequest, opts ...grpc.CallOption) (*CreateFormSubmissionsPdfExportsResponse, error)
-	// GET /form-submissions/stream
+	// Lists form submissions.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// All pages: StreamFormSubmissions. For ever: FollowFormSubmissions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormSubmissions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFormSubmissions(ctx context.Context, in *ListFormSubmissionsRequest, opts ...grpc.CallOption) (*ListFormSubmissionsResponse, error)
 	// Every page of ListFormSubmissions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormSubmissions(ctx context.Context, in *StreamFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormSubmissionsResponse], error)
 	// Every page of ListFormSubmissions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -74,13 +104,28 @@ type FormsServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowFormSubmissions(ctx context.Context, in *FollowFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowFormSubmissionsResponse], error)
-	// GET /form-templates
+	// Lists form templates.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// All pages: StreamFormTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormTemplates with
+	// `options.max_items`.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFormTemplates(ctx context.Context, in *ListFormTemplatesRequest, opts ...grpc.CallOption) (*ListFormTemplatesResponse, error)
 	// Every page of ListFormTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormTemplates(ctx context.Context, in *StreamFormTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormTemplatesResponse], error)
 }
 
@@ -225,34 +270,64 @@ type FormsService_StreamFormTemplatesClient = grpc.ServerStreamingClient[StreamF
 //
 // FormsService has the operations of the area forms.
 type FormsServiceServer interface {
-	// GET /form-submissions
+	// Gets form submissions.
+	// Operation `getFormSubmissions`, GET /form-submissions:
+	// https://developers.samsara.com/reference/getformsubmissions
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissions(context.Context, *GetFormSubmissionsRequest) (*GetFormSubmissionsResponse, error)
-	// POST /form-submissions
+	// Creates a form submission.
+	// Operation `postFormSubmission`, POST /form-submissions:
+	// https://developers.samsara.com/reference/postformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFormSubmission(context.Context, *CreateFormSubmissionRequest) (*CreateFormSubmissionResponse, error)
-	// PATCH /form-submissions
+	// Updates a form submission; `update_mask` says what.
+	// Operation `patchFormSubmission`, PATCH /form-submissions:
+	// https://developers.samsara.com/reference/patchformsubmission
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateFormSubmission(context.Context, *UpdateFormSubmissionRequest) (*UpdateFormSubmissionResponse, error)
-	// GET /form-submissions/pdf-exports
+	// Gets form submissions PDF exports.
+	// Operation `getFormSubmissionsPdfExports`, GET /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/getformsubmissionspdfexports
 	// Scope: Read Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetFormSubmissionsPdfExports(context.Context, *GetFormSubmissionsPdfExportsRequest) (*GetFormSubmissionsPdfExportsResponse, error)
-	// POST /form-submissions/pdf-exports
+	// Creates form submissions PDF exports.
+	// Operation `postFormSubmissionsPdfExports`, POST /form-submissions/pdf-exports:
+	// https://developers.samsara.com/reference/postformsubmissionspdfexports
 	// Scope: Write Form Submissions.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFormSubmissionsPdfExports(context.Context, *CreateFormSubmissionsPdfExportsRequest) (*CreateFormSubmissionsPdfExportsResponse, error)
-	// GET /form-submissions/stream
+	// Lists form submissions.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// All pages: StreamFormSubmissions. For ever: FollowFormSubmissions. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormSubmissions with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFormSubmissions(context.Context, *ListFormSubmissionsRequest) (*ListFormSubmissionsResponse, error)
 	// Every page of ListFormSubmissions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormSubmissions(*StreamFormSubmissionsRequest, grpc.ServerStreamingServer[StreamFormSubmissionsResponse]) error
 	// Every page of ListFormSubmissions, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -260,13 +335,28 @@ type FormsServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getFormSubmissionsStream`, GET /form-submissions/stream:
+	// https://developers.samsara.com/reference/getformsubmissionsstream
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowFormSubmissions(*FollowFormSubmissionsRequest, grpc.ServerStreamingServer[FollowFormSubmissionsResponse]) error
-	// GET /form-templates
+	// Lists form templates.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// All pages: StreamFormTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamFormTemplates with
+	// `options.max_items`.
 	// Scope: Read Form Submissions.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFormTemplates(context.Context, *ListFormTemplatesRequest) (*ListFormTemplatesResponse, error)
 	// Every page of ListFormTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFormTemplates`, GET /form-templates:
+	// https://developers.samsara.com/reference/getformtemplates
+	// Scope: Read Form Submissions.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFormTemplates(*StreamFormTemplatesRequest, grpc.ServerStreamingServer[StreamFormTemplatesResponse]) error
 }
 

@@ -25,23 +25,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverEfficiencyByDrivers.
+// The request of ListDriverEfficiencyByDrivers.
 type ListDriverEfficiencyByDriversRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `dataFormats`.
-	DataFormats []string `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DataFormats []string               `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
+	DriverIds   []string               `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,11 +99,11 @@ func (x *ListDriverEfficiencyByDriversRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListDriverEfficiencyByDriversRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListDriverEfficiencyByDriversRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListDriverEfficiencyByDriversRequest) GetStartTime() string {
@@ -118,19 +113,19 @@ func (x *ListDriverEfficiencyByDriversRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListDriverEfficiencyByDriversRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListDriverEfficiencyByDriversRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListDriverEfficiencyByDrivers.
+// One page of driver efficiency by drivers.
 type ListDriverEfficiencyByDriversResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SingleDriverEfficiencyByDriverData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -180,12 +175,12 @@ func (x *ListDriverEfficiencyByDriversResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverEfficiencyByDrivers.
+// The request of StreamDriverEfficiencyByDrivers.
 type StreamDriverEfficiencyByDriversRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverEfficiencyByDrivers is asked, page after page.
 	Request *ListDriverEfficiencyByDriversRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -235,7 +230,7 @@ func (x *StreamDriverEfficiencyByDriversRequest) GetOptions() *v11.StreamOptions
 	return nil
 }
 
-// Response of StreamDriverEfficiencyByDrivers.
+// One page of driver efficiency by drivers, and where to go on from after it.
 type StreamDriverEfficiencyByDriversResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverEfficiencyByDrivers answers.
@@ -290,23 +285,18 @@ func (x *StreamDriverEfficiencyByDriversResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDriverEfficiencyByVehicles.
+// The request of ListDriverEfficiencyByVehicles.
 type ListDriverEfficiencyByVehiclesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `dataFormats`.
-	DataFormats []string `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,7,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DataFormats []string               `protobuf:"bytes,2,rep,name=data_formats,json=dataFormats,proto3" json:"data_formats,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -362,11 +352,11 @@ func (x *ListDriverEfficiencyByVehiclesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListDriverEfficiencyByVehiclesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListDriverEfficiencyByVehiclesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListDriverEfficiencyByVehiclesRequest) GetStartTime() string {
@@ -376,26 +366,26 @@ func (x *ListDriverEfficiencyByVehiclesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListDriverEfficiencyByVehiclesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListDriverEfficiencyByVehiclesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListDriverEfficiencyByVehiclesRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListDriverEfficiencyByVehiclesRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListDriverEfficiencyByVehicles.
+// One page of driver efficiency by vehicles.
 type ListDriverEfficiencyByVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SingleDriverEfficiencyByVehicleData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -445,12 +435,12 @@ func (x *ListDriverEfficiencyByVehiclesResponse) GetPagination() *v1.Pagination 
 	return nil
 }
 
-// Request of StreamDriverEfficiencyByVehicles.
+// The request of StreamDriverEfficiencyByVehicles.
 type StreamDriverEfficiencyByVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverEfficiencyByVehicles is asked, page after page.
 	Request *ListDriverEfficiencyByVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -500,7 +490,7 @@ func (x *StreamDriverEfficiencyByVehiclesRequest) GetOptions() *v11.StreamOption
 	return nil
 }
 
-// Response of StreamDriverEfficiencyByVehicles.
+// One page of driver efficiency by vehicles, and where to go on from after it.
 type StreamDriverEfficiencyByVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverEfficiencyByVehicles answers.
@@ -555,21 +545,17 @@ func (x *StreamDriverEfficiencyByVehiclesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListFuelEnergyDriverReports.
+// The request of ListFuelEnergyDriverReports.
 type ListFuelEnergyDriverReportsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endDate`. Required. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startDate`. Required. A time as in RFC 3339.
-	StartDate *string `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndDate      *string  `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartDate     *string  `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -625,11 +611,11 @@ func (x *ListFuelEnergyDriverReportsRequest) GetEndDate() string {
 	return ""
 }
 
-func (x *ListFuelEnergyDriverReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListFuelEnergyDriverReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListFuelEnergyDriverReportsRequest) GetStartDate() string {
@@ -639,19 +625,19 @@ func (x *ListFuelEnergyDriverReportsRequest) GetStartDate() string {
 	return ""
 }
 
-func (x *ListFuelEnergyDriverReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListFuelEnergyDriverReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListFuelEnergyDriverReports.
+// One page of fuel energy driver reports.
 type ListFuelEnergyDriverReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *FuelEnergyDriverReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -701,12 +687,12 @@ func (x *ListFuelEnergyDriverReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFuelEnergyDriverReports.
+// The request of StreamFuelEnergyDriverReports.
 type StreamFuelEnergyDriverReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFuelEnergyDriverReports is asked, page after page.
 	Request *ListFuelEnergyDriverReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -756,7 +742,7 @@ func (x *StreamFuelEnergyDriverReportsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFuelEnergyDriverReports.
+// One page of fuel energy driver reports, and where to go on from after it.
 type StreamFuelEnergyDriverReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFuelEnergyDriverReports answers.
@@ -811,23 +797,19 @@ func (x *StreamFuelEnergyDriverReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListFuelEnergyVehicleReports.
+// The request of ListFuelEnergyVehicleReports.
 type ListFuelEnergyVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endDate`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndDate *string `protobuf:"bytes,2,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `energyType`. Known values: `fuel`, `hybrid`, `electric`.
-	EnergyType *string `protobuf:"bytes,3,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startDate`. Required. A time as in RFC 3339.
-	StartDate *string `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,7,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Known values: `fuel`, `hybrid`, `electric`.
+	EnergyType   *string  `protobuf:"bytes,3,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartDate     *string  `protobuf:"bytes,5,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,11 +865,11 @@ func (x *ListFuelEnergyVehicleReportsRequest) GetEnergyType() string {
 	return ""
 }
 
-func (x *ListFuelEnergyVehicleReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListFuelEnergyVehicleReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListFuelEnergyVehicleReportsRequest) GetStartDate() string {
@@ -897,26 +879,26 @@ func (x *ListFuelEnergyVehicleReportsRequest) GetStartDate() string {
 	return ""
 }
 
-func (x *ListFuelEnergyVehicleReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListFuelEnergyVehicleReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListFuelEnergyVehicleReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListFuelEnergyVehicleReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListFuelEnergyVehicleReports.
+// One page of fuel energy vehicle reports.
 type ListFuelEnergyVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *FuelEnergyVehicleReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -966,12 +948,12 @@ func (x *ListFuelEnergyVehicleReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFuelEnergyVehicleReports.
+// The request of StreamFuelEnergyVehicleReports.
 type StreamFuelEnergyVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFuelEnergyVehicleReports is asked, page after page.
 	Request *ListFuelEnergyVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1021,7 +1003,7 @@ func (x *StreamFuelEnergyVehicleReportsRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamFuelEnergyVehicleReports.
+// One page of fuel energy vehicle reports, and where to go on from after it.
 type StreamFuelEnergyVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFuelEnergyVehicleReports answers.
@@ -1076,37 +1058,32 @@ func (x *StreamFuelEnergyVehicleReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateFuelPurchase.
+// The request of CreateFuelPurchase.
 type CreateFuelPurchaseRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `discount`.
-	Discount *FuelPurchaseDiscount `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Body member `driverId`.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `fuelGrade`. Known values: `Unknown`, `Regular`, `Premium`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Discount *FuelPurchaseDiscount  `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
+	DriverId *string                `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	// Known values: `Unknown`, `Regular`, `Premium`.
 	FuelGrade *string `protobuf:"bytes,3,opt,name=fuel_grade,json=fuelGrade,proto3,oneof" json:"fuel_grade,omitempty"`
-	// Body member `fuelQuantityLiters`. Required.
+	// Required.
 	FuelQuantityLiters *string `protobuf:"bytes,4,opt,name=fuel_quantity_liters,json=fuelQuantityLiters,proto3,oneof" json:"fuel_quantity_liters,omitempty"`
-	// Body member `iftaFuelType`. Known values: `Unspecified`, `A55`, `Biodiesel`,
-	// `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`,
-	// `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
+	// Known values: `Unspecified`, `A55`, `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`,
+	// `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`,
+	// `Methanol`, `Propane`, `Other`.
 	IftaFuelType *string `protobuf:"bytes,5,opt,name=ifta_fuel_type,json=iftaFuelType,proto3,oneof" json:"ifta_fuel_type,omitempty"`
-	// Body member `merchantName`.
 	MerchantName *string `protobuf:"bytes,6,opt,name=merchant_name,json=merchantName,proto3,oneof" json:"merchant_name,omitempty"`
-	// Body member `source`.
-	Source *string `protobuf:"bytes,7,opt,name=source,proto3,oneof" json:"source,omitempty"`
-	// Body member `transactionLocation`. Required.
+	Source       *string `protobuf:"bytes,7,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	// Required.
 	TransactionLocation *string `protobuf:"bytes,8,opt,name=transaction_location,json=transactionLocation,proto3,oneof" json:"transaction_location,omitempty"`
-	// Body member `transactionPrice`. Required.
+	// Required.
 	TransactionPrice *FuelPurchasePrice `protobuf:"bytes,9,opt,name=transaction_price,json=transactionPrice,proto3" json:"transaction_price,omitempty"`
-	// Body member `transactionReference`. Required. 1 to 32 characters.
+	// Required. 1 to 32 characters.
 	TransactionReference *string `protobuf:"bytes,10,opt,name=transaction_reference,json=transactionReference,proto3,oneof" json:"transaction_reference,omitempty"`
-	// Body member `transactionTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	TransactionTime *string `protobuf:"bytes,11,opt,name=transaction_time,json=transactionTime,proto3,oneof" json:"transaction_time,omitempty"`
-	// Body member `vehicleId`.
-	VehicleId     *string `protobuf:"bytes,12,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VehicleId       *string `protobuf:"bytes,12,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CreateFuelPurchaseRequest) Reset() {
@@ -1223,10 +1200,10 @@ func (x *CreateFuelPurchaseRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateFuelPurchase.
+// The response of CreateFuelPurchase.
 type CreateFuelPurchaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FuelPurchase `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1271,24 +1248,16 @@ func (x *CreateFuelPurchaseResponse) GetData() *FuelPurchase {
 
 // Schema DriverEfficiencyDataObjectResponseBody.
 type DriverEfficiencyData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationScore`.
-	AnticipationScore *string `protobuf:"bytes,1,opt,name=anticipation_score,json=anticipationScore,proto3,oneof" json:"anticipation_score,omitempty"`
-	// Member `coastingScore`.
-	CoastingScore *string `protobuf:"bytes,2,opt,name=coasting_score,json=coastingScore,proto3,oneof" json:"coasting_score,omitempty"`
-	// Member `cruiseControlScore`.
-	CruiseControlScore *string `protobuf:"bytes,3,opt,name=cruise_control_score,json=cruiseControlScore,proto3,oneof" json:"cruise_control_score,omitempty"`
-	// Member `greenBandScore`.
-	GreenBandScore *string `protobuf:"bytes,4,opt,name=green_band_score,json=greenBandScore,proto3,oneof" json:"green_band_score,omitempty"`
-	// Member `highTorqueScore`.
-	HighTorqueScore *string `protobuf:"bytes,5,opt,name=high_torque_score,json=highTorqueScore,proto3,oneof" json:"high_torque_score,omitempty"`
-	// Member `idlingScore`.
-	IdlingScore *string `protobuf:"bytes,6,opt,name=idling_score,json=idlingScore,proto3,oneof" json:"idling_score,omitempty"`
-	// Member `overSpeedScore`.
-	OverSpeedScore *string `protobuf:"bytes,7,opt,name=over_speed_score,json=overSpeedScore,proto3,oneof" json:"over_speed_score,omitempty"`
-	// Member `overallScore`. Required.
-	OverallScore *string `protobuf:"bytes,8,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
-	// Member `wearFreeBrakeScore`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationScore  *string                `protobuf:"bytes,1,opt,name=anticipation_score,json=anticipationScore,proto3,oneof" json:"anticipation_score,omitempty"`
+	CoastingScore      *string                `protobuf:"bytes,2,opt,name=coasting_score,json=coastingScore,proto3,oneof" json:"coasting_score,omitempty"`
+	CruiseControlScore *string                `protobuf:"bytes,3,opt,name=cruise_control_score,json=cruiseControlScore,proto3,oneof" json:"cruise_control_score,omitempty"`
+	GreenBandScore     *string                `protobuf:"bytes,4,opt,name=green_band_score,json=greenBandScore,proto3,oneof" json:"green_band_score,omitempty"`
+	HighTorqueScore    *string                `protobuf:"bytes,5,opt,name=high_torque_score,json=highTorqueScore,proto3,oneof" json:"high_torque_score,omitempty"`
+	IdlingScore        *string                `protobuf:"bytes,6,opt,name=idling_score,json=idlingScore,proto3,oneof" json:"idling_score,omitempty"`
+	OverSpeedScore     *string                `protobuf:"bytes,7,opt,name=over_speed_score,json=overSpeedScore,proto3,oneof" json:"over_speed_score,omitempty"`
+	// Required.
+	OverallScore       *string `protobuf:"bytes,8,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
 	WearFreeBrakeScore *string `protobuf:"bytes,9,opt,name=wear_free_brake_score,json=wearFreeBrakeScore,proto3,oneof" json:"wear_free_brake_score,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1389,13 +1358,10 @@ func (x *DriverEfficiencyData) GetWearFreeBrakeScore() string {
 
 // Schema DriverEfficiencyDifficultyScoreDataObjectResponseBody.
 type DriverEfficiencyDifficultyScoreData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `overallScore`.
-	OverallScore *string `protobuf:"bytes,1,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
-	// Member `topographyScore`.
-	TopographyScore *string `protobuf:"bytes,2,opt,name=topography_score,json=topographyScore,proto3,oneof" json:"topography_score,omitempty"`
-	// Member `vehicleWeightScore`.
-	VehicleWeightScore *string `protobuf:"bytes,3,opt,name=vehicle_weight_score,json=vehicleWeightScore,proto3,oneof" json:"vehicle_weight_score,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	OverallScore       *string                `protobuf:"bytes,1,opt,name=overall_score,json=overallScore,proto3,oneof" json:"overall_score,omitempty"`
+	TopographyScore    *string                `protobuf:"bytes,2,opt,name=topography_score,json=topographyScore,proto3,oneof" json:"topography_score,omitempty"`
+	VehicleWeightScore *string                `protobuf:"bytes,3,opt,name=vehicle_weight_score,json=vehicleWeightScore,proto3,oneof" json:"vehicle_weight_score,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1454,23 +1420,23 @@ func (x *DriverEfficiencyDifficultyScoreData) GetVehicleWeightScore() string {
 // Schema DriverEfficiencyPercentageDataObjectResponseBody.
 type DriverEfficiencyPercentageData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationPercentage`. In percent.
+	// In percent.
 	AnticipationPercentage *float64 `protobuf:"fixed64,1,opt,name=anticipation_percentage,json=anticipationPercentage,proto3,oneof" json:"anticipation_percentage,omitempty"`
-	// Member `coastingPercentage`. In percent.
+	// In percent.
 	CoastingPercentage *float64 `protobuf:"fixed64,2,opt,name=coasting_percentage,json=coastingPercentage,proto3,oneof" json:"coasting_percentage,omitempty"`
-	// Member `cruiseControlPercentage`. In percent.
+	// In percent.
 	CruiseControlPercentage *float64 `protobuf:"fixed64,3,opt,name=cruise_control_percentage,json=cruiseControlPercentage,proto3,oneof" json:"cruise_control_percentage,omitempty"`
-	// Member `greenBandPercentage`. In percent.
+	// In percent.
 	GreenBandPercentage *float64 `protobuf:"fixed64,4,opt,name=green_band_percentage,json=greenBandPercentage,proto3,oneof" json:"green_band_percentage,omitempty"`
-	// Member `highGradeRoadDrivingPercentage`. In percent.
+	// In percent.
 	HighGradeRoadDrivingPercentage *float64 `protobuf:"fixed64,5,opt,name=high_grade_road_driving_percentage,json=highGradeRoadDrivingPercentage,proto3,oneof" json:"high_grade_road_driving_percentage,omitempty"`
-	// Member `highTorquePercentage`. In percent.
+	// In percent.
 	HighTorquePercentage *float64 `protobuf:"fixed64,6,opt,name=high_torque_percentage,json=highTorquePercentage,proto3,oneof" json:"high_torque_percentage,omitempty"`
-	// Member `idlingPercentage`. Required. In percent.
+	// Required. In percent.
 	IdlingPercentage *float64 `protobuf:"fixed64,7,opt,name=idling_percentage,json=idlingPercentage,proto3,oneof" json:"idling_percentage,omitempty"`
-	// Member `overSpeedPercentage`. In percent.
+	// In percent.
 	OverSpeedPercentage *float64 `protobuf:"fixed64,8,opt,name=over_speed_percentage,json=overSpeedPercentage,proto3,oneof" json:"over_speed_percentage,omitempty"`
-	// Member `wearFreeBrakePercentage`. In percent.
+	// In percent.
 	WearFreeBrakePercentage *float64 `protobuf:"fixed64,9,opt,name=wear_free_brake_percentage,json=wearFreeBrakePercentage,proto3,oneof" json:"wear_free_brake_percentage,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -1571,34 +1537,32 @@ func (x *DriverEfficiencyPercentageData) GetWearFreeBrakePercentage() float64 {
 
 // Schema DriverEfficiencyRawDataObjectResponseBody.
 type DriverEfficiencyRawData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anticipationBrakeEventCount`.
-	AnticipationBrakeEventCount *int64 `protobuf:"varint,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
-	// Member `averageVehicleWeightKg`. In kilograms.
+	state                       protoimpl.MessageState `protogen:"open.v1"`
+	AnticipationBrakeEventCount *int64                 `protobuf:"varint,1,opt,name=anticipation_brake_event_count,json=anticipationBrakeEventCount,proto3,oneof" json:"anticipation_brake_event_count,omitempty"`
+	// In kilograms.
 	AverageVehicleWeightKg *int64 `protobuf:"varint,2,opt,name=average_vehicle_weight_kg,json=averageVehicleWeightKg,proto3,oneof" json:"average_vehicle_weight_kg,omitempty"`
-	// Member `coastingDurationMs`. In milliseconds.
+	// In milliseconds.
 	CoastingDurationMs *int64 `protobuf:"varint,3,opt,name=coasting_duration_ms,json=coastingDurationMs,proto3,oneof" json:"coasting_duration_ms,omitempty"`
-	// Member `cruiseControlDurationMs`. In milliseconds.
+	// In milliseconds.
 	CruiseControlDurationMs *int64 `protobuf:"varint,4,opt,name=cruise_control_duration_ms,json=cruiseControlDurationMs,proto3,oneof" json:"cruise_control_duration_ms,omitempty"`
-	// Member `driveTimeDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeDurationMs *int64 `protobuf:"varint,5,opt,name=drive_time_duration_ms,json=driveTimeDurationMs,proto3,oneof" json:"drive_time_duration_ms,omitempty"`
-	// Member `engineOnDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	EngineOnDurationMs *int64 `protobuf:"varint,6,opt,name=engine_on_duration_ms,json=engineOnDurationMs,proto3,oneof" json:"engine_on_duration_ms,omitempty"`
-	// Member `greenBandDurationMs`. In milliseconds.
+	// In milliseconds.
 	GreenBandDurationMs *int64 `protobuf:"varint,7,opt,name=green_band_duration_ms,json=greenBandDurationMs,proto3,oneof" json:"green_band_duration_ms,omitempty"`
-	// Member `highGradeRoadDrivingDurationMs`. In milliseconds.
+	// In milliseconds.
 	HighGradeRoadDrivingDurationMs *int64 `protobuf:"varint,8,opt,name=high_grade_road_driving_duration_ms,json=highGradeRoadDrivingDurationMs,proto3,oneof" json:"high_grade_road_driving_duration_ms,omitempty"`
-	// Member `highTorqueDurationMs`. In milliseconds.
+	// In milliseconds.
 	HighTorqueDurationMs *int64 `protobuf:"varint,9,opt,name=high_torque_duration_ms,json=highTorqueDurationMs,proto3,oneof" json:"high_torque_duration_ms,omitempty"`
-	// Member `idlingDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	IdlingDurationMs *int64 `protobuf:"varint,10,opt,name=idling_duration_ms,json=idlingDurationMs,proto3,oneof" json:"idling_duration_ms,omitempty"`
-	// Member `overSpeedDurationMs`. In milliseconds.
+	// In milliseconds.
 	OverSpeedDurationMs *int64 `protobuf:"varint,11,opt,name=over_speed_duration_ms,json=overSpeedDurationMs,proto3,oneof" json:"over_speed_duration_ms,omitempty"`
-	// Member `totalBrakeDurationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	TotalBrakeDurationMs *int64 `protobuf:"varint,12,opt,name=total_brake_duration_ms,json=totalBrakeDurationMs,proto3,oneof" json:"total_brake_duration_ms,omitempty"`
-	// Member `totalBrakeEventCount`.
 	TotalBrakeEventCount *int64 `protobuf:"varint,13,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
-	// Member `wearFreeBrakeDurationMs`. In milliseconds.
+	// In milliseconds.
 	WearFreeBrakeDurationMs *int64 `protobuf:"varint,14,opt,name=wear_free_brake_duration_ms,json=wearFreeBrakeDurationMs,proto3,oneof" json:"wear_free_brake_duration_ms,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -1735,9 +1699,9 @@ func (x *DriverEfficiencyRawData) GetWearFreeBrakeDurationMs() int64 {
 // Schema FuelEnergyCostResponseResponseBody.
 type FuelEnergyCost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *float64 `protobuf:"fixed64,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currencyCode`. Required.
+	// Required.
 	CurrencyCode  *string `protobuf:"bytes,2,opt,name=currency_code,json=currencyCode,proto3,oneof" json:"currency_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1787,29 +1751,28 @@ func (x *FuelEnergyCost) GetCurrencyCode() string {
 	return ""
 }
 
-// Schema FuelEnergyDriverReportObjectResponseBody.
+// A fuel energy driver report. Schema FuelEnergyDriverReportObjectResponseBody.
 type FuelEnergyDriverReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceTraveledMeters`. Required. In metres.
+	// Required. In metres.
 	DistanceTraveledMeters *float64 `protobuf:"fixed64,1,opt,name=distance_traveled_meters,json=distanceTraveledMeters,proto3,oneof" json:"distance_traveled_meters,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `efficiencyMpge`. Required.
+	// Required.
 	EfficiencyMpge *float64 `protobuf:"fixed64,3,opt,name=efficiency_mpge,json=efficiencyMpge,proto3,oneof" json:"efficiency_mpge,omitempty"`
-	// Member `energyUsedKwh`. In kilowatt-hours.
+	// In kilowatt-hours.
 	EnergyUsedKwh *float64 `protobuf:"fixed64,4,opt,name=energy_used_kwh,json=energyUsedKwh,proto3,oneof" json:"energy_used_kwh,omitempty"`
-	// Member `engineIdleTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineIdleTimeDurationMs *int64 `protobuf:"varint,5,opt,name=engine_idle_time_duration_ms,json=engineIdleTimeDurationMs,proto3,oneof" json:"engine_idle_time_duration_ms,omitempty"`
-	// Member `engineRunTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineRunTimeDurationMs *int64 `protobuf:"varint,6,opt,name=engine_run_time_duration_ms,json=engineRunTimeDurationMs,proto3,oneof" json:"engine_run_time_duration_ms,omitempty"`
-	// Member `estCarbonEmissionsKg`. In kilograms.
+	// In kilograms.
 	EstCarbonEmissionsKg *float64 `protobuf:"fixed64,7,opt,name=est_carbon_emissions_kg,json=estCarbonEmissionsKg,proto3,oneof" json:"est_carbon_emissions_kg,omitempty"`
-	// Member `estFuelEnergyCost`. Required.
+	// Required.
 	EstFuelEnergyCost *FuelEnergyCost `protobuf:"bytes,8,opt,name=est_fuel_energy_cost,json=estFuelEnergyCost,proto3" json:"est_fuel_energy_cost,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *float64 `protobuf:"fixed64,9,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	FuelConsumedMl    *float64        `protobuf:"fixed64,9,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *FuelEnergyDriverReport) Reset() {
@@ -1908,7 +1871,7 @@ func (x *FuelEnergyDriverReport) GetFuelConsumedMl() float64 {
 // Schema FuelEnergyDriverReportDataObjectResponseBody.
 type FuelEnergyDriverReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverReports`. Required.
+	// Required.
 	DriverReports []*FuelEnergyDriverReport `protobuf:"bytes,1,rep,name=driver_reports,json=driverReports,proto3" json:"driver_reports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1954,14 +1917,11 @@ func (x *FuelEnergyDriverReportData) GetDriverReports() []*FuelEnergyDriverRepor
 // Schema FuelEnergyVehicleObjectResponseBody.
 type FuelEnergyVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `energyType`. Required. Known values: `fuel`, `hybrid`, `electric`.
-	EnergyType *string `protobuf:"bytes,1,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required. Known values: `fuel`, `hybrid`, `electric`.
+	EnergyType    *string           `protobuf:"bytes,1,opt,name=energy_type,json=energyType,proto3,oneof" json:"energy_type,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2024,26 +1984,25 @@ func (x *FuelEnergyVehicle) GetName() string {
 	return ""
 }
 
-// Schema FuelEnergyVehicleReportObjectResponseBody.
+// A fuel energy vehicle report. Schema FuelEnergyVehicleReportObjectResponseBody.
 type FuelEnergyVehicleReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceTraveledMeters`. Required. In metres.
+	// Required. In metres.
 	DistanceTraveledMeters *float64 `protobuf:"fixed64,1,opt,name=distance_traveled_meters,json=distanceTraveledMeters,proto3,oneof" json:"distance_traveled_meters,omitempty"`
-	// Member `efficiencyMpge`. Required.
+	// Required.
 	EfficiencyMpge *float64 `protobuf:"fixed64,2,opt,name=efficiency_mpge,json=efficiencyMpge,proto3,oneof" json:"efficiency_mpge,omitempty"`
-	// Member `energyUsedKwh`. In kilowatt-hours.
+	// In kilowatt-hours.
 	EnergyUsedKwh *float64 `protobuf:"fixed64,3,opt,name=energy_used_kwh,json=energyUsedKwh,proto3,oneof" json:"energy_used_kwh,omitempty"`
-	// Member `engineIdleTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineIdleTimeDurationMs *int64 `protobuf:"varint,4,opt,name=engine_idle_time_duration_ms,json=engineIdleTimeDurationMs,proto3,oneof" json:"engine_idle_time_duration_ms,omitempty"`
-	// Member `engineRunTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	EngineRunTimeDurationMs *int64 `protobuf:"varint,5,opt,name=engine_run_time_duration_ms,json=engineRunTimeDurationMs,proto3,oneof" json:"engine_run_time_duration_ms,omitempty"`
-	// Member `estCarbonEmissionsKg`. In kilograms.
+	// In kilograms.
 	EstCarbonEmissionsKg *float64 `protobuf:"fixed64,6,opt,name=est_carbon_emissions_kg,json=estCarbonEmissionsKg,proto3,oneof" json:"est_carbon_emissions_kg,omitempty"`
-	// Member `estFuelEnergyCost`. Required.
+	// Required.
 	EstFuelEnergyCost *FuelEnergyCost `protobuf:"bytes,7,opt,name=est_fuel_energy_cost,json=estFuelEnergyCost,proto3" json:"est_fuel_energy_cost,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *float64 `protobuf:"fixed64,8,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	// Member `vehicle`. Required.
+	FuelConsumedMl    *float64        `protobuf:"fixed64,8,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	// Required.
 	Vehicle       *FuelEnergyVehicle `protobuf:"bytes,9,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2145,7 +2104,7 @@ func (x *FuelEnergyVehicleReport) GetVehicle() *FuelEnergyVehicle {
 // Schema FuelEnergyVehicleReportDataObjectResponseBody.
 type FuelEnergyVehicleReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vehicleReports`. Required.
+	// Required.
 	VehicleReports []*FuelEnergyVehicleReport `protobuf:"bytes,1,rep,name=vehicle_reports,json=vehicleReports,proto3" json:"vehicle_reports,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -2188,10 +2147,10 @@ func (x *FuelEnergyVehicleReportData) GetVehicleReports() []*FuelEnergyVehicleRe
 	return nil
 }
 
-// Schema PostFuelPurchaseResponseBodyResponseBody.
+// A fuel purchase. Schema PostFuelPurchaseResponseBodyResponseBody.
 type FuelPurchase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `uuid`. Required.
+	// Required.
 	Uuid          *string `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2237,9 +2196,9 @@ func (x *FuelPurchase) GetUuid() string {
 // Schema PostFuelPurchaseRequestBodyDiscountRequestBody.
 type FuelPurchaseDiscount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2292,9 +2251,9 @@ func (x *FuelPurchaseDiscount) GetCurrency() string {
 // Schema PostFuelPurchaseRequestBodyPriceRequestBody.
 type FuelPurchasePrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2346,19 +2305,15 @@ func (x *FuelPurchasePrice) GetCurrency() string {
 
 // Schema singleDriverEfficiencyByDriverDataObjectResponseBody.
 type SingleDriverEfficiencyByDriverData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `difficultyScore`.
+	state           protoimpl.MessageState               `protogen:"open.v1"`
 	DifficultyScore *DriverEfficiencyDifficultyScoreData `protobuf:"bytes,1,opt,name=difficulty_score,json=difficultyScore,proto3" json:"difficulty_score,omitempty"`
-	// Member `driverId`. Required.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `percentageData`.
+	// Required.
+	DriverId       *string                         `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	PercentageData *DriverEfficiencyPercentageData `protobuf:"bytes,3,opt,name=percentage_data,json=percentageData,proto3" json:"percentage_data,omitempty"`
-	// Member `rawData`.
-	RawData *DriverEfficiencyRawData `protobuf:"bytes,4,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
-	// Member `scoreData`.
-	ScoreData     *DriverEfficiencyData `protobuf:"bytes,5,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RawData        *DriverEfficiencyRawData        `protobuf:"bytes,4,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
+	ScoreData      *DriverEfficiencyData           `protobuf:"bytes,5,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SingleDriverEfficiencyByDriverData) Reset() {
@@ -2428,16 +2383,12 @@ func (x *SingleDriverEfficiencyByDriverData) GetScoreData() *DriverEfficiencyDat
 
 // Schema singleDriverEfficiencyByVehicleDataObjectResponseBody.
 type SingleDriverEfficiencyByVehicleData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `difficultyScore`.
+	state           protoimpl.MessageState               `protogen:"open.v1"`
 	DifficultyScore *DriverEfficiencyDifficultyScoreData `protobuf:"bytes,1,opt,name=difficulty_score,json=difficultyScore,proto3" json:"difficulty_score,omitempty"`
-	// Member `percentageData`.
-	PercentageData *DriverEfficiencyPercentageData `protobuf:"bytes,2,opt,name=percentage_data,json=percentageData,proto3" json:"percentage_data,omitempty"`
-	// Member `rawData`.
-	RawData *DriverEfficiencyRawData `protobuf:"bytes,3,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
-	// Member `scoreData`.
-	ScoreData *DriverEfficiencyData `protobuf:"bytes,4,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
-	// Member `vehicleId`. Required.
+	PercentageData  *DriverEfficiencyPercentageData      `protobuf:"bytes,2,opt,name=percentage_data,json=percentageData,proto3" json:"percentage_data,omitempty"`
+	RawData         *DriverEfficiencyRawData             `protobuf:"bytes,3,opt,name=raw_data,json=rawData,proto3" json:"raw_data,omitempty"`
+	ScoreData       *DriverEfficiencyData                `protobuf:"bytes,4,opt,name=score_data,json=scoreData,proto3" json:"score_data,omitempty"`
+	// Required.
 	VehicleId     *string `protobuf:"bytes,5,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2512,23 +2463,20 @@ var File_samsara_gateway_fuel_and_energy_v1_fuel_and_energy_proto protoreflect.F
 
 const file_samsara_gateway_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\n" +
-	"8samsara_gateway/fuel_and_energy/v1/fuel_and_energy.proto\x12\"samsara_gateway.fuel_and_energy.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xab\x03\n" +
+	"8samsara_gateway/fuel_and_energy/v1/fuel_and_energy.proto\x12\"samsara_gateway.fuel_and_energy.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x86\x03\n" +
 	"$ListDriverEfficiencyByDriversRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fdata_formats\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdataFormats\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\bend_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\bend_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xd9\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xd9\x01\n" +
 	"%ListDriverEfficiencyByDriversResponse\x12b\n" +
 	"\x04data\x18\x01 \x03(\v2F.samsara_gateway.fuel_and_energy.v1.SingleDriverEfficiencyByDriverDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -2540,24 +2488,20 @@ const file_samsara_gateway_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = ""
 	"'StreamDriverEfficiencyByDriversResponse\x12]\n" +
 	"\x04page\x18\x01 \x01(\v2I.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByDriversResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xc1\x03\n" +
+	"\a_cursor\"\x89\x03\n" +
 	"%ListDriverEfficiencyByVehiclesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
 	"\fdata_formats\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdataFormats\x123\n" +
-	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xdb\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xdb\x01\n" +
 	"&ListDriverEfficiencyByVehiclesResponse\x12c\n" +
 	"\x04data\x18\x01 \x03(\v2G.samsara_gateway.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -2569,22 +2513,19 @@ const file_samsara_gateway_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = ""
 	"(StreamDriverEfficiencyByVehiclesResponse\x12^\n" +
 	"\x04page\x18\x01 \x01(\v2J.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByVehiclesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xfc\x02\n" +
+	"\a_cursor\"\xd7\x02\n" +
 	"\"ListFuelEnergyDriverReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\bend_date\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\bend_date\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartDate\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartDate\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_dateB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_dateB\n" +
-	"\n" +
-	"\b_tag_ids\"\xcf\x01\n" +
+	"\t_end_dateB\r\n" +
+	"\v_start_date\"\xcf\x01\n" +
 	"#ListFuelEnergyDriverReportsResponse\x12Z\n" +
 	"\x04data\x18\x01 \x01(\v2>.samsara_gateway.fuel_and_energy.v1.FuelEnergyDriverReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -2596,26 +2537,22 @@ const file_samsara_gateway_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = ""
 	"%StreamFuelEnergyDriverReportsResponse\x12[\n" +
 	"\x04page\x18\x01 \x01(\v2G.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyDriverReportsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xe8\x03\n" +
+	"\a_cursor\"\xb0\x03\n" +
 	"#ListFuelEnergyVehicleReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_date\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12D\n" +
 	"\venergy_type\x18\x03 \x01(\tB\x1e\xda\xce\x18\x1a\b\x022\x04fuel2\x06hybrid2\belectricH\x02R\n" +
-	"energyType\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x127\n" +
+	"energyType\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartDate\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_date\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartDate\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_dateB\x0e\n" +
-	"\f_energy_typeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_dateB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xd1\x01\n" +
+	"\f_energy_typeB\r\n" +
+	"\v_start_date\"\xd1\x01\n" +
 	"$ListFuelEnergyVehicleReportsResponse\x12[\n" +
 	"\x04data\x18\x01 \x01(\v2?.samsara_gateway.fuel_and_energy.v1.FuelEnergyVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -2819,25 +2756,25 @@ const file_samsara_gateway_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = ""
 	"score_data\x18\x04 \x01(\v28.samsara_gateway.fuel_and_energy.v1.DriverEfficiencyDataR\tscoreData\x12*\n" +
 	"\n" +
 	"vehicle_id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tvehicleId\x88\x01\x01:9\xda\xce\x185singleDriverEfficiencyByVehicleDataObjectResponseBodyB\r\n" +
-	"\v_vehicle_id2\xcd\x12\n" +
-	"\x14FuelAndEnergyService\x12\xa5\x02\n" +
-	"\x1dListDriverEfficiencyByDrivers\x12H.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByDriversRequest\x1aI.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByDriversResponse\"o\xda\xce\x18k\n" +
+	"\v_vehicle_id2\xe5\x12\n" +
+	"\x14FuelAndEnergyService\x12\xa8\x02\n" +
+	"\x1dListDriverEfficiencyByDrivers\x12H.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByDriversRequest\x1aI.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByDriversResponse\"r\xda\xce\x18k\n" +
 	"\x1cgetDriverEfficiencyByDrivers\x10\x01\x1a\x1a/driver-efficiency/drivers(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xe3\x01\n" +
-	"\x1fStreamDriverEfficiencyByDrivers\x12J.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest\x1aK.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse\"%\xe2\xce\x18!\n" +
-	"\x1dListDriverEfficiencyByDrivers\x10\x010\x01\x12\xaa\x02\n" +
-	"\x1eListDriverEfficiencyByVehicles\x12I.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByVehiclesRequest\x1aJ.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByVehiclesResponse\"q\xda\xce\x18m\n" +
-	"\x1dgetDriverEfficiencyByVehicles\x10\x01\x1a\x1b/driver-efficiency/vehicles(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xe7\x01\n" +
-	" StreamDriverEfficiencyByVehicles\x12K.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest\x1aL.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse\"&\xe2\xce\x18\"\n" +
-	"\x1eListDriverEfficiencyByVehicles\x10\x010\x01\x12\xb1\x02\n" +
-	"\x1bListFuelEnergyDriverReports\x12F.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyDriverReportsRequest\x1aG.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyDriverReportsResponse\"\x80\x01\xda\xce\x18|\n" +
-	"\x1agetFuelEnergyDriverReports\x10\x01\x1a\"/fleet/reports/drivers/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x13data.driver_reports\x12\xdb\x01\n" +
-	"\x1dStreamFuelEnergyDriverReports\x12H.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest\x1aI.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bListFuelEnergyDriverReports\x10\x010\x01\x12\xb7\x02\n" +
-	"\x1cListFuelEnergyVehicleReports\x12G.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyVehicleReportsRequest\x1aH.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyVehicleReportsResponse\"\x83\x01\xda\xce\x18\x7f\n" +
-	"\x1bgetFuelEnergyVehicleReports\x10\x01\x1a#/fleet/reports/vehicles/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x12\xdf\x01\n" +
-	"\x1eStreamFuelEnergyVehicleReports\x12I.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest\x1aJ.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse\"$\xe2\xce\x18 \n" +
-	"\x1cListFuelEnergyVehicleReports\x10\x010\x01\x12\xe1\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xe6\x01\n" +
+	"\x1fStreamDriverEfficiencyByDrivers\x12J.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByDriversRequest\x1aK.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByDriversResponse\"(\xe2\xce\x18!\n" +
+	"\x1dListDriverEfficiencyByDrivers\x10\x01\x90\x02\x010\x01\x12\xad\x02\n" +
+	"\x1eListDriverEfficiencyByVehicles\x12I.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByVehiclesRequest\x1aJ.samsara_gateway.fuel_and_energy.v1.ListDriverEfficiencyByVehiclesResponse\"t\xda\xce\x18m\n" +
+	"\x1dgetDriverEfficiencyByVehicles\x10\x01\x1a\x1b/driver-efficiency/vehicles(\x018\x01B\x16Read Driver EfficiencyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xea\x01\n" +
+	" StreamDriverEfficiencyByVehicles\x12K.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesRequest\x1aL.samsara_gateway.fuel_and_energy.v1.StreamDriverEfficiencyByVehiclesResponse\")\xe2\xce\x18\"\n" +
+	"\x1eListDriverEfficiencyByVehicles\x10\x01\x90\x02\x010\x01\x12\xb4\x02\n" +
+	"\x1bListFuelEnergyDriverReports\x12F.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyDriverReportsRequest\x1aG.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyDriverReportsResponse\"\x83\x01\xda\xce\x18|\n" +
+	"\x1agetFuelEnergyDriverReports\x10\x01\x1a\"/fleet/reports/drivers/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x13data.driver_reports\x90\x02\x01\x12\xde\x01\n" +
+	"\x1dStreamFuelEnergyDriverReports\x12H.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyDriverReportsRequest\x1aI.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyDriverReportsResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bListFuelEnergyDriverReports\x10\x01\x90\x02\x010\x01\x12\xba\x02\n" +
+	"\x1cListFuelEnergyVehicleReports\x12G.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyVehicleReportsRequest\x1aH.samsara_gateway.fuel_and_energy.v1.ListFuelEnergyVehicleReportsResponse\"\x86\x01\xda\xce\x18\x7f\n" +
+	"\x1bgetFuelEnergyVehicleReports\x10\x01\x1a#/fleet/reports/vehicles/fuel-energy(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x90\x02\x01\x12\xe2\x01\n" +
+	"\x1eStreamFuelEnergyVehicleReports\x12I.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsRequest\x1aJ.samsara_gateway.fuel_and_energy.v1.StreamFuelEnergyVehicleReportsResponse\"'\xe2\xce\x18 \n" +
+	"\x1cListFuelEnergyVehicleReports\x10\x01\x90\x02\x010\x01\x12\xe1\x01\n" +
 	"\x12CreateFuelPurchase\x12=.samsara_gateway.fuel_and_energy.v1.CreateFuelPurchaseRequest\x1a>.samsara_gateway.fuel_and_energy.v1.CreateFuelPurchaseResponse\"L\xda\xce\x18H\n" +
 	"\x10postFuelPurchase\x10\x02\x1a\x0e/fuel-purchase \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B\xbf\x02\n" +
 	"+internal.samsara.gateway.fuel_and_energy.v1B\x12FuelAndEnergyProtoP\x01Z?samsara.internal/gateway/gen/fuel_and_energy/v1;fuelandenergyv1\xa2\x02\x11SGFuelAndEnergyV1\xaa\x02\x1fSamsaraGateway.FuelAndEnergy.V1\xba\x02\x11SGFuelAndEnergyV1\xca\x02\x1fSamsaraGateway\\FuelAndEnergy\\V1\xe2\x02(SamsaraGateway\\FuelAndEnergy\\V1\\Metadata\xea\x02!SamsaraGateway::FuelAndEnergy::V1b\x06proto3"

@@ -38,37 +38,89 @@ const (
 //
 // FuelAndEnergyService has the operations of the area fuel and energy.
 type FuelAndEnergyServiceClient interface {
-	// GET /driver-efficiency/drivers
+	// Lists driver efficiency by drivers.
+	// Operation `getDriverEfficiencyByDrivers`, GET /driver-efficiency/drivers:
+	// https://developers.samsara.com/reference/getdriverefficiencybydrivers
+	// All pages: StreamDriverEfficiencyByDrivers. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverEfficiencyByDrivers
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverEfficiencyByDrivers(ctx context.Context, in *ListDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (*ListDriverEfficiencyByDriversResponse, error)
 	// Every page of ListDriverEfficiencyByDrivers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiencyByDrivers`, GET /driver-efficiency/drivers:
+	// https://developers.samsara.com/reference/getdriverefficiencybydrivers
+	// Scope: Read Driver Efficiency.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamDriverEfficiencyByDrivers(ctx context.Context, in *StreamDriverEfficiencyByDriversRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByDriversResponse], error)
-	// GET /driver-efficiency/vehicles
+	// Lists driver efficiency by vehicles.
+	// Operation `getDriverEfficiencyByVehicles`, GET /driver-efficiency/vehicles:
+	// https://developers.samsara.com/reference/getdriverefficiencybyvehicles
+	// All pages: StreamDriverEfficiencyByVehicles. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamDriverEfficiencyByVehicles with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverEfficiencyByVehicles(ctx context.Context, in *ListDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (*ListDriverEfficiencyByVehiclesResponse, error)
 	// Every page of ListDriverEfficiencyByVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiencyByVehicles`, GET /driver-efficiency/vehicles:
+	// https://developers.samsara.com/reference/getdriverefficiencybyvehicles
+	// Scope: Read Driver Efficiency.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverEfficiencyByVehicles(ctx context.Context, in *StreamDriverEfficiencyByVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverEfficiencyByVehiclesResponse], error)
-	// GET /fleet/reports/drivers/fuel-energy
+	// Lists fuel energy driver reports.
+	// Operation `getFuelEnergyDriverReports`, GET /fleet/reports/drivers/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergydriverreports
+	// All pages: StreamFuelEnergyDriverReports. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFuelEnergyDriverReports
+	// with `options.max_items`.
+	// `start_date` and `end_date` belong together: both are required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFuelEnergyDriverReports(ctx context.Context, in *ListFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (*ListFuelEnergyDriverReportsResponse, error)
 	// Every page of ListFuelEnergyDriverReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFuelEnergyDriverReports`, GET /fleet/reports/drivers/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergydriverreports
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFuelEnergyDriverReports(ctx context.Context, in *StreamFuelEnergyDriverReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyDriverReportsResponse], error)
-	// GET /fleet/reports/vehicles/fuel-energy
+	// Lists fuel energy vehicle reports.
+	// Operation `getFuelEnergyVehicleReports`, GET /fleet/reports/vehicles/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergyvehiclereports
+	// All pages: StreamFuelEnergyVehicleReports. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFuelEnergyVehicleReports
+	// with `options.max_items`.
+	// `start_date` and `end_date` belong together: both are required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFuelEnergyVehicleReports(ctx context.Context, in *ListFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (*ListFuelEnergyVehicleReportsResponse, error)
 	// Every page of ListFuelEnergyVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFuelEnergyVehicleReports`, GET /fleet/reports/vehicles/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergyvehiclereports
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamFuelEnergyVehicleReports(ctx context.Context, in *StreamFuelEnergyVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFuelEnergyVehicleReportsResponse], error)
-	// POST /fuel-purchase
+	// Creates a fuel purchase.
+	// Operation `postFuelPurchase`, POST /fuel-purchase:
+	// https://developers.samsara.com/reference/postfuelpurchase
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFuelPurchase(ctx context.Context, in *CreateFuelPurchaseRequest, opts ...grpc.CallOption) (*CreateFuelPurchaseResponse, error)
 }
 
@@ -212,37 +264,89 @@ func (c *fuelAndEnergyServiceClient) CreateFuelPurchase(ctx context.Context, in 
 //
 // FuelAndEnergyService has the operations of the area fuel and energy.
 type FuelAndEnergyServiceServer interface {
-	// GET /driver-efficiency/drivers
+	// Lists driver efficiency by drivers.
+	// Operation `getDriverEfficiencyByDrivers`, GET /driver-efficiency/drivers:
+	// https://developers.samsara.com/reference/getdriverefficiencybydrivers
+	// All pages: StreamDriverEfficiencyByDrivers. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverEfficiencyByDrivers
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverEfficiencyByDrivers(context.Context, *ListDriverEfficiencyByDriversRequest) (*ListDriverEfficiencyByDriversResponse, error)
 	// Every page of ListDriverEfficiencyByDrivers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiencyByDrivers`, GET /driver-efficiency/drivers:
+	// https://developers.samsara.com/reference/getdriverefficiencybydrivers
+	// Scope: Read Driver Efficiency.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamDriverEfficiencyByDrivers(*StreamDriverEfficiencyByDriversRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByDriversResponse]) error
-	// GET /driver-efficiency/vehicles
+	// Lists driver efficiency by vehicles.
+	// Operation `getDriverEfficiencyByVehicles`, GET /driver-efficiency/vehicles:
+	// https://developers.samsara.com/reference/getdriverefficiencybyvehicles
+	// All pages: StreamDriverEfficiencyByVehicles. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamDriverEfficiencyByVehicles with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Driver Efficiency.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverEfficiencyByVehicles(context.Context, *ListDriverEfficiencyByVehiclesRequest) (*ListDriverEfficiencyByVehiclesResponse, error)
 	// Every page of ListDriverEfficiencyByVehicles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverEfficiencyByVehicles`, GET /driver-efficiency/vehicles:
+	// https://developers.samsara.com/reference/getdriverefficiencybyvehicles
+	// Scope: Read Driver Efficiency.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverEfficiencyByVehicles(*StreamDriverEfficiencyByVehiclesRequest, grpc.ServerStreamingServer[StreamDriverEfficiencyByVehiclesResponse]) error
-	// GET /fleet/reports/drivers/fuel-energy
+	// Lists fuel energy driver reports.
+	// Operation `getFuelEnergyDriverReports`, GET /fleet/reports/drivers/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergydriverreports
+	// All pages: StreamFuelEnergyDriverReports. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFuelEnergyDriverReports
+	// with `options.max_items`.
+	// `start_date` and `end_date` belong together: both are required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFuelEnergyDriverReports(context.Context, *ListFuelEnergyDriverReportsRequest) (*ListFuelEnergyDriverReportsResponse, error)
 	// Every page of ListFuelEnergyDriverReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFuelEnergyDriverReports`, GET /fleet/reports/drivers/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergydriverreports
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamFuelEnergyDriverReports(*StreamFuelEnergyDriverReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyDriverReportsResponse]) error
-	// GET /fleet/reports/vehicles/fuel-energy
+	// Lists fuel energy vehicle reports.
+	// Operation `getFuelEnergyVehicleReports`, GET /fleet/reports/vehicles/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergyvehiclereports
+	// All pages: StreamFuelEnergyVehicleReports. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamFuelEnergyVehicleReports
+	// with `options.max_items`.
+	// `start_date` and `end_date` belong together: both are required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListFuelEnergyVehicleReports(context.Context, *ListFuelEnergyVehicleReportsRequest) (*ListFuelEnergyVehicleReportsResponse, error)
 	// Every page of ListFuelEnergyVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFuelEnergyVehicleReports`, GET /fleet/reports/vehicles/fuel-energy:
+	// https://developers.samsara.com/reference/getfuelenergyvehiclereports
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamFuelEnergyVehicleReports(*StreamFuelEnergyVehicleReportsRequest, grpc.ServerStreamingServer[StreamFuelEnergyVehicleReportsResponse]) error
-	// POST /fuel-purchase
+	// Creates a fuel purchase.
+	// Operation `postFuelPurchase`, POST /fuel-purchase:
+	// https://developers.samsara.com/reference/postfuelpurchase
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFuelPurchase(context.Context, *CreateFuelPurchaseRequest) (*CreateFuelPurchaseResponse, error)
 }
 

@@ -27,14 +27,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateFunction.
+// The request of CreateFunction.
 type CreateFunctionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `config`. Required.
-	Config *FunctionConfig `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `name`. Required.
+	// Required.
+	Config      *FunctionConfig `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Description *string         `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -91,10 +90,10 @@ func (x *CreateFunctionRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateFunction.
+// The response of CreateFunction.
 type CreateFunctionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *CreateFunctionDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -137,10 +136,10 @@ func (x *CreateFunctionResponse) GetData() *CreateFunctionDetail {
 	return nil
 }
 
-// Request of GetFunction.
+// The request of GetFunction.
 type GetFunctionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -183,10 +182,10 @@ func (x *GetFunctionRequest) GetName() string {
 	return ""
 }
 
-// Response of GetFunction.
+// The response of GetFunction.
 type GetFunctionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FunctionDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -229,16 +228,14 @@ func (x *GetFunctionResponse) GetData() *FunctionDetail {
 	return nil
 }
 
-// Request of UpdateFunction.
+// The request of UpdateFunction.
 type UpdateFunctionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `config`.
-	Config *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `lastUpdateTimestampMs`. Required. In milliseconds.
+	// Required.
+	Name        *string         `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Config      *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	Description *string         `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required. In milliseconds.
 	LastUpdateTimestampMs *int64 `protobuf:"varint,4,opt,name=last_update_timestamp_ms,json=lastUpdateTimestampMs,proto3,oneof" json:"last_update_timestamp_ms,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -312,10 +309,10 @@ func (x *UpdateFunctionRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateFunction.
+// The response of UpdateFunction.
 type UpdateFunctionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PatchFunctionDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -358,10 +355,10 @@ func (x *UpdateFunctionResponse) GetData() *PatchFunctionDetail {
 	return nil
 }
 
-// Request of DeleteFunction.
+// The request of DeleteFunction.
 type DeleteFunctionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -404,7 +401,7 @@ func (x *DeleteFunctionRequest) GetName() string {
 	return ""
 }
 
-// Response of DeleteFunction.
+// The response of DeleteFunction.
 type DeleteFunctionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -441,10 +438,10 @@ func (*DeleteFunctionResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_functions_v1_functions_proto_rawDescGZIP(), []int{7}
 }
 
-// Request of DeployFunction.
+// The request of DeployFunction.
 type DeployFunctionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -487,10 +484,10 @@ func (x *DeployFunctionRequest) GetName() string {
 	return ""
 }
 
-// Response of DeployFunction.
+// The response of DeployFunction.
 type DeployFunctionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DeployFunctionDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,20 +530,18 @@ func (x *DeployFunctionResponse) GetData() *DeployFunctionDetail {
 	return nil
 }
 
-// Request of ListFunctionLogs.
+// The request of ListFunctionLogs.
 type ListFunctionLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Query parameter `after`.
+	// Required.
+	Name  *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `filterText`.
+	// Required. A time as in RFC 3339.
+	EndTime    *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	FilterText *string `protobuf:"bytes,4,opt,name=filter_text,json=filterText,proto3,oneof" json:"filter_text,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `100`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// 1 to 512. Default: `100`.
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -610,7 +605,7 @@ func (x *ListFunctionLogsRequest) GetFilterText() string {
 	return ""
 }
 
-func (x *ListFunctionLogsRequest) GetLimit() int64 {
+func (x *ListFunctionLogsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -624,12 +619,12 @@ func (x *ListFunctionLogsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListFunctionLogs.
+// One page of function logs.
 type ListFunctionLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FunctionLogEntry `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -679,12 +674,12 @@ func (x *ListFunctionLogsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFunctionLogs.
+// The request of StreamFunctionLogs.
 type StreamFunctionLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionLogs is asked, page after page.
 	Request *ListFunctionLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,7 +729,7 @@ func (x *StreamFunctionLogsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFunctionLogs.
+// One page of function logs, and where to go on from after it.
 type StreamFunctionLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionLogs answers.
@@ -789,12 +784,12 @@ func (x *StreamFunctionLogsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of StartFunctionRun.
+// The request of StartFunctionRun.
 type StartFunctionRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `paramsOverride`. Required.
+	// Required.
 	ParamsOverride *structpb.Value `protobuf:"bytes,2,opt,name=params_override,json=paramsOverride,proto3" json:"params_override,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -844,10 +839,10 @@ func (x *StartFunctionRunRequest) GetParamsOverride() *structpb.Value {
 	return nil
 }
 
-// Response of StartFunctionRun.
+// The response of StartFunctionRun.
 type StartFunctionRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *StartFunctionRun `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -890,12 +885,12 @@ func (x *StartFunctionRunResponse) GetData() *StartFunctionRun {
 	return nil
 }
 
-// Request of GetFunctionRun.
+// The request of GetFunctionRun.
 type GetFunctionRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Path parameter `correlationId`. Required.
+	// Required.
 	CorrelationId *string `protobuf:"bytes,2,opt,name=correlation_id,json=correlationId,proto3,oneof" json:"correlation_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -945,10 +940,10 @@ func (x *GetFunctionRunRequest) GetCorrelationId() string {
 	return ""
 }
 
-// Response of GetFunctionRun.
+// The response of GetFunctionRun.
 type GetFunctionRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FunctionRunDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -994,23 +989,22 @@ func (x *GetFunctionRunResponse) GetData() *FunctionRunDetail {
 // Schema CreateFunctionDetailResponseBody.
 type CreateFunctionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codePackage`. Required.
+	// Required.
 	CodePackage *FunctionCodePackage `protobuf:"bytes,1,opt,name=code_package,json=codePackage,proto3" json:"code_package,omitempty"`
-	// Member `config`. Required.
+	// Required.
 	Config *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `effects`. Required.
+	Description   *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required.
 	Effects *FunctionEffects `protobuf:"bytes,5,opt,name=effects,proto3" json:"effects,omitempty"`
-	// Member `lastUpdateTimestampMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	LastUpdateTimestampMs *int64 `protobuf:"varint,6,opt,name=last_update_timestamp_ms,json=lastUpdateTimestampMs,proto3,oneof" json:"last_update_timestamp_ms,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `uploadPutUrl`. Required.
+	// Required.
 	UploadPutUrl  *string `protobuf:"bytes,9,opt,name=upload_put_url,json=uploadPutUrl,proto3,oneof" json:"upload_put_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1109,10 +1103,10 @@ func (x *CreateFunctionDetail) GetUploadPutUrl() string {
 	return ""
 }
 
-// Schema DeployFunctionDetailResponseBody.
+// Schema DeployFunctionDetailResponseBody. It has nothing but `name`.
 type DeployFunctionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1157,10 +1151,9 @@ func (x *DeployFunctionDetail) GetName() string {
 
 // Schema FunctionCodePackageResponseBody.
 type FunctionCodePackage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `downloadGetUrl`.
-	DownloadGetUrl *string `protobuf:"bytes,1,opt,name=download_get_url,json=downloadGetUrl,proto3,oneof" json:"download_get_url,omitempty"`
-	// Member `status`. Required. Known values: `unknown`, `pendingUpload`, `uploaded`, `deployed`.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	DownloadGetUrl *string                `protobuf:"bytes,1,opt,name=download_get_url,json=downloadGetUrl,proto3,oneof" json:"download_get_url,omitempty"`
+	// Required. Known values: `unknown`, `pendingUpload`, `uploaded`, `deployed`.
 	Status        *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1213,19 +1206,14 @@ func (x *FunctionCodePackage) GetStatus() string {
 // Schemas CreateFunctionRequestConfigRequestBody, FunctionConfigResponseBody,
 // PatchFunctionRequestConfigRequestBody.
 type FunctionConfig struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `handler`.
-	Handler *string `protobuf:"bytes,1,opt,name=handler,proto3,oneof" json:"handler,omitempty"`
-	// Member `isScheduleEnabled`.
-	IsScheduleEnabled *bool `protobuf:"varint,2,opt,name=is_schedule_enabled,json=isScheduleEnabled,proto3,oneof" json:"is_schedule_enabled,omitempty"`
-	// Member `params`.
-	Params *structpb.Value `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`
-	// Member `schedule`.
-	Schedule *FunctionSchedule `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `secrets`.
-	Secrets       *structpb.Value `protobuf:"bytes,5,opt,name=secrets,proto3" json:"secrets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Handler           *string                `protobuf:"bytes,1,opt,name=handler,proto3,oneof" json:"handler,omitempty"`
+	IsScheduleEnabled *bool                  `protobuf:"varint,2,opt,name=is_schedule_enabled,json=isScheduleEnabled,proto3,oneof" json:"is_schedule_enabled,omitempty"`
+	Params            *structpb.Value        `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`
+	Schedule          *FunctionSchedule      `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Secrets           *structpb.Value        `protobuf:"bytes,5,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *FunctionConfig) Reset() {
@@ -1296,21 +1284,20 @@ func (x *FunctionConfig) GetSecrets() *structpb.Value {
 // Schema GetFunctionDetailResponseBody.
 type FunctionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codePackage`. Required.
+	// Required.
 	CodePackage *FunctionCodePackage `protobuf:"bytes,1,opt,name=code_package,json=codePackage,proto3" json:"code_package,omitempty"`
-	// Member `config`. Required.
+	// Required.
 	Config *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `effects`. Required.
+	Description   *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required.
 	Effects *FunctionEffects `protobuf:"bytes,5,opt,name=effects,proto3" json:"effects,omitempty"`
-	// Member `lastUpdateTimestampMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	LastUpdateTimestampMs *int64 `protobuf:"varint,6,opt,name=last_update_timestamp_ms,json=lastUpdateTimestampMs,proto3,oneof" json:"last_update_timestamp_ms,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1405,7 +1392,7 @@ func (x *FunctionDetail) GetUpdatedAtTime() string {
 // Schema FunctionEffectsResponseBody.
 type FunctionEffects struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `nextScheduledAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	NextScheduledAtTime *string `protobuf:"bytes,1,opt,name=next_scheduled_at_time,json=nextScheduledAtTime,proto3,oneof" json:"next_scheduled_at_time,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -1451,9 +1438,9 @@ func (x *FunctionEffects) GetNextScheduledAtTime() string {
 // Schema FunctionLogEntryResponseBody.
 type FunctionLogEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `log`. Required.
+	// Required.
 	Log *string `protobuf:"bytes,1,opt,name=log,proto3,oneof" json:"log,omitempty"`
-	// Member `loggedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	LoggedAtTime  *string `protobuf:"bytes,2,opt,name=logged_at_time,json=loggedAtTime,proto3,oneof" json:"logged_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1506,11 +1493,9 @@ func (x *FunctionLogEntry) GetLoggedAtTime() string {
 // Schema FunctionRunContextResponseBody.
 type FunctionRunContext struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `requestId`. Required.
-	RequestId *string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
-	// Member `requestPayload`.
-	RequestPayload *structpb.Value `protobuf:"bytes,2,opt,name=request_payload,json=requestPayload,proto3" json:"request_payload,omitempty"`
-	// Member `responsePayload`.
+	// Required.
+	RequestId       *string         `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
+	RequestPayload  *structpb.Value `protobuf:"bytes,2,opt,name=request_payload,json=requestPayload,proto3" json:"request_payload,omitempty"`
 	ResponsePayload *structpb.Value `protobuf:"bytes,3,opt,name=response_payload,json=responsePayload,proto3" json:"response_payload,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1570,17 +1555,17 @@ func (x *FunctionRunContext) GetResponsePayload() *structpb.Value {
 // Schema GetFunctionRunDetailResponseBody.
 type FunctionRunDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `completedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `context`. Required.
+	// Required.
 	Context *FunctionRunContext `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
-	// Member `correlationId`. Required.
+	// Required.
 	CorrelationId *string `protobuf:"bytes,3,opt,name=correlation_id,json=correlationId,proto3,oneof" json:"correlation_id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `startedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,5,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Member `status`. Required. Known values: `started`, `timeout`, `error`, `success`, `dropped`.
+	// Required. Known values: `started`, `timeout`, `error`, `success`, `dropped`.
 	Status        *string `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1661,9 +1646,9 @@ func (x *FunctionRunDetail) GetStatus() string {
 // Schemas FunctionScheduleRequestBody, FunctionScheduleResponseBody.
 type FunctionSchedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entries`. Required.
+	// Required.
 	Entries []*FunctionScheduleEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Member `timezone`. Required.
+	// Required.
 	Timezone      *string `protobuf:"bytes,2,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1716,9 +1701,9 @@ func (x *FunctionSchedule) GetTimezone() string {
 // Schemas FunctionScheduleEntryRequestBody, FunctionScheduleEntryResponseBody.
 type FunctionScheduleEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
+	// Required.
 	DaysOfWeek []bool `protobuf:"varint,1,rep,packed,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `timeSinceMidnightMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	TimeSinceMidnightMs *int64 `protobuf:"varint,2,opt,name=time_since_midnight_ms,json=timeSinceMidnightMs,proto3,oneof" json:"time_since_midnight_ms,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -1771,13 +1756,13 @@ func (x *FunctionScheduleEntry) GetTimeSinceMidnightMs() int64 {
 // Schema PatchFunctionDetailResponseBody.
 type PatchFunctionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `lastUpdateTimestampMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	LastUpdateTimestampMs *int64 `protobuf:"varint,1,opt,name=last_update_timestamp_ms,json=lastUpdateTimestampMs,proto3,oneof" json:"last_update_timestamp_ms,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,3,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `uploadPutUrl`. Required.
+	// Required.
 	UploadPutUrl  *string `protobuf:"bytes,4,opt,name=upload_put_url,json=uploadPutUrl,proto3,oneof" json:"upload_put_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1844,7 +1829,7 @@ func (x *PatchFunctionDetail) GetUploadPutUrl() string {
 // Schema StartFunctionRunResponseBodyResponseBody.
 type StartFunctionRun struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `correlationId`. Required.
+	// Required.
 	CorrelationId *string `protobuf:"bytes,1,opt,name=correlation_id,json=correlationId,proto3,oneof" json:"correlation_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1932,7 +1917,7 @@ const file_samsara_gateway_functions_v1_functions_proto_rawDesc = "" +
 	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12,\n" +
 	"\vfilter_text\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"filterText\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03100H\x04R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03100H\x04R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\a\n" +
 	"\x05_nameB\b\n" +
@@ -2059,27 +2044,27 @@ const file_samsara_gateway_functions_v1_functions_proto_rawDesc = "" +
 	"\x0f_upload_put_url\"\x87\x01\n" +
 	"\x10StartFunctionRun\x122\n" +
 	"\x0ecorrelation_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rcorrelationId\x88\x01\x01:,\xda\xce\x18(StartFunctionRunResponseBodyResponseBodyB\x11\n" +
-	"\x0f_correlation_id2\xa4\x0e\n" +
+	"\x0f_correlation_id2\xb3\x0e\n" +
 	"\x10FunctionsService\x12\xbf\x01\n" +
 	"\x0eCreateFunction\x123.samsara_gateway.functions.v1.CreateFunctionRequest\x1a4.samsara_gateway.functions.v1.CreateFunctionResponse\"B\xda\xce\x18>\n" +
 	"\x0ecreateFunction\x10\x02\x1a\n" +
-	"/functions \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb9\x01\n" +
-	"\vGetFunction\x120.samsara_gateway.functions.v1.GetFunctionRequest\x1a1.samsara_gateway.functions.v1.GetFunctionResponse\"E\xda\xce\x18A\n" +
-	"\vgetFunction\x10\x01\x1a\x11/functions/{name}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xc5\x01\n" +
+	"/functions \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xbc\x01\n" +
+	"\vGetFunction\x120.samsara_gateway.functions.v1.GetFunctionRequest\x1a1.samsara_gateway.functions.v1.GetFunctionResponse\"H\xda\xce\x18A\n" +
+	"\vgetFunction\x10\x01\x1a\x11/functions/{name}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01\x12\xc5\x01\n" +
 	"\x0eUpdateFunction\x123.samsara_gateway.functions.v1.UpdateFunctionRequest\x1a4.samsara_gateway.functions.v1.UpdateFunctionResponse\"H\xda\xce\x18D\n" +
-	"\rpatchFunction\x10\x04\x1a\x11/functions/{name} \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xc6\x01\n" +
-	"\x0eDeleteFunction\x123.samsara_gateway.functions.v1.DeleteFunctionRequest\x1a4.samsara_gateway.functions.v1.DeleteFunctionResponse\"I\xda\xce\x18E\n" +
-	"\x0edeleteFunction\x10\x05\x1a\x11/functions/{name}8\x01B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xcb\x01\n" +
+	"\rpatchFunction\x10\x04\x1a\x11/functions/{name} \x02B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xc9\x01\n" +
+	"\x0eDeleteFunction\x123.samsara_gateway.functions.v1.DeleteFunctionRequest\x1a4.samsara_gateway.functions.v1.DeleteFunctionResponse\"L\xda\xce\x18E\n" +
+	"\x0edeleteFunction\x10\x05\x1a\x11/functions/{name}8\x01B\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xcb\x01\n" +
 	"\x0eDeployFunction\x123.samsara_gateway.functions.v1.DeployFunctionRequest\x1a4.samsara_gateway.functions.v1.DeployFunctionResponse\"N\xda\xce\x18J\n" +
-	"\x0edeployFunction\x10\x02\x1a\x18/functions/{name}/deployB\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xd9\x01\n" +
-	"\x10ListFunctionLogs\x125.samsara_gateway.functions.v1.ListFunctionLogsRequest\x1a6.samsara_gateway.functions.v1.ListFunctionLogsResponse\"V\xda\xce\x18R\n" +
-	"\x0fgetFunctionLogs\x10\x01\x1a\x16/functions/{name}/logs(\x018\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xa3\x01\n" +
-	"\x12StreamFunctionLogs\x127.samsara_gateway.functions.v1.StreamFunctionLogsRequest\x1a8.samsara_gateway.functions.v1.StreamFunctionLogsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListFunctionLogs\x10\x010\x01\x12\xd3\x01\n" +
+	"\x0edeployFunction\x10\x02\x1a\x18/functions/{name}/deployB\x0fWrite FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xdc\x01\n" +
+	"\x10ListFunctionLogs\x125.samsara_gateway.functions.v1.ListFunctionLogsRequest\x1a6.samsara_gateway.functions.v1.ListFunctionLogsResponse\"Y\xda\xce\x18R\n" +
+	"\x0fgetFunctionLogs\x10\x01\x1a\x16/functions/{name}/logs(\x018\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa6\x01\n" +
+	"\x12StreamFunctionLogs\x127.samsara_gateway.functions.v1.StreamFunctionLogsRequest\x1a8.samsara_gateway.functions.v1.StreamFunctionLogsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListFunctionLogs\x10\x01\x90\x02\x010\x01\x12\xd3\x01\n" +
 	"\x10StartFunctionRun\x125.samsara_gateway.functions.v1.StartFunctionRunRequest\x1a6.samsara_gateway.functions.v1.StartFunctionRunResponse\"P\xda\xce\x18L\n" +
-	"\x10startFunctionRun\x10\x02\x1a\x16/functions/{name}/runs \x02B\x0fWrite FunctionsJ\x06\b\x02\x12\x02\b<P\x02X\xc8\x01\x12\xda\x01\n" +
-	"\x0eGetFunctionRun\x123.samsara_gateway.functions.v1.GetFunctionRunRequest\x1a4.samsara_gateway.functions.v1.GetFunctionRunResponse\"]\xda\xce\x18Y\n" +
-	"\x0egetFunctionRun\x10\x01\x1a&/functions/{name}/runs/{correlationId}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01B\x93\x02\n" +
+	"\x10startFunctionRun\x10\x02\x1a\x16/functions/{name}/runs \x02B\x0fWrite FunctionsJ\x06\b\x02\x12\x02\b<P\x02X\xc8\x01\x12\xdd\x01\n" +
+	"\x0eGetFunctionRun\x123.samsara_gateway.functions.v1.GetFunctionRunRequest\x1a4.samsara_gateway.functions.v1.GetFunctionRunResponse\"`\xda\xce\x18Y\n" +
+	"\x0egetFunctionRun\x10\x01\x1a&/functions/{name}/runs/{correlationId}8\x01B\x0eRead FunctionsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01B\x93\x02\n" +
 	"%internal.samsara.gateway.functions.v1B\x0eFunctionsProtoP\x01Z5samsara.internal/gateway/gen/functions/v1;functionsv1\xa2\x02\rSGFunctionsV1\xaa\x02\x1bSamsaraGateway.Functions.V1\xba\x02\rSGFunctionsV1\xca\x02\x1bSamsaraGateway\\Functions\\V1\xe2\x02$SamsaraGateway\\Functions\\V1\\Metadata\xea\x02\x1dSamsaraGateway::Functions::V1b\x06proto3"
 
 var (

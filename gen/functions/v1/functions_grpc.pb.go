@@ -38,48 +38,85 @@ const (
 //
 // FunctionsService has the operations of the area functions.
 type FunctionsServiceClient interface {
-	// POST /functions
+	// Creates a function.
+	// Operation `createFunction`, POST /functions:
+	// https://developers.samsara.com/reference/createfunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFunction(ctx context.Context, in *CreateFunctionRequest, opts ...grpc.CallOption) (*CreateFunctionResponse, error)
-	// GET /functions/{name}
+	// Gets a function.
+	// Operation `getFunction`, GET /functions/{name}:
+	// https://developers.samsara.com/reference/getfunction
 	// Scope: Read Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetFunction(ctx context.Context, in *GetFunctionRequest, opts ...grpc.CallOption) (*GetFunctionResponse, error)
-	// PATCH /functions/{name}
+	// Updates a function; `update_mask` says what.
+	// Operation `patchFunction`, PATCH /functions/{name}:
+	// https://developers.samsara.com/reference/patchfunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateFunction(ctx context.Context, in *UpdateFunctionRequest, opts ...grpc.CallOption) (*UpdateFunctionResponse, error)
-	// DELETE /functions/{name}
+	// Deletes a function.
+	// Operation `deleteFunction`, DELETE /functions/{name}:
+	// https://developers.samsara.com/reference/deletefunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteFunction(ctx context.Context, in *DeleteFunctionRequest, opts ...grpc.CallOption) (*DeleteFunctionResponse, error)
-	// POST /functions/{name}/deploy
+	// Deploys a function.
+	// Operation `deployFunction`, POST /functions/{name}/deploy:
+	// https://developers.samsara.com/reference/deployfunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	DeployFunction(ctx context.Context, in *DeployFunctionRequest, opts ...grpc.CallOption) (*DeployFunctionResponse, error)
-	// GET /functions/{name}/logs
+	// Lists function logs.
+	// Operation `getFunctionLogs`, GET /functions/{name}/logs:
+	// https://developers.samsara.com/reference/getfunctionlogs
+	// All pages: StreamFunctionLogs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 100 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListFunctionLogs(ctx context.Context, in *ListFunctionLogsRequest, opts ...grpc.CallOption) (*ListFunctionLogsResponse, error)
-	// Every page of ListFunctionLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListFunctionLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFunctionLogs`, GET /functions/{name}/logs:
+	// https://developers.samsara.com/reference/getfunctionlogs
+	// Scope: Read Functions.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFunctionLogs(ctx context.Context, in *StreamFunctionLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionLogsResponse], error)
-	// POST /functions/{name}/runs
+	// Starts a function run.
+	// Operation `startFunctionRun`, POST /functions/{name}/runs:
+	// https://developers.samsara.com/reference/startfunctionrun
 	// Scope: Write Functions.
 	// Rate limit: 2 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	StartFunctionRun(ctx context.Context, in *StartFunctionRunRequest, opts ...grpc.CallOption) (*StartFunctionRunResponse, error)
-	// GET /functions/{name}/runs/{correlationId}
+	// Gets a function run.
+	// Operation `getFunctionRun`, GET /functions/{name}/runs/{correlationId}:
+	// https://developers.samsara.com/reference/getfunctionrun
 	// Scope: Read Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetFunctionRun(ctx context.Context, in *GetFunctionRunRequest, opts ...grpc.CallOption) (*GetFunctionRunResponse, error)
 }
 
@@ -196,48 +233,85 @@ func (c *functionsServiceClient) GetFunctionRun(ctx context.Context, in *GetFunc
 //
 // FunctionsService has the operations of the area functions.
 type FunctionsServiceServer interface {
-	// POST /functions
+	// Creates a function.
+	// Operation `createFunction`, POST /functions:
+	// https://developers.samsara.com/reference/createfunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFunction(context.Context, *CreateFunctionRequest) (*CreateFunctionResponse, error)
-	// GET /functions/{name}
+	// Gets a function.
+	// Operation `getFunction`, GET /functions/{name}:
+	// https://developers.samsara.com/reference/getfunction
 	// Scope: Read Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetFunction(context.Context, *GetFunctionRequest) (*GetFunctionResponse, error)
-	// PATCH /functions/{name}
+	// Updates a function; `update_mask` says what.
+	// Operation `patchFunction`, PATCH /functions/{name}:
+	// https://developers.samsara.com/reference/patchfunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateFunction(context.Context, *UpdateFunctionRequest) (*UpdateFunctionResponse, error)
-	// DELETE /functions/{name}
+	// Deletes a function.
+	// Operation `deleteFunction`, DELETE /functions/{name}:
+	// https://developers.samsara.com/reference/deletefunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteFunction(context.Context, *DeleteFunctionRequest) (*DeleteFunctionResponse, error)
-	// POST /functions/{name}/deploy
+	// Deploys a function.
+	// Operation `deployFunction`, POST /functions/{name}/deploy:
+	// https://developers.samsara.com/reference/deployfunction
 	// Scope: Write Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	DeployFunction(context.Context, *DeployFunctionRequest) (*DeployFunctionResponse, error)
-	// GET /functions/{name}/logs
+	// Lists function logs.
+	// Operation `getFunctionLogs`, GET /functions/{name}/logs:
+	// https://developers.samsara.com/reference/getfunctionlogs
+	// All pages: StreamFunctionLogs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 100 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListFunctionLogs(context.Context, *ListFunctionLogsRequest) (*ListFunctionLogsResponse, error)
-	// Every page of ListFunctionLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListFunctionLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFunctionLogs`, GET /functions/{name}/logs:
+	// https://developers.samsara.com/reference/getfunctionlogs
+	// Scope: Read Functions.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFunctionLogs(*StreamFunctionLogsRequest, grpc.ServerStreamingServer[StreamFunctionLogsResponse]) error
-	// POST /functions/{name}/runs
+	// Starts a function run.
+	// Operation `startFunctionRun`, POST /functions/{name}/runs:
+	// https://developers.samsara.com/reference/startfunctionrun
 	// Scope: Write Functions.
 	// Rate limit: 2 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	StartFunctionRun(context.Context, *StartFunctionRunRequest) (*StartFunctionRunResponse, error)
-	// GET /functions/{name}/runs/{correlationId}
+	// Gets a function run.
+	// Operation `getFunctionRun`, GET /functions/{name}/runs/{correlationId}:
+	// https://developers.samsara.com/reference/getfunctionrun
 	// Scope: Read Functions.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetFunctionRun(context.Context, *GetFunctionRunRequest) (*GetFunctionRunResponse, error)
 }
 

@@ -25,10 +25,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetFunctionStorageFile.
+// The request of GetFunctionStorageFile.
 type GetFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -71,10 +71,10 @@ func (x *GetFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of GetFunctionStorageFile.
+// The response of GetFunctionStorageFile.
 type GetFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *GetFunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -117,10 +117,10 @@ func (x *GetFunctionStorageFileResponse) GetData() *GetFunctionStorageFileDetail
 	return nil
 }
 
-// Request of CreateFunctionStorageFile.
+// The request of CreateFunctionStorageFile.
 type CreateFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -163,10 +163,10 @@ func (x *CreateFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateFunctionStorageFile.
+// The response of CreateFunctionStorageFile.
 type CreateFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,10 +209,10 @@ func (x *CreateFunctionStorageFileResponse) GetData() *FunctionStorageFileDetail
 	return nil
 }
 
-// Request of UpdateFunctionStorageFile.
+// The request of UpdateFunctionStorageFile.
 type UpdateFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,10 +255,10 @@ func (x *UpdateFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of UpdateFunctionStorageFile.
+// The response of UpdateFunctionStorageFile.
 type UpdateFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -301,10 +301,10 @@ func (x *UpdateFunctionStorageFileResponse) GetData() *FunctionStorageFileDetail
 	return nil
 }
 
-// Request of DeleteFunctionStorageFile.
+// The request of DeleteFunctionStorageFile.
 type DeleteFunctionStorageFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,7 +347,7 @@ func (x *DeleteFunctionStorageFileRequest) GetName() string {
 	return ""
 }
 
-// Response of DeleteFunctionStorageFile.
+// The response of DeleteFunctionStorageFile.
 type DeleteFunctionStorageFileResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -384,17 +384,14 @@ func (*DeleteFunctionStorageFileResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_functions_storage_v1_functions_storage_proto_rawDescGZIP(), []int{7}
 }
 
-// Request of ListFunctionsStorageFiles.
+// The request of ListFunctionsStorageFiles.
 type ListFunctionsStorageFilesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeDownloadUrls`.
-	IncludeDownloadUrls *bool `protobuf:"varint,2,opt,name=include_download_urls,json=includeDownloadUrls,proto3,oneof" json:"include_download_urls,omitempty"`
-	// Query parameter `includeUploadUrls`.
-	IncludeUploadUrls *bool `protobuf:"varint,3,opt,name=include_upload_urls,json=includeUploadUrls,proto3,oneof" json:"include_upload_urls,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `50`.
-	Limit         *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	After               *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeDownloadUrls *bool                  `protobuf:"varint,2,opt,name=include_download_urls,json=includeDownloadUrls,proto3,oneof" json:"include_download_urls,omitempty"`
+	IncludeUploadUrls   *bool                  `protobuf:"varint,3,opt,name=include_upload_urls,json=includeUploadUrls,proto3,oneof" json:"include_upload_urls,omitempty"`
+	// 1 to 512. Default: `50`.
+	Limit         *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,19 +447,19 @@ func (x *ListFunctionsStorageFilesRequest) GetIncludeUploadUrls() bool {
 	return false
 }
 
-func (x *ListFunctionsStorageFilesRequest) GetLimit() int64 {
+func (x *ListFunctionsStorageFilesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListFunctionsStorageFiles.
+// One page of functions storage files.
 type ListFunctionsStorageFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FunctionsStorageFile `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -512,12 +509,12 @@ func (x *ListFunctionsStorageFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamFunctionsStorageFiles.
+// The request of StreamFunctionsStorageFiles.
 type StreamFunctionsStorageFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionsStorageFiles is asked, page after page.
 	Request *ListFunctionsStorageFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -567,7 +564,7 @@ func (x *StreamFunctionsStorageFilesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFunctionsStorageFiles.
+// One page of functions storage files, and where to go on from after it.
 type StreamFunctionsStorageFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFunctionsStorageFiles answers.
@@ -625,9 +622,9 @@ func (x *StreamFunctionsStorageFilesResponse) GetCursor() string {
 // Schemas CreateFunctionStorageFileDetailResponseBody, UpdateFunctionStorageFileDetailResponseBody.
 type FunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `uploadPut`. Required.
+	// Required.
 	UploadPut     *FunctionsStorageSignedUrlOfType `protobuf:"bytes,2,opt,name=upload_put,json=uploadPut,proto3" json:"upload_put,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -677,16 +674,15 @@ func (x *FunctionStorageFileDetail) GetUploadPut() *FunctionsStorageSignedUrlOfT
 	return nil
 }
 
-// Schema FunctionsStorageFileResponseBody.
+// Functions storage file. Schema FunctionsStorageFileResponseBody.
 type FunctionsStorageFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `modifiedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ModifiedAtTime *string `protobuf:"bytes,1,opt,name=modified_at_time,json=modifiedAtTime,proto3,oneof" json:"modified_at_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `sizeBytes`. Required. In bytes.
-	SizeBytes *int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// Member `urls`.
+	// Required. In bytes.
+	SizeBytes     *int64                       `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
 	Urls          []*FunctionsStorageSignedUrl `protobuf:"bytes,4,rep,name=urls,proto3" json:"urls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -753,11 +749,11 @@ func (x *FunctionsStorageFile) GetUrls() []*FunctionsStorageSignedUrl {
 // Schema FunctionsStorageSignedUrlResponseBody.
 type FunctionsStorageSignedUrl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `urlType`. Required. Known values: `download`, `upload`, `unknown`.
+	// Required. Known values: `download`, `upload`, `unknown`.
 	UrlType       *string `protobuf:"bytes,3,opt,name=url_type,json=urlType,proto3,oneof" json:"url_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -817,9 +813,9 @@ func (x *FunctionsStorageSignedUrl) GetUrlType() string {
 // Schema FunctionsStorageSignedUrlOfTypeResponseBody.
 type FunctionsStorageSignedUrlOfType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -872,9 +868,9 @@ func (x *FunctionsStorageSignedUrlOfType) GetUrl() string {
 // Schema GetFunctionStorageFileDetailResponseBody.
 type GetFunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `downloadGet`. Required.
+	// Required.
 	DownloadGet *FunctionsStorageSignedUrlOfType `protobuf:"bytes,1,opt,name=download_get,json=downloadGet,proto3" json:"download_get,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -952,7 +948,7 @@ const file_samsara_gateway_functions_storage_v1_functions_storage_proto_rawDesc 
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12?\n" +
 	"\x15include_download_urls\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x13includeDownloadUrls\x88\x01\x01\x12;\n" +
 	"\x13include_upload_urls\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x11includeUploadUrls\x88\x01\x01\x127\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x0250H\x03R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x0250H\x03R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x18\n" +
 	"\x16_include_download_urlsB\x16\n" +
 	"\x14_include_upload_urlsB\b\n" +
@@ -998,20 +994,20 @@ const file_samsara_gateway_functions_storage_v1_functions_storage_proto_rawDesc 
 	"\x1cGetFunctionStorageFileDetail\x12p\n" +
 	"\fdownload_get\x18\x01 \x01(\v2E.samsara_gateway.functions_storage.v1.FunctionsStorageSignedUrlOfTypeB\x06\xda\xce\x18\x02 \x01R\vdownloadGet\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01:,\xda\xce\x18(GetFunctionStorageFileDetailResponseBodyB\a\n" +
-	"\x05_name2\xce\f\n" +
-	"\x17FunctionsStorageService\x12\x84\x02\n" +
-	"\x16GetFunctionStorageFile\x12C.samsara_gateway.functions_storage.v1.GetFunctionStorageFileRequest\x1aD.samsara_gateway.functions_storage.v1.GetFunctionStorageFileResponse\"_\xda\xce\x18[\n" +
-	"\x16getFunctionStorageFile\x10\x01\x1a\x18/functions-storage/files8\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
+	"\x05_name2\xdd\f\n" +
+	"\x17FunctionsStorageService\x12\x87\x02\n" +
+	"\x16GetFunctionStorageFile\x12C.samsara_gateway.functions_storage.v1.GetFunctionStorageFileRequest\x1aD.samsara_gateway.functions_storage.v1.GetFunctionStorageFileResponse\"b\xda\xce\x18[\n" +
+	"\x16getFunctionStorageFile\x10\x01\x1a\x18/functions-storage/files8\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01\x12\x91\x02\n" +
 	"\x19CreateFunctionStorageFile\x12F.samsara_gateway.functions_storage.v1.CreateFunctionStorageFileRequest\x1aG.samsara_gateway.functions_storage.v1.CreateFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19createFunctionStorageFile\x10\x02\x1a\x18/functions-storage/files \x02B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
-	"\x19UpdateFunctionStorageFile\x12F.samsara_gateway.functions_storage.v1.UpdateFunctionStorageFileRequest\x1aG.samsara_gateway.functions_storage.v1.UpdateFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19updateFunctionStorageFile\x10\x03\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x91\x02\n" +
-	"\x19DeleteFunctionStorageFile\x12F.samsara_gateway.functions_storage.v1.DeleteFunctionStorageFileRequest\x1aG.samsara_gateway.functions_storage.v1.DeleteFunctionStorageFileResponse\"c\xda\xce\x18_\n" +
-	"\x19deleteFunctionStorageFile\x10\x05\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\x95\x02\n" +
-	"\x19ListFunctionsStorageFiles\x12F.samsara_gateway.functions_storage.v1.ListFunctionsStorageFilesRequest\x1aG.samsara_gateway.functions_storage.v1.ListFunctionsStorageFilesResponse\"g\xda\xce\x18c\n" +
-	"\x19listFunctionsStorageFiles\x10\x01\x1a\x15/functions-storage/ls(\x018\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xd7\x01\n" +
-	"\x1bStreamFunctionsStorageFiles\x12H.samsara_gateway.functions_storage.v1.StreamFunctionsStorageFilesRequest\x1aI.samsara_gateway.functions_storage.v1.StreamFunctionsStorageFilesResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListFunctionsStorageFiles\x10\x010\x01B\xdb\x02\n" +
+	"\x19createFunctionStorageFile\x10\x02\x1a\x18/functions-storage/files \x02B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x94\x02\n" +
+	"\x19UpdateFunctionStorageFile\x12F.samsara_gateway.functions_storage.v1.UpdateFunctionStorageFileRequest\x1aG.samsara_gateway.functions_storage.v1.UpdateFunctionStorageFileResponse\"f\xda\xce\x18_\n" +
+	"\x19updateFunctionStorageFile\x10\x03\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\x94\x02\n" +
+	"\x19DeleteFunctionStorageFile\x12F.samsara_gateway.functions_storage.v1.DeleteFunctionStorageFileRequest\x1aG.samsara_gateway.functions_storage.v1.DeleteFunctionStorageFileResponse\"f\xda\xce\x18_\n" +
+	"\x19deleteFunctionStorageFile\x10\x05\x1a\x18/functions-storage/files8\x01B\x17Write Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\x98\x02\n" +
+	"\x19ListFunctionsStorageFiles\x12F.samsara_gateway.functions_storage.v1.ListFunctionsStorageFilesRequest\x1aG.samsara_gateway.functions_storage.v1.ListFunctionsStorageFilesResponse\"j\xda\xce\x18c\n" +
+	"\x19listFunctionsStorageFiles\x10\x01\x1a\x15/functions-storage/ls(\x018\x01B\x16Read Functions StorageJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xda\x01\n" +
+	"\x1bStreamFunctionsStorageFiles\x12H.samsara_gateway.functions_storage.v1.StreamFunctionsStorageFilesRequest\x1aI.samsara_gateway.functions_storage.v1.StreamFunctionsStorageFilesResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListFunctionsStorageFiles\x10\x01\x90\x02\x010\x01B\xdb\x02\n" +
 	"-internal.samsara.gateway.functions_storage.v1B\x15FunctionsStorageProtoP\x01ZDsamsara.internal/gateway/gen/functions_storage/v1;functionsstoragev1\xa2\x02\x14SGFunctionsStorageV1\xaa\x02\"SamsaraGateway.FunctionsStorage.V1\xba\x02\x14SGFunctionsStorageV1\xca\x02\"SamsaraGateway\\FunctionsStorage\\V1\xe2\x02+SamsaraGateway\\FunctionsStorage\\V1\\Metadata\xea\x02$SamsaraGateway::FunctionsStorage::V1b\x06proto3"
 
 var (

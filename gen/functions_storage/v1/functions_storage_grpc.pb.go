@@ -35,33 +35,57 @@ const (
 //
 // FunctionsStorageService has the operations of the area functions storage.
 type FunctionsStorageServiceClient interface {
-	// GET /functions-storage/files
+	// Gets a function storage file.
+	// Operation `getFunctionStorageFile`, GET /functions-storage/files:
+	// https://developers.samsara.com/reference/getfunctionstoragefile
 	// Scope: Read Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetFunctionStorageFile(ctx context.Context, in *GetFunctionStorageFileRequest, opts ...grpc.CallOption) (*GetFunctionStorageFileResponse, error)
-	// POST /functions-storage/files
+	// Creates a function storage file.
+	// Operation `createFunctionStorageFile`, POST /functions-storage/files:
+	// https://developers.samsara.com/reference/createfunctionstoragefile
 	// Scope: Write Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFunctionStorageFile(ctx context.Context, in *CreateFunctionStorageFileRequest, opts ...grpc.CallOption) (*CreateFunctionStorageFileResponse, error)
-	// PUT /functions-storage/files
+	// Updates a function storage file.
+	// Operation `updateFunctionStorageFile`, PUT /functions-storage/files:
+	// https://developers.samsara.com/reference/updatefunctionstoragefile
 	// Scope: Write Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	UpdateFunctionStorageFile(ctx context.Context, in *UpdateFunctionStorageFileRequest, opts ...grpc.CallOption) (*UpdateFunctionStorageFileResponse, error)
-	// DELETE /functions-storage/files
+	// Deletes a function storage file.
+	// Operation `deleteFunctionStorageFile`, DELETE /functions-storage/files:
+	// https://developers.samsara.com/reference/deletefunctionstoragefile
 	// Scope: Write Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteFunctionStorageFile(ctx context.Context, in *DeleteFunctionStorageFileRequest, opts ...grpc.CallOption) (*DeleteFunctionStorageFileResponse, error)
-	// GET /functions-storage/ls
+	// Lists functions storage files.
+	// Operation `listFunctionsStorageFiles`, GET /functions-storage/ls:
+	// https://developers.samsara.com/reference/listfunctionsstoragefiles
+	// All pages: StreamFunctionsStorageFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512, 50 by default.
 	// Scope: Read Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListFunctionsStorageFiles(ctx context.Context, in *ListFunctionsStorageFilesRequest, opts ...grpc.CallOption) (*ListFunctionsStorageFilesResponse, error)
 	// Every page of ListFunctionsStorageFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listFunctionsStorageFiles`, GET /functions-storage/ls:
+	// https://developers.samsara.com/reference/listfunctionsstoragefiles
+	// Scope: Read Functions Storage.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFunctionsStorageFiles(ctx context.Context, in *StreamFunctionsStorageFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFunctionsStorageFilesResponse], error)
 }
 
@@ -148,33 +172,57 @@ type FunctionsStorageService_StreamFunctionsStorageFilesClient = grpc.ServerStre
 //
 // FunctionsStorageService has the operations of the area functions storage.
 type FunctionsStorageServiceServer interface {
-	// GET /functions-storage/files
+	// Gets a function storage file.
+	// Operation `getFunctionStorageFile`, GET /functions-storage/files:
+	// https://developers.samsara.com/reference/getfunctionstoragefile
 	// Scope: Read Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetFunctionStorageFile(context.Context, *GetFunctionStorageFileRequest) (*GetFunctionStorageFileResponse, error)
-	// POST /functions-storage/files
+	// Creates a function storage file.
+	// Operation `createFunctionStorageFile`, POST /functions-storage/files:
+	// https://developers.samsara.com/reference/createfunctionstoragefile
 	// Scope: Write Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateFunctionStorageFile(context.Context, *CreateFunctionStorageFileRequest) (*CreateFunctionStorageFileResponse, error)
-	// PUT /functions-storage/files
+	// Updates a function storage file.
+	// Operation `updateFunctionStorageFile`, PUT /functions-storage/files:
+	// https://developers.samsara.com/reference/updatefunctionstoragefile
 	// Scope: Write Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	UpdateFunctionStorageFile(context.Context, *UpdateFunctionStorageFileRequest) (*UpdateFunctionStorageFileResponse, error)
-	// DELETE /functions-storage/files
+	// Deletes a function storage file.
+	// Operation `deleteFunctionStorageFile`, DELETE /functions-storage/files:
+	// https://developers.samsara.com/reference/deletefunctionstoragefile
 	// Scope: Write Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteFunctionStorageFile(context.Context, *DeleteFunctionStorageFileRequest) (*DeleteFunctionStorageFileResponse, error)
-	// GET /functions-storage/ls
+	// Lists functions storage files.
+	// Operation `listFunctionsStorageFiles`, GET /functions-storage/ls:
+	// https://developers.samsara.com/reference/listfunctionsstoragefiles
+	// All pages: StreamFunctionsStorageFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512, 50 by default.
 	// Scope: Read Functions Storage.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListFunctionsStorageFiles(context.Context, *ListFunctionsStorageFilesRequest) (*ListFunctionsStorageFilesResponse, error)
 	// Every page of ListFunctionsStorageFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listFunctionsStorageFiles`, GET /functions-storage/ls:
+	// https://developers.samsara.com/reference/listfunctionsstoragefiles
+	// Scope: Read Functions Storage.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFunctionsStorageFiles(*StreamFunctionsStorageFilesRequest, grpc.ServerStreamingServer[StreamFunctionsStorageFilesResponse]) error
 }
 

@@ -25,13 +25,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListGateways.
+// The request of ListGateways.
 type ListGatewaysRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `models`.
-	Models        []string `protobuf:"bytes,2,rep,name=models,proto3" json:"models,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Models        []string               `protobuf:"bytes,2,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,12 +78,12 @@ func (x *ListGatewaysRequest) GetModels() []string {
 	return nil
 }
 
-// Response of ListGateways.
+// One page of gateways.
 type ListGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Gateway `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -135,12 +133,12 @@ func (x *ListGatewaysResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamGateways.
+// The request of StreamGateways.
 type StreamGatewaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListGateways is asked, page after page.
 	Request *ListGatewaysRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,7 +188,7 @@ func (x *StreamGatewaysRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamGateways.
+// One page of gateways, and where to go on from after it.
 type StreamGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListGateways answers.
@@ -245,10 +243,10 @@ func (x *StreamGatewaysResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateGateway.
+// The request of CreateGateway.
 type CreateGatewayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `serial`. Required.
+	// Required.
 	Serial        *string `protobuf:"bytes,1,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -291,10 +289,10 @@ func (x *CreateGatewayRequest) GetSerial() string {
 	return ""
 }
 
-// Response of CreateGateway.
+// The response of CreateGateway.
 type CreateGatewayResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Gateway `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -337,13 +335,12 @@ func (x *CreateGatewayResponse) GetData() *Gateway {
 	return nil
 }
 
-// Request of PairGateways.
+// The request of PairGateways.
 type PairGatewaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `pairs`. Required. 1 to 50 entries.
-	Pairs []*PairGatewayPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
-	// Body member `removeOrphanDevices`.
-	RemoveOrphanDevices *bool `protobuf:"varint,2,opt,name=remove_orphan_devices,json=removeOrphanDevices,proto3,oneof" json:"remove_orphan_devices,omitempty"`
+	// Required. 1 to 50 entries.
+	Pairs               []*PairGatewayPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	RemoveOrphanDevices *bool              `protobuf:"varint,2,opt,name=remove_orphan_devices,json=removeOrphanDevices,proto3,oneof" json:"remove_orphan_devices,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -392,10 +389,10 @@ func (x *PairGatewaysRequest) GetRemoveOrphanDevices() bool {
 	return false
 }
 
-// Response of PairGateways.
+// The response of PairGateways.
 type PairGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*PairGatewayResult `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -438,10 +435,10 @@ func (x *PairGatewaysResponse) GetData() []*PairGatewayResult {
 	return nil
 }
 
-// Request of DeleteGateway.
+// The request of DeleteGateway.
 type DeleteGatewayRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -484,7 +481,7 @@ func (x *DeleteGatewayRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteGateway.
+// The response of DeleteGateway.
 type DeleteGatewayResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -521,15 +518,14 @@ func (*DeleteGatewayResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_gateways_v1_gateways_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of PreviewPairGateways. Kept for existing clients.
+// The request of PreviewPairGateways. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/gateways/v1/gateways.proto.
 type PreviewPairGatewaysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `pairs`. Required. 1 to 50 entries.
-	Pairs []*PairGatewayPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
-	// Body member `removeOrphanDevices`.
-	RemoveOrphanDevices *bool `protobuf:"varint,2,opt,name=remove_orphan_devices,json=removeOrphanDevices,proto3,oneof" json:"remove_orphan_devices,omitempty"`
+	// Required. 1 to 50 entries.
+	Pairs               []*PairGatewayPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	RemoveOrphanDevices *bool              `protobuf:"varint,2,opt,name=remove_orphan_devices,json=removeOrphanDevices,proto3,oneof" json:"remove_orphan_devices,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -578,12 +574,12 @@ func (x *PreviewPairGatewaysRequest) GetRemoveOrphanDevices() bool {
 	return false
 }
 
-// Response of PreviewPairGateways. Kept for existing clients.
+// The response of PreviewPairGateways. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/gateways/v1/gateways.proto.
 type PreviewPairGatewaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*PairGatewayResult `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -628,11 +624,9 @@ func (x *PreviewPairGatewaysResponse) GetData() []*PairGatewayResult {
 
 // Schema AccessoryResponseObjectResponseBody.
 type Accessory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`.
-	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         *string                `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Serial        *string                `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -684,16 +678,15 @@ func (x *Accessory) GetSerial() string {
 // Schema ConnectionStatusResponseObjectResponseBody.
 type ConnectionStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `healthStatus`. Known values: `Status Not Set`, `Connected`, `Not Installed`, `Power
-	// Source Off - Active Vehicle`, `Power Source Off - Inactive Vehicle`, `Weak Cellular Signal`,
-	// `Requires Investigation`, `Requires Charge`, `Unsupported Product`, `Low Battery. Replace
-	// Device.`, `Low Vehicle Battery`, `Unplugged`, `Low Charging State`, `Vehicle Off`, `Weak GPS
-	// Signal`, `Low Gateway Battery`, `Low Gateway Battery (AG24)`, `Low Gateway Battery (AG45)`,
-	// `Low Gateway Battery (AG26)`, `Low Gateway Battery (AG46)`, `Low Gateway Battery (AG46-P)`,
-	// `Temporarily Offline`, `Prolonged Offline`, `Recently Offline`, `Replacement Required`, `Status
-	// Unknown`.
+	// Known values: `Status Not Set`, `Connected`, `Not Installed`, `Power Source Off - Active
+	// Vehicle`, `Power Source Off - Inactive Vehicle`, `Weak Cellular Signal`, `Requires
+	// Investigation`, `Requires Charge`, `Unsupported Product`, `Low Battery. Replace Device.`, `Low
+	// Vehicle Battery`, `Unplugged`, `Low Charging State`, `Vehicle Off`, `Weak GPS Signal`, `Low
+	// Gateway Battery`, `Low Gateway Battery (AG24)`, `Low Gateway Battery (AG45)`, `Low Gateway
+	// Battery (AG26)`, `Low Gateway Battery (AG46)`, `Low Gateway Battery (AG46-P)`, `Temporarily
+	// Offline`, `Prolonged Offline`, `Recently Offline`, `Replacement Required`, `Status Unknown`.
 	HealthStatus *string `protobuf:"bytes,1,opt,name=health_status,json=healthStatus,proto3,oneof" json:"health_status,omitempty"`
-	// Member `lastConnected`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	LastConnected *string `protobuf:"bytes,2,opt,name=last_connected,json=lastConnected,proto3,oneof" json:"last_connected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -746,9 +739,9 @@ func (x *ConnectionStatus) GetLastConnected() string {
 // Schema DataUsageResponseObjectResponseBody.
 type DataUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cellularDataUsageBytes`. In bytes.
+	// In bytes.
 	CellularDataUsageBytes *int64 `protobuf:"varint,1,opt,name=cellular_data_usage_bytes,json=cellularDataUsageBytes,proto3,oneof" json:"cellular_data_usage_bytes,omitempty"`
-	// Member `hotspotUsageBytes`. In bytes.
+	// In bytes.
 	HotspotUsageBytes *int64 `protobuf:"varint,2,opt,name=hotspot_usage_bytes,json=hotspotUsageBytes,proto3,oneof" json:"hotspot_usage_bytes,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -798,25 +791,20 @@ func (x *DataUsage) GetHotspotUsageBytes() int64 {
 	return 0
 }
 
-// Schema GatewayResponseObjectResponseBody.
+// A gateway. Schema GatewayResponseObjectResponseBody.
 type Gateway struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `accessoryDevices`.
-	AccessoryDevices []*Accessory `protobuf:"bytes,1,rep,name=accessory_devices,json=accessoryDevices,proto3" json:"accessory_devices,omitempty"`
-	// Member `asset`.
-	Asset *GatewayAsset `protobuf:"bytes,2,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `connectionStatus`.
-	ConnectionStatus *ConnectionStatus `protobuf:"bytes,3,opt,name=connection_status,json=connectionStatus,proto3" json:"connection_status,omitempty"`
-	// Member `dataUsageLast30Days`.
-	DataUsageLast30Days *DataUsage `protobuf:"bytes,4,opt,name=data_usage_last30_days,json=dataUsageLast30Days,proto3" json:"data_usage_last30_days,omitempty"`
-	// Member `model`. Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`,
-	// `AG41EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`,
-	// `AG52EU`, `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`,
-	// `SG1x`, `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`,
-	// `VG54NA`, `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`,
-	// `AT13`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	AccessoryDevices    []*Accessory           `protobuf:"bytes,1,rep,name=accessory_devices,json=accessoryDevices,proto3" json:"accessory_devices,omitempty"`
+	Asset               *GatewayAsset          `protobuf:"bytes,2,opt,name=asset,proto3" json:"asset,omitempty"`
+	ConnectionStatus    *ConnectionStatus      `protobuf:"bytes,3,opt,name=connection_status,json=connectionStatus,proto3" json:"connection_status,omitempty"`
+	DataUsageLast30Days *DataUsage             `protobuf:"bytes,4,opt,name=data_usage_last30_days,json=dataUsageLast30Days,proto3" json:"data_usage_last30_days,omitempty"`
+	// Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`, `AG45`,
+	// `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`,
+	// `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`, `VG32`,
+	// `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
+	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
 	Model *string `protobuf:"bytes,5,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial        *string `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -894,13 +882,11 @@ func (x *Gateway) GetSerial() string {
 	return ""
 }
 
-// Schema GatewayAssetResponseObjectResponseBody.
+// Schema GatewayAssetResponseObjectResponseBody. It has nothing but `external_ids` and `id`.
 type GatewayAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -952,9 +938,9 @@ func (x *GatewayAsset) GetId() string {
 // Schema PairGatewayPairObjectRequestBody.
 type PairGatewayPair struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `deviceSerial`. Required.
+	// Required.
 	DeviceSerial *string `protobuf:"bytes,1,opt,name=device_serial,json=deviceSerial,proto3,oneof" json:"device_serial,omitempty"`
-	// Member `gatewaySerial`. Required.
+	// Required.
 	GatewaySerial *string `protobuf:"bytes,2,opt,name=gateway_serial,json=gatewaySerial,proto3,oneof" json:"gateway_serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1007,14 +993,12 @@ func (x *PairGatewayPair) GetGatewaySerial() string {
 // Schema PairGatewayResultObjectResponseBody.
 type PairGatewayResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `device`. Required.
-	Device *PairResultDevice `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
-	// Member `displacedGateway`.
+	// Required.
+	Device           *PairResultDevice  `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
 	DisplacedGateway *PairResultGateway `protobuf:"bytes,2,opt,name=displaced_gateway,json=displacedGateway,proto3" json:"displaced_gateway,omitempty"`
-	// Member `gateway`. Required.
-	Gateway *PairResultGateway `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Member `previousDevice`.
-	PreviousDevice *PairResultDevice `protobuf:"bytes,4,opt,name=previous_device,json=previousDevice,proto3" json:"previous_device,omitempty"`
+	// Required.
+	Gateway        *PairResultGateway `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	PreviousDevice *PairResultDevice  `protobuf:"bytes,4,opt,name=previous_device,json=previousDevice,proto3" json:"previous_device,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1080,14 +1064,12 @@ func (x *PairGatewayResult) GetPreviousDevice() *PairResultDevice {
 // Schema PairResultDeviceObjectResponseBody.
 type PairResultDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id   *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial *string `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `type`. Required. Known values: `vehicle`, `asset`, `equipment`, `trailer`,
-	// `industrial`, `assetTag`.
+	// Required. Known values: `vehicle`, `asset`, `equipment`, `trailer`, `industrial`, `assetTag`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1154,16 +1136,15 @@ func (x *PairResultDevice) GetType() string {
 // Schema PairResultGatewayObjectResponseBody.
 type PairResultGateway struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `model`. Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`,
-	// `AG41EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`,
-	// `AG52EU`, `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`,
-	// `SG1x`, `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`,
-	// `VG54NA`, `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`,
-	// `AT13`.
+	// Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`, `AG45`,
+	// `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`,
+	// `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`, `VG32`,
+	// `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
+	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
 	Model *string `protobuf:"bytes,2,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial        *string `protobuf:"bytes,3,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1319,18 +1300,18 @@ const file_samsara_gateway_gateways_v1_gateways_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01:'\xda\xce\x18#PairResultGatewayObjectResponseBodyB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_modelB\t\n" +
-	"\a_serial2\xf5\b\n" +
-	"\x0fGatewaysService\x12\xb9\x01\n" +
-	"\fListGateways\x120.samsara_gateway.gateways.v1.ListGatewaysRequest\x1a1.samsara_gateway.gateways.v1.ListGatewaysResponse\"D\xda\xce\x18@\n" +
-	"\vgetGateways\x10\x01\x1a\t/gateways(\x018\x01B\rRead GatewaysJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x0eStreamGateways\x122.samsara_gateway.gateways.v1.StreamGatewaysRequest\x1a3.samsara_gateway.gateways.v1.StreamGatewaysResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListGateways\x10\x010\x01\x12\xb5\x01\n" +
+	"\a_serial2\xfe\b\n" +
+	"\x0fGatewaysService\x12\xbc\x01\n" +
+	"\fListGateways\x120.samsara_gateway.gateways.v1.ListGatewaysRequest\x1a1.samsara_gateway.gateways.v1.ListGatewaysResponse\"G\xda\xce\x18@\n" +
+	"\vgetGateways\x10\x01\x1a\t/gateways(\x018\x01B\rRead GatewaysJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x0eStreamGateways\x122.samsara_gateway.gateways.v1.StreamGatewaysRequest\x1a3.samsara_gateway.gateways.v1.StreamGatewaysResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListGateways\x10\x01\x90\x02\x010\x01\x12\xb5\x01\n" +
 	"\rCreateGateway\x121.samsara_gateway.gateways.v1.CreateGatewayRequest\x1a2.samsara_gateway.gateways.v1.CreateGatewayResponse\"=\xda\xce\x189\n" +
 	"\vpostGateway\x10\x02\x1a\t/gateways \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb8\x01\n" +
 	"\fPairGateways\x120.samsara_gateway.gateways.v1.PairGatewaysRequest\x1a1.samsara_gateway.gateways.v1.PairGatewaysResponse\"C\xda\xce\x18?\n" +
-	"\fpairGateways\x10\x02\x1a\x0e/gateways/pair \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xbc\x01\n" +
-	"\rDeleteGateway\x121.samsara_gateway.gateways.v1.DeleteGatewayRequest\x1a2.samsara_gateway.gateways.v1.DeleteGatewayResponse\"D\xda\xce\x18@\n" +
-	"\rdeleteGateway\x10\x05\x1a\x0e/gateways/{id}8\x01B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xdf\x01\n" +
+	"\fpairGateways\x10\x02\x1a\x0e/gateways/pair \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xbf\x01\n" +
+	"\rDeleteGateway\x121.samsara_gateway.gateways.v1.DeleteGatewayRequest\x1a2.samsara_gateway.gateways.v1.DeleteGatewayResponse\"G\xda\xce\x18@\n" +
+	"\rdeleteGateway\x10\x05\x1a\x0e/gateways/{id}8\x01B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xdf\x01\n" +
 	"\x13PreviewPairGateways\x127.samsara_gateway.gateways.v1.PreviewPairGatewaysRequest\x1a8.samsara_gateway.gateways.v1.PreviewPairGatewaysResponse\"U\xda\xce\x18N\n" +
 	"\x13previewPairGateways\x10\x02\x1a\x16/preview/gateways/pair \x02B\x0eWrite GatewaysJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x88\x02\x01B\x89\x02\n" +
 	"$internal.samsara.gateway.gateways.v1B\rGatewaysProtoP\x01Z3samsara.internal/gateway/gen/gateways/v1;gatewaysv1\xa2\x02\fSGGatewaysV1\xaa\x02\x1aSamsaraGateway.Gateways.V1\xba\x02\fSGGatewaysV1\xca\x02\x1aSamsaraGateway\\Gateways\\V1\xe2\x02#SamsaraGateway\\Gateways\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Gateways::V1b\x06proto3"

@@ -35,31 +35,54 @@ const (
 //
 // GatewaysService has the operations of the area gateways.
 type GatewaysServiceClient interface {
-	// GET /gateways
+	// Lists gateways.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// All pages: StreamGateways. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamGateways with
+	// `options.max_items`.
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListGateways(ctx context.Context, in *ListGatewaysRequest, opts ...grpc.CallOption) (*ListGatewaysResponse, error)
-	// Every page of ListGateways, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListGateways, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// Scope: Read Gateways.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamGateways(ctx context.Context, in *StreamGatewaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamGatewaysResponse], error)
-	// POST /gateways
+	// Creates a gateway.
+	// Operation `postGateway`, POST /gateways: https://developers.samsara.com/reference/postgateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateGateway(ctx context.Context, in *CreateGatewayRequest, opts ...grpc.CallOption) (*CreateGatewayResponse, error)
-	// POST /gateways/pair
+	// Pairs gateways.
+	// Operation `pairGateways`, POST /gateways/pair:
+	// https://developers.samsara.com/reference/pairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PairGateways(ctx context.Context, in *PairGatewaysRequest, opts ...grpc.CallOption) (*PairGatewaysResponse, error)
-	// DELETE /gateways/{id}
+	// Deletes a gateway.
+	// Operation `deleteGateway`, DELETE /gateways/{id}:
+	// https://developers.samsara.com/reference/deletegateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteGateway(ctx context.Context, in *DeleteGatewayRequest, opts ...grpc.CallOption) (*DeleteGatewayResponse, error)
 	// Deprecated: Do not use.
-	// POST /preview/gateways/pair
+	// Previews what PairGateways does.
+	// Operation `previewPairGateways`, POST /preview/gateways/pair:
+	// https://developers.samsara.com/reference/previewpairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	// Kept for existing clients.
 	PreviewPairGateways(ctx context.Context, in *PreviewPairGatewaysRequest, opts ...grpc.CallOption) (*PreviewPairGatewaysResponse, error)
 }
@@ -148,31 +171,54 @@ func (c *gatewaysServiceClient) PreviewPairGateways(ctx context.Context, in *Pre
 //
 // GatewaysService has the operations of the area gateways.
 type GatewaysServiceServer interface {
-	// GET /gateways
+	// Lists gateways.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// All pages: StreamGateways. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamGateways with
+	// `options.max_items`.
 	// Scope: Read Gateways.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListGateways(context.Context, *ListGatewaysRequest) (*ListGatewaysResponse, error)
-	// Every page of ListGateways, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListGateways, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getGateways`, GET /gateways: https://developers.samsara.com/reference/getgateways
+	// Scope: Read Gateways.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamGateways(*StreamGatewaysRequest, grpc.ServerStreamingServer[StreamGatewaysResponse]) error
-	// POST /gateways
+	// Creates a gateway.
+	// Operation `postGateway`, POST /gateways: https://developers.samsara.com/reference/postgateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateGateway(context.Context, *CreateGatewayRequest) (*CreateGatewayResponse, error)
-	// POST /gateways/pair
+	// Pairs gateways.
+	// Operation `pairGateways`, POST /gateways/pair:
+	// https://developers.samsara.com/reference/pairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	PairGateways(context.Context, *PairGatewaysRequest) (*PairGatewaysResponse, error)
-	// DELETE /gateways/{id}
+	// Deletes a gateway.
+	// Operation `deleteGateway`, DELETE /gateways/{id}:
+	// https://developers.samsara.com/reference/deletegateway
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteGateway(context.Context, *DeleteGatewayRequest) (*DeleteGatewayResponse, error)
 	// Deprecated: Do not use.
-	// POST /preview/gateways/pair
+	// Previews what PairGateways does.
+	// Operation `previewPairGateways`, POST /preview/gateways/pair:
+	// https://developers.samsara.com/reference/previewpairgateways
 	// Scope: Write Gateways.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	// Kept for existing clients.
 	PreviewPairGateways(context.Context, *PreviewPairGatewaysRequest) (*PreviewPairGatewaysResponse, error)
 }

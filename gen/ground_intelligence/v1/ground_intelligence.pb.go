@@ -26,27 +26,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListIssues.
+// The request of ListIssues.
 type ListIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,3,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `queryByTimeField`.
-	QueryByTimeField *string `protobuf:"bytes,5,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
-	// Query parameter `severities`. A comma-separated list.
-	Severities *string `protobuf:"bytes,6,opt,name=severities,proto3,oneof" json:"severities,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `statuses`. A comma-separated list.
-	Statuses *string `protobuf:"bytes,8,opt,name=statuses,proto3,oneof" json:"statuses,omitempty"`
-	// Query parameter `types`. A comma-separated list.
-	Types         *string `protobuf:"bytes,9,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime          *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids              []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Limit            *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	QueryByTimeField *string  `protobuf:"bytes,5,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
+	Severities       []string `protobuf:"bytes,6,rep,name=severities,proto3" json:"severities,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	Statuses      []string `protobuf:"bytes,8,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	Types         []string `protobuf:"bytes,9,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,14 +88,14 @@ func (x *ListIssuesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListIssuesRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListIssuesRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIssuesRequest) GetLimit() int64 {
+func (x *ListIssuesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -116,11 +109,11 @@ func (x *ListIssuesRequest) GetQueryByTimeField() string {
 	return ""
 }
 
-func (x *ListIssuesRequest) GetSeverities() string {
-	if x != nil && x.Severities != nil {
-		return *x.Severities
+func (x *ListIssuesRequest) GetSeverities() []string {
+	if x != nil {
+		return x.Severities
 	}
-	return ""
+	return nil
 }
 
 func (x *ListIssuesRequest) GetStartTime() string {
@@ -130,26 +123,26 @@ func (x *ListIssuesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListIssuesRequest) GetStatuses() string {
-	if x != nil && x.Statuses != nil {
-		return *x.Statuses
+func (x *ListIssuesRequest) GetStatuses() []string {
+	if x != nil {
+		return x.Statuses
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIssuesRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *ListIssuesRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
-// Response of ListIssues.
+// One page of issues.
 type ListIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Issue `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -199,12 +192,12 @@ func (x *ListIssuesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIssues.
+// The request of StreamIssues.
 type StreamIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues is asked, page after page.
 	Request *ListIssuesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -254,7 +247,7 @@ func (x *StreamIssuesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIssues.
+// One page of issues, and where to go on from after it.
 type StreamIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues answers.
@@ -309,19 +302,17 @@ func (x *StreamIssuesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateGroundIntelligenceIssue.
+// The request of UpdateGroundIntelligenceIssue.
 type UpdateGroundIntelligenceIssueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `dismissalNote`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	DismissalNote *string `protobuf:"bytes,2,opt,name=dismissal_note,json=dismissalNote,proto3,oneof" json:"dismissal_note,omitempty"`
-	// Body member `dismissalReason`. Known values: `notMyJurisdiction`, `knownIssue`, `duplicate`,
-	// `inaccurateDetection`, `other`.
+	// Known values: `notMyJurisdiction`, `knownIssue`, `duplicate`, `inaccurateDetection`, `other`.
 	DismissalReason *string `protobuf:"bytes,3,opt,name=dismissal_reason,json=dismissalReason,proto3,oneof" json:"dismissal_reason,omitempty"`
-	// Body member `status`. Known values: `needsReview`, `reviewed`, `resolved`, `dismissed`.
+	// Known values: `needsReview`, `reviewed`, `resolved`, `dismissed`.
 	Status *string `protobuf:"bytes,4,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `type`. Known values: `pothole`, `roadCracking`, `patchedPothole`.
+	// Known values: `pothole`, `roadCracking`, `patchedPothole`.
 	Type *string `protobuf:"bytes,5,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -402,10 +393,10 @@ func (x *UpdateGroundIntelligenceIssueRequest) GetUpdateMask() *fieldmaskpb.Fiel
 	return nil
 }
 
-// Response of UpdateGroundIntelligenceIssue.
+// The response of UpdateGroundIntelligenceIssue.
 type UpdateGroundIntelligenceIssueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Issue `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,20 +439,18 @@ func (x *UpdateGroundIntelligenceIssueResponse) GetData() *Issue {
 	return nil
 }
 
-// Request of CreateWatchpoint.
+// The request of CreateWatchpoint.
 type CreateWatchpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `location`. Required.
+	// Required.
 	Location *WatchpointLatLng `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	// Body member `mode`. Required. Known values: `justOnce`, `daily`, `weekly`, `monthly`.
+	// Required. Known values: `justOnce`, `daily`, `weekly`, `monthly`.
 	Mode *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Body member `name`.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `note`.
 	Note *string `protobuf:"bytes,4,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Body member `observationType`. Required. Known values: `roadDefect`, `utilityCut`, `guardrail`,
-	// `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`,
-	// `littering`, `highVegetationWeeds`, `fire`, `other`.
+	// Required. Known values: `roadDefect`, `utilityCut`, `guardrail`, `streetlight`, `signage`,
+	// `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`, `littering`,
+	// `highVegetationWeeds`, `fire`, `other`.
 	ObservationType *string `protobuf:"bytes,5,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -532,10 +521,10 @@ func (x *CreateWatchpointRequest) GetObservationType() string {
 	return ""
 }
 
-// Response of CreateWatchpoint.
+// The response of CreateWatchpoint.
 type CreateWatchpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Watchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -578,18 +567,16 @@ func (x *CreateWatchpointResponse) GetData() *Watchpoint {
 	return nil
 }
 
-// Request of UpdateWatchpoint.
+// The request of UpdateWatchpoint.
 type UpdateWatchpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `name`.
+	// Required.
+	Id   *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `note`.
 	Note *string `protobuf:"bytes,3,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Body member `observationType`. Known values: `roadDefect`, `utilityCut`, `guardrail`,
-	// `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`,
-	// `littering`, `highVegetationWeeds`, `fire`, `other`.
+	// Known values: `roadDefect`, `utilityCut`, `guardrail`, `streetlight`, `signage`, `stormDrain`,
+	// `graffiti`, `vegetation`, `blight`, `illegalDumping`, `littering`, `highVegetationWeeds`,
+	// `fire`, `other`.
 	ObservationType *string `protobuf:"bytes,4,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -663,10 +650,10 @@ func (x *UpdateWatchpointRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWatchpoint.
+// The response of UpdateWatchpoint.
 type UpdateWatchpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Watchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -711,11 +698,9 @@ func (x *UpdateWatchpointResponse) GetData() *Watchpoint {
 
 // Schema ListIssuesEntityGroundIntelligenceIssueLatLngTypeResponseBody.
 type GroundIntelligenceIssueLatLng struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -766,11 +751,9 @@ func (x *GroundIntelligenceIssueLatLng) GetLongitude() float64 {
 
 // Schema ListIssuesEntityGroundIntelligenceIssueGroundIntelligenceIssueLocationTypeResponseBody.
 type GroundIntelligenceIssueLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `point`.
-	Point *GroundIntelligenceIssueLatLng `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
-	// Member `type`.
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	state         protoimpl.MessageState         `protogen:"open.v1"`
+	Point         *GroundIntelligenceIssueLatLng `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Type          *string                        `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -821,9 +804,8 @@ func (x *GroundIntelligenceIssueLocation) GetType() string {
 
 // Schema ListIssuesEntityGroundIntelligenceIssueGroundIntelligenceIssueRoadSegmentTypeResponseBody.
 type GroundIntelligenceIssueRoadSegment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `roadName`.
-	RoadName      *string `protobuf:"bytes,1,opt,name=road_name,json=roadName,proto3,oneof" json:"road_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RoadName      *string                `protobuf:"bytes,1,opt,name=road_name,json=roadName,proto3,oneof" json:"road_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -865,35 +847,23 @@ func (x *GroundIntelligenceIssueRoadSegment) GetRoadName() string {
 	return ""
 }
 
-// Schema EntityListIssuesTypeResponseBody.
+// An issue. Schema EntityListIssuesTypeResponseBody.
 type Issue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `dashboardUrl`.
-	DashboardUrl *string `protobuf:"bytes,2,opt,name=dashboard_url,json=dashboardUrl,proto3,oneof" json:"dashboard_url,omitempty"`
-	// Member `firstSeenTime`.
-	FirstSeenTime *string `protobuf:"bytes,3,opt,name=first_seen_time,json=firstSeenTime,proto3,oneof" json:"first_seen_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastSeenTime`.
-	LastSeenTime *string `protobuf:"bytes,5,opt,name=last_seen_time,json=lastSeenTime,proto3,oneof" json:"last_seen_time,omitempty"`
-	// Member `location`.
-	Location *GroundIntelligenceIssueLocation `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `observationCount`.
-	ObservationCount *int64 `protobuf:"varint,7,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
-	// Member `roadSegment`.
-	RoadSegment *GroundIntelligenceIssueRoadSegment `protobuf:"bytes,8,opt,name=road_segment,json=roadSegment,proto3" json:"road_segment,omitempty"`
-	// Member `severity`.
-	Severity *string `protobuf:"bytes,9,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,10,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `type`.
-	Type *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState              `protogen:"open.v1"`
+	CreatedAtTime    *string                             `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DashboardUrl     *string                             `protobuf:"bytes,2,opt,name=dashboard_url,json=dashboardUrl,proto3,oneof" json:"dashboard_url,omitempty"`
+	FirstSeenTime    *string                             `protobuf:"bytes,3,opt,name=first_seen_time,json=firstSeenTime,proto3,oneof" json:"first_seen_time,omitempty"`
+	Id               *string                             `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LastSeenTime     *string                             `protobuf:"bytes,5,opt,name=last_seen_time,json=lastSeenTime,proto3,oneof" json:"last_seen_time,omitempty"`
+	Location         *GroundIntelligenceIssueLocation    `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
+	ObservationCount *int64                              `protobuf:"varint,7,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
+	RoadSegment      *GroundIntelligenceIssueRoadSegment `protobuf:"bytes,8,opt,name=road_segment,json=roadSegment,proto3" json:"road_segment,omitempty"`
+	Severity         *string                             `protobuf:"bytes,9,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	Status           *string                             `protobuf:"bytes,10,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Type             *string                             `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	UpdatedAtTime    *string                             `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Issue) Reset() {
@@ -1010,38 +980,39 @@ func (x *Issue) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schemas EntityCreateWatchpointTypeResponseBody, EntityUpdateWatchpointTypeResponseBody.
+// A watchpoint. Schemas EntityCreateWatchpointTypeResponseBody,
+// EntityUpdateWatchpointTypeResponseBody.
 type Watchpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required.
+	// Required.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastObservationTime`. Required.
+	// Required.
 	LastObservationTime *string `protobuf:"bytes,3,opt,name=last_observation_time,json=lastObservationTime,proto3,oneof" json:"last_observation_time,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *WatchpointLatLng `protobuf:"bytes,4,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `mode`. Required. Known values: `unknown`, `justOnce`, `daily`, `weekly`, `monthly`.
+	// Required. Known values: `unknown`, `justOnce`, `daily`, `weekly`, `monthly`.
 	Mode *string `protobuf:"bytes,5,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Member `monitoringEndTime`. Required.
+	// Required.
 	MonitoringEndTime *string `protobuf:"bytes,6,opt,name=monitoring_end_time,json=monitoringEndTime,proto3,oneof" json:"monitoring_end_time,omitempty"`
-	// Member `monitoringStartTime`. Required.
+	// Required.
 	MonitoringStartTime *string `protobuf:"bytes,7,opt,name=monitoring_start_time,json=monitoringStartTime,proto3,oneof" json:"monitoring_start_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`. Required.
+	// Required.
 	Note *string `protobuf:"bytes,9,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `observationCount`. Required.
+	// Required.
 	ObservationCount *int64 `protobuf:"varint,10,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
-	// Member `observationType`. Required. Known values: `unknown`, `roadDefect`, `utilityCut`,
-	// `guardrail`, `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`,
-	// `illegalDumping`, `littering`, `highVegetationWeeds`, `fire`, `other`.
+	// Required. Known values: `unknown`, `roadDefect`, `utilityCut`, `guardrail`, `streetlight`,
+	// `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`, `illegalDumping`, `littering`,
+	// `highVegetationWeeds`, `fire`, `other`.
 	ObservationType *string `protobuf:"bytes,11,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
-	// Member `samsaraDashboardUrl`. Required.
+	// Required.
 	SamsaraDashboardUrl *string `protobuf:"bytes,12,opt,name=samsara_dashboard_url,json=samsaraDashboardUrl,proto3,oneof" json:"samsara_dashboard_url,omitempty"`
-	// Member `status`. Required. Known values: `unknown`, `active`, `completed`.
+	// Required. Known values: `unknown`, `active`, `completed`.
 	Status *string `protobuf:"bytes,13,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required.
+	// Required.
 	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1178,9 +1149,9 @@ func (x *Watchpoint) GetUpdatedAtTime() string {
 // Schemas WatchpointLatLngTypeRequestBody, WatchpointLatLngTypeResponseBody.
 type WatchpointLatLng struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,29 +1205,25 @@ var File_samsara_gateway_ground_intelligence_v1_ground_intelligence_proto protor
 
 const file_samsara_gateway_ground_intelligence_v1_ground_intelligence_proto_rawDesc = "" +
 	"\n" +
-	"@samsara_gateway/ground_intelligence/v1/ground_intelligence.proto\x12&samsara_gateway.ground_intelligence.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x8d\x04\n" +
+	"@samsara_gateway/ground_intelligence/v1/ground_intelligence.proto\x12&samsara_gateway.ground_intelligence.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xd3\x03\n" +
 	"\x11ListIssuesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12:\n" +
-	"\x13query_by_time_field\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x10queryByTimeField\x88\x01\x01\x12+\n" +
+	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12:\n" +
+	"\x13query_by_time_field\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x10queryByTimeField\x88\x01\x01\x12(\n" +
 	"\n" +
-	"severities\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"severities\x88\x01\x01\x125\n" +
+	"severities\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"severities\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01\x12'\n" +
-	"\bstatuses\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\bstatuses\x88\x01\x01\x12!\n" +
-	"\x05types\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\bR\x05types\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
+	"\bstatuses\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bstatuses\x12\x1e\n" +
+	"\x05types\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x05typesB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\t_end_timeB\b\n" +
 	"\x06_limitB\x16\n" +
 	"\x14_query_by_time_fieldB\r\n" +
-	"\v_severitiesB\r\n" +
-	"\v_start_timeB\v\n" +
-	"\t_statusesB\b\n" +
-	"\x06_types\"\xad\x01\n" +
+	"\v_start_time\"\xad\x01\n" +
 	"\x12ListIssuesResponse\x12I\n" +
 	"\x04data\x18\x01 \x03(\v2-.samsara_gateway.ground_intelligence.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -1397,15 +1364,15 @@ const file_samsara_gateway_ground_intelligence_v1_ground_intelligence_proto_rawD
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:G\xda\xce\x18\x1fWatchpointLatLngTypeRequestBody\xda\xce\x18 WatchpointLatLngTypeResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xcc\t\n" +
-	"\x19GroundIntelligenceService\x12\xec\x01\n" +
+	"_longitude2\xd2\t\n" +
+	"\x19GroundIntelligenceService\x12\xef\x01\n" +
 	"\n" +
-	"ListIssues\x129.samsara_gateway.ground_intelligence.v1.ListIssuesRequest\x1a:.samsara_gateway.ground_intelligence.v1.ListIssuesResponse\"g\xda\xce\x18c\n" +
+	"ListIssues\x129.samsara_gateway.ground_intelligence.v1.ListIssuesRequest\x1a:.samsara_gateway.ground_intelligence.v1.ListIssuesResponse\"j\xda\xce\x18c\n" +
 	"\n" +
-	"listIssues\x10\x01\x1a\x1b/ground-intelligence/issues(\x018\x01B\x1fRead Ground Intelligence IssuesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9f\x01\n" +
-	"\fStreamIssues\x12;.samsara_gateway.ground_intelligence.v1.StreamIssuesRequest\x1a<.samsara_gateway.ground_intelligence.v1.StreamIssuesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"listIssues\x10\x01\x1a\x1b/ground-intelligence/issues(\x018\x01B\x1fRead Ground Intelligence IssuesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa2\x01\n" +
+	"\fStreamIssues\x12;.samsara_gateway.ground_intelligence.v1.StreamIssuesRequest\x1a<.samsara_gateway.ground_intelligence.v1.StreamIssuesResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListIssues\x10\x010\x01\x12\xb1\x02\n" +
+	"ListIssues\x10\x01\x90\x02\x010\x01\x12\xb1\x02\n" +
 	"\x1dUpdateGroundIntelligenceIssue\x12L.samsara_gateway.ground_intelligence.v1.UpdateGroundIntelligenceIssueRequest\x1aM.samsara_gateway.ground_intelligence.v1.UpdateGroundIntelligenceIssueResponse\"s\xda\xce\x18o\n" +
 	"\x1dupdateGroundIntelligenceIssue\x10\x04\x1a\x1b/ground-intelligence/issues \x02B Write Ground Intelligence IssuesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf3\x01\n" +
 	"\x10CreateWatchpoint\x12?.samsara_gateway.ground_intelligence.v1.CreateWatchpointRequest\x1a@.samsara_gateway.ground_intelligence.v1.CreateWatchpointResponse\"\\\xda\xce\x18X\n" +

@@ -34,28 +34,55 @@ const (
 //
 // GroundIntelligenceService has the operations of the area ground intelligence.
 type GroundIntelligenceServiceClient interface {
-	// GET /ground-intelligence/issues
+	// Lists issues.
+	// Operation `listIssues`, GET /ground-intelligence/issues:
+	// https://developers.samsara.com/reference/listissues
+	// All pages: StreamIssues. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Ground Intelligence Issues.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListIssues(ctx context.Context, in *ListIssuesRequest, opts ...grpc.CallOption) (*ListIssuesResponse, error)
-	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIssues, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listIssues`, GET /ground-intelligence/issues:
+	// https://developers.samsara.com/reference/listissues
+	// Scope: Read Ground Intelligence Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
-	// PATCH /ground-intelligence/issues
+	// Updates a ground intelligence issue; `update_mask` says what.
+	// Operation `updateGroundIntelligenceIssue`, PATCH /ground-intelligence/issues:
+	// https://developers.samsara.com/reference/updategroundintelligenceissue
 	// Scope: Write Ground Intelligence Issues.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateGroundIntelligenceIssue(ctx context.Context, in *UpdateGroundIntelligenceIssueRequest, opts ...grpc.CallOption) (*UpdateGroundIntelligenceIssueResponse, error)
-	// POST /ground-intelligence/watchpoints
+	// Creates a watchpoint.
+	// Operation `createWatchpoint`, POST /ground-intelligence/watchpoints:
+	// https://developers.samsara.com/reference/createwatchpoint
 	// Scope: Write Watchpoints.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateWatchpoint(ctx context.Context, in *CreateWatchpointRequest, opts ...grpc.CallOption) (*CreateWatchpointResponse, error)
-	// PATCH /ground-intelligence/watchpoints
+	// Updates a watchpoint; `update_mask` says what.
+	// Operation `updateWatchpoint`, PATCH /ground-intelligence/watchpoints:
+	// https://developers.samsara.com/reference/updatewatchpoint
 	// Scope: Write Watchpoints.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateWatchpoint(ctx context.Context, in *UpdateWatchpointRequest, opts ...grpc.CallOption) (*UpdateWatchpointResponse, error)
 }
 
@@ -132,28 +159,55 @@ func (c *groundIntelligenceServiceClient) UpdateWatchpoint(ctx context.Context, 
 //
 // GroundIntelligenceService has the operations of the area ground intelligence.
 type GroundIntelligenceServiceServer interface {
-	// GET /ground-intelligence/issues
+	// Lists issues.
+	// Operation `listIssues`, GET /ground-intelligence/issues:
+	// https://developers.samsara.com/reference/listissues
+	// All pages: StreamIssues. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Ground Intelligence Issues.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListIssues(context.Context, *ListIssuesRequest) (*ListIssuesResponse, error)
-	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIssues, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listIssues`, GET /ground-intelligence/issues:
+	// https://developers.samsara.com/reference/listissues
+	// Scope: Read Ground Intelligence Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
-	// PATCH /ground-intelligence/issues
+	// Updates a ground intelligence issue; `update_mask` says what.
+	// Operation `updateGroundIntelligenceIssue`, PATCH /ground-intelligence/issues:
+	// https://developers.samsara.com/reference/updategroundintelligenceissue
 	// Scope: Write Ground Intelligence Issues.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateGroundIntelligenceIssue(context.Context, *UpdateGroundIntelligenceIssueRequest) (*UpdateGroundIntelligenceIssueResponse, error)
-	// POST /ground-intelligence/watchpoints
+	// Creates a watchpoint.
+	// Operation `createWatchpoint`, POST /ground-intelligence/watchpoints:
+	// https://developers.samsara.com/reference/createwatchpoint
 	// Scope: Write Watchpoints.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateWatchpoint(context.Context, *CreateWatchpointRequest) (*CreateWatchpointResponse, error)
-	// PATCH /ground-intelligence/watchpoints
+	// Updates a watchpoint; `update_mask` says what.
+	// Operation `updateWatchpoint`, PATCH /ground-intelligence/watchpoints:
+	// https://developers.samsara.com/reference/updatewatchpoint
 	// Scope: Write Watchpoints.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateWatchpoint(context.Context, *UpdateWatchpointRequest) (*UpdateWatchpointResponse, error)
 }
 

@@ -26,26 +26,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListHosEldEvents.
+// The request of ListHosEldEvents.
 type ListHosEldEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`. Default:
-	// `active`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`. Default: `active`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`. 1 to 25. Default: `25`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// 1 to 25. Default: `25`.
+	Limit        *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -108,18 +103,18 @@ func (x *ListHosEldEventsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListHosEldEventsRequest) GetLimit() int64 {
+func (x *ListHosEldEventsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHosEldEventsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListHosEldEventsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHosEldEventsRequest) GetStartTime() string {
@@ -129,20 +124,19 @@ func (x *ListHosEldEventsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListHosEldEventsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListHosEldEventsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListHosEldEvents.
+// One page of HOS ELD events.
 type ListHosEldEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data []*HosDriversEldEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Required.
+	Data          []*HosDriversEldEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination        `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -191,12 +185,12 @@ func (x *ListHosEldEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosEldEvents.
+// The request of StreamHosEldEvents.
 type StreamHosEldEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosEldEvents is asked, page after page.
 	Request *ListHosEldEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -246,7 +240,7 @@ func (x *StreamHosEldEventsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosEldEvents.
+// One page of HOS ELD events, and where to go on from after it.
 type StreamHosEldEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosEldEvents answers.
@@ -301,18 +295,14 @@ func (x *StreamHosEldEventsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHosClocks.
+// The request of ListHosClocks.
 type ListHosClocksRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -362,7 +352,7 @@ func (x *ListHosClocksRequest) GetDriverIds() []string {
 	return nil
 }
 
-func (x *ListHosClocksRequest) GetLimit() int64 {
+func (x *ListHosClocksRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -383,12 +373,12 @@ func (x *ListHosClocksRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListHosClocks.
+// One page of HOS clocks.
 type ListHosClocksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosClocksForDriver `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -438,12 +428,12 @@ func (x *ListHosClocksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosClocks.
+// The request of StreamHosClocks.
 type StreamHosClocksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosClocks is asked, page after page.
 	Request *ListHosClocksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -493,7 +483,7 @@ func (x *StreamHosClocksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosClocks.
+// One page of HOS clocks, and where to go on from after it.
 type StreamHosClocksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosClocks answers.
@@ -548,26 +538,19 @@ func (x *StreamHosClocksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHosDailyLogs.
+// The request of ListHosDailyLogs.
 type ListHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`. Default:
-	// `active`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endDate`.
-	EndDate *string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `expand`. A comma-separated list. Known values: `vehicle`.
-	Expand *string `protobuf:"bytes,5,opt,name=expand,proto3,oneof" json:"expand,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startDate`.
-	StartDate *string `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`. Default: `active`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	EndDate                *string  `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	// Known values: `vehicle`.
+	Expand        []string `protobuf:"bytes,5,rep,name=expand,proto3" json:"expand,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	StartDate     *string  `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -630,18 +613,18 @@ func (x *ListHosDailyLogsRequest) GetEndDate() string {
 	return ""
 }
 
-func (x *ListHosDailyLogsRequest) GetExpand() string {
-	if x != nil && x.Expand != nil {
-		return *x.Expand
+func (x *ListHosDailyLogsRequest) GetExpand() []string {
+	if x != nil {
+		return x.Expand
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHosDailyLogsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListHosDailyLogsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHosDailyLogsRequest) GetStartDate() string {
@@ -651,19 +634,19 @@ func (x *ListHosDailyLogsRequest) GetStartDate() string {
 	return ""
 }
 
-func (x *ListHosDailyLogsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListHosDailyLogsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListHosDailyLogs.
+// One page of HOS daily logs.
 type ListHosDailyLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosDailyLogs `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -713,12 +696,12 @@ func (x *ListHosDailyLogsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosDailyLogs.
+// The request of StreamHosDailyLogs.
 type StreamHosDailyLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosDailyLogs is asked, page after page.
 	Request *ListHosDailyLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -768,7 +751,7 @@ func (x *StreamHosDailyLogsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosDailyLogs.
+// One page of HOS daily logs, and where to go on from after it.
 type StreamHosDailyLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosDailyLogs answers.
@@ -823,20 +806,16 @@ func (x *StreamHosDailyLogsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHosLogs.
+// The request of ListHosLogs.
 type ListHosLogsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -914,12 +893,12 @@ func (x *ListHosLogsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListHosLogs.
+// One page of HOS logs.
 type ListHosLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosLogsForDriver `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -969,12 +948,12 @@ func (x *ListHosLogsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosLogs.
+// The request of StreamHosLogs.
 type StreamHosLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosLogs is asked, page after page.
 	Request *ListHosLogsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1024,7 +1003,7 @@ func (x *StreamHosLogsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosLogs.
+// One page of HOS logs, and where to go on from after it.
 type StreamHosLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosLogs answers.
@@ -1079,22 +1058,17 @@ func (x *StreamHosLogsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHosViolations.
+// The request of ListHosViolations.
 type ListHosViolationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `types`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	Types         []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1151,11 +1125,11 @@ func (x *ListHosViolationsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListHosViolationsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListHosViolationsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHosViolationsRequest) GetStartTime() string {
@@ -1165,11 +1139,11 @@ func (x *ListHosViolationsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListHosViolationsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListHosViolationsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHosViolationsRequest) GetTypes() []string {
@@ -1179,12 +1153,12 @@ func (x *ListHosViolationsRequest) GetTypes() []string {
 	return nil
 }
 
-// Response of ListHosViolations.
+// One page of HOS violations.
 type ListHosViolationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HosViolationsObject `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,12 +1208,12 @@ func (x *ListHosViolationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHosViolations.
+// The request of StreamHosViolations.
 type StreamHosViolationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosViolations is asked, page after page.
 	Request *ListHosViolationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1289,7 +1263,7 @@ func (x *StreamHosViolationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHosViolations.
+// One page of HOS violations, and where to go on from after it.
 type StreamHosViolationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHosViolations answers.
@@ -1344,14 +1318,14 @@ func (x *StreamHosViolationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateShippingDocs.
+// The request of UpdateShippingDocs.
 type UpdateShippingDocsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `driverID`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverID,proto3,oneof" json:"driver_id,omitempty"`
-	// Query parameter `hosDate`. Required.
+	// Required.
 	HosDate *string `protobuf:"bytes,2,opt,name=hos_date,json=hosDate,proto3,oneof" json:"hos_date,omitempty"`
-	// Body member `shippingDocs`. Required.
+	// Required.
 	ShippingDocs *string `protobuf:"bytes,3,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1418,10 +1392,10 @@ func (x *UpdateShippingDocsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateShippingDocs.
+// The response of UpdateShippingDocs.
 type UpdateShippingDocsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *ShippingDocs `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1467,8 +1441,7 @@ func (x *UpdateShippingDocsResponse) GetData() *ShippingDocs {
 // Schema CurrentDutyStatus.
 type CurrentDutyStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hosStatusType`. Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`,
-	// `personalConveyance`.
+	// Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`, `personalConveyance`.
 	HosStatusType *string `protobuf:"bytes,1,opt,name=hos_status_type,json=hosStatusType,proto3,oneof" json:"hos_status_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1514,11 +1487,11 @@ func (x *CurrentDutyStatus) GetHosStatusType() string {
 // Schema DistanceTraveledObjectResponseBody.
 type DistanceTraveled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driveDistanceMeters`. In metres.
+	// In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,1,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `personalConveyanceDistanceMeters`. In metres.
+	// In metres.
 	PersonalConveyanceDistanceMeters *int64 `protobuf:"varint,2,opt,name=personal_conveyance_distance_meters,json=personalConveyanceDistanceMeters,proto3,oneof" json:"personal_conveyance_distance_meters,omitempty"`
-	// Member `yardMoveDistanceMeters`. In metres.
+	// In metres.
 	YardMoveDistanceMeters *int64 `protobuf:"varint,3,opt,name=yard_move_distance_meters,json=yardMoveDistanceMeters,proto3,oneof" json:"yard_move_distance_meters,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -1578,23 +1551,20 @@ func (x *DistanceTraveled) GetYardMoveDistanceMeters() int64 {
 // Schema DriverRulesetObjectResponseBody.
 type DriverRuleset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `break`. Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
+	// Known values: `Property (off-duty/sleeper)`, `Explosives/HazMat (on-duty)`.
 	Break *string `protobuf:"bytes,1,opt,name=break,proto3,oneof" json:"break,omitempty"`
-	// Member `cycle`. Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8
-	// day`, `AK 70 hour / 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`,
-	// `FL 70 hour / 7 day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70
-	// hour / 7 day`, `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour /
-	// 7 day`, `SC 80 hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`,
-	// `WI 70 hour / 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour
-	// / 14 day)`, `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14
-	// day)`.
-	Cycle *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
-	// Member `jurisdiction`.
+	// Known values: `USA 60 hour / 7 day`, `USA 70 hour / 8 day`, `AK 80 hour / 8 day`, `AK 70 hour /
+	// 7 day`, `CA 80 hour / 8 day`, `CA 112 hour / 8 day`, `FL 80 hour / 8 day`, `FL 70 hour / 7
+	// day`, `NE 80 hour / 8 day`, `NE 70 hour / 7 day`, `NC 80 hour / 8 day`, `NC 70 hour / 7 day`,
+	// `OK 70 hour / 8 day`, `OK 60 hour / 7 day`, `OR 80 hour / 8 day`, `OR 70 hour / 7 day`, `SC 80
+	// hour / 8 day`, `SC 70 hour / 7 day`, `TX 70 hour / 7 day`, `WI 80 hour / 8 day`, `WI 70 hour /
+	// 7 day`, `Canada South Cycle 1 (70 hour / 7 day)`, `Canada South Cycle 2 (120 hour / 14 day)`,
+	// `Canada North Cycle 1 (80 hour / 7 day)`, `Canada North Cycle 2 (120 hour / 14 day)`.
+	Cycle        *string `protobuf:"bytes,2,opt,name=cycle,proto3,oneof" json:"cycle,omitempty"`
 	Jurisdiction *string `protobuf:"bytes,3,opt,name=jurisdiction,proto3,oneof" json:"jurisdiction,omitempty"`
-	// Member `restart`. Known values: `34-hour Restart`, `24-hour Restart`, `36-hour Restart`,
-	// `72-hour Restart`.
+	// Known values: `34-hour Restart`, `24-hour Restart`, `36-hour Restart`, `72-hour Restart`.
 	Restart *string `protobuf:"bytes,4,opt,name=restart,proto3,oneof" json:"restart,omitempty"`
-	// Member `shift`. Known values: `US Interstate Property`, `US Interstate Passenger`.
+	// Known values: `US Interstate Property`, `US Interstate Passenger`.
 	Shift         *string `protobuf:"bytes,5,opt,name=shift,proto3,oneof" json:"shift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1667,16 +1637,14 @@ func (x *DriverRuleset) GetShift() string {
 
 // Schema DriverWithTimezoneEldSettingsObjectResponseBody.
 type DriverWithTimezoneEldSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `eldSettings`.
-	EldSettings *EldSettings `protobuf:"bytes,1,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	EldSettings *EldSettings           `protobuf:"bytes,1,opt,name=eld_settings,json=eldSettings,proto3" json:"eld_settings,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `timezone`. Default: `America/Los_Angeles`.
+	// Default: `America/Los_Angeles`.
 	Timezone      *string `protobuf:"bytes,5,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1750,21 +1718,21 @@ func (x *DriverWithTimezoneEldSettings) GetTimezone() string {
 // Schema DutyStatusDurationObjectResponseBody.
 type DutyStatusDuration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activeDurationMs`. In milliseconds.
+	// In milliseconds.
 	ActiveDurationMs *int64 `protobuf:"varint,1,opt,name=active_duration_ms,json=activeDurationMs,proto3,oneof" json:"active_duration_ms,omitempty"`
-	// Member `driveDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveDurationMs *int64 `protobuf:"varint,2,opt,name=drive_duration_ms,json=driveDurationMs,proto3,oneof" json:"drive_duration_ms,omitempty"`
-	// Member `offDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OffDutyDurationMs *int64 `protobuf:"varint,3,opt,name=off_duty_duration_ms,json=offDutyDurationMs,proto3,oneof" json:"off_duty_duration_ms,omitempty"`
-	// Member `onDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OnDutyDurationMs *int64 `protobuf:"varint,4,opt,name=on_duty_duration_ms,json=onDutyDurationMs,proto3,oneof" json:"on_duty_duration_ms,omitempty"`
-	// Member `personalConveyanceDurationMs`. In milliseconds.
+	// In milliseconds.
 	PersonalConveyanceDurationMs *int64 `protobuf:"varint,5,opt,name=personal_conveyance_duration_ms,json=personalConveyanceDurationMs,proto3,oneof" json:"personal_conveyance_duration_ms,omitempty"`
-	// Member `sleeperBerthDurationMs`. In milliseconds.
+	// In milliseconds.
 	SleeperBerthDurationMs *int64 `protobuf:"varint,6,opt,name=sleeper_berth_duration_ms,json=sleeperBerthDurationMs,proto3,oneof" json:"sleeper_berth_duration_ms,omitempty"`
-	// Member `waitingTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	WaitingTimeDurationMs *int64 `protobuf:"varint,7,opt,name=waiting_time_duration_ms,json=waitingTimeDurationMs,proto3,oneof" json:"waiting_time_duration_ms,omitempty"`
-	// Member `yardMoveDurationMs`. In milliseconds.
+	// In milliseconds.
 	YardMoveDurationMs *int64 `protobuf:"varint,8,opt,name=yard_move_duration_ms,json=yardMoveDurationMs,proto3,oneof" json:"yard_move_duration_ms,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1858,9 +1826,8 @@ func (x *DutyStatusDuration) GetYardMoveDurationMs() int64 {
 
 // Schema EldSettingsObjectResponseBody.
 type EldSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `rulesets`.
-	Rulesets      []*DriverRuleset `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rulesets      []*DriverRuleset       `protobuf:"bytes,1,rep,name=rulesets,proto3" json:"rulesets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1905,7 +1872,7 @@ func (x *EldSettings) GetRulesets() []*DriverRuleset {
 // Schema HosBreak.
 type HosBreak struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `timeUntilBreakDurationMs`. In milliseconds.
+	// In milliseconds.
 	TimeUntilBreakDurationMs *float64 `protobuf:"fixed64,1,opt,name=time_until_break_duration_ms,json=timeUntilBreakDurationMs,proto3,oneof" json:"time_until_break_duration_ms,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -1950,15 +1917,11 @@ func (x *HosBreak) GetTimeUntilBreakDurationMs() float64 {
 
 // Schema HosClocks.
 type HosClocks struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `break`.
-	Break *HosBreak `protobuf:"bytes,1,opt,name=break,proto3" json:"break,omitempty"`
-	// Member `cycle`.
-	Cycle *HosCycle `protobuf:"bytes,2,opt,name=cycle,proto3" json:"cycle,omitempty"`
-	// Member `drive`.
-	Drive *HosDrive `protobuf:"bytes,3,opt,name=drive,proto3" json:"drive,omitempty"`
-	// Member `shift`.
-	Shift         *HosShift `protobuf:"bytes,4,opt,name=shift,proto3" json:"shift,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Break         *HosBreak              `protobuf:"bytes,1,opt,name=break,proto3" json:"break,omitempty"`
+	Cycle         *HosCycle              `protobuf:"bytes,2,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	Drive         *HosDrive              `protobuf:"bytes,3,opt,name=drive,proto3" json:"drive,omitempty"`
+	Shift         *HosShift              `protobuf:"bytes,4,opt,name=shift,proto3" json:"shift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2023,19 +1986,14 @@ func (x *HosClocks) GetShift() *HosShift {
 
 // Schema HosClocksForDriver.
 type HosClocksForDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `clocks`.
-	Clocks *HosClocks `protobuf:"bytes,1,opt,name=clocks,proto3" json:"clocks,omitempty"`
-	// Member `currentDutyStatus`.
-	CurrentDutyStatus *CurrentDutyStatus `protobuf:"bytes,2,opt,name=current_duty_status,json=currentDutyStatus,proto3" json:"current_duty_status,omitempty"`
-	// Member `currentVehicle`.
-	CurrentVehicle *v1.VehicleTiny `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `violations`.
-	Violations    *HosViolations `protobuf:"bytes,5,opt,name=violations,proto3" json:"violations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Clocks            *HosClocks             `protobuf:"bytes,1,opt,name=clocks,proto3" json:"clocks,omitempty"`
+	CurrentDutyStatus *CurrentDutyStatus     `protobuf:"bytes,2,opt,name=current_duty_status,json=currentDutyStatus,proto3" json:"current_duty_status,omitempty"`
+	CurrentVehicle    *v1.VehicleTiny        `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
+	Driver            *v1.DriverTiny         `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
+	Violations        *HosViolations         `protobuf:"bytes,5,opt,name=violations,proto3" json:"violations,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *HosClocksForDriver) Reset() {
@@ -2106,11 +2064,11 @@ func (x *HosClocksForDriver) GetViolations() *HosViolations {
 // Schema HosCycle.
 type HosCycle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cycleRemainingDurationMs`. In milliseconds.
+	// In milliseconds.
 	CycleRemainingDurationMs *float64 `protobuf:"fixed64,1,opt,name=cycle_remaining_duration_ms,json=cycleRemainingDurationMs,proto3,oneof" json:"cycle_remaining_duration_ms,omitempty"`
-	// Member `cycleStartedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CycleStartedAtTime *string `protobuf:"bytes,2,opt,name=cycle_started_at_time,json=cycleStartedAtTime,proto3,oneof" json:"cycle_started_at_time,omitempty"`
-	// Member `cycleTomorrowDurationMs`. In milliseconds.
+	// In milliseconds.
 	CycleTomorrowDurationMs *float64 `protobuf:"fixed64,3,opt,name=cycle_tomorrow_duration_ms,json=cycleTomorrowDurationMs,proto3,oneof" json:"cycle_tomorrow_duration_ms,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -2167,22 +2125,18 @@ func (x *HosCycle) GetCycleTomorrowDurationMs() float64 {
 	return 0
 }
 
-// Schema HosDailyLogsObjectResponseBody.
+// HOS daily logs. Schema HosDailyLogsObjectResponseBody.
 type HosDailyLogs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceTraveled`.
-	DistanceTraveled *DistanceTraveled `protobuf:"bytes,1,opt,name=distance_traveled,json=distanceTraveled,proto3" json:"distance_traveled,omitempty"`
-	// Member `driver`. Required.
-	Driver *DriverWithTimezoneEldSettings `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `dutyStatusDurations`.
-	DutyStatusDurations *DutyStatusDuration `protobuf:"bytes,3,opt,name=duty_status_durations,json=dutyStatusDurations,proto3" json:"duty_status_durations,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `logMetaData`.
-	LogMetaData *LogMetaData `protobuf:"bytes,5,opt,name=log_meta_data,json=logMetaData,proto3" json:"log_meta_data,omitempty"`
-	// Member `pendingDutyStatusDurations`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	DistanceTraveled *DistanceTraveled      `protobuf:"bytes,1,opt,name=distance_traveled,json=distanceTraveled,proto3" json:"distance_traveled,omitempty"`
+	// Required.
+	Driver              *DriverWithTimezoneEldSettings `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	DutyStatusDurations *DutyStatusDuration            `protobuf:"bytes,3,opt,name=duty_status_durations,json=dutyStatusDurations,proto3" json:"duty_status_durations,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime                    *string                     `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	LogMetaData                *LogMetaData                `protobuf:"bytes,5,opt,name=log_meta_data,json=logMetaData,proto3" json:"log_meta_data,omitempty"`
 	PendingDutyStatusDurations *PendingDutyStatusDurations `protobuf:"bytes,6,opt,name=pending_duty_status_durations,json=pendingDutyStatusDurations,proto3" json:"pending_duty_status_durations,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2270,7 +2224,7 @@ func (x *HosDailyLogs) GetStartTime() string {
 // Schema HosDrive.
 type HosDrive struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driveRemainingDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveRemainingDurationMs *float64 `protobuf:"fixed64,1,opt,name=drive_remaining_duration_ms,json=driveRemainingDurationMs,proto3,oneof" json:"drive_remaining_duration_ms,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -2316,15 +2270,14 @@ func (x *HosDrive) GetDriveRemainingDurationMs() float64 {
 // Schema HosDriversEldEventObjectResponseBody.
 type HosDriversEldEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverActivationStatus`. Required. Known values: `active`, `deactivated`.
+	// Required. Known values: `active`, `deactivated`.
 	DriverActivationStatus *string `protobuf:"bytes,1,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Member `eldEvents`. Required.
-	EldEvents []*HosEldEvent `protobuf:"bytes,2,rep,name=eld_events,json=eldEvents,proto3" json:"eld_events,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	EldEvents   []*HosEldEvent    `protobuf:"bytes,2,rep,name=eld_events,json=eldEvents,proto3" json:"eld_events,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2398,35 +2351,31 @@ func (x *HosDriversEldEvent) GetName() string {
 // Schema HosEldEventObjectResponseBody.
 type HosEldEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `accumulatedVehicleMeters`. In metres.
+	// In metres.
 	AccumulatedVehicleMeters *int64 `protobuf:"varint,1,opt,name=accumulated_vehicle_meters,json=accumulatedVehicleMeters,proto3,oneof" json:"accumulated_vehicle_meters,omitempty"`
-	// Member `elapsedEngineHours`. In hours.
+	// In hours.
 	ElapsedEngineHours *float64 `protobuf:"fixed64,2,opt,name=elapsed_engine_hours,json=elapsedEngineHours,proto3,oneof" json:"elapsed_engine_hours,omitempty"`
-	// Member `eldEventCode`. Required. 1 to 9.
+	// Required. 1 to 9.
 	EldEventCode *int64 `protobuf:"varint,3,opt,name=eld_event_code,json=eldEventCode,proto3,oneof" json:"eld_event_code,omitempty"`
-	// Member `eldEventRecordOrigin`. 1 to 4.
+	// 1 to 4.
 	EldEventRecordOrigin *int64 `protobuf:"varint,4,opt,name=eld_event_record_origin,json=eldEventRecordOrigin,proto3,oneof" json:"eld_event_record_origin,omitempty"`
-	// Member `eldEventRecordStatus`. 1 to 4.
+	// 1 to 4.
 	EldEventRecordStatus *int64 `protobuf:"varint,5,opt,name=eld_event_record_status,json=eldEventRecordStatus,proto3,oneof" json:"eld_event_record_status,omitempty"`
-	// Member `eldEventType`. Required. 1 to 7.
-	EldEventType *int64 `protobuf:"varint,6,opt,name=eld_event_type,json=eldEventType,proto3,oneof" json:"eld_event_type,omitempty"`
-	// Member `location`.
-	Location *HosEldEventLocation `protobuf:"bytes,7,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `malfunctionDiagnosticCode`. Known values: `P`, `E`, `T`, `L`, `R`, `S`, `O`, `1`, `2`,
-	// `3`, `4`, `5`, `6`.
-	MalfunctionDiagnosticCode *string `protobuf:"bytes,8,opt,name=malfunction_diagnostic_code,json=malfunctionDiagnosticCode,proto3,oneof" json:"malfunction_diagnostic_code,omitempty"`
-	// Member `remark`.
-	Remark *HosEldEventRemark `protobuf:"bytes,9,opt,name=remark,proto3" json:"remark,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. 1 to 7.
+	EldEventType *int64               `protobuf:"varint,6,opt,name=eld_event_type,json=eldEventType,proto3,oneof" json:"eld_event_type,omitempty"`
+	Location     *HosEldEventLocation `protobuf:"bytes,7,opt,name=location,proto3" json:"location,omitempty"`
+	// Known values: `P`, `E`, `T`, `L`, `R`, `S`, `O`, `1`, `2`, `3`, `4`, `5`, `6`.
+	MalfunctionDiagnosticCode *string            `protobuf:"bytes,8,opt,name=malfunction_diagnostic_code,json=malfunctionDiagnosticCode,proto3,oneof" json:"malfunction_diagnostic_code,omitempty"`
+	Remark                    *HosEldEventRemark `protobuf:"bytes,9,opt,name=remark,proto3" json:"remark,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,10,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `totalEngineHours`. In hours.
+	// In hours.
 	TotalEngineHours *float64 `protobuf:"fixed64,11,opt,name=total_engine_hours,json=totalEngineHours,proto3,oneof" json:"total_engine_hours,omitempty"`
-	// Member `totalVehicleMeters`. In metres.
-	TotalVehicleMeters *int64 `protobuf:"varint,12,opt,name=total_vehicle_meters,json=totalVehicleMeters,proto3,oneof" json:"total_vehicle_meters,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	TotalVehicleMeters *int64          `protobuf:"varint,12,opt,name=total_vehicle_meters,json=totalVehicleMeters,proto3,oneof" json:"total_vehicle_meters,omitempty"`
+	Vehicle            *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HosEldEvent) Reset() {
@@ -2552,17 +2501,12 @@ func (x *HosEldEvent) GetVehicle() *v1.VehicleTiny {
 
 // Schema HosEldEventLocationObjectResponseBody.
 type HosEldEventLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `eldLocation`.
-	EldLocation *string `protobuf:"bytes,2,opt,name=eld_location,json=eldLocation,proto3,oneof" json:"eld_location,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	City          *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	EldLocation   *string                `protobuf:"bytes,2,opt,name=eld_location,json=eldLocation,proto3,oneof" json:"eld_location,omitempty"`
+	Latitude      *float64               `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	State         *string                `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2635,11 +2579,11 @@ func (x *HosEldEventLocation) GetState() string {
 // Schema HosEldEventRemarkObjectResponseBody.
 type HosEldEventRemark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `locationDescription`. Required.
+	// Required.
 	LocationDescription *string `protobuf:"bytes,2,opt,name=location_description,json=locationDescription,proto3,oneof" json:"location_description,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2698,21 +2642,16 @@ func (x *HosEldEventRemark) GetTime() string {
 
 // Schema HosLogEntry.
 type HosLogEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codrivers`.
-	Codrivers []*v1.DriverTiny `protobuf:"bytes,1,rep,name=codrivers,proto3" json:"codrivers,omitempty"`
-	// Member `hosStatusType`. Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`,
-	// `personalConveyance`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Codrivers []*v1.DriverTiny       `protobuf:"bytes,1,rep,name=codrivers,proto3" json:"codrivers,omitempty"`
+	// Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`, `personalConveyance`.
 	HosStatusType *string `protobuf:"bytes,2,opt,name=hos_status_type,json=hosStatusType,proto3,oneof" json:"hos_status_type,omitempty"`
-	// Member `logEndTime`. A time as in RFC 3339.
-	LogEndTime *string `protobuf:"bytes,3,opt,name=log_end_time,json=logEndTime,proto3,oneof" json:"log_end_time,omitempty"`
-	// Member `logRecordedLocation`.
+	// A time as in RFC 3339.
+	LogEndTime          *string         `protobuf:"bytes,3,opt,name=log_end_time,json=logEndTime,proto3,oneof" json:"log_end_time,omitempty"`
 	LogRecordedLocation *HosLogLocation `protobuf:"bytes,4,opt,name=log_recorded_location,json=logRecordedLocation,proto3" json:"log_recorded_location,omitempty"`
-	// Member `logStartTime`. Required. A time as in RFC 3339.
-	LogStartTime *string `protobuf:"bytes,5,opt,name=log_start_time,json=logStartTime,proto3,oneof" json:"log_start_time,omitempty"`
-	// Member `remark`.
-	Remark *string `protobuf:"bytes,6,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
-	// Member `vehicle`.
+	// Required. A time as in RFC 3339.
+	LogStartTime  *string         `protobuf:"bytes,5,opt,name=log_start_time,json=logStartTime,proto3,oneof" json:"log_start_time,omitempty"`
+	Remark        *string         `protobuf:"bytes,6,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2800,9 +2739,9 @@ func (x *HosLogEntry) GetVehicle() *v1.VehicleTiny {
 // Schema HosLogLocation.
 type HosLogLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2854,11 +2793,9 @@ func (x *HosLogLocation) GetLongitude() float64 {
 
 // Schema HosLogsForDriver.
 type HosLogsForDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `hosLogs`.
-	HosLogs       []*HosLogEntry `protobuf:"bytes,2,rep,name=hos_logs,json=hosLogs,proto3" json:"hos_logs,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        *v1.DriverTiny         `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	HosLogs       []*HosLogEntry         `protobuf:"bytes,2,rep,name=hos_logs,json=hosLogs,proto3" json:"hos_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2910,7 +2847,7 @@ func (x *HosLogsForDriver) GetHosLogs() []*HosLogEntry {
 // Schema HosShift.
 type HosShift struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `shiftRemainingDurationMs`. In milliseconds.
+	// In milliseconds.
 	ShiftRemainingDurationMs *float64 `protobuf:"fixed64,1,opt,name=shift_remaining_duration_ms,json=shiftRemainingDurationMs,proto3,oneof" json:"shift_remaining_duration_ms,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -2956,15 +2893,15 @@ func (x *HosShift) GetShiftRemainingDurationMs() float64 {
 // Schema HosViolationObjectResponseBody.
 type HosViolation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `day`. Required.
+	// Required.
 	Day *HosViolationDay `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
-	// Member `description`. Required.
+	// Required.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `durationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,4,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Member `type`. Required. Known values: `NONE`, `californiaMealbreakMissed`, `cycleHoursOn`,
+	// Required. Known values: `NONE`, `californiaMealbreakMissed`, `cycleHoursOn`,
 	// `cycleOffHoursAfterOnDutyHours`, `dailyDrivingHours`,
 	// `dailyOffDutyDeferralAddToDay2Consecutive`, `dailyOffDutyDeferralNotPartMandatory`,
 	// `dailyOffDutyDeferralTwoDayDrivingLimit`, `dailyOffDutyDeferralTwoDayOffDuty`,
@@ -2972,7 +2909,7 @@ type HosViolation struct {
 	// `mandatory24HoursOffDuty`, `restbreakMissed`, `shiftDrivingHours`, `shiftHours`,
 	// `shiftOnDutyHours`, `unsubmittedLogs`.
 	Type *string `protobuf:"bytes,5,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `violationStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ViolationStartTime *string `protobuf:"bytes,6,opt,name=violation_start_time,json=violationStartTime,proto3,oneof" json:"violation_start_time,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3053,9 +2990,9 @@ func (x *HosViolation) GetViolationStartTime() string {
 // Schema HosViolationDayObjectResponseBody.
 type HosViolationDay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3108,9 +3045,9 @@ func (x *HosViolationDay) GetStartTime() string {
 // Schema HosViolations.
 type HosViolations struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cycleViolationDurationMs`. In milliseconds.
+	// In milliseconds.
 	CycleViolationDurationMs *float64 `protobuf:"fixed64,1,opt,name=cycle_violation_duration_ms,json=cycleViolationDurationMs,proto3,oneof" json:"cycle_violation_duration_ms,omitempty"`
-	// Member `shiftDrivingViolationDurationMs`. In milliseconds.
+	// In milliseconds.
 	ShiftDrivingViolationDurationMs *float64 `protobuf:"fixed64,2,opt,name=shift_driving_violation_duration_ms,json=shiftDrivingViolationDurationMs,proto3,oneof" json:"shift_driving_violation_duration_ms,omitempty"`
 	unknownFields                   protoimpl.UnknownFields
 	sizeCache                       protoimpl.SizeCache
@@ -3160,10 +3097,10 @@ func (x *HosViolations) GetShiftDrivingViolationDurationMs() float64 {
 	return 0
 }
 
-// Schema HosViolationsObjectResponseBody.
+// HOS violations. Schema HosViolationsObjectResponseBody.
 type HosViolationsObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `violations`. Required.
+	// Required.
 	Violations    []*HosViolation `protobuf:"bytes,1,rep,name=violations,proto3" json:"violations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3208,35 +3145,23 @@ func (x *HosViolationsObject) GetViolations() []*HosViolation {
 
 // Schema LogMetaDataObjectResponseBody.
 type LogMetaData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `adverseDrivingClaimed`.
-	AdverseDrivingClaimed *bool `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
-	// Member `bigDayClaimed`.
-	BigDayClaimed *bool `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
-	// Member `carrierFormattedAddress`.
-	CarrierFormattedAddress *string `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
-	// Member `carrierName`.
-	CarrierName *string `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `carrierUsDotNumber`.
-	CarrierUsDotNumber *int64 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
-	// Member `certifiedAtTime`. A time as in RFC 3339.
-	CertifiedAtTime *string `protobuf:"bytes,6,opt,name=certified_at_time,json=certifiedAtTime,proto3,oneof" json:"certified_at_time,omitempty"`
-	// Member `homeTerminalFormattedAddress`.
-	HomeTerminalFormattedAddress *string `protobuf:"bytes,7,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
-	// Member `homeTerminalName`.
-	HomeTerminalName *string `protobuf:"bytes,8,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
-	// Member `isCertified`.
-	IsCertified *bool `protobuf:"varint,9,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
-	// Member `isUsShortHaulActive`.
-	IsUsShortHaulActive *bool `protobuf:"varint,10,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
-	// Member `shippingDocs`.
-	ShippingDocs *string `protobuf:"bytes,11,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
-	// Member `trailerNames`.
-	TrailerNames []string `protobuf:"bytes,12,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
-	// Member `vehicles`.
-	Vehicles      []*v1.Vehicle `protobuf:"bytes,13,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                   protoimpl.MessageState `protogen:"open.v1"`
+	AdverseDrivingClaimed   *bool                  `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
+	BigDayClaimed           *bool                  `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
+	CarrierFormattedAddress *string                `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
+	CarrierName             *string                `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
+	CarrierUsDotNumber      *int64                 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
+	// A time as in RFC 3339.
+	CertifiedAtTime              *string       `protobuf:"bytes,6,opt,name=certified_at_time,json=certifiedAtTime,proto3,oneof" json:"certified_at_time,omitempty"`
+	HomeTerminalFormattedAddress *string       `protobuf:"bytes,7,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
+	HomeTerminalName             *string       `protobuf:"bytes,8,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
+	IsCertified                  *bool         `protobuf:"varint,9,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
+	IsUsShortHaulActive          *bool         `protobuf:"varint,10,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
+	ShippingDocs                 *string       `protobuf:"bytes,11,opt,name=shipping_docs,json=shippingDocs,proto3,oneof" json:"shipping_docs,omitempty"`
+	TrailerNames                 []string      `protobuf:"bytes,12,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
+	Vehicles                     []*v1.Vehicle `protobuf:"bytes,13,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *LogMetaData) Reset() {
@@ -3363,21 +3288,21 @@ func (x *LogMetaData) GetVehicles() []*v1.Vehicle {
 // Schema PendingDutyStatusDurationsObjectResponseBody.
 type PendingDutyStatusDurations struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activeDurationMs`. In milliseconds.
+	// In milliseconds.
 	ActiveDurationMs *int64 `protobuf:"varint,1,opt,name=active_duration_ms,json=activeDurationMs,proto3,oneof" json:"active_duration_ms,omitempty"`
-	// Member `driveDurationMs`. In milliseconds.
+	// In milliseconds.
 	DriveDurationMs *int64 `protobuf:"varint,2,opt,name=drive_duration_ms,json=driveDurationMs,proto3,oneof" json:"drive_duration_ms,omitempty"`
-	// Member `offDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OffDutyDurationMs *int64 `protobuf:"varint,3,opt,name=off_duty_duration_ms,json=offDutyDurationMs,proto3,oneof" json:"off_duty_duration_ms,omitempty"`
-	// Member `onDutyDurationMs`. In milliseconds.
+	// In milliseconds.
 	OnDutyDurationMs *int64 `protobuf:"varint,4,opt,name=on_duty_duration_ms,json=onDutyDurationMs,proto3,oneof" json:"on_duty_duration_ms,omitempty"`
-	// Member `personalConveyanceDurationMs`. In milliseconds.
+	// In milliseconds.
 	PersonalConveyanceDurationMs *int64 `protobuf:"varint,5,opt,name=personal_conveyance_duration_ms,json=personalConveyanceDurationMs,proto3,oneof" json:"personal_conveyance_duration_ms,omitempty"`
-	// Member `sleeperBerthDurationMs`. In milliseconds.
+	// In milliseconds.
 	SleeperBerthDurationMs *int64 `protobuf:"varint,6,opt,name=sleeper_berth_duration_ms,json=sleeperBerthDurationMs,proto3,oneof" json:"sleeper_berth_duration_ms,omitempty"`
-	// Member `waitingTimeDurationMs`. In milliseconds.
+	// In milliseconds.
 	WaitingTimeDurationMs *int64 `protobuf:"varint,7,opt,name=waiting_time_duration_ms,json=waitingTimeDurationMs,proto3,oneof" json:"waiting_time_duration_ms,omitempty"`
-	// Member `yardMoveDurationMs`. In milliseconds.
+	// In milliseconds.
 	YardMoveDurationMs *int64 `protobuf:"varint,8,opt,name=yard_move_duration_ms,json=yardMoveDurationMs,proto3,oneof" json:"yard_move_duration_ms,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3469,31 +3394,21 @@ func (x *PendingDutyStatusDurations) GetYardMoveDurationMs() int64 {
 	return 0
 }
 
-// Schema PatchShippingDocsResponseBodyResponseBody.
+// Shipping docs. Schema PatchShippingDocsResponseBodyResponseBody.
 type ShippingDocs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `adverseDrivingClaimed`.
-	AdverseDrivingClaimed *bool `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
-	// Member `bigDayClaimed`.
-	BigDayClaimed *bool `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
-	// Member `carrierFormattedAddress`.
-	CarrierFormattedAddress *string `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
-	// Member `carrierName`.
-	CarrierName *string `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `carrierUsDotNumber`.
-	CarrierUsDotNumber *int64 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
-	// Member `homeTerminalFormattedAddress`.
-	HomeTerminalFormattedAddress *string `protobuf:"bytes,6,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
-	// Member `homeTerminalName`.
-	HomeTerminalName *string `protobuf:"bytes,7,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
-	// Member `isCertified`.
-	IsCertified *bool `protobuf:"varint,8,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
-	// Member `isUsShortHaulActive`.
-	IsUsShortHaulActive *bool `protobuf:"varint,9,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
-	// Member `trailerNames`.
-	TrailerNames  []string `protobuf:"bytes,10,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                        protoimpl.MessageState `protogen:"open.v1"`
+	AdverseDrivingClaimed        *bool                  `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
+	BigDayClaimed                *bool                  `protobuf:"varint,2,opt,name=big_day_claimed,json=bigDayClaimed,proto3,oneof" json:"big_day_claimed,omitempty"`
+	CarrierFormattedAddress      *string                `protobuf:"bytes,3,opt,name=carrier_formatted_address,json=carrierFormattedAddress,proto3,oneof" json:"carrier_formatted_address,omitempty"`
+	CarrierName                  *string                `protobuf:"bytes,4,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
+	CarrierUsDotNumber           *int64                 `protobuf:"varint,5,opt,name=carrier_us_dot_number,json=carrierUsDotNumber,proto3,oneof" json:"carrier_us_dot_number,omitempty"`
+	HomeTerminalFormattedAddress *string                `protobuf:"bytes,6,opt,name=home_terminal_formatted_address,json=homeTerminalFormattedAddress,proto3,oneof" json:"home_terminal_formatted_address,omitempty"`
+	HomeTerminalName             *string                `protobuf:"bytes,7,opt,name=home_terminal_name,json=homeTerminalName,proto3,oneof" json:"home_terminal_name,omitempty"`
+	IsCertified                  *bool                  `protobuf:"varint,8,opt,name=is_certified,json=isCertified,proto3,oneof" json:"is_certified,omitempty"`
+	IsUsShortHaulActive          *bool                  `protobuf:"varint,9,opt,name=is_us_short_haul_active,json=isUsShortHaulActive,proto3,oneof" json:"is_us_short_haul_active,omitempty"`
+	TrailerNames                 []string               `protobuf:"bytes,10,rep,name=trailer_names,json=trailerNames,proto3" json:"trailer_names,omitempty"`
+	unknownFields                protoimpl.UnknownFields
+	sizeCache                    protoimpl.SizeCache
 }
 
 func (x *ShippingDocs) Reset() {
@@ -3600,26 +3515,23 @@ var File_samsara_gateway_hours_of_service_v1_hours_of_service_proto protoreflect
 
 const file_samsara_gateway_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\n" +
-	":samsara_gateway/hours_of_service/v1/hours_of_service.proto\x12#samsara_gateway.hours_of_service.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xb5\x04\n" +
+	":samsara_gateway/hours_of_service/v1/hours_of_service.proto\x12#samsara_gateway.hours_of_service.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x90\x04\n" +
 	"\x17ListHosEldEventsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
 	"\bend_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\aendTime\x88\x01\x01\x127\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x009@R\x0225H\x03R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1c\xda\xce\x18\x18\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x009@R\x0225H\x03R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x1b\n" +
 	"\x19_driver_activation_statusB\v\n" +
 	"\t_end_timeB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xb5\x01\n" +
+	"\x06_limitB\r\n" +
+	"\v_start_time\"\xb5\x01\n" +
 	"\x18ListHosEldEventsResponse\x12S\n" +
 	"\x04data\x18\x01 \x03(\v27.samsara_gateway.hours_of_service.v1.HosDriversEldEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
@@ -3636,7 +3548,7 @@ const file_samsara_gateway_hours_of_service_v1_hours_of_service_proto_rawDesc = 
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -3652,26 +3564,22 @@ const file_samsara_gateway_hours_of_service_v1_hours_of_service_proto_rawDesc = 
 	"\x17StreamHosClocksResponse\x12N\n" +
 	"\x04page\x18\x01 \x01(\v2:.samsara_gateway.hours_of_service.v1.ListHosClocksResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x91\x04\n" +
+	"\a_cursor\"\xde\x03\n" +
 	"\x17ListHosDailyLogsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x12&\n" +
-	"\bend_date\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\aendDate\x88\x01\x01\x12,\n" +
-	"\x06expand\x18\x05 \x01(\tB\x0f\xda\xce\x18\v\b\x022\avehicleH\x03R\x06expand\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x12*\n" +
+	"\bend_date\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\aendDate\x88\x01\x01\x12)\n" +
+	"\x06expand\x18\x05 \x03(\tB\x11\xda\xce\x18\r\b\x02\x18\x012\avehicleR\x06expand\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12*\n" +
 	"\n" +
-	"start_date\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\tstartDate\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_date\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\tstartDate\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x1b\n" +
 	"\x19_driver_activation_statusB\v\n" +
-	"\t_end_dateB\t\n" +
-	"\a_expandB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_dateB\n" +
-	"\n" +
-	"\b_tag_ids\"\xb7\x01\n" +
+	"\t_end_dateB\r\n" +
+	"\v_start_date\"\xb7\x01\n" +
 	"\x18ListHosDailyLogsResponse\x12M\n" +
 	"\x04data\x18\x01 \x03(\v21.samsara_gateway.hours_of_service.v1.HosDailyLogsB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -3707,23 +3615,20 @@ const file_samsara_gateway_hours_of_service_v1_hours_of_service_proto_rawDesc = 
 	"\x15StreamHosLogsResponse\x12L\n" +
 	"\x04page\x18\x01 \x01(\v28.samsara_gateway.hours_of_service.v1.ListHosLogsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x8e\x03\n" +
+	"\a_cursor\"\xe9\x02\n" +
 	"\x18ListHosViolationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
-	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01\x12\x1e\n" +
+	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\x1e\n" +
 	"\x05types\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x05typesB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xbf\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xbf\x01\n" +
 	"\x19ListHosViolationsResponse\x12T\n" +
 	"\x04data\x18\x01 \x03(\v28.samsara_gateway.hours_of_service.v1.HosViolationsObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -4015,29 +3920,29 @@ const file_samsara_gateway_hours_of_service_v1_hours_of_service_proto_rawDesc = 
 	" _home_terminal_formatted_addressB\x15\n" +
 	"\x13_home_terminal_nameB\x0f\n" +
 	"\r_is_certifiedB\x1a\n" +
-	"\x18_is_us_short_haul_active2\xd5\x12\n" +
-	"\x15HoursOfServiceService\x12\x86\x02\n" +
-	"\x10ListHosEldEvents\x12<.samsara_gateway.hours_of_service.v1.ListHosEldEventsRequest\x1a=.samsara_gateway.hours_of_service.v1.ListHosEldEventsResponse\"u\xda\xce\x18q\n" +
-	"\x0fgetHosEldEvents\x10\x01\x1a\"/beta/fleet/hos/drivers/eld-events(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x12StreamHosEldEvents\x12>.samsara_gateway.hours_of_service.v1.StreamHosEldEventsRequest\x1a?.samsara_gateway.hours_of_service.v1.StreamHosEldEventsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListHosEldEvents\x10\x010\x01\x12\xe9\x01\n" +
-	"\rListHosClocks\x129.samsara_gateway.hours_of_service.v1.ListHosClocksRequest\x1a:.samsara_gateway.hours_of_service.v1.ListHosClocksResponse\"a\xda\xce\x18]\n" +
-	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x0fStreamHosClocks\x12;.samsara_gateway.hours_of_service.v1.StreamHosClocksRequest\x1a<.samsara_gateway.hours_of_service.v1.StreamHosClocksResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListHosClocks\x10\x010\x01\x12\xf9\x01\n" +
-	"\x10ListHosDailyLogs\x12<.samsara_gateway.hours_of_service.v1.ListHosDailyLogsRequest\x1a=.samsara_gateway.hours_of_service.v1.ListHosDailyLogsResponse\"h\xda\xce\x18d\n" +
-	"\x0fgetHosDailyLogs\x10\x01\x1a\x15/fleet/hos/daily-logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x12StreamHosDailyLogs\x12>.samsara_gateway.hours_of_service.v1.StreamHosDailyLogsRequest\x1a?.samsara_gateway.hours_of_service.v1.StreamHosDailyLogsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListHosDailyLogs\x10\x010\x01\x12\xdf\x01\n" +
-	"\vListHosLogs\x127.samsara_gateway.hours_of_service.v1.ListHosLogsRequest\x1a8.samsara_gateway.hours_of_service.v1.ListHosLogsResponse\"]\xda\xce\x18Y\n" +
+	"\x18_is_us_short_haul_active2\xf3\x12\n" +
+	"\x15HoursOfServiceService\x12\x89\x02\n" +
+	"\x10ListHosEldEvents\x12<.samsara_gateway.hours_of_service.v1.ListHosEldEventsRequest\x1a=.samsara_gateway.hours_of_service.v1.ListHosEldEventsResponse\"x\xda\xce\x18q\n" +
+	"\x0fgetHosEldEvents\x10\x01\x1a\"/beta/fleet/hos/drivers/eld-events(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x12StreamHosEldEvents\x12>.samsara_gateway.hours_of_service.v1.StreamHosEldEventsRequest\x1a?.samsara_gateway.hours_of_service.v1.StreamHosEldEventsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListHosEldEvents\x10\x01\x90\x02\x010\x01\x12\xec\x01\n" +
+	"\rListHosClocks\x129.samsara_gateway.hours_of_service.v1.ListHosClocksRequest\x1a:.samsara_gateway.hours_of_service.v1.ListHosClocksResponse\"d\xda\xce\x18]\n" +
+	"\fgetHosClocks\x10\x01\x1a\x11/fleet/hos/clocks(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x0fStreamHosClocks\x12;.samsara_gateway.hours_of_service.v1.StreamHosClocksRequest\x1a<.samsara_gateway.hours_of_service.v1.StreamHosClocksResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListHosClocks\x10\x01\x90\x02\x010\x01\x12\xfc\x01\n" +
+	"\x10ListHosDailyLogs\x12<.samsara_gateway.hours_of_service.v1.ListHosDailyLogsRequest\x1a=.samsara_gateway.hours_of_service.v1.ListHosDailyLogsResponse\"k\xda\xce\x18d\n" +
+	"\x0fgetHosDailyLogs\x10\x01\x1a\x15/fleet/hos/daily-logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x12StreamHosDailyLogs\x12>.samsara_gateway.hours_of_service.v1.StreamHosDailyLogsRequest\x1a?.samsara_gateway.hours_of_service.v1.StreamHosDailyLogsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListHosDailyLogs\x10\x01\x90\x02\x010\x01\x12\xe2\x01\n" +
+	"\vListHosLogs\x127.samsara_gateway.hours_of_service.v1.ListHosLogsRequest\x1a8.samsara_gateway.hours_of_service.v1.ListHosLogsResponse\"`\xda\xce\x18Y\n" +
 	"\n" +
-	"getHosLogs\x10\x01\x1a\x0f/fleet/hos/logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\rStreamHosLogs\x129.samsara_gateway.hours_of_service.v1.StreamHosLogsRequest\x1a:.samsara_gateway.hours_of_service.v1.StreamHosLogsResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListHosLogs\x10\x010\x01\x12\xfd\x01\n" +
-	"\x11ListHosViolations\x12=.samsara_gateway.hours_of_service.v1.ListHosViolationsRequest\x1a>.samsara_gateway.hours_of_service.v1.ListHosViolationsResponse\"i\xda\xce\x18e\n" +
-	"\x10getHosViolations\x10\x01\x1a\x15/fleet/hos/violations(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb5\x01\n" +
-	"\x13StreamHosViolations\x12?.samsara_gateway.hours_of_service.v1.StreamHosViolationsRequest\x1a@.samsara_gateway.hours_of_service.v1.StreamHosViolationsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListHosViolations\x10\x010\x01\x12\x80\x02\n" +
+	"getHosLogs\x10\x01\x1a\x0f/fleet/hos/logs(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\rStreamHosLogs\x129.samsara_gateway.hours_of_service.v1.StreamHosLogsRequest\x1a:.samsara_gateway.hours_of_service.v1.StreamHosLogsResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vListHosLogs\x10\x01\x90\x02\x010\x01\x12\x80\x02\n" +
+	"\x11ListHosViolations\x12=.samsara_gateway.hours_of_service.v1.ListHosViolationsRequest\x1a>.samsara_gateway.hours_of_service.v1.ListHosViolationsResponse\"l\xda\xce\x18e\n" +
+	"\x10getHosViolations\x10\x01\x1a\x15/fleet/hos/violations(\x018\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb8\x01\n" +
+	"\x13StreamHosViolations\x12?.samsara_gateway.hours_of_service.v1.StreamHosViolationsRequest\x1a@.samsara_gateway.hours_of_service.v1.StreamHosViolationsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListHosViolations\x10\x01\x90\x02\x010\x01\x12\x80\x02\n" +
 	"\x12UpdateShippingDocs\x12>.samsara_gateway.hours_of_service.v1.UpdateShippingDocsRequest\x1a?.samsara_gateway.hours_of_service.v1.UpdateShippingDocsResponse\"i\xda\xce\x18e\n" +
 	"\x12updateShippingDocs\x10\x04\x1a\x1d/hos/daily-logs/log-meta-data \x02B\x1fWrite ELD Hours of Service (US)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01B\xc9\x02\n" +
 	",internal.samsara.gateway.hours_of_service.v1B\x13HoursOfServiceProtoP\x01ZAsamsara.internal/gateway/gen/hours_of_service/v1;hoursofservicev1\xa2\x02\x12SGHoursOfServiceV1\xaa\x02 SamsaraGateway.HoursOfService.V1\xba\x02\x12SGHoursOfServiceV1\xca\x02 SamsaraGateway\\HoursOfService\\V1\xe2\x02)SamsaraGateway\\HoursOfService\\V1\\Metadata\xea\x02\"SamsaraGateway::HoursOfService::V1b\x06proto3"

@@ -40,46 +40,106 @@ const (
 //
 // HoursOfServiceService has the operations of the area hours of service.
 type HoursOfServiceServiceClient interface {
-	// GET /beta/fleet/hos/drivers/eld-events
+	// Lists HOS ELD events.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// All pages: StreamHosEldEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 25, 25 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListHosEldEvents(ctx context.Context, in *ListHosEldEventsRequest, opts ...grpc.CallOption) (*ListHosEldEventsResponse, error)
-	// Every page of ListHosEldEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHosEldEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHosEldEvents(ctx context.Context, in *StreamHosEldEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosEldEventsResponse], error)
-	// GET /fleet/hos/clocks
+	// Lists HOS clocks.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// All pages: StreamHosClocks. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosClocks(ctx context.Context, in *ListHosClocksRequest, opts ...grpc.CallOption) (*ListHosClocksResponse, error)
-	// Every page of ListHosClocks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHosClocks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamHosClocks(ctx context.Context, in *StreamHosClocksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosClocksResponse], error)
-	// GET /fleet/hos/daily-logs
+	// Lists HOS daily logs.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// All pages: StreamHosDailyLogs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosDailyLogs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosDailyLogs(ctx context.Context, in *ListHosDailyLogsRequest, opts ...grpc.CallOption) (*ListHosDailyLogsResponse, error)
-	// Every page of ListHosDailyLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHosDailyLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosDailyLogs(ctx context.Context, in *StreamHosDailyLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosDailyLogsResponse], error)
-	// GET /fleet/hos/logs
+	// Lists HOS logs.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// All pages: StreamHosLogs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosLogs with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosLogs(ctx context.Context, in *ListHosLogsRequest, opts ...grpc.CallOption) (*ListHosLogsResponse, error)
-	// Every page of ListHosLogs, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHosLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosLogs(ctx context.Context, in *StreamHosLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosLogsResponse], error)
-	// GET /fleet/hos/violations
+	// Lists HOS violations.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// All pages: StreamHosViolations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosViolations with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosViolations(ctx context.Context, in *ListHosViolationsRequest, opts ...grpc.CallOption) (*ListHosViolationsResponse, error)
 	// Every page of ListHosViolations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosViolations(ctx context.Context, in *StreamHosViolationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHosViolationsResponse], error)
-	// PATCH /hos/daily-logs/log-meta-data
+	// Updates shipping docs; `update_mask` says what.
+	// Operation `updateShippingDocs`, PATCH /hos/daily-logs/log-meta-data:
+	// https://developers.samsara.com/reference/updateshippingdocs
 	// Scope: Write ELD Hours of Service (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateShippingDocs(ctx context.Context, in *UpdateShippingDocsRequest, opts ...grpc.CallOption) (*UpdateShippingDocsResponse, error)
 }
 
@@ -252,46 +312,106 @@ func (c *hoursOfServiceServiceClient) UpdateShippingDocs(ctx context.Context, in
 //
 // HoursOfServiceService has the operations of the area hours of service.
 type HoursOfServiceServiceServer interface {
-	// GET /beta/fleet/hos/drivers/eld-events
+	// Lists HOS ELD events.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// All pages: StreamHosEldEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 25, 25 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListHosEldEvents(context.Context, *ListHosEldEventsRequest) (*ListHosEldEventsResponse, error)
-	// Every page of ListHosEldEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHosEldEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosEldEvents`, GET /beta/fleet/hos/drivers/eld-events:
+	// https://developers.samsara.com/reference/gethoseldevents
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHosEldEvents(*StreamHosEldEventsRequest, grpc.ServerStreamingServer[StreamHosEldEventsResponse]) error
-	// GET /fleet/hos/clocks
+	// Lists HOS clocks.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// All pages: StreamHosClocks. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosClocks(context.Context, *ListHosClocksRequest) (*ListHosClocksResponse, error)
-	// Every page of ListHosClocks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHosClocks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosClocks`, GET /fleet/hos/clocks:
+	// https://developers.samsara.com/reference/gethosclocks
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamHosClocks(*StreamHosClocksRequest, grpc.ServerStreamingServer[StreamHosClocksResponse]) error
-	// GET /fleet/hos/daily-logs
+	// Lists HOS daily logs.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// All pages: StreamHosDailyLogs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosDailyLogs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosDailyLogs(context.Context, *ListHosDailyLogsRequest) (*ListHosDailyLogsResponse, error)
-	// Every page of ListHosDailyLogs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHosDailyLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosDailyLogs`, GET /fleet/hos/daily-logs:
+	// https://developers.samsara.com/reference/gethosdailylogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosDailyLogs(*StreamHosDailyLogsRequest, grpc.ServerStreamingServer[StreamHosDailyLogsResponse]) error
-	// GET /fleet/hos/logs
+	// Lists HOS logs.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// All pages: StreamHosLogs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosLogs with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosLogs(context.Context, *ListHosLogsRequest) (*ListHosLogsResponse, error)
-	// Every page of ListHosLogs, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHosLogs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosLogs`, GET /fleet/hos/logs:
+	// https://developers.samsara.com/reference/gethoslogs
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosLogs(*StreamHosLogsRequest, grpc.ServerStreamingServer[StreamHosLogsResponse]) error
-	// GET /fleet/hos/violations
+	// Lists HOS violations.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// All pages: StreamHosViolations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamHosViolations with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHosViolations(context.Context, *ListHosViolationsRequest) (*ListHosViolationsResponse, error)
 	// Every page of ListHosViolations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getHosViolations`, GET /fleet/hos/violations:
+	// https://developers.samsara.com/reference/gethosviolations
+	// Scope: Read ELD Compliance Settings (US).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamHosViolations(*StreamHosViolationsRequest, grpc.ServerStreamingServer[StreamHosViolationsResponse]) error
-	// PATCH /hos/daily-logs/log-meta-data
+	// Updates shipping docs; `update_mask` says what.
+	// Operation `updateShippingDocs`, PATCH /hos/daily-logs/log-meta-data:
+	// https://developers.samsara.com/reference/updateshippingdocs
 	// Scope: Write ELD Hours of Service (US).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateShippingDocs(context.Context, *UpdateShippingDocsRequest) (*UpdateShippingDocsResponse, error)
 }
 

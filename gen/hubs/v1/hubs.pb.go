@@ -26,22 +26,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListHubCapacities.
+// The request of ListHubCapacities.
 type ListHubCapacitiesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `capacityIds`. A comma-separated list.
-	CapacityIds *string `protobuf:"bytes,2,opt,name=capacity_ids,json=capacityIds,proto3,oneof" json:"capacity_ids,omitempty"`
-	// Query parameter `capacityNames`. A comma-separated list.
-	CapacityNames *string `protobuf:"bytes,3,opt,name=capacity_names,json=capacityNames,proto3,oneof" json:"capacity_names,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CapacityIds   []string               `protobuf:"bytes,2,rep,name=capacity_ids,json=capacityIds,proto3" json:"capacity_ids,omitempty"`
+	CapacityNames []string               `protobuf:"bytes,3,rep,name=capacity_names,json=capacityNames,proto3" json:"capacity_names,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// At most 100. Default: `100`.
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -84,18 +81,18 @@ func (x *ListHubCapacitiesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListHubCapacitiesRequest) GetCapacityIds() string {
-	if x != nil && x.CapacityIds != nil {
-		return *x.CapacityIds
+func (x *ListHubCapacitiesRequest) GetCapacityIds() []string {
+	if x != nil {
+		return x.CapacityIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubCapacitiesRequest) GetCapacityNames() string {
-	if x != nil && x.CapacityNames != nil {
-		return *x.CapacityNames
+func (x *ListHubCapacitiesRequest) GetCapacityNames() []string {
+	if x != nil {
+		return x.CapacityNames
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubCapacitiesRequest) GetEndTime() string {
@@ -112,7 +109,7 @@ func (x *ListHubCapacitiesRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubCapacitiesRequest) GetLimit() int64 {
+func (x *ListHubCapacitiesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -126,12 +123,12 @@ func (x *ListHubCapacitiesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubCapacities.
+// One page of hub capacities.
 type ListHubCapacitiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubCapacity `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,12 +178,12 @@ func (x *ListHubCapacitiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubCapacities.
+// The request of StreamHubCapacities.
 type StreamHubCapacitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCapacities is asked, page after page.
 	Request *ListHubCapacitiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,7 +233,7 @@ func (x *StreamHubCapacitiesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubCapacities.
+// One page of hub capacities, and where to go on from after it.
 type StreamHubCapacitiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCapacities answers.
@@ -291,22 +288,19 @@ func (x *StreamHubCapacitiesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHubCustomProperties.
+// The request of ListHubCustomProperties.
 type ListHubCustomPropertiesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customPropertyIds`. A comma-separated list.
-	CustomPropertyIds *string `protobuf:"bytes,2,opt,name=custom_property_ids,json=customPropertyIds,proto3,oneof" json:"custom_property_ids,omitempty"`
-	// Query parameter `customPropertyNames`. A comma-separated list.
-	CustomPropertyNames *string `protobuf:"bytes,3,opt,name=custom_property_names,json=customPropertyNames,proto3,oneof" json:"custom_property_names,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	After               *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CustomPropertyIds   []string               `protobuf:"bytes,2,rep,name=custom_property_ids,json=customPropertyIds,proto3" json:"custom_property_ids,omitempty"`
+	CustomPropertyNames []string               `protobuf:"bytes,3,rep,name=custom_property_names,json=customPropertyNames,proto3" json:"custom_property_names,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// At most 100. Default: `100`.
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,18 +343,18 @@ func (x *ListHubCustomPropertiesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListHubCustomPropertiesRequest) GetCustomPropertyIds() string {
-	if x != nil && x.CustomPropertyIds != nil {
-		return *x.CustomPropertyIds
+func (x *ListHubCustomPropertiesRequest) GetCustomPropertyIds() []string {
+	if x != nil {
+		return x.CustomPropertyIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubCustomPropertiesRequest) GetCustomPropertyNames() string {
-	if x != nil && x.CustomPropertyNames != nil {
-		return *x.CustomPropertyNames
+func (x *ListHubCustomPropertiesRequest) GetCustomPropertyNames() []string {
+	if x != nil {
+		return x.CustomPropertyNames
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubCustomPropertiesRequest) GetEndTime() string {
@@ -377,7 +371,7 @@ func (x *ListHubCustomPropertiesRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubCustomPropertiesRequest) GetLimit() int64 {
+func (x *ListHubCustomPropertiesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -391,12 +385,12 @@ func (x *ListHubCustomPropertiesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubCustomProperties.
+// One page of hub custom properties.
 type ListHubCustomPropertiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubCustomProperty `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -446,12 +440,12 @@ func (x *ListHubCustomPropertiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubCustomProperties.
+// The request of StreamHubCustomProperties.
 type StreamHubCustomPropertiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCustomProperties is asked, page after page.
 	Request *ListHubCustomPropertiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -501,7 +495,7 @@ func (x *StreamHubCustomPropertiesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubCustomProperties.
+// One page of hub custom properties, and where to go on from after it.
 type StreamHubCustomPropertiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubCustomProperties answers.
@@ -556,12 +550,12 @@ func (x *StreamHubCustomPropertiesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateHubLocation.
+// The request of UpdateHubLocation.
 type UpdateHubLocationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `data`. Required.
+	// Required.
 	Data *UpdateHubLocation `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -621,10 +615,10 @@ func (x *UpdateHubLocationRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateHubLocation.
+// The response of UpdateHubLocation.
 type UpdateHubLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *HubLocationUpdated `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -667,22 +661,19 @@ func (x *UpdateHubLocationResponse) GetData() *HubLocationUpdated {
 	return nil
 }
 
-// Request of ListHubLocations.
+// The request of ListHubLocations.
 type ListHubLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customerLocationIds`. A comma-separated list.
-	CustomerLocationIds *string `protobuf:"bytes,2,opt,name=customer_location_ids,json=customerLocationIds,proto3,oneof" json:"customer_location_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	After               *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CustomerLocationIds []string               `protobuf:"bytes,2,rep,name=customer_location_ids,json=customerLocationIds,proto3" json:"customer_location_ids,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `locationIds`. A comma-separated list.
-	LocationIds *string `protobuf:"bytes,6,opt,name=location_ids,json=locationIds,proto3,oneof" json:"location_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// At most 100. Default: `100`.
+	Limit       *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	LocationIds []string `protobuf:"bytes,6,rep,name=location_ids,json=locationIds,proto3" json:"location_ids,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -725,11 +716,11 @@ func (x *ListHubLocationsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListHubLocationsRequest) GetCustomerLocationIds() string {
-	if x != nil && x.CustomerLocationIds != nil {
-		return *x.CustomerLocationIds
+func (x *ListHubLocationsRequest) GetCustomerLocationIds() []string {
+	if x != nil {
+		return x.CustomerLocationIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubLocationsRequest) GetEndTime() string {
@@ -746,18 +737,18 @@ func (x *ListHubLocationsRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubLocationsRequest) GetLimit() int64 {
+func (x *ListHubLocationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHubLocationsRequest) GetLocationIds() string {
-	if x != nil && x.LocationIds != nil {
-		return *x.LocationIds
+func (x *ListHubLocationsRequest) GetLocationIds() []string {
+	if x != nil {
+		return x.LocationIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubLocationsRequest) GetStartTime() string {
@@ -767,12 +758,12 @@ func (x *ListHubLocationsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubLocations.
+// One page of hub locations.
 type ListHubLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubLocation `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -822,12 +813,12 @@ func (x *ListHubLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubLocations.
+// The request of StreamHubLocations.
 type StreamHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubLocations is asked, page after page.
 	Request *ListHubLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -877,7 +868,7 @@ func (x *StreamHubLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubLocations.
+// One page of hub locations, and where to go on from after it.
 type StreamHubLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubLocations answers.
@@ -932,10 +923,10 @@ func (x *StreamHubLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateHubLocations.
+// The request of CreateHubLocations.
 type CreateHubLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required.
+	// Required.
 	Data          []*HubLocationInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -978,10 +969,10 @@ func (x *CreateHubLocationsRequest) GetData() []*HubLocationInput {
 	return nil
 }
 
-// Response of CreateHubLocations.
+// The response of CreateHubLocations.
 type CreateHubLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*HubLocationCreated `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1024,16 +1015,14 @@ func (x *CreateHubLocationsResponse) GetData() []*HubLocationCreated {
 	return nil
 }
 
-// Request of ListPlanOrders.
+// The request of ListPlanOrders.
 type ListPlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `orderIds`. A comma-separated list.
-	OrderIds *string `protobuf:"bytes,3,opt,name=order_ids,json=orderIds,proto3,oneof" json:"order_ids,omitempty"`
-	// Query parameter `planId`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// At most 100. Default: `100`.
+	Limit    *int32   `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	OrderIds []string `protobuf:"bytes,3,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
+	// Required.
 	PlanId        *string `protobuf:"bytes,4,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1076,18 +1065,18 @@ func (x *ListPlanOrdersRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPlanOrdersRequest) GetLimit() int64 {
+func (x *ListPlanOrdersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPlanOrdersRequest) GetOrderIds() string {
-	if x != nil && x.OrderIds != nil {
-		return *x.OrderIds
+func (x *ListPlanOrdersRequest) GetOrderIds() []string {
+	if x != nil {
+		return x.OrderIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPlanOrdersRequest) GetPlanId() string {
@@ -1097,12 +1086,12 @@ func (x *ListPlanOrdersRequest) GetPlanId() string {
 	return ""
 }
 
-// Response of ListPlanOrders.
+// One page of plan orders.
 type ListPlanOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.Order `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1152,12 +1141,12 @@ func (x *ListPlanOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPlanOrders.
+// The request of StreamPlanOrders.
 type StreamPlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlanOrders is asked, page after page.
 	Request *ListPlanOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1207,7 +1196,7 @@ func (x *StreamPlanOrdersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPlanOrders.
+// One page of plan orders, and where to go on from after it.
 type StreamPlanOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlanOrders answers.
@@ -1262,14 +1251,12 @@ func (x *StreamPlanOrdersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of DeletePlanOrders.
+// The request of DeletePlanOrders.
 type DeletePlanOrdersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `deleteAll`.
-	DeleteAll *bool `protobuf:"varint,1,opt,name=delete_all,json=deleteAll,proto3,oneof" json:"delete_all,omitempty"`
-	// Query parameter `orderIds`. A comma-separated list.
-	OrderIds *string `protobuf:"bytes,2,opt,name=order_ids,json=orderIds,proto3,oneof" json:"order_ids,omitempty"`
-	// Query parameter `planId`. Required.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	DeleteAll *bool                  `protobuf:"varint,1,opt,name=delete_all,json=deleteAll,proto3,oneof" json:"delete_all,omitempty"`
+	OrderIds  []string               `protobuf:"bytes,2,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
+	// Required.
 	PlanId        *string `protobuf:"bytes,3,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1312,11 +1299,11 @@ func (x *DeletePlanOrdersRequest) GetDeleteAll() bool {
 	return false
 }
 
-func (x *DeletePlanOrdersRequest) GetOrderIds() string {
-	if x != nil && x.OrderIds != nil {
-		return *x.OrderIds
+func (x *DeletePlanOrdersRequest) GetOrderIds() []string {
+	if x != nil {
+		return x.OrderIds
 	}
-	return ""
+	return nil
 }
 
 func (x *DeletePlanOrdersRequest) GetPlanId() string {
@@ -1326,7 +1313,7 @@ func (x *DeletePlanOrdersRequest) GetPlanId() string {
 	return ""
 }
 
-// Response of DeletePlanOrders.
+// The response of DeletePlanOrders.
 type DeletePlanOrdersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1363,18 +1350,15 @@ func (*DeletePlanOrdersResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_hubs_v1_hubs_proto_rawDescGZIP(), []int{21}
 }
 
-// Request of ListHubRouteTemplates.
+// The request of ListHubRouteTemplates.
 type ListHubRouteTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `hubId`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `name`.
+	Id    *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit         *int32  `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1431,7 +1415,7 @@ func (x *ListHubRouteTemplatesRequest) GetId() string {
 	return ""
 }
 
-func (x *ListHubRouteTemplatesRequest) GetLimit() int64 {
+func (x *ListHubRouteTemplatesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1445,12 +1429,12 @@ func (x *ListHubRouteTemplatesRequest) GetName() string {
 	return ""
 }
 
-// Response of ListHubRouteTemplates.
+// One page of hub route templates.
 type ListHubRouteTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubRouteTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1500,12 +1484,12 @@ func (x *ListHubRouteTemplatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubRouteTemplates.
+// The request of StreamHubRouteTemplates.
 type StreamHubRouteTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubRouteTemplates is asked, page after page.
 	Request *ListHubRouteTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1555,7 +1539,7 @@ func (x *StreamHubRouteTemplatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubRouteTemplates.
+// One page of hub route templates, and where to go on from after it.
 type StreamHubRouteTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubRouteTemplates answers.
@@ -1610,20 +1594,16 @@ func (x *StreamHubRouteTemplatesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateHubRouteTemplate.
+// The request of CreateHubRouteTemplate.
 type CreateHubRouteTemplateRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `defaultDepotEnd`.
-	DefaultDepotEnd *HubRouteTemplateDepotEndInput `protobuf:"bytes,1,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
-	// Body member `defaultDepotStart`.
-	DefaultDepotStart *HubRouteTemplateDepotStartInput `protobuf:"bytes,2,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
-	// Body member `defaultStartTimeOfDay`.
-	DefaultStartTimeOfDay *string `protobuf:"bytes,3,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
-	// Body member `hubId`. Required.
-	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Body member `locationExternalIds`.
+	state                 protoimpl.MessageState           `protogen:"open.v1"`
+	DefaultDepotEnd       *HubRouteTemplateDepotEndInput   `protobuf:"bytes,1,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
+	DefaultDepotStart     *HubRouteTemplateDepotStartInput `protobuf:"bytes,2,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
+	DefaultStartTimeOfDay *string                          `protobuf:"bytes,3,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
+	// Required.
+	HubId               *string  `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	LocationExternalIds []string `protobuf:"bytes,5,rep,name=location_external_ids,json=locationExternalIds,proto3" json:"location_external_ids,omitempty"`
-	// Body member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1701,10 +1681,10 @@ func (x *CreateHubRouteTemplateRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateHubRouteTemplate.
+// The response of CreateHubRouteTemplate.
 type CreateHubRouteTemplateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *HubRouteTemplate `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1747,21 +1727,16 @@ func (x *CreateHubRouteTemplateResponse) GetData() *HubRouteTemplate {
 	return nil
 }
 
-// Request of UpdateHubRouteTemplate.
+// The request of UpdateHubRouteTemplate.
 type UpdateHubRouteTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `defaultDepotEndExternalId`.
-	DefaultDepotEndExternalId *string `protobuf:"bytes,2,opt,name=default_depot_end_external_id,json=defaultDepotEndExternalId,proto3,oneof" json:"default_depot_end_external_id,omitempty"`
-	// Body member `defaultDepotStartExternalId`.
-	DefaultDepotStartExternalId *string `protobuf:"bytes,3,opt,name=default_depot_start_external_id,json=defaultDepotStartExternalId,proto3,oneof" json:"default_depot_start_external_id,omitempty"`
-	// Body member `defaultStartTimeOfDay`.
-	DefaultStartTimeOfDay *string `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
-	// Body member `locationsByExternalIds`.
-	LocationsByExternalIds []string `protobuf:"bytes,5,rep,name=locations_by_external_ids,json=locationsByExternalIds,proto3" json:"locations_by_external_ids,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required.
+	Id                          *string  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	DefaultDepotEndExternalId   *string  `protobuf:"bytes,2,opt,name=default_depot_end_external_id,json=defaultDepotEndExternalId,proto3,oneof" json:"default_depot_end_external_id,omitempty"`
+	DefaultDepotStartExternalId *string  `protobuf:"bytes,3,opt,name=default_depot_start_external_id,json=defaultDepotStartExternalId,proto3,oneof" json:"default_depot_start_external_id,omitempty"`
+	DefaultStartTimeOfDay       *string  `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
+	LocationsByExternalIds      []string `protobuf:"bytes,5,rep,name=locations_by_external_ids,json=locationsByExternalIds,proto3" json:"locations_by_external_ids,omitempty"`
+	Name                        *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1848,10 +1823,10 @@ func (x *UpdateHubRouteTemplateRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateHubRouteTemplate.
+// The response of UpdateHubRouteTemplate.
 type UpdateHubRouteTemplateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *HubRouteTemplate `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1894,10 +1869,10 @@ func (x *UpdateHubRouteTemplateResponse) GetData() *HubRouteTemplate {
 	return nil
 }
 
-// Request of DeleteHubRouteTemplate.
+// The request of DeleteHubRouteTemplate.
 type DeleteHubRouteTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1940,7 +1915,7 @@ func (x *DeleteHubRouteTemplateRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteHubRouteTemplate.
+// The response of DeleteHubRouteTemplate.
 type DeleteHubRouteTemplateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1977,22 +1952,19 @@ func (*DeleteHubRouteTemplateResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_hubs_v1_hubs_proto_rawDescGZIP(), []int{31}
 }
 
-// Request of ListHubSkills.
+// The request of ListHubSkills.
 type ListHubSkillsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `skillIds`. A comma-separated list.
-	SkillIds *string `protobuf:"bytes,5,opt,name=skill_ids,json=skillIds,proto3,oneof" json:"skill_ids,omitempty"`
-	// Query parameter `skillNames`. A comma-separated list.
-	SkillNames *string `protobuf:"bytes,6,opt,name=skill_names,json=skillNames,proto3,oneof" json:"skill_names,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// At most 100. Default: `100`.
+	Limit      *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	SkillIds   []string `protobuf:"bytes,5,rep,name=skill_ids,json=skillIds,proto3" json:"skill_ids,omitempty"`
+	SkillNames []string `protobuf:"bytes,6,rep,name=skill_names,json=skillNames,proto3" json:"skill_names,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2049,25 +2021,25 @@ func (x *ListHubSkillsRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubSkillsRequest) GetLimit() int64 {
+func (x *ListHubSkillsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHubSkillsRequest) GetSkillIds() string {
-	if x != nil && x.SkillIds != nil {
-		return *x.SkillIds
+func (x *ListHubSkillsRequest) GetSkillIds() []string {
+	if x != nil {
+		return x.SkillIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubSkillsRequest) GetSkillNames() string {
-	if x != nil && x.SkillNames != nil {
-		return *x.SkillNames
+func (x *ListHubSkillsRequest) GetSkillNames() []string {
+	if x != nil {
+		return x.SkillNames
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubSkillsRequest) GetStartTime() string {
@@ -2077,12 +2049,12 @@ func (x *ListHubSkillsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubSkills.
+// One page of hub skills.
 type ListHubSkillsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*HubSkill `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2132,12 +2104,12 @@ func (x *ListHubSkillsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubSkills.
+// The request of StreamHubSkills.
 type StreamHubSkillsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubSkills is asked, page after page.
 	Request *ListHubSkillsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2187,7 +2159,7 @@ func (x *StreamHubSkillsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubSkills.
+// One page of hub skills, and where to go on from after it.
 type StreamHubSkillsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubSkills answers.
@@ -2242,18 +2214,16 @@ func (x *StreamHubSkillsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListHubs.
+// The request of ListHubs.
 type ListHubsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubIds`. A comma-separated list.
-	HubIds *string `protobuf:"bytes,3,opt,name=hub_ids,json=hubIds,proto3,oneof" json:"hub_ids,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	HubIds  []string `protobuf:"bytes,3,rep,name=hub_ids,json=hubIds,proto3" json:"hub_ids,omitempty"`
+	// At most 100. Default: `100`.
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2303,14 +2273,14 @@ func (x *ListHubsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListHubsRequest) GetHubIds() string {
-	if x != nil && x.HubIds != nil {
-		return *x.HubIds
+func (x *ListHubsRequest) GetHubIds() []string {
+	if x != nil {
+		return x.HubIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListHubsRequest) GetLimit() int64 {
+func (x *ListHubsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -2324,12 +2294,12 @@ func (x *ListHubsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubs.
+// One page of hubs.
 type ListHubsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Hub `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2379,12 +2349,12 @@ func (x *ListHubsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubs.
+// The request of StreamHubs.
 type StreamHubsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubs is asked, page after page.
 	Request *ListHubsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2434,7 +2404,7 @@ func (x *StreamHubsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubs.
+// One page of hubs, and where to go on from after it.
 type StreamHubsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubs answers.
@@ -2489,18 +2459,18 @@ func (x *StreamHubsResponse) GetCursor() string {
 	return ""
 }
 
-// Schema HubObjectResponseBody.
+// A hub. Schema HubObjectResponseBody.
 type Hub struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `timeZone`. Required.
+	// Required.
 	TimeZone *string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2571,20 +2541,20 @@ func (x *Hub) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubCapacityObjectResponseBody.
+// A hub capacity. Schema HubCapacityObjectResponseBody.
 type HubCapacity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Required.
+	// Required.
 	Unit *string `protobuf:"bytes,5,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2662,20 +2632,20 @@ func (x *HubCapacity) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubCustomPropertyObjectResponseBody.
+// A hub custom property. Schema HubCustomPropertyObjectResponseBody.
 type HubCustomProperty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `csvColumns`. Required. A comma-separated list.
+	// Required. A comma-separated list.
 	CsvColumns *string `protobuf:"bytes,2,opt,name=csv_columns,json=csvColumns,proto3,oneof" json:"csv_columns,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2753,38 +2723,38 @@ func (x *HubCustomProperty) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubLocationObjectResponseBody.
+// A hub location. Schema HubLocationObjectResponseBody.
 type HubLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`. Required.
+	// Required.
 	DriverInstructions *string `protobuf:"bytes,4,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDepot`. Required.
+	// Required.
 	IsDepot *bool `protobuf:"varint,7,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`. Required.
+	// Required.
 	PlannerNotes *string `protobuf:"bytes,11,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,12,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`. Required.
+	// Required.
 	ServiceWindows []*ServiceWindow `protobuf:"bytes,13,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`. Required.
+	// Required.
 	SkillsRequired []*Skill `protobuf:"bytes,14,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2928,35 +2898,35 @@ func (x *HubLocation) GetUpdatedAt() string {
 // Schema HubLocationCreatedObjectResponseBody.
 type HubLocationCreated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`. Required.
+	// Required.
 	DriverInstructions *string `protobuf:"bytes,4,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDepot`. Required.
+	// Required.
 	IsDepot *bool `protobuf:"varint,7,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`. Required.
+	// Required.
 	PlannerNotes *string `protobuf:"bytes,11,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,12,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`. Required.
+	// Required.
 	ServiceWindows []*ServiceWindow `protobuf:"bytes,13,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`. Required.
+	// Required.
 	SkillsRequired []*Skill `protobuf:"bytes,14,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3100,32 +3070,26 @@ func (x *HubLocationCreated) GetUpdatedAt() string {
 // Schema HubLocationInputObjectRequestBody.
 type HubLocationInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`.
 	DriverInstructions *string `protobuf:"bytes,3,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `isDepot`. Required.
-	IsDepot *bool `protobuf:"varint,5,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
+	// Required.
+	IsDepot   *bool    `protobuf:"varint,5,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
+	Latitude  *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
 	Longitude *float64 `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`.
+	// Required.
+	Name         *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	PlannerNotes *string `protobuf:"bytes,9,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. In seconds.
-	ServiceTimeSeconds *int64 `protobuf:"varint,10,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*HubLocationServiceWindowInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`.
-	SkillsRequired []string `protobuf:"bytes,12,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// In seconds.
+	ServiceTimeSeconds *int64                           `protobuf:"varint,10,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
+	ServiceWindows     []*HubLocationServiceWindowInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	SkillsRequired     []string                         `protobuf:"bytes,12,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HubLocationInput) Reset() {
@@ -3245,11 +3209,11 @@ func (x *HubLocationInput) GetSkillsRequired() []string {
 // Schema HubLocationServiceWindowInputRequestBody.
 type HubLocationServiceWindowInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
+	// Required.
 	DaysOfWeek []string `protobuf:"bytes,1,rep,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3309,35 +3273,35 @@ func (x *HubLocationServiceWindowInput) GetStartTime() string {
 // Schema HubLocationUpdatedObjectResponseBody.
 type HubLocationUpdated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerLocationId`. Required.
+	// Required.
 	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`. Required.
+	// Required.
 	DriverInstructions *string `protobuf:"bytes,4,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isDepot`. Required.
+	// Required.
 	IsDepot *bool `protobuf:"varint,7,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,8,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,9,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`. Required.
+	// Required.
 	PlannerNotes *string `protobuf:"bytes,11,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,12,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`. Required.
+	// Required.
 	ServiceWindows []*ServiceWindow `protobuf:"bytes,13,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`. Required.
+	// Required.
 	SkillsRequired []*Skill `protobuf:"bytes,14,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3478,34 +3442,30 @@ func (x *HubLocationUpdated) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema HubRouteTemplateObjectResponseBody.
+// A hub route template. Schema HubRouteTemplateObjectResponseBody.
 type HubRouteTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defaultDepotEnd`.
-	DefaultDepotEnd *HubRouteTemplateDepot `protobuf:"bytes,2,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
-	// Member `defaultDepotStart`.
-	DefaultDepotStart *HubRouteTemplateDepot `protobuf:"bytes,3,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
-	// Member `defaultStartTimeOfDay`.
-	DefaultStartTimeOfDay *string `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
-	// Member `distanceMeters`. Required. In metres.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime         *string                `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DefaultDepotEnd       *HubRouteTemplateDepot `protobuf:"bytes,2,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
+	DefaultDepotStart     *HubRouteTemplateDepot `protobuf:"bytes,3,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
+	DefaultStartTimeOfDay *string                `protobuf:"bytes,4,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
+	// Required. In metres.
 	DistanceMeters *int64 `protobuf:"varint,5,opt,name=distance_meters,json=distanceMeters,proto3,oneof" json:"distance_meters,omitempty"`
-	// Member `durationSeconds`. Required. In seconds.
-	DurationSeconds *int64 `protobuf:"varint,6,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Member `earliestStartTime`.
+	// Required. In seconds.
+	DurationSeconds   *int64  `protobuf:"varint,6,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
 	EarliestStartTime *string `protobuf:"bytes,7,opt,name=earliest_start_time,json=earliestStartTime,proto3,oneof" json:"earliest_start_time,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,8,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `hubTimezone`. Required.
+	// Required.
 	HubTimezone *string `protobuf:"bytes,9,opt,name=hub_timezone,json=hubTimezone,proto3,oneof" json:"hub_timezone,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,10,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `locations`. Required.
+	// Required.
 	Locations []*HubRouteTemplateLocation `protobuf:"bytes,11,rep,name=locations,proto3" json:"locations,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3634,18 +3594,17 @@ func (x *HubRouteTemplate) GetUpdatedAtTime() string {
 
 // Schema HubRouteTemplateDepotObjectResponseBody.
 type HubRouteTemplateDepot struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `formattedAddress`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	// Required.
 	FormattedAddress *string `protobuf:"bytes,2,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3725,9 +3684,8 @@ func (x *HubRouteTemplateDepot) GetName() string {
 
 // Schema CreateHubRouteTemplateDepotEndInputRequestBody.
 type HubRouteTemplateDepotEndInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId    *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3771,9 +3729,8 @@ func (x *HubRouteTemplateDepotEndInput) GetExternalId() string {
 
 // Schema CreateHubRouteTemplateDepotStartInputRequestBody.
 type HubRouteTemplateDepotStartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId    *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3817,20 +3774,18 @@ func (x *HubRouteTemplateDepotStartInput) GetExternalId() string {
 
 // Schema HubRouteTemplateLocationObjectResponseBody.
 type HubRouteTemplateLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `formattedAddress`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	// Required.
 	FormattedAddress *string `protobuf:"bytes,2,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`. Required.
+	Id               *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `position`. Required.
+	// Required.
 	Position      *int64 `protobuf:"varint,7,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3915,18 +3870,18 @@ func (x *HubRouteTemplateLocation) GetPosition() int64 {
 	return 0
 }
 
-// Schema HubSkillObjectResponseBody.
+// A hub skill. Schema HubSkillObjectResponseBody.
 type HubSkill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4000,11 +3955,11 @@ func (x *HubSkill) GetUpdatedAt() string {
 // Schema ServiceWindowObjectResponseBody.
 type ServiceWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
+	// Required.
 	DaysOfWeek []string `protobuf:"bytes,1,rep,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4061,12 +4016,12 @@ func (x *ServiceWindow) GetStartTime() string {
 	return ""
 }
 
-// Schema SkillObjectResponseBody.
+// Schema SkillObjectResponseBody. It has nothing but `id` and `name`.
 type Skill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4118,31 +4073,21 @@ func (x *Skill) GetName() string {
 
 // Schema UpdateHubLocationRequestBodyRequestBody.
 type UpdateHubLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `customerLocationId`.
-	CustomerLocationId *string `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `driverInstructions`.
-	DriverInstructions *string `protobuf:"bytes,3,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `isDepot`.
-	IsDepot *bool `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `plannerNotes`.
-	PlannerNotes *string `protobuf:"bytes,8,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
-	// Member `serviceTimeSeconds`. In seconds.
-	ServiceTimeSeconds *int64 `protobuf:"varint,9,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*HubLocationServiceWindowInput `protobuf:"bytes,10,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `skillsRequired`.
-	SkillsRequired []string `protobuf:"bytes,11,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Address            *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	CustomerLocationId *string                `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
+	DriverInstructions *string                `protobuf:"bytes,3,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
+	IsDepot            *bool                  `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
+	Latitude           *float64               `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude          *float64               `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	Name               *string                `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PlannerNotes       *string                `protobuf:"bytes,8,opt,name=planner_notes,json=plannerNotes,proto3,oneof" json:"planner_notes,omitempty"`
+	// In seconds.
+	ServiceTimeSeconds *int64                           `protobuf:"varint,9,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
+	ServiceWindows     []*HubLocationServiceWindowInput `protobuf:"bytes,10,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	SkillsRequired     []string                         `protobuf:"bytes,11,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *UpdateHubLocation) Reset() {
@@ -4256,19 +4201,17 @@ var File_samsara_gateway_hubs_v1_hubs_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara_gateway/hubs/v1/hubs.proto\x12\x17samsara_gateway.hubs.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xc1\x03\n" +
+	"\"samsara_gateway/hubs/v1/hubs.proto\x12\x17samsara_gateway.hubs.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x97\x03\n" +
 	"\x18ListHubCapacitiesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\fcapacity_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vcapacityIds\x88\x01\x01\x122\n" +
-	"\x0ecapacity_names\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\rcapacityNames\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\aendTime\x88\x01\x01\x12$\n" +
-	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x05R\x05limit\x88\x01\x01\x125\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
+	"\fcapacity_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vcapacityIds\x12/\n" +
+	"\x0ecapacity_names\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rcapacityNames\x121\n" +
+	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
+	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0f\n" +
-	"\r_capacity_idsB\x11\n" +
-	"\x0f_capacity_namesB\v\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\r\n" +
@@ -4284,19 +4227,17 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x1bStreamHubCapacitiesResponse\x12F\n" +
 	"\x04page\x18\x01 \x01(\v22.samsara_gateway.hubs.v1.ListHubCapacitiesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xef\x03\n" +
+	"\a_cursor\"\xb7\x03\n" +
 	"\x1eListHubCustomPropertiesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
-	"\x13custom_property_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11customPropertyIds\x88\x01\x01\x12?\n" +
-	"\x15custom_property_names\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x13customPropertyNames\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\aendTime\x88\x01\x01\x12$\n" +
-	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x05R\x05limit\x88\x01\x01\x125\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
+	"\x13custom_property_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11customPropertyIds\x12<\n" +
+	"\x15custom_property_names\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x13customPropertyNames\x121\n" +
+	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
+	"\x06hub_id\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x16\n" +
-	"\x14_custom_property_idsB\x18\n" +
-	"\x16_custom_property_namesB\v\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\r\n" +
@@ -4320,22 +4261,20 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"d\n" +
 	"\x19UpdateHubLocationResponse\x12G\n" +
-	"\x04data\x18\x01 \x01(\v2+.samsara_gateway.hubs.v1.HubLocationUpdatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd4\x03\n" +
+	"\x04data\x18\x01 \x01(\v2+.samsara_gateway.hubs.v1.HubLocationUpdatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa3\x03\n" +
 	"\x17ListHubLocationsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12?\n" +
-	"\x15customer_location_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x13customerLocationIds\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12$\n" +
-	"\x06hub_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x04R\x05limit\x88\x01\x01\x12.\n" +
-	"\flocation_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\vlocationIds\x88\x01\x01\x125\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12<\n" +
+	"\x15customer_location_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x13customerLocationIds\x121\n" +
+	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
+	"\x06hub_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12+\n" +
+	"\flocation_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vlocationIds\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x18\n" +
-	"\x16_customer_location_idsB\v\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
-	"\x06_limitB\x0f\n" +
-	"\r_location_idsB\r\n" +
+	"\x06_limitB\r\n" +
 	"\v_start_time\"\xaa\x01\n" +
 	"\x18ListHubLocationsResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara_gateway.hubs.v1.HubLocationB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -4352,16 +4291,14 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x19CreateHubLocationsRequest\x12G\n" +
 	"\x04data\x18\x01 \x03(\v2).samsara_gateway.hubs.v1.HubLocationInputB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\"e\n" +
 	"\x1aCreateHubLocationsResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara_gateway.hubs.v1.HubLocationCreatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xeb\x01\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara_gateway.hubs.v1.HubLocationCreatedB\x06\xda\xce\x18\x02 \x01R\x04data\"\xda\x01\n" +
 	"\x15ListPlanOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12(\n" +
-	"\torder_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\borderIds\x88\x01\x01\x12&\n" +
-	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x06planId\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12%\n" +
+	"\torder_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\borderIds\x12&\n" +
+	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x06planId\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limitB\f\n" +
-	"\n" +
-	"_order_idsB\n" +
+	"\x06_limitB\n" +
 	"\n" +
 	"\b_plan_id\"\xa3\x01\n" +
 	"\x16ListPlanOrdersResponse\x12;\n" +
@@ -4375,15 +4312,13 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x18StreamPlanOrdersResponse\x12C\n" +
 	"\x04page\x18\x01 \x01(\v2/.samsara_gateway.hubs.v1.ListPlanOrdersResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xc0\x01\n" +
+	"\a_cursor\"\xaf\x01\n" +
 	"\x17DeletePlanOrdersRequest\x12*\n" +
 	"\n" +
-	"delete_all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x00R\tdeleteAll\x88\x01\x01\x12(\n" +
-	"\torder_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\borderIds\x88\x01\x01\x12&\n" +
-	"\aplan_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x06planId\x88\x01\x01B\r\n" +
-	"\v_delete_allB\f\n" +
-	"\n" +
-	"_order_idsB\n" +
+	"delete_all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x00R\tdeleteAll\x88\x01\x01\x12%\n" +
+	"\torder_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\borderIds\x12&\n" +
+	"\aplan_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x06planId\x88\x01\x01B\r\n" +
+	"\v_delete_allB\n" +
 	"\n" +
 	"\b_plan_id\"\x1a\n" +
 	"\x18DeletePlanOrdersResponse\"\x8e\x02\n" +
@@ -4391,7 +4326,7 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x05hubId\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x02id\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12\x1f\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x04name\x88\x01\x01B\b\n" +
 	"\x06_afterB\t\n" +
 	"\a_hub_idB\x05\n" +
@@ -4441,24 +4376,21 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x1dDeleteHubRouteTemplateRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\" \n" +
-	"\x1eDeleteHubRouteTemplateResponse\"\xab\x03\n" +
+	"\x1eDeleteHubRouteTemplateResponse\"\x87\x03\n" +
 	"\x14ListHubSkillsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12(\n" +
-	"\tskill_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\bskillIds\x88\x01\x01\x12,\n" +
-	"\vskill_names\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"skillNames\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12%\n" +
+	"\tskill_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bskillIds\x12)\n" +
+	"\vskill_names\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"skillNames\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
-	"\x06_limitB\f\n" +
-	"\n" +
-	"_skill_idsB\x0e\n" +
-	"\f_skill_namesB\r\n" +
+	"\x06_limitB\r\n" +
 	"\v_start_time\"\xa4\x01\n" +
 	"\x15ListHubSkillsResponse\x12=\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara_gateway.hubs.v1.HubSkillB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -4471,18 +4403,16 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"\x17StreamHubSkillsResponse\x12B\n" +
 	"\x04page\x18\x01 \x01(\v2..samsara_gateway.hubs.v1.ListHubSkillsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xb1\x02\n" +
+	"\a_cursor\"\xa2\x02\n" +
 	"\x0fListHubsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
-	"\ahub_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x06hubIds\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
+	"\ahub_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06hubIds\x12/\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x02R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\n" +
-	"\n" +
-	"\b_hub_idsB\b\n" +
+	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
 	"\v_start_time\"\x9a\x01\n" +
 	"\x10ListHubsResponse\x128\n" +
@@ -4795,56 +4725,56 @@ const file_samsara_gateway_hubs_v1_hubs_proto_rawDesc = "" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\x10\n" +
 	"\x0e_planner_notesB\x17\n" +
-	"\x15_service_time_seconds2\xbe\x1d\n" +
-	"\vHubsService\x12\xca\x01\n" +
-	"\x11ListHubCapacities\x121.samsara_gateway.hubs.v1.ListHubCapacitiesRequest\x1a2.samsara_gateway.hubs.v1.ListHubCapacitiesResponse\"N\xda\xce\x18J\n" +
+	"\x15_service_time_seconds2\xee\x1d\n" +
+	"\vHubsService\x12\xcd\x01\n" +
+	"\x11ListHubCapacities\x121.samsara_gateway.hubs.v1.ListHubCapacitiesRequest\x1a2.samsara_gateway.hubs.v1.ListHubCapacitiesResponse\"Q\xda\xce\x18J\n" +
 	"\x11listHubCapacities\x10\x01\x1a\x0f/hub/capacities(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x13StreamHubCapacities\x123.samsara_gateway.hubs.v1.StreamHubCapacitiesRequest\x1a4.samsara_gateway.hubs.v1.StreamHubCapacitiesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListHubCapacities\x10\x010\x01\x12\xe8\x01\n" +
-	"\x17ListHubCustomProperties\x127.samsara_gateway.hubs.v1.ListHubCustomPropertiesRequest\x1a8.samsara_gateway.hubs.v1.ListHubCustomPropertiesResponse\"Z\xda\xce\x18V\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x13StreamHubCapacities\x123.samsara_gateway.hubs.v1.StreamHubCapacitiesRequest\x1a4.samsara_gateway.hubs.v1.StreamHubCapacitiesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListHubCapacities\x10\x01\x90\x02\x010\x01\x12\xeb\x01\n" +
+	"\x17ListHubCustomProperties\x127.samsara_gateway.hubs.v1.ListHubCustomPropertiesRequest\x1a8.samsara_gateway.hubs.v1.ListHubCustomPropertiesResponse\"]\xda\xce\x18V\n" +
 	"\x17listHubCustomProperties\x10\x01\x1a\x15/hub/customProperties(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb5\x01\n" +
-	"\x19StreamHubCustomProperties\x129.samsara_gateway.hubs.v1.StreamHubCustomPropertiesRequest\x1a:.samsara_gateway.hubs.v1.StreamHubCustomPropertiesResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListHubCustomProperties\x10\x010\x01\x12\xc6\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb8\x01\n" +
+	"\x19StreamHubCustomProperties\x129.samsara_gateway.hubs.v1.StreamHubCustomPropertiesRequest\x1a:.samsara_gateway.hubs.v1.StreamHubCustomPropertiesResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListHubCustomProperties\x10\x01\x90\x02\x010\x01\x12\xc6\x01\n" +
 	"\x11UpdateHubLocation\x121.samsara_gateway.hubs.v1.UpdateHubLocationRequest\x1a2.samsara_gateway.hubs.v1.UpdateHubLocationResponse\"J\xda\xce\x18F\n" +
-	"\x11updateHubLocation\x10\x04\x1a\x12/hub/location/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc5\x01\n" +
-	"\x10ListHubLocations\x120.samsara_gateway.hubs.v1.ListHubLocationsRequest\x1a1.samsara_gateway.hubs.v1.ListHubLocationsResponse\"L\xda\xce\x18H\n" +
+	"\x11updateHubLocation\x10\x04\x1a\x12/hub/location/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc8\x01\n" +
+	"\x10ListHubLocations\x120.samsara_gateway.hubs.v1.ListHubLocationsRequest\x1a1.samsara_gateway.hubs.v1.ListHubLocationsResponse\"O\xda\xce\x18H\n" +
 	"\x10listHubLocations\x10\x01\x1a\x0e/hub/locations(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x99\x01\n" +
-	"\x12StreamHubLocations\x122.samsara_gateway.hubs.v1.StreamHubLocationsRequest\x1a3.samsara_gateway.hubs.v1.StreamHubLocationsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListHubLocations\x10\x010\x01\x12\xc6\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x9c\x01\n" +
+	"\x12StreamHubLocations\x122.samsara_gateway.hubs.v1.StreamHubLocationsRequest\x1a3.samsara_gateway.hubs.v1.StreamHubLocationsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListHubLocations\x10\x01\x90\x02\x010\x01\x12\xc6\x01\n" +
 	"\x12CreateHubLocations\x122.samsara_gateway.hubs.v1.CreateHubLocationsRequest\x1a3.samsara_gateway.hubs.v1.CreateHubLocationsResponse\"G\xda\xce\x18C\n" +
-	"\x12createHubLocations\x10\x02\x1a\x0e/hub/locations \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbf\x01\n" +
-	"\x0eListPlanOrders\x12..samsara_gateway.hubs.v1.ListPlanOrdersRequest\x1a/.samsara_gateway.hubs.v1.ListPlanOrdersResponse\"L\xda\xce\x18H\n" +
+	"\x12createHubLocations\x10\x02\x1a\x0e/hub/locations \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc2\x01\n" +
+	"\x0eListPlanOrders\x12..samsara_gateway.hubs.v1.ListPlanOrdersRequest\x1a/.samsara_gateway.hubs.v1.ListPlanOrdersResponse\"O\xda\xce\x18H\n" +
 	"\x0elistPlanOrders\x10\x01\x1a\x10/hub/plan/orders(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x10StreamPlanOrders\x120.samsara_gateway.hubs.v1.StreamPlanOrdersRequest\x1a1.samsara_gateway.hubs.v1.StreamPlanOrdersResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListPlanOrders\x10\x010\x01\x12\xc0\x01\n" +
-	"\x10DeletePlanOrders\x120.samsara_gateway.hubs.v1.DeletePlanOrdersRequest\x1a1.samsara_gateway.hubs.v1.DeletePlanOrdersResponse\"G\xda\xce\x18C\n" +
-	"\x10deletePlanOrders\x10\x05\x1a\x10/hub/plan/orders8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xdf\x01\n" +
-	"\x15ListHubRouteTemplates\x125.samsara_gateway.hubs.v1.ListHubRouteTemplatesRequest\x1a6.samsara_gateway.hubs.v1.ListHubRouteTemplatesResponse\"W\xda\xce\x18S\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x10StreamPlanOrders\x120.samsara_gateway.hubs.v1.StreamPlanOrdersRequest\x1a1.samsara_gateway.hubs.v1.StreamPlanOrdersResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListPlanOrders\x10\x01\x90\x02\x010\x01\x12\xc3\x01\n" +
+	"\x10DeletePlanOrders\x120.samsara_gateway.hubs.v1.DeletePlanOrdersRequest\x1a1.samsara_gateway.hubs.v1.DeletePlanOrdersResponse\"J\xda\xce\x18C\n" +
+	"\x10deletePlanOrders\x10\x05\x1a\x10/hub/plan/orders8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xe2\x01\n" +
+	"\x15ListHubRouteTemplates\x125.samsara_gateway.hubs.v1.ListHubRouteTemplatesRequest\x1a6.samsara_gateway.hubs.v1.ListHubRouteTemplatesResponse\"Z\xda\xce\x18S\n" +
 	"\x15listHubRouteTemplates\x10\x01\x1a\x14/hub/route-templates(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x17StreamHubRouteTemplates\x127.samsara_gateway.hubs.v1.StreamHubRouteTemplatesRequest\x1a8.samsara_gateway.hubs.v1.StreamHubRouteTemplatesResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListHubRouteTemplates\x10\x010\x01\x12\xdc\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x17StreamHubRouteTemplates\x127.samsara_gateway.hubs.v1.StreamHubRouteTemplatesRequest\x1a8.samsara_gateway.hubs.v1.StreamHubRouteTemplatesResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListHubRouteTemplates\x10\x01\x90\x02\x010\x01\x12\xdc\x01\n" +
 	"\x16CreateHubRouteTemplate\x126.samsara_gateway.hubs.v1.CreateHubRouteTemplateRequest\x1a7.samsara_gateway.hubs.v1.CreateHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
 	"\x16createHubRouteTemplate\x10\x02\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xdc\x01\n" +
 	"\x16UpdateHubRouteTemplate\x126.samsara_gateway.hubs.v1.UpdateHubRouteTemplateRequest\x1a7.samsara_gateway.hubs.v1.UpdateHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
-	"\x16updateHubRouteTemplate\x10\x04\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xdc\x01\n" +
-	"\x16DeleteHubRouteTemplate\x126.samsara_gateway.hubs.v1.DeleteHubRouteTemplateRequest\x1a7.samsara_gateway.hubs.v1.DeleteHubRouteTemplateResponse\"Q\xda\xce\x18M\n" +
-	"\x16deleteHubRouteTemplate\x10\x05\x1a\x14/hub/route-templates8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xb6\x01\n" +
-	"\rListHubSkills\x12-.samsara_gateway.hubs.v1.ListHubSkillsRequest\x1a..samsara_gateway.hubs.v1.ListHubSkillsResponse\"F\xda\xce\x18B\n" +
+	"\x16updateHubRouteTemplate\x10\x04\x1a\x14/hub/route-templates \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xdf\x01\n" +
+	"\x16DeleteHubRouteTemplate\x126.samsara_gateway.hubs.v1.DeleteHubRouteTemplateRequest\x1a7.samsara_gateway.hubs.v1.DeleteHubRouteTemplateResponse\"T\xda\xce\x18M\n" +
+	"\x16deleteHubRouteTemplate\x10\x05\x1a\x14/hub/route-templates8\x01B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xb9\x01\n" +
+	"\rListHubSkills\x12-.samsara_gateway.hubs.v1.ListHubSkillsRequest\x1a..samsara_gateway.hubs.v1.ListHubSkillsResponse\"I\xda\xce\x18B\n" +
 	"\rlistHubSkills\x10\x01\x1a\v/hub/skills(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8d\x01\n" +
-	"\x0fStreamHubSkills\x12/.samsara_gateway.hubs.v1.StreamHubSkillsRequest\x1a0.samsara_gateway.hubs.v1.StreamHubSkillsResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListHubSkills\x10\x010\x01\x12\x9c\x01\n" +
-	"\bListHubs\x12(.samsara_gateway.hubs.v1.ListHubsRequest\x1a).samsara_gateway.hubs.v1.ListHubsResponse\";\xda\xce\x187\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x90\x01\n" +
+	"\x0fStreamHubSkills\x12/.samsara_gateway.hubs.v1.StreamHubSkillsRequest\x1a0.samsara_gateway.hubs.v1.StreamHubSkillsResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListHubSkills\x10\x01\x90\x02\x010\x01\x12\x9f\x01\n" +
+	"\bListHubs\x12(.samsara_gateway.hubs.v1.ListHubsRequest\x1a).samsara_gateway.hubs.v1.ListHubsResponse\">\xda\xce\x187\n" +
 	"\blistHubs\x10\x01\x1a\x05/hubs(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12y\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12|\n" +
 	"\n" +
-	"StreamHubs\x12*.samsara_gateway.hubs.v1.StreamHubsRequest\x1a+.samsara_gateway.hubs.v1.StreamHubsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bListHubs\x10\x010\x01B\xe1\x01\n" +
+	"StreamHubs\x12*.samsara_gateway.hubs.v1.StreamHubsRequest\x1a+.samsara_gateway.hubs.v1.StreamHubsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bListHubs\x10\x01\x90\x02\x010\x01B\xe1\x01\n" +
 	" internal.samsara.gateway.hubs.v1B\tHubsProtoP\x01Z+samsara.internal/gateway/gen/hubs/v1;hubsv1\xa2\x02\bSGHubsV1\xaa\x02\x16SamsaraGateway.Hubs.V1\xba\x02\bSGHubsV1\xca\x02\x16SamsaraGateway\\Hubs\\V1\xe2\x02\x1fSamsaraGateway\\Hubs\\V1\\Metadata\xea\x02\x18SamsaraGateway::Hubs::V1b\x06proto3"
 
 var (

@@ -49,84 +49,182 @@ const (
 //
 // HubsService has the operations of the area hubs.
 type HubsServiceClient interface {
-	// GET /hub/capacities
+	// Lists hub capacities.
+	// Operation `listHubCapacities`, GET /hub/capacities:
+	// https://developers.samsara.com/reference/listhubcapacities
+	// All pages: StreamHubCapacities. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubCapacities(ctx context.Context, in *ListHubCapacitiesRequest, opts ...grpc.CallOption) (*ListHubCapacitiesResponse, error)
 	// Every page of ListHubCapacities, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubCapacities`, GET /hub/capacities:
+	// https://developers.samsara.com/reference/listhubcapacities
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubCapacities(ctx context.Context, in *StreamHubCapacitiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCapacitiesResponse], error)
-	// GET /hub/customProperties
+	// Lists hub custom properties.
+	// Operation `listHubCustomProperties`, GET /hub/customProperties:
+	// https://developers.samsara.com/reference/listhubcustomproperties
+	// All pages: StreamHubCustomProperties. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubCustomProperties(ctx context.Context, in *ListHubCustomPropertiesRequest, opts ...grpc.CallOption) (*ListHubCustomPropertiesResponse, error)
 	// Every page of ListHubCustomProperties, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubCustomProperties`, GET /hub/customProperties:
+	// https://developers.samsara.com/reference/listhubcustomproperties
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubCustomProperties(ctx context.Context, in *StreamHubCustomPropertiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubCustomPropertiesResponse], error)
-	// PATCH /hub/location/{id}
+	// Updates a hub location; `update_mask` says what.
+	// Operation `updateHubLocation`, PATCH /hub/location/{id}:
+	// https://developers.samsara.com/reference/updatehublocation
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateHubLocation(ctx context.Context, in *UpdateHubLocationRequest, opts ...grpc.CallOption) (*UpdateHubLocationResponse, error)
-	// GET /hub/locations
+	// Lists hub locations.
+	// Operation `listHubLocations`, GET /hub/locations:
+	// https://developers.samsara.com/reference/listhublocations
+	// All pages: StreamHubLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubLocations(ctx context.Context, in *ListHubLocationsRequest, opts ...grpc.CallOption) (*ListHubLocationsResponse, error)
-	// Every page of ListHubLocations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHubLocations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubLocations`, GET /hub/locations:
+	// https://developers.samsara.com/reference/listhublocations
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubLocations(ctx context.Context, in *StreamHubLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubLocationsResponse], error)
-	// POST /hub/locations
+	// Creates hub locations.
+	// Operation `createHubLocations`, POST /hub/locations:
+	// https://developers.samsara.com/reference/createhublocations
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateHubLocations(ctx context.Context, in *CreateHubLocationsRequest, opts ...grpc.CallOption) (*CreateHubLocationsResponse, error)
-	// GET /hub/plan/orders
+	// Lists plan orders.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// All pages: StreamPlanOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListPlanOrders(ctx context.Context, in *ListPlanOrdersRequest, opts ...grpc.CallOption) (*ListPlanOrdersResponse, error)
-	// Every page of ListPlanOrders, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListPlanOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlanOrders(ctx context.Context, in *StreamPlanOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlanOrdersResponse], error)
-	// DELETE /hub/plan/orders
+	// Deletes plan orders.
+	// Operation `deletePlanOrders`, DELETE /hub/plan/orders:
+	// https://developers.samsara.com/reference/deleteplanorders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeletePlanOrders(ctx context.Context, in *DeletePlanOrdersRequest, opts ...grpc.CallOption) (*DeletePlanOrdersResponse, error)
-	// GET /hub/route-templates
+	// Lists hub route templates.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// All pages: StreamHubRouteTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListHubRouteTemplates(ctx context.Context, in *ListHubRouteTemplatesRequest, opts ...grpc.CallOption) (*ListHubRouteTemplatesResponse, error)
 	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHubRouteTemplates(ctx context.Context, in *StreamHubRouteTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubRouteTemplatesResponse], error)
-	// POST /hub/route-templates
+	// Creates a hub route template.
+	// Operation `createHubRouteTemplate`, POST /hub/route-templates:
+	// https://developers.samsara.com/reference/createhubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateHubRouteTemplate(ctx context.Context, in *CreateHubRouteTemplateRequest, opts ...grpc.CallOption) (*CreateHubRouteTemplateResponse, error)
-	// PATCH /hub/route-templates
+	// Updates a hub route template; `update_mask` says what.
+	// Operation `updateHubRouteTemplate`, PATCH /hub/route-templates:
+	// https://developers.samsara.com/reference/updatehubroutetemplate
+	// `default_depot_start_external_id` and `default_depot_end_external_id` belong together: neither
+	// is required.
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateHubRouteTemplate(ctx context.Context, in *UpdateHubRouteTemplateRequest, opts ...grpc.CallOption) (*UpdateHubRouteTemplateResponse, error)
-	// DELETE /hub/route-templates
+	// Deletes a hub route template.
+	// Operation `deleteHubRouteTemplate`, DELETE /hub/route-templates:
+	// https://developers.samsara.com/reference/deletehubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteHubRouteTemplate(ctx context.Context, in *DeleteHubRouteTemplateRequest, opts ...grpc.CallOption) (*DeleteHubRouteTemplateResponse, error)
-	// GET /hub/skills
+	// Lists hub skills.
+	// Operation `listHubSkills`, GET /hub/skills:
+	// https://developers.samsara.com/reference/listhubskills
+	// All pages: StreamHubSkills. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubSkills(ctx context.Context, in *ListHubSkillsRequest, opts ...grpc.CallOption) (*ListHubSkillsResponse, error)
-	// Every page of ListHubSkills, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubSkills, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubSkills`, GET /hub/skills:
+	// https://developers.samsara.com/reference/listhubskills
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubSkills(ctx context.Context, in *StreamHubSkillsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubSkillsResponse], error)
-	// GET /hubs
+	// Lists hubs.
+	// Operation `listHubs`, GET /hubs: https://developers.samsara.com/reference/listhubs
+	// All pages: StreamHubs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubs(ctx context.Context, in *ListHubsRequest, opts ...grpc.CallOption) (*ListHubsResponse, error)
-	// Every page of ListHubs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListHubs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listHubs`, GET /hubs: https://developers.samsara.com/reference/listhubs
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubs(ctx context.Context, in *StreamHubsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubsResponse], error)
 }
 
@@ -407,84 +505,182 @@ type HubsService_StreamHubsClient = grpc.ServerStreamingClient[StreamHubsRespons
 //
 // HubsService has the operations of the area hubs.
 type HubsServiceServer interface {
-	// GET /hub/capacities
+	// Lists hub capacities.
+	// Operation `listHubCapacities`, GET /hub/capacities:
+	// https://developers.samsara.com/reference/listhubcapacities
+	// All pages: StreamHubCapacities. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubCapacities(context.Context, *ListHubCapacitiesRequest) (*ListHubCapacitiesResponse, error)
 	// Every page of ListHubCapacities, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubCapacities`, GET /hub/capacities:
+	// https://developers.samsara.com/reference/listhubcapacities
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubCapacities(*StreamHubCapacitiesRequest, grpc.ServerStreamingServer[StreamHubCapacitiesResponse]) error
-	// GET /hub/customProperties
+	// Lists hub custom properties.
+	// Operation `listHubCustomProperties`, GET /hub/customProperties:
+	// https://developers.samsara.com/reference/listhubcustomproperties
+	// All pages: StreamHubCustomProperties. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubCustomProperties(context.Context, *ListHubCustomPropertiesRequest) (*ListHubCustomPropertiesResponse, error)
 	// Every page of ListHubCustomProperties, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubCustomProperties`, GET /hub/customProperties:
+	// https://developers.samsara.com/reference/listhubcustomproperties
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubCustomProperties(*StreamHubCustomPropertiesRequest, grpc.ServerStreamingServer[StreamHubCustomPropertiesResponse]) error
-	// PATCH /hub/location/{id}
+	// Updates a hub location; `update_mask` says what.
+	// Operation `updateHubLocation`, PATCH /hub/location/{id}:
+	// https://developers.samsara.com/reference/updatehublocation
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateHubLocation(context.Context, *UpdateHubLocationRequest) (*UpdateHubLocationResponse, error)
-	// GET /hub/locations
+	// Lists hub locations.
+	// Operation `listHubLocations`, GET /hub/locations:
+	// https://developers.samsara.com/reference/listhublocations
+	// All pages: StreamHubLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubLocations(context.Context, *ListHubLocationsRequest) (*ListHubLocationsResponse, error)
-	// Every page of ListHubLocations, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListHubLocations, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubLocations`, GET /hub/locations:
+	// https://developers.samsara.com/reference/listhublocations
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubLocations(*StreamHubLocationsRequest, grpc.ServerStreamingServer[StreamHubLocationsResponse]) error
-	// POST /hub/locations
+	// Creates hub locations.
+	// Operation `createHubLocations`, POST /hub/locations:
+	// https://developers.samsara.com/reference/createhublocations
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateHubLocations(context.Context, *CreateHubLocationsRequest) (*CreateHubLocationsResponse, error)
-	// GET /hub/plan/orders
+	// Lists plan orders.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// All pages: StreamPlanOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListPlanOrders(context.Context, *ListPlanOrdersRequest) (*ListPlanOrdersResponse, error)
-	// Every page of ListPlanOrders, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListPlanOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPlanOrders`, GET /hub/plan/orders:
+	// https://developers.samsara.com/reference/listplanorders
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlanOrders(*StreamPlanOrdersRequest, grpc.ServerStreamingServer[StreamPlanOrdersResponse]) error
-	// DELETE /hub/plan/orders
+	// Deletes plan orders.
+	// Operation `deletePlanOrders`, DELETE /hub/plan/orders:
+	// https://developers.samsara.com/reference/deleteplanorders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeletePlanOrders(context.Context, *DeletePlanOrdersRequest) (*DeletePlanOrdersResponse, error)
-	// GET /hub/route-templates
+	// Lists hub route templates.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// All pages: StreamHubRouteTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListHubRouteTemplates(context.Context, *ListHubRouteTemplatesRequest) (*ListHubRouteTemplatesResponse, error)
 	// Every page of ListHubRouteTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubRouteTemplates`, GET /hub/route-templates:
+	// https://developers.samsara.com/reference/listhubroutetemplates
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamHubRouteTemplates(*StreamHubRouteTemplatesRequest, grpc.ServerStreamingServer[StreamHubRouteTemplatesResponse]) error
-	// POST /hub/route-templates
+	// Creates a hub route template.
+	// Operation `createHubRouteTemplate`, POST /hub/route-templates:
+	// https://developers.samsara.com/reference/createhubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateHubRouteTemplate(context.Context, *CreateHubRouteTemplateRequest) (*CreateHubRouteTemplateResponse, error)
-	// PATCH /hub/route-templates
+	// Updates a hub route template; `update_mask` says what.
+	// Operation `updateHubRouteTemplate`, PATCH /hub/route-templates:
+	// https://developers.samsara.com/reference/updatehubroutetemplate
+	// `default_depot_start_external_id` and `default_depot_end_external_id` belong together: neither
+	// is required.
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateHubRouteTemplate(context.Context, *UpdateHubRouteTemplateRequest) (*UpdateHubRouteTemplateResponse, error)
-	// DELETE /hub/route-templates
+	// Deletes a hub route template.
+	// Operation `deleteHubRouteTemplate`, DELETE /hub/route-templates:
+	// https://developers.samsara.com/reference/deletehubroutetemplate
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteHubRouteTemplate(context.Context, *DeleteHubRouteTemplateRequest) (*DeleteHubRouteTemplateResponse, error)
-	// GET /hub/skills
+	// Lists hub skills.
+	// Operation `listHubSkills`, GET /hub/skills:
+	// https://developers.samsara.com/reference/listhubskills
+	// All pages: StreamHubSkills. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubSkills(context.Context, *ListHubSkillsRequest) (*ListHubSkillsResponse, error)
-	// Every page of ListHubSkills, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubSkills, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubSkills`, GET /hub/skills:
+	// https://developers.samsara.com/reference/listhubskills
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubSkills(*StreamHubSkillsRequest, grpc.ServerStreamingServer[StreamHubSkillsResponse]) error
-	// GET /hubs
+	// Lists hubs.
+	// Operation `listHubs`, GET /hubs: https://developers.samsara.com/reference/listhubs
+	// All pages: StreamHubs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubs(context.Context, *ListHubsRequest) (*ListHubsResponse, error)
-	// Every page of ListHubs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListHubs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listHubs`, GET /hubs: https://developers.samsara.com/reference/listhubs
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubs(*StreamHubsRequest, grpc.ServerStreamingServer[StreamHubsResponse]) error
 }
 

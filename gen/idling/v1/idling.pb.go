@@ -25,38 +25,32 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListIdlingEvents.
+// The request of ListIdlingEvents.
 type ListIdlingEventsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `excludeEventsWithUnknownAirTemperature`. Default: `false`.
+	// Default: `false`.
 	ExcludeEventsWithUnknownAirTemperature *bool `protobuf:"varint,4,opt,name=exclude_events_with_unknown_air_temperature,json=excludeEventsWithUnknownAirTemperature,proto3,oneof" json:"exclude_events_with_unknown_air_temperature,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `maxAirTemperatureMillicelsius`. -20000 to 50000.
-	MaxAirTemperatureMillicelsius *int64 `protobuf:"varint,7,opt,name=max_air_temperature_millicelsius,json=maxAirTemperatureMillicelsius,proto3,oneof" json:"max_air_temperature_millicelsius,omitempty"`
-	// Query parameter `maxDurationMilliseconds`. In milliseconds. 120000 to 86400000.
-	MaxDurationMilliseconds *int64 `protobuf:"varint,8,opt,name=max_duration_milliseconds,json=maxDurationMilliseconds,proto3,oneof" json:"max_duration_milliseconds,omitempty"`
-	// Query parameter `minAirTemperatureMillicelsius`. -20000 to 50000.
-	MinAirTemperatureMillicelsius *int64 `protobuf:"varint,9,opt,name=min_air_temperature_millicelsius,json=minAirTemperatureMillicelsius,proto3,oneof" json:"min_air_temperature_millicelsius,omitempty"`
-	// Query parameter `minDurationMilliseconds`. In milliseconds. 120000 to 86400000.
-	MinDurationMilliseconds *int64 `protobuf:"varint,10,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Query parameter `operatorIds`.
-	OperatorIds []string `protobuf:"bytes,11,rep,name=operator_ids,json=operatorIds,proto3" json:"operator_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,12,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `ptoState`. Known values: `active`, `inactive`.
+	IncludeExternalIds                     *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 200. Default: `200`.
+	Limit *int32 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// -20000 to 50000.
+	MaxAirTemperatureMillicelsius *int32 `protobuf:"varint,7,opt,name=max_air_temperature_millicelsius,json=maxAirTemperatureMillicelsius,proto3,oneof" json:"max_air_temperature_millicelsius,omitempty"`
+	// In milliseconds. 120000 to 86400000.
+	MaxDurationMilliseconds *int32 `protobuf:"varint,8,opt,name=max_duration_milliseconds,json=maxDurationMilliseconds,proto3,oneof" json:"max_duration_milliseconds,omitempty"`
+	// -20000 to 50000.
+	MinAirTemperatureMillicelsius *int32 `protobuf:"varint,9,opt,name=min_air_temperature_millicelsius,json=minAirTemperatureMillicelsius,proto3,oneof" json:"min_air_temperature_millicelsius,omitempty"`
+	// In milliseconds. 120000 to 86400000.
+	MinDurationMilliseconds *int32   `protobuf:"varint,10,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
+	OperatorIds             []string `protobuf:"bytes,11,rep,name=operator_ids,json=operatorIds,proto3" json:"operator_ids,omitempty"`
+	ParentTagIds            []string `protobuf:"bytes,12,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Known values: `active`, `inactive`.
 	PtoState *string `protobuf:"bytes,13,opt,name=pto_state,json=ptoState,proto3,oneof" json:"pto_state,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,14,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,14,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,15,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,35 +121,35 @@ func (x *ListIdlingEventsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListIdlingEventsRequest) GetLimit() int64 {
+func (x *ListIdlingEventsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListIdlingEventsRequest) GetMaxAirTemperatureMillicelsius() int64 {
+func (x *ListIdlingEventsRequest) GetMaxAirTemperatureMillicelsius() int32 {
 	if x != nil && x.MaxAirTemperatureMillicelsius != nil {
 		return *x.MaxAirTemperatureMillicelsius
 	}
 	return 0
 }
 
-func (x *ListIdlingEventsRequest) GetMaxDurationMilliseconds() int64 {
+func (x *ListIdlingEventsRequest) GetMaxDurationMilliseconds() int32 {
 	if x != nil && x.MaxDurationMilliseconds != nil {
 		return *x.MaxDurationMilliseconds
 	}
 	return 0
 }
 
-func (x *ListIdlingEventsRequest) GetMinAirTemperatureMillicelsius() int64 {
+func (x *ListIdlingEventsRequest) GetMinAirTemperatureMillicelsius() int32 {
 	if x != nil && x.MinAirTemperatureMillicelsius != nil {
 		return *x.MinAirTemperatureMillicelsius
 	}
 	return 0
 }
 
-func (x *ListIdlingEventsRequest) GetMinDurationMilliseconds() int64 {
+func (x *ListIdlingEventsRequest) GetMinDurationMilliseconds() int32 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -197,12 +191,12 @@ func (x *ListIdlingEventsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListIdlingEvents.
+// One page of idling events.
 type ListIdlingEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*IdlingEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -252,12 +246,12 @@ func (x *ListIdlingEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIdlingEvents.
+// The request of StreamIdlingEvents.
 type StreamIdlingEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIdlingEvents is asked, page after page.
 	Request *ListIdlingEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -307,7 +301,7 @@ func (x *StreamIdlingEventsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIdlingEvents.
+// One page of idling events, and where to go on from after it.
 type StreamIdlingEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIdlingEvents answers.
@@ -365,9 +359,9 @@ func (x *StreamIdlingEventsResponse) GetCursor() string {
 // Schema FuelCostObjectResponseBody.
 type FuelCost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -420,9 +414,9 @@ func (x *FuelCost) GetCurrency() string {
 // Schema GaseousFuelCostObjectResponseBody.
 type GaseousFuelCost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -472,36 +466,31 @@ func (x *GaseousFuelCost) GetCurrency() string {
 	return ""
 }
 
-// Schema IdlingEventObject_V2025_10_23ResponseBody.
+// An idling event. Schema IdlingEventObject_V2025_10_23ResponseBody.
 type IdlingEvent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *IdlingEventAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `airTemperatureMillicelsius`.
-	AirTemperatureMillicelsius *int64 `protobuf:"varint,2,opt,name=air_temperature_millicelsius,json=airTemperatureMillicelsius,proto3,oneof" json:"air_temperature_millicelsius,omitempty"`
-	// Member `asset`. Required.
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	Address                    *IdlingEventAddress    `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	AirTemperatureMillicelsius *int64                 `protobuf:"varint,2,opt,name=air_temperature_millicelsius,json=airTemperatureMillicelsius,proto3,oneof" json:"air_temperature_millicelsius,omitempty"`
+	// Required.
 	Asset *IdlingEventAsset `protobuf:"bytes,3,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `durationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMilliseconds *int64 `protobuf:"varint,4,opt,name=duration_milliseconds,json=durationMilliseconds,proto3,oneof" json:"duration_milliseconds,omitempty"`
-	// Member `eventUuid`. Required.
+	// Required.
 	EventUuid *string `protobuf:"bytes,5,opt,name=event_uuid,json=eventUuid,proto3,oneof" json:"event_uuid,omitempty"`
-	// Member `fuelConsumedMilliliters`. Required. In millilitres.
+	// Required. In millilitres.
 	FuelConsumedMilliliters *float64 `protobuf:"fixed64,6,opt,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3,oneof" json:"fuel_consumed_milliliters,omitempty"`
-	// Member `fuelCost`. Required.
+	// Required.
 	FuelCost *FuelCost `protobuf:"bytes,7,opt,name=fuel_cost,json=fuelCost,proto3" json:"fuel_cost,omitempty"`
-	// Member `gaseousFuelConsumedGrams`. Required. In grams.
+	// Required. In grams.
 	GaseousFuelConsumedGrams *float64 `protobuf:"fixed64,8,opt,name=gaseous_fuel_consumed_grams,json=gaseousFuelConsumedGrams,proto3,oneof" json:"gaseous_fuel_consumed_grams,omitempty"`
-	// Member `gaseousFuelCost`. Required.
-	GaseousFuelCost *GaseousFuelCost `protobuf:"bytes,9,opt,name=gaseous_fuel_cost,json=gaseousFuelCost,proto3" json:"gaseous_fuel_cost,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,10,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,11,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `operator`.
-	Operator *IdlingEventOperator `protobuf:"bytes,12,opt,name=operator,proto3" json:"operator,omitempty"`
-	// Member `ptoState`. Required. Known values: `active, inactive`.
+	// Required.
+	GaseousFuelCost *GaseousFuelCost     `protobuf:"bytes,9,opt,name=gaseous_fuel_cost,json=gaseousFuelCost,proto3" json:"gaseous_fuel_cost,omitempty"`
+	Latitude        *float64             `protobuf:"fixed64,10,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude       *float64             `protobuf:"fixed64,11,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	Operator        *IdlingEventOperator `protobuf:"bytes,12,opt,name=operator,proto3" json:"operator,omitempty"`
+	// Required. Known values: `active, inactive`.
 	PtoState *string `protobuf:"bytes,13,opt,name=pto_state,json=ptoState,proto3,oneof" json:"pto_state,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,14,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -638,13 +627,12 @@ func (x *IdlingEvent) GetStartTime() string {
 // Schema IdlingEventAddressObjectResponseBody.
 type IdlingEventAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressTypes`. Known values: `agricultureSource`, `alertsOnly`, `authorizedZone`,
-	// `avoidanceZone`, `industrialSite`, `inventory`, `knownGPSJammingZone`, `riskZone`, `shortHaul`,
+	// Known values: `agricultureSource`, `alertsOnly`, `authorizedZone`, `avoidanceZone`,
+	// `industrialSite`, `inventory`, `knownGPSJammingZone`, `riskZone`, `shortHaul`,
 	// `unauthorizedZone`, `undefined`, `vendor`, `workforceSite`, `yard`, `customerSite`.
-	AddressTypes []string `protobuf:"bytes,1,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	AddressTypes []string          `protobuf:"bytes,1,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
+	ExternalIds  map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -701,12 +689,11 @@ func (x *IdlingEventAddress) GetId() string {
 	return ""
 }
 
-// Schema IdlingEventAssetObjectResponseBody.
+// Schema IdlingEventAssetObjectResponseBody. It has nothing but `external_ids` and `id`.
 type IdlingEventAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -756,12 +743,11 @@ func (x *IdlingEventAsset) GetId() int64 {
 	return 0
 }
 
-// Schema IdlingEventOperatorObjectResponseBody.
+// Schema IdlingEventOperatorObjectResponseBody. It has nothing but `external_ids` and `id`.
 type IdlingEventOperator struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -823,12 +809,12 @@ const file_samsara_gateway_idling_v1_idling_proto_rawDesc = "" +
 	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12o\n" +
 	"+exclude_events_with_unknown_air_temperature\x18\x04 \x01(\bB\r\xda\xce\x18\t\b\x02R\x05falseH\x02R&excludeEventsWithUnknownAirTemperature\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x05 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x06 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x12f\n" +
-	" max_air_temperature_millicelsius\x18\a \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\x05R\x1dmaxAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
-	"\x19max_duration_milliseconds\x18\b \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\x06R\x17maxDurationMilliseconds\x88\x01\x01\x12f\n" +
-	" min_air_temperature_millicelsius\x18\t \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\aR\x1dminAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
+	"\x05limit\x18\x06 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x12f\n" +
+	" max_air_temperature_millicelsius\x18\a \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\x05R\x1dmaxAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
+	"\x19max_duration_milliseconds\x18\b \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\x06R\x17maxDurationMilliseconds\x88\x01\x01\x12f\n" +
+	" min_air_temperature_millicelsius\x18\t \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x88\xd3\xc0I\x00\x00\x00\x00\x00j\xe8@H\aR\x1dminAirTemperatureMillicelsius\x88\x01\x01\x12Y\n" +
 	"\x19min_duration_milliseconds\x18\n" +
-	" \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\bR\x17minDurationMilliseconds\x88\x01\x01\x12+\n" +
+	" \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00L\xfd@I\x00\x00\x00\x00p\x99\x94AH\bR\x17minDurationMilliseconds\x88\x01\x01\x12+\n" +
 	"\foperator_ids\x18\v \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\voperatorIds\x12.\n" +
 	"\x0eparent_tag_ids\x18\f \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12:\n" +
 	"\tpto_state\x18\r \x01(\tB\x18\xda\xce\x18\x14\b\x022\x06active2\binactiveH\tR\bptoState\x88\x01\x01\x127\n" +
@@ -921,12 +907,12 @@ const file_samsara_gateway_idling_v1_idling_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:)\xda\xce\x18%IdlingEventOperatorObjectResponseBodyB\x05\n" +
-	"\x03_id2\xfa\x02\n" +
-	"\rIdlingService\x12\xc8\x01\n" +
-	"\x10ListIdlingEvents\x122.samsara_gateway.idling.v1.ListIdlingEventsRequest\x1a3.samsara_gateway.idling.v1.ListIdlingEventsResponse\"K\xda\xce\x18G\n" +
-	"\x0fgetIdlingEvents\x10\x01\x1a\x0e/idling/events(\x018\x01B\vRead IdlingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x12StreamIdlingEvents\x124.samsara_gateway.idling.v1.StreamIdlingEventsRequest\x1a5.samsara_gateway.idling.v1.StreamIdlingEventsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListIdlingEvents\x10\x010\x01B\xf5\x01\n" +
+	"\x03_id2\x80\x03\n" +
+	"\rIdlingService\x12\xcb\x01\n" +
+	"\x10ListIdlingEvents\x122.samsara_gateway.idling.v1.ListIdlingEventsRequest\x1a3.samsara_gateway.idling.v1.ListIdlingEventsResponse\"N\xda\xce\x18G\n" +
+	"\x0fgetIdlingEvents\x10\x01\x1a\x0e/idling/events(\x018\x01B\vRead IdlingJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x12StreamIdlingEvents\x124.samsara_gateway.idling.v1.StreamIdlingEventsRequest\x1a5.samsara_gateway.idling.v1.StreamIdlingEventsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListIdlingEvents\x10\x01\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.idling.v1B\vIdlingProtoP\x01Z/samsara.internal/gateway/gen/idling/v1;idlingv1\xa2\x02\n" +
 	"SGIdlingV1\xaa\x02\x18SamsaraGateway.Idling.V1\xba\x02\n" +
 	"SGIdlingV1\xca\x02\x18SamsaraGateway\\Idling\\V1\xe2\x02!SamsaraGateway\\Idling\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Idling::V1b\x06proto3"

@@ -31,12 +31,23 @@ const (
 //
 // IdlingService has the operations of the area idling.
 type IdlingServiceClient interface {
-	// GET /idling/events
+	// Lists idling events.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// All pages: StreamIdlingEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIdlingEvents(ctx context.Context, in *ListIdlingEventsRequest, opts ...grpc.CallOption) (*ListIdlingEventsResponse, error)
-	// Every page of ListIdlingEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListIdlingEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// Scope: Read Idling.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIdlingEvents(ctx context.Context, in *StreamIdlingEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIdlingEventsResponse], error)
 }
 
@@ -83,12 +94,23 @@ type IdlingService_StreamIdlingEventsClient = grpc.ServerStreamingClient[StreamI
 //
 // IdlingService has the operations of the area idling.
 type IdlingServiceServer interface {
-	// GET /idling/events
+	// Lists idling events.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// All pages: StreamIdlingEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Idling.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIdlingEvents(context.Context, *ListIdlingEventsRequest) (*ListIdlingEventsResponse, error)
-	// Every page of ListIdlingEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListIdlingEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIdlingEvents`, GET /idling/events:
+	// https://developers.samsara.com/reference/getidlingevents
+	// Scope: Read Idling.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIdlingEvents(*StreamIdlingEventsRequest, grpc.ServerStreamingServer[StreamIdlingEventsResponse]) error
 }
 

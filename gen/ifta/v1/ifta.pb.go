@@ -25,28 +25,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetIftaJurisdictionReports.
+// The request of GetIftaJurisdictionReports.
 type GetIftaJurisdictionReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `fuelType`. A comma-separated list. Known values: `Unspecified`, `A55`,
-	// `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`,
-	// `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
-	FuelType *string `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Query parameter `jurisdictions`. A comma-separated list.
-	Jurisdictions *string `protobuf:"bytes,2,opt,name=jurisdictions,proto3,oneof" json:"jurisdictions,omitempty"`
-	// Query parameter `month`. Known values: `January`, `February`, `March`, `April`, `May`, `June`,
-	// `July`, `August`, `September`, `October`, `November`, `December`.
-	Month *string `protobuf:"bytes,3,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `quarter`. Known values: `Q1`, `Q2`, `Q3`, `Q4`.
-	Quarter *string `protobuf:"bytes,5,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds *string `protobuf:"bytes,7,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
-	// Query parameter `year`. Required. 2015 to 2100.
-	Year          *int64 `protobuf:"varint,8,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	// Known values: `Unspecified`, `A55`, `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`,
+	// `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`,
+	// `Methanol`, `Propane`, `Other`.
+	FuelType      []string `protobuf:"bytes,1,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
+	Jurisdictions []string `protobuf:"bytes,2,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
+	// Known values: `January`, `February`, `March`, `April`, `May`, `June`, `July`, `August`,
+	// `September`, `October`, `November`, `December`.
+	Month        *string  `protobuf:"bytes,3,opt,name=month,proto3,oneof" json:"month,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Known values: `Q1`, `Q2`, `Q3`, `Q4`.
+	Quarter    *string  `protobuf:"bytes,5,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
+	TagIds     []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	// Required. 2015 to 2100.
+	Year          *int32 `protobuf:"varint,8,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -81,18 +77,18 @@ func (*GetIftaJurisdictionReportsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_ifta_v1_ifta_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetFuelType() string {
-	if x != nil && x.FuelType != nil {
-		return *x.FuelType
+func (x *GetIftaJurisdictionReportsRequest) GetFuelType() []string {
+	if x != nil {
+		return x.FuelType
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetJurisdictions() string {
-	if x != nil && x.Jurisdictions != nil {
-		return *x.Jurisdictions
+func (x *GetIftaJurisdictionReportsRequest) GetJurisdictions() []string {
+	if x != nil {
+		return x.Jurisdictions
 	}
-	return ""
+	return nil
 }
 
 func (x *GetIftaJurisdictionReportsRequest) GetMonth() string {
@@ -102,11 +98,11 @@ func (x *GetIftaJurisdictionReportsRequest) GetMonth() string {
 	return ""
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *GetIftaJurisdictionReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *GetIftaJurisdictionReportsRequest) GetQuarter() string {
@@ -116,31 +112,31 @@ func (x *GetIftaJurisdictionReportsRequest) GetQuarter() string {
 	return ""
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *GetIftaJurisdictionReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *GetIftaJurisdictionReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-func (x *GetIftaJurisdictionReportsRequest) GetYear() int64 {
+func (x *GetIftaJurisdictionReportsRequest) GetYear() int32 {
 	if x != nil && x.Year != nil {
 		return *x.Year
 	}
 	return 0
 }
 
-// Response of GetIftaJurisdictionReports.
+// The response of GetIftaJurisdictionReports.
 type GetIftaJurisdictionReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *IftaJurisdictionReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -183,30 +179,25 @@ func (x *GetIftaJurisdictionReportsResponse) GetData() *IftaJurisdictionReportDa
 	return nil
 }
 
-// Request of ListIftaVehicleReports.
+// The request of ListIftaVehicleReports.
 type ListIftaVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `fuelType`. A comma-separated list. Known values: `Unspecified`, `A55`,
-	// `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`, `Electricity`, `Ethanol`, `Gasohol`,
-	// `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`, `Methanol`, `Propane`, `Other`.
-	FuelType *string `protobuf:"bytes,2,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Query parameter `jurisdictions`. A comma-separated list.
-	Jurisdictions *string `protobuf:"bytes,3,opt,name=jurisdictions,proto3,oneof" json:"jurisdictions,omitempty"`
-	// Query parameter `month`. Known values: `January`, `February`, `March`, `April`, `May`, `June`,
-	// `July`, `August`, `September`, `October`, `November`, `December`.
-	Month *string `protobuf:"bytes,4,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `quarter`. Known values: `Q1`, `Q2`, `Q3`, `Q4`.
-	Quarter *string `protobuf:"bytes,6,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds *string `protobuf:"bytes,8,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
-	// Query parameter `year`. Required. 2015 to 2100.
-	Year          *int64 `protobuf:"varint,9,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `Unspecified`, `A55`, `Biodiesel`, `CompressedNaturalGas`, `Diesel`, `E85`,
+	// `Electricity`, `Ethanol`, `Gasohol`, `Gasoline`, `Hydrogen`, `LiquifiedNaturalGas`, `M85`,
+	// `Methanol`, `Propane`, `Other`.
+	FuelType      []string `protobuf:"bytes,2,rep,name=fuel_type,json=fuelType,proto3" json:"fuel_type,omitempty"`
+	Jurisdictions []string `protobuf:"bytes,3,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
+	// Known values: `January`, `February`, `March`, `April`, `May`, `June`, `July`, `August`,
+	// `September`, `October`, `November`, `December`.
+	Month        *string  `protobuf:"bytes,4,opt,name=month,proto3,oneof" json:"month,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Known values: `Q1`, `Q2`, `Q3`, `Q4`.
+	Quarter    *string  `protobuf:"bytes,6,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
+	TagIds     []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	// Required. 2015 to 2100.
+	Year          *int32 `protobuf:"varint,9,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,18 +239,18 @@ func (x *ListIftaVehicleReportsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListIftaVehicleReportsRequest) GetFuelType() string {
-	if x != nil && x.FuelType != nil {
-		return *x.FuelType
+func (x *ListIftaVehicleReportsRequest) GetFuelType() []string {
+	if x != nil {
+		return x.FuelType
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIftaVehicleReportsRequest) GetJurisdictions() string {
-	if x != nil && x.Jurisdictions != nil {
-		return *x.Jurisdictions
+func (x *ListIftaVehicleReportsRequest) GetJurisdictions() []string {
+	if x != nil {
+		return x.Jurisdictions
 	}
-	return ""
+	return nil
 }
 
 func (x *ListIftaVehicleReportsRequest) GetMonth() string {
@@ -269,11 +260,11 @@ func (x *ListIftaVehicleReportsRequest) GetMonth() string {
 	return ""
 }
 
-func (x *ListIftaVehicleReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListIftaVehicleReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListIftaVehicleReportsRequest) GetQuarter() string {
@@ -283,33 +274,33 @@ func (x *ListIftaVehicleReportsRequest) GetQuarter() string {
 	return ""
 }
 
-func (x *ListIftaVehicleReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListIftaVehicleReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIftaVehicleReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListIftaVehicleReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListIftaVehicleReportsRequest) GetYear() int64 {
+func (x *ListIftaVehicleReportsRequest) GetYear() int32 {
 	if x != nil && x.Year != nil {
 		return *x.Year
 	}
 	return 0
 }
 
-// Response of ListIftaVehicleReports.
+// One page of IFTA vehicle reports.
 type ListIftaVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *IftaVehicleReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -359,12 +350,12 @@ func (x *ListIftaVehicleReportsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIftaVehicleReports.
+// The request of StreamIftaVehicleReports.
 type StreamIftaVehicleReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIftaVehicleReports is asked, page after page.
 	Request *ListIftaVehicleReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -414,7 +405,7 @@ func (x *StreamIftaVehicleReportsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIftaVehicleReports.
+// One page of IFTA vehicle reports, and where to go on from after it.
 type StreamIftaVehicleReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIftaVehicleReports answers.
@@ -469,18 +460,18 @@ func (x *StreamIftaVehicleReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateIftaDetailJob.
+// The request of CreateIftaDetailJob.
 type CreateIftaDetailJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `endHour`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndHour *string `protobuf:"bytes,1,opt,name=end_hour,json=endHour,proto3,oneof" json:"end_hour,omitempty"`
-	// Body member `startHour`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartHour *string `protobuf:"bytes,2,opt,name=start_hour,json=startHour,proto3,oneof" json:"start_hour,omitempty"`
-	// Body member `vehicleIds`. A comma-separated list.
+	// A comma-separated list.
 	VehicleIds *string `protobuf:"bytes,3,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
-	// Body member `vehicleParentTagIds`. A comma-separated list.
+	// A comma-separated list.
 	VehicleParentTagIds *string `protobuf:"bytes,4,opt,name=vehicle_parent_tag_ids,json=vehicleParentTagIds,proto3,oneof" json:"vehicle_parent_tag_ids,omitempty"`
-	// Body member `vehicleTagIds`. A comma-separated list.
+	// A comma-separated list.
 	VehicleTagIds *string `protobuf:"bytes,5,opt,name=vehicle_tag_ids,json=vehicleTagIds,proto3,oneof" json:"vehicle_tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -551,10 +542,10 @@ func (x *CreateIftaDetailJobRequest) GetVehicleTagIds() string {
 	return ""
 }
 
-// Response of CreateIftaDetailJob.
+// The response of CreateIftaDetailJob.
 type CreateIftaDetailJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *IftaDetailJob `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -597,10 +588,10 @@ func (x *CreateIftaDetailJobResponse) GetData() *IftaDetailJob {
 	return nil
 }
 
-// Request of GetIftaDetailJob.
+// The request of GetIftaDetailJob.
 type GetIftaDetailJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -643,10 +634,10 @@ func (x *GetIftaDetailJobRequest) GetId() string {
 	return ""
 }
 
-// Response of GetIftaDetailJob.
+// The response of GetIftaDetailJob.
 type GetIftaDetailJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *IftaDetailJob `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -689,29 +680,24 @@ func (x *GetIftaDetailJobResponse) GetData() *IftaDetailJob {
 	return nil
 }
 
-// Schema IftaDetailJobResponseBody.
+// An IFTA detail job. Schema IftaDetailJobResponseBody.
 type IftaDetailJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `args`. Required.
-	Args *IftaDetailJobArgs `protobuf:"bytes,1,opt,name=args,proto3" json:"args,omitempty"`
-	// Member `completedAtTime`.
-	CompletedAtTime *string `protobuf:"bytes,2,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `details`.
-	Details *string `protobuf:"bytes,3,opt,name=details,proto3,oneof" json:"details,omitempty"`
-	// Member `failedAtTime`.
-	FailedAtTime *string `protobuf:"bytes,4,opt,name=failed_at_time,json=failedAtTime,proto3,oneof" json:"failed_at_time,omitempty"`
-	// Member `files`.
-	Files []*IftaDetailJobOutput `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
-	// Member `jobId`. Required.
+	// Required.
+	Args            *IftaDetailJobArgs     `protobuf:"bytes,1,opt,name=args,proto3" json:"args,omitempty"`
+	CompletedAtTime *string                `protobuf:"bytes,2,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
+	Details         *string                `protobuf:"bytes,3,opt,name=details,proto3,oneof" json:"details,omitempty"`
+	FailedAtTime    *string                `protobuf:"bytes,4,opt,name=failed_at_time,json=failedAtTime,proto3,oneof" json:"failed_at_time,omitempty"`
+	Files           []*IftaDetailJobOutput `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
+	// Required.
 	JobId *string `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3,oneof" json:"job_id,omitempty"`
-	// Member `jobStatus`. Required. Known values: `Requested`, `Processing`, `Completed`, `Failed`.
+	// Required. Known values: `Requested`, `Processing`, `Completed`, `Failed`.
 	JobStatus *string `protobuf:"bytes,7,opt,name=job_status,json=jobStatus,proto3,oneof" json:"job_status,omitempty"`
-	// Member `requestedAtTime`. Required.
+	// Required.
 	RequestedAtTime *string `protobuf:"bytes,8,opt,name=requested_at_time,json=requestedAtTime,proto3,oneof" json:"requested_at_time,omitempty"`
-	// Member `startedAtTime`.
-	StartedAtTime *string `protobuf:"bytes,9,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StartedAtTime   *string `protobuf:"bytes,9,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *IftaDetailJob) Reset() {
@@ -810,11 +796,11 @@ func (x *IftaDetailJob) GetStartedAtTime() string {
 // Schema IftaDetailJobArgsResponseBody.
 type IftaDetailJobArgs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endHour`. Required.
+	// Required.
 	EndHour *string `protobuf:"bytes,1,opt,name=end_hour,json=endHour,proto3,oneof" json:"end_hour,omitempty"`
-	// Member `startHour`. Required.
+	// Required.
 	StartHour *string `protobuf:"bytes,2,opt,name=start_hour,json=startHour,proto3,oneof" json:"start_hour,omitempty"`
-	// Member `vehicleIds`. Required.
+	// Required.
 	VehicleIds    []int64 `protobuf:"varint,3,rep,packed,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -874,15 +860,15 @@ func (x *IftaDetailJobArgs) GetVehicleIds() []int64 {
 // Schema IftaDetailJobOutputResponseBody.
 type IftaDetailJobOutput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required.
+	// Required.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `downloadUrl`. Required.
+	// Required.
 	DownloadUrl *string `protobuf:"bytes,2,opt,name=download_url,json=downloadUrl,proto3,oneof" json:"download_url,omitempty"`
-	// Member `downloadUrlExpirationTime`. Required.
+	// Required.
 	DownloadUrlExpirationTime *string `protobuf:"bytes,3,opt,name=download_url_expiration_time,json=downloadUrlExpirationTime,proto3,oneof" json:"download_url_expiration_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `recordCount`. Required.
+	// Required.
 	RecordCount   *int64 `protobuf:"varint,5,opt,name=record_count,json=recordCount,proto3,oneof" json:"record_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -956,15 +942,12 @@ func (x *IftaDetailJobOutput) GetRecordCount() int64 {
 // Schema IftaJurisdictionReportDataObjectResponseBody.
 type IftaJurisdictionReportData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `jurisdictionReports`. Required.
+	// Required.
 	JurisdictionReports []*IftaJurisdictionSummary `protobuf:"bytes,1,rep,name=jurisdiction_reports,json=jurisdictionReports,proto3" json:"jurisdiction_reports,omitempty"`
-	// Member `month`.
-	Month *string `protobuf:"bytes,2,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Member `quarter`.
-	Quarter *string `protobuf:"bytes,3,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Member `troubleshooting`.
-	Troubleshooting *IftaReportTroubleshooting `protobuf:"bytes,4,opt,name=troubleshooting,proto3" json:"troubleshooting,omitempty"`
-	// Member `year`. Required.
+	Month               *string                    `protobuf:"bytes,2,opt,name=month,proto3,oneof" json:"month,omitempty"`
+	Quarter             *string                    `protobuf:"bytes,3,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
+	Troubleshooting     *IftaReportTroubleshooting `protobuf:"bytes,4,opt,name=troubleshooting,proto3" json:"troubleshooting,omitempty"`
+	// Required.
 	Year          *int64 `protobuf:"varint,5,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1038,13 +1021,13 @@ func (x *IftaJurisdictionReportData) GetYear() int64 {
 // Schema IftaJurisdictionSummaryObjectResponseBody.
 type IftaJurisdictionSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `jurisdiction`. Required.
+	// Required.
 	Jurisdiction *string `protobuf:"bytes,1,opt,name=jurisdiction,proto3,oneof" json:"jurisdiction,omitempty"`
-	// Member `taxPaidLiters`. In litres.
+	// In litres.
 	TaxPaidLiters *float64 `protobuf:"fixed64,2,opt,name=tax_paid_liters,json=taxPaidLiters,proto3,oneof" json:"tax_paid_liters,omitempty"`
-	// Member `taxableMeters`. Required. In metres.
+	// Required. In metres.
 	TaxableMeters *float64 `protobuf:"fixed64,3,opt,name=taxable_meters,json=taxableMeters,proto3,oneof" json:"taxable_meters,omitempty"`
-	// Member `totalMeters`. Required. In metres.
+	// Required. In metres.
 	TotalMeters   *float64 `protobuf:"fixed64,4,opt,name=total_meters,json=totalMeters,proto3,oneof" json:"total_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1111,13 +1094,13 @@ func (x *IftaJurisdictionSummary) GetTotalMeters() float64 {
 // Schema IftaReportTroubleshootingObjectResponseBody.
 type IftaReportTroubleshooting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `noPurchasesFound`. Required.
+	// Required.
 	NoPurchasesFound *bool `protobuf:"varint,1,opt,name=no_purchases_found,json=noPurchasesFound,proto3,oneof" json:"no_purchases_found,omitempty"`
-	// Member `unassignedFuelTypePurchases`. Required.
+	// Required.
 	UnassignedFuelTypePurchases *int64 `protobuf:"varint,2,opt,name=unassigned_fuel_type_purchases,json=unassignedFuelTypePurchases,proto3,oneof" json:"unassigned_fuel_type_purchases,omitempty"`
-	// Member `unassignedFuelTypeVehicles`. Required.
+	// Required.
 	UnassignedFuelTypeVehicles *int64 `protobuf:"varint,3,opt,name=unassigned_fuel_type_vehicles,json=unassignedFuelTypeVehicles,proto3,oneof" json:"unassigned_fuel_type_vehicles,omitempty"`
-	// Member `unassignedVehiclePurchases`. Required.
+	// Required.
 	UnassignedVehiclePurchases *int64 `protobuf:"varint,4,opt,name=unassigned_vehicle_purchases,json=unassignedVehiclePurchases,proto3,oneof" json:"unassigned_vehicle_purchases,omitempty"`
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
@@ -1181,12 +1164,12 @@ func (x *IftaReportTroubleshooting) GetUnassignedVehiclePurchases() int64 {
 	return 0
 }
 
-// Schema IftaVehicleReportObjectResponseBody.
+// An IFTA vehicle report. Schema IftaVehicleReportObjectResponseBody.
 type IftaVehicleReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `jurisdictions`. Required.
+	// Required.
 	Jurisdictions []*IftaJurisdictionSummary `protobuf:"bytes,1,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1238,16 +1221,13 @@ func (x *IftaVehicleReport) GetVehicle() *v1.VehicleTiny {
 
 // Schema IftaVehicleReportDataObjectResponseBody.
 type IftaVehicleReportData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `month`.
-	Month *string `protobuf:"bytes,1,opt,name=month,proto3,oneof" json:"month,omitempty"`
-	// Member `quarter`.
-	Quarter *string `protobuf:"bytes,2,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
-	// Member `troubleshooting`.
+	state           protoimpl.MessageState     `protogen:"open.v1"`
+	Month           *string                    `protobuf:"bytes,1,opt,name=month,proto3,oneof" json:"month,omitempty"`
+	Quarter         *string                    `protobuf:"bytes,2,opt,name=quarter,proto3,oneof" json:"quarter,omitempty"`
 	Troubleshooting *IftaReportTroubleshooting `protobuf:"bytes,3,opt,name=troubleshooting,proto3" json:"troubleshooting,omitempty"`
-	// Member `vehicleReports`. Required.
+	// Required.
 	VehicleReports []*IftaVehicleReport `protobuf:"bytes,4,rep,name=vehicle_reports,json=vehicleReports,proto3" json:"vehicle_reports,omitempty"`
-	// Member `year`. Required.
+	// Required.
 	Year          *int64 `protobuf:"varint,5,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1322,52 +1302,38 @@ var File_samsara_gateway_ifta_v1_ifta_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_ifta_v1_ifta_proto_rawDesc = "" +
 	"\n" +
-	"\"samsara_gateway/ifta/v1/ifta.proto\x12\x17samsara_gateway.ifta.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x91\x06\n" +
-	"!GetIftaJurisdictionReportsRequest\x12\xd1\x01\n" +
-	"\tfuel_type\x18\x01 \x01(\tB\xae\x01\xda\xce\x18\xa9\x01\b\x022\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherH\x00R\bfuelType\x88\x01\x01\x121\n" +
-	"\rjurisdictions\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\rjurisdictions\x88\x01\x01\x12\x83\x01\n" +
-	"\x05month\x18\x03 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x02R\x05month\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x125\n" +
-	"\aquarter\x18\x05 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x04R\aquarter\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\n" +
-	"vehicleIds\x88\x01\x01\x123\n" +
-	"\x04year\x18\b \x01(\x03B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\aR\x04year\x88\x01\x01B\f\n" +
+	"\"samsara_gateway/ifta/v1/ifta.proto\x12\x17samsara_gateway.ifta.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xb3\x05\n" +
+	"!GetIftaJurisdictionReportsRequest\x12\xce\x01\n" +
+	"\tfuel_type\x18\x01 \x03(\tB\xb0\x01\xda\xce\x18\xab\x01\b\x02\x18\x012\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherR\bfuelType\x12.\n" +
+	"\rjurisdictions\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rjurisdictions\x12\x83\x01\n" +
+	"\x05month\x18\x03 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x00R\x05month\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
+	"\aquarter\x18\x05 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x01R\aquarter\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIds\x123\n" +
+	"\x04year\x18\b \x01(\x05B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\x02R\x04year\x88\x01\x01B\b\n" +
+	"\x06_monthB\n" +
 	"\n" +
-	"_fuel_typeB\x10\n" +
-	"\x0e_jurisdictionsB\b\n" +
-	"\x06_monthB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_quarterB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_idsB\a\n" +
+	"\b_quarterB\a\n" +
 	"\x05_year\"u\n" +
 	"\"GetIftaJurisdictionReportsResponse\x12O\n" +
-	"\x04data\x18\x01 \x01(\v23.samsara_gateway.ifta.v1.IftaJurisdictionReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xba\x06\n" +
+	"\x04data\x18\x01 \x01(\v23.samsara_gateway.ifta.v1.IftaJurisdictionReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdc\x05\n" +
 	"\x1dListIftaVehicleReportsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xd1\x01\n" +
-	"\tfuel_type\x18\x02 \x01(\tB\xae\x01\xda\xce\x18\xa9\x01\b\x022\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherH\x01R\bfuelType\x88\x01\x01\x121\n" +
-	"\rjurisdictions\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\rjurisdictions\x88\x01\x01\x12\x83\x01\n" +
-	"\x05month\x18\x04 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x03R\x05month\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x125\n" +
-	"\aquarter\x18\x06 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x05R\aquarter\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\n" +
-	"vehicleIds\x88\x01\x01\x123\n" +
-	"\x04year\x18\t \x01(\x03B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\bR\x04year\x88\x01\x01B\b\n" +
-	"\x06_afterB\f\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\xce\x01\n" +
+	"\tfuel_type\x18\x02 \x03(\tB\xb0\x01\xda\xce\x18\xab\x01\b\x02\x18\x012\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherR\bfuelType\x12.\n" +
+	"\rjurisdictions\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\rjurisdictions\x12\x83\x01\n" +
+	"\x05month\x18\x04 \x01(\tBh\xda\xce\x18d\b\x022\aJanuary2\bFebruary2\x05March2\x05April2\x03May2\x04June2\x04July2\x06August2\tSeptember2\aOctober2\bNovember2\bDecemberH\x01R\x05month\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
+	"\aquarter\x18\x06 \x01(\tB\x16\xda\xce\x18\x12\b\x022\x02Q12\x02Q22\x02Q32\x02Q4H\x02R\aquarter\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIds\x123\n" +
+	"\x04year\x18\t \x01(\x05B\x1a\xda\xce\x18\x16\b\x02 \x01A\x00\x00\x00\x00\x00|\x9f@I\x00\x00\x00\x00\x00h\xa0@H\x03R\x04year\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
+	"\x06_monthB\n" +
 	"\n" +
-	"_fuel_typeB\x10\n" +
-	"\x0e_jurisdictionsB\b\n" +
-	"\x06_monthB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_quarterB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_idsB\a\n" +
+	"\b_quarterB\a\n" +
 	"\x05_year\"\xba\x01\n" +
 	"\x1eListIftaVehicleReportsResponse\x12J\n" +
 	"\x04data\x18\x01 \x01(\v2..samsara_gateway.ifta.v1.IftaVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -1480,18 +1446,18 @@ const file_samsara_gateway_ifta_v1_ifta_proto_rawDesc = "" +
 	"\x06_monthB\n" +
 	"\n" +
 	"\b_quarterB\a\n" +
-	"\x05_year2\xd9\b\n" +
-	"\vIftaService\x12\xfa\x01\n" +
-	"\x1aGetIftaJurisdictionReports\x12:.samsara_gateway.ifta.v1.GetIftaJurisdictionReportsRequest\x1a;.samsara_gateway.ifta.v1.GetIftaJurisdictionReportsResponse\"c\xda\xce\x18_\n" +
-	"\x1agetIftaJurisdictionReports\x10\x01\x1a /fleet/reports/ifta/jurisdiction8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xfc\x01\n" +
-	"\x16ListIftaVehicleReports\x126.samsara_gateway.ifta.v1.ListIftaVehicleReportsRequest\x1a7.samsara_gateway.ifta.v1.ListIftaVehicleReportsResponse\"q\xda\xce\x18m\n" +
-	"\x15getIftaVehicleReports\x10\x01\x1a\x1b/fleet/reports/ifta/vehicle(\x018\x01B\x0eRead IFTA (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x12\xb1\x01\n" +
-	"\x18StreamIftaVehicleReports\x128.samsara_gateway.ifta.v1.StreamIftaVehicleReportsRequest\x1a9.samsara_gateway.ifta.v1.StreamIftaVehicleReportsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListIftaVehicleReports\x10\x010\x01\x12\xcf\x01\n" +
+	"\x05_year2\xe5\b\n" +
+	"\vIftaService\x12\xfd\x01\n" +
+	"\x1aGetIftaJurisdictionReports\x12:.samsara_gateway.ifta.v1.GetIftaJurisdictionReportsRequest\x1a;.samsara_gateway.ifta.v1.GetIftaJurisdictionReportsResponse\"f\xda\xce\x18_\n" +
+	"\x1agetIftaJurisdictionReports\x10\x01\x1a /fleet/reports/ifta/jurisdiction8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xff\x01\n" +
+	"\x16ListIftaVehicleReports\x126.samsara_gateway.ifta.v1.ListIftaVehicleReportsRequest\x1a7.samsara_gateway.ifta.v1.ListIftaVehicleReportsResponse\"t\xda\xce\x18m\n" +
+	"\x15getIftaVehicleReports\x10\x01\x1a\x1b/fleet/reports/ifta/vehicle(\x018\x01B\x0eRead IFTA (US)J\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x14data.vehicle_reports\x90\x02\x01\x12\xb4\x01\n" +
+	"\x18StreamIftaVehicleReports\x128.samsara_gateway.ifta.v1.StreamIftaVehicleReportsRequest\x1a9.samsara_gateway.ifta.v1.StreamIftaVehicleReportsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListIftaVehicleReports\x10\x01\x90\x02\x010\x01\x12\xcf\x01\n" +
 	"\x13CreateIftaDetailJob\x123.samsara_gateway.ifta.v1.CreateIftaDetailJobRequest\x1a4.samsara_gateway.ifta.v1.CreateIftaDetailJobResponse\"M\xda\xce\x18I\n" +
-	"\x13createIftaDetailJob\x10\x02\x1a\x10/ifta-detail/csv \x02B\x0fWrite IFTA (US)J\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xc7\x01\n" +
-	"\x10GetIftaDetailJob\x120.samsara_gateway.ifta.v1.GetIftaDetailJobRequest\x1a1.samsara_gateway.ifta.v1.GetIftaDetailJobResponse\"N\xda\xce\x18J\n" +
-	"\x10getIftaDetailJob\x10\x01\x1a\x15/ifta-detail/csv/{id}8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B\xe1\x01\n" +
+	"\x13createIftaDetailJob\x10\x02\x1a\x10/ifta-detail/csv \x02B\x0fWrite IFTA (US)J\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xca\x01\n" +
+	"\x10GetIftaDetailJob\x120.samsara_gateway.ifta.v1.GetIftaDetailJobRequest\x1a1.samsara_gateway.ifta.v1.GetIftaDetailJobResponse\"Q\xda\xce\x18J\n" +
+	"\x10getIftaDetailJob\x10\x01\x1a\x15/ifta-detail/csv/{id}8\x01B\x0eRead IFTA (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01B\xe1\x01\n" +
 	" internal.samsara.gateway.ifta.v1B\tIftaProtoP\x01Z+samsara.internal/gateway/gen/ifta/v1;iftav1\xa2\x02\bSGIftaV1\xaa\x02\x16SamsaraGateway.Ifta.V1\xba\x02\bSGIftaV1\xca\x02\x16SamsaraGateway\\Ifta\\V1\xe2\x02\x1fSamsaraGateway\\Ifta\\V1\\Metadata\xea\x02\x18SamsaraGateway::Ifta::V1b\x06proto3"
 
 var (

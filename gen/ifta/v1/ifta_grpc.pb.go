@@ -34,24 +34,46 @@ const (
 //
 // IftaService has the operations of the area ifta.
 type IftaServiceClient interface {
-	// GET /fleet/reports/ifta/jurisdiction
+	// Gets IFTA jurisdiction reports.
+	// Operation `getIftaJurisdictionReports`, GET /fleet/reports/ifta/jurisdiction:
+	// https://developers.samsara.com/reference/getiftajurisdictionreports
 	// Scope: Read IFTA (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIftaJurisdictionReports(ctx context.Context, in *GetIftaJurisdictionReportsRequest, opts ...grpc.CallOption) (*GetIftaJurisdictionReportsResponse, error)
-	// GET /fleet/reports/ifta/vehicle
+	// Lists IFTA vehicle reports.
+	// Operation `getIftaVehicleReports`, GET /fleet/reports/ifta/vehicle:
+	// https://developers.samsara.com/reference/getiftavehiclereports
+	// All pages: StreamIftaVehicleReports. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamIftaVehicleReports with
+	// `options.max_items`.
 	// Scope: Read IFTA (US).
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIftaVehicleReports(ctx context.Context, in *ListIftaVehicleReportsRequest, opts ...grpc.CallOption) (*ListIftaVehicleReportsResponse, error)
 	// Every page of ListIftaVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIftaVehicleReports`, GET /fleet/reports/ifta/vehicle:
+	// https://developers.samsara.com/reference/getiftavehiclereports
+	// Scope: Read IFTA (US).
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamIftaVehicleReports(ctx context.Context, in *StreamIftaVehicleReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIftaVehicleReportsResponse], error)
-	// POST /ifta-detail/csv
+	// Creates an IFTA detail job.
+	// Operation `createIftaDetailJob`, POST /ifta-detail/csv:
+	// https://developers.samsara.com/reference/createiftadetailjob
+	// `start_hour` and `end_hour` belong together: both are required.
 	// Scope: Write IFTA (US).
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateIftaDetailJob(ctx context.Context, in *CreateIftaDetailJobRequest, opts ...grpc.CallOption) (*CreateIftaDetailJobResponse, error)
-	// GET /ifta-detail/csv/{id}
+	// Gets an IFTA detail job.
+	// Operation `getIftaDetailJob`, GET /ifta-detail/csv/{id}:
+	// https://developers.samsara.com/reference/getiftadetailjob
 	// Scope: Read IFTA (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIftaDetailJob(ctx context.Context, in *GetIftaDetailJobRequest, opts ...grpc.CallOption) (*GetIftaDetailJobResponse, error)
 }
 
@@ -128,24 +150,46 @@ func (c *iftaServiceClient) GetIftaDetailJob(ctx context.Context, in *GetIftaDet
 //
 // IftaService has the operations of the area ifta.
 type IftaServiceServer interface {
-	// GET /fleet/reports/ifta/jurisdiction
+	// Gets IFTA jurisdiction reports.
+	// Operation `getIftaJurisdictionReports`, GET /fleet/reports/ifta/jurisdiction:
+	// https://developers.samsara.com/reference/getiftajurisdictionreports
 	// Scope: Read IFTA (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIftaJurisdictionReports(context.Context, *GetIftaJurisdictionReportsRequest) (*GetIftaJurisdictionReportsResponse, error)
-	// GET /fleet/reports/ifta/vehicle
+	// Lists IFTA vehicle reports.
+	// Operation `getIftaVehicleReports`, GET /fleet/reports/ifta/vehicle:
+	// https://developers.samsara.com/reference/getiftavehiclereports
+	// All pages: StreamIftaVehicleReports. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamIftaVehicleReports with
+	// `options.max_items`.
 	// Scope: Read IFTA (US).
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIftaVehicleReports(context.Context, *ListIftaVehicleReportsRequest) (*ListIftaVehicleReportsResponse, error)
 	// Every page of ListIftaVehicleReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIftaVehicleReports`, GET /fleet/reports/ifta/vehicle:
+	// https://developers.samsara.com/reference/getiftavehiclereports
+	// Scope: Read IFTA (US).
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamIftaVehicleReports(*StreamIftaVehicleReportsRequest, grpc.ServerStreamingServer[StreamIftaVehicleReportsResponse]) error
-	// POST /ifta-detail/csv
+	// Creates an IFTA detail job.
+	// Operation `createIftaDetailJob`, POST /ifta-detail/csv:
+	// https://developers.samsara.com/reference/createiftadetailjob
+	// `start_hour` and `end_hour` belong together: both are required.
 	// Scope: Write IFTA (US).
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateIftaDetailJob(context.Context, *CreateIftaDetailJobRequest) (*CreateIftaDetailJobResponse, error)
-	// GET /ifta-detail/csv/{id}
+	// Gets an IFTA detail job.
+	// Operation `getIftaDetailJob`, GET /ifta-detail/csv/{id}:
+	// https://developers.samsara.com/reference/getiftadetailjob
 	// Scope: Read IFTA (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIftaDetailJob(context.Context, *GetIftaDetailJobRequest) (*GetIftaDetailJobResponse, error)
 }
 

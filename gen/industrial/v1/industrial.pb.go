@@ -27,24 +27,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListJobs.
+// The request of ListJobs.
 type ListJobsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `customerName`.
-	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Query parameter `endDate`. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Query parameter `fleetDeviceIds`, repeated for each value.
-	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
-	// Query parameter `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `industrialAssetIds`, repeated for each value.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CustomerName *string                `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
+	// A time as in RFC 3339.
+	EndDate            *string  `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	FleetDeviceIds     []int64  `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
+	Id                 *string  `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
-	// Query parameter `startDate`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartDate *string `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Query parameter `status`. Known values: `active`, `scheduled`, `completed`.
+	// Known values: `active`, `scheduled`, `completed`.
 	Status        *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -136,17 +131,15 @@ func (x *ListJobsRequest) GetStatus() string {
 	return ""
 }
 
-// Response of ListJobs.
+// One page of jobs.
 type ListJobsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data []*Job `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `pagination`. Required.
-	Pagination *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Member `uuid`.
-	Uuid          *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Required.
+	Data []*Job  `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Id   *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required.
+	Pagination    *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Uuid          *string        `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,12 +202,12 @@ func (x *ListJobsResponse) GetUuid() string {
 	return ""
 }
 
-// Request of StreamJobs.
+// The request of StreamJobs.
 type StreamJobsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListJobs is asked, page after page.
 	Request *ListJobsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -264,7 +257,7 @@ func (x *StreamJobsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamJobs.
+// One page of jobs, and where to go on from after it.
 type StreamJobsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListJobs answers.
@@ -319,10 +312,10 @@ func (x *StreamJobsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateJob.
+// The request of CreateJob.
 type CreateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `job`. Required.
+	// Required.
 	Job           *JobInput `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,14 +358,12 @@ func (x *CreateJobRequest) GetJob() *JobInput {
 	return nil
 }
 
-// Response of CreateJob.
+// The response of CreateJob.
 type CreateJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data *Job `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `uuid`.
+	// Required.
+	Data          *Job    `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Uuid          *string `protobuf:"bytes,3,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -429,14 +420,14 @@ func (x *CreateJobResponse) GetUuid() string {
 	return ""
 }
 
-// Request of UpdateJob.
+// The request of UpdateJob.
 type UpdateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `job`. Required.
+	// Required.
 	Job *JobInput `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
-	// Body member `keepHistory`. Default: `true`.
+	// Default: `true`.
 	KeepHistory *bool `protobuf:"varint,3,opt,name=keep_history,json=keepHistory,proto3,oneof" json:"keep_history,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -503,14 +494,12 @@ func (x *UpdateJobRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateJob.
+// The response of UpdateJob.
 type UpdateJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
-	Data *Job `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `uuid`.
+	// Required.
+	Data          *Job    `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Uuid          *string `protobuf:"bytes,3,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -567,10 +556,10 @@ func (x *UpdateJobResponse) GetUuid() string {
 	return ""
 }
 
-// Request of DeleteJob.
+// The request of DeleteJob.
 type DeleteJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -613,13 +602,11 @@ func (x *DeleteJobRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteJob.
+// The response of DeleteJob.
 type DeleteJobResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `uuid`.
-	Uuid          *string `protobuf:"bytes,2,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Uuid          *string                `protobuf:"bytes,2,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,18 +655,14 @@ func (x *DeleteJobResponse) GetUuid() string {
 	return ""
 }
 
-// Request of ListIndustrialAssets.
+// The request of ListIndustrialAssets.
 type ListIndustrialAssetsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -729,7 +712,7 @@ func (x *ListIndustrialAssetsRequest) GetAssetIds() []string {
 	return nil
 }
 
-func (x *ListIndustrialAssetsRequest) GetLimit() int64 {
+func (x *ListIndustrialAssetsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -750,13 +733,11 @@ func (x *ListIndustrialAssetsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListIndustrialAssets.
+// One page of industrial assets.
 type ListIndustrialAssetsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Asset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Asset               `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -805,12 +786,12 @@ func (x *ListIndustrialAssetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIndustrialAssets.
+// The request of StreamIndustrialAssets.
 type StreamIndustrialAssetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIndustrialAssets is asked, page after page.
 	Request *ListIndustrialAssetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -860,7 +841,7 @@ func (x *StreamIndustrialAssetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIndustrialAssets.
+// One page of industrial assets, and where to go on from after it.
 type StreamIndustrialAssetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIndustrialAssets answers.
@@ -915,27 +896,21 @@ func (x *StreamIndustrialAssetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateIndustrialAsset.
+// The request of CreateIndustrialAsset.
 type CreateIndustrialAssetRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `customMetadata`.
-	CustomMetadata map[string]string `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `location`.
-	Location *AssetLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Body member `locationDataInputId`.
-	LocationDataInputId *string `protobuf:"bytes,3,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
-	// Body member `locationType`. Known values: `point`, `address`, `dataInput`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	CustomMetadata      map[string]string      `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Location            *AssetLocation         `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	LocationDataInputId *string                `protobuf:"bytes,3,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
+	// Known values: `point`, `address`, `dataInput`.
 	LocationType *string `protobuf:"bytes,4,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentId`.
-	ParentId *string `protobuf:"bytes,6,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
-	// Body member `runningStatusDataInputId`.
-	RunningStatusDataInputId *string `protobuf:"bytes,7,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
-	// Body member `tagIds`.
-	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required.
+	Name                     *string  `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentId                 *string  `protobuf:"bytes,6,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
+	RunningStatusDataInputId *string  `protobuf:"bytes,7,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
+	TagIds                   []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *CreateIndustrialAssetRequest) Reset() {
@@ -1024,11 +999,10 @@ func (x *CreateIndustrialAssetRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of CreateIndustrialAsset.
+// The response of CreateIndustrialAsset.
 type CreateIndustrialAssetResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Asset                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1070,27 +1044,20 @@ func (x *CreateIndustrialAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of UpdateIndustrialAsset.
+// The request of UpdateIndustrialAsset.
 type UpdateIndustrialAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `customMetadata`.
-	CustomMetadata map[string]string `protobuf:"bytes,2,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `location`.
-	Location *AssetLocation `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
-	// Body member `locationDataInputId`.
-	LocationDataInputId *string `protobuf:"bytes,4,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
-	// Body member `locationType`. Known values: `point`, `address`, `dataInput`.
-	LocationType *string `protobuf:"bytes,5,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentId`.
-	ParentId *string `protobuf:"bytes,7,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
-	// Body member `runningStatusDataInputId`.
-	RunningStatusDataInputId *string `protobuf:"bytes,8,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required.
+	Id                  *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	CustomMetadata      map[string]string `protobuf:"bytes,2,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Location            *AssetLocation    `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
+	LocationDataInputId *string           `protobuf:"bytes,4,opt,name=location_data_input_id,json=locationDataInputId,proto3,oneof" json:"location_data_input_id,omitempty"`
+	// Known values: `point`, `address`, `dataInput`.
+	LocationType             *string  `protobuf:"bytes,5,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
+	Name                     *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentId                 *string  `protobuf:"bytes,7,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
+	RunningStatusDataInputId *string  `protobuf:"bytes,8,opt,name=running_status_data_input_id,json=runningStatusDataInputId,proto3,oneof" json:"running_status_data_input_id,omitempty"`
+	TagIds                   []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1198,11 +1165,10 @@ func (x *UpdateIndustrialAssetRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateIndustrialAsset.
+// The response of UpdateIndustrialAsset.
 type UpdateIndustrialAssetResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Asset `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Asset                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1244,10 +1210,10 @@ func (x *UpdateIndustrialAssetResponse) GetData() *Asset {
 	return nil
 }
 
-// Request of DeleteIndustrialAsset.
+// The request of DeleteIndustrialAsset.
 type DeleteIndustrialAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1290,11 +1256,9 @@ func (x *DeleteIndustrialAssetRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteIndustrialAsset.
+// The response of DeleteIndustrialAsset.
 type DeleteIndustrialAssetResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1329,19 +1293,12 @@ func (*DeleteIndustrialAssetResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_industrial_v1_industrial_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *DeleteIndustrialAssetResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Request of UpdateAssetDataOutputs.
+// The request of UpdateAssetDataOutputs.
 type UpdateAssetDataOutputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `values`. Required.
+	// Required.
 	Values *structpb.Value `protobuf:"bytes,2,opt,name=values,proto3" json:"values,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1401,10 +1358,10 @@ func (x *UpdateAssetDataOutputsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateAssetDataOutputs.
+// The response of UpdateAssetDataOutputs.
 type UpdateAssetDataOutputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*AssetDataOutputsSingle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1447,18 +1404,14 @@ func (x *UpdateAssetDataOutputsResponse) GetData() []*AssetDataOutputsSingle {
 	return nil
 }
 
-// Request of ListDataInputs.
+// The request of ListDataInputs.
 type ListDataInputsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	// 1 to 512.
+	Limit         *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1508,7 +1461,7 @@ func (x *ListDataInputsRequest) GetAssetIds() []string {
 	return nil
 }
 
-func (x *ListDataInputsRequest) GetLimit() int64 {
+func (x *ListDataInputsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1529,13 +1482,11 @@ func (x *ListDataInputsRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDataInputs.
+// One page of data inputs.
 type ListDataInputsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInputTiny `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInputTiny       `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1584,12 +1535,12 @@ func (x *ListDataInputsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputs.
+// The request of StreamDataInputs.
 type StreamDataInputsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputs is asked, page after page.
 	Request *ListDataInputsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1639,7 +1590,7 @@ func (x *StreamDataInputsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputs.
+// One page of data inputs, and where to go on from after it.
 type StreamDataInputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputs answers.
@@ -1694,19 +1645,14 @@ func (x *StreamDataInputsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDataInputDataSnapshot.
+// The request of ListDataInputDataSnapshot.
 type ListDataInputDataSnapshotRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `dataInputIds`.
-	DataInputIds []string `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds      []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DataInputIds  []string               `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1776,13 +1722,11 @@ func (x *ListDataInputDataSnapshotRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDataInputDataSnapshot.
+// One page of a snapshot of data input data.
 type ListDataInputDataSnapshotResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInputSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInputSnapshot   `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1831,12 +1775,12 @@ func (x *ListDataInputDataSnapshotResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputDataSnapshot.
+// The request of StreamDataInputDataSnapshot.
 type StreamDataInputDataSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataSnapshot is asked, page after page.
 	Request *ListDataInputDataSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1886,7 +1830,7 @@ func (x *StreamDataInputDataSnapshotRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputDataSnapshot.
+// One page of a snapshot of data input data, and where to go on from after it.
 type StreamDataInputDataSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataSnapshot answers.
@@ -1941,19 +1885,14 @@ func (x *StreamDataInputDataSnapshotResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDataInputDataFeed.
+// The request of ListDataInputDataFeed.
 type ListDataInputDataFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `dataInputIds`.
-	DataInputIds []string `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds      []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DataInputIds  []string               `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2023,13 +1962,11 @@ func (x *ListDataInputDataFeedRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDataInputDataFeed.
+// One page of the feed of data input data.
 type ListDataInputDataFeedResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInput           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2078,12 +2015,12 @@ func (x *ListDataInputDataFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputDataFeed.
+// The request of StreamDataInputDataFeed.
 type StreamDataInputDataFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataFeed is asked, page after page.
 	Request *ListDataInputDataFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2133,7 +2070,7 @@ func (x *StreamDataInputDataFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputDataFeed.
+// One page of the feed of data input data, and where to go on from after it.
 type StreamDataInputDataFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataFeed answers.
@@ -2188,7 +2125,7 @@ func (x *StreamDataInputDataFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDataInputData.
+// The request of FollowDataInputData.
 type FollowDataInputDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataFeed is asked, page after page.
@@ -2243,7 +2180,7 @@ func (x *FollowDataInputDataRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDataInputData.
+// One page of the feed of data input data, and where to go on from after it.
 type FollowDataInputDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataFeed answers. Unset in a keep-alive.
@@ -2307,22 +2244,17 @@ func (x *FollowDataInputDataResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListDataInputDataHistory.
+// The request of ListDataInputDataHistory.
 type ListDataInputDataHistoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `dataInputIds`.
-	DataInputIds []string `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds     []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	DataInputIds []string               `protobuf:"bytes,3,rep,name=data_input_ids,json=dataInputIds,proto3" json:"data_input_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2407,13 +2339,11 @@ func (x *ListDataInputDataHistoryRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDataInputDataHistory.
+// One page of the history of data input data.
 type ListDataInputDataHistoryResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*DataInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*DataInput           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2462,12 +2392,12 @@ func (x *ListDataInputDataHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDataInputDataHistory.
+// The request of StreamDataInputDataHistory.
 type StreamDataInputDataHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataHistory is asked, page after page.
 	Request *ListDataInputDataHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2517,7 +2447,7 @@ func (x *StreamDataInputDataHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDataInputDataHistory.
+// One page of the history of data input data, and where to go on from after it.
 type StreamDataInputDataHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDataInputDataHistory answers.
@@ -2574,31 +2504,24 @@ func (x *StreamDataInputDataHistoryResponse) GetCursor() string {
 
 // Schema AssetResponse.
 type Asset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customMetadata`.
-	CustomMetadata map[string]string `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `dataOutputs`.
-	DataOutputs []*AssetDataOutput `protobuf:"bytes,2,rep,name=data_outputs,json=dataOutputs,proto3" json:"data_outputs,omitempty"`
-	// Member `id`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CustomMetadata map[string]string      `protobuf:"bytes,1,rep,name=custom_metadata,json=customMetadata,proto3" json:"custom_metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	DataOutputs    []*AssetDataOutput     `protobuf:"bytes,2,rep,name=data_outputs,json=dataOutputs,proto3" json:"data_outputs,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isRunning`. Required.
-	IsRunning *bool `protobuf:"varint,4,opt,name=is_running,json=isRunning,proto3,oneof" json:"is_running,omitempty"`
-	// Member `location`.
-	Location *AssetLocation `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `locationDataInput`.
+	// Required.
+	IsRunning         *bool                   `protobuf:"varint,4,opt,name=is_running,json=isRunning,proto3,oneof" json:"is_running,omitempty"`
+	Location          *AssetLocation          `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
 	LocationDataInput *AssetLocationDataInput `protobuf:"bytes,6,opt,name=location_data_input,json=locationDataInput,proto3" json:"location_data_input,omitempty"`
-	// Member `locationType`. Known values: `point`, `address`, `dataInput`.
+	// Known values: `point`, `address`, `dataInput`.
 	LocationType *string `protobuf:"bytes,7,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentAsset`.
-	ParentAsset *AssetParentAsset `protobuf:"bytes,9,opt,name=parent_asset,json=parentAsset,proto3" json:"parent_asset,omitempty"`
-	// Member `runningStatusDataInput`.
+	// Required.
+	Name                   *string                      `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentAsset            *AssetParentAsset            `protobuf:"bytes,9,opt,name=parent_asset,json=parentAsset,proto3" json:"parent_asset,omitempty"`
 	RunningStatusDataInput *AssetRunningStatusDataInput `protobuf:"bytes,10,opt,name=running_status_data_input,json=runningStatusDataInput,proto3" json:"running_status_data_input,omitempty"`
-	// Member `tags`.
-	Tags          []*v1.TagTiny `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tags                   []*v1.TagTiny                `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Asset) Reset() {
@@ -2710,17 +2633,12 @@ func (x *Asset) GetTags() []*v1.TagTiny {
 
 // Schema AssetDataInput.
 type AssetDataInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastPoint`.
-	LastPoint *AssetDataInputLastPoint `protobuf:"bytes,3,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `units`.
-	Units         *string `protobuf:"bytes,5,opt,name=units,proto3,oneof" json:"units,omitempty"`
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	DataGroup     *string                  `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
+	Id            *string                  `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LastPoint     *AssetDataInputLastPoint `protobuf:"bytes,3,opt,name=last_point,json=lastPoint,proto3" json:"last_point,omitempty"`
+	Name          *string                  `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Units         *string                  `protobuf:"bytes,5,opt,name=units,proto3,oneof" json:"units,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2793,9 +2711,8 @@ func (x *AssetDataInput) GetUnits() string {
 // Schema AssetDataInput_lastPoint.
 type AssetDataInputLastPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string  `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2847,17 +2764,12 @@ func (x *AssetDataInputLastPoint) GetValue() float64 {
 
 // Schema AssetDataOutput.
 type AssetDataOutput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `dataInput`.
-	DataInput *AssetDataInput `protobuf:"bytes,2,opt,name=data_input,json=dataInput,proto3" json:"data_input,omitempty"`
-	// Member `deviceId`.
-	DeviceId *string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DataGroup     *string                `protobuf:"bytes,1,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
+	DataInput     *AssetDataInput        `protobuf:"bytes,2,opt,name=data_input,json=dataInput,proto3" json:"data_input,omitempty"`
+	DeviceId      *string                `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	Id            *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2929,12 +2841,11 @@ func (x *AssetDataOutput) GetName() string {
 
 // Schema PatchAssetDataOutputsSingleResponseResponseBody.
 type AssetDataOutputsSingle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `errorMessage`.
-	ErrorMessage *string `protobuf:"bytes,1,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
-	// Member `id`. Required.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ErrorMessage *string                `protobuf:"bytes,1,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `statusCode`. Required.
+	// Required.
 	StatusCode    *int64 `protobuf:"varint,3,opt,name=status_code,json=statusCode,proto3,oneof" json:"status_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2993,15 +2904,12 @@ func (x *AssetDataOutputsSingle) GetStatusCode() int64 {
 
 // Schema AssetLocation.
 type AssetLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	FormattedAddress *string                `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Latitude         *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude        *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AssetLocation) Reset() {
@@ -3055,10 +2963,10 @@ func (x *AssetLocation) GetLongitude() float64 {
 	return 0
 }
 
-// Schema AssetResponse_locationDataInput.
+// Schema AssetResponse_locationDataInput. It has nothing but `id`.
 type AssetLocationDataInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3101,12 +3009,12 @@ func (x *AssetLocationDataInput) GetId() string {
 	return ""
 }
 
-// Schema AssetResponse_parentAsset.
+// Schema AssetResponse_parentAsset. It has nothing but `id` and `name`.
 type AssetParentAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3156,10 +3064,10 @@ func (x *AssetParentAsset) GetName() string {
 	return ""
 }
 
-// Schema AssetResponse_runningStatusDataInput.
+// Schema AssetResponse_runningStatusDataInput. It has nothing but `id`.
 type AssetRunningStatusDataInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3205,28 +3113,20 @@ func (x *AssetRunningStatusDataInput) GetId() string {
 // Schema DataInputResponse.
 type DataInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. A UUID.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `fftSpectraPoints`.
+	// A UUID.
+	AssetId          *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	DataGroup        *string                `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
 	FftSpectraPoints []*FftSpectraDataPoint `protobuf:"bytes,3,rep,name=fft_spectra_points,json=fftSpectraPoints,proto3" json:"fft_spectra_points,omitempty"`
-	// Member `id`. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `j1939D1StatusPoints`.
+	// A UUID.
+	Id                  *string                   `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	J1939D1StatusPoints []*J1939D1StatusDataPoint `protobuf:"bytes,5,rep,name=j1939_d1_status_points,json=j1939D1StatusPoints,proto3" json:"j1939_d1_status_points,omitempty"`
-	// Member `locationPoints`.
-	LocationPoints []*LocationDataPoint `protobuf:"bytes,6,rep,name=location_points,json=locationPoints,proto3" json:"location_points,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberPoints`.
-	NumberPoints []*NumberDataPoint `protobuf:"bytes,8,rep,name=number_points,json=numberPoints,proto3" json:"number_points,omitempty"`
-	// Member `stringPoints`.
-	StringPoints []*StringDataPoint `protobuf:"bytes,9,rep,name=string_points,json=stringPoints,proto3" json:"string_points,omitempty"`
-	// Member `units`.
-	Units         *string `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LocationPoints      []*LocationDataPoint      `protobuf:"bytes,6,rep,name=location_points,json=locationPoints,proto3" json:"location_points,omitempty"`
+	Name                *string                   `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberPoints        []*NumberDataPoint        `protobuf:"bytes,8,rep,name=number_points,json=numberPoints,proto3" json:"number_points,omitempty"`
+	StringPoints        []*StringDataPoint        `protobuf:"bytes,9,rep,name=string_points,json=stringPoints,proto3" json:"string_points,omitempty"`
+	Units               *string                   `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *DataInput) Reset() {
@@ -3332,28 +3232,20 @@ func (x *DataInput) GetUnits() string {
 // Schema DataInputSnapshot.
 type DataInputSnapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. A UUID.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `dataGroup`.
-	DataGroup *string `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `fftSpectraPoint`.
+	// A UUID.
+	AssetId         *string              `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	DataGroup       *string              `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
 	FftSpectraPoint *FftSpectraDataPoint `protobuf:"bytes,3,opt,name=fft_spectra_point,json=fftSpectraPoint,proto3" json:"fft_spectra_point,omitempty"`
-	// Member `id`. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `j1939D1StatusPoint`.
+	// A UUID.
+	Id                 *string                 `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	J1939D1StatusPoint *J1939D1StatusDataPoint `protobuf:"bytes,5,opt,name=j1939_d1_status_point,json=j1939D1StatusPoint,proto3" json:"j1939_d1_status_point,omitempty"`
-	// Member `locationPoint`.
-	LocationPoint *LocationDataPoint `protobuf:"bytes,6,opt,name=location_point,json=locationPoint,proto3" json:"location_point,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberPoint`.
-	NumberPoint *NumberDataPoint `protobuf:"bytes,8,opt,name=number_point,json=numberPoint,proto3" json:"number_point,omitempty"`
-	// Member `stringPoint`.
-	StringPoint *StringDataPoint `protobuf:"bytes,9,opt,name=string_point,json=stringPoint,proto3" json:"string_point,omitempty"`
-	// Member `units`.
-	Units         *string `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LocationPoint      *LocationDataPoint      `protobuf:"bytes,6,opt,name=location_point,json=locationPoint,proto3" json:"location_point,omitempty"`
+	Name               *string                 `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberPoint        *NumberDataPoint        `protobuf:"bytes,8,opt,name=number_point,json=numberPoint,proto3" json:"number_point,omitempty"`
+	StringPoint        *StringDataPoint        `protobuf:"bytes,9,opt,name=string_point,json=stringPoint,proto3" json:"string_point,omitempty"`
+	Units              *string                 `protobuf:"bytes,10,opt,name=units,proto3,oneof" json:"units,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *DataInputSnapshot) Reset() {
@@ -3456,18 +3348,15 @@ func (x *DataInputSnapshot) GetUnits() string {
 	return ""
 }
 
-// Schema DataInputTinyResponse.
+// A data input. Schema DataInputTinyResponse.
 type DataInputTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. A UUID.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `dataGroup`.
+	// A UUID.
+	AssetId   *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	DataGroup *string `protobuf:"bytes,2,opt,name=data_group,json=dataGroup,proto3,oneof" json:"data_group,omitempty"`
-	// Member `id`. A UUID.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `units`.
+	// A UUID.
+	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Units         *string `protobuf:"bytes,5,opt,name=units,proto3,oneof" json:"units,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3540,10 +3429,9 @@ func (x *DataInputTiny) GetUnits() string {
 
 // Schema FftSpectraDataPoint.
 type FftSpectraDataPoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fftSpectra`.
+	state      protoimpl.MessageState         `protogen:"open.v1"`
 	FftSpectra *FftSpectraDataPointFftSpectra `protobuf:"bytes,1,opt,name=fft_spectra,json=fftSpectra,proto3" json:"fft_spectra,omitempty"`
-	// Member `time`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3595,15 +3483,11 @@ func (x *FftSpectraDataPoint) GetTime() string {
 
 // Schema FftSpectraDataPoint_fftSpectra.
 type FftSpectraDataPointFftSpectra struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `frequencies`.
-	Frequencies []float64 `protobuf:"fixed64,1,rep,packed,name=frequencies,proto3" json:"frequencies,omitempty"`
-	// Member `x`.
-	X []float64 `protobuf:"fixed64,2,rep,packed,name=x,proto3" json:"x,omitempty"`
-	// Member `y`.
-	Y []float64 `protobuf:"fixed64,3,rep,packed,name=y,proto3" json:"y,omitempty"`
-	// Member `z`.
-	Z             []float64 `protobuf:"fixed64,4,rep,packed,name=z,proto3" json:"z,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frequencies   []float64              `protobuf:"fixed64,1,rep,packed,name=frequencies,proto3" json:"frequencies,omitempty"`
+	X             []float64              `protobuf:"fixed64,2,rep,packed,name=x,proto3" json:"x,omitempty"`
+	Y             []float64              `protobuf:"fixed64,3,rep,packed,name=y,proto3" json:"y,omitempty"`
+	Z             []float64              `protobuf:"fixed64,4,rep,packed,name=z,proto3" json:"z,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3666,12 +3550,12 @@ func (x *FftSpectraDataPointFftSpectra) GetZ() []float64 {
 	return nil
 }
 
-// Schema fleetDeviceObjectResponseBody.
+// Schema fleetDeviceObjectResponseBody. It has nothing but `id` and `name`.
 type FleetDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3721,12 +3605,12 @@ func (x *FleetDevice) GetName() string {
 	return ""
 }
 
-// Schema industrialAssetObjectResponseBody.
+// Schema industrialAssetObjectResponseBody. It has nothing but `id` and `name`.
 type IndustrialAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3779,9 +3663,8 @@ func (x *IndustrialAsset) GetName() string {
 // Schema J1939D1StatusDataPoint.
 type J1939D1StatusDataPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string                        `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         []*J1939D1StatusDataPointValue `protobuf:"bytes,2,rep,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3833,25 +3716,17 @@ func (x *J1939D1StatusDataPoint) GetValue() []*J1939D1StatusDataPointValue {
 
 // Schema J1939D1StatusDataPoint_value.
 type J1939D1StatusDataPointValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amberLampStatus`.
-	AmberLampStatus *int64 `protobuf:"varint,1,opt,name=amber_lamp_status,json=amberLampStatus,proto3,oneof" json:"amber_lamp_status,omitempty"`
-	// Member `fmi`.
-	Fmi *int64 `protobuf:"varint,2,opt,name=fmi,proto3,oneof" json:"fmi,omitempty"`
-	// Member `milStatus`.
-	MilStatus *int64 `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
-	// Member `occuranceCount`.
-	OccuranceCount *int64 `protobuf:"varint,4,opt,name=occurance_count,json=occuranceCount,proto3,oneof" json:"occurance_count,omitempty"`
-	// Member `protectLampStatus`.
-	ProtectLampStatus *int64 `protobuf:"varint,5,opt,name=protect_lamp_status,json=protectLampStatus,proto3,oneof" json:"protect_lamp_status,omitempty"`
-	// Member `redLampStatus`.
-	RedLampStatus *int64 `protobuf:"varint,6,opt,name=red_lamp_status,json=redLampStatus,proto3,oneof" json:"red_lamp_status,omitempty"`
-	// Member `spn`.
-	Spn *int64 `protobuf:"varint,7,opt,name=spn,proto3,oneof" json:"spn,omitempty"`
-	// Member `txId`.
-	TxId          *int64 `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	AmberLampStatus   *int64                 `protobuf:"varint,1,opt,name=amber_lamp_status,json=amberLampStatus,proto3,oneof" json:"amber_lamp_status,omitempty"`
+	Fmi               *int64                 `protobuf:"varint,2,opt,name=fmi,proto3,oneof" json:"fmi,omitempty"`
+	MilStatus         *int64                 `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
+	OccuranceCount    *int64                 `protobuf:"varint,4,opt,name=occurance_count,json=occuranceCount,proto3,oneof" json:"occurance_count,omitempty"`
+	ProtectLampStatus *int64                 `protobuf:"varint,5,opt,name=protect_lamp_status,json=protectLampStatus,proto3,oneof" json:"protect_lamp_status,omitempty"`
+	RedLampStatus     *int64                 `protobuf:"varint,6,opt,name=red_lamp_status,json=redLampStatus,proto3,oneof" json:"red_lamp_status,omitempty"`
+	Spn               *int64                 `protobuf:"varint,7,opt,name=spn,proto3,oneof" json:"spn,omitempty"`
+	TxId              *int64                 `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *J1939D1StatusDataPointValue) Reset() {
@@ -3940,38 +3815,36 @@ func (x *J1939D1StatusDataPointValue) GetTxId() int64 {
 	return 0
 }
 
-// Schema JobResponseObjectResponseBody.
+// A job. Schema JobResponseObjectResponseBody.
 type Job struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *JobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `createdAt`. Required.
+	// Required.
 	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `customerName`. Required.
+	// Required.
 	CustomerName *string `protobuf:"bytes,3,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Member `endDate`. Required. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Member `fleetDevices`.
+	// Required. A time as in RFC 3339.
+	EndDate      *string        `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
 	FleetDevices []*FleetDevice `protobuf:"bytes,5,rep,name=fleet_devices,json=fleetDevices,proto3" json:"fleet_devices,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `industrialAssets`.
+	// Required.
+	Id               *string            `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	IndustrialAssets []*IndustrialAsset `protobuf:"bytes,7,rep,name=industrial_assets,json=industrialAssets,proto3" json:"industrial_assets,omitempty"`
-	// Member `modifiedAt`. Required.
+	// Required.
 	ModifiedAt *string `protobuf:"bytes,8,opt,name=modified_at,json=modifiedAt,proto3,oneof" json:"modified_at,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. Required. At most 2000 characters.
+	// Required. At most 2000 characters.
 	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,11,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,12,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `startDate`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartDate *string `protobuf:"bytes,13,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	// Member `status`. Required. Known values: `active`, `scheduled`, `completed`.
+	// Required. Known values: `active`, `scheduled`, `completed`.
 	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `uuid`. Required.
+	// Required.
 	Uuid          *string `protobuf:"bytes,15,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4114,28 +3987,22 @@ func (x *Job) GetUuid() string {
 
 // Schemas PatchJobObjectRequestBody, PostJobObjectRequestBody.
 type JobInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *JobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `customerName`.
-	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Member `endDate`. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Member `fleetDeviceIds`.
-	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `industrialAssetIds`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Address      *JobLocation           `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	CustomerName *string                `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
+	// A time as in RFC 3339.
+	EndDate            *string  `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	FleetDeviceIds     []int64  `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
+	Id                 *string  `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 2000 characters.
+	Name               *string  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 2000 characters.
 	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds. 0 to 259200000.
+	// In milliseconds. 0 to 259200000.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,9,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds. 0 to 259200000.
+	// In milliseconds. 0 to 259200000.
 	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,10,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `startDate`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartDate     *string `protobuf:"bytes,11,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4252,13 +4119,13 @@ func (x *JobInput) GetStartDate() string {
 // PostJobObjectjobLocationRequestObjectRequestBody, jobLocationResponseObjectResponseBody.
 type JobLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4324,10 +4191,9 @@ func (x *JobLocation) GetName() string {
 
 // Schema LocationDataPoint.
 type LocationDataPoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `gpsLocation`.
+	state       protoimpl.MessageState        `protogen:"open.v1"`
 	GpsLocation *LocationDataPointGpsLocation `protobuf:"bytes,1,opt,name=gps_location,json=gpsLocation,proto3" json:"gps_location,omitempty"`
-	// Member `time`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4379,21 +4245,17 @@ func (x *LocationDataPoint) GetTime() string {
 
 // Schema LocationDataPoint_gpsLocation.
 type LocationDataPointGpsLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `gpsMetersPerSecond`. In metres per second.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	FormattedAddress *string                `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	// In metres per second.
 	GpsMetersPerSecond *float64 `protobuf:"fixed64,2,opt,name=gps_meters_per_second,json=gpsMetersPerSecond,proto3,oneof" json:"gps_meters_per_second,omitempty"`
-	// Member `headingDegrees`. In degrees.
-	HeadingDegrees *float64 `protobuf:"fixed64,3,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `place`.
-	Place         *LocationDataPointGpsLocationPlace `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In degrees.
+	HeadingDegrees *float64                           `protobuf:"fixed64,3,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
+	Latitude       *float64                           `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude      *float64                           `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	Place          *LocationDataPointGpsLocationPlace `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LocationDataPointGpsLocation) Reset() {
@@ -4470,21 +4332,14 @@ func (x *LocationDataPointGpsLocation) GetPlace() *LocationDataPointGpsLocationP
 
 // Schema LocationDataPoint_gpsLocation_place.
 type LocationDataPointGpsLocationPlace struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `houseNumber`.
-	HouseNumber *string `protobuf:"bytes,2,opt,name=house_number,json=houseNumber,proto3,oneof" json:"house_number,omitempty"`
-	// Member `neighborhood`.
-	Neighborhood *string `protobuf:"bytes,3,opt,name=neighborhood,proto3,oneof" json:"neighborhood,omitempty"`
-	// Member `poi`.
-	Poi *string `protobuf:"bytes,4,opt,name=poi,proto3,oneof" json:"poi,omitempty"`
-	// Member `postcode`.
-	Postcode *string `protobuf:"bytes,5,opt,name=postcode,proto3,oneof" json:"postcode,omitempty"`
-	// Member `state`.
-	State *string `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Member `street`.
-	Street        *string `protobuf:"bytes,7,opt,name=street,proto3,oneof" json:"street,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	City          *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	HouseNumber   *string                `protobuf:"bytes,2,opt,name=house_number,json=houseNumber,proto3,oneof" json:"house_number,omitempty"`
+	Neighborhood  *string                `protobuf:"bytes,3,opt,name=neighborhood,proto3,oneof" json:"neighborhood,omitempty"`
+	Poi           *string                `protobuf:"bytes,4,opt,name=poi,proto3,oneof" json:"poi,omitempty"`
+	Postcode      *string                `protobuf:"bytes,5,opt,name=postcode,proto3,oneof" json:"postcode,omitempty"`
+	State         *string                `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	Street        *string                `protobuf:"bytes,7,opt,name=street,proto3,oneof" json:"street,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4571,9 +4426,8 @@ func (x *LocationDataPointGpsLocationPlace) GetStreet() string {
 // Schema NumberDataPoint.
 type NumberDataPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string  `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4626,9 +4480,8 @@ func (x *NumberDataPoint) GetValue() float64 {
 // Schema StringDataPoint.
 type StringDataPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
+	// A time as in RFC 3339.
+	Time          *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4748,7 +4601,7 @@ const file_samsara_gateway_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x1bListIndustrialAssetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -4812,10 +4665,8 @@ const file_samsara_gateway_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2$.samsara_gateway.industrial.v1.AssetR\x04data\"D\n" +
 	"\x1cDeleteIndustrialAssetRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"L\n" +
-	"\x1dDeleteIndustrialAssetResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xc4\x01\n" +
+	"\x03_id\"\x1f\n" +
+	"\x1dDeleteIndustrialAssetResponse\"\xc4\x01\n" +
 	"\x1dUpdateAssetDataOutputsRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x128\n" +
 	"\x06values\x18\x02 \x01(\v2\x16.google.protobuf.ValueB\b\xda\xce\x18\x04\b\x03 \x01R\x06values\x12C\n" +
@@ -4827,7 +4678,7 @@ const file_samsara_gateway_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x15ListDataInputsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
@@ -5196,52 +5047,52 @@ const file_samsara_gateway_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x04time\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:\x13\xda\xce\x18\x0fStringDataPointB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value2\xca \n" +
-	"\x11IndustrialService\x12\xad\x01\n" +
-	"\bListJobs\x12..samsara_gateway.industrial.v1.ListJobsRequest\x1a/.samsara_gateway.industrial.v1.ListJobsResponse\"@\xda\xce\x18<\n" +
-	"\agetJobs\x10\x01\x1a\x15/beta/industrial/jobs(\x018\x01B\tRead JobsP\x02X\xc8\x01b\x04data\x12\x85\x01\n" +
+	"\x06_value2\xf7 \n" +
+	"\x11IndustrialService\x12\xb0\x01\n" +
+	"\bListJobs\x12..samsara_gateway.industrial.v1.ListJobsRequest\x1a/.samsara_gateway.industrial.v1.ListJobsResponse\"C\xda\xce\x18<\n" +
+	"\agetJobs\x10\x01\x1a\x15/beta/industrial/jobs(\x018\x01B\tRead JobsP\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x88\x01\n" +
 	"\n" +
-	"StreamJobs\x120.samsara_gateway.industrial.v1.StreamJobsRequest\x1a1.samsara_gateway.industrial.v1.StreamJobsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bListJobs\x10\x010\x01\x12\xab\x01\n" +
+	"StreamJobs\x120.samsara_gateway.industrial.v1.StreamJobsRequest\x1a1.samsara_gateway.industrial.v1.StreamJobsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bListJobs\x10\x01\x90\x02\x010\x01\x12\xab\x01\n" +
 	"\tCreateJob\x12/.samsara_gateway.industrial.v1.CreateJobRequest\x1a0.samsara_gateway.industrial.v1.CreateJobResponse\";\xda\xce\x187\n" +
 	"\tcreateJob\x10\x02\x1a\x15/beta/industrial/jobs \x02B\n" +
 	"Write JobsP\x02X\xc8\x01\x12\xaa\x01\n" +
 	"\tUpdateJob\x12/.samsara_gateway.industrial.v1.UpdateJobRequest\x1a0.samsara_gateway.industrial.v1.UpdateJobResponse\":\xda\xce\x186\n" +
 	"\bpatchJob\x10\x04\x1a\x15/beta/industrial/jobs \x02B\n" +
-	"Write JobsP\x02X\xc8\x01\x12\xab\x01\n" +
-	"\tDeleteJob\x12/.samsara_gateway.industrial.v1.DeleteJobRequest\x1a0.samsara_gateway.industrial.v1.DeleteJobResponse\";\xda\xce\x187\n" +
+	"Write JobsP\x02X\xc8\x01\x12\xae\x01\n" +
+	"\tDeleteJob\x12/.samsara_gateway.industrial.v1.DeleteJobRequest\x1a0.samsara_gateway.industrial.v1.DeleteJobResponse\">\xda\xce\x187\n" +
 	"\tdeleteJob\x10\x05\x1a\x15/beta/industrial/jobs8\x01B\n" +
-	"Write JobsP\x02X\xc8\x01\x12\xdf\x01\n" +
-	"\x14ListIndustrialAssets\x12:.samsara_gateway.industrial.v1.ListIndustrialAssetsRequest\x1a;.samsara_gateway.industrial.v1.ListIndustrialAssetsResponse\"N\xda\xce\x18J\n" +
-	"\x13getIndustrialAssets\x10\x01\x1a\x12/industrial/assets(\x018\x01B\x0eRead EquipmentP\x01X\xc8\x01b\x04data\x12\xb5\x01\n" +
-	"\x16StreamIndustrialAssets\x12<.samsara_gateway.industrial.v1.StreamIndustrialAssetsRequest\x1a=.samsara_gateway.industrial.v1.StreamIndustrialAssetsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListIndustrialAssets\x10\x010\x01\x12\xdd\x01\n" +
+	"Write JobsP\x02X\xc8\x01\x90\x02\x02\x12\xe2\x01\n" +
+	"\x14ListIndustrialAssets\x12:.samsara_gateway.industrial.v1.ListIndustrialAssetsRequest\x1a;.samsara_gateway.industrial.v1.ListIndustrialAssetsResponse\"Q\xda\xce\x18J\n" +
+	"\x13getIndustrialAssets\x10\x01\x1a\x12/industrial/assets(\x018\x01B\x0eRead EquipmentP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb8\x01\n" +
+	"\x16StreamIndustrialAssets\x12<.samsara_gateway.industrial.v1.StreamIndustrialAssetsRequest\x1a=.samsara_gateway.industrial.v1.StreamIndustrialAssetsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListIndustrialAssets\x10\x01\x90\x02\x010\x01\x12\xdd\x01\n" +
 	"\x15CreateIndustrialAsset\x12;.samsara_gateway.industrial.v1.CreateIndustrialAssetRequest\x1a<.samsara_gateway.industrial.v1.CreateIndustrialAssetResponse\"I\xda\xce\x18E\n" +
 	"\x15createIndustrialAsset\x10\x02\x1a\x12/industrial/assets \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xe1\x01\n" +
 	"\x15UpdateIndustrialAsset\x12;.samsara_gateway.industrial.v1.UpdateIndustrialAssetRequest\x1a<.samsara_gateway.industrial.v1.UpdateIndustrialAssetResponse\"M\xda\xce\x18I\n" +
-	"\x14patchIndustrialAsset\x10\x04\x1a\x17/industrial/assets/{id} \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xe2\x01\n" +
-	"\x15DeleteIndustrialAsset\x12;.samsara_gateway.industrial.v1.DeleteIndustrialAssetRequest\x1a<.samsara_gateway.industrial.v1.DeleteIndustrialAssetResponse\"N\xda\xce\x18J\n" +
-	"\x15deleteIndustrialAsset\x10\x05\x1a\x17/industrial/assets/{id}8\x01B\x0fWrite EquipmentP\x01X\xcc\x01\x12\x85\x02\n" +
+	"\x14patchIndustrialAsset\x10\x04\x1a\x17/industrial/assets/{id} \x01B\x0fWrite EquipmentP\x01X\xc8\x01\x12\xe5\x01\n" +
+	"\x15DeleteIndustrialAsset\x12;.samsara_gateway.industrial.v1.DeleteIndustrialAssetRequest\x1a<.samsara_gateway.industrial.v1.DeleteIndustrialAssetResponse\"Q\xda\xce\x18J\n" +
+	"\x15deleteIndustrialAsset\x10\x05\x1a\x17/industrial/assets/{id}8\x01B\x0fWrite EquipmentP\x01X\xcc\x01\x90\x02\x02\x12\x85\x02\n" +
 	"\x16UpdateAssetDataOutputs\x12<.samsara_gateway.industrial.v1.UpdateAssetDataOutputsRequest\x1a=.samsara_gateway.industrial.v1.UpdateAssetDataOutputsResponse\"n\xda\xce\x18j\n" +
-	"\x15patchAssetDataOutputs\x10\x04\x1a$/industrial/assets/{id}/data-outputs \x02B\x1aWrite Equipment StatisticsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd7\x01\n" +
-	"\x0eListDataInputs\x124.samsara_gateway.industrial.v1.ListDataInputsRequest\x1a5.samsara_gateway.industrial.v1.ListDataInputsResponse\"X\xda\xce\x18T\n" +
-	"\rgetDataInputs\x10\x01\x1a\x17/industrial/data-inputs(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x10StreamDataInputs\x126.samsara_gateway.industrial.v1.StreamDataInputsRequest\x1a7.samsara_gateway.industrial.v1.StreamDataInputsResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListDataInputs\x10\x010\x01\x12\x8f\x02\n" +
-	"\x19ListDataInputDataSnapshot\x12?.samsara_gateway.industrial.v1.ListDataInputDataSnapshotRequest\x1a@.samsara_gateway.industrial.v1.ListDataInputDataSnapshotResponse\"o\xda\xce\x18k\n" +
-	"\x18getDataInputDataSnapshot\x10\x01\x1a#/industrial/data-inputs/data-points(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xc9\x01\n" +
-	"\x1bStreamDataInputDataSnapshot\x12A.samsara_gateway.industrial.v1.StreamDataInputDataSnapshotRequest\x1aB.samsara_gateway.industrial.v1.StreamDataInputDataSnapshotResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListDataInputDataSnapshot\x10\x010\x01\x12\x86\x02\n" +
-	"\x15ListDataInputDataFeed\x12;.samsara_gateway.industrial.v1.ListDataInputDataFeedRequest\x1a<.samsara_gateway.industrial.v1.ListDataInputDataFeedResponse\"r\xda\xce\x18n\n" +
-	"\x14getDataInputDataFeed\x10\x01\x1a(/industrial/data-inputs/data-points/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xb9\x01\n" +
-	"\x17StreamDataInputDataFeed\x12=.samsara_gateway.industrial.v1.StreamDataInputDataFeedRequest\x1a>.samsara_gateway.industrial.v1.StreamDataInputDataFeedResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListDataInputDataFeed\x10\x010\x01\x12\xad\x01\n" +
-	"\x13FollowDataInputData\x129.samsara_gateway.industrial.v1.FollowDataInputDataRequest\x1a:.samsara_gateway.industrial.v1.FollowDataInputDataResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListDataInputDataFeed\x10\x020\x01\x12\x93\x02\n" +
-	"\x18ListDataInputDataHistory\x12>.samsara_gateway.industrial.v1.ListDataInputDataHistoryRequest\x1a?.samsara_gateway.industrial.v1.ListDataInputDataHistoryResponse\"v\xda\xce\x18r\n" +
-	"\x17getDataInputDataHistory\x10\x01\x1a+/industrial/data-inputs/data-points/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x12\xc5\x01\n" +
-	"\x1aStreamDataInputDataHistory\x12@.samsara_gateway.industrial.v1.StreamDataInputDataHistoryRequest\x1aA.samsara_gateway.industrial.v1.StreamDataInputDataHistoryResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListDataInputDataHistory\x10\x010\x01B\x9d\x02\n" +
+	"\x15patchAssetDataOutputs\x10\x04\x1a$/industrial/assets/{id}/data-outputs \x02B\x1aWrite Equipment StatisticsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xda\x01\n" +
+	"\x0eListDataInputs\x124.samsara_gateway.industrial.v1.ListDataInputsRequest\x1a5.samsara_gateway.industrial.v1.ListDataInputsResponse\"[\xda\xce\x18T\n" +
+	"\rgetDataInputs\x10\x01\x1a\x17/industrial/data-inputs(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x10StreamDataInputs\x126.samsara_gateway.industrial.v1.StreamDataInputsRequest\x1a7.samsara_gateway.industrial.v1.StreamDataInputsResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListDataInputs\x10\x01\x90\x02\x010\x01\x12\x92\x02\n" +
+	"\x19ListDataInputDataSnapshot\x12?.samsara_gateway.industrial.v1.ListDataInputDataSnapshotRequest\x1a@.samsara_gateway.industrial.v1.ListDataInputDataSnapshotResponse\"r\xda\xce\x18k\n" +
+	"\x18getDataInputDataSnapshot\x10\x01\x1a#/industrial/data-inputs/data-points(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xcc\x01\n" +
+	"\x1bStreamDataInputDataSnapshot\x12A.samsara_gateway.industrial.v1.StreamDataInputDataSnapshotRequest\x1aB.samsara_gateway.industrial.v1.StreamDataInputDataSnapshotResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListDataInputDataSnapshot\x10\x01\x90\x02\x010\x01\x12\x89\x02\n" +
+	"\x15ListDataInputDataFeed\x12;.samsara_gateway.industrial.v1.ListDataInputDataFeedRequest\x1a<.samsara_gateway.industrial.v1.ListDataInputDataFeedResponse\"u\xda\xce\x18n\n" +
+	"\x14getDataInputDataFeed\x10\x01\x1a(/industrial/data-inputs/data-points/feed(\x010\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbc\x01\n" +
+	"\x17StreamDataInputDataFeed\x12=.samsara_gateway.industrial.v1.StreamDataInputDataFeedRequest\x1a>.samsara_gateway.industrial.v1.StreamDataInputDataFeedResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListDataInputDataFeed\x10\x01\x90\x02\x010\x01\x12\xb0\x01\n" +
+	"\x13FollowDataInputData\x129.samsara_gateway.industrial.v1.FollowDataInputDataRequest\x1a:.samsara_gateway.industrial.v1.FollowDataInputDataResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListDataInputDataFeed\x10\x02\x90\x02\x010\x01\x12\x96\x02\n" +
+	"\x18ListDataInputDataHistory\x12>.samsara_gateway.industrial.v1.ListDataInputDataHistoryRequest\x1a?.samsara_gateway.industrial.v1.ListDataInputDataHistoryResponse\"y\xda\xce\x18r\n" +
+	"\x17getDataInputDataHistory\x10\x01\x1a+/industrial/data-inputs/data-points/history(\x018\x01B\x19Read Equipment StatisticsP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc8\x01\n" +
+	"\x1aStreamDataInputDataHistory\x12@.samsara_gateway.industrial.v1.StreamDataInputDataHistoryRequest\x1aA.samsara_gateway.industrial.v1.StreamDataInputDataHistoryResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListDataInputDataHistory\x10\x01\x90\x02\x010\x01B\x9d\x02\n" +
 	"&internal.samsara.gateway.industrial.v1B\x0fIndustrialProtoP\x01Z7samsara.internal/gateway/gen/industrial/v1;industrialv1\xa2\x02\x0eSGIndustrialV1\xaa\x02\x1cSamsaraGateway.Industrial.V1\xba\x02\x0eSGIndustrialV1\xca\x02\x1cSamsaraGateway\\Industrial\\V1\xe2\x02%SamsaraGateway\\Industrial\\V1\\Metadata\xea\x02\x1eSamsaraGateway::Industrial::V1b\x06proto3"
 
 var (
@@ -5477,7 +5328,6 @@ func file_samsara_gateway_industrial_v1_industrial_proto_init() {
 	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_gateway_industrial_v1_industrial_proto_msgTypes[25].OneofWrappers = []any{}

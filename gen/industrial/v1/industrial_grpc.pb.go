@@ -49,72 +49,160 @@ const (
 //
 // IndustrialService has the operations of the area industrial.
 type IndustrialServiceClient interface {
-	// GET /beta/industrial/jobs
+	// Lists jobs.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// All pages: StreamJobs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamJobs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
-	// Every page of ListJobs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListJobs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// Scope: Read Jobs.
+	// Beta: Samsara may change it.
 	StreamJobs(ctx context.Context, in *StreamJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamJobsResponse], error)
-	// POST /beta/industrial/jobs
+	// Creates a job.
+	// Operation `createJob`, POST /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/createjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateJob(ctx context.Context, in *CreateJobRequest, opts ...grpc.CallOption) (*CreateJobResponse, error)
-	// PATCH /beta/industrial/jobs
+	// Updates a job; `update_mask` says what.
+	// Operation `patchJob`, PATCH /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/patchjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateJob(ctx context.Context, in *UpdateJobRequest, opts ...grpc.CallOption) (*UpdateJobResponse, error)
-	// DELETE /beta/industrial/jobs
+	// Deletes a job.
+	// Operation `deleteJob`, DELETE /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/deletejob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteJob(ctx context.Context, in *DeleteJobRequest, opts ...grpc.CallOption) (*DeleteJobResponse, error)
-	// GET /industrial/assets
+	// Lists industrial assets.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// All pages: StreamIndustrialAssets. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment.
+	// The gateway repeats it after a failure.
 	ListIndustrialAssets(ctx context.Context, in *ListIndustrialAssetsRequest, opts ...grpc.CallOption) (*ListIndustrialAssetsResponse, error)
 	// Every page of ListIndustrialAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// Scope: Read Equipment.
 	StreamIndustrialAssets(ctx context.Context, in *StreamIndustrialAssetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIndustrialAssetsResponse], error)
-	// POST /industrial/assets
+	// Creates an industrial asset.
+	// Operation `createIndustrialAsset`, POST /industrial/assets:
+	// https://developers.samsara.com/reference/createindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateIndustrialAsset(ctx context.Context, in *CreateIndustrialAssetRequest, opts ...grpc.CallOption) (*CreateIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}
+	// Updates an industrial asset; `update_mask` says what.
+	// Operation `patchIndustrialAsset`, PATCH /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/patchindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateIndustrialAsset(ctx context.Context, in *UpdateIndustrialAssetRequest, opts ...grpc.CallOption) (*UpdateIndustrialAssetResponse, error)
-	// DELETE /industrial/assets/{id}
+	// Deletes an industrial asset.
+	// Operation `deleteIndustrialAsset`, DELETE /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/deleteindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure.
 	DeleteIndustrialAsset(ctx context.Context, in *DeleteIndustrialAssetRequest, opts ...grpc.CallOption) (*DeleteIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}/data-outputs
+	// Updates asset data outputs; `update_mask` says what.
+	// Operation `patchAssetDataOutputs`, PATCH /industrial/assets/{id}/data-outputs:
+	// https://developers.samsara.com/reference/patchassetdataoutputs
 	// Scope: Write Equipment Statistics.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAssetDataOutputs(ctx context.Context, in *UpdateAssetDataOutputsRequest, opts ...grpc.CallOption) (*UpdateAssetDataOutputsResponse, error)
-	// GET /industrial/data-inputs
+	// Lists data inputs.
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
+	// All pages: StreamDataInputs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputs(ctx context.Context, in *ListDataInputsRequest, opts ...grpc.CallOption) (*ListDataInputsResponse, error)
-	// Every page of ListDataInputs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
-	StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error)
-	// GET /industrial/data-inputs/data-points
+	// Every page of ListDataInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
 	// Scope: Read Equipment Statistics.
+	StreamDataInputs(ctx context.Context, in *StreamDataInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputsResponse], error)
+	// Lists a snapshot of data input data.
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
+	// All pages: StreamDataInputDataSnapshot. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataSnapshot
+	// with `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputDataSnapshot(ctx context.Context, in *ListDataInputDataSnapshotRequest, opts ...grpc.CallOption) (*ListDataInputDataSnapshotResponse, error)
 	// Every page of ListDataInputDataSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
-	StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error)
-	// GET /industrial/data-inputs/data-points/feed
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
 	// Scope: Read Equipment Statistics.
+	StreamDataInputDataSnapshot(ctx context.Context, in *StreamDataInputDataSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataSnapshotResponse], error)
+	// Lists the feed of data input data.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// All pages: StreamDataInputDataFeed. For ever: FollowDataInputData. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataFeed with
+	// `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputDataFeed(ctx context.Context, in *ListDataInputDataFeedRequest, opts ...grpc.CallOption) (*ListDataInputDataFeedResponse, error)
 	// Every page of ListDataInputDataFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataFeed(ctx context.Context, in *StreamDataInputDataFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataFeedResponse], error)
 	// Every page of ListDataInputDataFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
-	FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error)
-	// GET /industrial/data-inputs/data-points/history
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
 	// Scope: Read Equipment Statistics.
+	FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error)
+	// Lists the history of data input data.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// All pages: StreamDataInputDataHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputDataHistory(ctx context.Context, in *ListDataInputDataHistoryRequest, opts ...grpc.CallOption) (*ListDataInputDataHistoryResponse, error)
 	// Every page of ListDataInputDataHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataHistory(ctx context.Context, in *StreamDataInputDataHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataHistoryResponse], error)
 }
 
@@ -395,72 +483,160 @@ type IndustrialService_StreamDataInputDataHistoryClient = grpc.ServerStreamingCl
 //
 // IndustrialService has the operations of the area industrial.
 type IndustrialServiceServer interface {
-	// GET /beta/industrial/jobs
+	// Lists jobs.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// All pages: StreamJobs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamJobs with
+	// `options.max_items`.
+	// `start_date` and `end_date` belong together: neither is required.
 	// Scope: Read Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
-	// Every page of ListJobs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListJobs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getJobs`, GET /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/getjobs
+	// Scope: Read Jobs.
+	// Beta: Samsara may change it.
 	StreamJobs(*StreamJobsRequest, grpc.ServerStreamingServer[StreamJobsResponse]) error
-	// POST /beta/industrial/jobs
+	// Creates a job.
+	// Operation `createJob`, POST /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/createjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateJob(context.Context, *CreateJobRequest) (*CreateJobResponse, error)
-	// PATCH /beta/industrial/jobs
+	// Updates a job; `update_mask` says what.
+	// Operation `patchJob`, PATCH /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/patchjob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateJob(context.Context, *UpdateJobRequest) (*UpdateJobResponse, error)
-	// DELETE /beta/industrial/jobs
+	// Deletes a job.
+	// Operation `deleteJob`, DELETE /beta/industrial/jobs:
+	// https://developers.samsara.com/reference/deletejob
 	// Scope: Write Jobs.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteJob(context.Context, *DeleteJobRequest) (*DeleteJobResponse, error)
-	// GET /industrial/assets
+	// Lists industrial assets.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// All pages: StreamIndustrialAssets. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment.
+	// The gateway repeats it after a failure.
 	ListIndustrialAssets(context.Context, *ListIndustrialAssetsRequest) (*ListIndustrialAssetsResponse, error)
 	// Every page of ListIndustrialAssets, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getIndustrialAssets`, GET /industrial/assets:
+	// https://developers.samsara.com/reference/getindustrialassets
+	// Scope: Read Equipment.
 	StreamIndustrialAssets(*StreamIndustrialAssetsRequest, grpc.ServerStreamingServer[StreamIndustrialAssetsResponse]) error
-	// POST /industrial/assets
+	// Creates an industrial asset.
+	// Operation `createIndustrialAsset`, POST /industrial/assets:
+	// https://developers.samsara.com/reference/createindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateIndustrialAsset(context.Context, *CreateIndustrialAssetRequest) (*CreateIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}
+	// Updates an industrial asset; `update_mask` says what.
+	// Operation `patchIndustrialAsset`, PATCH /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/patchindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateIndustrialAsset(context.Context, *UpdateIndustrialAssetRequest) (*UpdateIndustrialAssetResponse, error)
-	// DELETE /industrial/assets/{id}
+	// Deletes an industrial asset.
+	// Operation `deleteIndustrialAsset`, DELETE /industrial/assets/{id}:
+	// https://developers.samsara.com/reference/deleteindustrialasset
 	// Scope: Write Equipment.
+	// The gateway repeats it after a failure.
 	DeleteIndustrialAsset(context.Context, *DeleteIndustrialAssetRequest) (*DeleteIndustrialAssetResponse, error)
-	// PATCH /industrial/assets/{id}/data-outputs
+	// Updates asset data outputs; `update_mask` says what.
+	// Operation `patchAssetDataOutputs`, PATCH /industrial/assets/{id}/data-outputs:
+	// https://developers.samsara.com/reference/patchassetdataoutputs
 	// Scope: Write Equipment Statistics.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateAssetDataOutputs(context.Context, *UpdateAssetDataOutputsRequest) (*UpdateAssetDataOutputsResponse, error)
-	// GET /industrial/data-inputs
+	// Lists data inputs.
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
+	// All pages: StreamDataInputs. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputs(context.Context, *ListDataInputsRequest) (*ListDataInputsResponse, error)
-	// Every page of ListDataInputs, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
-	StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error
-	// GET /industrial/data-inputs/data-points
+	// Every page of ListDataInputs, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputs`, GET /industrial/data-inputs:
+	// https://developers.samsara.com/reference/getdatainputs
 	// Scope: Read Equipment Statistics.
+	StreamDataInputs(*StreamDataInputsRequest, grpc.ServerStreamingServer[StreamDataInputsResponse]) error
+	// Lists a snapshot of data input data.
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
+	// All pages: StreamDataInputDataSnapshot. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataSnapshot
+	// with `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputDataSnapshot(context.Context, *ListDataInputDataSnapshotRequest) (*ListDataInputDataSnapshotResponse, error)
 	// Every page of ListDataInputDataSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
-	StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error
-	// GET /industrial/data-inputs/data-points/feed
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataSnapshot`, GET /industrial/data-inputs/data-points:
+	// https://developers.samsara.com/reference/getdatainputdatasnapshot
 	// Scope: Read Equipment Statistics.
+	StreamDataInputDataSnapshot(*StreamDataInputDataSnapshotRequest, grpc.ServerStreamingServer[StreamDataInputDataSnapshotResponse]) error
+	// Lists the feed of data input data.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// All pages: StreamDataInputDataFeed. For ever: FollowDataInputData. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataFeed with
+	// `options.max_items`.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputDataFeed(context.Context, *ListDataInputDataFeedRequest) (*ListDataInputDataFeedResponse, error)
 	// Every page of ListDataInputDataFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataFeed(*StreamDataInputDataFeedRequest, grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]) error
 	// Every page of ListDataInputDataFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
-	FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error
-	// GET /industrial/data-inputs/data-points/history
+	// Operation `getDataInputDataFeed`, GET /industrial/data-inputs/data-points/feed:
+	// https://developers.samsara.com/reference/getdatainputdatafeed
 	// Scope: Read Equipment Statistics.
+	FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error
+	// Lists the history of data input data.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// All pages: StreamDataInputDataHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDataInputDataHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
+	// Scope: Read Equipment Statistics.
+	// The gateway repeats it after a failure.
 	ListDataInputDataHistory(context.Context, *ListDataInputDataHistoryRequest) (*ListDataInputDataHistoryResponse, error)
 	// Every page of ListDataInputDataHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDataInputDataHistory`, GET /industrial/data-inputs/data-points/history:
+	// https://developers.samsara.com/reference/getdatainputdatahistory
+	// Scope: Read Equipment Statistics.
 	StreamDataInputDataHistory(*StreamDataInputDataHistoryRequest, grpc.ServerStreamingServer[StreamDataInputDataHistoryResponse]) error
 }
 

@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListFleetInstallerPhotoUploads.
+// The request of ListFleetInstallerPhotoUploads.
 type ListFleetInstallerPhotoUploadsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids     []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +96,12 @@ func (x *ListFleetInstallerPhotoUploadsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListFleetInstallerPhotoUploads.
+// One page of fleet installer photo uploads.
 type ListFleetInstallerPhotoUploadsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FleetInstallerPhotoUploadSession `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,12 +151,12 @@ func (x *ListFleetInstallerPhotoUploadsResponse) GetPagination() *v1.Pagination 
 	return nil
 }
 
-// Request of StreamFleetInstallerPhotoUploads.
+// The request of StreamFleetInstallerPhotoUploads.
 type StreamFleetInstallerPhotoUploadsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFleetInstallerPhotoUploads is asked, page after page.
 	Request *ListFleetInstallerPhotoUploadsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +206,7 @@ func (x *StreamFleetInstallerPhotoUploadsRequest) GetOptions() *v11.StreamOption
 	return nil
 }
 
-// Response of StreamFleetInstallerPhotoUploads.
+// One page of fleet installer photo uploads, and where to go on from after it.
 type StreamFleetInstallerPhotoUploadsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFleetInstallerPhotoUploads answers.
@@ -263,23 +261,23 @@ func (x *StreamFleetInstallerPhotoUploadsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateFleetInstallerPhotoUpload.
+// The request of CreateFleetInstallerPhotoUpload.
 type CreateFleetInstallerPhotoUploadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Body member `deviceId`. Required.
+	// Required.
 	DeviceId *string `protobuf:"bytes,2,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Body member `fileFormatType`. Required. Known values: `imageJpeg`, `imagePng`.
+	// Required. Known values: `imageJpeg`, `imagePng`.
 	FileFormatType *string `protobuf:"bytes,3,opt,name=file_format_type,json=fileFormatType,proto3,oneof" json:"file_format_type,omitempty"`
-	// Body member `fileName`. Required.
+	// Required.
 	FileName *string `protobuf:"bytes,4,opt,name=file_name,json=fileName,proto3,oneof" json:"file_name,omitempty"`
-	// Body member `hardwareType`. Required. Known values: `vehicleGateway`, `assetGateway`, `camera`,
-	// `cameraConnector`, `environmentalMonitor`, `assetTag`, `trackingLabel`.
+	// Required. Known values: `vehicleGateway`, `assetGateway`, `camera`, `cameraConnector`,
+	// `environmentalMonitor`, `assetTag`, `trackingLabel`.
 	HardwareType *string `protobuf:"bytes,5,opt,name=hardware_type,json=hardwareType,proto3,oneof" json:"hardware_type,omitempty"`
-	// Body member `photoType`. Required. Known values: `installPhoto`, `assetPhoto`.
+	// Required. Known values: `installPhoto`, `assetPhoto`.
 	PhotoType *string `protobuf:"bytes,6,opt,name=photo_type,json=photoType,proto3,oneof" json:"photo_type,omitempty"`
-	// Body member `sizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	SizeBytes     *int64 `protobuf:"varint,7,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,10 +362,10 @@ func (x *CreateFleetInstallerPhotoUploadRequest) GetSizeBytes() int64 {
 	return 0
 }
 
-// Response of CreateFleetInstallerPhotoUpload.
+// The response of CreateFleetInstallerPhotoUpload.
 type CreateFleetInstallerPhotoUploadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FleetInstallerPhotoUploadCreateData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,10 +408,10 @@ func (x *CreateFleetInstallerPhotoUploadResponse) GetData() *FleetInstallerPhoto
 	return nil
 }
 
-// Request of CreateFleetInstallerPhotoUploadComplete.
+// The request of CreateFleetInstallerPhotoUploadComplete.
 type CreateFleetInstallerPhotoUploadCompleteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -456,10 +454,10 @@ func (x *CreateFleetInstallerPhotoUploadCompleteRequest) GetId() string {
 	return ""
 }
 
-// Response of CreateFleetInstallerPhotoUploadComplete.
+// The response of CreateFleetInstallerPhotoUploadComplete.
 type CreateFleetInstallerPhotoUploadCompleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *FleetInstallerPhotoUploadSession `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -505,11 +503,11 @@ func (x *CreateFleetInstallerPhotoUploadCompleteResponse) GetData() *FleetInstal
 // Schema FleetInstallerPhotoUploadContextResponseBody.
 type FleetInstallerPhotoUploadContext struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `headers`. Required.
+	// Required.
 	Headers map[string]string `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `uploadUrl`. Required.
+	// Required.
 	UploadUrl     *string `protobuf:"bytes,3,opt,name=upload_url,json=uploadUrl,proto3,oneof" json:"upload_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -569,31 +567,30 @@ func (x *FleetInstallerPhotoUploadContext) GetUploadUrl() string {
 // Schema FleetInstallerPhotoUploadCreateDataResponseBody.
 type FleetInstallerPhotoUploadCreateData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deviceId`. Required.
+	// Required.
 	DeviceId *string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `fileFormatType`. Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
+	// Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
 	FileFormatType *string `protobuf:"bytes,4,opt,name=file_format_type,json=fileFormatType,proto3,oneof" json:"file_format_type,omitempty"`
-	// Member `fileName`. Required.
+	// Required.
 	FileName *string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3,oneof" json:"file_name,omitempty"`
-	// Member `hardwareType`. Required. Known values: `vehicleGateway`, `assetGateway`, `camera`,
-	// `cameraConnector`, `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
+	// Required. Known values: `vehicleGateway`, `assetGateway`, `camera`, `cameraConnector`,
+	// `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
 	HardwareType *string `protobuf:"bytes,6,opt,name=hardware_type,json=hardwareType,proto3,oneof" json:"hardware_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `photoType`. Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
+	// Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
 	PhotoType *string `protobuf:"bytes,8,opt,name=photo_type,json=photoType,proto3,oneof" json:"photo_type,omitempty"`
-	// Member `processingStatus`. Required. Known values: `awaitingUpload`, `processing`, `finished`,
-	// `unknown`.
+	// Required. Known values: `awaitingUpload`, `processing`, `finished`, `unknown`.
 	ProcessingStatus *string `protobuf:"bytes,9,opt,name=processing_status,json=processingStatus,proto3,oneof" json:"processing_status,omitempty"`
-	// Member `sizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	SizeBytes *int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `uploadContext`. Required.
+	// Required.
 	UploadContext *FleetInstallerPhotoUploadContext `protobuf:"bytes,12,opt,name=upload_context,json=uploadContext,proto3" json:"upload_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -716,29 +713,28 @@ func (x *FleetInstallerPhotoUploadCreateData) GetUploadContext() *FleetInstaller
 // Schema FleetInstallerPhotoUploadSessionResponseBody.
 type FleetInstallerPhotoUploadSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deviceId`. Required.
+	// Required.
 	DeviceId *string `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `fileFormatType`. Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
+	// Required. Known values: `imageJpeg`, `imagePng`, `unknown`.
 	FileFormatType *string `protobuf:"bytes,4,opt,name=file_format_type,json=fileFormatType,proto3,oneof" json:"file_format_type,omitempty"`
-	// Member `fileName`. Required.
+	// Required.
 	FileName *string `protobuf:"bytes,5,opt,name=file_name,json=fileName,proto3,oneof" json:"file_name,omitempty"`
-	// Member `hardwareType`. Required. Known values: `vehicleGateway`, `assetGateway`, `camera`,
-	// `cameraConnector`, `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
+	// Required. Known values: `vehicleGateway`, `assetGateway`, `camera`, `cameraConnector`,
+	// `environmentalMonitor`, `assetTag`, `trackingLabel`, `unknown`.
 	HardwareType *string `protobuf:"bytes,6,opt,name=hardware_type,json=hardwareType,proto3,oneof" json:"hardware_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `photoType`. Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
+	// Required. Known values: `installPhoto`, `assetPhoto`, `unknown`.
 	PhotoType *string `protobuf:"bytes,8,opt,name=photo_type,json=photoType,proto3,oneof" json:"photo_type,omitempty"`
-	// Member `processingStatus`. Required. Known values: `awaitingUpload`, `processing`, `finished`,
-	// `unknown`.
+	// Required. Known values: `awaitingUpload`, `processing`, `finished`, `unknown`.
 	ProcessingStatus *string `protobuf:"bytes,9,opt,name=processing_status,json=processingStatus,proto3,oneof" json:"processing_status,omitempty"`
-	// Member `sizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	SizeBytes *int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -979,12 +975,12 @@ const file_samsara_gateway_installer_v1_installer_proto_rawDesc = "" +
 	"\v_photo_typeB\x14\n" +
 	"\x12_processing_statusB\r\n" +
 	"\v_size_bytesB\x12\n" +
-	"\x10_updated_at_time2\xdd\b\n" +
-	"\x10InstallerService\x12\x97\x02\n" +
-	"\x1eListFleetInstallerPhotoUploads\x12C.samsara_gateway.installer.v1.ListFleetInstallerPhotoUploadsRequest\x1aD.samsara_gateway.installer.v1.ListFleetInstallerPhotoUploadsResponse\"j\xda\xce\x18f\n" +
-	"\x1dgetFleetInstallerPhotoUploads\x10\x01\x1a\x1e/fleet/installer/photo-uploads(\x018\x01B\fRead DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xdb\x01\n" +
-	" StreamFleetInstallerPhotoUploads\x12E.samsara_gateway.installer.v1.StreamFleetInstallerPhotoUploadsRequest\x1aF.samsara_gateway.installer.v1.StreamFleetInstallerPhotoUploadsResponse\"&\xe2\xce\x18\"\n" +
-	"\x1eListFleetInstallerPhotoUploads\x10\x010\x01\x12\x93\x02\n" +
+	"\x10_updated_at_time2\xe3\b\n" +
+	"\x10InstallerService\x12\x9a\x02\n" +
+	"\x1eListFleetInstallerPhotoUploads\x12C.samsara_gateway.installer.v1.ListFleetInstallerPhotoUploadsRequest\x1aD.samsara_gateway.installer.v1.ListFleetInstallerPhotoUploadsResponse\"m\xda\xce\x18f\n" +
+	"\x1dgetFleetInstallerPhotoUploads\x10\x01\x1a\x1e/fleet/installer/photo-uploads(\x018\x01B\fRead DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xde\x01\n" +
+	" StreamFleetInstallerPhotoUploads\x12E.samsara_gateway.installer.v1.StreamFleetInstallerPhotoUploadsRequest\x1aF.samsara_gateway.installer.v1.StreamFleetInstallerPhotoUploadsResponse\")\xe2\xce\x18\"\n" +
+	"\x1eListFleetInstallerPhotoUploads\x10\x01\x90\x02\x010\x01\x12\x93\x02\n" +
 	"\x1fCreateFleetInstallerPhotoUpload\x12D.samsara_gateway.installer.v1.CreateFleetInstallerPhotoUploadRequest\x1aE.samsara_gateway.installer.v1.CreateFleetInstallerPhotoUploadResponse\"c\xda\xce\x18_\n" +
 	"\x1dpostFleetInstallerPhotoUpload\x10\x02\x1a\x1e/fleet/installer/photo-uploads \x02B\rWrite DevicesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xba\x02\n" +
 	"'CreateFleetInstallerPhotoUploadComplete\x12L.samsara_gateway.installer.v1.CreateFleetInstallerPhotoUploadCompleteRequest\x1aM.samsara_gateway.installer.v1.CreateFleetInstallerPhotoUploadCompleteResponse\"r\xda\xce\x18n\n" +

@@ -33,23 +33,48 @@ const (
 //
 // InstallerService has the operations of the area installer.
 type InstallerServiceClient interface {
-	// GET /fleet/installer/photo-uploads
+	// Lists fleet installer photo uploads.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// All pages: StreamFleetInstallerPhotoUploads. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamFleetInstallerPhotoUploads with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListFleetInstallerPhotoUploads(ctx context.Context, in *ListFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (*ListFleetInstallerPhotoUploadsResponse, error)
 	// Every page of ListFleetInstallerPhotoUploads, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// Scope: Read Devices.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFleetInstallerPhotoUploads(ctx context.Context, in *StreamFleetInstallerPhotoUploadsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetInstallerPhotoUploadsResponse], error)
-	// POST /fleet/installer/photo-uploads
+	// Creates a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUpload`, POST /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/postfleetinstallerphotoupload
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateFleetInstallerPhotoUpload(ctx context.Context, in *CreateFleetInstallerPhotoUploadRequest, opts ...grpc.CallOption) (*CreateFleetInstallerPhotoUploadResponse, error)
-	// POST /fleet/installer/photo-uploads/complete
+	// Completes a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUploadComplete`, POST
+	// /fleet/installer/photo-uploads/complete:
+	// https://developers.samsara.com/reference/postfleetinstallerphotouploadcomplete
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateFleetInstallerPhotoUploadComplete(ctx context.Context, in *CreateFleetInstallerPhotoUploadCompleteRequest, opts ...grpc.CallOption) (*CreateFleetInstallerPhotoUploadCompleteResponse, error)
 }
 
@@ -116,23 +141,48 @@ func (c *installerServiceClient) CreateFleetInstallerPhotoUploadComplete(ctx con
 //
 // InstallerService has the operations of the area installer.
 type InstallerServiceServer interface {
-	// GET /fleet/installer/photo-uploads
+	// Lists fleet installer photo uploads.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// All pages: StreamFleetInstallerPhotoUploads. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use
+	// StreamFleetInstallerPhotoUploads with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListFleetInstallerPhotoUploads(context.Context, *ListFleetInstallerPhotoUploadsRequest) (*ListFleetInstallerPhotoUploadsResponse, error)
 	// Every page of ListFleetInstallerPhotoUploads, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFleetInstallerPhotoUploads`, GET /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/getfleetinstallerphotouploads
+	// Scope: Read Devices.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamFleetInstallerPhotoUploads(*StreamFleetInstallerPhotoUploadsRequest, grpc.ServerStreamingServer[StreamFleetInstallerPhotoUploadsResponse]) error
-	// POST /fleet/installer/photo-uploads
+	// Creates a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUpload`, POST /fleet/installer/photo-uploads:
+	// https://developers.samsara.com/reference/postfleetinstallerphotoupload
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateFleetInstallerPhotoUpload(context.Context, *CreateFleetInstallerPhotoUploadRequest) (*CreateFleetInstallerPhotoUploadResponse, error)
-	// POST /fleet/installer/photo-uploads/complete
+	// Completes a fleet installer photo upload.
+	// Operation `postFleetInstallerPhotoUploadComplete`, POST
+	// /fleet/installer/photo-uploads/complete:
+	// https://developers.samsara.com/reference/postfleetinstallerphotouploadcomplete
 	// Scope: Write Devices.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateFleetInstallerPhotoUploadComplete(context.Context, *CreateFleetInstallerPhotoUploadCompleteRequest) (*CreateFleetInstallerPhotoUploadCompleteResponse, error)
 }
 

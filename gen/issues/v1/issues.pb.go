@@ -26,12 +26,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetIssues.
+// The request of GetIssues.
 type GetIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `ids`. Required.
-	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `include`.
+	// Required.
+	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	Include       []string `protobuf:"bytes,2,rep,name=include,proto3" json:"include,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -81,10 +80,10 @@ func (x *GetIssuesRequest) GetInclude() []string {
 	return nil
 }
 
-// Response of GetIssues.
+// The response of GetIssues.
 type GetIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*v1.Issue `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,26 +126,22 @@ func (x *GetIssuesResponse) GetData() []*v1.Issue {
 	return nil
 }
 
-// Request of CreateIssue.
+// The request of CreateIssue.
 type CreateIssueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `asset`. Required.
-	Asset *IssueAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Body member `assignedTo`.
-	AssignedTo *IssueAssignedTo `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `dueDate`. A time as in RFC 3339.
-	DueDate *string `protobuf:"bytes,4,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `media`.
-	Media []*v1.FormSubmissionMediaItem `protobuf:"bytes,6,rep,name=media,proto3" json:"media,omitempty"`
-	// Body member `priority`. Known values: `low`, `medium`, `high`.
+	// Required.
+	Asset       *IssueAsset      `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	AssignedTo  *IssueAssignedTo `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	Description *string          `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// A time as in RFC 3339.
+	DueDate     *string                       `protobuf:"bytes,4,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
+	ExternalIds map[string]string             `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Media       []*v1.FormSubmissionMediaItem `protobuf:"bytes,6,rep,name=media,proto3" json:"media,omitempty"`
+	// Known values: `low`, `medium`, `high`.
 	Priority *string `protobuf:"bytes,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Body member `status`. Known values: `open`, `inProgress`, `resolved`, `dismissed`.
+	// Known values: `open`, `inProgress`, `resolved`, `dismissed`.
 	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `title`. Required.
+	// Required.
 	Title         *string `protobuf:"bytes,9,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -245,10 +240,10 @@ func (x *CreateIssueRequest) GetTitle() string {
 	return ""
 }
 
-// Response of CreateIssue.
+// The response of CreateIssue.
 type CreateIssueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *v1.Issue `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -291,27 +286,22 @@ func (x *CreateIssueResponse) GetData() *v1.Issue {
 	return nil
 }
 
-// Request of UpdateIssue.
+// The request of UpdateIssue.
 type UpdateIssueRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assignedTo`.
-	AssignedTo *IssueAssignedTo `protobuf:"bytes,1,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `dueDate`. A time as in RFC 3339.
-	DueDate *string `protobuf:"bytes,3,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
-	// Body member `externalIds`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	AssignedTo  *IssueAssignedTo       `protobuf:"bytes,1,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	Description *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// A time as in RFC 3339.
+	DueDate     *string           `protobuf:"bytes,3,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `media`.
+	// Required.
+	Id    *string                       `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Media []*v1.FormSubmissionMediaItem `protobuf:"bytes,6,rep,name=media,proto3" json:"media,omitempty"`
-	// Body member `priority`. Known values: `low`, `medium`, `high`.
+	// Known values: `low`, `medium`, `high`.
 	Priority *string `protobuf:"bytes,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Body member `status`. Known values: `open`, `inProgress`, `resolved`, `dismissed`.
+	// Known values: `open`, `inProgress`, `resolved`, `dismissed`.
 	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `title`.
-	Title *string `protobuf:"bytes,9,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	Title  *string `protobuf:"bytes,9,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -419,10 +409,10 @@ func (x *UpdateIssueRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateIssue.
+// The response of UpdateIssue.
 type UpdateIssueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *v1.Issue `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -465,24 +455,18 @@ func (x *UpdateIssueResponse) GetData() *v1.Issue {
 	return nil
 }
 
-// Request of ListIssues.
+// The request of ListIssues.
 type ListIssuesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetExternalIds`.
-	AssetExternalIds []string `protobuf:"bytes,2,rep,name=asset_external_ids,json=assetExternalIds,proto3" json:"asset_external_ids,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,3,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `assignedToRouteStopIds`.
-	AssignedToRouteStopIds []string `protobuf:"bytes,4,rep,name=assigned_to_route_stop_ids,json=assignedToRouteStopIds,proto3" json:"assigned_to_route_stop_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `include`.
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	After                  *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetExternalIds       []string               `protobuf:"bytes,2,rep,name=asset_external_ids,json=assetExternalIds,proto3" json:"asset_external_ids,omitempty"`
+	AssetIds               []string               `protobuf:"bytes,3,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	AssignedToRouteStopIds []string               `protobuf:"bytes,4,rep,name=assigned_to_route_stop_ids,json=assignedToRouteStopIds,proto3" json:"assigned_to_route_stop_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime *string  `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	Include []string `protobuf:"bytes,6,rep,name=include,proto3" json:"include,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `status`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	Status        []string `protobuf:"bytes,8,rep,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -574,12 +558,12 @@ func (x *ListIssuesRequest) GetStatus() []string {
 	return nil
 }
 
-// Response of ListIssues.
+// One page of issues.
 type ListIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.Issue `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -629,12 +613,12 @@ func (x *ListIssuesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamIssues.
+// The request of StreamIssues.
 type StreamIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues is asked, page after page.
 	Request *ListIssuesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,7 +668,7 @@ func (x *StreamIssuesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamIssues.
+// One page of issues, and where to go on from after it.
 type StreamIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues answers.
@@ -739,7 +723,7 @@ func (x *StreamIssuesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowIssues.
+// The request of FollowIssues.
 type FollowIssuesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues is asked, page after page.
@@ -794,7 +778,7 @@ func (x *FollowIssuesRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowIssues.
+// One page of issues, and where to go on from after it.
 type FollowIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListIssues answers. Unset in a keep-alive.
@@ -858,10 +842,10 @@ func (x *FollowIssuesResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema PostIssueRequestBodyAssetRequestBody.
+// Schema PostIssueRequestBodyAssetRequestBody. It has nothing but `id`.
 type IssueAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -907,9 +891,9 @@ func (x *IssueAsset) GetId() string {
 // Schemas PatchIssueRequestBodyAssignedToRequestBody, PostIssueRequestBodyAssignedToRequestBody.
 type IssueAssignedTo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `user`.
+	// Required. Known values: `user`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1060,24 +1044,24 @@ const file_samsara_gateway_issues_v1_issues_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12%\n" +
 	"\x04type\x18\x02 \x01(\tB\f\xda\xce\x18\b \x012\x04userH\x01R\x04type\x88\x01\x01:[\xda\xce\x18*PatchIssueRequestBodyAssignedToRequestBody\xda\xce\x18)PostIssueRequestBodyAssignedToRequestBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_type2\xce\a\n" +
-	"\rIssuesService\x12\x9e\x01\n" +
-	"\tGetIssues\x12+.samsara_gateway.issues.v1.GetIssuesRequest\x1a,.samsara_gateway.issues.v1.GetIssuesResponse\"6\xda\xce\x182\n" +
-	"\tgetIssues\x10\x01\x1a\a/issues8\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa5\x01\n" +
+	"\x05_type2\xda\a\n" +
+	"\rIssuesService\x12\xa1\x01\n" +
+	"\tGetIssues\x12+.samsara_gateway.issues.v1.GetIssuesRequest\x1a,.samsara_gateway.issues.v1.GetIssuesResponse\"9\xda\xce\x182\n" +
+	"\tgetIssues\x10\x01\x1a\a/issues8\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xa5\x01\n" +
 	"\vCreateIssue\x12-.samsara_gateway.issues.v1.CreateIssueRequest\x1a..samsara_gateway.issues.v1.CreateIssueResponse\"7\xda\xce\x183\n" +
 	"\tpostIssue\x10\x02\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc9\x01\x12\xa6\x01\n" +
 	"\vUpdateIssue\x12-.samsara_gateway.issues.v1.UpdateIssueRequest\x1a..samsara_gateway.issues.v1.UpdateIssueResponse\"8\xda\xce\x184\n" +
 	"\n" +
-	"patchIssue\x10\x04\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb8\x01\n" +
+	"patchIssue\x10\x04\x1a\a/issues \x02B\fWrite IssuesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbb\x01\n" +
 	"\n" +
-	"ListIssues\x12,.samsara_gateway.issues.v1.ListIssuesRequest\x1a-.samsara_gateway.issues.v1.ListIssuesResponse\"M\xda\xce\x18I\n" +
-	"\x0fgetIssuesStream\x10\x01\x1a\x0e/issues/stream(\x010\x018\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x87\x01\n" +
-	"\fStreamIssues\x12..samsara_gateway.issues.v1.StreamIssuesRequest\x1a/.samsara_gateway.issues.v1.StreamIssuesResponse\"\x14\xe2\xce\x18\x10\n" +
+	"ListIssues\x12,.samsara_gateway.issues.v1.ListIssuesRequest\x1a-.samsara_gateway.issues.v1.ListIssuesResponse\"P\xda\xce\x18I\n" +
+	"\x0fgetIssuesStream\x10\x01\x1a\x0e/issues/stream(\x010\x018\x01B\vRead IssuesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8a\x01\n" +
+	"\fStreamIssues\x12..samsara_gateway.issues.v1.StreamIssuesRequest\x1a/.samsara_gateway.issues.v1.StreamIssuesResponse\"\x17\xe2\xce\x18\x10\n" +
 	"\n" +
-	"ListIssues\x10\x01\x18\x010\x01\x12\x85\x01\n" +
-	"\fFollowIssues\x12..samsara_gateway.issues.v1.FollowIssuesRequest\x1a/.samsara_gateway.issues.v1.FollowIssuesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"ListIssues\x10\x01\x18\x01\x90\x02\x010\x01\x12\x88\x01\n" +
+	"\fFollowIssues\x12..samsara_gateway.issues.v1.FollowIssuesRequest\x1a/.samsara_gateway.issues.v1.FollowIssuesResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListIssues\x10\x020\x01B\xf5\x01\n" +
+	"ListIssues\x10\x02\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.issues.v1B\vIssuesProtoP\x01Z/samsara.internal/gateway/gen/issues/v1;issuesv1\xa2\x02\n" +
 	"SGIssuesV1\xaa\x02\x18SamsaraGateway.Issues.V1\xba\x02\n" +
 	"SGIssuesV1\xca\x02\x18SamsaraGateway\\Issues\\V1\xe2\x02!SamsaraGateway\\Issues\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Issues::V1b\x06proto3"

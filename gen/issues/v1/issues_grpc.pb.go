@@ -35,26 +35,47 @@ const (
 //
 // IssuesService has the operations of the area issues.
 type IssuesServiceClient interface {
-	// GET /issues
+	// Gets issues.
+	// Operation `getIssues`, GET /issues: https://developers.samsara.com/reference/getissues
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIssues(ctx context.Context, in *GetIssuesRequest, opts ...grpc.CallOption) (*GetIssuesResponse, error)
-	// POST /issues
+	// Creates an issue.
+	// Operation `postIssue`, POST /issues: https://developers.samsara.com/reference/postissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateIssue(ctx context.Context, in *CreateIssueRequest, opts ...grpc.CallOption) (*CreateIssueResponse, error)
-	// PATCH /issues
+	// Updates an issue; `update_mask` says what.
+	// Operation `patchIssue`, PATCH /issues: https://developers.samsara.com/reference/patchissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateIssue(ctx context.Context, in *UpdateIssueRequest, opts ...grpc.CallOption) (*UpdateIssueResponse, error)
-	// GET /issues/stream
+	// Lists issues.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// All pages: StreamIssues. For ever: FollowIssues. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamIssues with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIssues(ctx context.Context, in *ListIssuesRequest, opts ...grpc.CallOption) (*ListIssuesResponse, error)
-	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIssues, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
 	// Every page of ListIssues, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -62,6 +83,10 @@ type IssuesServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowIssues(ctx context.Context, in *FollowIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowIssuesResponse], error)
 }
 
@@ -157,26 +182,47 @@ type IssuesService_FollowIssuesClient = grpc.ServerStreamingClient[FollowIssuesR
 //
 // IssuesService has the operations of the area issues.
 type IssuesServiceServer interface {
-	// GET /issues
+	// Gets issues.
+	// Operation `getIssues`, GET /issues: https://developers.samsara.com/reference/getissues
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetIssues(context.Context, *GetIssuesRequest) (*GetIssuesResponse, error)
-	// POST /issues
+	// Creates an issue.
+	// Operation `postIssue`, POST /issues: https://developers.samsara.com/reference/postissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateIssue(context.Context, *CreateIssueRequest) (*CreateIssueResponse, error)
-	// PATCH /issues
+	// Updates an issue; `update_mask` says what.
+	// Operation `patchIssue`, PATCH /issues: https://developers.samsara.com/reference/patchissue
 	// Scope: Write Issues.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateIssue(context.Context, *UpdateIssueRequest) (*UpdateIssueResponse, error)
-	// GET /issues/stream
+	// Lists issues.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// All pages: StreamIssues. For ever: FollowIssues. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamIssues with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Issues.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListIssues(context.Context, *ListIssuesRequest) (*ListIssuesResponse, error)
-	// Every page of ListIssues, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListIssues, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
 	// Every page of ListIssues, then for ever what is new, asked for no more often than every 5
 	// seconds.
@@ -184,6 +230,10 @@ type IssuesServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getIssuesStream`, GET /issues/stream:
+	// https://developers.samsara.com/reference/getissuesstream
+	// Scope: Read Issues.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowIssues(*FollowIssuesRequest, grpc.ServerStreamingServer[FollowIssuesResponse]) error
 }
 

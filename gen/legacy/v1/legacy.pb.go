@@ -25,18 +25,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDvirDefects.
+// The request of ListDvirDefects.
 type ListDvirDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `isResolved`.
-	IsResolved *bool `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime    *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsResolved *bool   `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
+	// 1 to 512.
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -93,7 +91,7 @@ func (x *ListDvirDefectsRequest) GetIsResolved() bool {
 	return false
 }
 
-func (x *ListDvirDefectsRequest) GetLimit() int64 {
+func (x *ListDvirDefectsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -107,13 +105,11 @@ func (x *ListDvirDefectsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDvirDefects.
+// One page of DVIR defects.
 type ListDvirDefectsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*v1.Defect `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*v1.Defect           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,12 +158,12 @@ func (x *ListDvirDefectsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDvirDefects.
+// The request of StreamDvirDefects.
 type StreamDvirDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirDefects is asked, page after page.
 	Request *ListDvirDefectsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -217,7 +213,7 @@ func (x *StreamDvirDefectsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDvirDefects.
+// One page of DVIR defects, and where to go on from after it.
 type StreamDvirDefectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirDefects answers.
@@ -272,24 +268,19 @@ func (x *StreamDvirDefectsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDriversVehicleAssignments.
+// The request of ListDriversVehicleAssignments.
 type ListDriversVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverActivationStatus`. Known values: `active`, `deactivated`. Default:
-	// `active`.
-	DriverActivationStatus *string `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `active`, `deactivated`. Default: `active`.
+	DriverActivationStatus *string  `protobuf:"bytes,2,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	DriverIds              []string `protobuf:"bytes,3,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -352,11 +343,11 @@ func (x *ListDriversVehicleAssignmentsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListDriversVehicleAssignmentsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListDriversVehicleAssignmentsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListDriversVehicleAssignmentsRequest) GetStartTime() string {
@@ -366,19 +357,19 @@ func (x *ListDriversVehicleAssignmentsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListDriversVehicleAssignmentsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListDriversVehicleAssignmentsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListDriversVehicleAssignments.
+// One page of drivers vehicle assignments.
 type ListDriversVehicleAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriversVehicleAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,12 +419,12 @@ func (x *ListDriversVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriversVehicleAssignments.
+// The request of StreamDriversVehicleAssignments.
 type StreamDriversVehicleAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriversVehicleAssignments is asked, page after page.
 	Request *ListDriversVehicleAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -483,7 +474,7 @@ func (x *StreamDriversVehicleAssignmentsRequest) GetOptions() *v11.StreamOptions
 	return nil
 }
 
-// Response of StreamDriversVehicleAssignments.
+// One page of drivers vehicle assignments, and where to go on from after it.
 type StreamDriversVehicleAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriversVehicleAssignments answers.
@@ -538,20 +529,17 @@ func (x *StreamDriversVehicleAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDvirHistory.
+// The request of ListDvirHistory.
 type ListDvirHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 512.
+	Limit        *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -601,7 +589,7 @@ func (x *ListDvirHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListDvirHistoryRequest) GetLimit() int64 {
+func (x *ListDvirHistoryRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -629,12 +617,12 @@ func (x *ListDvirHistoryRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDvirHistory.
+// One page of the history of DVIRs.
 type ListDvirHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*v1.Dvir `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,12 +672,12 @@ func (x *ListDvirHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDvirHistory.
+// The request of StreamDvirHistory.
 type StreamDvirHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirHistory is asked, page after page.
 	Request *ListDvirHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -739,7 +727,7 @@ func (x *StreamDvirHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDvirHistory.
+// One page of the history of DVIRs, and where to go on from after it.
 type StreamDvirHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirHistory answers.
@@ -794,27 +782,22 @@ func (x *StreamDvirHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListVehicleIdlingReports.
+// The request of ListVehicleIdlingReports.
 type ListVehicleIdlingReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `isPtoActive`.
-	IsPtoActive *bool `protobuf:"varint,3,opt,name=is_pto_active,json=isPtoActive,proto3,oneof" json:"is_pto_active,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `minIdlingDurationMinutes`. In minutes. At least 1.
-	MinIdlingDurationMinutes *int64 `protobuf:"varint,5,opt,name=min_idling_duration_minutes,json=minIdlingDurationMinutes,proto3,oneof" json:"min_idling_duration_minutes,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,8,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,9,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime     *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPtoActive *bool   `protobuf:"varint,3,opt,name=is_pto_active,json=isPtoActive,proto3,oneof" json:"is_pto_active,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit *int32 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// In minutes. At least 1.
+	MinIdlingDurationMinutes *int64   `protobuf:"varint,5,opt,name=min_idling_duration_minutes,json=minIdlingDurationMinutes,proto3,oneof" json:"min_idling_duration_minutes,omitempty"`
+	ParentTagIds             []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -870,7 +853,7 @@ func (x *ListVehicleIdlingReportsRequest) GetIsPtoActive() bool {
 	return false
 }
 
-func (x *ListVehicleIdlingReportsRequest) GetLimit() int64 {
+func (x *ListVehicleIdlingReportsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -884,11 +867,11 @@ func (x *ListVehicleIdlingReportsRequest) GetMinIdlingDurationMinutes() int64 {
 	return 0
 }
 
-func (x *ListVehicleIdlingReportsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListVehicleIdlingReportsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListVehicleIdlingReportsRequest) GetStartTime() string {
@@ -898,30 +881,30 @@ func (x *ListVehicleIdlingReportsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListVehicleIdlingReportsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListVehicleIdlingReportsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListVehicleIdlingReportsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListVehicleIdlingReportsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListVehicleIdlingReports.
+// One page of vehicle idling reports.
 type ListVehicleIdlingReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*IdlingReportEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Member `requestEndTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	RequestEndTime *string `protobuf:"bytes,3,opt,name=request_end_time,json=requestEndTime,proto3,oneof" json:"request_end_time,omitempty"`
-	// Member `requestStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	RequestStartTime *string `protobuf:"bytes,4,opt,name=request_start_time,json=requestStartTime,proto3,oneof" json:"request_start_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -985,12 +968,12 @@ func (x *ListVehicleIdlingReportsResponse) GetRequestStartTime() string {
 	return ""
 }
 
-// Request of StreamVehicleIdlingReports.
+// The request of StreamVehicleIdlingReports.
 type StreamVehicleIdlingReportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleIdlingReports is asked, page after page.
 	Request *ListVehicleIdlingReportsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1040,7 +1023,7 @@ func (x *StreamVehicleIdlingReportsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleIdlingReports.
+// One page of vehicle idling reports, and where to go on from after it.
 type StreamVehicleIdlingReportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleIdlingReports answers.
@@ -1095,20 +1078,16 @@ func (x *StreamVehicleIdlingReportsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListSafetyEvents.
+// The request of ListSafetyEvents.
 type ListSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1186,13 +1165,11 @@ func (x *ListSafetyEventsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListSafetyEvents.
+// One page of safety events.
 type ListSafetyEventsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*SafetyEvent         `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1241,12 +1218,12 @@ func (x *ListSafetyEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSafetyEvents.
+// The request of StreamSafetyEvents.
 type StreamSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEvents is asked, page after page.
 	Request *ListSafetyEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1296,7 +1273,7 @@ func (x *StreamSafetyEventsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSafetyEvents.
+// One page of safety events, and where to go on from after it.
 type StreamSafetyEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEvents answers.
@@ -1351,12 +1328,11 @@ func (x *StreamSafetyEventsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListSafetyActivityEventFeed.
+// The request of ListSafetyActivityEventFeed.
 type ListSafetyActivityEventFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1406,12 +1382,12 @@ func (x *ListSafetyActivityEventFeedRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListSafetyActivityEventFeed.
+// One page of the feed of safety activity events.
 type ListSafetyActivityEventFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SafetyEventActivityFeedItem `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1461,12 +1437,12 @@ func (x *ListSafetyActivityEventFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSafetyActivityEventFeed.
+// The request of StreamSafetyActivityEventFeed.
 type StreamSafetyActivityEventFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyActivityEventFeed is asked, page after page.
 	Request *ListSafetyActivityEventFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1516,7 +1492,7 @@ func (x *StreamSafetyActivityEventFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSafetyActivityEventFeed.
+// One page of the feed of safety activity events, and where to go on from after it.
 type StreamSafetyActivityEventFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyActivityEventFeed answers.
@@ -1571,7 +1547,7 @@ func (x *StreamSafetyActivityEventFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowSafetyActivityEvent.
+// The request of FollowSafetyActivityEvent.
 type FollowSafetyActivityEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyActivityEventFeed is asked, page after page.
@@ -1626,7 +1602,7 @@ func (x *FollowSafetyActivityEventRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowSafetyActivityEvent.
+// One page of the feed of safety activity events, and where to go on from after it.
 type FollowSafetyActivityEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyActivityEventFeed answers. Unset in a keep-alive.
@@ -1690,21 +1666,17 @@ func (x *FollowSafetyActivityEventResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListVehiclesDriverAssignments.
+// The request of ListVehiclesDriverAssignments.
 type ListVehiclesDriverAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,3,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,5,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,6,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1753,11 +1725,11 @@ func (x *ListVehiclesDriverAssignmentsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListVehiclesDriverAssignmentsRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListVehiclesDriverAssignmentsRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListVehiclesDriverAssignmentsRequest) GetStartTime() string {
@@ -1767,26 +1739,26 @@ func (x *ListVehiclesDriverAssignmentsRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListVehiclesDriverAssignmentsRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListVehiclesDriverAssignmentsRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListVehiclesDriverAssignmentsRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListVehiclesDriverAssignmentsRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListVehiclesDriverAssignments.
+// One page of vehicles driver assignments.
 type ListVehiclesDriverAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehiclesDriverAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1836,12 +1808,12 @@ func (x *ListVehiclesDriverAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehiclesDriverAssignments.
+// The request of StreamVehiclesDriverAssignments.
 type StreamVehiclesDriverAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehiclesDriverAssignments is asked, page after page.
 	Request *ListVehiclesDriverAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1891,7 +1863,7 @@ func (x *StreamVehiclesDriverAssignmentsRequest) GetOptions() *v11.StreamOptions
 	return nil
 }
 
-// Response of StreamVehiclesDriverAssignments.
+// One page of vehicles driver assignments, and where to go on from after it.
 type StreamVehiclesDriverAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehiclesDriverAssignments answers.
@@ -1946,7 +1918,7 @@ func (x *StreamVehiclesDriverAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetAllAssets.
+// The request of GetAllAssets.
 type GetAllAssetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1983,11 +1955,10 @@ func (*GetAllAssetsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{30}
 }
 
-// Response of GetAllAssets.
+// The response of GetAllAssets.
 type GetAllAssetsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assets`.
-	Assets        []*Asset `protobuf:"bytes,1,rep,name=assets,proto3" json:"assets,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Assets        []*Asset               `protobuf:"bytes,1,rep,name=assets,proto3" json:"assets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2029,15 +2000,12 @@ func (x *GetAllAssetsResponse) GetAssets() []*Asset {
 	return nil
 }
 
-// Request of ListAssetCurrentLocations.
+// The request of ListAssetCurrentLocations.
 type ListAssetCurrentLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `endingBefore`.
-	EndingBefore *string `protobuf:"bytes,1,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startingAfter`.
-	StartingAfter *string `protobuf:"bytes,3,opt,name=starting_after,json=startingAfter,proto3,oneof" json:"starting_after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	EndingBefore  *string                `protobuf:"bytes,1,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
+	Limit         *int32                 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	StartingAfter *string                `protobuf:"bytes,3,opt,name=starting_after,json=startingAfter,proto3,oneof" json:"starting_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2079,7 +2047,7 @@ func (x *ListAssetCurrentLocationsRequest) GetEndingBefore() string {
 	return ""
 }
 
-func (x *ListAssetCurrentLocationsRequest) GetLimit() int64 {
+func (x *ListAssetCurrentLocationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -2093,13 +2061,11 @@ func (x *ListAssetCurrentLocationsRequest) GetStartingAfter() string {
 	return ""
 }
 
-// Response of ListAssetCurrentLocations.
+// One page of asset current locations.
 type ListAssetCurrentLocationsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assets`.
-	Assets []*AssetCurrentLocations `protobuf:"bytes,1,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Member `pagination`.
-	Pagination    *Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Assets        []*AssetCurrentLocations `protobuf:"bytes,1,rep,name=assets,proto3" json:"assets,omitempty"`
+	Pagination    *Pagination              `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2148,12 +2114,12 @@ func (x *ListAssetCurrentLocationsResponse) GetPagination() *Pagination {
 	return nil
 }
 
-// Request of StreamAssetCurrentLocations.
+// The request of StreamAssetCurrentLocations.
 type StreamAssetCurrentLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetCurrentLocations is asked, page after page.
 	Request *ListAssetCurrentLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2203,7 +2169,7 @@ func (x *StreamAssetCurrentLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetCurrentLocations.
+// One page of asset current locations, and where to go on from after it.
 type StreamAssetCurrentLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetCurrentLocations answers.
@@ -2258,18 +2224,15 @@ func (x *StreamAssetCurrentLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListAssetsReefers.
+// The request of ListAssetsReefers.
 type ListAssetsReefersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `endMs`. Required. In milliseconds.
-	EndMs *int64 `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `endingBefore`.
+	// Required. In milliseconds since 1970-01-01 UTC.
+	EndMs        *int64  `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
 	EndingBefore *string `protobuf:"bytes,2,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds.
-	StartMs *int64 `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Query parameter `startingAfter`.
+	Limit        *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required. In milliseconds since 1970-01-01 UTC.
+	StartMs       *int64  `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	StartingAfter *string `protobuf:"bytes,5,opt,name=starting_after,json=startingAfter,proto3,oneof" json:"starting_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2319,7 +2282,7 @@ func (x *ListAssetsReefersRequest) GetEndingBefore() string {
 	return ""
 }
 
-func (x *ListAssetsReefersRequest) GetLimit() int64 {
+func (x *ListAssetsReefersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -2340,13 +2303,11 @@ func (x *ListAssetsReefersRequest) GetStartingAfter() string {
 	return ""
 }
 
-// Response of ListAssetsReefers.
+// One page of assets reefers.
 type ListAssetsReefersResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*AssetsReefer `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*AssetsReefer        `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *Pagination            `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2395,12 +2356,12 @@ func (x *ListAssetsReefersResponse) GetPagination() *Pagination {
 	return nil
 }
 
-// Request of StreamAssetsReefers.
+// The request of StreamAssetsReefers.
 type StreamAssetsReefersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetsReefers is asked, page after page.
 	Request *ListAssetsReefersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2450,7 +2411,7 @@ func (x *StreamAssetsReefersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamAssetsReefers.
+// One page of assets reefers, and where to go on from after it.
 type StreamAssetsReefersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListAssetsReefers answers.
@@ -2505,14 +2466,14 @@ func (x *StreamAssetsReefersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetAssetLocation.
+// The request of GetAssetLocation.
 type GetAssetLocationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `asset_id`. Required.
+	// Required.
 	AssetId *int64 `protobuf:"varint,1,opt,name=asset_id,proto3,oneof" json:"asset_id,omitempty"`
-	// Query parameter `endMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2569,7 +2530,7 @@ func (x *GetAssetLocationRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetAssetLocation.
+// The response of GetAssetLocation.
 type GetAssetLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The whole JSON value.
@@ -2615,14 +2576,14 @@ func (x *GetAssetLocationResponse) GetLocations() []*AssetLocation {
 	return nil
 }
 
-// Request of GetAssetReefer.
+// The request of GetAssetReefer.
 type GetAssetReeferRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `asset_id`. Required.
+	// Required.
 	AssetId *int64 `protobuf:"varint,1,opt,name=asset_id,proto3,oneof" json:"asset_id,omitempty"`
-	// Query parameter `endMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2679,17 +2640,13 @@ func (x *GetAssetReeferRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetAssetReefer.
+// The response of GetAssetReefer.
 type GetAssetReeferResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetType`.
-	AssetType *string `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `reeferStats`.
-	ReeferStats   *AssetReeferStats `protobuf:"bytes,4,opt,name=reefer_stats,json=reeferStats,proto3" json:"reefer_stats,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AssetType     *string                `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
+	Id            *int64                 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ReeferStats   *AssetReeferStats      `protobuf:"bytes,4,opt,name=reefer_stats,json=reeferStats,proto3" json:"reefer_stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2752,13 +2709,12 @@ func (x *GetAssetReeferResponse) GetReeferStats() *AssetReeferStats {
 	return nil
 }
 
-// Request of DeleteDispatchRouteById.
+// The request of DeleteDispatchRouteById.
 type DeleteDispatchRouteByIdRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `route_id_or_external_id`. Required.
+	// Required.
 	RouteIdOrExternalId *string `protobuf:"bytes,1,opt,name=route_id_or_external_id,proto3,oneof" json:"route_id_or_external_id,omitempty"`
-	// Body member `apply_to_future_routes`.
-	ApplyToFutureRoutes *bool `protobuf:"varint,2,opt,name=apply_to_future_routes,proto3,oneof" json:"apply_to_future_routes,omitempty"`
+	ApplyToFutureRoutes *bool   `protobuf:"varint,2,opt,name=apply_to_future_routes,proto3,oneof" json:"apply_to_future_routes,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -2807,7 +2763,7 @@ func (x *DeleteDispatchRouteByIdRequest) GetApplyToFutureRoutes() bool {
 	return false
 }
 
-// Response of DeleteDispatchRouteById.
+// The response of DeleteDispatchRouteById.
 type DeleteDispatchRouteByIdResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2844,14 +2800,14 @@ func (*DeleteDispatchRouteByIdResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{45}
 }
 
-// Request of GetDriverSafetyScore.
+// The request of GetDriverSafetyScore.
 type GetDriverSafetyScoreRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `driverId`. Required.
+	// Required.
 	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Query parameter `endMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2908,32 +2864,23 @@ func (x *GetDriverSafetyScoreRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetDriverSafetyScore.
+// The response of GetDriverSafetyScore.
 type GetDriverSafetyScoreResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `crashCount`.
-	CrashCount *int64 `protobuf:"varint,1,opt,name=crash_count,json=crashCount,proto3,oneof" json:"crash_count,omitempty"`
-	// Member `driverId`.
-	DriverId *int64 `protobuf:"varint,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `harshAccelCount`.
-	HarshAccelCount *int64 `protobuf:"varint,3,opt,name=harsh_accel_count,json=harshAccelCount,proto3,oneof" json:"harsh_accel_count,omitempty"`
-	// Member `harshBrakingCount`.
-	HarshBrakingCount *int64 `protobuf:"varint,4,opt,name=harsh_braking_count,json=harshBrakingCount,proto3,oneof" json:"harsh_braking_count,omitempty"`
-	// Member `harshEvents`.
-	HarshEvents []*SafetyReportHarshEvent `protobuf:"bytes,5,rep,name=harsh_events,json=harshEvents,proto3" json:"harsh_events,omitempty"`
-	// Member `harshTurningCount`.
-	HarshTurningCount *int64 `protobuf:"varint,6,opt,name=harsh_turning_count,json=harshTurningCount,proto3,oneof" json:"harsh_turning_count,omitempty"`
-	// Member `safetyScore`.
-	SafetyScore *int64 `protobuf:"varint,7,opt,name=safety_score,json=safetyScore,proto3,oneof" json:"safety_score,omitempty"`
-	// Member `safetyScoreRank`.
-	SafetyScoreRank *string `protobuf:"bytes,8,opt,name=safety_score_rank,json=safetyScoreRank,proto3,oneof" json:"safety_score_rank,omitempty"`
-	// Member `timeOverSpeedLimitMs`. In milliseconds.
+	state             protoimpl.MessageState    `protogen:"open.v1"`
+	CrashCount        *int64                    `protobuf:"varint,1,opt,name=crash_count,json=crashCount,proto3,oneof" json:"crash_count,omitempty"`
+	DriverId          *int64                    `protobuf:"varint,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	HarshAccelCount   *int64                    `protobuf:"varint,3,opt,name=harsh_accel_count,json=harshAccelCount,proto3,oneof" json:"harsh_accel_count,omitempty"`
+	HarshBrakingCount *int64                    `protobuf:"varint,4,opt,name=harsh_braking_count,json=harshBrakingCount,proto3,oneof" json:"harsh_braking_count,omitempty"`
+	HarshEvents       []*SafetyReportHarshEvent `protobuf:"bytes,5,rep,name=harsh_events,json=harshEvents,proto3" json:"harsh_events,omitempty"`
+	HarshTurningCount *int64                    `protobuf:"varint,6,opt,name=harsh_turning_count,json=harshTurningCount,proto3,oneof" json:"harsh_turning_count,omitempty"`
+	SafetyScore       *int64                    `protobuf:"varint,7,opt,name=safety_score,json=safetyScore,proto3,oneof" json:"safety_score,omitempty"`
+	SafetyScoreRank   *string                   `protobuf:"bytes,8,opt,name=safety_score_rank,json=safetyScoreRank,proto3,oneof" json:"safety_score_rank,omitempty"`
+	// In milliseconds.
 	TimeOverSpeedLimitMs *int64 `protobuf:"varint,9,opt,name=time_over_speed_limit_ms,json=timeOverSpeedLimitMs,proto3,oneof" json:"time_over_speed_limit_ms,omitempty"`
-	// Member `totalDistanceDrivenMeters`. In metres.
+	// In metres.
 	TotalDistanceDrivenMeters *int64 `protobuf:"varint,10,opt,name=total_distance_driven_meters,json=totalDistanceDrivenMeters,proto3,oneof" json:"total_distance_driven_meters,omitempty"`
-	// Member `totalHarshEventCount`.
-	TotalHarshEventCount *int64 `protobuf:"varint,11,opt,name=total_harsh_event_count,json=totalHarshEventCount,proto3,oneof" json:"total_harsh_event_count,omitempty"`
-	// Member `totalTimeDrivenMs`. In milliseconds.
+	TotalHarshEventCount      *int64 `protobuf:"varint,11,opt,name=total_harsh_event_count,json=totalHarshEventCount,proto3,oneof" json:"total_harsh_event_count,omitempty"`
+	// In milliseconds.
 	TotalTimeDrivenMs *int64 `protobuf:"varint,12,opt,name=total_time_driven_ms,json=totalTimeDrivenMs,proto3,oneof" json:"total_time_driven_ms,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -3053,23 +3000,20 @@ func (x *GetDriverSafetyScoreResponse) GetTotalTimeDrivenMs() int64 {
 	return 0
 }
 
-// Request of SetCurrentDutyStatus.
+// The request of SetCurrentDutyStatus.
 type SetCurrentDutyStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `driver_id`. Required.
+	// Required.
 	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `duty_status`. Required.
+	// Required.
 	DutyStatus *string `protobuf:"bytes,2,opt,name=duty_status,proto3,oneof" json:"duty_status,omitempty"`
-	// Body member `location`.
-	Location *string `protobuf:"bytes,3,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Body member `remark`.
-	Remark *string `protobuf:"bytes,4,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
-	// Body member `status_change_at_ms`. In milliseconds since 1970-01-01 UTC.
+	Location   *string `protobuf:"bytes,3,opt,name=location,proto3,oneof" json:"location,omitempty"`
+	Remark     *string `protobuf:"bytes,4,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
 	StatusChangeAtMs *int64 `protobuf:"varint,5,opt,name=status_change_at_ms,proto3,oneof" json:"status_change_at_ms,omitempty"`
-	// Body member `vehicle_id`.
-	VehicleId     *int64 `protobuf:"varint,6,opt,name=vehicle_id,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VehicleId        *int64 `protobuf:"varint,6,opt,name=vehicle_id,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *SetCurrentDutyStatusRequest) Reset() {
@@ -3144,7 +3088,7 @@ func (x *SetCurrentDutyStatusRequest) GetVehicleId() int64 {
 	return 0
 }
 
-// Response of SetCurrentDutyStatus.
+// The response of SetCurrentDutyStatus.
 type SetCurrentDutyStatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3181,14 +3125,14 @@ func (*SetCurrentDutyStatusResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{49}
 }
 
-// Request of GetFleetHosAuthenticationLogs.
+// The request of GetFleetHosAuthenticationLogs.
 type GetFleetHosAuthenticationLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `driverId`. Required.
+	// Required.
 	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Query parameter `endMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3245,10 +3189,9 @@ func (x *GetFleetHosAuthenticationLogsRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetFleetHosAuthenticationLogs.
+// The response of GetFleetHosAuthenticationLogs.
 type GetFleetHosAuthenticationLogsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authenticationLogs`.
+	state              protoimpl.MessageState  `protogen:"open.v1"`
 	AuthenticationLogs []*HosAuthenticationLog `protobuf:"bytes,1,rep,name=authentication_logs,json=authenticationLogs,proto3" json:"authentication_logs,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3291,17 +3234,13 @@ func (x *GetFleetHosAuthenticationLogsResponse) GetAuthenticationLogs() []*HosAu
 	return nil
 }
 
-// Request of ListFleetLocations.
+// The request of ListFleetLocations.
 type ListFleetLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
-	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Limit         *int32                 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	TagIds        []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string               `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3343,7 +3282,7 @@ func (x *ListFleetLocationsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListFleetLocationsRequest) GetLimit() int64 {
+func (x *ListFleetLocationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -3364,12 +3303,12 @@ func (x *ListFleetLocationsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListFleetLocations.
+// One page of fleet locations.
 type ListFleetLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination *v1.Pagination `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Member `vehicles`. Required.
+	// Required.
 	Vehicles      []*VehicleLocation `protobuf:"bytes,2,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3419,12 +3358,12 @@ func (x *ListFleetLocationsResponse) GetVehicles() []*VehicleLocation {
 	return nil
 }
 
-// Request of StreamFleetLocations.
+// The request of StreamFleetLocations.
 type StreamFleetLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFleetLocations is asked, page after page.
 	Request *ListFleetLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3474,7 +3413,7 @@ func (x *StreamFleetLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamFleetLocations.
+// One page of fleet locations, and where to go on from after it.
 type StreamFleetLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListFleetLocations answers.
@@ -3529,7 +3468,7 @@ func (x *StreamFleetLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetFleetMaintenanceList.
+// The request of GetFleetMaintenanceList.
 type GetFleetMaintenanceListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3566,11 +3505,10 @@ func (*GetFleetMaintenanceListRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{56}
 }
 
-// Response of GetFleetMaintenanceList.
+// The response of GetFleetMaintenanceList.
 type GetFleetMaintenanceListResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vehicles`.
-	Vehicles      []*VehicleMaintenance `protobuf:"bytes,1,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vehicles      []*VehicleMaintenance  `protobuf:"bytes,1,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3612,12 +3550,12 @@ func (x *GetFleetMaintenanceListResponse) GetVehicles() []*VehicleMaintenance {
 	return nil
 }
 
-// Request of GetMessages.
+// The request of GetMessages.
 type GetMessagesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `durationMs`. In milliseconds.
+	// In milliseconds.
 	DurationMs *int64 `protobuf:"varint,1,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Query parameter `endMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	EndMs         *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3667,11 +3605,10 @@ func (x *GetMessagesRequest) GetEndMs() int64 {
 	return 0
 }
 
-// Response of GetMessages.
+// The response of GetMessages.
 type GetMessagesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          []*V1Message `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*V1Message           `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3713,12 +3650,12 @@ func (x *GetMessagesResponse) GetData() []*V1Message {
 	return nil
 }
 
-// Request of CreateMessages.
+// The request of CreateMessages.
 type CreateMessagesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverIds`. Required.
+	// Required.
 	DriverIds []int64 `protobuf:"varint,1,rep,packed,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Body member `text`. Required.
+	// Required.
 	Text          *string `protobuf:"bytes,2,opt,name=text,proto3,oneof" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3768,11 +3705,10 @@ func (x *CreateMessagesRequest) GetText() string {
 	return ""
 }
 
-// Response of CreateMessages.
+// The response of CreateMessages.
 type CreateMessagesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          []*Message `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Message             `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3814,18 +3750,15 @@ func (x *CreateMessagesResponse) GetData() []*Message {
 	return nil
 }
 
-// Request of ListTrailerAssignments.
+// The request of ListTrailerAssignments.
 type ListTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `endMs`. In milliseconds since 1970-01-01 UTC.
-	EndMs *int64 `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `endingBefore`.
+	// In milliseconds since 1970-01-01 UTC.
+	EndMs        *int64  `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
 	EndingBefore *string `protobuf:"bytes,2,opt,name=ending_before,json=endingBefore,proto3,oneof" json:"ending_before,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startMs`. In milliseconds since 1970-01-01 UTC.
-	StartMs *int64 `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Query parameter `startingAfter`.
+	Limit        *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
+	StartMs       *int64  `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	StartingAfter *string `protobuf:"bytes,5,opt,name=starting_after,json=startingAfter,proto3,oneof" json:"starting_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3875,7 +3808,7 @@ func (x *ListTrailerAssignmentsRequest) GetEndingBefore() string {
 	return ""
 }
 
-func (x *ListTrailerAssignmentsRequest) GetLimit() int64 {
+func (x *ListTrailerAssignmentsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -3896,13 +3829,11 @@ func (x *ListTrailerAssignmentsRequest) GetStartingAfter() string {
 	return ""
 }
 
-// Response of ListTrailerAssignments.
+// One page of trailer assignments.
 type ListTrailerAssignmentsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `pagination`.
-	Pagination *Pagination `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Member `trailers`.
-	Trailers      []*TrailerAssignments `protobuf:"bytes,2,rep,name=trailers,proto3" json:"trailers,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pagination    *Pagination            `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Trailers      []*TrailerAssignments  `protobuf:"bytes,2,rep,name=trailers,proto3" json:"trailers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3951,12 +3882,12 @@ func (x *ListTrailerAssignmentsResponse) GetTrailers() []*TrailerAssignments {
 	return nil
 }
 
-// Request of StreamTrailerAssignments.
+// The request of StreamTrailerAssignments.
 type StreamTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerAssignments is asked, page after page.
 	Request *ListTrailerAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4006,7 +3937,7 @@ func (x *StreamTrailerAssignmentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrailerAssignments.
+// One page of trailer assignments, and where to go on from after it.
 type StreamTrailerAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerAssignments answers.
@@ -4061,14 +3992,14 @@ func (x *StreamTrailerAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetFleetTrailerAssignments.
+// The request of GetFleetTrailerAssignments.
 type GetFleetTrailerAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `trailerId`. Required.
+	// Required.
 	TrailerId *int64 `protobuf:"varint,1,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Query parameter `endMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4125,14 +4056,13 @@ func (x *GetFleetTrailerAssignmentsRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetFleetTrailerAssignments.
+// The response of GetFleetTrailerAssignments.
 type GetFleetTrailerAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `trailerAssignments`.
+	// Required.
+	Name               *string              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	TrailerAssignments []*TrailerAssignment `protobuf:"bytes,3,rep,name=trailer_assignments,json=trailerAssignments,proto3" json:"trailer_assignments,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4189,14 +4119,14 @@ func (x *GetFleetTrailerAssignmentsResponse) GetTrailerAssignments() []*TrailerA
 	return nil
 }
 
-// Request of GetFleetTrips.
+// The request of GetFleetTrips.
 type GetFleetTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `endMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs *int64 `protobuf:"varint,2,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Query parameter `vehicleId`. Required.
+	// Required.
 	VehicleId     *int64 `protobuf:"varint,3,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4253,11 +4183,10 @@ func (x *GetFleetTripsRequest) GetVehicleId() int64 {
 	return 0
 }
 
-// Response of GetFleetTrips.
+// The response of GetFleetTrips.
 type GetFleetTripsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `trips`.
-	Trips         []*Trip `protobuf:"bytes,1,rep,name=trips,proto3" json:"trips,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trips         []*Trip                `protobuf:"bytes,1,rep,name=trips,proto3" json:"trips,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4299,12 +4228,12 @@ func (x *GetFleetTripsResponse) GetTrips() []*Trip {
 	return nil
 }
 
-// Request of GetVehicleHarshEvent.
+// The request of GetVehicleHarshEvent.
 type GetVehicleHarshEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `vehicleId`. Required.
+	// Required.
 	VehicleId *int64 `protobuf:"varint,1,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	// Query parameter `timestamp`. Required.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	Timestamp     *int64 `protobuf:"varint,2,opt,name=timestamp,proto3,oneof" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4354,25 +4283,20 @@ func (x *GetVehicleHarshEventRequest) GetTimestamp() int64 {
 	return 0
 }
 
-// Response of GetVehicleHarshEvent.
+// The response of GetVehicleHarshEvent.
 type GetVehicleHarshEventResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `downloadForwardVideoUrl`.
-	DownloadForwardVideoUrl *string `protobuf:"bytes,1,opt,name=download_forward_video_url,json=downloadForwardVideoUrl,proto3,oneof" json:"download_forward_video_url,omitempty"`
-	// Member `downloadInwardVideoUrl`.
-	DownloadInwardVideoUrl *string `protobuf:"bytes,2,opt,name=download_inward_video_url,json=downloadInwardVideoUrl,proto3,oneof" json:"download_inward_video_url,omitempty"`
-	// Member `downloadTrackedInwardVideoUrl`.
-	DownloadTrackedInwardVideoUrl *string `protobuf:"bytes,3,opt,name=download_tracked_inward_video_url,json=downloadTrackedInwardVideoUrl,proto3,oneof" json:"download_tracked_inward_video_url,omitempty"`
-	// Member `harshEventType`. Required.
+	state                         protoimpl.MessageState `protogen:"open.v1"`
+	DownloadForwardVideoUrl       *string                `protobuf:"bytes,1,opt,name=download_forward_video_url,json=downloadForwardVideoUrl,proto3,oneof" json:"download_forward_video_url,omitempty"`
+	DownloadInwardVideoUrl        *string                `protobuf:"bytes,2,opt,name=download_inward_video_url,json=downloadInwardVideoUrl,proto3,oneof" json:"download_inward_video_url,omitempty"`
+	DownloadTrackedInwardVideoUrl *string                `protobuf:"bytes,3,opt,name=download_tracked_inward_video_url,json=downloadTrackedInwardVideoUrl,proto3,oneof" json:"download_tracked_inward_video_url,omitempty"`
+	// Required.
 	HarshEventType *string `protobuf:"bytes,4,opt,name=harsh_event_type,json=harshEventType,proto3,oneof" json:"harsh_event_type,omitempty"`
-	// Member `incidentReportUrl`. Required.
-	IncidentReportUrl *string `protobuf:"bytes,5,opt,name=incident_report_url,json=incidentReportUrl,proto3,oneof" json:"incident_report_url,omitempty"`
-	// Member `isDistracted`.
-	IsDistracted *bool `protobuf:"varint,6,opt,name=is_distracted,json=isDistracted,proto3,oneof" json:"is_distracted,omitempty"`
-	// Member `location`.
-	Location      *VehicleHarshEventLocation `protobuf:"bytes,7,opt,name=location,proto3" json:"location,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Required.
+	IncidentReportUrl *string                    `protobuf:"bytes,5,opt,name=incident_report_url,json=incidentReportUrl,proto3,oneof" json:"incident_report_url,omitempty"`
+	IsDistracted      *bool                      `protobuf:"varint,6,opt,name=is_distracted,json=isDistracted,proto3,oneof" json:"is_distracted,omitempty"`
+	Location          *VehicleHarshEventLocation `protobuf:"bytes,7,opt,name=location,proto3" json:"location,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *GetVehicleHarshEventResponse) Reset() {
@@ -4454,14 +4378,14 @@ func (x *GetVehicleHarshEventResponse) GetLocation() *VehicleHarshEventLocation 
 	return nil
 }
 
-// Request of GetVehicleSafetyScore.
+// The request of GetVehicleSafetyScore.
 type GetVehicleSafetyScoreRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `vehicleId`. Required.
+	// Required.
 	VehicleId *int64 `protobuf:"varint,1,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	// Query parameter `endMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Query parameter `startMs`. Required. In milliseconds.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4518,35 +4442,26 @@ func (x *GetVehicleSafetyScoreRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetVehicleSafetyScore.
+// The response of GetVehicleSafetyScore.
 type GetVehicleSafetyScoreResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `crashCount`.
-	CrashCount *int64 `protobuf:"varint,1,opt,name=crash_count,json=crashCount,proto3,oneof" json:"crash_count,omitempty"`
-	// Member `harshAccelCount`.
-	HarshAccelCount *int64 `protobuf:"varint,2,opt,name=harsh_accel_count,json=harshAccelCount,proto3,oneof" json:"harsh_accel_count,omitempty"`
-	// Member `harshBrakingCount`.
-	HarshBrakingCount *int64 `protobuf:"varint,3,opt,name=harsh_braking_count,json=harshBrakingCount,proto3,oneof" json:"harsh_braking_count,omitempty"`
-	// Member `harshEvents`.
-	HarshEvents []*SafetyReportHarshEvent `protobuf:"bytes,4,rep,name=harsh_events,json=harshEvents,proto3" json:"harsh_events,omitempty"`
-	// Member `harshTurningCount`.
-	HarshTurningCount *int64 `protobuf:"varint,5,opt,name=harsh_turning_count,json=harshTurningCount,proto3,oneof" json:"harsh_turning_count,omitempty"`
-	// Member `safetyScore`.
-	SafetyScore *int64 `protobuf:"varint,6,opt,name=safety_score,json=safetyScore,proto3,oneof" json:"safety_score,omitempty"`
-	// Member `safetyScoreRank`.
-	SafetyScoreRank *string `protobuf:"bytes,7,opt,name=safety_score_rank,json=safetyScoreRank,proto3,oneof" json:"safety_score_rank,omitempty"`
-	// Member `timeOverSpeedLimitMs`. In milliseconds.
+	state             protoimpl.MessageState    `protogen:"open.v1"`
+	CrashCount        *int64                    `protobuf:"varint,1,opt,name=crash_count,json=crashCount,proto3,oneof" json:"crash_count,omitempty"`
+	HarshAccelCount   *int64                    `protobuf:"varint,2,opt,name=harsh_accel_count,json=harshAccelCount,proto3,oneof" json:"harsh_accel_count,omitempty"`
+	HarshBrakingCount *int64                    `protobuf:"varint,3,opt,name=harsh_braking_count,json=harshBrakingCount,proto3,oneof" json:"harsh_braking_count,omitempty"`
+	HarshEvents       []*SafetyReportHarshEvent `protobuf:"bytes,4,rep,name=harsh_events,json=harshEvents,proto3" json:"harsh_events,omitempty"`
+	HarshTurningCount *int64                    `protobuf:"varint,5,opt,name=harsh_turning_count,json=harshTurningCount,proto3,oneof" json:"harsh_turning_count,omitempty"`
+	SafetyScore       *int64                    `protobuf:"varint,6,opt,name=safety_score,json=safetyScore,proto3,oneof" json:"safety_score,omitempty"`
+	SafetyScoreRank   *string                   `protobuf:"bytes,7,opt,name=safety_score_rank,json=safetyScoreRank,proto3,oneof" json:"safety_score_rank,omitempty"`
+	// In milliseconds.
 	TimeOverSpeedLimitMs *int64 `protobuf:"varint,8,opt,name=time_over_speed_limit_ms,json=timeOverSpeedLimitMs,proto3,oneof" json:"time_over_speed_limit_ms,omitempty"`
-	// Member `totalDistanceDrivenMeters`. In metres.
+	// In metres.
 	TotalDistanceDrivenMeters *int64 `protobuf:"varint,9,opt,name=total_distance_driven_meters,json=totalDistanceDrivenMeters,proto3,oneof" json:"total_distance_driven_meters,omitempty"`
-	// Member `totalHarshEventCount`.
-	TotalHarshEventCount *int64 `protobuf:"varint,10,opt,name=total_harsh_event_count,json=totalHarshEventCount,proto3,oneof" json:"total_harsh_event_count,omitempty"`
-	// Member `totalTimeDrivenMs`. In milliseconds.
+	TotalHarshEventCount      *int64 `protobuf:"varint,10,opt,name=total_harsh_event_count,json=totalHarshEventCount,proto3,oneof" json:"total_harsh_event_count,omitempty"`
+	// In milliseconds.
 	TotalTimeDrivenMs *int64 `protobuf:"varint,11,opt,name=total_time_driven_ms,json=totalTimeDrivenMs,proto3,oneof" json:"total_time_driven_ms,omitempty"`
-	// Member `vehicleId`.
-	VehicleId     *int64 `protobuf:"varint,12,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VehicleId         *int64 `protobuf:"varint,12,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *GetVehicleSafetyScoreResponse) Reset() {
@@ -4663,7 +4578,7 @@ func (x *GetVehicleSafetyScoreResponse) GetVehicleId() int64 {
 	return 0
 }
 
-// Request of GetCameras.
+// The request of GetCameras.
 type GetCamerasRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4700,7 +4615,7 @@ func (*GetCamerasRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{74}
 }
 
-// Response of GetCameras.
+// The response of GetCameras.
 type GetCamerasResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The whole JSON value.
@@ -4746,10 +4661,10 @@ func (x *GetCamerasResponse) GetCameras() []*VisionCamera {
 	return nil
 }
 
-// Request of GetVisionProgramsByCamera.
+// The request of GetVisionProgramsByCamera.
 type GetVisionProgramsByCameraRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `camera_id`. Required.
+	// Required.
 	CameraId      *int64 `protobuf:"varint,1,opt,name=camera_id,proto3,oneof" json:"camera_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4792,7 +4707,7 @@ func (x *GetVisionProgramsByCameraRequest) GetCameraId() int64 {
 	return 0
 }
 
-// Response of GetVisionProgramsByCamera.
+// The response of GetVisionProgramsByCamera.
 type GetVisionProgramsByCameraResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The whole JSON value.
@@ -4838,18 +4753,15 @@ func (x *GetVisionProgramsByCameraResponse) GetPrograms() []*ProgramsForTheCamer
 	return nil
 }
 
-// Request of GetVisionLatestRunCamera.
+// The request of GetVisionLatestRunCamera.
 type GetVisionLatestRunCameraRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `camera_id`. Required.
-	CameraId *int64 `protobuf:"varint,1,opt,name=camera_id,proto3,oneof" json:"camera_id,omitempty"`
-	// Query parameter `include`.
-	Include *string `protobuf:"bytes,2,opt,name=include,proto3,oneof" json:"include,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `program_id`.
-	ProgramId *int64 `protobuf:"varint,4,opt,name=program_id,proto3,oneof" json:"program_id,omitempty"`
-	// Query parameter `startedAtMs`. In milliseconds.
+	// Required.
+	CameraId  *int64  `protobuf:"varint,1,opt,name=camera_id,proto3,oneof" json:"camera_id,omitempty"`
+	Include   *string `protobuf:"bytes,2,opt,name=include,proto3,oneof" json:"include,omitempty"`
+	Limit     *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ProgramId *int64  `protobuf:"varint,4,opt,name=program_id,proto3,oneof" json:"program_id,omitempty"`
+	// In milliseconds.
 	StartedAtMs   *int64 `protobuf:"varint,5,opt,name=started_at_ms,json=startedAtMs,proto3,oneof" json:"started_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4899,7 +4811,7 @@ func (x *GetVisionLatestRunCameraRequest) GetInclude() string {
 	return ""
 }
 
-func (x *GetVisionLatestRunCameraRequest) GetLimit() int64 {
+func (x *GetVisionLatestRunCameraRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -4920,22 +4832,17 @@ func (x *GetVisionLatestRunCameraRequest) GetStartedAtMs() int64 {
 	return 0
 }
 
-// Response of GetVisionLatestRunCamera.
+// The response of GetVisionLatestRunCamera.
 type GetVisionLatestRunCameraResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraId`.
-	CameraId *int64 `protobuf:"varint,1,opt,name=camera_id,json=cameraId,proto3,oneof" json:"camera_id,omitempty"`
-	// Member `endedAtMs`. In milliseconds.
-	EndedAtMs *int64 `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
-	// Member `inspectionResults`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	CameraId *int64                 `protobuf:"varint,1,opt,name=camera_id,json=cameraId,proto3,oneof" json:"camera_id,omitempty"`
+	// In milliseconds.
+	EndedAtMs         *int64                               `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
 	InspectionResults []*VisionRunByCameraInspectionResult `protobuf:"bytes,3,rep,name=inspection_results,json=inspectionResults,proto3" json:"inspection_results,omitempty"`
-	// Member `isOngoing`.
-	IsOngoing *bool `protobuf:"varint,4,opt,name=is_ongoing,json=isOngoing,proto3,oneof" json:"is_ongoing,omitempty"`
-	// Member `program`.
-	Program *VisionRunByCameraProgram `protobuf:"bytes,5,opt,name=program,proto3" json:"program,omitempty"`
-	// Member `runSummary`.
-	RunSummary *VisionRunByCameraRunSummary `protobuf:"bytes,6,opt,name=run_summary,json=runSummary,proto3" json:"run_summary,omitempty"`
-	// Member `startedAtMs`. In milliseconds.
+	IsOngoing         *bool                                `protobuf:"varint,4,opt,name=is_ongoing,json=isOngoing,proto3,oneof" json:"is_ongoing,omitempty"`
+	Program           *VisionRunByCameraProgram            `protobuf:"bytes,5,opt,name=program,proto3" json:"program,omitempty"`
+	RunSummary        *VisionRunByCameraRunSummary         `protobuf:"bytes,6,opt,name=run_summary,json=runSummary,proto3" json:"run_summary,omitempty"`
+	// In milliseconds.
 	StartedAtMs   *int64 `protobuf:"varint,7,opt,name=started_at_ms,json=startedAtMs,proto3,oneof" json:"started_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5020,12 +4927,12 @@ func (x *GetVisionLatestRunCameraResponse) GetStartedAtMs() int64 {
 	return 0
 }
 
-// Request of GetVisionRuns.
+// The request of GetVisionRuns.
 type GetVisionRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `durationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,1,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Query parameter `endMs`. In milliseconds.
+	// In milliseconds.
 	EndMs         *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5075,11 +4982,10 @@ func (x *GetVisionRunsRequest) GetEndMs() int64 {
 	return 0
 }
 
-// Response of GetVisionRuns.
+// The response of GetVisionRuns.
 type GetVisionRunsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `visionRuns`.
-	VisionRuns    []*VisionRun `protobuf:"bytes,1,rep,name=vision_runs,json=visionRuns,proto3" json:"vision_runs,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VisionRuns    []*VisionRun           `protobuf:"bytes,1,rep,name=vision_runs,json=visionRuns,proto3" json:"vision_runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5121,14 +5027,14 @@ func (x *GetVisionRunsResponse) GetVisionRuns() []*VisionRun {
 	return nil
 }
 
-// Request of GetVisionRunsByCamera.
+// The request of GetVisionRunsByCamera.
 type GetVisionRunsByCameraRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `camera_id`. Required.
+	// Required.
 	CameraId *int64 `protobuf:"varint,1,opt,name=camera_id,proto3,oneof" json:"camera_id,omitempty"`
-	// Query parameter `durationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,2,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Query parameter `endMs`. In milliseconds.
+	// In milliseconds.
 	EndMs         *int64 `protobuf:"varint,3,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5185,7 +5091,7 @@ func (x *GetVisionRunsByCameraRequest) GetEndMs() int64 {
 	return 0
 }
 
-// Response of GetVisionRunsByCamera.
+// The response of GetVisionRunsByCamera.
 type GetVisionRunsByCameraResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The whole JSON value.
@@ -5231,16 +5137,15 @@ func (x *GetVisionRunsByCameraResponse) GetRuns() []*VisionRunsByCamera {
 	return nil
 }
 
-// Request of GetVisionRunsByCameraAndProgram.
+// The request of GetVisionRunsByCameraAndProgram.
 type GetVisionRunsByCameraAndProgramRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `camera_id`. Required.
+	// Required.
 	CameraId *int64 `protobuf:"varint,1,opt,name=camera_id,proto3,oneof" json:"camera_id,omitempty"`
-	// Path parameter `program_id`. Required.
+	// Required.
 	ProgramId *int64 `protobuf:"varint,2,opt,name=program_id,proto3,oneof" json:"program_id,omitempty"`
-	// Path parameter `started_at_ms`. Required. In milliseconds.
-	StartedAtMs *int64 `protobuf:"varint,3,opt,name=started_at_ms,proto3,oneof" json:"started_at_ms,omitempty"`
-	// Query parameter `include`.
+	// Required. In milliseconds.
+	StartedAtMs   *int64  `protobuf:"varint,3,opt,name=started_at_ms,proto3,oneof" json:"started_at_ms,omitempty"`
 	Include       *string `protobuf:"bytes,4,opt,name=include,proto3,oneof" json:"include,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5304,20 +5209,16 @@ func (x *GetVisionRunsByCameraAndProgramRequest) GetInclude() string {
 	return ""
 }
 
-// Response of GetVisionRunsByCameraAndProgram.
+// The response of GetVisionRunsByCameraAndProgram.
 type GetVisionRunsByCameraAndProgramResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `deviceId`.
-	DeviceId *int64 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `endedAtMs`. In milliseconds.
-	EndedAtMs *int64 `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
-	// Member `programId`.
-	ProgramId *int64 `protobuf:"varint,3,opt,name=program_id,json=programId,proto3,oneof" json:"program_id,omitempty"`
-	// Member `reportMetadata`.
-	ReportMetadata *VisionRunByCameraRunSummary `protobuf:"bytes,4,opt,name=report_metadata,json=reportMetadata,proto3" json:"report_metadata,omitempty"`
-	// Member `results`.
-	Results []*VisionRunByCameraInspectionResult `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
-	// Member `startedAtMs`. In milliseconds.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId *int64                 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	// In milliseconds.
+	EndedAtMs      *int64                               `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
+	ProgramId      *int64                               `protobuf:"varint,3,opt,name=program_id,json=programId,proto3,oneof" json:"program_id,omitempty"`
+	ReportMetadata *VisionRunByCameraRunSummary         `protobuf:"bytes,4,opt,name=report_metadata,json=reportMetadata,proto3" json:"report_metadata,omitempty"`
+	Results        []*VisionRunByCameraInspectionResult `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	// In milliseconds.
 	StartedAtMs   *int64 `protobuf:"varint,6,opt,name=started_at_ms,json=startedAtMs,proto3,oneof" json:"started_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5395,12 +5296,12 @@ func (x *GetVisionRunsByCameraAndProgramResponse) GetStartedAtMs() int64 {
 	return 0
 }
 
-// Request of GetMachinesHistory.
+// The request of GetMachinesHistory.
 type GetMachinesHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `endMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Body member `startMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs       *int64 `protobuf:"varint,2,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5450,10 +5351,9 @@ func (x *GetMachinesHistoryRequest) GetStartMs() int64 {
 	return 0
 }
 
-// Response of GetMachinesHistory.
+// The response of GetMachinesHistory.
 type GetMachinesHistoryResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `machines`.
+	state         protoimpl.MessageState   `protogen:"open.v1"`
 	Machines      []*MachineHistoryMachine `protobuf:"bytes,1,rep,name=machines,proto3" json:"machines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5496,7 +5396,7 @@ func (x *GetMachinesHistoryResponse) GetMachines() []*MachineHistoryMachine {
 	return nil
 }
 
-// Request of GetMachines.
+// The request of GetMachines.
 type GetMachinesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5533,11 +5433,10 @@ func (*GetMachinesRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{88}
 }
 
-// Response of GetMachines.
+// The response of GetMachines.
 type GetMachinesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `machines`.
-	Machines      []*Machine `protobuf:"bytes,1,rep,name=machines,proto3" json:"machines,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Machines      []*Machine             `protobuf:"bytes,1,rep,name=machines,proto3" json:"machines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5579,10 +5478,10 @@ func (x *GetMachinesResponse) GetMachines() []*Machine {
 	return nil
 }
 
-// Request of GetSensorsCargo.
+// The request of GetSensorsCargo.
 type GetSensorsCargoRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `sensors`. Required.
+	// Required.
 	Sensors       []int64 `protobuf:"varint,1,rep,packed,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5625,13 +5524,11 @@ func (x *GetSensorsCargoRequest) GetSensors() []int64 {
 	return nil
 }
 
-// Response of GetSensorsCargo.
+// The response of GetSensorsCargo.
 type GetSensorsCargoResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `groupId`.
-	GroupId *int64 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	// Member `sensors`.
-	Sensors       []*CargoSensor `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GroupId       *int64                 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Sensors       []*CargoSensor         `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5680,10 +5577,10 @@ func (x *GetSensorsCargoResponse) GetSensors() []*CargoSensor {
 	return nil
 }
 
-// Request of GetSensorsDoor.
+// The request of GetSensorsDoor.
 type GetSensorsDoorRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `sensors`. Required.
+	// Required.
 	Sensors       []int64 `protobuf:"varint,1,rep,packed,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5726,13 +5623,11 @@ func (x *GetSensorsDoorRequest) GetSensors() []int64 {
 	return nil
 }
 
-// Response of GetSensorsDoor.
+// The response of GetSensorsDoor.
 type GetSensorsDoorResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `groupId`.
-	GroupId *int64 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	// Member `sensors`.
-	Sensors       []*DoorSensor `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GroupId       *int64                 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Sensors       []*DoorSensor          `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5781,18 +5676,18 @@ func (x *GetSensorsDoorResponse) GetSensors() []*DoorSensor {
 	return nil
 }
 
-// Request of GetSensorsHistory.
+// The request of GetSensorsHistory.
 type GetSensorsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `endMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	EndMs *int64 `protobuf:"varint,1,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Body member `fillMissing`. Known values: `withNull`, `withPrevious`. Default: `withNull`.
+	// Known values: `withNull`, `withPrevious`. Default: `withNull`.
 	FillMissing *string `protobuf:"bytes,2,opt,name=fill_missing,json=fillMissing,proto3,oneof" json:"fill_missing,omitempty"`
-	// Body member `series`. Required. At most 40 entries.
+	// Required. At most 40 entries.
 	Series []*SensorsHistorySeries `protobuf:"bytes,3,rep,name=series,proto3" json:"series,omitempty"`
-	// Body member `startMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	StartMs *int64 `protobuf:"varint,4,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Body member `stepMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	StepMs        *int64 `protobuf:"varint,5,opt,name=step_ms,json=stepMs,proto3,oneof" json:"step_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5863,10 +5758,9 @@ func (x *GetSensorsHistoryRequest) GetStepMs() int64 {
 	return 0
 }
 
-// Response of GetSensorsHistory.
+// The response of GetSensorsHistory.
 type GetSensorsHistoryResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `results`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*SensorHistoryResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5909,10 +5803,10 @@ func (x *GetSensorsHistoryResponse) GetResults() []*SensorHistoryResult {
 	return nil
 }
 
-// Request of GetSensorsHumidity.
+// The request of GetSensorsHumidity.
 type GetSensorsHumidityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `sensors`. Required.
+	// Required.
 	Sensors       []int64 `protobuf:"varint,1,rep,packed,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5955,13 +5849,11 @@ func (x *GetSensorsHumidityRequest) GetSensors() []int64 {
 	return nil
 }
 
-// Response of GetSensorsHumidity.
+// The response of GetSensorsHumidity.
 type GetSensorsHumidityResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `groupId`.
-	GroupId *int64 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	// Member `sensors`.
-	Sensors       []*HumiditySensor `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GroupId       *int64                 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Sensors       []*HumiditySensor      `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6010,7 +5902,7 @@ func (x *GetSensorsHumidityResponse) GetSensors() []*HumiditySensor {
 	return nil
 }
 
-// Request of GetSensors.
+// The request of GetSensors.
 type GetSensorsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -6047,11 +5939,10 @@ func (*GetSensorsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_legacy_v1_legacy_proto_rawDescGZIP(), []int{98}
 }
 
-// Response of GetSensors.
+// The response of GetSensors.
 type GetSensorsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sensors`.
-	Sensors       []*Sensor `protobuf:"bytes,1,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sensors       []*Sensor              `protobuf:"bytes,1,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6093,10 +5984,10 @@ func (x *GetSensorsResponse) GetSensors() []*Sensor {
 	return nil
 }
 
-// Request of GetSensorsTemperature.
+// The request of GetSensorsTemperature.
 type GetSensorsTemperatureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `sensors`. Required.
+	// Required.
 	Sensors       []int64 `protobuf:"varint,1,rep,packed,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6139,13 +6030,11 @@ func (x *GetSensorsTemperatureRequest) GetSensors() []int64 {
 	return nil
 }
 
-// Response of GetSensorsTemperature.
+// The response of GetSensorsTemperature.
 type GetSensorsTemperatureResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `groupId`.
-	GroupId *int64 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
-	// Member `sensors`.
-	Sensors       []*TemperatureSensor `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GroupId       *int64                 `protobuf:"varint,1,opt,name=group_id,json=groupId,proto3,oneof" json:"group_id,omitempty"`
+	Sensors       []*TemperatureSensor   `protobuf:"bytes,2,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6196,19 +6085,15 @@ func (x *GetSensorsTemperatureResponse) GetSensors() []*TemperatureSensor {
 
 // Schema V1Asset.
 type Asset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetSerialNumber`.
-	AssetSerialNumber *string `protobuf:"bytes,1,opt,name=asset_serial_number,json=assetSerialNumber,proto3,oneof" json:"asset_serial_number,omitempty"`
-	// Member `cable`.
-	Cable *AssetCable `protobuf:"bytes,2,opt,name=cable,proto3" json:"cable,omitempty"`
-	// Member `engineHours`. In hours.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	AssetSerialNumber *string                `protobuf:"bytes,1,opt,name=asset_serial_number,json=assetSerialNumber,proto3,oneof" json:"asset_serial_number,omitempty"`
+	Cable             *AssetCable            `protobuf:"bytes,2,opt,name=cable,proto3" json:"cable,omitempty"`
+	// In hours.
 	EngineHours *int64 `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Member `id`. Required.
-	Id *int64 `protobuf:"varint,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vehicleId`.
-	VehicleId     *int64 `protobuf:"varint,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	// Required.
+	Id            *int64  `protobuf:"varint,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	VehicleId     *int64  `protobuf:"varint,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6287,9 +6172,8 @@ func (x *Asset) GetVehicleId() int64 {
 
 // Schema V1Asset_cable.
 type AssetCable struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetType`.
-	AssetType     *string `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AssetType     *string                `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6333,16 +6217,13 @@ func (x *AssetCable) GetAssetType() string {
 
 // Schema V1AssetCurrentLocation.
 type AssetCurrentLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `location`.
-	Location *string `protobuf:"bytes,2,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Location  *string                `protobuf:"bytes,2,opt,name=location,proto3,oneof" json:"location,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,4,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `timeMs`. In milliseconds.
+	// In milliseconds.
 	TimeMs        *float64 `protobuf:"fixed64,5,opt,name=time_ms,json=timeMs,proto3,oneof" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6413,21 +6294,17 @@ func (x *AssetCurrentLocation) GetTimeMs() float64 {
 	return 0
 }
 
-// Schema V1AssetCurrentLocationsResponse.
+// Asset current locations. Schema V1AssetCurrentLocationsResponse.
 type AssetCurrentLocations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetSerialNumber`.
-	AssetSerialNumber *string `protobuf:"bytes,1,opt,name=asset_serial_number,json=assetSerialNumber,proto3,oneof" json:"asset_serial_number,omitempty"`
-	// Member `cable`.
-	Cable *AssetCable `protobuf:"bytes,2,opt,name=cable,proto3" json:"cable,omitempty"`
-	// Member `engineHours`. In hours.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	AssetSerialNumber *string                `protobuf:"bytes,1,opt,name=asset_serial_number,json=assetSerialNumber,proto3,oneof" json:"asset_serial_number,omitempty"`
+	Cable             *AssetCable            `protobuf:"bytes,2,opt,name=cable,proto3" json:"cable,omitempty"`
+	// In hours.
 	EngineHours *int64 `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Member `id`. Required.
-	Id *int64 `protobuf:"varint,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `location`.
-	Location []*AssetCurrentLocation `protobuf:"bytes,5,rep,name=location,proto3" json:"location,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required.
+	Id            *int64                  `protobuf:"varint,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Location      []*AssetCurrentLocation `protobuf:"bytes,5,rep,name=location,proto3" json:"location,omitempty"`
+	Name          *string                 `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6506,19 +6383,15 @@ func (x *AssetCurrentLocations) GetName() string {
 
 // Schema V1AssetLocationResponse[].
 type AssetLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `location`.
-	Location *string `protobuf:"bytes,2,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Location  *string                `protobuf:"bytes,2,opt,name=location,proto3,oneof" json:"location,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,4,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`.
-	Time          *float64 `protobuf:"fixed64,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Time              *float64 `protobuf:"fixed64,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *AssetLocation) Reset() {
@@ -6589,9 +6462,9 @@ func (x *AssetLocation) GetTime() float64 {
 // Schema AssetReeferFuelPercentageStatObjectResponseBody.
 type AssetReeferFuelPercentageStat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `fuelPercentage`. In percent.
+	// In percent.
 	FuelPercentage *int64 `protobuf:"varint,2,opt,name=fuel_percentage,json=fuelPercentage,proto3,oneof" json:"fuel_percentage,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -6643,23 +6516,16 @@ func (x *AssetReeferFuelPercentageStat) GetFuelPercentage() int64 {
 
 // Schema V1AssetReeferResponse_reeferStats.
 type AssetReeferStats struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alarms`.
-	Alarms []*AssetReeferStatsAlarms `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
-	// Member `engineHours`.
-	EngineHours []*AssetReeferStatsEngineHour `protobuf:"bytes,2,rep,name=engine_hours,json=engineHours,proto3" json:"engine_hours,omitempty"`
-	// Member `fuelPercentage`.
-	FuelPercentage []*AssetReeferStatsFuelPercentage `protobuf:"bytes,3,rep,name=fuel_percentage,json=fuelPercentage,proto3" json:"fuel_percentage,omitempty"`
-	// Member `fuelPercentages`.
-	FuelPercentages []*AssetReeferFuelPercentageStat `protobuf:"bytes,4,rep,name=fuel_percentages,json=fuelPercentages,proto3" json:"fuel_percentages,omitempty"`
-	// Member `powerStatus`.
-	PowerStatus []*AssetReeferStatsPowerStatus `protobuf:"bytes,5,rep,name=power_status,json=powerStatus,proto3" json:"power_status,omitempty"`
-	// Member `returnAirTemp`.
-	ReturnAirTemp []*AssetReeferStatsReturnAirTemp `protobuf:"bytes,6,rep,name=return_air_temp,json=returnAirTemp,proto3" json:"return_air_temp,omitempty"`
-	// Member `setPoint`.
-	SetPoint      []*AssetReeferStatsSetPoint `protobuf:"bytes,7,rep,name=set_point,json=setPoint,proto3" json:"set_point,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState            `protogen:"open.v1"`
+	Alarms          []*AssetReeferStatsAlarms         `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	EngineHours     []*AssetReeferStatsEngineHour     `protobuf:"bytes,2,rep,name=engine_hours,json=engineHours,proto3" json:"engine_hours,omitempty"`
+	FuelPercentage  []*AssetReeferStatsFuelPercentage `protobuf:"bytes,3,rep,name=fuel_percentage,json=fuelPercentage,proto3" json:"fuel_percentage,omitempty"`
+	FuelPercentages []*AssetReeferFuelPercentageStat  `protobuf:"bytes,4,rep,name=fuel_percentages,json=fuelPercentages,proto3" json:"fuel_percentages,omitempty"`
+	PowerStatus     []*AssetReeferStatsPowerStatus    `protobuf:"bytes,5,rep,name=power_status,json=powerStatus,proto3" json:"power_status,omitempty"`
+	ReturnAirTemp   []*AssetReeferStatsReturnAirTemp  `protobuf:"bytes,6,rep,name=return_air_temp,json=returnAirTemp,proto3" json:"return_air_temp,omitempty"`
+	SetPoint        []*AssetReeferStatsSetPoint       `protobuf:"bytes,7,rep,name=set_point,json=setPoint,proto3" json:"set_point,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AssetReeferStats) Reset() {
@@ -6743,17 +6609,13 @@ func (x *AssetReeferStats) GetSetPoint() []*AssetReeferStatsSetPoint {
 
 // Schema V1AssetReeferResponse_reeferStats_alarms.
 type AssetReeferStatsAlarm struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alarmCode`.
-	AlarmCode *int64 `protobuf:"varint,1,opt,name=alarm_code,json=alarmCode,proto3,oneof" json:"alarm_code,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `operatorAction`.
-	OperatorAction *string `protobuf:"bytes,3,opt,name=operator_action,json=operatorAction,proto3,oneof" json:"operator_action,omitempty"`
-	// Member `severity`.
-	Severity      *int64 `protobuf:"varint,4,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	AlarmCode      *int64                 `protobuf:"varint,1,opt,name=alarm_code,json=alarmCode,proto3,oneof" json:"alarm_code,omitempty"`
+	Description    *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	OperatorAction *string                `protobuf:"bytes,3,opt,name=operator_action,json=operatorAction,proto3,oneof" json:"operator_action,omitempty"`
+	Severity       *int64                 `protobuf:"varint,4,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AssetReeferStatsAlarm) Reset() {
@@ -6816,10 +6678,9 @@ func (x *AssetReeferStatsAlarm) GetSeverity() int64 {
 
 // Schema V1AssetReeferResponse_reeferStats_alarms_1.
 type AssetReeferStatsAlarms struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alarms`.
+	state  protoimpl.MessageState   `protogen:"open.v1"`
 	Alarms []*AssetReeferStatsAlarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs   *int64 `protobuf:"varint,2,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6872,9 +6733,9 @@ func (x *AssetReeferStatsAlarms) GetChangedAtMs() int64 {
 // Schema V1AssetReeferResponse_reeferStats_engineHours.
 type AssetReeferStatsEngineHour struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `engineHours`. In hours.
+	// In hours.
 	EngineHours   *int64 `protobuf:"varint,2,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6927,9 +6788,9 @@ func (x *AssetReeferStatsEngineHour) GetEngineHours() int64 {
 // Schema V1AssetReeferResponse_reeferStats_fuelPercentage.
 type AssetReeferStatsFuelPercentage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `fuelPercentage`. In percent.
+	// In percent.
 	FuelPercentage *int64 `protobuf:"varint,2,opt,name=fuel_percentage,json=fuelPercentage,proto3,oneof" json:"fuel_percentage,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -6982,9 +6843,8 @@ func (x *AssetReeferStatsFuelPercentage) GetFuelPercentage() int64 {
 // Schema V1AssetReeferResponse_reeferStats_powerStatus.
 type AssetReeferStatsPowerStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
-	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `status`.
+	// In milliseconds since 1970-01-01 UTC.
+	ChangedAtMs   *int64  `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
 	Status        *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7037,9 +6897,9 @@ func (x *AssetReeferStatsPowerStatus) GetStatus() string {
 // Schema V1AssetReeferResponse_reeferStats_returnAirTemp.
 type AssetReeferStatsReturnAirTemp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `tempInMilliC`. In thousandths of a degree Celsius.
+	// In thousandths of a degree Celsius.
 	TempInMilliC  *int64 `protobuf:"varint,2,opt,name=temp_in_milli_c,json=tempInMilliC,proto3,oneof" json:"temp_in_milli_c,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7092,9 +6952,9 @@ func (x *AssetReeferStatsReturnAirTemp) GetTempInMilliC() int64 {
 // Schema V1AssetReeferResponse_reeferStats_setPoint.
 type AssetReeferStatsSetPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `tempInMilliC`. In thousandths of a degree Celsius.
+	// In thousandths of a degree Celsius.
 	TempInMilliC  *int64 `protobuf:"varint,2,opt,name=temp_in_milli_c,json=tempInMilliC,proto3,oneof" json:"temp_in_milli_c,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7144,17 +7004,13 @@ func (x *AssetReeferStatsSetPoint) GetTempInMilliC() int64 {
 	return 0
 }
 
-// Schema V1AssetsReefer.
+// Assets reefer. Schema V1AssetsReefer.
 type AssetsReefer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetType`.
-	AssetType *string `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `reeferStats`.
-	ReeferStats   *AssetsReeferStats `protobuf:"bytes,4,opt,name=reefer_stats,json=reeferStats,proto3" json:"reefer_stats,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AssetType     *string                `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
+	Id            *int64                 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ReeferStats   *AssetsReeferStats     `protobuf:"bytes,4,opt,name=reefer_stats,json=reeferStats,proto3" json:"reefer_stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7219,25 +7075,17 @@ func (x *AssetsReefer) GetReeferStats() *AssetsReeferStats {
 
 // Schema V1AssetsReefer_reeferStats.
 type AssetsReeferStats struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientAirTemperature`.
-	AmbientAirTemperature []*AssetsReeferStatsAmbientAirTemperature `protobuf:"bytes,1,rep,name=ambient_air_temperature,json=ambientAirTemperature,proto3" json:"ambient_air_temperature,omitempty"`
-	// Member `dischargeAirTemperature`.
+	state                   protoimpl.MessageState                      `protogen:"open.v1"`
+	AmbientAirTemperature   []*AssetsReeferStatsAmbientAirTemperature   `protobuf:"bytes,1,rep,name=ambient_air_temperature,json=ambientAirTemperature,proto3" json:"ambient_air_temperature,omitempty"`
 	DischargeAirTemperature []*AssetsReeferStatsDischargeAirTemperature `protobuf:"bytes,2,rep,name=discharge_air_temperature,json=dischargeAirTemperature,proto3" json:"discharge_air_temperature,omitempty"`
-	// Member `engineHours`.
-	EngineHours []*AssetReeferStatsEngineHour `protobuf:"bytes,3,rep,name=engine_hours,json=engineHours,proto3" json:"engine_hours,omitempty"`
-	// Member `fuelPercentage`.
-	FuelPercentage []*AssetReeferStatsFuelPercentage `protobuf:"bytes,4,rep,name=fuel_percentage,json=fuelPercentage,proto3" json:"fuel_percentage,omitempty"`
-	// Member `powerStatus`.
-	PowerStatus []*AssetsReeferStatsPowerStatus `protobuf:"bytes,5,rep,name=power_status,json=powerStatus,proto3" json:"power_status,omitempty"`
-	// Member `reeferAlarms`.
-	ReeferAlarms []*AssetReeferStatsAlarms `protobuf:"bytes,6,rep,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
-	// Member `returnAirTemperature`.
-	ReturnAirTemperature []*AssetReeferStatsReturnAirTemp `protobuf:"bytes,7,rep,name=return_air_temperature,json=returnAirTemperature,proto3" json:"return_air_temperature,omitempty"`
-	// Member `setPoint`.
-	SetPoint      []*AssetReeferStatsSetPoint `protobuf:"bytes,8,rep,name=set_point,json=setPoint,proto3" json:"set_point,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EngineHours             []*AssetReeferStatsEngineHour               `protobuf:"bytes,3,rep,name=engine_hours,json=engineHours,proto3" json:"engine_hours,omitempty"`
+	FuelPercentage          []*AssetReeferStatsFuelPercentage           `protobuf:"bytes,4,rep,name=fuel_percentage,json=fuelPercentage,proto3" json:"fuel_percentage,omitempty"`
+	PowerStatus             []*AssetsReeferStatsPowerStatus             `protobuf:"bytes,5,rep,name=power_status,json=powerStatus,proto3" json:"power_status,omitempty"`
+	ReeferAlarms            []*AssetReeferStatsAlarms                   `protobuf:"bytes,6,rep,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
+	ReturnAirTemperature    []*AssetReeferStatsReturnAirTemp            `protobuf:"bytes,7,rep,name=return_air_temperature,json=returnAirTemperature,proto3" json:"return_air_temperature,omitempty"`
+	SetPoint                []*AssetReeferStatsSetPoint                 `protobuf:"bytes,8,rep,name=set_point,json=setPoint,proto3" json:"set_point,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *AssetsReeferStats) Reset() {
@@ -7329,9 +7177,9 @@ func (x *AssetsReeferStats) GetSetPoint() []*AssetReeferStatsSetPoint {
 // Schema V1AssetsReefer_reeferStats_ambientAirTemperature.
 type AssetsReeferStatsAmbientAirTemperature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `tempInMilliC`. In thousandths of a degree Celsius.
+	// In thousandths of a degree Celsius.
 	TempInMilliC  *int64 `protobuf:"varint,2,opt,name=temp_in_milli_c,json=tempInMilliC,proto3,oneof" json:"temp_in_milli_c,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7384,9 +7232,9 @@ func (x *AssetsReeferStatsAmbientAirTemperature) GetTempInMilliC() int64 {
 // Schema V1AssetsReefer_reeferStats_dischargeAirTemperature.
 type AssetsReeferStatsDischargeAirTemperature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `tempInMilliC`. In thousandths of a degree Celsius.
+	// In thousandths of a degree Celsius.
 	TempInMilliC  *int64 `protobuf:"varint,2,opt,name=temp_in_milli_c,json=tempInMilliC,proto3,oneof" json:"temp_in_milli_c,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7439,9 +7287,9 @@ func (x *AssetsReeferStatsDischargeAirTemperature) GetTempInMilliC() int64 {
 // Schema V1AssetsReefer_reeferStats_powerStatus.
 type AssetsReeferStatsPowerStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changedAtMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	ChangedAtMs *int64 `protobuf:"varint,1,opt,name=changed_at_ms,json=changedAtMs,proto3,oneof" json:"changed_at_ms,omitempty"`
-	// Member `status`. Known values: `Off`, `Active`, `Active (Start/Stop)`, `Active (Continuous)`.
+	// Known values: `Off`, `Active`, `Active (Start/Stop)`, `Active (Continuous)`.
 	Status        *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7493,23 +7341,17 @@ func (x *AssetsReeferStatsPowerStatus) GetStatus() string {
 
 // Schema V1CargoResponse_sensors.
 type CargoSensor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cargoEmpty`.
-	CargoEmpty *bool `protobuf:"varint,1,opt,name=cargo_empty,json=cargoEmpty,proto3,oneof" json:"cargo_empty,omitempty"`
-	// Member `cargoStatusTime`. A time as in RFC 3339.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CargoEmpty *bool                  `protobuf:"varint,1,opt,name=cargo_empty,json=cargoEmpty,proto3,oneof" json:"cargo_empty,omitempty"`
+	// A time as in RFC 3339.
 	CargoStatusTime *string `protobuf:"bytes,2,opt,name=cargo_status_time,json=cargoStatusTime,proto3,oneof" json:"cargo_status_time,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `redEyeDistance`.
-	RedEyeDistance *int64 `protobuf:"varint,5,opt,name=red_eye_distance,json=redEyeDistance,proto3,oneof" json:"red_eye_distance,omitempty"`
-	// Member `trailerId`.
-	TrailerId *int64 `protobuf:"varint,6,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Member `vehicleId`.
-	VehicleId     *int64 `protobuf:"varint,7,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id              *int64  `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name            *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	RedEyeDistance  *int64  `protobuf:"varint,5,opt,name=red_eye_distance,json=redEyeDistance,proto3,oneof" json:"red_eye_distance,omitempty"`
+	TrailerId       *int64  `protobuf:"varint,6,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
+	VehicleId       *int64  `protobuf:"varint,7,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CargoSensor) Reset() {
@@ -7593,21 +7435,16 @@ func (x *CargoSensor) GetVehicleId() int64 {
 
 // Schema V1DoorResponse_sensors.
 type DoorSensor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `doorClosed`.
-	DoorClosed *bool `protobuf:"varint,1,opt,name=door_closed,json=doorClosed,proto3,oneof" json:"door_closed,omitempty"`
-	// Member `doorStatusTime`. A time as in RFC 3339.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	DoorClosed *bool                  `protobuf:"varint,1,opt,name=door_closed,json=doorClosed,proto3,oneof" json:"door_closed,omitempty"`
+	// A time as in RFC 3339.
 	DoorStatusTime *string `protobuf:"bytes,2,opt,name=door_status_time,json=doorStatusTime,proto3,oneof" json:"door_status_time,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `trailerId`.
-	TrailerId *int64 `protobuf:"varint,5,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Member `vehicleId`.
-	VehicleId     *int64 `protobuf:"varint,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id             *int64  `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name           *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TrailerId      *int64  `protobuf:"varint,5,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
+	VehicleId      *int64  `protobuf:"varint,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DoorSensor) Reset() {
@@ -7685,15 +7522,13 @@ func (x *DoorSensor) GetVehicleId() int64 {
 // Schema DriverAssignmentObjectResponseBody.
 type DriverAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignmentType`. Known values: `driverApp`.
-	AssignmentType *string `protobuf:"bytes,1,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isPassenger`.
-	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// Known values: `driverApp`.
+	AssignmentType *string        `protobuf:"bytes,1,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
+	Driver         *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	// A time as in RFC 3339.
+	EndTime     *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsPassenger *bool   `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7764,18 +7599,17 @@ func (x *DriverAssignment) GetStartTime() string {
 	return ""
 }
 
-// Schema DriversVehicleAssignmentsObjectResponseBody.
+// Drivers vehicle assignments. Schema DriversVehicleAssignmentsObjectResponseBody.
 type DriversVehicleAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverActivationStatus`. Required. Known values: `active`, `deactivated`.
-	DriverActivationStatus *string `protobuf:"bytes,1,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. Known values: `active`, `deactivated`.
+	DriverActivationStatus *string           `protobuf:"bytes,1,opt,name=driver_activation_status,json=driverActivationStatus,proto3,oneof" json:"driver_activation_status,omitempty"`
+	ExternalIds            map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vehicleAssignments`. Required.
+	// Required.
 	VehicleAssignments []*VehicleAssignment `protobuf:"bytes,5,rep,name=vehicle_assignments,json=vehicleAssignments,proto3" json:"vehicle_assignments,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -7848,18 +7682,13 @@ func (x *DriversVehicleAssignments) GetVehicleAssignments() []*VehicleAssignment
 
 // Schema V1HosAuthenticationLogsResponse_authenticationLogs.
 type HosAuthenticationLog struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actionType`.
-	ActionType *string `protobuf:"bytes,1,opt,name=action_type,json=actionType,proto3,oneof" json:"action_type,omitempty"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `addressName`.
-	AddressName *string `protobuf:"bytes,3,opt,name=address_name,json=addressName,proto3,oneof" json:"address_name,omitempty"`
-	// Member `city`.
-	City *string `protobuf:"bytes,4,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `happenedAtMs`. In milliseconds since 1970-01-01 UTC.
-	HappenedAtMs *int64 `protobuf:"varint,5,opt,name=happened_at_ms,json=happenedAtMs,proto3,oneof" json:"happened_at_ms,omitempty"`
-	// Member `state`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ActionType  *string                `protobuf:"bytes,1,opt,name=action_type,json=actionType,proto3,oneof" json:"action_type,omitempty"`
+	Address     *string                `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AddressName *string                `protobuf:"bytes,3,opt,name=address_name,json=addressName,proto3,oneof" json:"address_name,omitempty"`
+	City        *string                `protobuf:"bytes,4,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
+	HappenedAtMs  *int64  `protobuf:"varint,5,opt,name=happened_at_ms,json=happenedAtMs,proto3,oneof" json:"happened_at_ms,omitempty"`
 	State         *string `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7939,19 +7768,14 @@ func (x *HosAuthenticationLog) GetState() string {
 
 // Schema V1HumidityResponse_sensors.
 type HumiditySensor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `humidity`.
-	Humidity *int64 `protobuf:"varint,1,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
-	// Member `humidityTime`. A time as in RFC 3339.
-	HumidityTime *string `protobuf:"bytes,2,opt,name=humidity_time,json=humidityTime,proto3,oneof" json:"humidity_time,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `trailerId`.
-	TrailerId *int64 `protobuf:"varint,5,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Member `vehicleId`.
-	VehicleId     *int64 `protobuf:"varint,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Humidity *int64                 `protobuf:"varint,1,opt,name=humidity,proto3,oneof" json:"humidity,omitempty"`
+	// A time as in RFC 3339.
+	HumidityTime  *string `protobuf:"bytes,2,opt,name=humidity_time,json=humidityTime,proto3,oneof" json:"humidity_time,omitempty"`
+	Id            *int64  `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	TrailerId     *int64  `protobuf:"varint,5,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
+	VehicleId     *int64  `protobuf:"varint,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8031,19 +7855,19 @@ func (x *HumiditySensor) GetVehicleId() int64 {
 // Schema IdlingReportEventResponseBody.
 type IdlingReportEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *IdlingReportEventAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `durationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,2,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `fuelConsumptionMl`. Required.
+	// Required.
 	FuelConsumptionMl *float64 `protobuf:"fixed64,4,opt,name=fuel_consumption_ml,json=fuelConsumptionMl,proto3,oneof" json:"fuel_consumption_ml,omitempty"`
-	// Member `isPtoActive`. Required.
+	// Required.
 	IsPtoActive *bool `protobuf:"varint,5,opt,name=is_pto_active,json=isPtoActive,proto3,oneof" json:"is_pto_active,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8131,11 +7955,11 @@ func (x *IdlingReportEvent) GetVehicle() *v1.VehicleTiny {
 // Schema IdlingReportEventAddressResponseBody.
 type IdlingReportEventAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formatted`. Required.
+	// Required.
 	Formatted *string `protobuf:"bytes,1,opt,name=formatted,proto3,oneof" json:"formatted,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8195,9 +8019,9 @@ func (x *IdlingReportEventAddress) GetLongitude() float64 {
 // Schema location.
 type Location struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8250,11 +8074,9 @@ func (x *Location) GetLongitude() float64 {
 // Schema V1Machine.
 type Machine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
+	// Required.
+	Id            *int64  `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Notes         *string `protobuf:"bytes,3,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8313,12 +8135,9 @@ func (x *Machine) GetNotes() string {
 
 // Schema V1MachineHistoryResponse_machines.
 type MachineHistoryMachine struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vibrations`.
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Id            *int64                     `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                    `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Vibrations    []*MachineHistoryVibration `protobuf:"bytes,3,rep,name=vibrations,proto3" json:"vibrations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8377,15 +8196,11 @@ func (x *MachineHistoryMachine) GetVibrations() []*MachineHistoryVibration {
 
 // Schema V1MachineHistoryResponse_vibrations.
 type MachineHistoryVibration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `X`.
-	X *float64 `protobuf:"fixed64,1,opt,name=x,json=X,proto3,oneof" json:"x,omitempty"`
-	// Member `Y`.
-	Y *float64 `protobuf:"fixed64,2,opt,name=y,json=Y,proto3,oneof" json:"y,omitempty"`
-	// Member `Z`.
-	Z *float64 `protobuf:"fixed64,3,opt,name=z,json=Z,proto3,oneof" json:"z,omitempty"`
-	// Member `time`.
-	Time          *int64 `protobuf:"varint,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	X             *float64               `protobuf:"fixed64,1,opt,name=x,json=X,proto3,oneof" json:"x,omitempty"`
+	Y             *float64               `protobuf:"fixed64,2,opt,name=y,json=Y,proto3,oneof" json:"y,omitempty"`
+	Z             *float64               `protobuf:"fixed64,3,opt,name=z,json=Z,proto3,oneof" json:"z,omitempty"`
+	Time          *int64                 `protobuf:"varint,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8448,12 +8263,12 @@ func (x *MachineHistoryVibration) GetTime() int64 {
 	return 0
 }
 
-// Schema V1Message.
+// A message. Schema V1Message.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `text`. Required.
+	// Required.
 	Text          *string `protobuf:"bytes,2,opt,name=text,proto3,oneof" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8506,9 +8321,9 @@ func (x *Message) GetText() string {
 // Schema V1MessageSender.
 type MessageSender struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8561,13 +8376,13 @@ func (x *MessageSender) GetType() string {
 // Schema V1Pagination.
 type Pagination struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`. Required.
+	// Required.
 	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
+	// Required.
 	HasNextPage *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	// Member `hasPrevPage`. Required.
+	// Required.
 	HasPrevPage *bool `protobuf:"varint,3,opt,name=has_prev_page,json=hasPrevPage,proto3,oneof" json:"has_prev_page,omitempty"`
-	// Member `startCursor`. Required.
+	// Required.
 	StartCursor   *string `protobuf:"bytes,4,opt,name=start_cursor,json=startCursor,proto3,oneof" json:"start_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8633,11 +8448,9 @@ func (x *Pagination) GetStartCursor() string {
 
 // Schema V1ProgramsForTheCameraResponse[].
 type ProgramsForTheCamera struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `programId`.
-	ProgramId *int64 `protobuf:"varint,1,opt,name=program_id,json=programId,proto3,oneof" json:"program_id,omitempty"`
-	// Member `programName`.
-	ProgramName   *string `protobuf:"bytes,2,opt,name=program_name,json=programName,proto3,oneof" json:"program_name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProgramId     *int64                 `protobuf:"varint,1,opt,name=program_id,json=programId,proto3,oneof" json:"program_id,omitempty"`
+	ProgramName   *string                `protobuf:"bytes,2,opt,name=program_name,json=programName,proto3,oneof" json:"program_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8686,32 +8499,22 @@ func (x *ProgramsForTheCamera) GetProgramName() string {
 	return ""
 }
 
-// Schema SafetyEvent.
+// A safety event. Schema SafetyEvent.
 type SafetyEvent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorLabels`.
+	state          protoimpl.MessageState      `protogen:"open.v1"`
 	BehaviorLabels []*SafetyEventBehaviorLabel `protobuf:"bytes,1,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
-	// Member `coachingState`. Known values: `needsReview`, `coached`, `dismissed`, `reviewed`,
-	// `archived`, `manualReview`, `needsCoaching`, `autoDismissed`, `needsRecognition`, `recognized`,
-	// `invalid`.
-	CoachingState *string `protobuf:"bytes,2,opt,name=coaching_state,json=coachingState,proto3,oneof" json:"coaching_state,omitempty"`
-	// Member `downloadForwardVideoUrl`.
-	DownloadForwardVideoUrl *string `protobuf:"bytes,3,opt,name=download_forward_video_url,json=downloadForwardVideoUrl,proto3,oneof" json:"download_forward_video_url,omitempty"`
-	// Member `downloadInwardVideoUrl`.
-	DownloadInwardVideoUrl *string `protobuf:"bytes,4,opt,name=download_inward_video_url,json=downloadInwardVideoUrl,proto3,oneof" json:"download_inward_video_url,omitempty"`
-	// Member `downloadTrackedInwardVideoUrl`.
-	DownloadTrackedInwardVideoUrl *string `protobuf:"bytes,5,opt,name=download_tracked_inward_video_url,json=downloadTrackedInwardVideoUrl,proto3,oneof" json:"download_tracked_inward_video_url,omitempty"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,6,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `location`.
-	Location *Location `protobuf:"bytes,8,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `maxAccelerationGForce`.
-	MaxAccelerationGForce *float64 `protobuf:"fixed64,9,opt,name=max_acceleration_g_force,json=maxAccelerationGForce,proto3,oneof" json:"max_acceleration_g_force,omitempty"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,10,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `vehicle`.
+	// Known values: `needsReview`, `coached`, `dismissed`, `reviewed`, `archived`, `manualReview`,
+	// `needsCoaching`, `autoDismissed`, `needsRecognition`, `recognized`, `invalid`.
+	CoachingState                 *string        `protobuf:"bytes,2,opt,name=coaching_state,json=coachingState,proto3,oneof" json:"coaching_state,omitempty"`
+	DownloadForwardVideoUrl       *string        `protobuf:"bytes,3,opt,name=download_forward_video_url,json=downloadForwardVideoUrl,proto3,oneof" json:"download_forward_video_url,omitempty"`
+	DownloadInwardVideoUrl        *string        `protobuf:"bytes,4,opt,name=download_inward_video_url,json=downloadInwardVideoUrl,proto3,oneof" json:"download_inward_video_url,omitempty"`
+	DownloadTrackedInwardVideoUrl *string        `protobuf:"bytes,5,opt,name=download_tracked_inward_video_url,json=downloadTrackedInwardVideoUrl,proto3,oneof" json:"download_tracked_inward_video_url,omitempty"`
+	Driver                        *v1.DriverTiny `protobuf:"bytes,6,opt,name=driver,proto3" json:"driver,omitempty"`
+	Id                            *string        `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Location                      *Location      `protobuf:"bytes,8,opt,name=location,proto3" json:"location,omitempty"`
+	MaxAccelerationGForce         *float64       `protobuf:"fixed64,9,opt,name=max_acceleration_g_force,json=maxAccelerationGForce,proto3,oneof" json:"max_acceleration_g_force,omitempty"`
+	// A time as in RFC 3339.
+	Time          *string         `protobuf:"bytes,10,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8827,14 +8630,14 @@ func (x *SafetyEvent) GetVehicle() *v1.VehicleTiny {
 // Schema SafetyEventActivityFeedItemResponseBody.
 type SafetyEventActivityFeedItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `safetyEvent`. Required.
+	// Required.
 	SafetyEvent *SafetyEventObject `protobuf:"bytes,2,opt,name=safety_event,json=safetyEvent,proto3" json:"safety_event,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `type`. Required. Known values: `BehaviorLabelActivityType`,
-	// `CoachingStateActivityType`, `CreateSafetyEventActivityType`.
+	// Required. Known values: `BehaviorLabelActivityType`, `CoachingStateActivityType`,
+	// `CreateSafetyEventActivityType`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8901,17 +8704,15 @@ func (x *SafetyEventActivityFeedItem) GetType() string {
 // Schema SafetyEventBehaviorLabel.
 type SafetyEventBehaviorLabel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Required. Known values: `genericTailgating`, `genericDistraction`,
-	// `defensiveDriving`, `rollingStop`, `nearCollison`, `speeding`, `obstructedCamera`,
-	// `didNotYield`, `noSeatbelt`, `mobileUsage`, `drowsy`, `laneDeparture`,
-	// `followingDistanceSevere`, `followingDistanceModerate`, `lateResponse`, `acceleration`,
-	// `braking`, `harshTurn`, `crash`, `rolloverProtection`, `yawControl`, `ranRedLight`,
-	// `forwardCollisionWarning`, `eatingDrinking`, `smoking`, `followingDistance`,
-	// `edgeDistractedDriving`.
+	// Required. Known values: `genericTailgating`, `genericDistraction`, `defensiveDriving`,
+	// `rollingStop`, `nearCollison`, `speeding`, `obstructedCamera`, `didNotYield`, `noSeatbelt`,
+	// `mobileUsage`, `drowsy`, `laneDeparture`, `followingDistanceSevere`,
+	// `followingDistanceModerate`, `lateResponse`, `acceleration`, `braking`, `harshTurn`, `crash`,
+	// `rolloverProtection`, `yawControl`, `ranRedLight`, `forwardCollisionWarning`, `eatingDrinking`,
+	// `smoking`, `followingDistance`, `edgeDistractedDriving`.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `source`. Required. Known values: `automated`, `userGenerated`.
+	Name  *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required. Known values: `automated`, `userGenerated`.
 	Source        *string `protobuf:"bytes,3,opt,name=source,proto3,oneof" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8971,10 +8772,9 @@ func (x *SafetyEventBehaviorLabel) GetSource() string {
 // Schema SafetyEventBehaviorLabelsResponseBody.
 type SafetyEventBehaviorLabels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Known values: `Acceleration`, `Braking`, `Crash`, `DefensiveDriving`,
-	// `DidNotYield`, `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Known values: `Acceleration`, `Braking`, `Crash`, `DefensiveDriving`, `DidNotYield`,
+	// `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
 	// `EdgeRailroadCrossingViolation`, `FollowingDistance`, `FollowingDistanceModerate`,
 	// `FollowingDistanceSevere`, `ForwardCollisionWarning`, `GenericDistraction`,
 	// `GenericTailgating`, `HarshTurn`, `HighSpeedSuddenDisconnect`, `Invalid`, `LaneDeparture`,
@@ -9032,11 +8832,10 @@ func (x *SafetyEventBehaviorLabels) GetType() string {
 	return ""
 }
 
-// Schema SafetyEventDriverObjectResponseBody.
+// Schema SafetyEventDriverObjectResponseBody. It has nothing but `id`.
 type SafetyEventDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9080,18 +8879,13 @@ func (x *SafetyEventDriver) GetId() string {
 
 // Schema SafetyEventObjectResponseBody.
 type SafetyEventObject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorLabels`.
+	state          protoimpl.MessageState       `protogen:"open.v1"`
 	BehaviorLabels []*SafetyEventBehaviorLabels `protobuf:"bytes,1,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
-	// Member `driver`.
-	Driver *SafetyEventDriver `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `uuid`.
-	Uuid *string `protobuf:"bytes,5,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
-	// Member `vehicle`.
+	Driver         *SafetyEventDriver           `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Id             *string                      `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// A time as in RFC 3339.
+	Time          *string             `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	Uuid          *string             `protobuf:"bytes,5,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	Vehicle       *SafetyEventVehicle `protobuf:"bytes,6,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9169,11 +8963,10 @@ func (x *SafetyEventObject) GetVehicle() *SafetyEventVehicle {
 	return nil
 }
 
-// Schema SafetyEventVehicleObjectResponseBody.
+// Schema SafetyEventVehicleObjectResponseBody. It has nothing but `id`.
 type SafetyEventVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9217,12 +9010,10 @@ func (x *SafetyEventVehicle) GetId() string {
 
 // Schema V1SafetyReportHarshEvent.
 type SafetyReportHarshEvent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `harshEventType`.
-	HarshEventType *string `protobuf:"bytes,1,opt,name=harsh_event_type,json=harshEventType,proto3,oneof" json:"harsh_event_type,omitempty"`
-	// Member `timestampMs`. In milliseconds since 1970-01-01 UTC.
-	TimestampMs *int64 `protobuf:"varint,2,opt,name=timestamp_ms,json=timestampMs,proto3,oneof" json:"timestamp_ms,omitempty"`
-	// Member `vehicleId`.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	HarshEventType *string                `protobuf:"bytes,1,opt,name=harsh_event_type,json=harshEventType,proto3,oneof" json:"harsh_event_type,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
+	TimestampMs   *int64 `protobuf:"varint,2,opt,name=timestamp_ms,json=timestampMs,proto3,oneof" json:"timestamp_ms,omitempty"`
 	VehicleId     *int64 `protobuf:"varint,3,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9282,22 +9073,18 @@ func (x *SafetyReportHarshEvent) GetVehicleId() int64 {
 // Schema V1Sensor.
 type Sensor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activatedAtMs`. In milliseconds since 1970-01-01 UTC.
-	ActivatedAtMs *int64 `protobuf:"varint,1,opt,name=activated_at_ms,json=activatedAtMs,proto3,oneof" json:"activated_at_ms,omitempty"`
-	// Member `healthStatus`.
-	HealthStatus *string `protobuf:"bytes,2,opt,name=health_status,json=healthStatus,proto3,oneof" json:"health_status,omitempty"`
-	// Member `id`. Required.
+	// In milliseconds since 1970-01-01 UTC.
+	ActivatedAtMs *int64  `protobuf:"varint,1,opt,name=activated_at_ms,json=activatedAtMs,proto3,oneof" json:"activated_at_ms,omitempty"`
+	HealthStatus  *string `protobuf:"bytes,2,opt,name=health_status,json=healthStatus,proto3,oneof" json:"health_status,omitempty"`
+	// Required.
 	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastTransmissionAtMs`. In milliseconds since 1970-01-01 UTC.
-	LastTransmissionAtMs *int64 `protobuf:"varint,4,opt,name=last_transmission_at_ms,json=lastTransmissionAtMs,proto3,oneof" json:"last_transmission_at_ms,omitempty"`
-	// Member `macAddress`.
-	MacAddress *string `protobuf:"bytes,5,opt,name=mac_address,json=macAddress,proto3,oneof" json:"mac_address,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `sensorType`.
-	SensorType    *string `protobuf:"bytes,7,opt,name=sensor_type,json=sensorType,proto3,oneof" json:"sensor_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In milliseconds since 1970-01-01 UTC.
+	LastTransmissionAtMs *int64  `protobuf:"varint,4,opt,name=last_transmission_at_ms,json=lastTransmissionAtMs,proto3,oneof" json:"last_transmission_at_ms,omitempty"`
+	MacAddress           *string `protobuf:"bytes,5,opt,name=mac_address,json=macAddress,proto3,oneof" json:"mac_address,omitempty"`
+	Name                 *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	SensorType           *string `protobuf:"bytes,7,opt,name=sensor_type,json=sensorType,proto3,oneof" json:"sensor_type,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Sensor) Reset() {
@@ -9428,9 +9215,9 @@ func (x *SensorHistoryReading) GetValue() int64 {
 // Schema V1SensorHistoryResponse_results.
 type SensorHistoryResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `series`. An entry that is null is in its place, without a value.
+	// An entry that is null is in its place, without a value.
 	Series []*SensorHistoryReading `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
-	// Member `timeMs`. In milliseconds since 1970-01-01 UTC.
+	// In milliseconds since 1970-01-01 UTC.
 	TimeMs        *int64 `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3,oneof" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9483,12 +9270,12 @@ func (x *SensorHistoryResult) GetTimeMs() int64 {
 // Schema _v1_sensors_history_series.
 type SensorsHistorySeries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `field`. Required. Known values: `ambientTemperature`, `cargoPercent`,
-	// `currentLoop1Raw`, `currentLoop1Mapped`, `currentLoop2Raw`, `currentLoop2Mapped`, `doorClosed`,
-	// `humidity`, `pmPowerTotal`, `pmPhase1Power`, `pmPhase2Power`, `pmPhase3Power`,
-	// `pmPhase1PowerFactor`, `pmPhase2PowerFactor`, `pmPhase3PowerFactor`, `probeTemperature`.
+	// Required. Known values: `ambientTemperature`, `cargoPercent`, `currentLoop1Raw`,
+	// `currentLoop1Mapped`, `currentLoop2Raw`, `currentLoop2Mapped`, `doorClosed`, `humidity`,
+	// `pmPowerTotal`, `pmPhase1Power`, `pmPhase2Power`, `pmPhase3Power`, `pmPhase1PowerFactor`,
+	// `pmPhase2PowerFactor`, `pmPhase3PowerFactor`, `probeTemperature`.
 	Field *string `protobuf:"bytes,1,opt,name=field,proto3,oneof" json:"field,omitempty"`
-	// Member `widgetId`. Required.
+	// Required.
 	WidgetId      *int64 `protobuf:"varint,2,opt,name=widget_id,json=widgetId,proto3,oneof" json:"widget_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9540,25 +9327,19 @@ func (x *SensorsHistorySeries) GetWidgetId() int64 {
 
 // Schema V1TemperatureResponse_sensors.
 type TemperatureSensor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientTemperature`.
-	AmbientTemperature *int64 `protobuf:"varint,1,opt,name=ambient_temperature,json=ambientTemperature,proto3,oneof" json:"ambient_temperature,omitempty"`
-	// Member `ambientTemperatureTime`. A time as in RFC 3339.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	AmbientTemperature *int64                 `protobuf:"varint,1,opt,name=ambient_temperature,json=ambientTemperature,proto3,oneof" json:"ambient_temperature,omitempty"`
+	// A time as in RFC 3339.
 	AmbientTemperatureTime *string `protobuf:"bytes,2,opt,name=ambient_temperature_time,json=ambientTemperatureTime,proto3,oneof" json:"ambient_temperature_time,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `probeTemperature`.
-	ProbeTemperature *int64 `protobuf:"varint,5,opt,name=probe_temperature,json=probeTemperature,proto3,oneof" json:"probe_temperature,omitempty"`
-	// Member `probeTemperatureTime`. A time as in RFC 3339.
+	Id                     *int64  `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                   *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ProbeTemperature       *int64  `protobuf:"varint,5,opt,name=probe_temperature,json=probeTemperature,proto3,oneof" json:"probe_temperature,omitempty"`
+	// A time as in RFC 3339.
 	ProbeTemperatureTime *string `protobuf:"bytes,6,opt,name=probe_temperature_time,json=probeTemperatureTime,proto3,oneof" json:"probe_temperature_time,omitempty"`
-	// Member `trailerId`.
-	TrailerId *int64 `protobuf:"varint,7,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Member `vehicleId`.
-	VehicleId     *int64 `protobuf:"varint,8,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TrailerId            *int64  `protobuf:"varint,7,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
+	VehicleId            *int64  `protobuf:"varint,8,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *TemperatureSensor) Reset() {
@@ -9649,12 +9430,11 @@ func (x *TemperatureSensor) GetVehicleId() int64 {
 
 // Schema V1TrailerAssignmentResponse.
 type TrailerAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`.
-	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `endMs`. In milliseconds.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DriverId *int64                 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	// In milliseconds.
 	EndMs *int64 `protobuf:"varint,2,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Member `startMs`. In milliseconds.
+	// In milliseconds.
 	StartMs       *int64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9711,14 +9491,13 @@ func (x *TrailerAssignment) GetStartMs() int64 {
 	return 0
 }
 
-// Schema V1TrailerAssignmentsResponse.
+// Trailer assignments. Schema V1TrailerAssignmentsResponse.
 type TrailerAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `trailerAssignments`.
+	// Required.
+	Name               *string              `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	TrailerAssignments []*TrailerAssignment `protobuf:"bytes,3,rep,name=trailer_assignments,json=trailerAssignments,proto3" json:"trailer_assignments,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -9777,38 +9556,26 @@ func (x *TrailerAssignments) GetTrailerAssignments() []*TrailerAssignment {
 
 // Schema V1TripResponse_trips.
 type Trip struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetIds`.
-	AssetIds []int64 `protobuf:"varint,1,rep,packed,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Member `codriverIds`.
-	CodriverIds []int64 `protobuf:"varint,2,rep,packed,name=codriver_ids,json=codriverIds,proto3" json:"codriver_ids,omitempty"`
-	// Member `distanceMeters`. In metres.
-	DistanceMeters *int64 `protobuf:"varint,3,opt,name=distance_meters,json=distanceMeters,proto3,oneof" json:"distance_meters,omitempty"`
-	// Member `driverId`.
-	DriverId *int64 `protobuf:"varint,4,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `endAddress`.
-	EndAddress *TripEndAddress `protobuf:"bytes,5,opt,name=end_address,json=endAddress,proto3" json:"end_address,omitempty"`
-	// Member `endCoordinates`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	AssetIds    []int64                `protobuf:"varint,1,rep,packed,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	CodriverIds []int64                `protobuf:"varint,2,rep,packed,name=codriver_ids,json=codriverIds,proto3" json:"codriver_ids,omitempty"`
+	// In metres.
+	DistanceMeters *int64              `protobuf:"varint,3,opt,name=distance_meters,json=distanceMeters,proto3,oneof" json:"distance_meters,omitempty"`
+	DriverId       *int64              `protobuf:"varint,4,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	EndAddress     *TripEndAddress     `protobuf:"bytes,5,opt,name=end_address,json=endAddress,proto3" json:"end_address,omitempty"`
 	EndCoordinates *TripEndCoordinates `protobuf:"bytes,6,opt,name=end_coordinates,json=endCoordinates,proto3" json:"end_coordinates,omitempty"`
-	// Member `endLocation`.
-	EndLocation *string `protobuf:"bytes,7,opt,name=end_location,json=endLocation,proto3,oneof" json:"end_location,omitempty"`
-	// Member `endMs`. In milliseconds since 1970-01-01 UTC.
-	EndMs *int64 `protobuf:"varint,8,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Member `endOdometer`.
-	EndOdometer *int64 `protobuf:"varint,9,opt,name=end_odometer,json=endOdometer,proto3,oneof" json:"end_odometer,omitempty"`
-	// Member `fuelConsumedMl`.
-	FuelConsumedMl *int64 `protobuf:"varint,10,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
-	// Member `startAddress`.
-	StartAddress *TripStartAddress `protobuf:"bytes,11,opt,name=start_address,json=startAddress,proto3" json:"start_address,omitempty"`
-	// Member `startCoordinates`.
+	EndLocation    *string             `protobuf:"bytes,7,opt,name=end_location,json=endLocation,proto3,oneof" json:"end_location,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
+	EndMs            *int64                `protobuf:"varint,8,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
+	EndOdometer      *int64                `protobuf:"varint,9,opt,name=end_odometer,json=endOdometer,proto3,oneof" json:"end_odometer,omitempty"`
+	FuelConsumedMl   *int64                `protobuf:"varint,10,opt,name=fuel_consumed_ml,json=fuelConsumedMl,proto3,oneof" json:"fuel_consumed_ml,omitempty"`
+	StartAddress     *TripStartAddress     `protobuf:"bytes,11,opt,name=start_address,json=startAddress,proto3" json:"start_address,omitempty"`
 	StartCoordinates *TripStartCoordinates `protobuf:"bytes,12,opt,name=start_coordinates,json=startCoordinates,proto3" json:"start_coordinates,omitempty"`
-	// Member `startLocation`.
-	StartLocation *string `protobuf:"bytes,13,opt,name=start_location,json=startLocation,proto3,oneof" json:"start_location,omitempty"`
-	// Member `startMs`. In milliseconds since 1970-01-01 UTC.
-	StartMs *int64 `protobuf:"varint,14,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Member `startOdometer`.
+	StartLocation    *string               `protobuf:"bytes,13,opt,name=start_location,json=startLocation,proto3,oneof" json:"start_location,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
+	StartMs       *int64 `protobuf:"varint,14,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
 	StartOdometer *int64 `protobuf:"varint,15,opt,name=start_odometer,json=startOdometer,proto3,oneof" json:"start_odometer,omitempty"`
-	// Member `tollMeters`. In metres.
+	// In metres.
 	TollMeters    *int64 `protobuf:"varint,16,opt,name=toll_meters,json=tollMeters,proto3,oneof" json:"toll_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9958,13 +9725,10 @@ func (x *Trip) GetTollMeters() int64 {
 
 // Schema V1TripResponse_endAddress.
 type TripEndAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Id            *int64                 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10022,11 +9786,9 @@ func (x *TripEndAddress) GetName() string {
 
 // Schema V1TripResponse_endCoordinates.
 type TripEndCoordinates struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10077,13 +9839,10 @@ func (x *TripEndCoordinates) GetLongitude() float64 {
 
 // Schema V1TripResponse_startAddress.
 type TripStartAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Id            *int64                 `protobuf:"varint,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10141,11 +9900,9 @@ func (x *TripStartAddress) GetName() string {
 
 // Schema V1TripResponse_startCoordinates.
 type TripStartCoordinates struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10194,18 +9951,18 @@ func (x *TripStartCoordinates) GetLongitude() float64 {
 	return 0
 }
 
-// Schema V1MessageResponse.
+// A message. Schema V1MessageResponse.
 type V1Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `isRead`. Required.
+	// Required.
 	IsRead *bool `protobuf:"varint,2,opt,name=is_read,json=isRead,proto3,oneof" json:"is_read,omitempty"`
-	// Member `sender`. Required.
+	// Required.
 	Sender *MessageSender `protobuf:"bytes,3,opt,name=sender,proto3" json:"sender,omitempty"`
-	// Member `sentAtMs`. Required. In milliseconds since 1970-01-01 UTC.
+	// Required. In milliseconds since 1970-01-01 UTC.
 	SentAtMs *int64 `protobuf:"varint,4,opt,name=sent_at_ms,json=sentAtMs,proto3,oneof" json:"sent_at_ms,omitempty"`
-	// Member `text`. Required.
+	// Required.
 	Text          *string `protobuf:"bytes,5,opt,name=text,proto3,oneof" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10279,15 +10036,15 @@ func (x *V1Message) GetText() string {
 // Schema VehicleAssignmentObjectResponseBody.
 type VehicleAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignmentType`. Required. Known values: `driverApp`.
+	// Required. Known values: `driverApp`.
 	AssignmentType *string `protobuf:"bytes,1,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isPassenger`. Required.
+	// Required.
 	IsPassenger *bool `protobuf:"varint,3,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `vehicle`. Required.
+	// Required.
 	Vehicle       *v1.VehicleTiny `protobuf:"bytes,5,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10360,13 +10117,10 @@ func (x *VehicleAssignment) GetVehicle() *v1.VehicleTiny {
 
 // Schema V1VehicleHarshEventResponse_location.
 type VehicleHarshEventLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Latitude      *float64               `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10424,34 +10178,24 @@ func (x *VehicleHarshEventLocation) GetLongitude() float64 {
 
 // Schema VehicleLocationResponseBody.
 type VehicleLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`.
-	DriverId *int64 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `heading`.
-	Heading *float64 `protobuf:"fixed64,2,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
-	// Member `id`. Required.
-	Id *int64 `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `location`.
-	Location *string `protobuf:"bytes,5,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Member `longitude`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DriverId *int64                 `protobuf:"varint,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	Heading  *float64               `protobuf:"fixed64,2,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
+	// Required.
+	Id        *int64   `protobuf:"varint,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Latitude  *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Location  *string  `protobuf:"bytes,5,opt,name=location,proto3,oneof" json:"location,omitempty"`
 	Longitude *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `odometerMeters`. In metres.
+	Name      *string  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `odometerType`. Known values: `GPS`, `OBD`.
-	OdometerType *string `protobuf:"bytes,9,opt,name=odometer_type,json=odometerType,proto3,oneof" json:"odometer_type,omitempty"`
-	// Member `onTrip`.
-	OnTrip *bool `protobuf:"varint,10,opt,name=on_trip,json=onTrip,proto3,oneof" json:"on_trip,omitempty"`
-	// Member `routeIds`.
-	RouteIds []int64 `protobuf:"varint,11,rep,packed,name=route_ids,json=routeIds,proto3" json:"route_ids,omitempty"`
-	// Member `speed`.
-	Speed *float64 `protobuf:"fixed64,12,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	// Member `time`. In milliseconds since 1970-01-01 UTC.
-	Time *int64 `protobuf:"varint,13,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `vin`.
+	// Known values: `GPS`, `OBD`.
+	OdometerType *string  `protobuf:"bytes,9,opt,name=odometer_type,json=odometerType,proto3,oneof" json:"odometer_type,omitempty"`
+	OnTrip       *bool    `protobuf:"varint,10,opt,name=on_trip,json=onTrip,proto3,oneof" json:"on_trip,omitempty"`
+	RouteIds     []int64  `protobuf:"varint,11,rep,packed,name=route_ids,json=routeIds,proto3" json:"route_ids,omitempty"`
+	Speed        *float64 `protobuf:"fixed64,12,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	// In milliseconds since 1970-01-01 UTC.
+	Time          *int64  `protobuf:"varint,13,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	Vin           *string `protobuf:"bytes,14,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10588,11 +10332,9 @@ func (x *VehicleLocation) GetVin() string {
 // Schema V1VehicleMaintenance.
 type VehicleMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `j1939`.
-	J1939 *VehicleMaintenanceJ1939 `protobuf:"bytes,2,opt,name=j1939,proto3" json:"j1939,omitempty"`
-	// Member `passenger`.
+	// Required.
+	Id            *int64                       `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	J1939         *VehicleMaintenanceJ1939     `protobuf:"bytes,2,opt,name=j1939,proto3" json:"j1939,omitempty"`
 	Passenger     *VehicleMaintenancePassenger `protobuf:"bytes,3,opt,name=passenger,proto3" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10651,10 +10393,8 @@ func (x *VehicleMaintenance) GetPassenger() *VehicleMaintenancePassenger {
 
 // Schema V1VehicleMaintenance_j1939.
 type VehicleMaintenanceJ1939 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkEngineLight`.
-	CheckEngineLight *VehicleMaintenanceJ1939CheckEngineLight `protobuf:"bytes,1,opt,name=check_engine_light,json=checkEngineLight,proto3" json:"check_engine_light,omitempty"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                          `protogen:"open.v1"`
+	CheckEngineLight       *VehicleMaintenanceJ1939CheckEngineLight        `protobuf:"bytes,1,opt,name=check_engine_light,json=checkEngineLight,proto3" json:"check_engine_light,omitempty"`
 	DiagnosticTroubleCodes []*VehicleMaintenanceJ1939DiagnosticTroubleCode `protobuf:"bytes,2,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -10706,15 +10446,11 @@ func (x *VehicleMaintenanceJ1939) GetDiagnosticTroubleCodes() []*VehicleMaintena
 
 // Schema V1VehicleMaintenance_j1939_checkEngineLight.
 type VehicleMaintenanceJ1939CheckEngineLight struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `emissionsIsOn`.
-	EmissionsIsOn *bool `protobuf:"varint,1,opt,name=emissions_is_on,json=emissionsIsOn,proto3,oneof" json:"emissions_is_on,omitempty"`
-	// Member `protectIsOn`.
-	ProtectIsOn *bool `protobuf:"varint,2,opt,name=protect_is_on,json=protectIsOn,proto3,oneof" json:"protect_is_on,omitempty"`
-	// Member `stopIsOn`.
-	StopIsOn *bool `protobuf:"varint,3,opt,name=stop_is_on,json=stopIsOn,proto3,oneof" json:"stop_is_on,omitempty"`
-	// Member `warningIsOn`.
-	WarningIsOn   *bool `protobuf:"varint,4,opt,name=warning_is_on,json=warningIsOn,proto3,oneof" json:"warning_is_on,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	EmissionsIsOn *bool                  `protobuf:"varint,1,opt,name=emissions_is_on,json=emissionsIsOn,proto3,oneof" json:"emissions_is_on,omitempty"`
+	ProtectIsOn   *bool                  `protobuf:"varint,2,opt,name=protect_is_on,json=protectIsOn,proto3,oneof" json:"protect_is_on,omitempty"`
+	StopIsOn      *bool                  `protobuf:"varint,3,opt,name=stop_is_on,json=stopIsOn,proto3,oneof" json:"stop_is_on,omitempty"`
+	WarningIsOn   *bool                  `protobuf:"varint,4,opt,name=warning_is_on,json=warningIsOn,proto3,oneof" json:"warning_is_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10780,17 +10516,17 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) GetWarningIsOn() bool {
 // Schema V1VehicleMaintenance_j1939_diagnosticTroubleCodes.
 type VehicleMaintenanceJ1939DiagnosticTroubleCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fmiId`. Required.
+	// Required.
 	FmiId *int64 `protobuf:"varint,1,opt,name=fmi_id,json=fmiId,proto3,oneof" json:"fmi_id,omitempty"`
-	// Member `fmiText`. Required.
+	// Required.
 	FmiText *string `protobuf:"bytes,2,opt,name=fmi_text,json=fmiText,proto3,oneof" json:"fmi_text,omitempty"`
-	// Member `occurrenceCount`. Required.
+	// Required.
 	OccurrenceCount *int64 `protobuf:"varint,3,opt,name=occurrence_count,json=occurrenceCount,proto3,oneof" json:"occurrence_count,omitempty"`
-	// Member `spnDescription`. Required.
+	// Required.
 	SpnDescription *string `protobuf:"bytes,4,opt,name=spn_description,json=spnDescription,proto3,oneof" json:"spn_description,omitempty"`
-	// Member `spnId`. Required.
+	// Required.
 	SpnId *int64 `protobuf:"varint,5,opt,name=spn_id,json=spnId,proto3,oneof" json:"spn_id,omitempty"`
-	// Member `txId`. Required.
+	// Required.
 	TxId          *int64 `protobuf:"varint,6,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10870,10 +10606,8 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) GetTxId() int64 {
 
 // Schema V1VehicleMaintenance_passenger.
 type VehicleMaintenancePassenger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkEngineLight`.
-	CheckEngineLight *VehicleMaintenancePassengerCheckEngineLight `protobuf:"bytes,1,opt,name=check_engine_light,json=checkEngineLight,proto3" json:"check_engine_light,omitempty"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                              `protogen:"open.v1"`
+	CheckEngineLight       *VehicleMaintenancePassengerCheckEngineLight        `protobuf:"bytes,1,opt,name=check_engine_light,json=checkEngineLight,proto3" json:"check_engine_light,omitempty"`
 	DiagnosticTroubleCodes []*VehicleMaintenancePassengerDiagnosticTroubleCode `protobuf:"bytes,2,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -10925,9 +10659,8 @@ func (x *VehicleMaintenancePassenger) GetDiagnosticTroubleCodes() []*VehicleMain
 
 // Schema V1VehicleMaintenance_passenger_checkEngineLight.
 type VehicleMaintenancePassengerCheckEngineLight struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isOn`.
-	IsOn          *bool `protobuf:"varint,1,opt,name=is_on,json=isOn,proto3,oneof" json:"is_on,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	IsOn          *bool                  `protobuf:"varint,1,opt,name=is_on,json=isOn,proto3,oneof" json:"is_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10972,11 +10705,11 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) GetIsOn() bool {
 // Schema V1VehicleMaintenance_passenger_diagnosticTroubleCodes.
 type VehicleMaintenancePassengerDiagnosticTroubleCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dtcDescription`. Required.
+	// Required.
 	DtcDescription *string `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
-	// Member `dtcId`. Required.
+	// Required.
 	DtcId *int64 `protobuf:"varint,2,opt,name=dtc_id,json=dtcId,proto3,oneof" json:"dtc_id,omitempty"`
-	// Member `dtcShortCode`. Required.
+	// Required.
 	DtcShortCode  *string `protobuf:"bytes,3,opt,name=dtc_short_code,json=dtcShortCode,proto3,oneof" json:"dtc_short_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11033,16 +10766,14 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) GetDtcShortCode() str
 	return ""
 }
 
-// Schema VehiclesDriverAssignmentsObjectResponseBody.
+// Vehicles driver assignments. Schema VehiclesDriverAssignmentsObjectResponseBody.
 type VehiclesDriverAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverAssignments`. Required.
+	// Required.
 	DriverAssignments []*DriverAssignment `protobuf:"bytes,1,rep,name=driver_assignments,json=driverAssignments,proto3" json:"driver_assignments,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	ExternalIds       map[string]string   `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11108,15 +10839,11 @@ func (x *VehiclesDriverAssignments) GetName() string {
 
 // Schema V1VisionCamerasResponse[].
 type VisionCamera struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cameraId`.
-	CameraId *int64 `protobuf:"varint,1,opt,name=camera_id,json=cameraId,proto3,oneof" json:"camera_id,omitempty"`
-	// Member `cameraName`.
-	CameraName *string `protobuf:"bytes,2,opt,name=camera_name,json=cameraName,proto3,oneof" json:"camera_name,omitempty"`
-	// Member `ethernetIp`.
-	EthernetIp *string `protobuf:"bytes,3,opt,name=ethernet_ip,json=ethernetIp,proto3,oneof" json:"ethernet_ip,omitempty"`
-	// Member `wifiIp`.
-	WifiIp        *string `protobuf:"bytes,4,opt,name=wifi_ip,json=wifiIp,proto3,oneof" json:"wifi_ip,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CameraId      *int64                 `protobuf:"varint,1,opt,name=camera_id,json=cameraId,proto3,oneof" json:"camera_id,omitempty"`
+	CameraName    *string                `protobuf:"bytes,2,opt,name=camera_name,json=cameraName,proto3,oneof" json:"camera_name,omitempty"`
+	EthernetIp    *string                `protobuf:"bytes,3,opt,name=ethernet_ip,json=ethernetIp,proto3,oneof" json:"ethernet_ip,omitempty"`
+	WifiIp        *string                `protobuf:"bytes,4,opt,name=wifi_ip,json=wifiIp,proto3,oneof" json:"wifi_ip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11181,16 +10908,13 @@ func (x *VisionCamera) GetWifiIp() string {
 
 // Schema V1VisionRunsResponse_visionRuns.
 type VisionRun struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `deviceId`.
-	DeviceId *int64 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `endedAtMs`. In milliseconds.
-	EndedAtMs *int64 `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
-	// Member `programId`.
-	ProgramId *int64 `protobuf:"varint,3,opt,name=program_id,json=programId,proto3,oneof" json:"program_id,omitempty"`
-	// Member `reportMetadata`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId *int64                 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	// In milliseconds.
+	EndedAtMs      *int64                    `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
+	ProgramId      *int64                    `protobuf:"varint,3,opt,name=program_id,json=programId,proto3,oneof" json:"program_id,omitempty"`
 	ReportMetadata *VisionRunsReportMetadata `protobuf:"bytes,4,opt,name=report_metadata,json=reportMetadata,proto3" json:"report_metadata,omitempty"`
-	// Member `startedAtMs`. In milliseconds.
+	// In milliseconds.
 	StartedAtMs   *int64 `protobuf:"varint,5,opt,name=started_at_ms,json=startedAtMs,proto3,oneof" json:"started_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11264,11 +10988,9 @@ func (x *VisionRun) GetStartedAtMs() int64 {
 // Schema V1VisionRunByCameraResponse_inspectionResults.
 type VisionRunByCameraInspectionResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `captureAtMs`. In milliseconds.
-	CaptureAtMs *float64 `protobuf:"fixed64,1,opt,name=capture_at_ms,json=captureAtMs,proto3,oneof" json:"capture_at_ms,omitempty"`
-	// Member `result`.
-	Result *string `protobuf:"bytes,2,opt,name=result,proto3,oneof" json:"result,omitempty"`
-	// Member `stepResults`.
+	// In milliseconds.
+	CaptureAtMs   *float64            `protobuf:"fixed64,1,opt,name=capture_at_ms,json=captureAtMs,proto3,oneof" json:"capture_at_ms,omitempty"`
+	Result        *string             `protobuf:"bytes,2,opt,name=result,proto3,oneof" json:"result,omitempty"`
 	StepResults   []*VisionStepResult `protobuf:"bytes,3,rep,name=step_results,json=stepResults,proto3" json:"step_results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11325,13 +11047,11 @@ func (x *VisionRunByCameraInspectionResult) GetStepResults() []*VisionStepResult
 	return nil
 }
 
-// Schema V1VisionRunByCameraResponse_program.
+// Schema V1VisionRunByCameraResponse_program. It has nothing but `id` and `name`.
 type VisionRunByCameraProgram struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11382,17 +11102,13 @@ func (x *VisionRunByCameraProgram) GetName() string {
 
 // Schema V1VisionRunByCameraResponse_runSummary.
 type VisionRunByCameraRunSummary struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `itemsPerMinute`.
-	ItemsPerMinute *float64 `protobuf:"fixed64,1,opt,name=items_per_minute,json=itemsPerMinute,proto3,oneof" json:"items_per_minute,omitempty"`
-	// Member `noReadCount`.
-	NoReadCount *int64 `protobuf:"varint,2,opt,name=no_read_count,json=noReadCount,proto3,oneof" json:"no_read_count,omitempty"`
-	// Member `rejectCount`.
-	RejectCount *int64 `protobuf:"varint,3,opt,name=reject_count,json=rejectCount,proto3,oneof" json:"reject_count,omitempty"`
-	// Member `successCount`.
-	SuccessCount  *int64 `protobuf:"varint,4,opt,name=success_count,json=successCount,proto3,oneof" json:"success_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ItemsPerMinute *float64               `protobuf:"fixed64,1,opt,name=items_per_minute,json=itemsPerMinute,proto3,oneof" json:"items_per_minute,omitempty"`
+	NoReadCount    *int64                 `protobuf:"varint,2,opt,name=no_read_count,json=noReadCount,proto3,oneof" json:"no_read_count,omitempty"`
+	RejectCount    *int64                 `protobuf:"varint,3,opt,name=reject_count,json=rejectCount,proto3,oneof" json:"reject_count,omitempty"`
+	SuccessCount   *int64                 `protobuf:"varint,4,opt,name=success_count,json=successCount,proto3,oneof" json:"success_count,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VisionRunByCameraRunSummary) Reset() {
@@ -11455,16 +11171,13 @@ func (x *VisionRunByCameraRunSummary) GetSuccessCount() int64 {
 
 // Schema V1VisionRunsByCameraResponse[].
 type VisionRunsByCamera struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `deviceId`.
-	DeviceId *int64 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
-	// Member `endedAtMs`. In milliseconds.
-	EndedAtMs *int64 `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
-	// Member `program`.
-	Program *VisionRunsByCameraProgram `protobuf:"bytes,3,opt,name=program,proto3" json:"program,omitempty"`
-	// Member `reportMetadata`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	DeviceId *int64                 `protobuf:"varint,1,opt,name=device_id,json=deviceId,proto3,oneof" json:"device_id,omitempty"`
+	// In milliseconds.
+	EndedAtMs      *int64                            `protobuf:"varint,2,opt,name=ended_at_ms,json=endedAtMs,proto3,oneof" json:"ended_at_ms,omitempty"`
+	Program        *VisionRunsByCameraProgram        `protobuf:"bytes,3,opt,name=program,proto3" json:"program,omitempty"`
 	ReportMetadata *VisionRunsByCameraReportMetadata `protobuf:"bytes,4,opt,name=report_metadata,json=reportMetadata,proto3" json:"report_metadata,omitempty"`
-	// Member `startedAtMs`. In milliseconds.
+	// In milliseconds.
 	StartedAtMs   *int64 `protobuf:"varint,5,opt,name=started_at_ms,json=startedAtMs,proto3,oneof" json:"started_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -11535,13 +11248,11 @@ func (x *VisionRunsByCamera) GetStartedAtMs() int64 {
 	return 0
 }
 
-// Schema V1VisionRunsByCameraResponse[].program.
+// Schema V1VisionRunsByCameraResponse[].program. It has nothing but `id` and `name`.
 type VisionRunsByCameraProgram struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *int64                 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11592,17 +11303,13 @@ func (x *VisionRunsByCameraProgram) GetName() string {
 
 // Schema V1VisionRunsByCameraResponse[].reportMetadata.
 type VisionRunsByCameraReportMetadata struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `itemsPerMinute`.
-	ItemsPerMinute *float64 `protobuf:"fixed64,1,opt,name=items_per_minute,json=itemsPerMinute,proto3,oneof" json:"items_per_minute,omitempty"`
-	// Member `noReadCount`.
-	NoReadCount *int64 `protobuf:"varint,2,opt,name=no_read_count,json=noReadCount,proto3,oneof" json:"no_read_count,omitempty"`
-	// Member `rejectCount`.
-	RejectCount *int64 `protobuf:"varint,3,opt,name=reject_count,json=rejectCount,proto3,oneof" json:"reject_count,omitempty"`
-	// Member `successCount`.
-	SuccessCount  *int64 `protobuf:"varint,4,opt,name=success_count,json=successCount,proto3,oneof" json:"success_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ItemsPerMinute *float64               `protobuf:"fixed64,1,opt,name=items_per_minute,json=itemsPerMinute,proto3,oneof" json:"items_per_minute,omitempty"`
+	NoReadCount    *int64                 `protobuf:"varint,2,opt,name=no_read_count,json=noReadCount,proto3,oneof" json:"no_read_count,omitempty"`
+	RejectCount    *int64                 `protobuf:"varint,3,opt,name=reject_count,json=rejectCount,proto3,oneof" json:"reject_count,omitempty"`
+	SuccessCount   *int64                 `protobuf:"varint,4,opt,name=success_count,json=successCount,proto3,oneof" json:"success_count,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VisionRunsByCameraReportMetadata) Reset() {
@@ -11665,17 +11372,13 @@ func (x *VisionRunsByCameraReportMetadata) GetSuccessCount() int64 {
 
 // Schema V1VisionRunsResponse_reportMetadata.
 type VisionRunsReportMetadata struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `itemsPerMinute`.
-	ItemsPerMinute *float64 `protobuf:"fixed64,1,opt,name=items_per_minute,json=itemsPerMinute,proto3,oneof" json:"items_per_minute,omitempty"`
-	// Member `noReadCount`.
-	NoReadCount *int64 `protobuf:"varint,2,opt,name=no_read_count,json=noReadCount,proto3,oneof" json:"no_read_count,omitempty"`
-	// Member `rejectCount`.
-	RejectCount *int64 `protobuf:"varint,3,opt,name=reject_count,json=rejectCount,proto3,oneof" json:"reject_count,omitempty"`
-	// Member `successCount`.
-	SuccessCount  *int64 `protobuf:"varint,4,opt,name=success_count,json=successCount,proto3,oneof" json:"success_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ItemsPerMinute *float64               `protobuf:"fixed64,1,opt,name=items_per_minute,json=itemsPerMinute,proto3,oneof" json:"items_per_minute,omitempty"`
+	NoReadCount    *int64                 `protobuf:"varint,2,opt,name=no_read_count,json=noReadCount,proto3,oneof" json:"no_read_count,omitempty"`
+	RejectCount    *int64                 `protobuf:"varint,3,opt,name=reject_count,json=rejectCount,proto3,oneof" json:"reject_count,omitempty"`
+	SuccessCount   *int64                 `protobuf:"varint,4,opt,name=success_count,json=successCount,proto3,oneof" json:"success_count,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VisionRunsReportMetadata) Reset() {
@@ -11738,41 +11441,25 @@ func (x *VisionRunsReportMetadata) GetSuccessCount() int64 {
 
 // Schema V1VisionStepResults[].
 type VisionStepResult struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `angleCheck`.
-	AngleCheck *VisionStepResultAngleCheck `protobuf:"bytes,1,opt,name=angle_check,json=angleCheck,proto3" json:"angle_check,omitempty"`
-	// Member `barcode`.
-	Barcode []*VisionStepResultBarcode `protobuf:"bytes,2,rep,name=barcode,proto3" json:"barcode,omitempty"`
-	// Member `booleanLogic`.
-	BooleanLogic *VisionStepResultBooleanLogic `protobuf:"bytes,3,opt,name=boolean_logic,json=booleanLogic,proto3" json:"boolean_logic,omitempty"`
-	// Member `caliper`.
-	Caliper *VisionStepResultCaliper `protobuf:"bytes,4,opt,name=caliper,proto3" json:"caliper,omitempty"`
-	// Member `contour`.
-	Contour *VisionStepResultContour `protobuf:"bytes,5,opt,name=contour,proto3" json:"contour,omitempty"`
-	// Member `distance`.
-	Distance *VisionStepResultDistance `protobuf:"bytes,6,opt,name=distance,proto3" json:"distance,omitempty"`
-	// Member `expirationDate`.
-	ExpirationDate *VisionStepResultExpirationDate `protobuf:"bytes,7,opt,name=expiration_date,json=expirationDate,proto3" json:"expiration_date,omitempty"`
-	// Member `findCopies`.
-	FindCopies *VisionStepResultFindCopies `protobuf:"bytes,8,opt,name=find_copies,json=findCopies,proto3" json:"find_copies,omitempty"`
-	// Member `findEdge`.
-	FindEdge *VisionStepResultFindEdge `protobuf:"bytes,9,opt,name=find_edge,json=findEdge,proto3" json:"find_edge,omitempty"`
-	// Member `findShapes`.
-	FindShapes *VisionStepResultFindShapes `protobuf:"bytes,10,opt,name=find_shapes,json=findShapes,proto3" json:"find_shapes,omitempty"`
-	// Member `fixture`.
-	Fixture *VisionStepResultFixture `protobuf:"bytes,11,opt,name=fixture,proto3" json:"fixture,omitempty"`
-	// Member `labelMatch`.
-	LabelMatch *VisionStepResultLabelMatch `protobuf:"bytes,12,opt,name=label_match,json=labelMatch,proto3" json:"label_match,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `presenceAbsence`.
+	state           protoimpl.MessageState           `protogen:"open.v1"`
+	AngleCheck      *VisionStepResultAngleCheck      `protobuf:"bytes,1,opt,name=angle_check,json=angleCheck,proto3" json:"angle_check,omitempty"`
+	Barcode         []*VisionStepResultBarcode       `protobuf:"bytes,2,rep,name=barcode,proto3" json:"barcode,omitempty"`
+	BooleanLogic    *VisionStepResultBooleanLogic    `protobuf:"bytes,3,opt,name=boolean_logic,json=booleanLogic,proto3" json:"boolean_logic,omitempty"`
+	Caliper         *VisionStepResultCaliper         `protobuf:"bytes,4,opt,name=caliper,proto3" json:"caliper,omitempty"`
+	Contour         *VisionStepResultContour         `protobuf:"bytes,5,opt,name=contour,proto3" json:"contour,omitempty"`
+	Distance        *VisionStepResultDistance        `protobuf:"bytes,6,opt,name=distance,proto3" json:"distance,omitempty"`
+	ExpirationDate  *VisionStepResultExpirationDate  `protobuf:"bytes,7,opt,name=expiration_date,json=expirationDate,proto3" json:"expiration_date,omitempty"`
+	FindCopies      *VisionStepResultFindCopies      `protobuf:"bytes,8,opt,name=find_copies,json=findCopies,proto3" json:"find_copies,omitempty"`
+	FindEdge        *VisionStepResultFindEdge        `protobuf:"bytes,9,opt,name=find_edge,json=findEdge,proto3" json:"find_edge,omitempty"`
+	FindShapes      *VisionStepResultFindShapes      `protobuf:"bytes,10,opt,name=find_shapes,json=findShapes,proto3" json:"find_shapes,omitempty"`
+	Fixture         *VisionStepResultFixture         `protobuf:"bytes,11,opt,name=fixture,proto3" json:"fixture,omitempty"`
+	LabelMatch      *VisionStepResultLabelMatch      `protobuf:"bytes,12,opt,name=label_match,json=labelMatch,proto3" json:"label_match,omitempty"`
+	Name            *string                          `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	PresenceAbsence *VisionStepResultPresenceAbsence `protobuf:"bytes,14,opt,name=presence_absence,json=presenceAbsence,proto3" json:"presence_absence,omitempty"`
-	// Member `result`.
-	Result *string `protobuf:"bytes,15,opt,name=result,proto3,oneof" json:"result,omitempty"`
-	// Member `textMatch`.
-	TextMatch     *VisionStepResultTextMatch `protobuf:"bytes,16,opt,name=text_match,json=textMatch,proto3" json:"text_match,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Result          *string                          `protobuf:"bytes,15,opt,name=result,proto3,oneof" json:"result,omitempty"`
+	TextMatch       *VisionStepResultTextMatch       `protobuf:"bytes,16,opt,name=text_match,json=textMatch,proto3" json:"text_match,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VisionStepResult) Reset() {
@@ -11919,17 +11606,13 @@ func (x *VisionStepResult) GetTextMatch() *VisionStepResultTextMatch {
 
 // Schema V1VisionStepResults[].angleCheck.
 type VisionStepResultAngleCheck struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `angleConfigured`.
+	state           protoimpl.MessageState                     `protogen:"open.v1"`
 	AngleConfigured *VisionStepResultAngleCheckAngleConfigured `protobuf:"bytes,1,opt,name=angle_configured,json=angleConfigured,proto3" json:"angle_configured,omitempty"`
-	// Member `angleFound`.
-	AngleFound *int64 `protobuf:"varint,2,opt,name=angle_found,json=angleFound,proto3,oneof" json:"angle_found,omitempty"`
-	// Member `endStepName`.
-	EndStepName *string `protobuf:"bytes,3,opt,name=end_step_name,json=endStepName,proto3,oneof" json:"end_step_name,omitempty"`
-	// Member `startStepName`.
-	StartStepName *string `protobuf:"bytes,4,opt,name=start_step_name,json=startStepName,proto3,oneof" json:"start_step_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AngleFound      *int64                                     `protobuf:"varint,2,opt,name=angle_found,json=angleFound,proto3,oneof" json:"angle_found,omitempty"`
+	EndStepName     *string                                    `protobuf:"bytes,3,opt,name=end_step_name,json=endStepName,proto3,oneof" json:"end_step_name,omitempty"`
+	StartStepName   *string                                    `protobuf:"bytes,4,opt,name=start_step_name,json=startStepName,proto3,oneof" json:"start_step_name,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VisionStepResultAngleCheck) Reset() {
@@ -11992,11 +11675,9 @@ func (x *VisionStepResultAngleCheck) GetStartStepName() string {
 
 // Schema V1VisionStepResults[].angleCheck.angleConfigured.
 type VisionStepResultAngleCheckAngleConfigured struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12047,13 +11728,10 @@ func (x *VisionStepResultAngleCheckAngleConfigured) GetLow() int64 {
 
 // Schema V1VisionStepResults[].barcode[].
 type VisionStepResultBarcode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contents`.
-	Contents *string `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
-	// Member `matchString`.
-	MatchString *string `protobuf:"bytes,2,opt,name=match_string,json=matchString,proto3,oneof" json:"match_string,omitempty"`
-	// Member `type`.
-	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Contents      *string                `protobuf:"bytes,1,opt,name=contents,proto3,oneof" json:"contents,omitempty"`
+	MatchString   *string                `protobuf:"bytes,2,opt,name=match_string,json=matchString,proto3,oneof" json:"match_string,omitempty"`
+	Type          *string                `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12111,10 +11789,8 @@ func (x *VisionStepResultBarcode) GetType() string {
 
 // Schema V1VisionStepResults[].booleanLogic.
 type VisionStepResultBooleanLogic struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `operator`.
-	Operator *string `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
-	// Member `steps`.
+	state         protoimpl.MessageState              `protogen:"open.v1"`
+	Operator      *string                             `protobuf:"bytes,1,opt,name=operator,proto3,oneof" json:"operator,omitempty"`
 	Steps         []*VisionStepResultBooleanLogicStep `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12166,11 +11842,9 @@ func (x *VisionStepResultBooleanLogic) GetSteps() []*VisionStepResultBooleanLogi
 
 // Schema V1VisionStepResults[].booleanLogic.steps[].
 type VisionStepResultBooleanLogicStep struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `result`.
-	Result        *string `protobuf:"bytes,2,opt,name=result,proto3,oneof" json:"result,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Result        *string                `protobuf:"bytes,2,opt,name=result,proto3,oneof" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12221,28 +11895,19 @@ func (x *VisionStepResultBooleanLogicStep) GetResult() string {
 
 // Schema V1VisionStepResults[].caliper.
 type VisionStepResultCaliper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `angleRange`.
-	AngleRange *VisionStepResultCaliperAngleRange `protobuf:"bytes,1,opt,name=angle_range,json=angleRange,proto3" json:"angle_range,omitempty"`
-	// Member `contrastRange`.
+	state         protoimpl.MessageState                `protogen:"open.v1"`
+	AngleRange    *VisionStepResultCaliperAngleRange    `protobuf:"bytes,1,opt,name=angle_range,json=angleRange,proto3" json:"angle_range,omitempty"`
 	ContrastRange *VisionStepResultCaliperContrastRange `protobuf:"bytes,2,opt,name=contrast_range,json=contrastRange,proto3" json:"contrast_range,omitempty"`
-	// Member `distanceFound`.
-	DistanceFound *float64 `protobuf:"fixed64,3,opt,name=distance_found,json=distanceFound,proto3,oneof" json:"distance_found,omitempty"`
-	// Member `filterPolarity`. Known values: `LIGHT TO DARK`, `DARK TO LIGHT`. Default: `LIGHT TO
-	// DARK`.
-	FilterPolarity *string `protobuf:"bytes,4,opt,name=filter_polarity,json=filterPolarity,proto3,oneof" json:"filter_polarity,omitempty"`
-	// Member `maxDistance`.
-	MaxDistance *float64 `protobuf:"fixed64,5,opt,name=max_distance,json=maxDistance,proto3,oneof" json:"max_distance,omitempty"`
-	// Member `minDistance`.
-	MinDistance *float64 `protobuf:"fixed64,6,opt,name=min_distance,json=minDistance,proto3,oneof" json:"min_distance,omitempty"`
-	// Member `sharpnessRange`.
-	SharpnessRange *VisionStepResultCaliperSharpnessRange `protobuf:"bytes,7,opt,name=sharpness_range,json=sharpnessRange,proto3" json:"sharpness_range,omitempty"`
-	// Member `straightnessRange`.
+	DistanceFound *float64                              `protobuf:"fixed64,3,opt,name=distance_found,json=distanceFound,proto3,oneof" json:"distance_found,omitempty"`
+	// Known values: `LIGHT TO DARK`, `DARK TO LIGHT`. Default: `LIGHT TO DARK`.
+	FilterPolarity    *string                                   `protobuf:"bytes,4,opt,name=filter_polarity,json=filterPolarity,proto3,oneof" json:"filter_polarity,omitempty"`
+	MaxDistance       *float64                                  `protobuf:"fixed64,5,opt,name=max_distance,json=maxDistance,proto3,oneof" json:"max_distance,omitempty"`
+	MinDistance       *float64                                  `protobuf:"fixed64,6,opt,name=min_distance,json=minDistance,proto3,oneof" json:"min_distance,omitempty"`
+	SharpnessRange    *VisionStepResultCaliperSharpnessRange    `protobuf:"bytes,7,opt,name=sharpness_range,json=sharpnessRange,proto3" json:"sharpness_range,omitempty"`
 	StraightnessRange *VisionStepResultCaliperStraightnessRange `protobuf:"bytes,8,opt,name=straightness_range,json=straightnessRange,proto3" json:"straightness_range,omitempty"`
-	// Member `unit`.
-	Unit          *string `protobuf:"bytes,9,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Unit              *string                                   `protobuf:"bytes,9,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *VisionStepResultCaliper) Reset() {
@@ -12340,11 +12005,9 @@ func (x *VisionStepResultCaliper) GetUnit() string {
 
 // Schema V1VisionStepResults[].caliper.angleRange.
 type VisionStepResultCaliperAngleRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12395,11 +12058,9 @@ func (x *VisionStepResultCaliperAngleRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].caliper.contrastRange.
 type VisionStepResultCaliperContrastRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12450,11 +12111,9 @@ func (x *VisionStepResultCaliperContrastRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].caliper.sharpnessRange.
 type VisionStepResultCaliperSharpnessRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12505,11 +12164,9 @@ func (x *VisionStepResultCaliperSharpnessRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].caliper.straightnessRange.
 type VisionStepResultCaliperStraightnessRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12561,16 +12218,14 @@ func (x *VisionStepResultCaliperStraightnessRange) GetLow() int64 {
 // Schema V1VisionStepResults[].contour.
 type VisionStepResultContour struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `angleDegrees`. In degrees.
-	AngleDegrees *int64 `protobuf:"varint,1,opt,name=angle_degrees,json=angleDegrees,proto3,oneof" json:"angle_degrees,omitempty"`
-	// Member `angleTolerance`.
+	// In degrees.
+	AngleDegrees   *int64 `protobuf:"varint,1,opt,name=angle_degrees,json=angleDegrees,proto3,oneof" json:"angle_degrees,omitempty"`
 	AngleTolerance *int64 `protobuf:"varint,2,opt,name=angle_tolerance,json=angleTolerance,proto3,oneof" json:"angle_tolerance,omitempty"`
-	// Member `matchPercentage`. In percent.
+	// In percent.
 	MatchPercentage *int64 `protobuf:"varint,3,opt,name=match_percentage,json=matchPercentage,proto3,oneof" json:"match_percentage,omitempty"`
-	// Member `matchThreshold`.
-	MatchThreshold *int64 `protobuf:"varint,4,opt,name=match_threshold,json=matchThreshold,proto3,oneof" json:"match_threshold,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	MatchThreshold  *int64 `protobuf:"varint,4,opt,name=match_threshold,json=matchThreshold,proto3,oneof" json:"match_threshold,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VisionStepResultContour) Reset() {
@@ -12633,29 +12288,19 @@ func (x *VisionStepResultContour) GetMatchThreshold() int64 {
 
 // Schema V1VisionStepResults[].distance.
 type VisionStepResultDistance struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `distanceFound`.
-	DistanceFound *float64 `protobuf:"fixed64,1,opt,name=distance_found,json=distanceFound,proto3,oneof" json:"distance_found,omitempty"`
-	// Member `endStepName`.
-	EndStepName *string `protobuf:"bytes,2,opt,name=end_step_name,json=endStepName,proto3,oneof" json:"end_step_name,omitempty"`
-	// Member `enforceOffsetAngleRange`.
-	EnforceOffsetAngleRange *bool `protobuf:"varint,3,opt,name=enforce_offset_angle_range,json=enforceOffsetAngleRange,proto3,oneof" json:"enforce_offset_angle_range,omitempty"`
-	// Member `maxDistance`.
-	MaxDistance *float64 `protobuf:"fixed64,4,opt,name=max_distance,json=maxDistance,proto3,oneof" json:"max_distance,omitempty"`
-	// Member `maxOffsetAngle`.
-	MaxOffsetAngle *int64 `protobuf:"varint,5,opt,name=max_offset_angle,json=maxOffsetAngle,proto3,oneof" json:"max_offset_angle,omitempty"`
-	// Member `minDistance`.
-	MinDistance *float64 `protobuf:"fixed64,6,opt,name=min_distance,json=minDistance,proto3,oneof" json:"min_distance,omitempty"`
-	// Member `minOffsetAngle`.
-	MinOffsetAngle *int64 `protobuf:"varint,7,opt,name=min_offset_angle,json=minOffsetAngle,proto3,oneof" json:"min_offset_angle,omitempty"`
-	// Member `offsetAngleFound`.
-	OffsetAngleFound *int64 `protobuf:"varint,8,opt,name=offset_angle_found,json=offsetAngleFound,proto3,oneof" json:"offset_angle_found,omitempty"`
-	// Member `startStepName`.
-	StartStepName *string `protobuf:"bytes,9,opt,name=start_step_name,json=startStepName,proto3,oneof" json:"start_step_name,omitempty"`
-	// Member `unit`.
-	Unit          *string `protobuf:"bytes,10,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                   protoimpl.MessageState `protogen:"open.v1"`
+	DistanceFound           *float64               `protobuf:"fixed64,1,opt,name=distance_found,json=distanceFound,proto3,oneof" json:"distance_found,omitempty"`
+	EndStepName             *string                `protobuf:"bytes,2,opt,name=end_step_name,json=endStepName,proto3,oneof" json:"end_step_name,omitempty"`
+	EnforceOffsetAngleRange *bool                  `protobuf:"varint,3,opt,name=enforce_offset_angle_range,json=enforceOffsetAngleRange,proto3,oneof" json:"enforce_offset_angle_range,omitempty"`
+	MaxDistance             *float64               `protobuf:"fixed64,4,opt,name=max_distance,json=maxDistance,proto3,oneof" json:"max_distance,omitempty"`
+	MaxOffsetAngle          *int64                 `protobuf:"varint,5,opt,name=max_offset_angle,json=maxOffsetAngle,proto3,oneof" json:"max_offset_angle,omitempty"`
+	MinDistance             *float64               `protobuf:"fixed64,6,opt,name=min_distance,json=minDistance,proto3,oneof" json:"min_distance,omitempty"`
+	MinOffsetAngle          *int64                 `protobuf:"varint,7,opt,name=min_offset_angle,json=minOffsetAngle,proto3,oneof" json:"min_offset_angle,omitempty"`
+	OffsetAngleFound        *int64                 `protobuf:"varint,8,opt,name=offset_angle_found,json=offsetAngleFound,proto3,oneof" json:"offset_angle_found,omitempty"`
+	StartStepName           *string                `protobuf:"bytes,9,opt,name=start_step_name,json=startStepName,proto3,oneof" json:"start_step_name,omitempty"`
+	Unit                    *string                `protobuf:"bytes,10,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *VisionStepResultDistance) Reset() {
@@ -12760,13 +12405,10 @@ func (x *VisionStepResultDistance) GetUnit() string {
 
 // Schema V1VisionStepResults[].expirationDate.
 type VisionStepResultExpirationDate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateOffset`.
-	DateOffset *int64 `protobuf:"varint,1,opt,name=date_offset,json=dateOffset,proto3,oneof" json:"date_offset,omitempty"`
-	// Member `foundDate`.
-	FoundDate *string `protobuf:"bytes,2,opt,name=found_date,json=foundDate,proto3,oneof" json:"found_date,omitempty"`
-	// Member `matchDate`.
-	MatchDate     *string `protobuf:"bytes,3,opt,name=match_date,json=matchDate,proto3,oneof" json:"match_date,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DateOffset    *int64                 `protobuf:"varint,1,opt,name=date_offset,json=dateOffset,proto3,oneof" json:"date_offset,omitempty"`
+	FoundDate     *string                `protobuf:"bytes,2,opt,name=found_date,json=foundDate,proto3,oneof" json:"found_date,omitempty"`
+	MatchDate     *string                `protobuf:"bytes,3,opt,name=match_date,json=matchDate,proto3,oneof" json:"match_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12824,19 +12466,14 @@ func (x *VisionStepResultExpirationDate) GetMatchDate() string {
 
 // Schema V1VisionStepResults[].findCopies.
 type VisionStepResultFindCopies struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `angleTolerance`.
-	AngleTolerance *int64 `protobuf:"varint,1,opt,name=angle_tolerance,json=angleTolerance,proto3,oneof" json:"angle_tolerance,omitempty"`
-	// Member `foundCount`.
-	FoundCount *int64 `protobuf:"varint,2,opt,name=found_count,json=foundCount,proto3,oneof" json:"found_count,omitempty"`
-	// Member `maxCount`.
-	MaxCount *int64 `protobuf:"varint,3,opt,name=max_count,json=maxCount,proto3,oneof" json:"max_count,omitempty"`
-	// Member `minCount`.
-	MinCount *int64 `protobuf:"varint,4,opt,name=min_count,json=minCount,proto3,oneof" json:"min_count,omitempty"`
-	// Member `threshold`.
-	Threshold     *int64 `protobuf:"varint,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	AngleTolerance *int64                 `protobuf:"varint,1,opt,name=angle_tolerance,json=angleTolerance,proto3,oneof" json:"angle_tolerance,omitempty"`
+	FoundCount     *int64                 `protobuf:"varint,2,opt,name=found_count,json=foundCount,proto3,oneof" json:"found_count,omitempty"`
+	MaxCount       *int64                 `protobuf:"varint,3,opt,name=max_count,json=maxCount,proto3,oneof" json:"max_count,omitempty"`
+	MinCount       *int64                 `protobuf:"varint,4,opt,name=min_count,json=minCount,proto3,oneof" json:"min_count,omitempty"`
+	Threshold      *int64                 `protobuf:"varint,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VisionStepResultFindCopies) Reset() {
@@ -12906,24 +12543,17 @@ func (x *VisionStepResultFindCopies) GetThreshold() int64 {
 
 // Schema V1VisionStepResults[].findEdge.
 type VisionStepResultFindEdge struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `angleFound`.
-	AngleFound *float64 `protobuf:"fixed64,1,opt,name=angle_found,json=angleFound,proto3,oneof" json:"angle_found,omitempty"`
-	// Member `angleRange`.
+	state      protoimpl.MessageState              `protogen:"open.v1"`
+	AngleFound *float64                            `protobuf:"fixed64,1,opt,name=angle_found,json=angleFound,proto3,oneof" json:"angle_found,omitempty"`
 	AngleRange *VisionStepResultFindEdgeAngleRange `protobuf:"bytes,2,opt,name=angle_range,json=angleRange,proto3" json:"angle_range,omitempty"`
-	// Member `contrastPercent`. In percent.
-	ContrastPercent *float64 `protobuf:"fixed64,3,opt,name=contrast_percent,json=contrastPercent,proto3,oneof" json:"contrast_percent,omitempty"`
-	// Member `contrastRange`.
-	ContrastRange *VisionStepResultFindEdgeContrastRange `protobuf:"bytes,4,opt,name=contrast_range,json=contrastRange,proto3" json:"contrast_range,omitempty"`
-	// Member `filterPolarity`.
-	FilterPolarity *string `protobuf:"bytes,5,opt,name=filter_polarity,json=filterPolarity,proto3,oneof" json:"filter_polarity,omitempty"`
-	// Member `sharpnessPercent`. In percent.
-	SharpnessPercent *float64 `protobuf:"fixed64,6,opt,name=sharpness_percent,json=sharpnessPercent,proto3,oneof" json:"sharpness_percent,omitempty"`
-	// Member `sharpnessRange`.
-	SharpnessRange *VisionStepResultFindEdgeSharpnessRange `protobuf:"bytes,7,opt,name=sharpness_range,json=sharpnessRange,proto3" json:"sharpness_range,omitempty"`
-	// Member `straightnessFound`.
-	StraightnessFound *float64 `protobuf:"fixed64,8,opt,name=straightness_found,json=straightnessFound,proto3,oneof" json:"straightness_found,omitempty"`
-	// Member `straightnessRange`.
+	// In percent.
+	ContrastPercent *float64                               `protobuf:"fixed64,3,opt,name=contrast_percent,json=contrastPercent,proto3,oneof" json:"contrast_percent,omitempty"`
+	ContrastRange   *VisionStepResultFindEdgeContrastRange `protobuf:"bytes,4,opt,name=contrast_range,json=contrastRange,proto3" json:"contrast_range,omitempty"`
+	FilterPolarity  *string                                `protobuf:"bytes,5,opt,name=filter_polarity,json=filterPolarity,proto3,oneof" json:"filter_polarity,omitempty"`
+	// In percent.
+	SharpnessPercent  *float64                                   `protobuf:"fixed64,6,opt,name=sharpness_percent,json=sharpnessPercent,proto3,oneof" json:"sharpness_percent,omitempty"`
+	SharpnessRange    *VisionStepResultFindEdgeSharpnessRange    `protobuf:"bytes,7,opt,name=sharpness_range,json=sharpnessRange,proto3" json:"sharpness_range,omitempty"`
+	StraightnessFound *float64                                   `protobuf:"fixed64,8,opt,name=straightness_found,json=straightnessFound,proto3,oneof" json:"straightness_found,omitempty"`
 	StraightnessRange *VisionStepResultFindEdgeStraightnessRange `protobuf:"bytes,9,opt,name=straightness_range,json=straightnessRange,proto3" json:"straightness_range,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -13024,11 +12654,9 @@ func (x *VisionStepResultFindEdge) GetStraightnessRange() *VisionStepResultFindE
 
 // Schema V1VisionStepResults[].findEdge.angleRange.
 type VisionStepResultFindEdgeAngleRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13079,11 +12707,9 @@ func (x *VisionStepResultFindEdgeAngleRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].findEdge.contrastRange.
 type VisionStepResultFindEdgeContrastRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13134,11 +12760,9 @@ func (x *VisionStepResultFindEdgeContrastRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].findEdge.sharpnessRange.
 type VisionStepResultFindEdgeSharpnessRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13189,11 +12813,9 @@ func (x *VisionStepResultFindEdgeSharpnessRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].findEdge.straightnessRange.
 type VisionStepResultFindEdgeStraightnessRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13244,13 +12866,10 @@ func (x *VisionStepResultFindEdgeStraightnessRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].findShapes.
 type VisionStepResultFindShapes struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `foundCount`.
-	FoundCount *int64 `protobuf:"varint,1,opt,name=found_count,json=foundCount,proto3,oneof" json:"found_count,omitempty"`
-	// Member `maxCount`.
-	MaxCount *int64 `protobuf:"varint,2,opt,name=max_count,json=maxCount,proto3,oneof" json:"max_count,omitempty"`
-	// Member `minCount`.
-	MinCount      *int64 `protobuf:"varint,3,opt,name=min_count,json=minCount,proto3,oneof" json:"min_count,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FoundCount    *int64                 `protobuf:"varint,1,opt,name=found_count,json=foundCount,proto3,oneof" json:"found_count,omitempty"`
+	MaxCount      *int64                 `protobuf:"varint,2,opt,name=max_count,json=maxCount,proto3,oneof" json:"max_count,omitempty"`
+	MinCount      *int64                 `protobuf:"varint,3,opt,name=min_count,json=minCount,proto3,oneof" json:"min_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13308,12 +12927,10 @@ func (x *VisionStepResultFindShapes) GetMinCount() int64 {
 
 // Schema V1VisionStepResults[].fixture.
 type VisionStepResultFixture struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coordinates`.
+	state       protoimpl.MessageState              `protogen:"open.v1"`
 	Coordinates *VisionStepResultFixtureCoordinates `protobuf:"bytes,1,opt,name=coordinates,proto3" json:"coordinates,omitempty"`
-	// Member `found`.
-	Found *bool `protobuf:"varint,2,opt,name=found,proto3,oneof" json:"found,omitempty"`
-	// Member `rotationDegrees`. In degrees.
+	Found       *bool                               `protobuf:"varint,2,opt,name=found,proto3,oneof" json:"found,omitempty"`
+	// In degrees.
 	RotationDegrees *int64 `protobuf:"varint,3,opt,name=rotation_degrees,json=rotationDegrees,proto3,oneof" json:"rotation_degrees,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -13372,11 +12989,9 @@ func (x *VisionStepResultFixture) GetRotationDegrees() int64 {
 
 // Schema V1VisionStepResults[].fixture.coordinates.
 type VisionStepResultFixtureCoordinates struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `x`.
-	X *int64 `protobuf:"varint,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
-	// Member `y`.
-	Y             *int64 `protobuf:"varint,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	X             *int64                 `protobuf:"varint,1,opt,name=x,proto3,oneof" json:"x,omitempty"`
+	Y             *int64                 `protobuf:"varint,2,opt,name=y,proto3,oneof" json:"y,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13427,11 +13042,9 @@ func (x *VisionStepResultFixtureCoordinates) GetY() int64 {
 
 // Schema V1VisionStepResults[].labelMatch.
 type VisionStepResultLabelMatch struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `score`.
-	Score *int64 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	// Member `threshold`.
-	Threshold     *int64 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Score         *int64                 `protobuf:"varint,1,opt,name=score,proto3,oneof" json:"score,omitempty"`
+	Threshold     *int64                 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13482,29 +13095,19 @@ func (x *VisionStepResultLabelMatch) GetThreshold() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.
 type VisionStepResultPresenceAbsence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `blueRange`.
-	BlueRange *VisionStepResultPresenceAbsenceBlueRange `protobuf:"bytes,1,opt,name=blue_range,json=blueRange,proto3" json:"blue_range,omitempty"`
-	// Member `checkForAbsence`.
-	CheckForAbsence *bool `protobuf:"varint,2,opt,name=check_for_absence,json=checkForAbsence,proto3,oneof" json:"check_for_absence,omitempty"`
-	// Member `grayscaleRange`.
-	GrayscaleRange *VisionStepResultPresenceAbsenceGrayscaleRange `protobuf:"bytes,3,opt,name=grayscale_range,json=grayscaleRange,proto3" json:"grayscale_range,omitempty"`
-	// Member `greenRange`.
-	GreenRange *VisionStepResultPresenceAbsenceGreenRange `protobuf:"bytes,4,opt,name=green_range,json=greenRange,proto3" json:"green_range,omitempty"`
-	// Member `hueRange`.
-	HueRange *VisionStepResultPresenceAbsenceHueRange `protobuf:"bytes,5,opt,name=hue_range,json=hueRange,proto3" json:"hue_range,omitempty"`
-	// Member `redRange`.
-	RedRange *VisionStepResultPresenceAbsenceRedRange `protobuf:"bytes,6,opt,name=red_range,json=redRange,proto3" json:"red_range,omitempty"`
-	// Member `saturationRange`.
+	state           protoimpl.MessageState                          `protogen:"open.v1"`
+	BlueRange       *VisionStepResultPresenceAbsenceBlueRange       `protobuf:"bytes,1,opt,name=blue_range,json=blueRange,proto3" json:"blue_range,omitempty"`
+	CheckForAbsence *bool                                           `protobuf:"varint,2,opt,name=check_for_absence,json=checkForAbsence,proto3,oneof" json:"check_for_absence,omitempty"`
+	GrayscaleRange  *VisionStepResultPresenceAbsenceGrayscaleRange  `protobuf:"bytes,3,opt,name=grayscale_range,json=grayscaleRange,proto3" json:"grayscale_range,omitempty"`
+	GreenRange      *VisionStepResultPresenceAbsenceGreenRange      `protobuf:"bytes,4,opt,name=green_range,json=greenRange,proto3" json:"green_range,omitempty"`
+	HueRange        *VisionStepResultPresenceAbsenceHueRange        `protobuf:"bytes,5,opt,name=hue_range,json=hueRange,proto3" json:"hue_range,omitempty"`
+	RedRange        *VisionStepResultPresenceAbsenceRedRange        `protobuf:"bytes,6,opt,name=red_range,json=redRange,proto3" json:"red_range,omitempty"`
 	SaturationRange *VisionStepResultPresenceAbsenceSaturationRange `protobuf:"bytes,7,opt,name=saturation_range,json=saturationRange,proto3" json:"saturation_range,omitempty"`
-	// Member `score`.
-	Score *int64 `protobuf:"varint,8,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	// Member `threshold`.
-	Threshold *int64 `protobuf:"varint,9,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	// Member `valueRange`.
-	ValueRange    *VisionStepResultPresenceAbsenceValueRange `protobuf:"bytes,10,opt,name=value_range,json=valueRange,proto3" json:"value_range,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Score           *int64                                          `protobuf:"varint,8,opt,name=score,proto3,oneof" json:"score,omitempty"`
+	Threshold       *int64                                          `protobuf:"varint,9,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	ValueRange      *VisionStepResultPresenceAbsenceValueRange      `protobuf:"bytes,10,opt,name=value_range,json=valueRange,proto3" json:"value_range,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VisionStepResultPresenceAbsence) Reset() {
@@ -13609,11 +13212,9 @@ func (x *VisionStepResultPresenceAbsence) GetValueRange() *VisionStepResultPrese
 
 // Schema V1VisionStepResults[].presenceAbsence.blueRange.
 type VisionStepResultPresenceAbsenceBlueRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13664,11 +13265,9 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.grayscaleRange.
 type VisionStepResultPresenceAbsenceGrayscaleRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13719,11 +13318,9 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.greenRange.
 type VisionStepResultPresenceAbsenceGreenRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13774,11 +13371,9 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.hueRange.
 type VisionStepResultPresenceAbsenceHueRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13829,11 +13424,9 @@ func (x *VisionStepResultPresenceAbsenceHueRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.redRange.
 type VisionStepResultPresenceAbsenceRedRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13884,11 +13477,9 @@ func (x *VisionStepResultPresenceAbsenceRedRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.saturationRange.
 type VisionStepResultPresenceAbsenceSaturationRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13939,11 +13530,9 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].presenceAbsence.valueRange.
 type VisionStepResultPresenceAbsenceValueRange struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `high`.
-	High *int64 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
-	// Member `low`.
-	Low           *int64 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	High          *int64                 `protobuf:"varint,1,opt,name=high,proto3,oneof" json:"high,omitempty"`
+	Low           *int64                 `protobuf:"varint,2,opt,name=low,proto3,oneof" json:"low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13994,11 +13583,9 @@ func (x *VisionStepResultPresenceAbsenceValueRange) GetLow() int64 {
 
 // Schema V1VisionStepResults[].textMatch.
 type VisionStepResultTextMatch struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `foundText`.
-	FoundText *string `protobuf:"bytes,1,opt,name=found_text,json=foundText,proto3,oneof" json:"found_text,omitempty"`
-	// Member `matchString`.
-	MatchString   *string `protobuf:"bytes,2,opt,name=match_string,json=matchString,proto3,oneof" json:"match_string,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FoundText     *string                `protobuf:"bytes,1,opt,name=found_text,json=foundText,proto3,oneof" json:"found_text,omitempty"`
+	MatchString   *string                `protobuf:"bytes,2,opt,name=match_string,json=matchString,proto3,oneof" json:"match_string,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -14057,7 +13644,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12,\n" +
 	"\vis_resolved\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\n" +
 	"isResolved\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x03R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -14076,24 +13663,21 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x19StreamDvirDefectsResponse\x12F\n" +
 	"\x04page\x18\x01 \x01(\v22.samsara_gateway.legacy.v1.ListDvirDefectsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xfb\x03\n" +
+	"\a_cursor\"\xd6\x03\n" +
 	"$ListDriversVehicleAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12b\n" +
 	"\x18driver_activation_status\x18\x02 \x01(\tB#\xda\xce\x18\x1f\b\x022\x06active2\vdeactivatedR\x06activeH\x01R\x16driverActivationStatus\x88\x01\x01\x12'\n" +
 	"\n" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x121\n" +
-	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\x1b\n" +
 	"\x19_driver_activation_statusB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xc7\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xc7\x01\n" +
 	"%ListDriversVehicleAssignmentsResponse\x12P\n" +
 	"\x04data\x18\x01 \x03(\v24.samsara_gateway.legacy.v1.DriversVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14109,7 +13693,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x16ListDvirHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
 	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
@@ -14129,29 +13713,25 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x19StreamDvirHistoryResponse\x12F\n" +
 	"\x04page\x18\x01 \x01(\v22.samsara_gateway.legacy.v1.ListDvirHistoryResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x8a\x05\n" +
+	"\a_cursor\"\xd2\x04\n" +
 	"\x1fListVehicleIdlingReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12/\n" +
 	"\ris_pto_active\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\visPtoActive\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x03R\x05limit\x88\x01\x01\x12S\n" +
-	"\x1bmin_idling_duration_minutes\x18\x05 \x01(\x03B\x0f\xda\xce\x18\v\b\x02A\x00\x00\x00\x00\x00\x00\xf0?H\x04R\x18minIdlingDurationMinutes\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x03R\x05limit\x88\x01\x01\x12S\n" +
+	"\x1bmin_idling_duration_minutes\x18\x05 \x01(\x03B\x0f\xda\xce\x18\v\b\x02A\x00\x00\x00\x00\x00\x00\xf0?H\x04R\x18minIdlingDurationMinutes\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x06R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\bR\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\a \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\x10\n" +
 	"\x0e_is_pto_activeB\b\n" +
 	"\x06_limitB\x1e\n" +
-	"\x1c_min_idling_duration_minutesB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xee\x02\n" +
+	"\x1c_min_idling_duration_minutesB\r\n" +
+	"\v_start_time\"\xee\x02\n" +
 	" ListVehicleIdlingReportsResponse\x12H\n" +
 	"\x04data\x18\x01 \x03(\v2,.samsara_gateway.legacy.v1.IdlingReportEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14218,23 +13798,19 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12@\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2!.samsara_gateway.api.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\x8f\x03\n" +
+	"\a_cursor\"\xd7\x02\n" +
 	"$ListVehiclesDriverAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x125\n" +
+	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x125\n" +
 	"\n" +
-	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vvehicle_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xc7\x01\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xc7\x01\n" +
 	"%ListVehiclesDriverAssignmentsResponse\x12P\n" +
 	"\x04data\x18\x01 \x03(\v24.samsara_gateway.legacy.v1.VehiclesDriverAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14252,7 +13828,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x06assets\x18\x01 \x03(\v2 .samsara_gateway.legacy.v1.AssetR\x06assets\"\xda\x01\n" +
 	" ListAssetCurrentLocationsRequest\x120\n" +
 	"\rending_before\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\fendingBefore\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x122\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x122\n" +
 	"\x0estarting_after\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\rstartingAfter\x88\x01\x01B\x10\n" +
 	"\x0e_ending_beforeB\b\n" +
 	"\x06_limitB\x11\n" +
@@ -14272,7 +13848,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x18ListAssetsReefersRequest\x12$\n" +
 	"\x06end_ms\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x05endMs\x88\x01\x01\x120\n" +
 	"\rending_before\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fendingBefore\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12(\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12(\n" +
 	"\bstart_ms\x18\x04 \x01(\x03B\b\xda\xce\x18\x04\b\x02 \x01H\x03R\astartMs\x88\x01\x01\x122\n" +
 	"\x0estarting_after\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\rstartingAfter\x88\x01\x01B\t\n" +
 	"\a_end_msB\x10\n" +
@@ -14388,7 +13964,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x13authentication_logs\x18\x01 \x03(\v2/.samsara_gateway.legacy.v1.HosAuthenticationLogR\x12authenticationLogs\"\xc3\x01\n" +
 	"\x19ListFleetLocationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x12!\n" +
 	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
 	"\vvehicle_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
 	"vehicleIdsB\b\n" +
@@ -14427,7 +14003,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x1dListTrailerAssignmentsRequest\x12\"\n" +
 	"\x06end_ms\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x00R\x05endMs\x88\x01\x01\x120\n" +
 	"\rending_before\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fendingBefore\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12&\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12&\n" +
 	"\bstart_ms\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\astartMs\x88\x01\x01\x122\n" +
 	"\x0estarting_after\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\rstartingAfter\x88\x01\x01B\t\n" +
 	"\a_end_msB\x10\n" +
@@ -14540,7 +14116,7 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x1fGetVisionLatestRunCameraRequest\x12+\n" +
 	"\tcamera_id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\tcamera_id\x88\x01\x01\x12%\n" +
 	"\ainclude\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\ainclude\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12+\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12+\n" +
 	"\n" +
 	"program_id\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"program_id\x88\x01\x01\x12/\n" +
@@ -15636,114 +15212,114 @@ const file_samsara_gateway_legacy_v1_legacy_proto_rawDesc = "" +
 	"found_text\x18\x01 \x01(\tH\x00R\tfoundText\x88\x01\x01\x12&\n" +
 	"\fmatch_string\x18\x02 \x01(\tH\x01R\vmatchString\x88\x01\x01:#\xda\xce\x18\x1fV1VisionStepResults[].textMatchB\r\n" +
 	"\v_found_textB\x0f\n" +
-	"\r_match_string2\xc1W\n" +
-	"\rLegacyService\x12\xc5\x01\n" +
-	"\x0fListDvirDefects\x121.samsara_gateway.legacy.v1.ListDvirDefectsRequest\x1a2.samsara_gateway.legacy.v1.ListDvirDefectsResponse\"K\xda\xce\x18G\n" +
-	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01b\x04data\x12\x99\x01\n" +
-	"\x11StreamDvirDefects\x123.samsara_gateway.legacy.v1.StreamDvirDefectsRequest\x1a4.samsara_gateway.legacy.v1.StreamDvirDefectsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListDvirDefects\x10\x010\x01\x12\x95\x02\n" +
-	"\x1dListDriversVehicleAssignments\x12?.samsara_gateway.legacy.v1.ListDriversVehicleAssignmentsRequest\x1a@.samsara_gateway.legacy.v1.ListDriversVehicleAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xd1\x01\n" +
-	"\x1fStreamDriversVehicleAssignments\x12A.samsara_gateway.legacy.v1.StreamDriversVehicleAssignmentsRequest\x1aB.samsara_gateway.legacy.v1.StreamDriversVehicleAssignmentsResponse\"%\xe2\xce\x18!\n" +
-	"\x1dListDriversVehicleAssignments\x10\x010\x01\x12\xc9\x01\n" +
-	"\x0fListDvirHistory\x121.samsara_gateway.legacy.v1.ListDvirHistoryRequest\x1a2.samsara_gateway.legacy.v1.ListDvirHistoryResponse\"O\xda\xce\x18K\n" +
+	"\r_match_string2\xd5X\n" +
+	"\rLegacyService\x12\xc8\x01\n" +
+	"\x0fListDvirDefects\x121.samsara_gateway.legacy.v1.ListDvirDefectsRequest\x1a2.samsara_gateway.legacy.v1.ListDvirDefectsResponse\"N\xda\xce\x18G\n" +
+	"\x0egetDvirDefects\x10\x01\x1a\x16/fleet/defects/history(\x018\x01B\fRead DefectsP\x04X\xc8\x01b\x04data\x90\x02\x01\x12\x9c\x01\n" +
+	"\x11StreamDvirDefects\x123.samsara_gateway.legacy.v1.StreamDvirDefectsRequest\x1a4.samsara_gateway.legacy.v1.StreamDvirDefectsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListDvirDefects\x10\x01\x90\x02\x010\x01\x12\x98\x02\n" +
+	"\x1dListDriversVehicleAssignments\x12?.samsara_gateway.legacy.v1.ListDriversVehicleAssignmentsRequest\x1a@.samsara_gateway.legacy.v1.ListDriversVehicleAssignmentsResponse\"t\xda\xce\x18m\n" +
+	"\x1cgetDriversVehicleAssignments\x10\x01\x1a\"/fleet/drivers/vehicle-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xd4\x01\n" +
+	"\x1fStreamDriversVehicleAssignments\x12A.samsara_gateway.legacy.v1.StreamDriversVehicleAssignmentsRequest\x1aB.samsara_gateway.legacy.v1.StreamDriversVehicleAssignmentsResponse\"(\xe2\xce\x18!\n" +
+	"\x1dListDriversVehicleAssignments\x10\x01\x90\x02\x010\x01\x12\xcc\x01\n" +
+	"\x0fListDvirHistory\x121.samsara_gateway.legacy.v1.ListDvirHistoryRequest\x1a2.samsara_gateway.legacy.v1.ListDvirHistoryResponse\"R\xda\xce\x18K\n" +
 	"\x0egetDvirHistory\x10\x01\x1a\x14/fleet/dvirs/history(\x018\x01B\n" +
-	"Read DVIRsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\x99\x01\n" +
-	"\x11StreamDvirHistory\x123.samsara_gateway.legacy.v1.StreamDvirHistoryRequest\x1a4.samsara_gateway.legacy.v1.StreamDvirHistoryResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListDvirHistory\x10\x010\x01\x12\xfe\x01\n" +
-	"\x18ListVehicleIdlingReports\x12:.samsara_gateway.legacy.v1.ListVehicleIdlingReportsRequest\x1a;.samsara_gateway.legacy.v1.ListVehicleIdlingReportsResponse\"i\xda\xce\x18e\n" +
-	"\x17getVehicleIdlingReports\x10\x01\x1a\x1d/fleet/reports/vehicle/idling(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xbd\x01\n" +
-	"\x1aStreamVehicleIdlingReports\x12<.samsara_gateway.legacy.v1.StreamVehicleIdlingReportsRequest\x1a=.samsara_gateway.legacy.v1.StreamVehicleIdlingReportsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListVehicleIdlingReports\x10\x010\x01\x12\xd6\x01\n" +
-	"\x10ListSafetyEvents\x122.samsara_gateway.legacy.v1.ListSafetyEventsRequest\x1a3.samsara_gateway.legacy.v1.ListSafetyEventsResponse\"Y\xda\xce\x18U\n" +
-	"\x0fgetSafetyEvents\x10\x01\x1a\x14/fleet/safety-events(\x018\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x12StreamSafetyEvents\x124.samsara_gateway.legacy.v1.StreamSafetyEventsRequest\x1a5.samsara_gateway.legacy.v1.StreamSafetyEventsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListSafetyEvents\x10\x010\x01\x12\x9c\x02\n" +
-	"\x1bListSafetyActivityEventFeed\x12=.samsara_gateway.legacy.v1.ListSafetyActivityEventFeedRequest\x1a>.samsara_gateway.legacy.v1.ListSafetyActivityEventFeedResponse\"~\xda\xce\x18z\n" +
-	"\x1agetSafetyActivityEventFeed\x10\x01\x1a$/fleet/safety-events/audit-logs/feed(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xc9\x01\n" +
-	"\x1dStreamSafetyActivityEventFeed\x12?.samsara_gateway.legacy.v1.StreamSafetyActivityEventFeedRequest\x1a@.samsara_gateway.legacy.v1.StreamSafetyActivityEventFeedResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bListSafetyActivityEventFeed\x10\x010\x01\x12\xbd\x01\n" +
-	"\x19FollowSafetyActivityEvent\x12;.samsara_gateway.legacy.v1.FollowSafetyActivityEventRequest\x1a<.samsara_gateway.legacy.v1.FollowSafetyActivityEventResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bListSafetyActivityEventFeed\x10\x020\x01\x12\x95\x02\n" +
-	"\x1dListVehiclesDriverAssignments\x12?.samsara_gateway.legacy.v1.ListVehiclesDriverAssignmentsRequest\x1a@.samsara_gateway.legacy.v1.ListVehiclesDriverAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cgetVehiclesDriverAssignments\x10\x01\x1a\"/fleet/vehicles/driver-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x12\xd1\x01\n" +
-	"\x1fStreamVehiclesDriverAssignments\x12A.samsara_gateway.legacy.v1.StreamVehiclesDriverAssignmentsRequest\x1aB.samsara_gateway.legacy.v1.StreamVehiclesDriverAssignmentsResponse\"%\xe2\xce\x18!\n" +
-	"\x1dListVehiclesDriverAssignments\x10\x010\x01\x12\xb0\x01\n" +
-	"\fGetAllAssets\x12..samsara_gateway.legacy.v1.GetAllAssetsRequest\x1a/.samsara_gateway.legacy.v1.GetAllAssetsResponse\"?\xda\xce\x18;\n" +
-	"\x0eV1getAllAssets\x10\x01\x1a\x10/v1/fleet/assets8\x01B\x0eRead EquipmentP\x04X\xc8\x01\x12\x85\x02\n" +
-	"\x19ListAssetCurrentLocations\x12;.samsara_gateway.legacy.v1.ListAssetCurrentLocationsRequest\x1a<.samsara_gateway.legacy.v1.ListAssetCurrentLocationsResponse\"m\xda\xce\x18i\n" +
-	"\x1dV1getAllAssetCurrentLocations\x10\x01\x1a\x1a/v1/fleet/assets/locations(\x028\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01b\x06assets\x12\xc1\x01\n" +
-	"\x1bStreamAssetCurrentLocations\x12=.samsara_gateway.legacy.v1.StreamAssetCurrentLocationsRequest\x1a>.samsara_gateway.legacy.v1.StreamAssetCurrentLocationsResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListAssetCurrentLocations\x10\x010\x01\x12\xd2\x01\n" +
-	"\x11ListAssetsReefers\x123.samsara_gateway.legacy.v1.ListAssetsReefersRequest\x1a4.samsara_gateway.legacy.v1.ListAssetsReefersResponse\"R\xda\xce\x18N\n" +
-	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01b\x04data\x12\xa1\x01\n" +
-	"\x13StreamAssetsReefers\x125.samsara_gateway.legacy.v1.StreamAssetsReefersRequest\x1a6.samsara_gateway.legacy.v1.StreamAssetsReefersResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListAssetsReefers\x10\x010\x01\x12\xe8\x01\n" +
-	"\x10GetAssetLocation\x122.samsara_gateway.legacy.v1.GetAssetLocationRequest\x1a3.samsara_gateway.legacy.v1.GetAssetLocationResponse\"k\xda\xce\x18g\n" +
-	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xd1\x01\n" +
-	"\x0eGetAssetReefer\x120.samsara_gateway.legacy.v1.GetAssetReeferRequest\x1a1.samsara_gateway.legacy.v1.GetAssetReeferResponse\"Z\xda\xce\x18V\n" +
-	"\x10V1getAssetReefer\x10\x01\x1a\"/v1/fleet/assets/{asset_id}/reefer8\x01B\rRead TrailersJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xff\x01\n" +
-	"\x17DeleteDispatchRouteById\x129.samsara_gateway.legacy.v1.DeleteDispatchRouteByIdRequest\x1a:.samsara_gateway.legacy.v1.DeleteDispatchRouteByIdResponse\"m\xda\xce\x18i\n" +
-	"\x19V1deleteDispatchRouteById\x10\x05\x1a3/v1/fleet/dispatch/routes/{route_id_or_external_id} \x018\x01B\fWrite RoutesP\x04X\xc8\x01\x12\xfe\x01\n" +
-	"\x14GetDriverSafetyScore\x126.samsara_gateway.legacy.v1.GetDriverSafetyScoreRequest\x1a7.samsara_gateway.legacy.v1.GetDriverSafetyScoreResponse\"u\xda\xce\x18q\n" +
-	"\x16V1getDriverSafetyScore\x10\x01\x1a)/v1/fleet/drivers/{driverId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x12\xfc\x01\n" +
+	"Read DVIRsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\x9c\x01\n" +
+	"\x11StreamDvirHistory\x123.samsara_gateway.legacy.v1.StreamDvirHistoryRequest\x1a4.samsara_gateway.legacy.v1.StreamDvirHistoryResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListDvirHistory\x10\x01\x90\x02\x010\x01\x12\x81\x02\n" +
+	"\x18ListVehicleIdlingReports\x12:.samsara_gateway.legacy.v1.ListVehicleIdlingReportsRequest\x1a;.samsara_gateway.legacy.v1.ListVehicleIdlingReportsResponse\"l\xda\xce\x18e\n" +
+	"\x17getVehicleIdlingReports\x10\x01\x1a\x1d/fleet/reports/vehicle/idling(\x018\x01B\x12Read Fuel & EnergyJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xc0\x01\n" +
+	"\x1aStreamVehicleIdlingReports\x12<.samsara_gateway.legacy.v1.StreamVehicleIdlingReportsRequest\x1a=.samsara_gateway.legacy.v1.StreamVehicleIdlingReportsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListVehicleIdlingReports\x10\x01\x90\x02\x010\x01\x12\xd9\x01\n" +
+	"\x10ListSafetyEvents\x122.samsara_gateway.legacy.v1.ListSafetyEventsRequest\x1a3.samsara_gateway.legacy.v1.ListSafetyEventsResponse\"\\\xda\xce\x18U\n" +
+	"\x0fgetSafetyEvents\x10\x01\x1a\x14/fleet/safety-events(\x018\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x12StreamSafetyEvents\x124.samsara_gateway.legacy.v1.StreamSafetyEventsRequest\x1a5.samsara_gateway.legacy.v1.StreamSafetyEventsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListSafetyEvents\x10\x01\x90\x02\x010\x01\x12\xa0\x02\n" +
+	"\x1bListSafetyActivityEventFeed\x12=.samsara_gateway.legacy.v1.ListSafetyActivityEventFeedRequest\x1a>.samsara_gateway.legacy.v1.ListSafetyActivityEventFeedResponse\"\x81\x01\xda\xce\x18z\n" +
+	"\x1agetSafetyActivityEventFeed\x10\x01\x1a$/fleet/safety-events/audit-logs/feed(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xcc\x01\n" +
+	"\x1dStreamSafetyActivityEventFeed\x12?.samsara_gateway.legacy.v1.StreamSafetyActivityEventFeedRequest\x1a@.samsara_gateway.legacy.v1.StreamSafetyActivityEventFeedResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bListSafetyActivityEventFeed\x10\x01\x90\x02\x010\x01\x12\xc0\x01\n" +
+	"\x19FollowSafetyActivityEvent\x12;.samsara_gateway.legacy.v1.FollowSafetyActivityEventRequest\x1a<.samsara_gateway.legacy.v1.FollowSafetyActivityEventResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bListSafetyActivityEventFeed\x10\x02\x90\x02\x010\x01\x12\x98\x02\n" +
+	"\x1dListVehiclesDriverAssignments\x12?.samsara_gateway.legacy.v1.ListVehiclesDriverAssignmentsRequest\x1a@.samsara_gateway.legacy.v1.ListVehiclesDriverAssignmentsResponse\"t\xda\xce\x18m\n" +
+	"\x1cgetVehiclesDriverAssignments\x10\x01\x1a\"/fleet/vehicles/driver-assignments(\x018\x01B\x10Read AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xd4\x01\n" +
+	"\x1fStreamVehiclesDriverAssignments\x12A.samsara_gateway.legacy.v1.StreamVehiclesDriverAssignmentsRequest\x1aB.samsara_gateway.legacy.v1.StreamVehiclesDriverAssignmentsResponse\"(\xe2\xce\x18!\n" +
+	"\x1dListVehiclesDriverAssignments\x10\x01\x90\x02\x010\x01\x12\xb3\x01\n" +
+	"\fGetAllAssets\x12..samsara_gateway.legacy.v1.GetAllAssetsRequest\x1a/.samsara_gateway.legacy.v1.GetAllAssetsResponse\"B\xda\xce\x18;\n" +
+	"\x0eV1getAllAssets\x10\x01\x1a\x10/v1/fleet/assets8\x01B\x0eRead EquipmentP\x04X\xc8\x01\x90\x02\x01\x12\x88\x02\n" +
+	"\x19ListAssetCurrentLocations\x12;.samsara_gateway.legacy.v1.ListAssetCurrentLocationsRequest\x1a<.samsara_gateway.legacy.v1.ListAssetCurrentLocationsResponse\"p\xda\xce\x18i\n" +
+	"\x1dV1getAllAssetCurrentLocations\x10\x01\x1a\x1a/v1/fleet/assets/locations(\x028\x01B\x19Read Equipment StatisticsP\x04X\xc8\x01b\x06assets\x90\x02\x01\x12\xc4\x01\n" +
+	"\x1bStreamAssetCurrentLocations\x12=.samsara_gateway.legacy.v1.StreamAssetCurrentLocationsRequest\x1a>.samsara_gateway.legacy.v1.StreamAssetCurrentLocationsResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListAssetCurrentLocations\x10\x01\x90\x02\x010\x01\x12\xd5\x01\n" +
+	"\x11ListAssetsReefers\x123.samsara_gateway.legacy.v1.ListAssetsReefersRequest\x1a4.samsara_gateway.legacy.v1.ListAssetsReefersResponse\"U\xda\xce\x18N\n" +
+	"\x12V1getAssetsReefers\x10\x01\x1a\x18/v1/fleet/assets/reefers(\x028\x01B\rRead TrailersP\x04X\xc8\x01b\x04data\x90\x02\x01\x12\xa4\x01\n" +
+	"\x13StreamAssetsReefers\x125.samsara_gateway.legacy.v1.StreamAssetsReefersRequest\x1a6.samsara_gateway.legacy.v1.StreamAssetsReefersResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListAssetsReefers\x10\x01\x90\x02\x010\x01\x12\xeb\x01\n" +
+	"\x10GetAssetLocation\x122.samsara_gateway.legacy.v1.GetAssetLocationRequest\x1a3.samsara_gateway.legacy.v1.GetAssetLocationResponse\"n\xda\xce\x18g\n" +
+	"\x12V1getAssetLocation\x10\x01\x1a%/v1/fleet/assets/{asset_id}/locations8\x01B\x19Read Equipment StatisticsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xd4\x01\n" +
+	"\x0eGetAssetReefer\x120.samsara_gateway.legacy.v1.GetAssetReeferRequest\x1a1.samsara_gateway.legacy.v1.GetAssetReeferResponse\"]\xda\xce\x18V\n" +
+	"\x10V1getAssetReefer\x10\x01\x1a\"/v1/fleet/assets/{asset_id}/reefer8\x01B\rRead TrailersJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\x82\x02\n" +
+	"\x17DeleteDispatchRouteById\x129.samsara_gateway.legacy.v1.DeleteDispatchRouteByIdRequest\x1a:.samsara_gateway.legacy.v1.DeleteDispatchRouteByIdResponse\"p\xda\xce\x18i\n" +
+	"\x19V1deleteDispatchRouteById\x10\x05\x1a3/v1/fleet/dispatch/routes/{route_id_or_external_id} \x018\x01B\fWrite RoutesP\x04X\xc8\x01\x90\x02\x02\x12\x81\x02\n" +
+	"\x14GetDriverSafetyScore\x126.samsara_gateway.legacy.v1.GetDriverSafetyScoreRequest\x1a7.samsara_gateway.legacy.v1.GetDriverSafetyScoreResponse\"x\xda\xce\x18q\n" +
+	"\x16V1getDriverSafetyScore\x10\x01\x1a)/v1/fleet/drivers/{driverId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xfc\x01\n" +
 	"\x14SetCurrentDutyStatus\x126.samsara_gateway.legacy.v1.SetCurrentDutyStatusRequest\x1a7.samsara_gateway.legacy.v1.SetCurrentDutyStatusResponse\"s\xda\xce\x18o\n" +
-	"\x14setCurrentDutyStatus\x10\x02\x1a-/v1/fleet/drivers/{driver_id}/hos/duty_status \x01B\x1fWrite ELD Hours of Service (US)P\x04X\xc8\x01\x12\x95\x02\n" +
-	"\x1dGetFleetHosAuthenticationLogs\x12?.samsara_gateway.legacy.v1.GetFleetHosAuthenticationLogsRequest\x1a@.samsara_gateway.legacy.v1.GetFleetHosAuthenticationLogsResponse\"q\xda\xce\x18m\n" +
-	"\x1fV1getFleetHosAuthenticationLogs\x10\x01\x1a!/v1/fleet/hos_authentication_logs8\x01B\x1eRead ELD Hours of Service (US)P\x04X\xc8\x01\x12\xe5\x01\n" +
-	"\x12ListFleetLocations\x124.samsara_gateway.legacy.v1.ListFleetLocationsRequest\x1a5.samsara_gateway.legacy.v1.ListFleetLocationsResponse\"b\xda\xce\x18^\n" +
-	"\x11getFleetLocations\x10\x01\x1a\x13/v1/fleet/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\bvehicles\x12\xa5\x01\n" +
-	"\x14StreamFleetLocations\x126.samsara_gateway.legacy.v1.StreamFleetLocationsRequest\x1a7.samsara_gateway.legacy.v1.StreamFleetLocationsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListFleetLocations\x10\x010\x01\x12\xe2\x01\n" +
-	"\x17GetFleetMaintenanceList\x129.samsara_gateway.legacy.v1.GetFleetMaintenanceListRequest\x1a:.samsara_gateway.legacy.v1.GetFleetMaintenanceListResponse\"P\xda\xce\x18L\n" +
+	"\x14setCurrentDutyStatus\x10\x02\x1a-/v1/fleet/drivers/{driver_id}/hos/duty_status \x01B\x1fWrite ELD Hours of Service (US)P\x04X\xc8\x01\x12\x98\x02\n" +
+	"\x1dGetFleetHosAuthenticationLogs\x12?.samsara_gateway.legacy.v1.GetFleetHosAuthenticationLogsRequest\x1a@.samsara_gateway.legacy.v1.GetFleetHosAuthenticationLogsResponse\"t\xda\xce\x18m\n" +
+	"\x1fV1getFleetHosAuthenticationLogs\x10\x01\x1a!/v1/fleet/hos_authentication_logs8\x01B\x1eRead ELD Hours of Service (US)P\x04X\xc8\x01\x90\x02\x01\x12\xe8\x01\n" +
+	"\x12ListFleetLocations\x124.samsara_gateway.legacy.v1.ListFleetLocationsRequest\x1a5.samsara_gateway.legacy.v1.ListFleetLocationsResponse\"e\xda\xce\x18^\n" +
+	"\x11getFleetLocations\x10\x01\x1a\x13/v1/fleet/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01b\bvehicles\x90\x02\x01\x12\xa8\x01\n" +
+	"\x14StreamFleetLocations\x126.samsara_gateway.legacy.v1.StreamFleetLocationsRequest\x1a7.samsara_gateway.legacy.v1.StreamFleetLocationsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListFleetLocations\x10\x01\x90\x02\x010\x01\x12\xe5\x01\n" +
+	"\x17GetFleetMaintenanceList\x129.samsara_gateway.legacy.v1.GetFleetMaintenanceListRequest\x1a:.samsara_gateway.legacy.v1.GetFleetMaintenanceListResponse\"S\xda\xce\x18L\n" +
 	"\x19V1getFleetMaintenanceList\x10\x01\x1a\x1a/v1/fleet/maintenance/list8\x01B\n" +
-	"Read DVIRsP\x04X\xc8\x01\x12\xb5\x01\n" +
-	"\vGetMessages\x12-.samsara_gateway.legacy.v1.GetMessagesRequest\x1a..samsara_gateway.legacy.v1.GetMessagesResponse\"G\xda\xce\x18C\n" +
-	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xc2\x01\n" +
+	"Read DVIRsP\x04X\xc8\x01\x90\x02\x01\x12\xb8\x01\n" +
+	"\vGetMessages\x12-.samsara_gateway.legacy.v1.GetMessagesRequest\x1a..samsara_gateway.legacy.v1.GetMessagesResponse\"J\xda\xce\x18C\n" +
+	"\rV1getMessages\x10\x01\x1a\x12/v1/fleet/messages8\x01B\rRead MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x90\x02\x01\x12\xc2\x01\n" +
 	"\x0eCreateMessages\x120.samsara_gateway.legacy.v1.CreateMessagesRequest\x1a1.samsara_gateway.legacy.v1.CreateMessagesResponse\"K\xda\xce\x18G\n" +
-	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xfe\x01\n" +
-	"\x16ListTrailerAssignments\x128.samsara_gateway.legacy.v1.ListTrailerAssignmentsRequest\x1a9.samsara_gateway.legacy.v1.ListTrailerAssignmentsResponse\"o\xda\xce\x18k\n" +
-	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\btrailers\x12\xb5\x01\n" +
-	"\x18StreamTrailerAssignments\x12:.samsara_gateway.legacy.v1.StreamTrailerAssignmentsRequest\x1a;.samsara_gateway.legacy.v1.StreamTrailerAssignmentsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListTrailerAssignments\x10\x010\x01\x12\x8c\x02\n" +
-	"\x1aGetFleetTrailerAssignments\x12<.samsara_gateway.legacy.v1.GetFleetTrailerAssignmentsRequest\x1a=.samsara_gateway.legacy.v1.GetFleetTrailerAssignmentsResponse\"q\xda\xce\x18m\n" +
-	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x12\xbf\x01\n" +
-	"\rGetFleetTrips\x12/.samsara_gateway.legacy.v1.GetFleetTripsRequest\x1a0.samsara_gateway.legacy.v1.GetFleetTripsResponse\"K\xda\xce\x18G\n" +
-	"\x0fV1getFleetTrips\x10\x01\x1a\x0f/v1/fleet/trips8\x01B\x12Read Vehicle TripsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01\x12\xfe\x01\n" +
-	"\x14GetVehicleHarshEvent\x126.samsara_gateway.legacy.v1.GetVehicleHarshEventRequest\x1a7.samsara_gateway.legacy.v1.GetVehicleHarshEventResponse\"u\xda\xce\x18q\n" +
-	"\x16V1getVehicleHarshEvent\x10\x01\x1a1/v1/fleet/vehicles/{vehicleId}/safety/harsh_event8\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01\x12\x84\x02\n" +
-	"\x15GetVehicleSafetyScore\x127.samsara_gateway.legacy.v1.GetVehicleSafetyScoreRequest\x1a8.samsara_gateway.legacy.v1.GetVehicleSafetyScoreResponse\"x\xda\xce\x18t\n" +
-	"\x17V1getVehicleSafetyScore\x10\x01\x1a+/v1/fleet/vehicles/{vehicleId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x12\xb6\x01\n" +
+	"\x10V1createMessages\x10\x02\x1a\x12/v1/fleet/messages \x02B\x0eWrite MessagesJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\x81\x02\n" +
+	"\x16ListTrailerAssignments\x128.samsara_gateway.legacy.v1.ListTrailerAssignmentsRequest\x1a9.samsara_gateway.legacy.v1.ListTrailerAssignmentsResponse\"r\xda\xce\x18k\n" +
+	"\x1aV1getAllTrailerAssignments\x10\x01\x1a\x1e/v1/fleet/trailers/assignments(\x028\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01b\btrailers\x90\x02\x01\x12\xb8\x01\n" +
+	"\x18StreamTrailerAssignments\x12:.samsara_gateway.legacy.v1.StreamTrailerAssignmentsRequest\x1a;.samsara_gateway.legacy.v1.StreamTrailerAssignmentsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListTrailerAssignments\x10\x01\x90\x02\x010\x01\x12\x8f\x02\n" +
+	"\x1aGetFleetTrailerAssignments\x12<.samsara_gateway.legacy.v1.GetFleetTrailerAssignmentsRequest\x1a=.samsara_gateway.legacy.v1.GetFleetTrailerAssignmentsResponse\"t\xda\xce\x18m\n" +
+	"\x1cV1getFleetTrailerAssignments\x10\x01\x1a*/v1/fleet/trailers/{trailerId}/assignments8\x01B\x10Read AssignmentsJ\x06\b\x19\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xc2\x01\n" +
+	"\rGetFleetTrips\x12/.samsara_gateway.legacy.v1.GetFleetTripsRequest\x1a0.samsara_gateway.legacy.v1.GetFleetTripsResponse\"N\xda\xce\x18G\n" +
+	"\x0fV1getFleetTrips\x10\x01\x1a\x0f/v1/fleet/trips8\x01B\x12Read Vehicle TripsJ\x06\b2\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\x81\x02\n" +
+	"\x14GetVehicleHarshEvent\x126.samsara_gateway.legacy.v1.GetVehicleHarshEventRequest\x1a7.samsara_gateway.legacy.v1.GetVehicleHarshEventResponse\"x\xda\xce\x18q\n" +
+	"\x16V1getVehicleHarshEvent\x10\x01\x1a1/v1/fleet/vehicles/{vehicleId}/safety/harsh_event8\x01B\x1bRead Safety Events & ScoresP\x04X\xc8\x01\x90\x02\x01\x12\x87\x02\n" +
+	"\x15GetVehicleSafetyScore\x127.samsara_gateway.legacy.v1.GetVehicleSafetyScoreRequest\x1a8.samsara_gateway.legacy.v1.GetVehicleSafetyScoreResponse\"{\xda\xce\x18t\n" +
+	"\x17V1getVehicleSafetyScore\x10\x01\x1a+/v1/fleet/vehicles/{vehicleId}/safety/score8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x04X\xc8\x01\x90\x02\x01\x12\xb9\x01\n" +
 	"\n" +
-	"GetCameras\x12,.samsara_gateway.legacy.v1.GetCamerasRequest\x1a-.samsara_gateway.legacy.v1.GetCamerasResponse\"K\xda\xce\x18G\n" +
-	"\fV1getCameras\x10\x01\x1a\x1d/v1/industrial/vision/cameras8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\x87\x02\n" +
-	"\x19GetVisionProgramsByCamera\x12;.samsara_gateway.legacy.v1.GetVisionProgramsByCameraRequest\x1a<.samsara_gateway.legacy.v1.GetVisionProgramsByCameraResponse\"o\xda\xce\x18k\n" +
-	"\x1bV1getVisionProgramsByCamera\x10\x01\x1a2/v1/industrial/vision/cameras/{camera_id}/programs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xfd\x01\n" +
-	"\x18GetVisionLatestRunCamera\x12:.samsara_gateway.legacy.v1.GetVisionLatestRunCameraRequest\x1a;.samsara_gateway.legacy.v1.GetVisionLatestRunCameraResponse\"h\xda\xce\x18d\n" +
-	"\x1aV1getVisionLatestRunCamera\x10\x01\x1a,/v1/industrial/vision/run/camera/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xbf\x01\n" +
-	"\rGetVisionRuns\x12/.samsara_gateway.legacy.v1.GetVisionRunsRequest\x1a0.samsara_gateway.legacy.v1.GetVisionRunsResponse\"K\xda\xce\x18G\n" +
-	"\x0fV1getVisionRuns\x10\x01\x1a\x1a/v1/industrial/vision/runs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xe9\x01\n" +
-	"\x15GetVisionRunsByCamera\x127.samsara_gateway.legacy.v1.GetVisionRunsByCameraRequest\x1a8.samsara_gateway.legacy.v1.GetVisionRunsByCameraResponse\"]\xda\xce\x18Y\n" +
-	"\x15getVisionRunsByCamera\x10\x01\x1a&/v1/industrial/vision/runs/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xb2\x02\n" +
-	"\x1fGetVisionRunsByCameraAndProgram\x12A.samsara_gateway.legacy.v1.GetVisionRunsByCameraAndProgramRequest\x1aB.samsara_gateway.legacy.v1.GetVisionRunsByCameraAndProgramResponse\"\x87\x01\xda\xce\x18\x82\x01\n" +
-	"!V1getVisionRunsByCameraAndProgram\x10\x01\x1aC/v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x12\xd0\x01\n" +
-	"\x12GetMachinesHistory\x124.samsara_gateway.legacy.v1.GetMachinesHistoryRequest\x1a5.samsara_gateway.legacy.v1.GetMachinesHistoryResponse\"M\xda\xce\x18I\n" +
-	"\x14V1getMachinesHistory\x10\x02\x1a\x14/v1/machines/history \x028\x01B\x10Write IndustrialP\x04X\xc8\x01\x12\xaf\x01\n" +
-	"\vGetMachines\x12-.samsara_gateway.legacy.v1.GetMachinesRequest\x1a..samsara_gateway.legacy.v1.GetMachinesResponse\"A\xda\xce\x18=\n" +
-	"\rV1getMachines\x10\x02\x1a\x11/v1/machines/list8\x01B\x10Write IndustrialP\x04X\xc8\x01\x12\xbe\x01\n" +
-	"\x0fGetSensorsCargo\x121.samsara_gateway.legacy.v1.GetSensorsCargoRequest\x1a2.samsara_gateway.legacy.v1.GetSensorsCargoResponse\"D\xda\xce\x18@\n" +
-	"\x11V1getSensorsCargo\x10\x02\x1a\x11/v1/sensors/cargo \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xb9\x01\n" +
-	"\x0eGetSensorsDoor\x120.samsara_gateway.legacy.v1.GetSensorsDoorRequest\x1a1.samsara_gateway.legacy.v1.GetSensorsDoorResponse\"B\xda\xce\x18>\n" +
-	"\x10V1getSensorsDoor\x10\x02\x1a\x10/v1/sensors/door \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xd0\x01\n" +
-	"\x11GetSensorsHistory\x123.samsara_gateway.legacy.v1.GetSensorsHistoryRequest\x1a4.samsara_gateway.legacy.v1.GetSensorsHistoryResponse\"P\xda\xce\x18L\n" +
-	"\x13V1getSensorsHistory\x10\x02\x1a\x13/v1/sensors/history \x028\x01B\rWrite SensorsJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x12\xcd\x01\n" +
-	"\x12GetSensorsHumidity\x124.samsara_gateway.legacy.v1.GetSensorsHumidityRequest\x1a5.samsara_gateway.legacy.v1.GetSensorsHumidityResponse\"J\xda\xce\x18F\n" +
-	"\x14V1getSensorsHumidity\x10\x02\x1a\x14/v1/sensors/humidity \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xa7\x01\n" +
+	"GetCameras\x12,.samsara_gateway.legacy.v1.GetCamerasRequest\x1a-.samsara_gateway.legacy.v1.GetCamerasResponse\"N\xda\xce\x18G\n" +
+	"\fV1getCameras\x10\x01\x1a\x1d/v1/industrial/vision/cameras8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\x8a\x02\n" +
+	"\x19GetVisionProgramsByCamera\x12;.samsara_gateway.legacy.v1.GetVisionProgramsByCameraRequest\x1a<.samsara_gateway.legacy.v1.GetVisionProgramsByCameraResponse\"r\xda\xce\x18k\n" +
+	"\x1bV1getVisionProgramsByCamera\x10\x01\x1a2/v1/industrial/vision/cameras/{camera_id}/programs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\x80\x02\n" +
+	"\x18GetVisionLatestRunCamera\x12:.samsara_gateway.legacy.v1.GetVisionLatestRunCameraRequest\x1a;.samsara_gateway.legacy.v1.GetVisionLatestRunCameraResponse\"k\xda\xce\x18d\n" +
+	"\x1aV1getVisionLatestRunCamera\x10\x01\x1a,/v1/industrial/vision/run/camera/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xc2\x01\n" +
+	"\rGetVisionRuns\x12/.samsara_gateway.legacy.v1.GetVisionRunsRequest\x1a0.samsara_gateway.legacy.v1.GetVisionRunsResponse\"N\xda\xce\x18G\n" +
+	"\x0fV1getVisionRuns\x10\x01\x1a\x1a/v1/industrial/vision/runs8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xec\x01\n" +
+	"\x15GetVisionRunsByCamera\x127.samsara_gateway.legacy.v1.GetVisionRunsByCameraRequest\x1a8.samsara_gateway.legacy.v1.GetVisionRunsByCameraResponse\"`\xda\xce\x18Y\n" +
+	"\x15getVisionRunsByCamera\x10\x01\x1a&/v1/industrial/vision/runs/{camera_id}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xb5\x02\n" +
+	"\x1fGetVisionRunsByCameraAndProgram\x12A.samsara_gateway.legacy.v1.GetVisionRunsByCameraAndProgramRequest\x1aB.samsara_gateway.legacy.v1.GetVisionRunsByCameraAndProgramResponse\"\x8a\x01\xda\xce\x18\x82\x01\n" +
+	"!V1getVisionRunsByCameraAndProgram\x10\x01\x1aC/v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}8\x01B\x0fRead IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xd3\x01\n" +
+	"\x12GetMachinesHistory\x124.samsara_gateway.legacy.v1.GetMachinesHistoryRequest\x1a5.samsara_gateway.legacy.v1.GetMachinesHistoryResponse\"P\xda\xce\x18I\n" +
+	"\x14V1getMachinesHistory\x10\x02\x1a\x14/v1/machines/history \x028\x01B\x10Write IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xb2\x01\n" +
+	"\vGetMachines\x12-.samsara_gateway.legacy.v1.GetMachinesRequest\x1a..samsara_gateway.legacy.v1.GetMachinesResponse\"D\xda\xce\x18=\n" +
+	"\rV1getMachines\x10\x02\x1a\x11/v1/machines/list8\x01B\x10Write IndustrialP\x04X\xc8\x01\x90\x02\x01\x12\xc1\x01\n" +
+	"\x0fGetSensorsCargo\x121.samsara_gateway.legacy.v1.GetSensorsCargoRequest\x1a2.samsara_gateway.legacy.v1.GetSensorsCargoResponse\"G\xda\xce\x18@\n" +
+	"\x11V1getSensorsCargo\x10\x02\x1a\x11/v1/sensors/cargo \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xbc\x01\n" +
+	"\x0eGetSensorsDoor\x120.samsara_gateway.legacy.v1.GetSensorsDoorRequest\x1a1.samsara_gateway.legacy.v1.GetSensorsDoorResponse\"E\xda\xce\x18>\n" +
+	"\x10V1getSensorsDoor\x10\x02\x1a\x10/v1/sensors/door \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xd3\x01\n" +
+	"\x11GetSensorsHistory\x123.samsara_gateway.legacy.v1.GetSensorsHistoryRequest\x1a4.samsara_gateway.legacy.v1.GetSensorsHistoryResponse\"S\xda\xce\x18L\n" +
+	"\x13V1getSensorsHistory\x10\x02\x1a\x13/v1/sensors/history \x028\x01B\rWrite SensorsJ\x06\bd\x12\x02\b<P\x04X\xc8\x01\x90\x02\x01\x12\xd0\x01\n" +
+	"\x12GetSensorsHumidity\x124.samsara_gateway.legacy.v1.GetSensorsHumidityRequest\x1a5.samsara_gateway.legacy.v1.GetSensorsHumidityResponse\"M\xda\xce\x18F\n" +
+	"\x14V1getSensorsHumidity\x10\x02\x1a\x14/v1/sensors/humidity \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xaa\x01\n" +
 	"\n" +
-	"GetSensors\x12,.samsara_gateway.legacy.v1.GetSensorsRequest\x1a-.samsara_gateway.legacy.v1.GetSensorsResponse\"<\xda\xce\x188\n" +
-	"\fV1getSensors\x10\x02\x1a\x10/v1/sensors/list8\x01B\rWrite SensorsP\x04X\xc8\x01\x12\xdc\x01\n" +
-	"\x15GetSensorsTemperature\x127.samsara_gateway.legacy.v1.GetSensorsTemperatureRequest\x1a8.samsara_gateway.legacy.v1.GetSensorsTemperatureResponse\"P\xda\xce\x18L\n" +
-	"\x17V1getSensorsTemperature\x10\x02\x1a\x17/v1/sensors/temperature \x028\x01B\rWrite SensorsP\x04X\xc8\x01B\xf5\x01\n" +
+	"GetSensors\x12,.samsara_gateway.legacy.v1.GetSensorsRequest\x1a-.samsara_gateway.legacy.v1.GetSensorsResponse\"?\xda\xce\x188\n" +
+	"\fV1getSensors\x10\x02\x1a\x10/v1/sensors/list8\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01\x12\xdf\x01\n" +
+	"\x15GetSensorsTemperature\x127.samsara_gateway.legacy.v1.GetSensorsTemperatureRequest\x1a8.samsara_gateway.legacy.v1.GetSensorsTemperatureResponse\"S\xda\xce\x18L\n" +
+	"\x17V1getSensorsTemperature\x10\x02\x1a\x17/v1/sensors/temperature \x028\x01B\rWrite SensorsP\x04X\xc8\x01\x90\x02\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.legacy.v1B\vLegacyProtoP\x01Z/samsara.internal/gateway/gen/legacy/v1;legacyv1\xa2\x02\n" +
 	"SGLegacyV1\xaa\x02\x18SamsaraGateway.Legacy.V1\xba\x02\n" +
 	"SGLegacyV1\xca\x02\x18SamsaraGateway\\Legacy\\V1\xe2\x02!SamsaraGateway\\Legacy\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Legacy::V1b\x06proto3"

@@ -80,215 +80,446 @@ const (
 //
 // LegacyService has the operations of the area legacy.
 type LegacyServiceClient interface {
-	// GET /fleet/defects/history
+	// Lists DVIR defects.
+	// Operation `getDvirDefects`, GET /fleet/defects/history:
+	// https://developers.samsara.com/reference/getdvirdefects
+	// All pages: StreamDvirDefects. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Defects.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListDvirDefects(ctx context.Context, in *ListDvirDefectsRequest, opts ...grpc.CallOption) (*ListDvirDefectsResponse, error)
-	// Every page of ListDvirDefects, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDvirDefects, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDvirDefects`, GET /fleet/defects/history:
+	// https://developers.samsara.com/reference/getdvirdefects
+	// Scope: Read Defects.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamDvirDefects(ctx context.Context, in *StreamDvirDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirDefectsResponse], error)
-	// GET /fleet/drivers/vehicle-assignments
+	// Lists drivers vehicle assignments.
+	// Operation `getDriversVehicleAssignments`, GET /fleet/drivers/vehicle-assignments:
+	// https://developers.samsara.com/reference/getdriversvehicleassignments
+	// All pages: StreamDriversVehicleAssignments. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriversVehicleAssignments
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListDriversVehicleAssignments(ctx context.Context, in *ListDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (*ListDriversVehicleAssignmentsResponse, error)
 	// Every page of ListDriversVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriversVehicleAssignments`, GET /fleet/drivers/vehicle-assignments:
+	// https://developers.samsara.com/reference/getdriversvehicleassignments
+	// Scope: Read Assignments.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamDriversVehicleAssignments(ctx context.Context, in *StreamDriversVehicleAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriversVehicleAssignmentsResponse], error)
-	// GET /fleet/dvirs/history
+	// Lists the history of DVIRs.
+	// Operation `getDvirHistory`, GET /fleet/dvirs/history:
+	// https://developers.samsara.com/reference/getdvirhistory
+	// All pages: StreamDvirHistory. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read DVIRs.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListDvirHistory(ctx context.Context, in *ListDvirHistoryRequest, opts ...grpc.CallOption) (*ListDvirHistoryResponse, error)
-	// Every page of ListDvirHistory, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDvirHistory, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDvirHistory`, GET /fleet/dvirs/history:
+	// https://developers.samsara.com/reference/getdvirhistory
+	// Scope: Read DVIRs.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamDvirHistory(ctx context.Context, in *StreamDvirHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirHistoryResponse], error)
-	// GET /fleet/reports/vehicle/idling
+	// Lists vehicle idling reports.
+	// Operation `getVehicleIdlingReports`, GET /fleet/reports/vehicle/idling:
+	// https://developers.samsara.com/reference/getvehicleidlingreports
+	// All pages: StreamVehicleIdlingReports. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListVehicleIdlingReports(ctx context.Context, in *ListVehicleIdlingReportsRequest, opts ...grpc.CallOption) (*ListVehicleIdlingReportsResponse, error)
 	// Every page of ListVehicleIdlingReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleIdlingReports`, GET /fleet/reports/vehicle/idling:
+	// https://developers.samsara.com/reference/getvehicleidlingreports
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamVehicleIdlingReports(ctx context.Context, in *StreamVehicleIdlingReportsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleIdlingReportsResponse], error)
-	// GET /fleet/safety-events
+	// Lists safety events.
+	// Operation `getSafetyEvents`, GET /fleet/safety-events:
+	// https://developers.samsara.com/reference/getsafetyevents
+	// All pages: StreamSafetyEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEvents with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListSafetyEvents(ctx context.Context, in *ListSafetyEventsRequest, opts ...grpc.CallOption) (*ListSafetyEventsResponse, error)
-	// Every page of ListSafetyEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSafetyEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEvents`, GET /fleet/safety-events:
+	// https://developers.samsara.com/reference/getsafetyevents
+	// Scope: Read Safety Events & Scores.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamSafetyEvents(ctx context.Context, in *StreamSafetyEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsResponse], error)
-	// GET /fleet/safety-events/audit-logs/feed
+	// Lists the feed of safety activity events.
+	// Operation `getSafetyActivityEventFeed`, GET /fleet/safety-events/audit-logs/feed:
+	// https://developers.samsara.com/reference/getsafetyactivityeventfeed
+	// All pages: StreamSafetyActivityEventFeed. For ever: FollowSafetyActivityEvent. Next page:
+	// `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyActivityEventFeed
+	// with `options.max_items`.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListSafetyActivityEventFeed(ctx context.Context, in *ListSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (*ListSafetyActivityEventFeedResponse, error)
 	// Every page of ListSafetyActivityEventFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyActivityEventFeed`, GET /fleet/safety-events/audit-logs/feed:
+	// https://developers.samsara.com/reference/getsafetyactivityeventfeed
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamSafetyActivityEventFeed(ctx context.Context, in *StreamSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyActivityEventFeedResponse], error)
 	// Every page of ListSafetyActivityEventFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getSafetyActivityEventFeed`, GET /fleet/safety-events/audit-logs/feed:
+	// https://developers.samsara.com/reference/getsafetyactivityeventfeed
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	FollowSafetyActivityEvent(ctx context.Context, in *FollowSafetyActivityEventRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyActivityEventResponse], error)
-	// GET /fleet/vehicles/driver-assignments
+	// Lists vehicles driver assignments.
+	// Operation `getVehiclesDriverAssignments`, GET /fleet/vehicles/driver-assignments:
+	// https://developers.samsara.com/reference/getvehiclesdriverassignments
+	// All pages: StreamVehiclesDriverAssignments. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehiclesDriverAssignments
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListVehiclesDriverAssignments(ctx context.Context, in *ListVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (*ListVehiclesDriverAssignmentsResponse, error)
 	// Every page of ListVehiclesDriverAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehiclesDriverAssignments`, GET /fleet/vehicles/driver-assignments:
+	// https://developers.samsara.com/reference/getvehiclesdriverassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamVehiclesDriverAssignments(ctx context.Context, in *StreamVehiclesDriverAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesDriverAssignmentsResponse], error)
-	// GET /v1/fleet/assets
+	// Gets all assets.
+	// Operation `V1getAllAssets`, GET /v1/fleet/assets:
+	// https://developers.samsara.com/reference/v1getallassets
 	// Scope: Read Equipment.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetAllAssets(ctx context.Context, in *GetAllAssetsRequest, opts ...grpc.CallOption) (*GetAllAssetsResponse, error)
-	// GET /v1/fleet/assets/locations
+	// Lists asset current locations.
+	// Operation `V1getAllAssetCurrentLocations`, GET /v1/fleet/assets/locations:
+	// https://developers.samsara.com/reference/v1getallassetcurrentlocations
+	// All pages: StreamAssetCurrentLocations. Next page: `starting_after` is `pagination.end_cursor`
+	// of the page before.
+	// Page size: `limit`.
 	// Scope: Read Equipment Statistics.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListAssetCurrentLocations(ctx context.Context, in *ListAssetCurrentLocationsRequest, opts ...grpc.CallOption) (*ListAssetCurrentLocationsResponse, error)
 	// Every page of ListAssetCurrentLocations, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `V1getAllAssetCurrentLocations`, GET /v1/fleet/assets/locations:
+	// https://developers.samsara.com/reference/v1getallassetcurrentlocations
+	// Scope: Read Equipment Statistics.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamAssetCurrentLocations(ctx context.Context, in *StreamAssetCurrentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetCurrentLocationsResponse], error)
-	// GET /v1/fleet/assets/reefers
+	// Lists assets reefers.
+	// Operation `V1getAssetsReefers`, GET /v1/fleet/assets/reefers:
+	// https://developers.samsara.com/reference/v1getassetsreefers
+	// All pages: StreamAssetsReefers. Next page: `starting_after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`.
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Trailers.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListAssetsReefers(ctx context.Context, in *ListAssetsReefersRequest, opts ...grpc.CallOption) (*ListAssetsReefersResponse, error)
 	// Every page of ListAssetsReefers, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `V1getAssetsReefers`, GET /v1/fleet/assets/reefers:
+	// https://developers.samsara.com/reference/v1getassetsreefers
+	// Scope: Read Trailers.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamAssetsReefers(ctx context.Context, in *StreamAssetsReefersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsReefersResponse], error)
-	// GET /v1/fleet/assets/{asset_id}/locations
+	// Gets an asset location.
+	// Operation `V1getAssetLocation`, GET /v1/fleet/assets/{asset_id}/locations:
+	// https://developers.samsara.com/reference/v1getassetlocation
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetAssetLocation(ctx context.Context, in *GetAssetLocationRequest, opts ...grpc.CallOption) (*GetAssetLocationResponse, error)
-	// GET /v1/fleet/assets/{asset_id}/reefer
+	// Gets an asset reefer.
+	// Operation `V1getAssetReefer`, GET /v1/fleet/assets/{asset_id}/reefer:
+	// https://developers.samsara.com/reference/v1getassetreefer
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Trailers.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetAssetReefer(ctx context.Context, in *GetAssetReeferRequest, opts ...grpc.CallOption) (*GetAssetReeferResponse, error)
-	// DELETE /v1/fleet/dispatch/routes/{route_id_or_external_id}
+	// Deletes a dispatch route by ID.
+	// Operation `V1deleteDispatchRouteById`, DELETE
+	// /v1/fleet/dispatch/routes/{route_id_or_external_id}:
+	// https://developers.samsara.com/reference/v1deletedispatchroutebyid
 	// Scope: Write Routes.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	DeleteDispatchRouteById(ctx context.Context, in *DeleteDispatchRouteByIdRequest, opts ...grpc.CallOption) (*DeleteDispatchRouteByIdResponse, error)
-	// GET /v1/fleet/drivers/{driverId}/safety/score
+	// Gets a driver safety score.
+	// Operation `V1getDriverSafetyScore`, GET /v1/fleet/drivers/{driverId}/safety/score:
+	// https://developers.samsara.com/reference/v1getdriversafetyscore
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetDriverSafetyScore(ctx context.Context, in *GetDriverSafetyScoreRequest, opts ...grpc.CallOption) (*GetDriverSafetyScoreResponse, error)
-	// POST /v1/fleet/drivers/{driver_id}/hos/duty_status
+	// Sets the current duty status.
+	// Operation `setCurrentDutyStatus`, POST /v1/fleet/drivers/{driver_id}/hos/duty_status:
+	// https://developers.samsara.com/reference/setcurrentdutystatus
 	// Scope: Write ELD Hours of Service (US).
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	SetCurrentDutyStatus(ctx context.Context, in *SetCurrentDutyStatusRequest, opts ...grpc.CallOption) (*SetCurrentDutyStatusResponse, error)
-	// GET /v1/fleet/hos_authentication_logs
+	// Gets fleet HOS authentication logs.
+	// Operation `V1getFleetHosAuthenticationLogs`, GET /v1/fleet/hos_authentication_logs:
+	// https://developers.samsara.com/reference/v1getfleethosauthenticationlogs
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read ELD Hours of Service (US).
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetHosAuthenticationLogs(ctx context.Context, in *GetFleetHosAuthenticationLogsRequest, opts ...grpc.CallOption) (*GetFleetHosAuthenticationLogsResponse, error)
-	// GET /v1/fleet/locations
+	// Lists fleet locations.
+	// Operation `getFleetLocations`, GET /v1/fleet/locations:
+	// https://developers.samsara.com/reference/getfleetlocations
+	// All pages: StreamFleetLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListFleetLocations(ctx context.Context, in *ListFleetLocationsRequest, opts ...grpc.CallOption) (*ListFleetLocationsResponse, error)
 	// Every page of ListFleetLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFleetLocations`, GET /v1/fleet/locations:
+	// https://developers.samsara.com/reference/getfleetlocations
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamFleetLocations(ctx context.Context, in *StreamFleetLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFleetLocationsResponse], error)
-	// GET /v1/fleet/maintenance/list
+	// Gets fleet maintenance.
+	// Operation `V1getFleetMaintenanceList`, GET /v1/fleet/maintenance/list:
+	// https://developers.samsara.com/reference/v1getfleetmaintenancelist
 	// Scope: Read DVIRs.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetMaintenanceList(ctx context.Context, in *GetFleetMaintenanceListRequest, opts ...grpc.CallOption) (*GetFleetMaintenanceListResponse, error)
-	// GET /v1/fleet/messages
+	// Gets messages.
+	// Operation `V1getMessages`, GET /v1/fleet/messages:
+	// https://developers.samsara.com/reference/v1getmessages
 	// Scope: Read Messages.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetMessages(ctx context.Context, in *GetMessagesRequest, opts ...grpc.CallOption) (*GetMessagesResponse, error)
-	// POST /v1/fleet/messages
+	// Creates messages.
+	// Operation `V1createMessages`, POST /v1/fleet/messages:
+	// https://developers.samsara.com/reference/v1createmessages
 	// Scope: Write Messages.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateMessages(ctx context.Context, in *CreateMessagesRequest, opts ...grpc.CallOption) (*CreateMessagesResponse, error)
-	// GET /v1/fleet/trailers/assignments
+	// Lists trailer assignments.
+	// Operation `V1getAllTrailerAssignments`, GET /v1/fleet/trailers/assignments:
+	// https://developers.samsara.com/reference/v1getalltrailerassignments
+	// All pages: StreamTrailerAssignments. Next page: `starting_after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`.
+	// `start_ms` and `end_ms` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListTrailerAssignments(ctx context.Context, in *ListTrailerAssignmentsRequest, opts ...grpc.CallOption) (*ListTrailerAssignmentsResponse, error)
 	// Every page of ListTrailerAssignments, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `V1getAllTrailerAssignments`, GET /v1/fleet/trailers/assignments:
+	// https://developers.samsara.com/reference/v1getalltrailerassignments
+	// Scope: Read Assignments.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamTrailerAssignments(ctx context.Context, in *StreamTrailerAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerAssignmentsResponse], error)
-	// GET /v1/fleet/trailers/{trailerId}/assignments
+	// Gets fleet trailer assignments.
+	// Operation `V1getFleetTrailerAssignments`, GET /v1/fleet/trailers/{trailerId}/assignments:
+	// https://developers.samsara.com/reference/v1getfleettrailerassignments
+	// `start_ms` and `end_ms` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetTrailerAssignments(ctx context.Context, in *GetFleetTrailerAssignmentsRequest, opts ...grpc.CallOption) (*GetFleetTrailerAssignmentsResponse, error)
-	// GET /v1/fleet/trips
+	// Gets fleet trips.
+	// Operation `V1getFleetTrips`, GET /v1/fleet/trips:
+	// https://developers.samsara.com/reference/v1getfleettrips
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Vehicle Trips.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetTrips(ctx context.Context, in *GetFleetTripsRequest, opts ...grpc.CallOption) (*GetFleetTripsResponse, error)
-	// GET /v1/fleet/vehicles/{vehicleId}/safety/harsh_event
+	// Gets a vehicle harsh event.
+	// Operation `V1getVehicleHarshEvent`, GET /v1/fleet/vehicles/{vehicleId}/safety/harsh_event:
+	// https://developers.samsara.com/reference/v1getvehicleharshevent
 	// Scope: Read Safety Events & Scores.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVehicleHarshEvent(ctx context.Context, in *GetVehicleHarshEventRequest, opts ...grpc.CallOption) (*GetVehicleHarshEventResponse, error)
-	// GET /v1/fleet/vehicles/{vehicleId}/safety/score
+	// Gets a vehicle safety score.
+	// Operation `V1getVehicleSafetyScore`, GET /v1/fleet/vehicles/{vehicleId}/safety/score:
+	// https://developers.samsara.com/reference/v1getvehiclesafetyscore
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVehicleSafetyScore(ctx context.Context, in *GetVehicleSafetyScoreRequest, opts ...grpc.CallOption) (*GetVehicleSafetyScoreResponse, error)
-	// GET /v1/industrial/vision/cameras
+	// Gets cameras.
+	// Operation `V1getCameras`, GET /v1/industrial/vision/cameras:
+	// https://developers.samsara.com/reference/v1getcameras
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetCameras(ctx context.Context, in *GetCamerasRequest, opts ...grpc.CallOption) (*GetCamerasResponse, error)
-	// GET /v1/industrial/vision/cameras/{camera_id}/programs
+	// Gets vision programs by camera.
+	// Operation `V1getVisionProgramsByCamera`, GET
+	// /v1/industrial/vision/cameras/{camera_id}/programs:
+	// https://developers.samsara.com/reference/v1getvisionprogramsbycamera
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionProgramsByCamera(ctx context.Context, in *GetVisionProgramsByCameraRequest, opts ...grpc.CallOption) (*GetVisionProgramsByCameraResponse, error)
-	// GET /v1/industrial/vision/run/camera/{camera_id}
+	// Gets a vision latest run camera.
+	// Operation `V1getVisionLatestRunCamera`, GET /v1/industrial/vision/run/camera/{camera_id}:
+	// https://developers.samsara.com/reference/v1getvisionlatestruncamera
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionLatestRunCamera(ctx context.Context, in *GetVisionLatestRunCameraRequest, opts ...grpc.CallOption) (*GetVisionLatestRunCameraResponse, error)
-	// GET /v1/industrial/vision/runs
+	// Gets vision runs.
+	// Operation `V1getVisionRuns`, GET /v1/industrial/vision/runs:
+	// https://developers.samsara.com/reference/v1getvisionruns
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionRuns(ctx context.Context, in *GetVisionRunsRequest, opts ...grpc.CallOption) (*GetVisionRunsResponse, error)
-	// GET /v1/industrial/vision/runs/{camera_id}
+	// Gets vision runs by camera.
+	// Operation `getVisionRunsByCamera`, GET /v1/industrial/vision/runs/{camera_id}:
+	// https://developers.samsara.com/reference/getvisionrunsbycamera
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionRunsByCamera(ctx context.Context, in *GetVisionRunsByCameraRequest, opts ...grpc.CallOption) (*GetVisionRunsByCameraResponse, error)
-	// GET /v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}
+	// Gets vision runs by camera and program.
+	// Operation `V1getVisionRunsByCameraAndProgram`, GET
+	// /v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}:
+	// https://developers.samsara.com/reference/v1getvisionrunsbycameraandprogram
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionRunsByCameraAndProgram(ctx context.Context, in *GetVisionRunsByCameraAndProgramRequest, opts ...grpc.CallOption) (*GetVisionRunsByCameraAndProgramResponse, error)
-	// POST /v1/machines/history
+	// Gets the history of machines.
+	// Operation `V1getMachinesHistory`, POST /v1/machines/history:
+	// https://developers.samsara.com/reference/v1getmachineshistory
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Write Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetMachinesHistory(ctx context.Context, in *GetMachinesHistoryRequest, opts ...grpc.CallOption) (*GetMachinesHistoryResponse, error)
-	// POST /v1/machines/list
+	// Gets machines.
+	// Operation `V1getMachines`, POST /v1/machines/list:
+	// https://developers.samsara.com/reference/v1getmachines
 	// Scope: Write Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetMachines(ctx context.Context, in *GetMachinesRequest, opts ...grpc.CallOption) (*GetMachinesResponse, error)
-	// POST /v1/sensors/cargo
+	// Gets sensors cargo.
+	// Operation `V1getSensorsCargo`, POST /v1/sensors/cargo:
+	// https://developers.samsara.com/reference/v1getsensorscargo
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsCargo(ctx context.Context, in *GetSensorsCargoRequest, opts ...grpc.CallOption) (*GetSensorsCargoResponse, error)
-	// POST /v1/sensors/door
+	// Gets sensors door.
+	// Operation `V1getSensorsDoor`, POST /v1/sensors/door:
+	// https://developers.samsara.com/reference/v1getsensorsdoor
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsDoor(ctx context.Context, in *GetSensorsDoorRequest, opts ...grpc.CallOption) (*GetSensorsDoorResponse, error)
-	// POST /v1/sensors/history
+	// Gets the history of sensors.
+	// Operation `V1getSensorsHistory`, POST /v1/sensors/history:
+	// https://developers.samsara.com/reference/v1getsensorshistory
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Write Sensors.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsHistory(ctx context.Context, in *GetSensorsHistoryRequest, opts ...grpc.CallOption) (*GetSensorsHistoryResponse, error)
-	// POST /v1/sensors/humidity
+	// Gets sensors humidity.
+	// Operation `V1getSensorsHumidity`, POST /v1/sensors/humidity:
+	// https://developers.samsara.com/reference/v1getsensorshumidity
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsHumidity(ctx context.Context, in *GetSensorsHumidityRequest, opts ...grpc.CallOption) (*GetSensorsHumidityResponse, error)
-	// POST /v1/sensors/list
+	// Gets sensors.
+	// Operation `V1getSensors`, POST /v1/sensors/list:
+	// https://developers.samsara.com/reference/v1getsensors
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensors(ctx context.Context, in *GetSensorsRequest, opts ...grpc.CallOption) (*GetSensorsResponse, error)
-	// POST /v1/sensors/temperature
+	// Gets sensors temperature.
+	// Operation `V1getSensorsTemperature`, POST /v1/sensors/temperature:
+	// https://developers.samsara.com/reference/v1getsensorstemperature
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsTemperature(ctx context.Context, in *GetSensorsTemperatureRequest, opts ...grpc.CallOption) (*GetSensorsTemperatureResponse, error)
 }
 
@@ -924,215 +1155,446 @@ func (c *legacyServiceClient) GetSensorsTemperature(ctx context.Context, in *Get
 //
 // LegacyService has the operations of the area legacy.
 type LegacyServiceServer interface {
-	// GET /fleet/defects/history
+	// Lists DVIR defects.
+	// Operation `getDvirDefects`, GET /fleet/defects/history:
+	// https://developers.samsara.com/reference/getdvirdefects
+	// All pages: StreamDvirDefects. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Defects.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListDvirDefects(context.Context, *ListDvirDefectsRequest) (*ListDvirDefectsResponse, error)
-	// Every page of ListDvirDefects, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDvirDefects, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDvirDefects`, GET /fleet/defects/history:
+	// https://developers.samsara.com/reference/getdvirdefects
+	// Scope: Read Defects.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamDvirDefects(*StreamDvirDefectsRequest, grpc.ServerStreamingServer[StreamDvirDefectsResponse]) error
-	// GET /fleet/drivers/vehicle-assignments
+	// Lists drivers vehicle assignments.
+	// Operation `getDriversVehicleAssignments`, GET /fleet/drivers/vehicle-assignments:
+	// https://developers.samsara.com/reference/getdriversvehicleassignments
+	// All pages: StreamDriversVehicleAssignments. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriversVehicleAssignments
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListDriversVehicleAssignments(context.Context, *ListDriversVehicleAssignmentsRequest) (*ListDriversVehicleAssignmentsResponse, error)
 	// Every page of ListDriversVehicleAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriversVehicleAssignments`, GET /fleet/drivers/vehicle-assignments:
+	// https://developers.samsara.com/reference/getdriversvehicleassignments
+	// Scope: Read Assignments.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamDriversVehicleAssignments(*StreamDriversVehicleAssignmentsRequest, grpc.ServerStreamingServer[StreamDriversVehicleAssignmentsResponse]) error
-	// GET /fleet/dvirs/history
+	// Lists the history of DVIRs.
+	// Operation `getDvirHistory`, GET /fleet/dvirs/history:
+	// https://developers.samsara.com/reference/getdvirhistory
+	// All pages: StreamDvirHistory. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read DVIRs.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListDvirHistory(context.Context, *ListDvirHistoryRequest) (*ListDvirHistoryResponse, error)
-	// Every page of ListDvirHistory, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDvirHistory, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDvirHistory`, GET /fleet/dvirs/history:
+	// https://developers.samsara.com/reference/getdvirhistory
+	// Scope: Read DVIRs.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamDvirHistory(*StreamDvirHistoryRequest, grpc.ServerStreamingServer[StreamDvirHistoryResponse]) error
-	// GET /fleet/reports/vehicle/idling
+	// Lists vehicle idling reports.
+	// Operation `getVehicleIdlingReports`, GET /fleet/reports/vehicle/idling:
+	// https://developers.samsara.com/reference/getvehicleidlingreports
+	// All pages: StreamVehicleIdlingReports. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Fuel & Energy.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListVehicleIdlingReports(context.Context, *ListVehicleIdlingReportsRequest) (*ListVehicleIdlingReportsResponse, error)
 	// Every page of ListVehicleIdlingReports, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleIdlingReports`, GET /fleet/reports/vehicle/idling:
+	// https://developers.samsara.com/reference/getvehicleidlingreports
+	// Scope: Read Fuel & Energy.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamVehicleIdlingReports(*StreamVehicleIdlingReportsRequest, grpc.ServerStreamingServer[StreamVehicleIdlingReportsResponse]) error
-	// GET /fleet/safety-events
+	// Lists safety events.
+	// Operation `getSafetyEvents`, GET /fleet/safety-events:
+	// https://developers.samsara.com/reference/getsafetyevents
+	// All pages: StreamSafetyEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEvents with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListSafetyEvents(context.Context, *ListSafetyEventsRequest) (*ListSafetyEventsResponse, error)
-	// Every page of ListSafetyEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSafetyEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEvents`, GET /fleet/safety-events:
+	// https://developers.samsara.com/reference/getsafetyevents
+	// Scope: Read Safety Events & Scores.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamSafetyEvents(*StreamSafetyEventsRequest, grpc.ServerStreamingServer[StreamSafetyEventsResponse]) error
-	// GET /fleet/safety-events/audit-logs/feed
+	// Lists the feed of safety activity events.
+	// Operation `getSafetyActivityEventFeed`, GET /fleet/safety-events/audit-logs/feed:
+	// https://developers.samsara.com/reference/getsafetyactivityeventfeed
+	// All pages: StreamSafetyActivityEventFeed. For ever: FollowSafetyActivityEvent. Next page:
+	// `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyActivityEventFeed
+	// with `options.max_items`.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListSafetyActivityEventFeed(context.Context, *ListSafetyActivityEventFeedRequest) (*ListSafetyActivityEventFeedResponse, error)
 	// Every page of ListSafetyActivityEventFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyActivityEventFeed`, GET /fleet/safety-events/audit-logs/feed:
+	// https://developers.samsara.com/reference/getsafetyactivityeventfeed
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamSafetyActivityEventFeed(*StreamSafetyActivityEventFeedRequest, grpc.ServerStreamingServer[StreamSafetyActivityEventFeedResponse]) error
 	// Every page of ListSafetyActivityEventFeed, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getSafetyActivityEventFeed`, GET /fleet/safety-events/audit-logs/feed:
+	// https://developers.samsara.com/reference/getsafetyactivityeventfeed
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	FollowSafetyActivityEvent(*FollowSafetyActivityEventRequest, grpc.ServerStreamingServer[FollowSafetyActivityEventResponse]) error
-	// GET /fleet/vehicles/driver-assignments
+	// Lists vehicles driver assignments.
+	// Operation `getVehiclesDriverAssignments`, GET /fleet/vehicles/driver-assignments:
+	// https://developers.samsara.com/reference/getvehiclesdriverassignments
+	// All pages: StreamVehiclesDriverAssignments. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehiclesDriverAssignments
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListVehiclesDriverAssignments(context.Context, *ListVehiclesDriverAssignmentsRequest) (*ListVehiclesDriverAssignmentsResponse, error)
 	// Every page of ListVehiclesDriverAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehiclesDriverAssignments`, GET /fleet/vehicles/driver-assignments:
+	// https://developers.samsara.com/reference/getvehiclesdriverassignments
+	// Scope: Read Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamVehiclesDriverAssignments(*StreamVehiclesDriverAssignmentsRequest, grpc.ServerStreamingServer[StreamVehiclesDriverAssignmentsResponse]) error
-	// GET /v1/fleet/assets
+	// Gets all assets.
+	// Operation `V1getAllAssets`, GET /v1/fleet/assets:
+	// https://developers.samsara.com/reference/v1getallassets
 	// Scope: Read Equipment.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetAllAssets(context.Context, *GetAllAssetsRequest) (*GetAllAssetsResponse, error)
-	// GET /v1/fleet/assets/locations
+	// Lists asset current locations.
+	// Operation `V1getAllAssetCurrentLocations`, GET /v1/fleet/assets/locations:
+	// https://developers.samsara.com/reference/v1getallassetcurrentlocations
+	// All pages: StreamAssetCurrentLocations. Next page: `starting_after` is `pagination.end_cursor`
+	// of the page before.
+	// Page size: `limit`.
 	// Scope: Read Equipment Statistics.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListAssetCurrentLocations(context.Context, *ListAssetCurrentLocationsRequest) (*ListAssetCurrentLocationsResponse, error)
 	// Every page of ListAssetCurrentLocations, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `V1getAllAssetCurrentLocations`, GET /v1/fleet/assets/locations:
+	// https://developers.samsara.com/reference/v1getallassetcurrentlocations
+	// Scope: Read Equipment Statistics.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamAssetCurrentLocations(*StreamAssetCurrentLocationsRequest, grpc.ServerStreamingServer[StreamAssetCurrentLocationsResponse]) error
-	// GET /v1/fleet/assets/reefers
+	// Lists assets reefers.
+	// Operation `V1getAssetsReefers`, GET /v1/fleet/assets/reefers:
+	// https://developers.samsara.com/reference/v1getassetsreefers
+	// All pages: StreamAssetsReefers. Next page: `starting_after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`.
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Trailers.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListAssetsReefers(context.Context, *ListAssetsReefersRequest) (*ListAssetsReefersResponse, error)
 	// Every page of ListAssetsReefers, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `V1getAssetsReefers`, GET /v1/fleet/assets/reefers:
+	// https://developers.samsara.com/reference/v1getassetsreefers
+	// Scope: Read Trailers.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamAssetsReefers(*StreamAssetsReefersRequest, grpc.ServerStreamingServer[StreamAssetsReefersResponse]) error
-	// GET /v1/fleet/assets/{asset_id}/locations
+	// Gets an asset location.
+	// Operation `V1getAssetLocation`, GET /v1/fleet/assets/{asset_id}/locations:
+	// https://developers.samsara.com/reference/v1getassetlocation
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Equipment Statistics.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetAssetLocation(context.Context, *GetAssetLocationRequest) (*GetAssetLocationResponse, error)
-	// GET /v1/fleet/assets/{asset_id}/reefer
+	// Gets an asset reefer.
+	// Operation `V1getAssetReefer`, GET /v1/fleet/assets/{asset_id}/reefer:
+	// https://developers.samsara.com/reference/v1getassetreefer
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Trailers.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetAssetReefer(context.Context, *GetAssetReeferRequest) (*GetAssetReeferResponse, error)
-	// DELETE /v1/fleet/dispatch/routes/{route_id_or_external_id}
+	// Deletes a dispatch route by ID.
+	// Operation `V1deleteDispatchRouteById`, DELETE
+	// /v1/fleet/dispatch/routes/{route_id_or_external_id}:
+	// https://developers.samsara.com/reference/v1deletedispatchroutebyid
 	// Scope: Write Routes.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	DeleteDispatchRouteById(context.Context, *DeleteDispatchRouteByIdRequest) (*DeleteDispatchRouteByIdResponse, error)
-	// GET /v1/fleet/drivers/{driverId}/safety/score
+	// Gets a driver safety score.
+	// Operation `V1getDriverSafetyScore`, GET /v1/fleet/drivers/{driverId}/safety/score:
+	// https://developers.samsara.com/reference/v1getdriversafetyscore
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetDriverSafetyScore(context.Context, *GetDriverSafetyScoreRequest) (*GetDriverSafetyScoreResponse, error)
-	// POST /v1/fleet/drivers/{driver_id}/hos/duty_status
+	// Sets the current duty status.
+	// Operation `setCurrentDutyStatus`, POST /v1/fleet/drivers/{driver_id}/hos/duty_status:
+	// https://developers.samsara.com/reference/setcurrentdutystatus
 	// Scope: Write ELD Hours of Service (US).
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	SetCurrentDutyStatus(context.Context, *SetCurrentDutyStatusRequest) (*SetCurrentDutyStatusResponse, error)
-	// GET /v1/fleet/hos_authentication_logs
+	// Gets fleet HOS authentication logs.
+	// Operation `V1getFleetHosAuthenticationLogs`, GET /v1/fleet/hos_authentication_logs:
+	// https://developers.samsara.com/reference/v1getfleethosauthenticationlogs
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read ELD Hours of Service (US).
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetHosAuthenticationLogs(context.Context, *GetFleetHosAuthenticationLogsRequest) (*GetFleetHosAuthenticationLogsResponse, error)
-	// GET /v1/fleet/locations
+	// Lists fleet locations.
+	// Operation `getFleetLocations`, GET /v1/fleet/locations:
+	// https://developers.samsara.com/reference/getfleetlocations
+	// All pages: StreamFleetLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListFleetLocations(context.Context, *ListFleetLocationsRequest) (*ListFleetLocationsResponse, error)
 	// Every page of ListFleetLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getFleetLocations`, GET /v1/fleet/locations:
+	// https://developers.samsara.com/reference/getfleetlocations
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamFleetLocations(*StreamFleetLocationsRequest, grpc.ServerStreamingServer[StreamFleetLocationsResponse]) error
-	// GET /v1/fleet/maintenance/list
+	// Gets fleet maintenance.
+	// Operation `V1getFleetMaintenanceList`, GET /v1/fleet/maintenance/list:
+	// https://developers.samsara.com/reference/v1getfleetmaintenancelist
 	// Scope: Read DVIRs.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetMaintenanceList(context.Context, *GetFleetMaintenanceListRequest) (*GetFleetMaintenanceListResponse, error)
-	// GET /v1/fleet/messages
+	// Gets messages.
+	// Operation `V1getMessages`, GET /v1/fleet/messages:
+	// https://developers.samsara.com/reference/v1getmessages
 	// Scope: Read Messages.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetMessages(context.Context, *GetMessagesRequest) (*GetMessagesResponse, error)
-	// POST /v1/fleet/messages
+	// Creates messages.
+	// Operation `V1createMessages`, POST /v1/fleet/messages:
+	// https://developers.samsara.com/reference/v1createmessages
 	// Scope: Write Messages.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateMessages(context.Context, *CreateMessagesRequest) (*CreateMessagesResponse, error)
-	// GET /v1/fleet/trailers/assignments
+	// Lists trailer assignments.
+	// Operation `V1getAllTrailerAssignments`, GET /v1/fleet/trailers/assignments:
+	// https://developers.samsara.com/reference/v1getalltrailerassignments
+	// All pages: StreamTrailerAssignments. Next page: `starting_after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`.
+	// `start_ms` and `end_ms` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	ListTrailerAssignments(context.Context, *ListTrailerAssignmentsRequest) (*ListTrailerAssignmentsResponse, error)
 	// Every page of ListTrailerAssignments, one message a page. To go on after the end, set
-	// `request.starting_after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `V1getAllTrailerAssignments`, GET /v1/fleet/trailers/assignments:
+	// https://developers.samsara.com/reference/v1getalltrailerassignments
+	// Scope: Read Assignments.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
+	// Legacy: superseded, and kept by Samsara for old integrations.
 	StreamTrailerAssignments(*StreamTrailerAssignmentsRequest, grpc.ServerStreamingServer[StreamTrailerAssignmentsResponse]) error
-	// GET /v1/fleet/trailers/{trailerId}/assignments
+	// Gets fleet trailer assignments.
+	// Operation `V1getFleetTrailerAssignments`, GET /v1/fleet/trailers/{trailerId}/assignments:
+	// https://developers.samsara.com/reference/v1getfleettrailerassignments
+	// `start_ms` and `end_ms` belong together: neither is required.
 	// Scope: Read Assignments.
 	// Rate limit: 25 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetTrailerAssignments(context.Context, *GetFleetTrailerAssignmentsRequest) (*GetFleetTrailerAssignmentsResponse, error)
-	// GET /v1/fleet/trips
+	// Gets fleet trips.
+	// Operation `V1getFleetTrips`, GET /v1/fleet/trips:
+	// https://developers.samsara.com/reference/v1getfleettrips
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Vehicle Trips.
 	// Rate limit: 50 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetFleetTrips(context.Context, *GetFleetTripsRequest) (*GetFleetTripsResponse, error)
-	// GET /v1/fleet/vehicles/{vehicleId}/safety/harsh_event
+	// Gets a vehicle harsh event.
+	// Operation `V1getVehicleHarshEvent`, GET /v1/fleet/vehicles/{vehicleId}/safety/harsh_event:
+	// https://developers.samsara.com/reference/v1getvehicleharshevent
 	// Scope: Read Safety Events & Scores.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVehicleHarshEvent(context.Context, *GetVehicleHarshEventRequest) (*GetVehicleHarshEventResponse, error)
-	// GET /v1/fleet/vehicles/{vehicleId}/safety/score
+	// Gets a vehicle safety score.
+	// Operation `V1getVehicleSafetyScore`, GET /v1/fleet/vehicles/{vehicleId}/safety/score:
+	// https://developers.samsara.com/reference/v1getvehiclesafetyscore
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVehicleSafetyScore(context.Context, *GetVehicleSafetyScoreRequest) (*GetVehicleSafetyScoreResponse, error)
-	// GET /v1/industrial/vision/cameras
+	// Gets cameras.
+	// Operation `V1getCameras`, GET /v1/industrial/vision/cameras:
+	// https://developers.samsara.com/reference/v1getcameras
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetCameras(context.Context, *GetCamerasRequest) (*GetCamerasResponse, error)
-	// GET /v1/industrial/vision/cameras/{camera_id}/programs
+	// Gets vision programs by camera.
+	// Operation `V1getVisionProgramsByCamera`, GET
+	// /v1/industrial/vision/cameras/{camera_id}/programs:
+	// https://developers.samsara.com/reference/v1getvisionprogramsbycamera
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionProgramsByCamera(context.Context, *GetVisionProgramsByCameraRequest) (*GetVisionProgramsByCameraResponse, error)
-	// GET /v1/industrial/vision/run/camera/{camera_id}
+	// Gets a vision latest run camera.
+	// Operation `V1getVisionLatestRunCamera`, GET /v1/industrial/vision/run/camera/{camera_id}:
+	// https://developers.samsara.com/reference/v1getvisionlatestruncamera
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionLatestRunCamera(context.Context, *GetVisionLatestRunCameraRequest) (*GetVisionLatestRunCameraResponse, error)
-	// GET /v1/industrial/vision/runs
+	// Gets vision runs.
+	// Operation `V1getVisionRuns`, GET /v1/industrial/vision/runs:
+	// https://developers.samsara.com/reference/v1getvisionruns
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionRuns(context.Context, *GetVisionRunsRequest) (*GetVisionRunsResponse, error)
-	// GET /v1/industrial/vision/runs/{camera_id}
+	// Gets vision runs by camera.
+	// Operation `getVisionRunsByCamera`, GET /v1/industrial/vision/runs/{camera_id}:
+	// https://developers.samsara.com/reference/getvisionrunsbycamera
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionRunsByCamera(context.Context, *GetVisionRunsByCameraRequest) (*GetVisionRunsByCameraResponse, error)
-	// GET /v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}
+	// Gets vision runs by camera and program.
+	// Operation `V1getVisionRunsByCameraAndProgram`, GET
+	// /v1/industrial/vision/runs/{camera_id}/{program_id}/{started_at_ms}:
+	// https://developers.samsara.com/reference/v1getvisionrunsbycameraandprogram
 	// Scope: Read Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetVisionRunsByCameraAndProgram(context.Context, *GetVisionRunsByCameraAndProgramRequest) (*GetVisionRunsByCameraAndProgramResponse, error)
-	// POST /v1/machines/history
+	// Gets the history of machines.
+	// Operation `V1getMachinesHistory`, POST /v1/machines/history:
+	// https://developers.samsara.com/reference/v1getmachineshistory
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Write Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetMachinesHistory(context.Context, *GetMachinesHistoryRequest) (*GetMachinesHistoryResponse, error)
-	// POST /v1/machines/list
+	// Gets machines.
+	// Operation `V1getMachines`, POST /v1/machines/list:
+	// https://developers.samsara.com/reference/v1getmachines
 	// Scope: Write Industrial.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetMachines(context.Context, *GetMachinesRequest) (*GetMachinesResponse, error)
-	// POST /v1/sensors/cargo
+	// Gets sensors cargo.
+	// Operation `V1getSensorsCargo`, POST /v1/sensors/cargo:
+	// https://developers.samsara.com/reference/v1getsensorscargo
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsCargo(context.Context, *GetSensorsCargoRequest) (*GetSensorsCargoResponse, error)
-	// POST /v1/sensors/door
+	// Gets sensors door.
+	// Operation `V1getSensorsDoor`, POST /v1/sensors/door:
+	// https://developers.samsara.com/reference/v1getsensorsdoor
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsDoor(context.Context, *GetSensorsDoorRequest) (*GetSensorsDoorResponse, error)
-	// POST /v1/sensors/history
+	// Gets the history of sensors.
+	// Operation `V1getSensorsHistory`, POST /v1/sensors/history:
+	// https://developers.samsara.com/reference/v1getsensorshistory
+	// `start_ms` and `end_ms` belong together: both are required.
 	// Scope: Write Sensors.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsHistory(context.Context, *GetSensorsHistoryRequest) (*GetSensorsHistoryResponse, error)
-	// POST /v1/sensors/humidity
+	// Gets sensors humidity.
+	// Operation `V1getSensorsHumidity`, POST /v1/sensors/humidity:
+	// https://developers.samsara.com/reference/v1getsensorshumidity
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsHumidity(context.Context, *GetSensorsHumidityRequest) (*GetSensorsHumidityResponse, error)
-	// POST /v1/sensors/list
+	// Gets sensors.
+	// Operation `V1getSensors`, POST /v1/sensors/list:
+	// https://developers.samsara.com/reference/v1getsensors
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensors(context.Context, *GetSensorsRequest) (*GetSensorsResponse, error)
-	// POST /v1/sensors/temperature
+	// Gets sensors temperature.
+	// Operation `V1getSensorsTemperature`, POST /v1/sensors/temperature:
+	// https://developers.samsara.com/reference/v1getsensorstemperature
 	// Scope: Write Sensors.
-	// Stage: legacy.
+	// Legacy: superseded, and kept by Samsara for old integrations.
+	// The gateway repeats it after a failure.
 	GetSensorsTemperature(context.Context, *GetSensorsTemperatureRequest) (*GetSensorsTemperatureResponse, error)
 }
 

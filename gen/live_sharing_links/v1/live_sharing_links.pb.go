@@ -26,17 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListLiveSharingLinks.
+// The request of ListLiveSharingLinks.
 type ListLiveSharingLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `type`. Known values: `all`, `assetsLocation`, `assetsNearLocation`,
-	// `assetsOnRoute`. Default: `all`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Known values: `all`, `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`. Default: `all`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -86,7 +83,7 @@ func (x *ListLiveSharingLinksRequest) GetIds() []string {
 	return nil
 }
 
-func (x *ListLiveSharingLinksRequest) GetLimit() int64 {
+func (x *ListLiveSharingLinksRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -100,12 +97,12 @@ func (x *ListLiveSharingLinksRequest) GetType() string {
 	return ""
 }
 
-// Response of ListLiveSharingLinks.
+// One page of live sharing links.
 type ListLiveSharingLinksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*LiveSharingLinkFull `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -155,12 +152,12 @@ func (x *ListLiveSharingLinksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamLiveSharingLinks.
+// The request of StreamLiveSharingLinks.
 type StreamLiveSharingLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListLiveSharingLinks is asked, page after page.
 	Request *ListLiveSharingLinksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,7 +207,7 @@ func (x *StreamLiveSharingLinksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamLiveSharingLinks.
+// One page of live sharing links, and where to go on from after it.
 type StreamLiveSharingLinksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListLiveSharingLinks answers.
@@ -265,23 +262,19 @@ func (x *StreamLiveSharingLinksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateLiveSharingLink.
+// The request of CreateLiveSharingLink.
 type CreateLiveSharingLinkRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetsLocationLinkConfig`.
-	AssetsLocationLinkConfig *AssetsLocationLinkConfigInput `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
-	// Body member `assetsNearLocationLinkConfig`.
-	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
-	// Body member `assetsOnRouteLinkConfig`.
-	AssetsOnRouteLinkConfig *AssetsOnRouteLinkConfig `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
-	// Body member `description`. At most 255 characters.
+	state                        protoimpl.MessageState         `protogen:"open.v1"`
+	AssetsLocationLinkConfig     *AssetsLocationLinkConfigInput `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
+	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig  `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
+	AssetsOnRouteLinkConfig      *AssetsOnRouteLinkConfig       `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
+	// At most 255 characters.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,5,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `type`. Required. Known values: `assetsLocation`, `assetsNearLocation`,
-	// `assetsOnRoute`.
+	// Required. Known values: `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`.
 	Type          *string `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -366,10 +359,10 @@ func (x *CreateLiveSharingLinkRequest) GetType() string {
 	return ""
 }
 
-// Response of CreateLiveSharingLink.
+// The response of CreateLiveSharingLink.
 type CreateLiveSharingLinkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *LiveSharingLinkFull `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -412,16 +405,16 @@ func (x *CreateLiveSharingLinkResponse) GetData() *LiveSharingLinkFull {
 	return nil
 }
 
-// Request of UpdateLiveSharingLink.
+// The request of UpdateLiveSharingLink.
 type UpdateLiveSharingLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `description`. At most 255 characters.
+	// At most 255 characters.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,3,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -495,10 +488,10 @@ func (x *UpdateLiveSharingLinkRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateLiveSharingLink.
+// The response of UpdateLiveSharingLink.
 type UpdateLiveSharingLinkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *LiveSharingLinkFull `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -541,10 +534,10 @@ func (x *UpdateLiveSharingLinkResponse) GetData() *LiveSharingLinkFull {
 	return nil
 }
 
-// Request of DeleteLiveSharingLink.
+// The request of DeleteLiveSharingLink.
 type DeleteLiveSharingLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,7 +580,7 @@ func (x *DeleteLiveSharingLinkRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteLiveSharingLink.
+// The response of DeleteLiveSharingLink.
 type DeleteLiveSharingLinkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -626,13 +619,10 @@ func (*DeleteLiveSharingLinkResponse) Descriptor() ([]byte, []int) {
 
 // Schema AssetsLocationLinkResponseConfigObjectResponseBody.
 type AssetsLocationLinkConfig struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `location`.
-	Location *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `tags`.
-	Tags          []*v1.TagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	state         protoimpl.MessageState                  `protogen:"open.v1"`
+	AssetId       *string                                 `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	Location      *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	Tags          []*v1.TagTiny                           `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,13 +682,13 @@ func (x *AssetsLocationLinkConfig) GetTags() []*v1.TagTiny {
 // AssetsLocationLinkConfigAddressDetailsObjectResponseBody.
 type AssetsLocationLinkConfigAddressDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`. Required.
+	// Required.
 	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -764,13 +754,10 @@ func (x *AssetsLocationLinkConfigAddressDetails) GetName() string {
 
 // Schema AssetsLocationLinkRequestConfigObject.
 type AssetsLocationLinkConfigInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `location`.
-	Location *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `tagIds`.
-	TagIds        []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	state         protoimpl.MessageState                  `protogen:"open.v1"`
+	AssetId       *string                                 `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	Location      *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	TagIds        []string                                `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,7 +816,7 @@ func (x *AssetsLocationLinkConfigInput) GetTagIds() []string {
 // Schemas AssetsNearLocationLinkConfigObject, AssetsNearLocationLinkConfigObjectResponseBody.
 type AssetsNearLocationLinkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`. Required.
+	// Required.
 	AddressId     *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -875,7 +862,7 @@ func (x *AssetsNearLocationLinkConfig) GetAddressId() string {
 // Schemas AssetsOnRouteLinkConfigObject, AssetsOnRouteLinkConfigObjectResponseBody.
 type AssetsOnRouteLinkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `recurringRouteId`. Required.
+	// Required.
 	RecurringRouteId *string `protobuf:"bytes,1,opt,name=recurring_route_id,json=recurringRouteId,proto3,oneof" json:"recurring_route_id,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -920,24 +907,21 @@ func (x *AssetsOnRouteLinkConfig) GetRecurringRouteId() string {
 
 // Schema LiveSharingLinkFullResponseObjectResponseBody.
 type LiveSharingLinkFull struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetsLocationLinkConfig`.
-	AssetsLocationLinkConfig *AssetsLocationLinkConfig `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
-	// Member `assetsNearLocationLinkConfig`.
+	state                        protoimpl.MessageState        `protogen:"open.v1"`
+	AssetsLocationLinkConfig     *AssetsLocationLinkConfig     `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
 	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
-	// Member `assetsOnRouteLinkConfig`.
-	AssetsOnRouteLinkConfig *AssetsOnRouteLinkConfig `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
-	// Member `description`. At most 255 characters.
+	AssetsOnRouteLinkConfig      *AssetsOnRouteLinkConfig      `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
+	// At most 255 characters.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,5,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `liveSharingUrl`. Required.
+	// Required.
 	LiveSharingUrl *string `protobuf:"bytes,7,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required. Known values: `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`.
+	// Required. Known values: `assetsLocation`, `assetsNearLocation`, `assetsOnRoute`.
 	Type          *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1044,7 +1028,7 @@ const file_samsara_gateway_live_sharing_links_v1_live_sharing_links_proto_rawDes
 	"\x1bListLiveSharingLinksRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12\\\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x12\\\n" +
 	"\x04type\x18\x04 \x01(\tBC\xda\xce\x18?\b\x022\x03all2\x0eassetsLocation2\x12assetsNearLocation2\rassetsOnRouteR\x03allH\x02R\x04type\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limitB\a\n" +
@@ -1134,18 +1118,18 @@ const file_samsara_gateway_live_sharing_links_v1_live_sharing_links_proto_rawDes
 	"\x03_idB\x13\n" +
 	"\x11_live_sharing_urlB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type2\xcf\t\n" +
-	"\x17LiveSharingLinksService\x12\xfa\x01\n" +
-	"\x14ListLiveSharingLinks\x12B.samsara_gateway.live_sharing_links.v1.ListLiveSharingLinksRequest\x1aC.samsara_gateway.live_sharing_links.v1.ListLiveSharingLinksResponse\"Y\xda\xce\x18U\n" +
-	"\x13getLiveSharingLinks\x10\x01\x1a\f/live-shares(\x018\x01B\x17Read Live Sharing LinksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc5\x01\n" +
-	"\x16StreamLiveSharingLinks\x12D.samsara_gateway.live_sharing_links.v1.StreamLiveSharingLinksRequest\x1aE.samsara_gateway.live_sharing_links.v1.StreamLiveSharingLinksResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListLiveSharingLinks\x10\x010\x01\x12\xf8\x01\n" +
+	"\x05_type2\xd8\t\n" +
+	"\x17LiveSharingLinksService\x12\xfd\x01\n" +
+	"\x14ListLiveSharingLinks\x12B.samsara_gateway.live_sharing_links.v1.ListLiveSharingLinksRequest\x1aC.samsara_gateway.live_sharing_links.v1.ListLiveSharingLinksResponse\"\\\xda\xce\x18U\n" +
+	"\x13getLiveSharingLinks\x10\x01\x1a\f/live-shares(\x018\x01B\x17Read Live Sharing LinksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc8\x01\n" +
+	"\x16StreamLiveSharingLinks\x12D.samsara_gateway.live_sharing_links.v1.StreamLiveSharingLinksRequest\x1aE.samsara_gateway.live_sharing_links.v1.StreamLiveSharingLinksResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListLiveSharingLinks\x10\x01\x90\x02\x010\x01\x12\xf8\x01\n" +
 	"\x15CreateLiveSharingLink\x12C.samsara_gateway.live_sharing_links.v1.CreateLiveSharingLinkRequest\x1aD.samsara_gateway.live_sharing_links.v1.CreateLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
 	"\x15createLiveSharingLink\x10\x02\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf8\x01\n" +
 	"\x15UpdateLiveSharingLink\x12C.samsara_gateway.live_sharing_links.v1.UpdateLiveSharingLinkRequest\x1aD.samsara_gateway.live_sharing_links.v1.UpdateLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
-	"\x15updateLiveSharingLink\x10\x04\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf8\x01\n" +
-	"\x15DeleteLiveSharingLink\x12C.samsara_gateway.live_sharing_links.v1.DeleteLiveSharingLinkRequest\x1aD.samsara_gateway.live_sharing_links.v1.DeleteLiveSharingLinkResponse\"T\xda\xce\x18P\n" +
-	"\x15deleteLiveSharingLink\x10\x05\x1a\f/live-shares8\x01B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\xdd\x02\n" +
+	"\x15updateLiveSharingLink\x10\x04\x1a\f/live-shares \x02B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xfb\x01\n" +
+	"\x15DeleteLiveSharingLink\x12C.samsara_gateway.live_sharing_links.v1.DeleteLiveSharingLinkRequest\x1aD.samsara_gateway.live_sharing_links.v1.DeleteLiveSharingLinkResponse\"W\xda\xce\x18P\n" +
+	"\x15deleteLiveSharingLink\x10\x05\x1a\f/live-shares8\x01B\x18Write Live Sharing LinksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\xdd\x02\n" +
 	".internal.samsara.gateway.live_sharing_links.v1B\x15LiveSharingLinksProtoP\x01ZEsamsara.internal/gateway/gen/live_sharing_links/v1;livesharinglinksv1\xa2\x02\x14SGLiveSharingLinksV1\xaa\x02\"SamsaraGateway.LiveSharingLinks.V1\xba\x02\x14SGLiveSharingLinksV1\xca\x02\"SamsaraGateway\\LiveSharingLinks\\V1\xe2\x02+SamsaraGateway\\LiveSharingLinks\\V1\\Metadata\xea\x02$SamsaraGateway::LiveSharingLinks::V1b\x06proto3"
 
 var (

@@ -34,24 +34,45 @@ const (
 //
 // LiveSharingLinksService has the operations of the area live sharing links.
 type LiveSharingLinksServiceClient interface {
-	// GET /live-shares
+	// Lists live sharing links.
+	// Operation `getLiveSharingLinks`, GET /live-shares:
+	// https://developers.samsara.com/reference/getlivesharinglinks
+	// All pages: StreamLiveSharingLinks. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Live Sharing Links.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListLiveSharingLinks(ctx context.Context, in *ListLiveSharingLinksRequest, opts ...grpc.CallOption) (*ListLiveSharingLinksResponse, error)
 	// Every page of ListLiveSharingLinks, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getLiveSharingLinks`, GET /live-shares:
+	// https://developers.samsara.com/reference/getlivesharinglinks
+	// Scope: Read Live Sharing Links.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamLiveSharingLinks(ctx context.Context, in *StreamLiveSharingLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLiveSharingLinksResponse], error)
-	// POST /live-shares
+	// Creates a live sharing link.
+	// Operation `createLiveSharingLink`, POST /live-shares:
+	// https://developers.samsara.com/reference/createlivesharinglink
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateLiveSharingLink(ctx context.Context, in *CreateLiveSharingLinkRequest, opts ...grpc.CallOption) (*CreateLiveSharingLinkResponse, error)
-	// PATCH /live-shares
+	// Updates a live sharing link; `update_mask` says what.
+	// Operation `updateLiveSharingLink`, PATCH /live-shares:
+	// https://developers.samsara.com/reference/updatelivesharinglink
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateLiveSharingLink(ctx context.Context, in *UpdateLiveSharingLinkRequest, opts ...grpc.CallOption) (*UpdateLiveSharingLinkResponse, error)
-	// DELETE /live-shares
+	// Deletes a live sharing link.
+	// Operation `deleteLiveSharingLink`, DELETE /live-shares:
+	// https://developers.samsara.com/reference/deletelivesharinglink
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteLiveSharingLink(ctx context.Context, in *DeleteLiveSharingLinkRequest, opts ...grpc.CallOption) (*DeleteLiveSharingLinkResponse, error)
 }
 
@@ -128,24 +149,45 @@ func (c *liveSharingLinksServiceClient) DeleteLiveSharingLink(ctx context.Contex
 //
 // LiveSharingLinksService has the operations of the area live sharing links.
 type LiveSharingLinksServiceServer interface {
-	// GET /live-shares
+	// Lists live sharing links.
+	// Operation `getLiveSharingLinks`, GET /live-shares:
+	// https://developers.samsara.com/reference/getlivesharinglinks
+	// All pages: StreamLiveSharingLinks. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Live Sharing Links.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListLiveSharingLinks(context.Context, *ListLiveSharingLinksRequest) (*ListLiveSharingLinksResponse, error)
 	// Every page of ListLiveSharingLinks, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getLiveSharingLinks`, GET /live-shares:
+	// https://developers.samsara.com/reference/getlivesharinglinks
+	// Scope: Read Live Sharing Links.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamLiveSharingLinks(*StreamLiveSharingLinksRequest, grpc.ServerStreamingServer[StreamLiveSharingLinksResponse]) error
-	// POST /live-shares
+	// Creates a live sharing link.
+	// Operation `createLiveSharingLink`, POST /live-shares:
+	// https://developers.samsara.com/reference/createlivesharinglink
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateLiveSharingLink(context.Context, *CreateLiveSharingLinkRequest) (*CreateLiveSharingLinkResponse, error)
-	// PATCH /live-shares
+	// Updates a live sharing link; `update_mask` says what.
+	// Operation `updateLiveSharingLink`, PATCH /live-shares:
+	// https://developers.samsara.com/reference/updatelivesharinglink
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateLiveSharingLink(context.Context, *UpdateLiveSharingLinkRequest) (*UpdateLiveSharingLinkResponse, error)
-	// DELETE /live-shares
+	// Deletes a live sharing link.
+	// Operation `deleteLiveSharingLink`, DELETE /live-shares:
+	// https://developers.samsara.com/reference/deletelivesharinglink
 	// Scope: Write Live Sharing Links.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteLiveSharingLink(context.Context, *DeleteLiveSharingLinkRequest) (*DeleteLiveSharingLinkResponse, error)
 }
 

@@ -25,28 +25,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListLocationAndSpeed.
+// The request of ListLocationAndSpeed.
 type ListLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeGeofenceLookup`.
-	IncludeGeofenceLookup *bool `protobuf:"varint,5,opt,name=include_geofence_lookup,json=includeGeofenceLookup,proto3,oneof" json:"include_geofence_lookup,omitempty"`
-	// Query parameter `includeHighFrequencyLocations`.
-	IncludeHighFrequencyLocations *bool `protobuf:"varint,6,opt,name=include_high_frequency_locations,json=includeHighFrequencyLocations,proto3,oneof" json:"include_high_frequency_locations,omitempty"`
-	// Query parameter `includeReverseGeo`.
-	IncludeReverseGeo *bool `protobuf:"varint,7,opt,name=include_reverse_geo,json=includeReverseGeo,proto3,oneof" json:"include_reverse_geo,omitempty"`
-	// Query parameter `includeSpeed`.
-	IncludeSpeed *bool `protobuf:"varint,8,opt,name=include_speed,json=includeSpeed,proto3,oneof" json:"include_speed,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime                       *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids                           []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds            *bool    `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeGeofenceLookup         *bool    `protobuf:"varint,5,opt,name=include_geofence_lookup,json=includeGeofenceLookup,proto3,oneof" json:"include_geofence_lookup,omitempty"`
+	IncludeHighFrequencyLocations *bool    `protobuf:"varint,6,opt,name=include_high_frequency_locations,json=includeHighFrequencyLocations,proto3,oneof" json:"include_high_frequency_locations,omitempty"`
+	IncludeReverseGeo             *bool    `protobuf:"varint,7,opt,name=include_reverse_geo,json=includeReverseGeo,proto3,oneof" json:"include_reverse_geo,omitempty"`
+	IncludeSpeed                  *bool    `protobuf:"varint,8,opt,name=include_speed,json=includeSpeed,proto3,oneof" json:"include_speed,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit *int32 `protobuf:"varint,9,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -138,7 +131,7 @@ func (x *ListLocationAndSpeedRequest) GetIncludeSpeed() bool {
 	return false
 }
 
-func (x *ListLocationAndSpeedRequest) GetLimit() int64 {
+func (x *ListLocationAndSpeedRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -152,12 +145,12 @@ func (x *ListLocationAndSpeedRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListLocationAndSpeed.
+// One page of location and speed.
 type ListLocationAndSpeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*LocationAndSpeed `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -207,12 +200,12 @@ func (x *ListLocationAndSpeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamLocationAndSpeed.
+// The request of StreamLocationAndSpeed.
 type StreamLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListLocationAndSpeed is asked, page after page.
 	Request *ListLocationAndSpeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -262,7 +255,7 @@ func (x *StreamLocationAndSpeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamLocationAndSpeed.
+// One page of location and speed, and where to go on from after it.
 type StreamLocationAndSpeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListLocationAndSpeed answers.
@@ -317,7 +310,7 @@ func (x *StreamLocationAndSpeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowLocationAndSpeed.
+// The request of FollowLocationAndSpeed.
 type FollowLocationAndSpeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListLocationAndSpeed is asked, page after page.
@@ -372,7 +365,7 @@ func (x *FollowLocationAndSpeedRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowLocationAndSpeed.
+// One page of location and speed, and where to go on from after it.
 type FollowLocationAndSpeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListLocationAndSpeed answers. Unset in a keep-alive.
@@ -436,17 +429,16 @@ func (x *FollowLocationAndSpeedResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema LocationAndSpeedResponseResponseBody.
+// Location and speed. Schema LocationAndSpeedResponseResponseBody.
 type LocationAndSpeed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.Asset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,2,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `location`. Required.
-	Location *v1.Location `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `speed`.
-	Speed         *Speed `protobuf:"bytes,4,opt,name=speed,proto3" json:"speed,omitempty"`
+	// Required.
+	Location      *v1.Location `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
+	Speed         *Speed       `protobuf:"bytes,4,opt,name=speed,proto3" json:"speed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -512,9 +504,9 @@ func (x *LocationAndSpeed) GetSpeed() *Speed {
 // Schema SpeedResponseResponseBody.
 type Speed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ecuSpeedMetersPerSecond`. In metres per second.
+	// In metres per second.
 	EcuSpeedMetersPerSecond *float64 `protobuf:"fixed64,1,opt,name=ecu_speed_meters_per_second,json=ecuSpeedMetersPerSecond,proto3,oneof" json:"ecu_speed_meters_per_second,omitempty"`
-	// Member `gpsSpeedMetersPerSecond`. In metres per second.
+	// In metres per second.
 	GpsSpeedMetersPerSecond *float64 `protobuf:"fixed64,2,opt,name=gps_speed_meters_per_second,json=gpsSpeedMetersPerSecond,proto3,oneof" json:"gps_speed_meters_per_second,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -578,7 +570,7 @@ const file_samsara_gateway_location_and_speed_v1_location_and_speed_proto_rawDes
 	" include_high_frequency_locations\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x04R\x1dincludeHighFrequencyLocations\x88\x01\x01\x12;\n" +
 	"\x13include_reverse_geo\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x05R\x11includeReverseGeo\x88\x01\x01\x120\n" +
 	"\rinclude_speed\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x06R\fincludeSpeed\x88\x01\x01\x128\n" +
-	"\x05limit\x18\t \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\aR\x05limit\x88\x01\x01\x125\n" +
+	"\x05limit\x18\t \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\aR\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\n" +
 	" \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\bR\tstartTime\x88\x01\x01B\b\n" +
@@ -622,15 +614,15 @@ const file_samsara_gateway_location_and_speed_v1_location_and_speed_proto_rawDes
 	"\x1becu_speed_meters_per_second\x18\x01 \x01(\x01H\x00R\x17ecuSpeedMetersPerSecond\x88\x01\x01\x12A\n" +
 	"\x1bgps_speed_meters_per_second\x18\x02 \x01(\x01H\x01R\x17gpsSpeedMetersPerSecond\x88\x01\x01:\x1d\xda\xce\x18\x19SpeedResponseResponseBodyB\x1e\n" +
 	"\x1c_ecu_speed_meters_per_secondB\x1e\n" +
-	"\x1c_gps_speed_meters_per_second2\xb3\x05\n" +
-	"\x17LocationAndSpeedService\x12\x87\x02\n" +
-	"\x14ListLocationAndSpeed\x12B.samsara_gateway.location_and_speed.v1.ListLocationAndSpeedRequest\x1aC.samsara_gateway.location_and_speed.v1.ListLocationAndSpeedResponse\"f\xda\xce\x18b\n" +
+	"\x1c_gps_speed_meters_per_second2\xbc\x05\n" +
+	"\x17LocationAndSpeedService\x12\x8a\x02\n" +
+	"\x14ListLocationAndSpeed\x12B.samsara_gateway.location_and_speed.v1.ListLocationAndSpeedRequest\x1aC.samsara_gateway.location_and_speed.v1.ListLocationAndSpeedResponse\"i\xda\xce\x18b\n" +
 	"\x13getLocationAndSpeed\x10\x01\x1a!/assets/location-and-speed/stream(\x010\x018\x01B\rRead VehiclesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc5\x01\n" +
-	"\x16StreamLocationAndSpeed\x12D.samsara_gateway.location_and_speed.v1.StreamLocationAndSpeedRequest\x1aE.samsara_gateway.location_and_speed.v1.StreamLocationAndSpeedResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListLocationAndSpeed\x10\x010\x01\x12\xc5\x01\n" +
-	"\x16FollowLocationAndSpeed\x12D.samsara_gateway.location_and_speed.v1.FollowLocationAndSpeedRequest\x1aE.samsara_gateway.location_and_speed.v1.FollowLocationAndSpeedResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListLocationAndSpeed\x10\x020\x01B\xdd\x02\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc8\x01\n" +
+	"\x16StreamLocationAndSpeed\x12D.samsara_gateway.location_and_speed.v1.StreamLocationAndSpeedRequest\x1aE.samsara_gateway.location_and_speed.v1.StreamLocationAndSpeedResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListLocationAndSpeed\x10\x01\x90\x02\x010\x01\x12\xc8\x01\n" +
+	"\x16FollowLocationAndSpeed\x12D.samsara_gateway.location_and_speed.v1.FollowLocationAndSpeedRequest\x1aE.samsara_gateway.location_and_speed.v1.FollowLocationAndSpeedResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListLocationAndSpeed\x10\x02\x90\x02\x010\x01B\xdd\x02\n" +
 	".internal.samsara.gateway.location_and_speed.v1B\x15LocationAndSpeedProtoP\x01ZEsamsara.internal/gateway/gen/location_and_speed/v1;locationandspeedv1\xa2\x02\x14SGLocationAndSpeedV1\xaa\x02\"SamsaraGateway.LocationAndSpeed.V1\xba\x02\x14SGLocationAndSpeedV1\xca\x02\"SamsaraGateway\\LocationAndSpeed\\V1\xe2\x02+SamsaraGateway\\LocationAndSpeed\\V1\\Metadata\xea\x02$SamsaraGateway::LocationAndSpeed::V1b\x06proto3"
 
 var (

@@ -32,18 +32,33 @@ const (
 //
 // LocationAndSpeedService has the operations of the area location and speed.
 type LocationAndSpeedServiceClient interface {
-	// GET /assets/location-and-speed/stream
+	// Lists location and speed.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// All pages: StreamLocationAndSpeed. For ever: FollowLocationAndSpeed. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Vehicles.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListLocationAndSpeed(ctx context.Context, in *ListLocationAndSpeedRequest, opts ...grpc.CallOption) (*ListLocationAndSpeedResponse, error)
 	// Every page of ListLocationAndSpeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamLocationAndSpeed(ctx context.Context, in *StreamLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLocationAndSpeedResponse], error)
 	// Every page of ListLocationAndSpeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowLocationAndSpeed(ctx context.Context, in *FollowLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowLocationAndSpeedResponse], error)
 }
 
@@ -109,18 +124,33 @@ type LocationAndSpeedService_FollowLocationAndSpeedClient = grpc.ServerStreaming
 //
 // LocationAndSpeedService has the operations of the area location and speed.
 type LocationAndSpeedServiceServer interface {
-	// GET /assets/location-and-speed/stream
+	// Lists location and speed.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// All pages: StreamLocationAndSpeed. For ever: FollowLocationAndSpeed. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Vehicles.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListLocationAndSpeed(context.Context, *ListLocationAndSpeedRequest) (*ListLocationAndSpeedResponse, error)
 	// Every page of ListLocationAndSpeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamLocationAndSpeed(*StreamLocationAndSpeedRequest, grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]) error
 	// Every page of ListLocationAndSpeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getLocationAndSpeed`, GET /assets/location-and-speed/stream:
+	// https://developers.samsara.com/reference/getlocationandspeed
+	// Scope: Read Vehicles.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	FollowLocationAndSpeed(*FollowLocationAndSpeedRequest, grpc.ServerStreamingServer[FollowLocationAndSpeedResponse]) error
 }
 

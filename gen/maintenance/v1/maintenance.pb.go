@@ -27,15 +27,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDefectTypes.
+// The request of ListDefectTypes.
 type ListDefectTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,19 +82,19 @@ func (x *ListDefectTypesRequest) GetIds() []string {
 	return nil
 }
 
-func (x *ListDefectTypesRequest) GetLimit() int64 {
+func (x *ListDefectTypesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListDefectTypes.
+// One page of defect types.
 type ListDefectTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DefectTypesData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -146,12 +144,12 @@ func (x *ListDefectTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDefectTypes.
+// The request of StreamDefectTypes.
 type StreamDefectTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDefectTypes is asked, page after page.
 	Request *ListDefectTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -201,7 +199,7 @@ func (x *StreamDefectTypesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDefectTypes.
+// One page of defect types, and where to go on from after it.
 type StreamDefectTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDefectTypes answers.
@@ -256,20 +254,17 @@ func (x *StreamDefectTypesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDefects.
+// The request of ListDefects.
 type ListDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `isResolved`.
-	IsResolved *bool `protobuf:"varint,4,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime            *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IsResolved         *bool   `protobuf:"varint,4,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
+	// 1 to 200. Default: `200`.
+	Limit *int32 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -333,7 +328,7 @@ func (x *ListDefectsRequest) GetIsResolved() bool {
 	return false
 }
 
-func (x *ListDefectsRequest) GetLimit() int64 {
+func (x *ListDefectsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -347,12 +342,12 @@ func (x *ListDefectsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDefects.
+// One page of defects.
 type ListDefectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DefectsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -402,12 +397,12 @@ func (x *ListDefectsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDefects.
+// The request of StreamDefects.
 type StreamDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDefects is asked, page after page.
 	Request *ListDefectsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,7 +452,7 @@ func (x *StreamDefectsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDefects.
+// One page of defects, and where to go on from after it.
 type StreamDefectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDefects answers.
@@ -512,7 +507,7 @@ func (x *StreamDefectsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDefects.
+// The request of FollowDefects.
 type FollowDefectsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDefects is asked, page after page.
@@ -567,7 +562,7 @@ func (x *FollowDefectsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDefects.
+// One page of defects, and where to go on from after it.
 type FollowDefectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDefects answers. Unset in a keep-alive.
@@ -631,13 +626,12 @@ func (x *FollowDefectsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetDefect.
+// The request of GetDefect.
 type GetDefectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -686,36 +680,30 @@ func (x *GetDefectRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetDefect.
+// The response of GetDefect.
 type GetDefectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectPhotos`.
-	DefectPhotos []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
-	// Member `defectSafetyStatus`. Known values: `safe`, `unsafe`.
+	// A time as in RFC 3339.
+	CreatedAtTime *string        `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DefectPhotos  []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
+	// Known values: `safe`, `unsafe`.
 	DefectSafetyStatus *string `protobuf:"bytes,4,opt,name=defect_safety_status,json=defectSafetyStatus,proto3,oneof" json:"defect_safety_status,omitempty"`
-	// Member `defectTypeId`.
-	DefectTypeId *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
-	// Member `dvirId`. Required.
+	DefectTypeId       *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
+	// Required.
 	DvirId *string `protobuf:"bytes,6,opt,name=dvir_id,json=dvirId,proto3,oneof" json:"dvir_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,9,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *DefectTrailer `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
+	// A time as in RFC 3339.
+	ResolvedAtTime *string            `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *DefectTrailer     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// A time as in RFC 3339.
+	UpdatedAtTime *string        `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	Vehicle       *DefectVehicle `protobuf:"bytes,14,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -849,20 +837,17 @@ func (x *GetDefectResponse) GetVehicle() *DefectVehicle {
 	return nil
 }
 
-// Request of ListDvirs.
+// The request of ListDvirs.
 type ListDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `safetyStatus`, repeated for each value.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime            *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 200. Default: `200`.
+	Limit        *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	SafetyStatus []string `protobuf:"bytes,5,rep,name=safety_status,json=safetyStatus,proto3" json:"safety_status,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -919,7 +904,7 @@ func (x *ListDvirsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListDvirsRequest) GetLimit() int64 {
+func (x *ListDvirsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -940,12 +925,12 @@ func (x *ListDvirsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDvirs.
+// One page of DVIRs.
 type ListDvirsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DvirStreamData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -995,12 +980,12 @@ func (x *ListDvirsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDvirs.
+// The request of StreamDvirs.
 type StreamDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirs is asked, page after page.
 	Request *ListDvirsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1050,7 +1035,7 @@ func (x *StreamDvirsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDvirs.
+// One page of DVIRs, and where to go on from after it.
 type StreamDvirsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirs answers.
@@ -1105,7 +1090,7 @@ func (x *StreamDvirsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowDvirs.
+// The request of FollowDvirs.
 type FollowDvirsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirs is asked, page after page.
@@ -1160,7 +1145,7 @@ func (x *FollowDvirsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowDvirs.
+// One page of DVIRs, and where to go on from after it.
 type FollowDvirsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDvirs answers. Unset in a keep-alive.
@@ -1224,13 +1209,12 @@ func (x *FollowDvirsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetDvir.
+// The request of GetDvir.
 type GetDvirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1279,40 +1263,32 @@ func (x *GetDvirRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetDvir.
+// The response of GetDvir.
 type GetDvirResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorSignature`. Required.
+	// Required.
 	AuthorSignature *AuthorSignature `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
-	// Member `defectIds`.
-	DefectIds []string `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
-	// Member `dvirSubmissionBeginTime`. Required. A time as in RFC 3339.
+	DefectIds       []string         `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	DvirSubmissionBeginTime *string `protobuf:"bytes,3,opt,name=dvir_submission_begin_time,json=dvirSubmissionBeginTime,proto3,oneof" json:"dvir_submission_begin_time,omitempty"`
-	// Member `dvirSubmissionTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DvirSubmissionTime *string `protobuf:"bytes,4,opt,name=dvir_submission_time,json=dvirSubmissionTime,proto3,oneof" json:"dvir_submission_time,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mechanicNotes`.
+	FormattedAddress   *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	// Required.
+	Id            *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,7,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `odometerMeters`. In metres.
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `safetyStatus`. Known values: `unknown`, `safe`, `unsafe`, `resolved`.
-	SafetyStatus *string `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Member `secondSignature`.
+	// Known values: `unknown`, `safe`, `unsafe`, `resolved`.
+	SafetyStatus    *string          `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
 	SecondSignature *AuthorSignature `protobuf:"bytes,10,opt,name=second_signature,json=secondSignature,proto3" json:"second_signature,omitempty"`
-	// Member `thirdSignature`.
-	ThirdSignature *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
-	// Member `trailer`.
-	Trailer *TrailerDvir `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `type`. Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
+	ThirdSignature  *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
+	Trailer         *TrailerDvir     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
 	Type *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
-	Vehicle *VehicleDvir `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	// Member `walkaroundPhotos`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime    *string            `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vehicle          *VehicleDvir       `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	WalkaroundPhotos []*WalkaroundPhoto `protobuf:"bytes,16,rep,name=walkaround_photos,json=walkaroundPhotos,proto3" json:"walkaround_photos,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -1460,19 +1436,16 @@ func (x *GetDvirResponse) GetWalkaroundPhotos() []*WalkaroundPhoto {
 	return nil
 }
 
-// Request of UpdateDvirDefect.
+// The request of UpdateDvirDefect.
 type UpdateDvirDefectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `isResolved`.
-	IsResolved *bool `protobuf:"varint,2,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Body member `mechanicNotes`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsResolved    *bool   `protobuf:"varint,2,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,3,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Body member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,4,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Body member `resolvedBy`.
-	ResolvedBy *ResolvedBy `protobuf:"bytes,5,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	// A time as in RFC 3339.
+	ResolvedAtTime *string     `protobuf:"bytes,4,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *ResolvedBy `protobuf:"bytes,5,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1552,11 +1525,10 @@ func (x *UpdateDvirDefectRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateDvirDefect.
+// The response of UpdateDvirDefect.
 type UpdateDvirDefectResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Defect `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Defect             `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1598,28 +1570,23 @@ func (x *UpdateDvirDefectResponse) GetData() *v1.Defect {
 	return nil
 }
 
-// Request of CreateDvir.
+// The request of CreateDvir.
 type CreateDvirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `authorId`. Required.
+	// Required.
 	AuthorId *string `protobuf:"bytes,1,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
-	// Body member `licensePlate`. At most 12 characters.
-	LicensePlate *string `protobuf:"bytes,2,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `location`.
-	Location *string `protobuf:"bytes,3,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Body member `mechanicNotes`.
+	// At most 12 characters.
+	LicensePlate  *string `protobuf:"bytes,2,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Location      *string `protobuf:"bytes,3,opt,name=location,proto3,oneof" json:"location,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,4,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,5,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `resolvedDefectIds`.
+	// In metres.
+	OdometerMeters    *int64   `protobuf:"varint,5,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
 	ResolvedDefectIds []string `protobuf:"bytes,6,rep,name=resolved_defect_ids,json=resolvedDefectIds,proto3" json:"resolved_defect_ids,omitempty"`
-	// Body member `safetyStatus`. Required. Known values: `safe`, `unsafe`.
+	// Required. Known values: `safe`, `unsafe`.
 	SafetyStatus *string `protobuf:"bytes,7,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Body member `trailerId`.
-	TrailerId *string `protobuf:"bytes,8,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
-	// Body member `type`. Required. Known values: `mechanic`.
-	Type *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Body member `vehicleId`.
+	TrailerId    *string `protobuf:"bytes,8,opt,name=trailer_id,json=trailerId,proto3,oneof" json:"trailer_id,omitempty"`
+	// Required. Known values: `mechanic`.
+	Type          *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	VehicleId     *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1725,11 +1692,10 @@ func (x *CreateDvirRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateDvir.
+// The response of CreateDvir.
 type CreateDvirResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Dvir `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Dvir               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1771,18 +1737,17 @@ func (x *CreateDvirResponse) GetData() *v1.Dvir {
 	return nil
 }
 
-// Request of UpdateDvir.
+// The request of UpdateDvir.
 type UpdateDvirRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `authorId`. Required.
+	// Required.
 	AuthorId *string `protobuf:"bytes,2,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
-	// Body member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Body member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,3,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,4,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Body member `signedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,5,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1863,11 +1828,10 @@ func (x *UpdateDvirRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateDvir.
+// The response of UpdateDvir.
 type UpdateDvirResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *v1.Dvir `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *v1.Dvir               `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1909,11 +1873,10 @@ func (x *UpdateDvirResponse) GetData() *v1.Dvir {
 	return nil
 }
 
-// Request of ListVendorCategories.
+// The request of ListVendorCategories.
 type ListVendorCategoriesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After         *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1955,12 +1918,12 @@ func (x *ListVendorCategoriesRequest) GetAfter() string {
 	return ""
 }
 
-// Response of ListVendorCategories.
+// One page of vendor categories.
 type ListVendorCategoriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VendorCategory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2010,12 +1973,12 @@ func (x *ListVendorCategoriesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVendorCategories.
+// The request of StreamVendorCategories.
 type StreamVendorCategoriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVendorCategories is asked, page after page.
 	Request *ListVendorCategoriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2065,7 +2028,7 @@ func (x *StreamVendorCategoriesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVendorCategories.
+// One page of vendor categories, and where to go on from after it.
 type StreamVendorCategoriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVendorCategories answers.
@@ -2120,15 +2083,12 @@ func (x *StreamVendorCategoriesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListMaintenanceVendors.
+// The request of ListMaintenanceVendors.
 type ListMaintenanceVendorsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids                []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -2184,12 +2144,12 @@ func (x *ListMaintenanceVendorsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListMaintenanceVendors.
+// One page of maintenance vendors.
 type ListMaintenanceVendorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Vendor `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2239,12 +2199,12 @@ func (x *ListMaintenanceVendorsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamMaintenanceVendors.
+// The request of StreamMaintenanceVendors.
 type StreamMaintenanceVendorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListMaintenanceVendors is asked, page after page.
 	Request *ListMaintenanceVendorsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2294,7 +2254,7 @@ func (x *StreamMaintenanceVendorsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamMaintenanceVendors.
+// One page of maintenance vendors, and where to go on from after it.
 type StreamMaintenanceVendorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListMaintenanceVendors answers.
@@ -2349,23 +2309,17 @@ func (x *StreamMaintenanceVendorsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListParts.
+// The request of ListParts.
 type ListPartsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `idIn`. A comma-separated list.
-	IdIn *string `protobuf:"bytes,2,opt,name=id_in,json=idIn,proto3,oneof" json:"id_in,omitempty"`
-	// Query parameter `includeDeleted`.
-	IncludeDeleted *bool `protobuf:"varint,3,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partIds`. A comma-separated list.
-	PartIds *string `protobuf:"bytes,5,opt,name=part_ids,json=partIds,proto3,oneof" json:"part_ids,omitempty"`
-	// Query parameter `partStatus`.
-	PartStatus    *string `protobuf:"bytes,6,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IdIn           []string               `protobuf:"bytes,2,rep,name=id_in,json=idIn,proto3" json:"id_in,omitempty"`
+	IncludeDeleted *bool                  `protobuf:"varint,3,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
+	Limit          *int32                 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PartIds        []string               `protobuf:"bytes,5,rep,name=part_ids,json=partIds,proto3" json:"part_ids,omitempty"`
+	PartStatus     *string                `protobuf:"bytes,6,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListPartsRequest) Reset() {
@@ -2405,11 +2359,11 @@ func (x *ListPartsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPartsRequest) GetIdIn() string {
-	if x != nil && x.IdIn != nil {
-		return *x.IdIn
+func (x *ListPartsRequest) GetIdIn() []string {
+	if x != nil {
+		return x.IdIn
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPartsRequest) GetIncludeDeleted() bool {
@@ -2419,18 +2373,18 @@ func (x *ListPartsRequest) GetIncludeDeleted() bool {
 	return false
 }
 
-func (x *ListPartsRequest) GetLimit() int64 {
+func (x *ListPartsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPartsRequest) GetPartIds() string {
-	if x != nil && x.PartIds != nil {
-		return *x.PartIds
+func (x *ListPartsRequest) GetPartIds() []string {
+	if x != nil {
+		return x.PartIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPartsRequest) GetPartStatus() string {
@@ -2440,12 +2394,12 @@ func (x *ListPartsRequest) GetPartStatus() string {
 	return ""
 }
 
-// Response of ListParts.
+// One page of parts.
 type ListPartsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Part `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2495,12 +2449,12 @@ func (x *ListPartsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamParts.
+// The request of StreamParts.
 type StreamPartsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListParts is asked, page after page.
 	Request *ListPartsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2550,7 +2504,7 @@ func (x *StreamPartsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamParts.
+// One page of parts, and where to go on from after it.
 type StreamPartsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListParts answers.
@@ -2605,31 +2559,21 @@ func (x *StreamPartsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePart.
+// The request of CreatePart.
 type CreatePartRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,1,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Body member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,2,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,4,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,5,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Body member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,6,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Body member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,7,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `partNumber`. Required.
-	PartNumber *string `protobuf:"bytes,9,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *PartDefinitionMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Body member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,11,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	BarcodeString          *string                `protobuf:"bytes,1,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
+	BarcodeType            *string                `protobuf:"bytes,2,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	Description            *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ExternalId             *string                `protobuf:"bytes,4,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	IsInventoryTracked     *bool                  `protobuf:"varint,5,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
+	ManufacturerName       *string                `protobuf:"bytes,6,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
+	ManufacturerPartNumber *string                `protobuf:"bytes,7,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
+	Name                   *string                `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required.
+	PartNumber    *string              `protobuf:"bytes,9,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
+	UnitCost      *PartDefinitionMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	VmrsCode      *string              `protobuf:"bytes,11,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2741,10 +2685,10 @@ func (x *CreatePartRequest) GetVmrsCode() string {
 	return ""
 }
 
-// Response of CreatePart.
+// The response of CreatePart.
 type CreatePartResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Part `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2787,33 +2731,22 @@ func (x *CreatePartResponse) GetData() *Part {
 	return nil
 }
 
-// Request of UpdatePart.
+// The request of UpdatePart.
 type UpdatePartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Body member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `externalId`.
-	ExternalId *string `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Body member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,6,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Body member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,7,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Body member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,8,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `partNumber`.
-	PartNumber *string `protobuf:"bytes,10,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *PartDefinitionMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Body member `vmrsCode`.
-	VmrsCode *string `protobuf:"bytes,12,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	// Required.
+	Id                     *string              `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	BarcodeString          *string              `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
+	BarcodeType            *string              `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	Description            *string              `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ExternalId             *string              `protobuf:"bytes,5,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	IsInventoryTracked     *bool                `protobuf:"varint,6,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
+	ManufacturerName       *string              `protobuf:"bytes,7,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
+	ManufacturerPartNumber *string              `protobuf:"bytes,8,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
+	Name                   *string              `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PartNumber             *string              `protobuf:"bytes,10,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
+	UnitCost               *PartDefinitionMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	VmrsCode               *string              `protobuf:"bytes,12,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,13,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -2942,10 +2875,10 @@ func (x *UpdatePartRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdatePart.
+// The response of UpdatePart.
 type UpdatePartResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Part `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2988,10 +2921,10 @@ func (x *UpdatePartResponse) GetData() *Part {
 	return nil
 }
 
-// Request of DeletePart.
+// The request of DeletePart.
 type DeletePartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3034,7 +2967,7 @@ func (x *DeletePartRequest) GetId() string {
 	return ""
 }
 
-// Response of DeletePart.
+// The response of DeletePart.
 type DeletePartResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3071,21 +3004,16 @@ func (*DeletePartResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{43}
 }
 
-// Request of ListPartInventory.
+// The request of ListPartInventory.
 type ListPartInventoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,2,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partSamsaraIds`. A comma-separated list.
-	PartSamsaraIds *string `protobuf:"bytes,4,opt,name=part_samsara_ids,json=partSamsaraIds,proto3,oneof" json:"part_samsara_ids,omitempty"`
-	// Query parameter `placeIds`. A comma-separated list.
-	PlaceIds      *string `protobuf:"bytes,5,opt,name=place_ids,json=placeIds,proto3,oneof" json:"place_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	After          *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IsLowStock     *bool                  `protobuf:"varint,2,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	Limit          *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PartSamsaraIds []string               `protobuf:"bytes,4,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
+	PlaceIds       []string               `protobuf:"bytes,5,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListPartInventoryRequest) Reset() {
@@ -3132,33 +3060,33 @@ func (x *ListPartInventoryRequest) GetIsLowStock() bool {
 	return false
 }
 
-func (x *ListPartInventoryRequest) GetLimit() int64 {
+func (x *ListPartInventoryRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPartInventoryRequest) GetPartSamsaraIds() string {
-	if x != nil && x.PartSamsaraIds != nil {
-		return *x.PartSamsaraIds
+func (x *ListPartInventoryRequest) GetPartSamsaraIds() []string {
+	if x != nil {
+		return x.PartSamsaraIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPartInventoryRequest) GetPlaceIds() string {
-	if x != nil && x.PlaceIds != nil {
-		return *x.PlaceIds
+func (x *ListPartInventoryRequest) GetPlaceIds() []string {
+	if x != nil {
+		return x.PlaceIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListPartInventory.
+// One page of part inventory.
 type ListPartInventoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PartInventory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3208,12 +3136,12 @@ func (x *ListPartInventoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPartInventory.
+// The request of StreamPartInventory.
 type StreamPartInventoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartInventory is asked, page after page.
 	Request *ListPartInventoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3263,7 +3191,7 @@ func (x *StreamPartInventoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPartInventory.
+// One page of part inventory, and where to go on from after it.
 type StreamPartInventoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartInventory answers.
@@ -3318,35 +3246,23 @@ func (x *StreamPartInventoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePartInventoryLocation.
+// The request of CreatePartInventoryLocation.
 type CreatePartInventoryLocationRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `partSamsaraId`.
-	PartSamsaraId *string `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Query parameter `placeId`.
-	PlaceId *string `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `aisle`.
-	Aisle *string `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Body member `bin`.
-	Bin *string `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Body member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Body member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Body member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,7,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Body member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,8,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Body member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,9,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Body member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,10,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Body member `row`.
-	Row *string `protobuf:"bytes,11,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Body member `unitCost`.
-	UnitCost      *PartInventoryLocationMoney `protobuf:"bytes,12,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState      `protogen:"open.v1"`
+	PartSamsaraId    *string                     `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
+	PlaceId          *string                     `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	Aisle            *string                     `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	Bin              *string                     `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CurrentQuantity  *float64                    `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	IsCostTracked    *bool                       `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	MaxStockLevel    *float64                    `protobuf:"fixed64,7,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel    *float64                    `protobuf:"fixed64,8,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	ReorderQuantity  *float64                    `protobuf:"fixed64,9,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold *float64                    `protobuf:"fixed64,10,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	Row              *string                     `protobuf:"bytes,11,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost         *PartInventoryLocationMoney `protobuf:"bytes,12,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CreatePartInventoryLocationRequest) Reset() {
@@ -3463,10 +3379,10 @@ func (x *CreatePartInventoryLocationRequest) GetUnitCost() *PartInventoryLocatio
 	return nil
 }
 
-// Response of CreatePartInventoryLocation.
+// The response of CreatePartInventoryLocation.
 type CreatePartInventoryLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3509,31 +3425,20 @@ func (x *CreatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
 	return nil
 }
 
-// Request of UpdatePartInventoryLocation.
+// The request of UpdatePartInventoryLocation.
 type UpdatePartInventoryLocationRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `partSamsaraId`.
-	PartSamsaraId *string `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Query parameter `placeId`.
-	PlaceId *string `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `aisle`.
-	Aisle *string `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Body member `bin`.
-	Bin *string `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Body member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,5,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Body member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,6,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Body member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,7,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Body member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,8,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Body member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,9,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Body member `row`.
-	Row *string `protobuf:"bytes,10,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	state            protoimpl.MessageState      `protogen:"open.v1"`
+	PartSamsaraId    *string                     `protobuf:"bytes,1,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
+	PlaceId          *string                     `protobuf:"bytes,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	Aisle            *string                     `protobuf:"bytes,3,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	Bin              *string                     `protobuf:"bytes,4,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	IsCostTracked    *bool                       `protobuf:"varint,5,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	MaxStockLevel    *float64                    `protobuf:"fixed64,6,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel    *float64                    `protobuf:"fixed64,7,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	ReorderQuantity  *float64                    `protobuf:"fixed64,8,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold *float64                    `protobuf:"fixed64,9,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	Row              *string                     `protobuf:"bytes,10,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost         *PartInventoryLocationMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,12,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -3655,10 +3560,10 @@ func (x *UpdatePartInventoryLocationRequest) GetUpdateMask() *fieldmaskpb.FieldM
 	return nil
 }
 
-// Response of UpdatePartInventoryLocation.
+// The response of UpdatePartInventoryLocation.
 type UpdatePartInventoryLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3701,33 +3606,24 @@ func (x *UpdatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
 	return nil
 }
 
-// Request of CreateStockMovement.
+// The request of CreateStockMovement.
 type CreateStockMovementRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `batch`.
-	Batch *string `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
-	// Body member `fromPlaceId`.
-	FromPlaceId *string `protobuf:"bytes,2,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
-	// Body member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Body member `movementType`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Batch          *string                `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
+	FromPlaceId    *string                `protobuf:"bytes,2,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
+	HappenedAtTime *string                `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	// Required.
 	MovementType *string `protobuf:"bytes,4,opt,name=movement_type,json=movementType,proto3,oneof" json:"movement_type,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `partSamsaraId`. Required.
+	Notes        *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Required.
 	PartSamsaraId *string `protobuf:"bytes,6,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Body member `placeId`.
-	PlaceId *string `protobuf:"bytes,7,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `purchaseOrder`.
+	PlaceId       *string `protobuf:"bytes,7,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
 	PurchaseOrder *string `protobuf:"bytes,8,opt,name=purchase_order,json=purchaseOrder,proto3,oneof" json:"purchase_order,omitempty"`
-	// Body member `quantity`. Required.
-	Quantity *float64 `protobuf:"fixed64,9,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Body member `toPlaceId`.
-	ToPlaceId *string `protobuf:"bytes,10,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
-	// Body member `unitCost`.
-	UnitCost *Money `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Body member `vendorId`.
-	VendorId      *string `protobuf:"bytes,12,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	// Required.
+	Quantity      *float64 `protobuf:"fixed64,9,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	ToPlaceId     *string  `protobuf:"bytes,10,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
+	UnitCost      *Money   `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	VendorId      *string  `protobuf:"bytes,12,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3846,10 +3742,10 @@ func (x *CreateStockMovementRequest) GetVendorId() string {
 	return ""
 }
 
-// Response of CreateStockMovement.
+// The response of CreateStockMovement.
 type CreateStockMovementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *StockMovement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3892,25 +3788,20 @@ func (x *CreateStockMovementResponse) GetData() *StockMovement {
 	return nil
 }
 
-// Request of ListPartTransactions.
+// The request of ListPartTransactions.
 type ListPartTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `happenedAtTimeEnd`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	HappenedAtTimeEnd *string `protobuf:"bytes,2,opt,name=happened_at_time_end,json=happenedAtTimeEnd,proto3,oneof" json:"happened_at_time_end,omitempty"`
-	// Query parameter `happenedAtTimeStart`. Required. A time as in RFC 3339.
-	HappenedAtTimeStart *string `protobuf:"bytes,3,opt,name=happened_at_time_start,json=happenedAtTimeStart,proto3,oneof" json:"happened_at_time_start,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `partSamsaraIds`. A comma-separated list.
-	PartSamsaraIds *string `protobuf:"bytes,5,opt,name=part_samsara_ids,json=partSamsaraIds,proto3,oneof" json:"part_samsara_ids,omitempty"`
-	// Query parameter `placeIds`. A comma-separated list.
-	PlaceIds *string `protobuf:"bytes,6,opt,name=place_ids,json=placeIds,proto3,oneof" json:"place_ids,omitempty"`
-	// Query parameter `transactionTypeIn`. A comma-separated list.
-	TransactionTypeIn *string `protobuf:"bytes,7,opt,name=transaction_type_in,json=transactionTypeIn,proto3,oneof" json:"transaction_type_in,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Required. A time as in RFC 3339.
+	HappenedAtTimeStart *string  `protobuf:"bytes,3,opt,name=happened_at_time_start,json=happenedAtTimeStart,proto3,oneof" json:"happened_at_time_start,omitempty"`
+	Limit               *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PartSamsaraIds      []string `protobuf:"bytes,5,rep,name=part_samsara_ids,json=partSamsaraIds,proto3" json:"part_samsara_ids,omitempty"`
+	PlaceIds            []string `protobuf:"bytes,6,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	TransactionTypeIn   []string `protobuf:"bytes,7,rep,name=transaction_type_in,json=transactionTypeIn,proto3" json:"transaction_type_in,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ListPartTransactionsRequest) Reset() {
@@ -3964,40 +3855,40 @@ func (x *ListPartTransactionsRequest) GetHappenedAtTimeStart() string {
 	return ""
 }
 
-func (x *ListPartTransactionsRequest) GetLimit() int64 {
+func (x *ListPartTransactionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPartTransactionsRequest) GetPartSamsaraIds() string {
-	if x != nil && x.PartSamsaraIds != nil {
-		return *x.PartSamsaraIds
+func (x *ListPartTransactionsRequest) GetPartSamsaraIds() []string {
+	if x != nil {
+		return x.PartSamsaraIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPartTransactionsRequest) GetPlaceIds() string {
-	if x != nil && x.PlaceIds != nil {
-		return *x.PlaceIds
+func (x *ListPartTransactionsRequest) GetPlaceIds() []string {
+	if x != nil {
+		return x.PlaceIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPartTransactionsRequest) GetTransactionTypeIn() string {
-	if x != nil && x.TransactionTypeIn != nil {
-		return *x.TransactionTypeIn
+func (x *ListPartTransactionsRequest) GetTransactionTypeIn() []string {
+	if x != nil {
+		return x.TransactionTypeIn
 	}
-	return ""
+	return nil
 }
 
-// Response of ListPartTransactions.
+// One page of part transactions.
 type ListPartTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PartTransaction `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4047,12 +3938,12 @@ func (x *ListPartTransactionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPartTransactions.
+// The request of StreamPartTransactions.
 type StreamPartTransactionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartTransactions is asked, page after page.
 	Request *ListPartTransactionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4102,7 +3993,7 @@ func (x *StreamPartTransactionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPartTransactions.
+// One page of part transactions, and where to go on from after it.
 type StreamPartTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPartTransactions answers.
@@ -4157,21 +4048,17 @@ func (x *StreamPartTransactionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ResolvePreventiveMaintenance.
+// The request of ResolvePreventiveMaintenance.
 type ResolvePreventiveMaintenanceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Query parameter `scheduleId`.
-	ScheduleId *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	// Body member `resolvedAt`.
-	ResolvedAt *string `protobuf:"bytes,3,opt,name=resolved_at,json=resolvedAt,proto3,oneof" json:"resolved_at,omitempty"`
-	// Body member `resolvedAtEngineHours`. In hours.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	AssetId    *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	ScheduleId *string                `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	ResolvedAt *string                `protobuf:"bytes,3,opt,name=resolved_at,json=resolvedAt,proto3,oneof" json:"resolved_at,omitempty"`
+	// In hours.
 	ResolvedAtEngineHours *int64 `protobuf:"varint,4,opt,name=resolved_at_engine_hours,json=resolvedAtEngineHours,proto3,oneof" json:"resolved_at_engine_hours,omitempty"`
-	// Body member `resolvedAtOdometer`.
-	ResolvedAtOdometer *int64 `protobuf:"varint,5,opt,name=resolved_at_odometer,json=resolvedAtOdometer,proto3,oneof" json:"resolved_at_odometer,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	ResolvedAtOdometer    *int64 `protobuf:"varint,5,opt,name=resolved_at_odometer,json=resolvedAtOdometer,proto3,oneof" json:"resolved_at_odometer,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ResolvePreventiveMaintenanceRequest) Reset() {
@@ -4239,10 +4126,10 @@ func (x *ResolvePreventiveMaintenanceRequest) GetResolvedAtOdometer() int64 {
 	return 0
 }
 
-// Response of ResolvePreventiveMaintenance.
+// The response of ResolvePreventiveMaintenance.
 type ResolvePreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *structpb.Value `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4285,15 +4172,12 @@ func (x *ResolvePreventiveMaintenanceResponse) GetData() *structpb.Value {
 	return nil
 }
 
-// Request of ListPreventiveMaintenanceSchedules.
+// The request of ListPreventiveMaintenanceSchedules.
 type ListPreventiveMaintenanceSchedulesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,2,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
-	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	Limit         *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4335,26 +4219,26 @@ func (x *ListPreventiveMaintenanceSchedulesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPreventiveMaintenanceSchedulesRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListPreventiveMaintenanceSchedulesRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPreventiveMaintenanceSchedulesRequest) GetLimit() int64 {
+func (x *ListPreventiveMaintenanceSchedulesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListPreventiveMaintenanceSchedules.
+// One page of preventive maintenance schedules.
 type ListPreventiveMaintenanceSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PreventiveMaintenanceSchedule `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4404,12 +4288,12 @@ func (x *ListPreventiveMaintenanceSchedulesResponse) GetPagination() *v1.Paginat
 	return nil
 }
 
-// Request of StreamPreventiveMaintenanceSchedules.
+// The request of StreamPreventiveMaintenanceSchedules.
 type StreamPreventiveMaintenanceSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreventiveMaintenanceSchedules is asked, page after page.
 	Request *ListPreventiveMaintenanceSchedulesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4459,7 +4343,7 @@ func (x *StreamPreventiveMaintenanceSchedulesRequest) GetOptions() *v11.StreamOp
 	return nil
 }
 
-// Response of StreamPreventiveMaintenanceSchedules.
+// One page of preventive maintenance schedules, and where to go on from after it.
 type StreamPreventiveMaintenanceSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreventiveMaintenanceSchedules answers.
@@ -4514,17 +4398,13 @@ func (x *StreamPreventiveMaintenanceSchedulesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListUpcomingPreventiveMaintenance.
+// The request of ListUpcomingPreventiveMaintenance.
 type ListUpcomingPreventiveMaintenanceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`. A comma-separated list.
-	AssetIds *string `protobuf:"bytes,2,opt,name=asset_ids,json=assetIds,proto3,oneof" json:"asset_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `scheduleIds`. A comma-separated list.
-	ScheduleIds   *string `protobuf:"bytes,4,opt,name=schedule_ids,json=scheduleIds,proto3,oneof" json:"schedule_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds      []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	Limit         *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ScheduleIds   []string               `protobuf:"bytes,4,rep,name=schedule_ids,json=scheduleIds,proto3" json:"schedule_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4566,33 +4446,33 @@ func (x *ListUpcomingPreventiveMaintenanceRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListUpcomingPreventiveMaintenanceRequest) GetAssetIds() string {
-	if x != nil && x.AssetIds != nil {
-		return *x.AssetIds
+func (x *ListUpcomingPreventiveMaintenanceRequest) GetAssetIds() []string {
+	if x != nil {
+		return x.AssetIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListUpcomingPreventiveMaintenanceRequest) GetLimit() int64 {
+func (x *ListUpcomingPreventiveMaintenanceRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListUpcomingPreventiveMaintenanceRequest) GetScheduleIds() string {
-	if x != nil && x.ScheduleIds != nil {
-		return *x.ScheduleIds
+func (x *ListUpcomingPreventiveMaintenanceRequest) GetScheduleIds() []string {
+	if x != nil {
+		return x.ScheduleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListUpcomingPreventiveMaintenance.
+// One page of upcoming preventive maintenance.
 type ListUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*UpcomingPreventiveMaintenance `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4642,12 +4522,12 @@ func (x *ListUpcomingPreventiveMaintenanceResponse) GetPagination() *v1.Paginati
 	return nil
 }
 
-// Request of StreamUpcomingPreventiveMaintenance.
+// The request of StreamUpcomingPreventiveMaintenance.
 type StreamUpcomingPreventiveMaintenanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUpcomingPreventiveMaintenance is asked, page after page.
 	Request *ListUpcomingPreventiveMaintenanceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4697,7 +4577,7 @@ func (x *StreamUpcomingPreventiveMaintenanceRequest) GetOptions() *v11.StreamOpt
 	return nil
 }
 
-// Response of StreamUpcomingPreventiveMaintenance.
+// One page of upcoming preventive maintenance, and where to go on from after it.
 type StreamUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUpcomingPreventiveMaintenance answers.
@@ -4752,25 +4632,19 @@ func (x *StreamUpcomingPreventiveMaintenanceResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateUpcomingPreventiveMaintenance.
+// The request of UpdateUpcomingPreventiveMaintenance.
 type UpdateUpcomingPreventiveMaintenanceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Query parameter `scheduleId`.
-	ScheduleId *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	// Body member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,3,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Body member `lastResolvedAtEngineHours`. In hours.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	AssetId        *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	ScheduleId     *string                `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
+	LastResolvedAt *string                `protobuf:"bytes,3,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// In hours.
 	LastResolvedAtEngineHours *int64 `protobuf:"varint,4,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Body member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,5,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Body member `nextEngineHours`. In hours.
-	NextEngineHours *int64 `protobuf:"varint,6,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Body member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,7,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Body member `nextTime`.
-	NextTime *string `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	LastResolvedAtOdometer    *int64 `protobuf:"varint,5,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// In hours.
+	NextEngineHours *int64  `protobuf:"varint,6,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
+	NextOdometer    *int64  `protobuf:"varint,7,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	NextTime        *string `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -4871,10 +4745,10 @@ func (x *UpdateUpcomingPreventiveMaintenanceRequest) GetUpdateMask() *fieldmaskp
 	return nil
 }
 
-// Response of UpdateUpcomingPreventiveMaintenance.
+// The response of UpdateUpcomingPreventiveMaintenance.
 type UpdateUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *UpdateUpcomingPreventiveMaintenance `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4917,23 +4791,17 @@ func (x *UpdateUpcomingPreventiveMaintenanceResponse) GetData() *UpdateUpcomingP
 	return nil
 }
 
-// Request of ListPurchaseOrders.
+// The request of ListPurchaseOrders.
 type ListPurchaseOrdersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,3,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `poNumbers`. A comma-separated list.
-	PoNumbers *string `protobuf:"bytes,5,opt,name=po_numbers,json=poNumbers,proto3,oneof" json:"po_numbers,omitempty"`
-	// Query parameter `startTime`. Required.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vendorIds`. A comma-separated list.
-	VendorIds     *string `protobuf:"bytes,7,opt,name=vendor_ids,json=vendorIds,proto3,oneof" json:"vendor_ids,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EndTime   *string                `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	Ids       []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Limit     *int32                 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PoNumbers []string               `protobuf:"bytes,5,rep,name=po_numbers,json=poNumbers,proto3" json:"po_numbers,omitempty"`
+	// Required.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	VendorIds     []string `protobuf:"bytes,7,rep,name=vendor_ids,json=vendorIds,proto3" json:"vendor_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4982,25 +4850,25 @@ func (x *ListPurchaseOrdersRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListPurchaseOrdersRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListPurchaseOrdersRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPurchaseOrdersRequest) GetLimit() int64 {
+func (x *ListPurchaseOrdersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListPurchaseOrdersRequest) GetPoNumbers() string {
-	if x != nil && x.PoNumbers != nil {
-		return *x.PoNumbers
+func (x *ListPurchaseOrdersRequest) GetPoNumbers() []string {
+	if x != nil {
+		return x.PoNumbers
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPurchaseOrdersRequest) GetStartTime() string {
@@ -5010,19 +4878,19 @@ func (x *ListPurchaseOrdersRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListPurchaseOrdersRequest) GetVendorIds() string {
-	if x != nil && x.VendorIds != nil {
-		return *x.VendorIds
+func (x *ListPurchaseOrdersRequest) GetVendorIds() []string {
+	if x != nil {
+		return x.VendorIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListPurchaseOrders.
+// One page of purchase orders.
 type ListPurchaseOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PurchaseOrder `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5072,12 +4940,12 @@ func (x *ListPurchaseOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPurchaseOrders.
+// The request of StreamPurchaseOrders.
 type StreamPurchaseOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPurchaseOrders is asked, page after page.
 	Request *ListPurchaseOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5127,7 +4995,7 @@ func (x *StreamPurchaseOrdersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPurchaseOrders.
+// One page of purchase orders, and where to go on from after it.
 type StreamPurchaseOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPurchaseOrders answers.
@@ -5182,32 +5050,22 @@ func (x *StreamPurchaseOrdersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePurchaseOrder.
+// The request of CreatePurchaseOrder.
 type CreatePurchaseOrderRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `glCode`.
-	GlCode *string `protobuf:"bytes,1,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Body member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,2,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,3,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `orderStatus`. Required. Known values: `Unknown`, `Draft`, `Open`, `InReview`,
-	// `Approved`, `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`,
-	// `Cancelled`, `Closed`.
-	OrderStatus *string `protobuf:"bytes,4,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*PurchaseOrderPartInput `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `poNumberPrefix`.
-	PoNumberPrefix *string `protobuf:"bytes,7,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
-	// Body member `poNumberSuffix`.
-	PoNumberSuffix *string `protobuf:"bytes,8,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
-	// Body member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Body member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,10,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Body member `vendorId`. Required.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GlCode        *string                `protobuf:"bytes,1,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
+	InvoiceNumber *string                `protobuf:"bytes,2,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	Notes         *string                `protobuf:"bytes,3,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Required. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`, `Rejected`,
+	// `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`, `Closed`.
+	OrderStatus    *string                     `protobuf:"bytes,4,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
+	OtherCost      *PurchaseOrderMoney         `protobuf:"bytes,5,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts          []*PurchaseOrderPartInput   `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
+	PoNumberPrefix *string                     `protobuf:"bytes,7,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
+	PoNumberSuffix *string                     `protobuf:"bytes,8,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
+	Tax            *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	TrackingNumber *string                     `protobuf:"bytes,10,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
+	// Required.
 	VendorId      *string `protobuf:"bytes,11,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5320,10 +5178,10 @@ func (x *CreatePurchaseOrderRequest) GetVendorId() string {
 	return ""
 }
 
-// Response of CreatePurchaseOrder.
+// The response of CreatePurchaseOrder.
 type CreatePurchaseOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5366,31 +5224,22 @@ func (x *CreatePurchaseOrderResponse) GetData() *PurchaseOrder {
 	return nil
 }
 
-// Request of UpdatePurchaseOrder.
+// The request of UpdatePurchaseOrder.
 type UpdatePurchaseOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `glCode`.
-	GlCode *string `protobuf:"bytes,2,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Body member `invoiceNumber`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	GlCode        *string `protobuf:"bytes,2,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
 	InvoiceNumber *string `protobuf:"bytes,3,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `orderStatus`. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`,
-	// `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`,
-	// `Closed`.
-	OrderStatus *string `protobuf:"bytes,5,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *PurchaseOrderMoney `protobuf:"bytes,6,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*PurchaseOrderPartInput `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,8,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Body member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,9,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Body member `vendorId`.
-	VendorId *string `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	Notes         *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`, `Rejected`, `SentToVendor`,
+	// `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`, `Closed`.
+	OrderStatus    *string                     `protobuf:"bytes,5,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
+	OtherCost      *PurchaseOrderMoney         `protobuf:"bytes,6,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts          []*PurchaseOrderPartInput   `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
+	Tax            *PurchaseOrderTaxAdjustment `protobuf:"bytes,8,opt,name=tax,proto3" json:"tax,omitempty"`
+	TrackingNumber *string                     `protobuf:"bytes,9,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
+	VendorId       *string                     `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -5505,10 +5354,10 @@ func (x *UpdatePurchaseOrderRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdatePurchaseOrder.
+// The response of UpdatePurchaseOrder.
 type UpdatePurchaseOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5551,10 +5400,10 @@ func (x *UpdatePurchaseOrderResponse) GetData() *PurchaseOrder {
 	return nil
 }
 
-// Request of DeletePurchaseOrder.
+// The request of DeletePurchaseOrder.
 type DeletePurchaseOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5597,7 +5446,7 @@ func (x *DeletePurchaseOrderRequest) GetId() string {
 	return ""
 }
 
-// Response of DeletePurchaseOrder.
+// The response of DeletePurchaseOrder.
 type DeletePurchaseOrderResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5634,16 +5483,14 @@ func (*DeletePurchaseOrderResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{79}
 }
 
-// Request of ListTimeEntries.
+// The request of ListTimeEntries.
 type ListTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	Limit   *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5693,7 +5540,7 @@ func (x *ListTimeEntriesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListTimeEntriesRequest) GetLimit() int64 {
+func (x *ListTimeEntriesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -5707,12 +5554,12 @@ func (x *ListTimeEntriesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListTimeEntries.
+// One page of time entries.
 type ListTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TimeEntry `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5762,12 +5609,12 @@ func (x *ListTimeEntriesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTimeEntries.
+// The request of StreamTimeEntries.
 type StreamTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries is asked, page after page.
 	Request *ListTimeEntriesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5817,7 +5664,7 @@ func (x *StreamTimeEntriesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTimeEntries.
+// One page of time entries, and where to go on from after it.
 type StreamTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries answers.
@@ -5872,7 +5719,7 @@ func (x *StreamTimeEntriesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTimeEntries.
+// The request of FollowTimeEntries.
 type FollowTimeEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries is asked, page after page.
@@ -5927,7 +5774,7 @@ func (x *FollowTimeEntriesRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTimeEntries.
+// One page of time entries, and where to go on from after it.
 type FollowTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTimeEntries answers. Unset in a keep-alive.
@@ -5991,21 +5838,16 @@ func (x *FollowTimeEntriesResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListWarranties.
+// The request of ListWarranties.
 type ListWarrantiesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `name`. A comma-separated list.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Query parameter `warrantyIds`. A comma-separated list.
-	WarrantyIds   *string `protobuf:"bytes,5,opt,name=warranty_ids,json=warrantyIds,proto3,oneof" json:"warranty_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	Limit              *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Name               []string               `protobuf:"bytes,4,rep,name=name,proto3" json:"name,omitempty"`
+	WarrantyIds        []string               `protobuf:"bytes,5,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListWarrantiesRequest) Reset() {
@@ -6052,33 +5894,33 @@ func (x *ListWarrantiesRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListWarrantiesRequest) GetLimit() int64 {
+func (x *ListWarrantiesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListWarrantiesRequest) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
+func (x *ListWarrantiesRequest) GetName() []string {
+	if x != nil {
+		return x.Name
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWarrantiesRequest) GetWarrantyIds() string {
-	if x != nil && x.WarrantyIds != nil {
-		return *x.WarrantyIds
+func (x *ListWarrantiesRequest) GetWarrantyIds() []string {
+	if x != nil {
+		return x.WarrantyIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListWarranties.
+// One page of warranties.
 type ListWarrantiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Warranty `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6128,12 +5970,12 @@ func (x *ListWarrantiesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWarranties.
+// The request of StreamWarranties.
 type StreamWarrantiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarranties is asked, page after page.
 	Request *ListWarrantiesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6183,7 +6025,7 @@ func (x *StreamWarrantiesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWarranties.
+// One page of warranties, and where to go on from after it.
 type StreamWarrantiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarranties answers.
@@ -6238,33 +6080,26 @@ func (x *StreamWarrantiesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateWarranty.
+// The request of CreateWarranty.
 type CreateWarrantyRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `baseCoverage`.
-	BaseCoverage *WarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Body member `coverages`.
-	Coverages []*WarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,4,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Body member `durationMonths`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	BaseCoverage *WarrantyCoverage      `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	Coverages    []*WarrantyCoverage    `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Description  *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,4,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,5,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Body member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,6,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyExternalId `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `name`. Required.
+	// In hours.
+	EngineDurationHours *int64                `protobuf:"varint,6,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	ExternalIds         []*WarrantyExternalId `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	// Required.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,9,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Body member `vendorId`.
-	VendorId *string `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	// Body member `warrantyType`.
-	WarrantyType  *string `protobuf:"bytes,11,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	OdometerDistanceMeters *int64  `protobuf:"varint,9,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	VendorId               *string `protobuf:"bytes,10,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	WarrantyType           *string `protobuf:"bytes,11,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *CreateWarrantyRequest) Reset() {
@@ -6374,10 +6209,10 @@ func (x *CreateWarrantyRequest) GetWarrantyType() string {
 	return ""
 }
 
-// Response of CreateWarranty.
+// The response of CreateWarranty.
 type CreateWarrantyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Warranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6420,33 +6255,25 @@ func (x *CreateWarrantyResponse) GetData() *Warranty {
 	return nil
 }
 
-// Request of UpdateWarranty.
+// The request of UpdateWarranty.
 type UpdateWarrantyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `baseCoverage`.
-	BaseCoverage *WarrantyCoverage `protobuf:"bytes,2,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Body member `coverages`.
-	Coverages []*WarrantyCoverage `protobuf:"bytes,3,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Body member `durationMonths`.
+	// Required.
+	Id           *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	BaseCoverage *WarrantyCoverage   `protobuf:"bytes,2,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	Coverages    []*WarrantyCoverage `protobuf:"bytes,3,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Description  *string             `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,6,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Body member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Body member `vendorId`.
-	VendorId *string `protobuf:"bytes,11,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	// Body member `warrantyType`.
-	WarrantyType *string `protobuf:"bytes,12,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
+	// In hours.
+	EngineDurationHours *int64                `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	ExternalIds         []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Name                *string               `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// In metres.
+	OdometerDistanceMeters *int64  `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	VendorId               *string `protobuf:"bytes,11,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	WarrantyType           *string `protobuf:"bytes,12,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,13,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -6575,10 +6402,10 @@ func (x *UpdateWarrantyRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWarranty.
+// The response of UpdateWarranty.
 type UpdateWarrantyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Warranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6621,10 +6448,10 @@ func (x *UpdateWarrantyResponse) GetData() *Warranty {
 	return nil
 }
 
-// Request of DeleteWarranty.
+// The request of DeleteWarranty.
 type DeleteWarrantyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6667,7 +6494,7 @@ func (x *DeleteWarrantyRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWarranty.
+// The response of DeleteWarranty.
 type DeleteWarrantyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -6704,12 +6531,10 @@ func (*DeleteWarrantyResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{95}
 }
 
-// Request of ReplaceWarrantyAssetAssignments.
+// The request of ReplaceWarrantyAssetAssignments.
 type ReplaceWarrantyAssetAssignmentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `warrantyId`.
-	WarrantyId *string `protobuf:"bytes,1,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
-	// Body member `assets`.
+	state         protoimpl.MessageState          `protogen:"open.v1"`
+	WarrantyId    *string                         `protobuf:"bytes,1,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
 	Assets        []*WarrantyAssetAssignmentInput `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6759,10 +6584,10 @@ func (x *ReplaceWarrantyAssetAssignmentsRequest) GetAssets() []*WarrantyAssetAss
 	return nil
 }
 
-// Response of ReplaceWarrantyAssetAssignments.
+// The response of ReplaceWarrantyAssetAssignments.
 type ReplaceWarrantyAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WarrantyAssetAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6805,25 +6630,18 @@ func (x *ReplaceWarrantyAssetAssignmentsResponse) GetData() *WarrantyAssetAssign
 	return nil
 }
 
-// Request of ListWarrantyClaims.
+// The request of ListWarrantyClaims.
 type ListWarrantyClaimsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`. A comma-separated list.
-	AssetIds *string `protobuf:"bytes,2,opt,name=asset_ids,json=assetIds,proto3,oneof" json:"asset_ids,omitempty"`
-	// Query parameter `claimStatus`. A comma-separated list.
-	ClaimStatus *string `protobuf:"bytes,3,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `warrantyClaimIds`. A comma-separated list.
-	WarrantyClaimIds *string `protobuf:"bytes,6,opt,name=warranty_claim_ids,json=warrantyClaimIds,proto3,oneof" json:"warranty_claim_ids,omitempty"`
-	// Query parameter `warrantyIds`. A comma-separated list.
-	WarrantyIds   *string `protobuf:"bytes,7,opt,name=warranty_ids,json=warrantyIds,proto3,oneof" json:"warranty_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds           []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	ClaimStatus        []string               `protobuf:"bytes,3,rep,name=claim_status,json=claimStatus,proto3" json:"claim_status,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,4,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	Limit              *int32                 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	WarrantyClaimIds   []string               `protobuf:"bytes,6,rep,name=warranty_claim_ids,json=warrantyClaimIds,proto3" json:"warranty_claim_ids,omitempty"`
+	WarrantyIds        []string               `protobuf:"bytes,7,rep,name=warranty_ids,json=warrantyIds,proto3" json:"warranty_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListWarrantyClaimsRequest) Reset() {
@@ -6863,18 +6681,18 @@ func (x *ListWarrantyClaimsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListWarrantyClaimsRequest) GetAssetIds() string {
-	if x != nil && x.AssetIds != nil {
-		return *x.AssetIds
+func (x *ListWarrantyClaimsRequest) GetAssetIds() []string {
+	if x != nil {
+		return x.AssetIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWarrantyClaimsRequest) GetClaimStatus() string {
-	if x != nil && x.ClaimStatus != nil {
-		return *x.ClaimStatus
+func (x *ListWarrantyClaimsRequest) GetClaimStatus() []string {
+	if x != nil {
+		return x.ClaimStatus
 	}
-	return ""
+	return nil
 }
 
 func (x *ListWarrantyClaimsRequest) GetIncludeExternalIds() bool {
@@ -6884,33 +6702,33 @@ func (x *ListWarrantyClaimsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListWarrantyClaimsRequest) GetLimit() int64 {
+func (x *ListWarrantyClaimsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListWarrantyClaimsRequest) GetWarrantyClaimIds() string {
-	if x != nil && x.WarrantyClaimIds != nil {
-		return *x.WarrantyClaimIds
+func (x *ListWarrantyClaimsRequest) GetWarrantyClaimIds() []string {
+	if x != nil {
+		return x.WarrantyClaimIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWarrantyClaimsRequest) GetWarrantyIds() string {
-	if x != nil && x.WarrantyIds != nil {
-		return *x.WarrantyIds
+func (x *ListWarrantyClaimsRequest) GetWarrantyIds() []string {
+	if x != nil {
+		return x.WarrantyIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListWarrantyClaims.
+// One page of warranty claims.
 type ListWarrantyClaimsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WarrantyClaim `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6960,12 +6778,12 @@ func (x *ListWarrantyClaimsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWarrantyClaims.
+// The request of StreamWarrantyClaims.
 type StreamWarrantyClaimsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarrantyClaims is asked, page after page.
 	Request *ListWarrantyClaimsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7015,7 +6833,7 @@ func (x *StreamWarrantyClaimsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWarrantyClaims.
+// One page of warranty claims, and where to go on from after it.
 type StreamWarrantyClaimsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWarrantyClaims answers.
@@ -7070,53 +6888,35 @@ func (x *StreamWarrantyClaimsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateWarrantyClaim.
+// The request of CreateWarrantyClaim.
 type CreateWarrantyClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `cause`.
-	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Body member `claimEngineHours`. In hours.
+	Cause   *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
+	// In hours.
 	ClaimEngineHours *int64 `protobuf:"varint,3,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Body member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Body member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Body member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Body member `concern`.
-	Concern *string `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Body member `correction`.
-	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `labor`.
-	Labor []*WarrantyClaimLabor `protobuf:"bytes,10,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Body member `linkedWarrantyId`.
-	LinkedWarrantyId *string `protobuf:"bytes,11,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
-	// Body member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,12,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Body member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,13,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *WarrantyClaimMoney `protobuf:"bytes,14,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*WarrantyClaimPart `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,16,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Body member `reimbursements`.
-	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,17,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Body member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,18,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Body member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,19,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Body member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,20,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Body member `warrantyVendorId`.
-	WarrantyVendorId *string `protobuf:"bytes,21,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// In metres.
+	ClaimOdometerMeters   *int64                        `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
+	ClaimStatus           *string                       `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	ComponentInstanceIds  []string                      `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
+	Concern               *string                       `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
+	Correction            *string                       `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
+	ExternalIds           []*WarrantyClaimExternalId    `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Labor                 []*WarrantyClaimLabor         `protobuf:"bytes,10,rep,name=labor,proto3" json:"labor,omitempty"`
+	LinkedWarrantyId      *string                       `protobuf:"bytes,11,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
+	LinkedWorkOrderIds    []string                      `protobuf:"bytes,12,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
+	MediaItemIds          []string                      `protobuf:"bytes,13,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	OtherCost             *WarrantyClaimMoney           `protobuf:"bytes,14,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts                 []*WarrantyClaimPart          `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`
+	ReimbursedAtTime      *string                       `protobuf:"bytes,16,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
+	Reimbursements        []*WarrantyClaimReimbursement `protobuf:"bytes,17,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	RepairCompletedAtTime *string                       `protobuf:"bytes,18,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
+	ResolutionAtTime      *string                       `protobuf:"bytes,19,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
+	SubmittedAtTime       *string                       `protobuf:"bytes,20,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
+	WarrantyVendorId      *string                       `protobuf:"bytes,21,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *CreateWarrantyClaimRequest) Reset() {
@@ -7296,10 +7096,10 @@ func (x *CreateWarrantyClaimRequest) GetWarrantyVendorId() string {
 	return ""
 }
 
-// Response of CreateWarrantyClaim.
+// The response of CreateWarrantyClaim.
 type CreateWarrantyClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7342,53 +7142,34 @@ func (x *CreateWarrantyClaimResponse) GetData() *WarrantyClaim {
 	return nil
 }
 
-// Request of UpdateWarrantyClaim.
+// The request of UpdateWarrantyClaim.
 type UpdateWarrantyClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `assetId`.
+	// Required.
+	Id      *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `cause`.
-	Cause *string `protobuf:"bytes,3,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Body member `claimEngineHours`. In hours.
+	Cause   *string `protobuf:"bytes,3,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
+	// In hours.
 	ClaimEngineHours *int64 `protobuf:"varint,4,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Body member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,5,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Body member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,6,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Body member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,7,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Body member `concern`.
-	Concern *string `protobuf:"bytes,8,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Body member `correction`.
-	Correction *string `protobuf:"bytes,9,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Body member `labor`.
-	Labor []*WarrantyClaimLabor `protobuf:"bytes,11,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Body member `linkedWarrantyId`.
-	LinkedWarrantyId *string `protobuf:"bytes,12,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
-	// Body member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,13,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Body member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,14,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Body member `otherCost`.
-	OtherCost *WarrantyClaimMoney `protobuf:"bytes,15,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Body member `parts`.
-	Parts []*WarrantyClaimPart `protobuf:"bytes,16,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Body member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,17,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Body member `reimbursements`.
-	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,18,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Body member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,19,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Body member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,20,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Body member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,21,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Body member `warrantyVendorId`.
-	WarrantyVendorId *string `protobuf:"bytes,22,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
+	// In metres.
+	ClaimOdometerMeters   *int64                        `protobuf:"varint,5,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
+	ClaimStatus           *string                       `protobuf:"bytes,6,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	ComponentInstanceIds  []string                      `protobuf:"bytes,7,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
+	Concern               *string                       `protobuf:"bytes,8,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
+	Correction            *string                       `protobuf:"bytes,9,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
+	ExternalIds           []*WarrantyClaimExternalId    `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Labor                 []*WarrantyClaimLabor         `protobuf:"bytes,11,rep,name=labor,proto3" json:"labor,omitempty"`
+	LinkedWarrantyId      *string                       `protobuf:"bytes,12,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
+	LinkedWorkOrderIds    []string                      `protobuf:"bytes,13,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
+	MediaItemIds          []string                      `protobuf:"bytes,14,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	OtherCost             *WarrantyClaimMoney           `protobuf:"bytes,15,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts                 []*WarrantyClaimPart          `protobuf:"bytes,16,rep,name=parts,proto3" json:"parts,omitempty"`
+	ReimbursedAtTime      *string                       `protobuf:"bytes,17,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
+	Reimbursements        []*WarrantyClaimReimbursement `protobuf:"bytes,18,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	RepairCompletedAtTime *string                       `protobuf:"bytes,19,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
+	ResolutionAtTime      *string                       `protobuf:"bytes,20,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
+	SubmittedAtTime       *string                       `protobuf:"bytes,21,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
+	WarrantyVendorId      *string                       `protobuf:"bytes,22,opt,name=warranty_vendor_id,json=warrantyVendorId,proto3,oneof" json:"warranty_vendor_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,23,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -7587,10 +7368,10 @@ func (x *UpdateWarrantyClaimRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWarrantyClaim.
+// The response of UpdateWarrantyClaim.
 type UpdateWarrantyClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7633,10 +7414,10 @@ func (x *UpdateWarrantyClaimResponse) GetData() *WarrantyClaim {
 	return nil
 }
 
-// Request of DeleteWarrantyClaim.
+// The request of DeleteWarrantyClaim.
 type DeleteWarrantyClaimRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7679,7 +7460,7 @@ func (x *DeleteWarrantyClaimRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWarrantyClaim.
+// The response of DeleteWarrantyClaim.
 type DeleteWarrantyClaimResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -7716,13 +7497,11 @@ func (*DeleteWarrantyClaimResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_maintenance_v1_maintenance_proto_rawDescGZIP(), []int{107}
 }
 
-// Request of ListWorkOrderTemplates.
+// The request of ListWorkOrderTemplates.
 type ListWorkOrderTemplatesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`, repeated for each value.
-	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids           []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7771,12 +7550,12 @@ func (x *ListWorkOrderTemplatesRequest) GetIds() []string {
 	return nil
 }
 
-// Response of ListWorkOrderTemplates.
+// One page of work order templates.
 type ListWorkOrderTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WorkOrderTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7826,12 +7605,12 @@ func (x *ListWorkOrderTemplatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWorkOrderTemplates.
+// The request of StreamWorkOrderTemplates.
 type StreamWorkOrderTemplatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrderTemplates is asked, page after page.
 	Request *ListWorkOrderTemplatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7881,7 +7660,7 @@ func (x *StreamWorkOrderTemplatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWorkOrderTemplates.
+// One page of work order templates, and where to go on from after it.
 type StreamWorkOrderTemplatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrderTemplates answers.
@@ -7940,10 +7719,10 @@ func (x *StreamWorkOrderTemplatesResponse) GetCursor() string {
 // EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBody,
 // EntityListWarrantyClaimsAssetRefTypeResponseBody,
 // EntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBody,
-// EntityUpdateWarrantyClaimAssetRefTypeResponseBody.
+// EntityUpdateWarrantyClaimAssetRefTypeResponseBody. It has nothing but `id`.
 type AssetRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7989,11 +7768,11 @@ func (x *AssetRef) GetId() string {
 // Schema AuthorSignatureObjectResponseBody.
 type AuthorSignature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `signatoryUser`. Required.
+	// Required.
 	SignatoryUser *SignatoryUser `protobuf:"bytes,1,opt,name=signatory_user,json=signatoryUser,proto3" json:"signatory_user,omitempty"`
-	// Member `signedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,2,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `type`. Required. Known values: `driver`, `mechanic`.
+	// Required. Known values: `driver`, `mechanic`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8053,9 +7832,9 @@ func (x *AuthorSignature) GetType() string {
 // Schema DefectPhotoResponseResponseBody.
 type DefectPhoto struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8105,13 +7884,11 @@ func (x *DefectPhoto) GetUrl() string {
 	return ""
 }
 
-// Schema DefectTrailerResponseResponseBody.
+// Schema DefectTrailerResponseResponseBody. It has nothing but `external_ids` and `id`.
 type DefectTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8163,16 +7940,16 @@ func (x *DefectTrailer) GetId() string {
 // Schema DefectTypesResponseDataResponseBody.
 type DefectTypesData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `sectionType`. Required. Known values: `exteriorFront`, `exteriorRear`,
-	// `exteriorSideUnderneath`, `interiorDriverCab`, `interiorPassengerArea`, `other`, `unknown`.
+	// Required. Known values: `exteriorFront`, `exteriorRear`, `exteriorSideUnderneath`,
+	// `interiorDriverCab`, `interiorPassengerArea`, `other`, `unknown`.
 	SectionType *string `protobuf:"bytes,4,opt,name=section_type,json=sectionType,proto3,oneof" json:"section_type,omitempty"`
-	// Member `severity`. Known values: `major`, `minor`, `notApplicable`.
+	// Known values: `major`, `minor`, `notApplicable`.
 	Severity      *string `protobuf:"bytes,5,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8243,13 +8020,11 @@ func (x *DefectTypesData) GetSeverity() string {
 	return ""
 }
 
-// Schema DefectVehicleResponseResponseBody.
+// Schema DefectVehicleResponseResponseBody. It has nothing but `external_ids` and `id`.
 type DefectVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8301,33 +8076,27 @@ func (x *DefectVehicle) GetId() string {
 // Schema DefectsResponseDataResponseBody.
 type DefectsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectPhotos`.
-	DefectPhotos []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
-	// Member `defectSafetyStatus`. Known values: `safe`, `unsafe`.
+	// A time as in RFC 3339.
+	CreatedAtTime *string        `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DefectPhotos  []*DefectPhoto `protobuf:"bytes,3,rep,name=defect_photos,json=defectPhotos,proto3" json:"defect_photos,omitempty"`
+	// Known values: `safe`, `unsafe`.
 	DefectSafetyStatus *string `protobuf:"bytes,4,opt,name=defect_safety_status,json=defectSafetyStatus,proto3,oneof" json:"defect_safety_status,omitempty"`
-	// Member `defectTypeId`.
-	DefectTypeId *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
-	// Member `dvirId`. Required.
+	DefectTypeId       *string `protobuf:"bytes,5,opt,name=defect_type_id,json=defectTypeId,proto3,oneof" json:"defect_type_id,omitempty"`
+	// Required.
 	DvirId *string `protobuf:"bytes,6,opt,name=dvir_id,json=dvirId,proto3,oneof" json:"dvir_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,8,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,9,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *DefectTrailer `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
+	// A time as in RFC 3339.
+	ResolvedAtTime *string            `protobuf:"bytes,10,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *v1.DvirResolvedBy `protobuf:"bytes,11,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *DefectTrailer     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// A time as in RFC 3339.
+	UpdatedAtTime *string        `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	Vehicle       *DefectVehicle `protobuf:"bytes,14,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8464,37 +8233,29 @@ func (x *DefectsData) GetVehicle() *DefectVehicle {
 // Schema DvirStreamResponseDataResponseBody.
 type DvirStreamData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorSignature`. Required.
+	// Required.
 	AuthorSignature *AuthorSignature `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
-	// Member `defectIds`.
-	DefectIds []string `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
-	// Member `dvirSubmissionBeginTime`. Required. A time as in RFC 3339.
+	DefectIds       []string         `protobuf:"bytes,2,rep,name=defect_ids,json=defectIds,proto3" json:"defect_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	DvirSubmissionBeginTime *string `protobuf:"bytes,3,opt,name=dvir_submission_begin_time,json=dvirSubmissionBeginTime,proto3,oneof" json:"dvir_submission_begin_time,omitempty"`
-	// Member `dvirSubmissionTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DvirSubmissionTime *string `protobuf:"bytes,4,opt,name=dvir_submission_time,json=dvirSubmissionTime,proto3,oneof" json:"dvir_submission_time,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mechanicNotes`.
+	FormattedAddress   *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	// Required.
+	Id            *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,7,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `odometerMeters`. In metres.
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `safetyStatus`. Known values: `unknown`, `safe`, `unsafe`, `resolved`.
-	SafetyStatus *string `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Member `secondSignature`.
+	// Known values: `unknown`, `safe`, `unsafe`, `resolved`.
+	SafetyStatus    *string          `protobuf:"bytes,9,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
 	SecondSignature *AuthorSignature `protobuf:"bytes,10,opt,name=second_signature,json=secondSignature,proto3" json:"second_signature,omitempty"`
-	// Member `thirdSignature`.
-	ThirdSignature *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
-	// Member `trailer`.
-	Trailer *TrailerDvir `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `type`. Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
+	ThirdSignature  *AuthorSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
+	Trailer         *TrailerDvir     `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	// Required. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`.
 	Type *string `protobuf:"bytes,13,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
-	Vehicle *VehicleDvir `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	// Member `walkaroundPhotos`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime    *string            `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vehicle          *VehicleDvir       `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	WalkaroundPhotos []*WalkaroundPhoto `protobuf:"bytes,16,rep,name=walkaround_photos,json=walkaroundPhotos,proto3" json:"walkaround_photos,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -8645,11 +8406,9 @@ func (x *DvirStreamData) GetWalkaroundPhotos() []*WalkaroundPhoto {
 // Schemas EntityCreateStockMovementMoneyInputTypeRequestBody,
 // EntityCreateStockMovementMoneyTypeResponseBody.
 type Money struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8698,52 +8457,32 @@ func (x *Money) GetCurrency() string {
 	return ""
 }
 
-// Schemas EntityCreatePartTypeResponseBody, EntityListPartsTypeResponseBody,
+// A part. Schemas EntityCreatePartTypeResponseBody, EntityListPartsTypeResponseBody,
 // EntityUpdatePartTypeResponseBody.
 type Part struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `archivedAtTime`.
-	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deletedAtTime`.
-	DeletedAtTime *string `protobuf:"bytes,6,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,8,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,10,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,11,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,12,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `partNumber`.
-	PartNumber *string `protobuf:"bytes,14,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Member `partStatus`.
-	PartStatus *string `protobuf:"bytes,15,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
-	// Member `subcategory`.
-	Subcategory *string `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PartDefinitionMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,20,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	ArchivedAtTime         *string                `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
+	BarcodeString          *string                `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
+	BarcodeType            *string                `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	Category               *string                `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	CreatedAtTime          *string                `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DeletedAtTime          *string                `protobuf:"bytes,6,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
+	Description            *string                `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ExternalId             *string                `protobuf:"bytes,8,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	Id                     *string                `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsInventoryTracked     *bool                  `protobuf:"varint,10,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
+	ManufacturerName       *string                `protobuf:"bytes,11,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
+	ManufacturerPartNumber *string                `protobuf:"bytes,12,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
+	Name                   *string                `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PartNumber             *string                `protobuf:"bytes,14,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
+	PartStatus             *string                `protobuf:"bytes,15,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
+	Subcategory            *string                `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
+	UnitCost               *PartDefinitionMoney   `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType      *string                `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime          *string                `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	VmrsCode               *string                `protobuf:"bytes,20,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
@@ -8922,11 +8661,9 @@ func (x *Part) GetVmrsCode() string {
 // UpdatePartEntityPartDefinitionMoneyInputTypeRequestBody,
 // UpdatePartEntityPartDefinitionMoneyTypeResponseBody.
 type PartDefinitionMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8981,10 +8718,10 @@ func (x *PartDefinitionMoney) GetCurrency() string {
 // EntityListPartTransactionsPartDefinitionRefTypeResponseBody,
 // EntityListPurchaseOrdersPartDefinitionRefTypeResponseBody,
 // EntityUpdatePartInventoryLocationPartDefinitionRefTypeResponseBody,
-// EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBody.
+// EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBody. It has nothing but `id`.
 type PartDefinitionRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9027,47 +8764,29 @@ func (x *PartDefinitionRef) GetId() string {
 	return ""
 }
 
-// Schema EntityListPartInventoryTypeResponseBody.
+// Part inventory. Schema EntityListPartInventoryTypeResponseBody.
 type PartInventory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,7,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,8,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,9,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PartDefinitionRef `protobuf:"bytes,10,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PlaceRef `protobuf:"bytes,11,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,12,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,13,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,14,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,15,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,16,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,17,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,18,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState      `protogen:"open.v1"`
+	Aisle             *string                     `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	AvailableQuantity *float64                    `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	Bin               *string                     `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CreatedAtTime     *string                     `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CurrentQuantity   *float64                    `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	IsCostTracked     *bool                       `protobuf:"varint,6,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	IsLowStock        *bool                       `protobuf:"varint,7,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	MaxStockLevel     *float64                    `protobuf:"fixed64,8,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel     *float64                    `protobuf:"fixed64,9,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	PartSamsara       *PartDefinitionRef          `protobuf:"bytes,10,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	Place             *PlaceRef                   `protobuf:"bytes,11,opt,name=place,proto3" json:"place,omitempty"`
+	ReorderQuantity   *float64                    `protobuf:"fixed64,12,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold  *float64                    `protobuf:"fixed64,13,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	ReservedQuantity  *float64                    `protobuf:"fixed64,14,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	Row               *string                     `protobuf:"bytes,15,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost          *PartInventoryLocationMoney `protobuf:"bytes,16,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType *string                     `protobuf:"bytes,17,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime     *string                     `protobuf:"bytes,18,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PartInventory) Reset() {
@@ -9226,50 +8945,31 @@ func (x *PartInventory) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schemas EntityCreatePartInventoryLocationTypeResponseBody,
+// A part inventory location. Schemas EntityCreatePartInventoryLocationTypeResponseBody,
 // EntityUpdatePartInventoryLocationTypeResponseBody.
 type PartInventoryLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PartDefinitionRef `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PlaceRef `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState      `protogen:"open.v1"`
+	Aisle             *string                     `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	AvailableQuantity *float64                    `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	Bin               *string                     `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CreatedAtTime     *string                     `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CurrentQuantity   *float64                    `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	Id                *string                     `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsCostTracked     *bool                       `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	IsLowStock        *bool                       `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	MaxStockLevel     *float64                    `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel     *float64                    `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	PartSamsara       *PartDefinitionRef          `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	Place             *PlaceRef                   `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
+	ReorderQuantity   *float64                    `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold  *float64                    `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	ReservedQuantity  *float64                    `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	Row               *string                     `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost          *PartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType *string                     `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime     *string                     `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PartInventoryLocation) Reset() {
@@ -9441,11 +9141,9 @@ func (x *PartInventoryLocation) GetUpdatedAtTime() string {
 // UpdatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody,
 // UpdatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody.
 type PartInventoryLocationMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9494,45 +9192,28 @@ func (x *PartInventoryLocationMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema EntityListPartTransactionsTypeResponseBody.
+// A part transaction. Schema EntityListPartTransactionsTypeResponseBody.
 type PartTransaction struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batch`.
-	Batch *string `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdByUserId`.
-	CreatedByUserId *string `protobuf:"bytes,3,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
-	// Member `fromPlaceId`.
-	FromPlaceId *string `protobuf:"bytes,4,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,5,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `part`.
-	Part *PartDefinitionRef `protobuf:"bytes,8,opt,name=part,proto3" json:"part,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,9,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `purchaseOrder`.
-	PurchaseOrder *string `protobuf:"bytes,10,opt,name=purchase_order,json=purchaseOrder,proto3,oneof" json:"purchase_order,omitempty"`
-	// Member `quantity`.
-	Quantity *float64 `protobuf:"fixed64,11,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `resultingQuantity`.
-	ResultingQuantity *float64 `protobuf:"fixed64,12,opt,name=resulting_quantity,json=resultingQuantity,proto3,oneof" json:"resulting_quantity,omitempty"`
-	// Member `toPlaceId`.
-	ToPlaceId *string `protobuf:"bytes,13,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
-	// Member `transactionType`.
-	TransactionType *string `protobuf:"bytes,14,opt,name=transaction_type,json=transactionType,proto3,oneof" json:"transaction_type,omitempty"`
-	// Member `unitCost`.
-	UnitCost *float64 `protobuf:"fixed64,15,opt,name=unit_cost,json=unitCost,proto3,oneof" json:"unit_cost,omitempty"`
-	// Member `vendorId`.
-	VendorId *string `protobuf:"bytes,16,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *WorkOrderRef `protobuf:"bytes,17,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Batch             *string                `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
+	CreatedAtTime     *string                `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CreatedByUserId   *string                `protobuf:"bytes,3,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
+	FromPlaceId       *string                `protobuf:"bytes,4,opt,name=from_place_id,json=fromPlaceId,proto3,oneof" json:"from_place_id,omitempty"`
+	HappenedAtTime    *string                `protobuf:"bytes,5,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	Id                *string                `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Notes             *string                `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Part              *PartDefinitionRef     `protobuf:"bytes,8,opt,name=part,proto3" json:"part,omitempty"`
+	PlaceId           *string                `protobuf:"bytes,9,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	PurchaseOrder     *string                `protobuf:"bytes,10,opt,name=purchase_order,json=purchaseOrder,proto3,oneof" json:"purchase_order,omitempty"`
+	Quantity          *float64               `protobuf:"fixed64,11,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	ResultingQuantity *float64               `protobuf:"fixed64,12,opt,name=resulting_quantity,json=resultingQuantity,proto3,oneof" json:"resulting_quantity,omitempty"`
+	ToPlaceId         *string                `protobuf:"bytes,13,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
+	TransactionType   *string                `protobuf:"bytes,14,opt,name=transaction_type,json=transactionType,proto3,oneof" json:"transaction_type,omitempty"`
+	UnitCost          *float64               `protobuf:"fixed64,15,opt,name=unit_cost,json=unitCost,proto3,oneof" json:"unit_cost,omitempty"`
+	VendorId          *string                `protobuf:"bytes,16,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	WorkOrder         *WorkOrderRef          `protobuf:"bytes,17,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PartTransaction) Reset() {
@@ -9689,10 +9370,10 @@ func (x *PartTransaction) GetWorkOrder() *WorkOrderRef {
 // EntityListPartInventoryPlaceRefTypeResponseBody,
 // EntityListPurchaseOrdersPlaceRefTypeResponseBody,
 // EntityUpdatePartInventoryLocationPlaceRefTypeResponseBody,
-// EntityUpdatePurchaseOrderPlaceRefTypeResponseBody.
+// EntityUpdatePurchaseOrderPlaceRefTypeResponseBody. It has nothing but `id`.
 type PlaceRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9738,10 +9419,11 @@ func (x *PlaceRef) GetId() string {
 // Schemas
 // EntityListPreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefTypeResponseBody,
 // EntityListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody,
-// EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody.
+// EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody. It
+// has nothing but `id`.
 type PreventativeMaintenanceScheduleRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9784,25 +9466,19 @@ func (x *PreventativeMaintenanceScheduleRef) GetId() string {
 	return ""
 }
 
-// Schema EntityListPreventiveMaintenanceSchedulesTypeResponseBody.
+// A preventive maintenance schedule. Schema
+// EntityListPreventiveMaintenanceSchedulesTypeResponseBody.
 type PreventiveMaintenanceSchedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateIntervalMs`. In milliseconds.
-	DateIntervalMs *int64 `protobuf:"varint,1,opt,name=date_interval_ms,json=dateIntervalMs,proto3,oneof" json:"date_interval_ms,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `distanceInterval`.
-	DistanceInterval *int64 `protobuf:"varint,3,opt,name=distance_interval,json=distanceInterval,proto3,oneof" json:"distance_interval,omitempty"`
-	// Member `engineHourInterval`.
-	EngineHourInterval *int64 `protobuf:"varint,4,opt,name=engine_hour_interval,json=engineHourInterval,proto3,oneof" json:"engine_hour_interval,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `linkedSchedules`.
-	LinkedSchedules []*PreventativeMaintenanceScheduleRef `protobuf:"bytes,6,rep,name=linked_schedules,json=linkedSchedules,proto3" json:"linked_schedules,omitempty"`
-	// Member `title`.
-	Title *string `protobuf:"bytes,7,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	// Member `workOrderTemplateId`.
-	WorkOrderTemplateId *string `protobuf:"bytes,8,opt,name=work_order_template_id,json=workOrderTemplateId,proto3,oneof" json:"work_order_template_id,omitempty"`
+	// In milliseconds.
+	DateIntervalMs      *int64                                `protobuf:"varint,1,opt,name=date_interval_ms,json=dateIntervalMs,proto3,oneof" json:"date_interval_ms,omitempty"`
+	Description         *string                               `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	DistanceInterval    *int64                                `protobuf:"varint,3,opt,name=distance_interval,json=distanceInterval,proto3,oneof" json:"distance_interval,omitempty"`
+	EngineHourInterval  *int64                                `protobuf:"varint,4,opt,name=engine_hour_interval,json=engineHourInterval,proto3,oneof" json:"engine_hour_interval,omitempty"`
+	Id                  *string                               `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LinkedSchedules     []*PreventativeMaintenanceScheduleRef `protobuf:"bytes,6,rep,name=linked_schedules,json=linkedSchedules,proto3" json:"linked_schedules,omitempty"`
+	Title               *string                               `protobuf:"bytes,7,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	WorkOrderTemplateId *string                               `protobuf:"bytes,8,opt,name=work_order_template_id,json=workOrderTemplateId,proto3,oneof" json:"work_order_template_id,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -9893,58 +9569,37 @@ func (x *PreventiveMaintenanceSchedule) GetWorkOrderTemplateId() string {
 	return ""
 }
 
-// Schemas EntityCreatePurchaseOrderTypeResponseBody, EntityListPurchaseOrdersTypeResponseBody,
-// EntityUpdatePurchaseOrderTypeResponseBody.
+// A purchase order. Schemas EntityCreatePurchaseOrderTypeResponseBody,
+// EntityListPurchaseOrdersTypeResponseBody, EntityUpdatePurchaseOrderTypeResponseBody.
 type PurchaseOrder struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `creationSource`. Known values: `Unknown`, `User`, `ScanPackingList`.
-	CreationSource *string `protobuf:"bytes,2,opt,name=creation_source,json=creationSource,proto3,oneof" json:"creation_source,omitempty"`
-	// Member `deliveryAtTime`.
-	DeliveryAtTime *string `protobuf:"bytes,3,opt,name=delivery_at_time,json=deliveryAtTime,proto3,oneof" json:"delivery_at_time,omitempty"`
-	// Member `firstReceivedAtTime`.
-	FirstReceivedAtTime *string `protobuf:"bytes,4,opt,name=first_received_at_time,json=firstReceivedAtTime,proto3,oneof" json:"first_received_at_time,omitempty"`
-	// Member `fullyReceivedAtTime`.
-	FullyReceivedAtTime *string `protobuf:"bytes,5,opt,name=fully_received_at_time,json=fullyReceivedAtTime,proto3,oneof" json:"fully_received_at_time,omitempty"`
-	// Member `glCode`.
-	GlCode *string `protobuf:"bytes,6,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,8,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,9,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orderStatus`. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`,
-	// `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`,
-	// `Closed`.
-	OrderStatus *string `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Member `otherCost`.
-	OtherCost *PurchaseOrderMoney `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*PurchaseOrderPart `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `poNumber`.
-	PoNumber *string `protobuf:"bytes,14,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Member `poNumberPrefix`.
-	PoNumberPrefix *string `protobuf:"bytes,15,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
-	// Member `poNumberSuffix`.
-	PoNumberSuffix *string `protobuf:"bytes,16,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
-	// Member `sentAtTime`.
-	SentAtTime *string `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
-	// Member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `taxTotal`.
-	TaxTotal *PurchaseOrderMoney `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
-	// Member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor        *VendorRef `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CreatedAtTime *string                `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	// Known values: `Unknown`, `User`, `ScanPackingList`.
+	CreationSource      *string  `protobuf:"bytes,2,opt,name=creation_source,json=creationSource,proto3,oneof" json:"creation_source,omitempty"`
+	DeliveryAtTime      *string  `protobuf:"bytes,3,opt,name=delivery_at_time,json=deliveryAtTime,proto3,oneof" json:"delivery_at_time,omitempty"`
+	FirstReceivedAtTime *string  `protobuf:"bytes,4,opt,name=first_received_at_time,json=firstReceivedAtTime,proto3,oneof" json:"first_received_at_time,omitempty"`
+	FullyReceivedAtTime *string  `protobuf:"bytes,5,opt,name=fully_received_at_time,json=fullyReceivedAtTime,proto3,oneof" json:"fully_received_at_time,omitempty"`
+	GlCode              *string  `protobuf:"bytes,6,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
+	Id                  *string  `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InvoiceNumber       *string  `protobuf:"bytes,8,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	MediaItemIds        []string `protobuf:"bytes,9,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	Notes               *string  `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`, `Rejected`, `SentToVendor`,
+	// `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`, `Closed`.
+	OrderStatus    *string                     `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
+	OtherCost      *PurchaseOrderMoney         `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts          []*PurchaseOrderPart        `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
+	PoNumber       *string                     `protobuf:"bytes,14,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
+	PoNumberPrefix *string                     `protobuf:"bytes,15,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
+	PoNumberSuffix *string                     `protobuf:"bytes,16,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
+	SentAtTime     *string                     `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
+	Tax            *PurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
+	TaxTotal       *PurchaseOrderMoney         `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
+	TrackingNumber *string                     `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
+	UpdatedAtTime  *string                     `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vendor         *VendorRef                  `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PurchaseOrder) Reset() {
@@ -10136,18 +9791,14 @@ func (x *PurchaseOrder) GetVendor() *VendorRef {
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody.
 type PurchaseOrderCoreCharge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsara`.
-	CorePartSamsara *PartDefinitionRef `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendor`.
-	ReturnRecipientVendor *VendorRef `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
+	CoreChargeStatus      *string                                `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
+	CorePartSamsara       *PartDefinitionRef                     `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
+	RecoverabilityPolicy  *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
+	ReturnRecipientVendor *VendorRef                             `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
+	UnitCoreAmount        *PurchaseOrderMoney                    `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *PurchaseOrderCoreCharge) Reset() {
@@ -10219,18 +9870,14 @@ func (x *PurchaseOrderCoreCharge) GetUnitCoreAmount() *PurchaseOrderMoney {
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody.
 type PurchaseOrderCoreChargeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsaraId`.
-	CorePartSamsaraId *string `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendorId`.
-	ReturnRecipientVendorId *string `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
+	CoreChargeStatus        *string                                `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
+	CorePartSamsaraId       *string                                `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
+	RecoverabilityPolicy    *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
+	ReturnRecipientVendorId *string                                `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
+	UnitCoreAmount          *PurchaseOrderMoney                    `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *PurchaseOrderCoreChargeInput) Reset() {
@@ -10304,13 +9951,11 @@ func (x *PurchaseOrderCoreChargeInput) GetUnitCoreAmount() *PurchaseOrderMoney {
 // UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody,
 // UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody.
 type PurchaseOrderCoreRecoverabilityPolicy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
+	state                     protoimpl.MessageState `protogen:"open.v1"`
+	FixedRecoverableUntilTime *string                `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
+	// Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
+	PolicyType             *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
+	RelativeWindowDuration *int64  `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -10376,11 +10021,9 @@ func (x *PurchaseOrderCoreRecoverabilityPolicy) GetRelativeWindowDuration() int6
 // UpdatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant55Aeb6731578TypeResponseBody,
 // UpdatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody.
 type PurchaseOrderMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10434,30 +10077,20 @@ func (x *PurchaseOrderMoney) GetCurrency() string {
 // ListPurchaseOrdersEntityPurchaseOrderPurchaseOrderPartTypeResponseBody,
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariantc060A0106Cf6TypeResponseBody.
 type PurchaseOrderPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *PurchaseOrderCoreCharge `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PartDefinitionRef `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PlaceRef `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `quantityOrdered`.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`,
-	// `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`,
-	// `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
+	state            protoimpl.MessageState      `protogen:"open.v1"`
+	BatchNumber      *string                     `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
+	CoreCharge       *PurchaseOrderCoreCharge    `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
+	Description      *string                     `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	LineItemId       *string                     `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
+	PartSamsara      *PartDefinitionRef          `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	Place            *PlaceRef                   `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
+	QuantityOrdered  *float64                    `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
+	QuantityReceived *float64                    `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
+	Tax              *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	UnitCost         *PurchaseOrderMoney         `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`, `Kilogram`, `Ounce`, `Liter`,
+	// `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`, `Meter`, `Yard`, `SquareFoot`,
+	// `SquareMeter`, `Pint`, `Hundred`, `Roll`.
 	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -10574,30 +10207,23 @@ func (x *PurchaseOrderPart) GetUnitOfMeasureType() string {
 // CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant63E9Febe395ETypeRequestBody,
 // UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant1A94E81632EaTypeRequestBody.
 type PurchaseOrderPartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *PurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsaraId`. Required.
+	state       protoimpl.MessageState        `protogen:"open.v1"`
+	BatchNumber *string                       `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
+	CoreCharge  *PurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
+	Description *string                       `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	LineItemId  *string                       `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
+	// Required.
 	PartSamsaraId *string `protobuf:"bytes,5,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `quantityOrdered`. Required.
+	PlaceId       *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	// Required.
 	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`. Required.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`,
-	// `Pound`, `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`,
-	// `Foot`, `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
+	// Required.
+	QuantityReceived *float64                    `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
+	Tax              *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	UnitCost         *PurchaseOrderMoney         `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`, `Kilogram`, `Ounce`,
+	// `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`, `Meter`, `Yard`,
+	// `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
 	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -10716,11 +10342,9 @@ func (x *PurchaseOrderPartInput) GetUnitOfMeasureType() string {
 // UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody,
 // UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody.
 type PurchaseOrderTaxAdjustment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *PurchaseOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BasisPoints   *int64                 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
+	Money         *PurchaseOrderMoney    `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -10772,9 +10396,9 @@ func (x *PurchaseOrderTaxAdjustment) GetMoney() *PurchaseOrderMoney {
 // Schema ResolvedBy.
 type ResolvedBy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `mechanic`.
+	// Required. Known values: `mechanic`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10824,12 +10448,11 @@ func (x *ResolvedBy) GetType() string {
 	return ""
 }
 
-// Schema SignatoryUserObjectResponseBody.
+// Schema SignatoryUserObjectResponseBody. It has nothing but `external_ids` and `id`.
 type SignatoryUser struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10879,15 +10502,13 @@ func (x *SignatoryUser) GetId() string {
 	return ""
 }
 
-// Schema CreateStockMovementResponseObjectTypeResponseBody.
+// A stock movement. Schema CreateStockMovementResponseObjectTypeResponseBody.
 type StockMovement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `destinationLocation`.
+	state               protoimpl.MessageState `protogen:"open.v1"`
 	DestinationLocation *StockMovementLocation `protobuf:"bytes,1,opt,name=destination_location,json=destinationLocation,proto3" json:"destination_location,omitempty"`
-	// Member `sourceLocation`.
-	SourceLocation *StockMovementLocation `protobuf:"bytes,2,opt,name=source_location,json=sourceLocation,proto3" json:"source_location,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	SourceLocation      *StockMovementLocation `protobuf:"bytes,2,opt,name=source_location,json=sourceLocation,proto3" json:"source_location,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *StockMovement) Reset() {
@@ -10936,47 +10557,28 @@ func (x *StockMovement) GetSourceLocation() *StockMovementLocation {
 
 // Schema EntityCreateStockMovementStockMovementLocationTypeResponseBody.
 type StockMovementLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *string `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3,oneof" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *string `protobuf:"bytes,12,opt,name=place,proto3,oneof" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *Money `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Aisle             *string                `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	AvailableQuantity *float64               `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	Bin               *string                `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	CreatedAtTime     *string                `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CurrentQuantity   *float64               `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	Id                *string                `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsCostTracked     *bool                  `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	IsLowStock        *bool                  `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	MaxStockLevel     *float64               `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	MinStockLevel     *float64               `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	PartSamsara       *string                `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3,oneof" json:"part_samsara,omitempty"`
+	Place             *string                `protobuf:"bytes,12,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	ReorderQuantity   *float64               `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	ReorderThreshold  *float64               `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	ReservedQuantity  *float64               `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	Row               *string                `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	UnitCost          *Money                 `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitOfMeasureType *string                `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	UpdatedAtTime     *string                `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *StockMovementLocation) Reset() {
@@ -11142,49 +10744,30 @@ func (x *StockMovementLocation) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema EntityListTimeEntriesTypeResponseBody.
+// A time entry. Schema EntityListTimeEntriesTypeResponseBody.
 type TimeEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activityType`.
-	ActivityType *string `protobuf:"bytes,1,opt,name=activity_type,json=activityType,proto3,oneof" json:"activity_type,omitempty"`
-	// Member `clockInAtTime`.
-	ClockInAtTime *string `protobuf:"bytes,2,opt,name=clock_in_at_time,json=clockInAtTime,proto3,oneof" json:"clock_in_at_time,omitempty"`
-	// Member `clockInLocation`.
-	ClockInLocation *TimeEntryLocation `protobuf:"bytes,3,opt,name=clock_in_location,json=clockInLocation,proto3" json:"clock_in_location,omitempty"`
-	// Member `clockInSource`.
-	ClockInSource *string `protobuf:"bytes,4,opt,name=clock_in_source,json=clockInSource,proto3,oneof" json:"clock_in_source,omitempty"`
-	// Member `clockOutAtTime`.
-	ClockOutAtTime *string `protobuf:"bytes,5,opt,name=clock_out_at_time,json=clockOutAtTime,proto3,oneof" json:"clock_out_at_time,omitempty"`
-	// Member `clockOutLocation`.
-	ClockOutLocation *TimeEntryLocation `protobuf:"bytes,6,opt,name=clock_out_location,json=clockOutLocation,proto3" json:"clock_out_location,omitempty"`
-	// Member `clockOutMethodType`.
-	ClockOutMethodType *string `protobuf:"bytes,7,opt,name=clock_out_method_type,json=clockOutMethodType,proto3,oneof" json:"clock_out_method_type,omitempty"`
-	// Member `clockOutSource`.
-	ClockOutSource *string `protobuf:"bytes,8,opt,name=clock_out_source,json=clockOutSource,proto3,oneof" json:"clock_out_source,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deletedAtTime`.
-	DeletedAtTime *string `protobuf:"bytes,10,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `deletedByUserId`.
-	DeletedByUserId *string `protobuf:"bytes,11,opt,name=deleted_by_user_id,json=deletedByUserId,proto3,oneof" json:"deleted_by_user_id,omitempty"`
-	// Member `hourlyRate`.
-	HourlyRate *TimeEntryMoney `protobuf:"bytes,12,opt,name=hourly_rate,json=hourlyRate,proto3" json:"hourly_rate,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,13,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,14,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,15,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `timeEntryStatus`.
-	TimeEntryStatus *string `protobuf:"bytes,16,opt,name=time_entry_status,json=timeEntryStatus,proto3,oneof" json:"time_entry_status,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,17,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `userId`.
-	UserId *string `protobuf:"bytes,18,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,19,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ActivityType       *string                `protobuf:"bytes,1,opt,name=activity_type,json=activityType,proto3,oneof" json:"activity_type,omitempty"`
+	ClockInAtTime      *string                `protobuf:"bytes,2,opt,name=clock_in_at_time,json=clockInAtTime,proto3,oneof" json:"clock_in_at_time,omitempty"`
+	ClockInLocation    *TimeEntryLocation     `protobuf:"bytes,3,opt,name=clock_in_location,json=clockInLocation,proto3" json:"clock_in_location,omitempty"`
+	ClockInSource      *string                `protobuf:"bytes,4,opt,name=clock_in_source,json=clockInSource,proto3,oneof" json:"clock_in_source,omitempty"`
+	ClockOutAtTime     *string                `protobuf:"bytes,5,opt,name=clock_out_at_time,json=clockOutAtTime,proto3,oneof" json:"clock_out_at_time,omitempty"`
+	ClockOutLocation   *TimeEntryLocation     `protobuf:"bytes,6,opt,name=clock_out_location,json=clockOutLocation,proto3" json:"clock_out_location,omitempty"`
+	ClockOutMethodType *string                `protobuf:"bytes,7,opt,name=clock_out_method_type,json=clockOutMethodType,proto3,oneof" json:"clock_out_method_type,omitempty"`
+	ClockOutSource     *string                `protobuf:"bytes,8,opt,name=clock_out_source,json=clockOutSource,proto3,oneof" json:"clock_out_source,omitempty"`
+	CreatedAtTime      *string                `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DeletedAtTime      *string                `protobuf:"bytes,10,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
+	DeletedByUserId    *string                `protobuf:"bytes,11,opt,name=deleted_by_user_id,json=deletedByUserId,proto3,oneof" json:"deleted_by_user_id,omitempty"`
+	HourlyRate         *TimeEntryMoney        `protobuf:"bytes,12,opt,name=hourly_rate,json=hourlyRate,proto3" json:"hourly_rate,omitempty"`
+	Id                 *string                `protobuf:"bytes,13,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	PlaceId            *string                `protobuf:"bytes,14,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	ServiceTaskId      *string                `protobuf:"bytes,15,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	TimeEntryStatus    *string                `protobuf:"bytes,16,opt,name=time_entry_status,json=timeEntryStatus,proto3,oneof" json:"time_entry_status,omitempty"`
+	UpdatedAtTime      *string                `protobuf:"bytes,17,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	UserId             *string                `protobuf:"bytes,18,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	WorkOrderId        *string                `protobuf:"bytes,19,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *TimeEntry) Reset() {
@@ -11352,11 +10935,9 @@ func (x *TimeEntry) GetWorkOrderId() string {
 
 // Schema ListTimeEntriesEntityTimeEntryTimeEntryLocationTypeResponseBody.
 type TimeEntryLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Latitude      *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude     *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11407,11 +10988,9 @@ func (x *TimeEntryLocation) GetLongitude() float64 {
 
 // Schema ListTimeEntriesEntityTimeEntryMoneyTypeResponseBody.
 type TimeEntryMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11460,13 +11039,11 @@ func (x *TimeEntryMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema TrailerDvirObjectResponseBody.
+// Schema TrailerDvirObjectResponseBody. It has nothing but `external_ids` and `id`.
 type TrailerDvir struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11515,41 +11092,31 @@ func (x *TrailerDvir) GetId() string {
 	return ""
 }
 
-// Schema EntityListUpcomingPreventiveMaintenanceTypeResponseBody.
+// Upcoming preventive maintenance. Schema EntityListUpcomingPreventiveMaintenanceTypeResponseBody.
 type UpcomingPreventiveMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `currentEngineHours`. In hours.
+	Asset *AssetRef              `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	// In hours.
 	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
-	// Member `currentOdometer`.
-	CurrentOdometer *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
-	// Member `dueInDays`. In days.
+	CurrentOdometer    *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
+	// In days.
 	DueInDays *int64 `protobuf:"varint,4,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `dueInEngineHours`. In hours.
-	DueInEngineHours *int64 `protobuf:"varint,5,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
-	// Member `dueInOdometer`.
-	DueInOdometer *int64 `protobuf:"varint,6,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
-	// Member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,7,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Member `lastResolvedAtEngineHours`. In hours.
+	// In hours.
+	DueInEngineHours *int64  `protobuf:"varint,5,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
+	DueInOdometer    *int64  `protobuf:"varint,6,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
+	LastResolvedAt   *string `protobuf:"bytes,7,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// In hours.
 	LastResolvedAtEngineHours *int64 `protobuf:"varint,8,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,9,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Member `nextEngineHours`. In hours.
-	NextEngineHours *int64 `protobuf:"varint,10,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,11,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Member `nextTime`.
-	NextTime *string `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
-	// Member `schedule`.
-	Schedule *PreventativeMaintenanceScheduleRef `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *WorkOrderRef `protobuf:"bytes,15,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastResolvedAtOdometer    *int64 `protobuf:"varint,9,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// In hours.
+	NextEngineHours *int64                              `protobuf:"varint,10,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
+	NextOdometer    *int64                              `protobuf:"varint,11,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	NextTime        *string                             `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	Schedule        *PreventativeMaintenanceScheduleRef `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Status          *string                             `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	WorkOrder       *WorkOrderRef                       `protobuf:"bytes,15,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *UpcomingPreventiveMaintenance) Reset() {
@@ -11690,46 +11257,35 @@ func (x *UpcomingPreventiveMaintenance) GetWorkOrder() *WorkOrderRef {
 // Schema EntityUpdateUpcomingPreventiveMaintenanceTypeResponseBody.
 type UpdateUpcomingPreventiveMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `currentEngineHours`. In hours.
+	Asset *AssetRef              `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	// In hours.
 	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
-	// Member `currentOdometer`.
-	CurrentOdometer *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
-	// Member `currentOdometerMiles`. In miles.
+	CurrentOdometer    *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
+	// In miles.
 	CurrentOdometerMiles *int64 `protobuf:"varint,4,opt,name=current_odometer_miles,json=currentOdometerMiles,proto3,oneof" json:"current_odometer_miles,omitempty"`
-	// Member `dueInDays`. In days.
+	// In days.
 	DueInDays *int64 `protobuf:"varint,5,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `dueInEngineHours`. In hours.
+	// In hours.
 	DueInEngineHours *int64 `protobuf:"varint,6,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
-	// Member `dueInOdometer`.
-	DueInOdometer *int64 `protobuf:"varint,7,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
-	// Member `dueInOdometerMiles`. In miles.
-	DueInOdometerMiles *int64 `protobuf:"varint,8,opt,name=due_in_odometer_miles,json=dueInOdometerMiles,proto3,oneof" json:"due_in_odometer_miles,omitempty"`
-	// Member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,9,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Member `lastResolvedAtEngineHours`. In hours.
+	DueInOdometer    *int64 `protobuf:"varint,7,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
+	// In miles.
+	DueInOdometerMiles *int64  `protobuf:"varint,8,opt,name=due_in_odometer_miles,json=dueInOdometerMiles,proto3,oneof" json:"due_in_odometer_miles,omitempty"`
+	LastResolvedAt     *string `protobuf:"bytes,9,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// In hours.
 	LastResolvedAtEngineHours *int64 `protobuf:"varint,10,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,11,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Member `nextEngineHours`. In hours.
+	LastResolvedAtOdometer    *int64 `protobuf:"varint,11,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// In hours.
 	NextEngineHours *int64 `protobuf:"varint,12,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,13,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Member `nextOdometerMiles`. In miles.
-	NextOdometerMiles *int64 `protobuf:"varint,14,opt,name=next_odometer_miles,json=nextOdometerMiles,proto3,oneof" json:"next_odometer_miles,omitempty"`
-	// Member `nextTime`.
-	NextTime *string `protobuf:"bytes,15,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
-	// Member `priority`.
-	Priority *int64 `protobuf:"varint,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `schedule`.
-	Schedule *PreventativeMaintenanceScheduleRef `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *WorkOrderRef `protobuf:"bytes,19,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NextOdometer    *int64 `protobuf:"varint,13,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	// In miles.
+	NextOdometerMiles *int64                              `protobuf:"varint,14,opt,name=next_odometer_miles,json=nextOdometerMiles,proto3,oneof" json:"next_odometer_miles,omitempty"`
+	NextTime          *string                             `protobuf:"bytes,15,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	Priority          *int64                              `protobuf:"varint,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Schedule          *PreventativeMaintenanceScheduleRef `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Status            *string                             `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	WorkOrder         *WorkOrderRef                       `protobuf:"bytes,19,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *UpdateUpcomingPreventiveMaintenance) Reset() {
@@ -11895,13 +11451,11 @@ func (x *UpdateUpcomingPreventiveMaintenance) GetWorkOrder() *WorkOrderRef {
 	return nil
 }
 
-// Schema VehicleDvirObjectResponseBody.
+// Schema VehicleDvirObjectResponseBody. It has nothing but `external_ids` and `id`.
 type VehicleDvir struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -11952,23 +11506,18 @@ func (x *VehicleDvir) GetId() string {
 
 // Schema VendorObjectResponseBody.
 type Vendor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `categoryIds`. Required.
-	CategoryIds []string `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// Member `externalIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AddressId *string                `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
+	// Required.
+	CategoryIds []string          `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `payeeId`.
-	PayeeId *string `protobuf:"bytes,5,opt,name=payee_id,json=payeeId,proto3,oneof" json:"payee_id,omitempty"`
-	// Member `servicesProvided`.
+	// Required.
+	Id               *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	PayeeId          *string `protobuf:"bytes,5,opt,name=payee_id,json=payeeId,proto3,oneof" json:"payee_id,omitempty"`
 	ServicesProvided *string `protobuf:"bytes,6,opt,name=services_provided,json=servicesProvided,proto3,oneof" json:"services_provided,omitempty"`
-	// Member `vendorId`.
-	VendorId      *string `protobuf:"bytes,7,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	VendorId         *string `protobuf:"bytes,7,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Vendor) Reset() {
@@ -12050,12 +11599,12 @@ func (x *Vendor) GetVendorId() string {
 	return ""
 }
 
-// Schema VendorCategoryObjectResponseBody.
+// A vendor category. Schema VendorCategoryObjectResponseBody. It has nothing but `id` and `name`.
 type VendorCategory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12115,10 +11664,10 @@ func (x *VendorCategory) GetName() string {
 // EntityUpdatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody,
 // EntityUpdatePurchaseOrderVendorRefTypeResponseBody,
 // EntityUpdateWarrantyClaimVendorRefTypeResponseBody,
-// EntityUpdateWarrantyVendorRefTypeResponseBody.
+// EntityUpdateWarrantyVendorRefTypeResponseBody. It has nothing but `id`.
 type VendorRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12164,11 +11713,11 @@ func (x *VendorRef) GetId() string {
 // Schema WalkaroundPhotoObjectResponseBody.
 type WalkaroundPhoto struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12225,40 +11774,29 @@ func (x *WalkaroundPhoto) GetUrl() string {
 	return ""
 }
 
-// Schemas EntityCreateWarrantyTypeResponseBody, EntityListWarrantiesTypeResponseBody,
+// A warranty. Schemas EntityCreateWarrantyTypeResponseBody, EntityListWarrantiesTypeResponseBody,
 // EntityUpdateWarrantyTypeResponseBody.
 type Warranty struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `baseCoverage`.
-	BaseCoverage *WarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Member `coverages`.
-	Coverages []*WarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BaseCoverage  *WarrantyCoverage      `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	Coverages     []*WarrantyCoverage    `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	CreatedAtTime *string                `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Description   *string                `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,6,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,11,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor *VendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	// Member `warrantyType`.
-	WarrantyType  *string `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In hours.
+	EngineDurationHours *int64                `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	ExternalIds         []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Id                  *string               `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                *string               `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// In metres.
+	OdometerDistanceMeters *int64     `protobuf:"varint,11,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	UpdatedAtTime          *string    `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	Vendor                 *VendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	WarrantyType           *string    `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Warranty) Reset() {
@@ -12391,25 +11929,19 @@ func (x *Warranty) GetWarrantyType() string {
 
 // Schema EntityReplaceWarrantyAssetAssignmentsWarrantyAssetAssignmentTypeResponseBody.
 type WarrantyAssetAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startEngineHours`. In hours.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AssetId       *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	CreatedAtTime *string                `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Id            *string                `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// In hours.
 	StartEngineHours *int64 `protobuf:"varint,4,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,5,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `warrantyId`.
-	WarrantyId    *string `protobuf:"bytes,8,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	StartOdometerMeters *int64  `protobuf:"varint,5,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	StartTime           *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	UpdatedAtTime       *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	WarrantyId          *string `protobuf:"bytes,8,opt,name=warranty_id,json=warrantyId,proto3,oneof" json:"warranty_id,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WarrantyAssetAssignment) Reset() {
@@ -12501,16 +12033,15 @@ func (x *WarrantyAssetAssignment) GetWarrantyId() string {
 // Schema EntityReplaceWarrantyAssetAssignmentsWarrantyAssetAssignmentInputTypeRequestBody.
 type WarrantyAssetAssignmentInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. Required.
+	// Required.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `startEngineHours`. In hours.
+	// In hours.
 	StartEngineHours *int64 `protobuf:"varint,2,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,3,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	StartOdometerMeters *int64  `protobuf:"varint,3,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	StartTime           *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WarrantyAssetAssignmentInput) Reset() {
@@ -12571,10 +12102,9 @@ func (x *WarrantyAssetAssignmentInput) GetStartTime() string {
 	return ""
 }
 
-// Schema ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody.
+// Warranty asset assignments. Schema ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody.
 type WarrantyAssetAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
+	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Data          []*WarrantyAssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -12617,62 +12147,39 @@ func (x *WarrantyAssetAssignments) GetData() []*WarrantyAssetAssignment {
 	return nil
 }
 
-// Schemas EntityCreateWarrantyClaimTypeResponseBody, EntityListWarrantyClaimsTypeResponseBody,
-// EntityUpdateWarrantyClaimTypeResponseBody.
+// A warranty claim. Schemas EntityCreateWarrantyClaimTypeResponseBody,
+// EntityListWarrantyClaimsTypeResponseBody, EntityUpdateWarrantyClaimTypeResponseBody.
 type WarrantyClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `cause`.
-	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Member `claimEngineHours`. In hours.
+	Asset *AssetRef              `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Cause *string                `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
+	// In hours.
 	ClaimEngineHours *int64 `protobuf:"varint,3,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Member `concern`.
-	Concern *string `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Member `correction`.
-	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `labor`.
-	Labor []*WarrantyClaimLabor `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Member `linkedWarranty`.
-	LinkedWarranty *WarrantyRef `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
-	// Member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `otherCost`.
-	OtherCost *WarrantyClaimMoney `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*WarrantyClaimPart `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Member `reimbursements`.
-	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Member `statusHistory`.
-	StatusHistory []*WarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
-	// Member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `warrantyVendor`.
-	WarrantyVendor *VendorRef `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// In metres.
+	ClaimOdometerMeters   *int64                        `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
+	ClaimStatus           *string                       `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
+	ComponentInstanceIds  []string                      `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
+	Concern               *string                       `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
+	Correction            *string                       `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
+	CreatedAtTime         *string                       `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds           []*WarrantyClaimExternalId    `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Id                    *string                       `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Labor                 []*WarrantyClaimLabor         `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
+	LinkedWarranty        *WarrantyRef                  `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
+	LinkedWorkOrderIds    []string                      `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
+	MediaItemIds          []string                      `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
+	OtherCost             *WarrantyClaimMoney           `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	Parts                 []*WarrantyClaimPart          `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
+	ReimbursedAtTime      *string                       `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
+	Reimbursements        []*WarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	RepairCompletedAtTime *string                       `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
+	ResolutionAtTime      *string                       `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
+	StatusHistory         []*WarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
+	SubmittedAtTime       *string                       `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
+	UpdatedAtTime         *string                       `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	WarrantyVendor        *VendorRef                    `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *WarrantyClaim) Reset() {
@@ -12886,11 +12393,9 @@ func (x *WarrantyClaim) GetWarrantyVendor() *VendorRef {
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody.
 type WarrantyClaimExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -12945,19 +12450,14 @@ func (x *WarrantyClaimExternalId) GetValue() string {
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody.
 type WarrantyClaimLabor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Cost              *WarrantyClaimMoney    `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
+	Description       *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	ServiceTaskId     *string                `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	SourceWorkOrderId *string                `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
+	VmrsCode          *string                `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WarrantyClaimLabor) Reset() {
@@ -13031,11 +12531,9 @@ func (x *WarrantyClaimLabor) GetVmrsCode() string {
 // UpdateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody.
 type WarrantyClaimMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        *string                `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	Currency      *string                `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13090,25 +12588,17 @@ func (x *WarrantyClaimMoney) GetCurrency() string {
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody.
 type WarrantyClaimPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Cost              *WarrantyClaimMoney    `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
+	Description       *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	PartDefinitionId  *string                `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
+	PartId            *string                `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
+	Quantity          *int64                 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	ServiceTaskId     *string                `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	SourceWorkOrderId *string                `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
+	VmrsCode          *string                `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WarrantyClaimPart) Reset() {
@@ -13203,11 +12693,9 @@ func (x *WarrantyClaimPart) GetVmrsCode() string {
 // UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody,
 // UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody.
 type WarrantyClaimReimbursement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reimbursement *WarrantyClaimMoney    `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
+	WorkOrderId   *string                `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13260,15 +12748,12 @@ func (x *WarrantyClaimReimbursement) GetWorkOrderId() string {
 // ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody,
 // UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody.
 type WarrantyClaimStatusHistory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	HappenedAtTime *string                `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	Status         *string                `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	UserId         *string                `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WarrantyClaimStatusHistory) Reset() {
@@ -13328,35 +12813,27 @@ func (x *WarrantyClaimStatusHistory) GetUserId() string {
 // UpdateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody,
 // UpdateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody.
 type WarrantyCoverage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Description *string                `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In days.
+	DurationDays   *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
 	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*WarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*WarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
+	// In hours.
+	EngineDurationHours         *int64                  `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	Exclusions                  []*WarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
+	Inclusions                  []*WarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	IsOdometerDistanceUnlimited *bool                   `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
+	Name                        *string                 `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                       *string                 `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// In metres.
 	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
+	// In hours.
 	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// In metres.
+	StartOdometerMeters *int64  `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	StartTime           *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *WarrantyCoverage) Reset() {
@@ -13486,13 +12963,10 @@ func (x *WarrantyCoverage) GetStartTime() string {
 // UpdateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody,
 // UpdateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody.
 type WarrantyCoverageItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	ItemType      *string                `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
+	VmrsCode      *string                `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13554,11 +13028,9 @@ func (x *WarrantyCoverageItem) GetVmrsCode() string {
 // UpdateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody,
 // UpdateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody.
 type WarrantyExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -13609,10 +13081,10 @@ func (x *WarrantyExternalId) GetValue() string {
 
 // Schemas EntityCreateWarrantyClaimWarrantyRefTypeResponseBody,
 // EntityListWarrantyClaimsWarrantyRefTypeResponseBody,
-// EntityUpdateWarrantyClaimWarrantyRefTypeResponseBody.
+// EntityUpdateWarrantyClaimWarrantyRefTypeResponseBody. It has nothing but `id`.
 type WarrantyRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13657,10 +13129,10 @@ func (x *WarrantyRef) GetId() string {
 
 // Schemas EntityListPartTransactionsWorkOrderRefTypeResponseBody,
 // EntityListUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody,
-// EntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody.
+// EntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody. It has nothing but `id`.
 type WorkOrderRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13703,12 +13175,13 @@ func (x *WorkOrderRef) GetId() string {
 	return ""
 }
 
-// Schema WorkOrderTemplateObjectResponseBody.
+// A work order template. Schema WorkOrderTemplateObjectResponseBody. It has nothing but `id` and
+// `name`.
 type WorkOrderTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -13766,7 +13239,7 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x16ListDefectTypesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xb4\x01\n" +
 	"\x17ListDefectTypesResponse\x12K\n" +
@@ -13787,7 +13260,7 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x12,\n" +
 	"\vis_resolved\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"isResolved\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x04R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -13856,7 +13329,7 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x03R\x05limit\x88\x01\x01\x12-\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x03R\x05limit\x88\x01\x01\x12-\n" +
 	"\rsafety_status\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\fsafetyStatus\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
@@ -14011,20 +13484,18 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	" StreamMaintenanceVendorsResponse\x12R\n" +
 	"\x04page\x18\x01 \x01(\v2>.samsara_gateway.maintenance.v1.ListMaintenanceVendorsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xd5\x02\n" +
+	"\a_cursor\"\xb8\x02\n" +
 	"\x10ListPartsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12 \n" +
-	"\x05id_in\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x04idIn\x88\x01\x01\x124\n" +
-	"\x0finclude_deleted\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x0eincludeDeleted\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12&\n" +
-	"\bpart_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\apartIds\x88\x01\x01\x12,\n" +
-	"\vpart_status\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
+	"\x05id_in\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x04idIn\x124\n" +
+	"\x0finclude_deleted\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x0eincludeDeleted\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12#\n" +
+	"\bpart_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\apartIds\x12,\n" +
+	"\vpart_status\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\n" +
 	"partStatus\x88\x01\x01B\b\n" +
-	"\x06_afterB\b\n" +
-	"\x06_id_inB\x12\n" +
+	"\x06_afterB\x12\n" +
 	"\x10_include_deletedB\b\n" +
-	"\x06_limitB\v\n" +
-	"\t_part_idsB\x0e\n" +
+	"\x06_limitB\x0e\n" +
 	"\f_part_status\"\xa3\x01\n" +
 	"\x11ListPartsResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara_gateway.maintenance.v1.PartB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -14102,20 +13573,17 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x11DeletePartRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x14\n" +
-	"\x12DeletePartResponse\"\xb8\x02\n" +
+	"\x12DeletePartResponse\"\x8f\x02\n" +
 	"\x18ListPartInventoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
 	"\fis_low_stock\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
 	"isLowStock\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x125\n" +
-	"\x10part_samsara_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x0epartSamsaraIds\x88\x01\x01\x12(\n" +
-	"\tplace_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\bplaceIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x122\n" +
+	"\x10part_samsara_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0epartSamsaraIds\x12%\n" +
+	"\tplace_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bplaceIdsB\b\n" +
 	"\x06_afterB\x0f\n" +
 	"\r_is_low_stockB\b\n" +
-	"\x06_limitB\x13\n" +
-	"\x11_part_samsara_idsB\f\n" +
-	"\n" +
-	"_place_ids\"\xb4\x01\n" +
+	"\x06_limit\"\xb4\x01\n" +
 	"\x19ListPartInventoryResponse\x12I\n" +
 	"\x04data\x18\x01 \x03(\v2-.samsara_gateway.maintenance.v1.PartInventoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14211,23 +13679,19 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_vendor_id\"h\n" +
 	"\x1bCreateStockMovementResponse\x12I\n" +
-	"\x04data\x18\x01 \x01(\v2-.samsara_gateway.maintenance.v1.StockMovementB\x06\xda\xce\x18\x02 \x01R\x04data\"\x9c\x04\n" +
+	"\x04data\x18\x01 \x01(\v2-.samsara_gateway.maintenance.v1.StockMovementB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd8\x03\n" +
 	"\x1bListPartTransactionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12G\n" +
 	"\x14happened_at_time_end\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x11happenedAtTimeEnd\x88\x01\x01\x12M\n" +
 	"\x16happened_at_time_start\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\x13happenedAtTimeStart\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x125\n" +
-	"\x10part_samsara_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x0epartSamsaraIds\x88\x01\x01\x12(\n" +
-	"\tplace_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\bplaceIds\x88\x01\x01\x12;\n" +
-	"\x13transaction_type_in\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\x11transactionTypeIn\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x122\n" +
+	"\x10part_samsara_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0epartSamsaraIds\x12%\n" +
+	"\tplace_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bplaceIds\x128\n" +
+	"\x13transaction_type_in\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11transactionTypeInB\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_happened_at_time_endB\x19\n" +
 	"\x17_happened_at_time_startB\b\n" +
-	"\x06_limitB\x13\n" +
-	"\x11_part_samsara_idsB\f\n" +
-	"\n" +
-	"_place_idsB\x16\n" +
-	"\x14_transaction_type_in\"\xb9\x01\n" +
+	"\x06_limit\"\xb9\x01\n" +
 	"\x1cListPartTransactionsResponse\x12K\n" +
 	"\x04data\x18\x01 \x03(\v2/.samsara_gateway.maintenance.v1.PartTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14254,13 +13718,12 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x19_resolved_at_engine_hoursB\x17\n" +
 	"\x15_resolved_at_odometer\"Z\n" +
 	"$ResolvePreventiveMaintenanceResponse\x122\n" +
-	"\x04data\x18\x01 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02 \x01R\x04data\"\xac\x01\n" +
+	"\x04data\x18\x01 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa1\x01\n" +
 	")ListPreventiveMaintenanceSchedulesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x03ids\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
-	"\x06_afterB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_limit\"\xd5\x01\n" +
 	"*ListPreventiveMaintenanceSchedulesResponse\x12Y\n" +
 	"\x04data\x18\x01 \x03(\v2=.samsara_gateway.maintenance.v1.PreventiveMaintenanceScheduleB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -14273,17 +13736,14 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	",StreamPreventiveMaintenanceSchedulesResponse\x12^\n" +
 	"\x04page\x18\x01 \x01(\v2J.samsara_gateway.maintenance.v1.ListPreventiveMaintenanceSchedulesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xfd\x01\n" +
+	"\a_cursor\"\xd8\x01\n" +
 	"(ListUpcomingPreventiveMaintenanceRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
-	"\tasset_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\bassetIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12.\n" +
-	"\fschedule_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\vscheduleIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\f\n" +
-	"\n" +
-	"_asset_idsB\b\n" +
-	"\x06_limitB\x0f\n" +
-	"\r_schedule_ids\"\xd4\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
+	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12!\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01\x12+\n" +
+	"\fschedule_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vscheduleIdsB\b\n" +
+	"\x06_afterB\b\n" +
+	"\x06_limit\"\xd4\x01\n" +
 	")ListUpcomingPreventiveMaintenanceResponse\x12Y\n" +
 	"\x04data\x18\x01 \x03(\v2=.samsara_gateway.maintenance.v1.UpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14318,25 +13778,22 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_next_time\"\x8e\x01\n" +
 	"+UpdateUpcomingPreventiveMaintenanceResponse\x12_\n" +
-	"\x04data\x18\x01 \x01(\v2C.samsara_gateway.maintenance.v1.UpdateUpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\"\x84\x03\n" +
+	"\x04data\x18\x01 \x01(\v2C.samsara_gateway.maintenance.v1.UpdateUpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd5\x02\n" +
 	"\x19ListPurchaseOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12&\n" +
-	"\bend_time\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aendTime\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12*\n" +
+	"\bend_time\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aendTime\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12'\n" +
 	"\n" +
-	"po_numbers\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\tpoNumbers\x88\x01\x01\x12,\n" +
+	"po_numbers\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tpoNumbers\x12,\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\tstartTime\x88\x01\x01\x12*\n" +
+	"start_time\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\tstartTime\x88\x01\x01\x12'\n" +
 	"\n" +
-	"vendor_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\tvendorIds\x88\x01\x01B\b\n" +
+	"vendor_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tvendorIdsB\b\n" +
 	"\x06_afterB\v\n" +
-	"\t_end_timeB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_po_numbersB\r\n" +
-	"\v_start_timeB\r\n" +
-	"\v_vendor_ids\"\xb5\x01\n" +
+	"\v_start_time\"\xb5\x01\n" +
 	"\x1aListPurchaseOrdersResponse\x12I\n" +
 	"\x04data\x18\x01 \x03(\v2-.samsara_gateway.maintenance.v1.PurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14408,7 +13865,7 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x16ListTimeEntriesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x127\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -14435,18 +13892,16 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12@\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2!.samsara_gateway.api.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\xb4\x02\n" +
+	"\a_cursor\"\x94\x02\n" +
 	"\x15ListWarrantiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x04name\x88\x01\x01\x12.\n" +
-	"\fwarranty_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\vwarrantyIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x12\x1c\n" +
+	"\x04name\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x04name\x12+\n" +
+	"\fwarranty_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vwarrantyIdsB\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
-	"\x06_limitB\a\n" +
-	"\x05_nameB\x0f\n" +
-	"\r_warranty_ids\"\xac\x01\n" +
+	"\x06_limit\"\xac\x01\n" +
 	"\x16ListWarrantiesResponse\x12D\n" +
 	"\x04data\x18\x01 \x03(\v2(.samsara_gateway.maintenance.v1.WarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -14521,23 +13976,18 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x06assets\x18\x02 \x03(\v2<.samsara_gateway.maintenance.v1.WarrantyAssetAssignmentInputB\x06\xda\xce\x18\x02\b\x03R\x06assetsB\x0e\n" +
 	"\f_warranty_id\"\x7f\n" +
 	"'ReplaceWarrantyAssetAssignmentsResponse\x12T\n" +
-	"\x04data\x18\x01 \x01(\v28.samsara_gateway.maintenance.v1.WarrantyAssetAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd9\x03\n" +
+	"\x04data\x18\x01 \x01(\v28.samsara_gateway.maintenance.v1.WarrantyAssetAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\x86\x03\n" +
 	"\x19ListWarrantyClaimsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
-	"\tasset_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\bassetIds\x88\x01\x01\x12.\n" +
-	"\fclaim_status\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\vclaimStatus\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x04R\x05limit\x88\x01\x01\x129\n" +
-	"\x12warranty_claim_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x10warrantyClaimIds\x88\x01\x01\x12.\n" +
-	"\fwarranty_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\vwarrantyIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\f\n" +
-	"\n" +
-	"_asset_idsB\x0f\n" +
-	"\r_claim_statusB\x17\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
+	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x12+\n" +
+	"\fclaim_status\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vclaimStatus\x12=\n" +
+	"\x14include_external_ids\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x126\n" +
+	"\x12warranty_claim_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x10warrantyClaimIds\x12+\n" +
+	"\fwarranty_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vwarrantyIdsB\b\n" +
+	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
-	"\x06_limitB\x15\n" +
-	"\x13_warranty_claim_idsB\x0f\n" +
-	"\r_warranty_ids\"\xb5\x01\n" +
+	"\x06_limit\"\xb5\x01\n" +
 	"\x1aListWarrantyClaimsResponse\x12I\n" +
 	"\x04data\x18\x01 \x03(\v2-.samsara_gateway.maintenance.v1.WarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -15527,32 +14977,32 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:'\xda\xce\x18#WorkOrderTemplateObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xa6^\n" +
-	"\x12MaintenanceService\x12\xd3\x01\n" +
-	"\x0fListDefectTypes\x126.samsara_gateway.maintenance.v1.ListDefectTypesRequest\x1a7.samsara_gateway.maintenance.v1.ListDefectTypesResponse\"O\xda\xce\x18K\n" +
-	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa3\x01\n" +
-	"\x11StreamDefectTypes\x128.samsara_gateway.maintenance.v1.StreamDefectTypesRequest\x1a9.samsara_gateway.maintenance.v1.StreamDefectTypesResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListDefectTypes\x10\x010\x01\x12\xc5\x01\n" +
-	"\vListDefects\x122.samsara_gateway.maintenance.v1.ListDefectsRequest\x1a3.samsara_gateway.maintenance.v1.ListDefectsResponse\"M\xda\xce\x18I\n" +
-	"\rstreamDefects\x10\x01\x1a\x0f/defects/stream(\x010\x018\x01B\fRead DefectsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x93\x01\n" +
-	"\rStreamDefects\x124.samsara_gateway.maintenance.v1.StreamDefectsRequest\x1a5.samsara_gateway.maintenance.v1.StreamDefectsResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListDefects\x10\x010\x01\x12\x93\x01\n" +
-	"\rFollowDefects\x124.samsara_gateway.maintenance.v1.FollowDefectsRequest\x1a5.samsara_gateway.maintenance.v1.FollowDefectsResponse\"\x13\xe2\xce\x18\x0f\n" +
-	"\vListDefects\x10\x020\x01\x12\xaf\x01\n" +
-	"\tGetDefect\x120.samsara_gateway.maintenance.v1.GetDefectRequest\x1a1.samsara_gateway.maintenance.v1.GetDefectResponse\"=\xda\xce\x189\n" +
+	"\x05_name2\x9b_\n" +
+	"\x12MaintenanceService\x12\xd6\x01\n" +
+	"\x0fListDefectTypes\x126.samsara_gateway.maintenance.v1.ListDefectTypesRequest\x1a7.samsara_gateway.maintenance.v1.ListDefectTypesResponse\"R\xda\xce\x18K\n" +
+	"\x0egetDefectTypes\x10\x01\x1a\r/defect-types(\x018\x01B\x11Read Defect TypesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa6\x01\n" +
+	"\x11StreamDefectTypes\x128.samsara_gateway.maintenance.v1.StreamDefectTypesRequest\x1a9.samsara_gateway.maintenance.v1.StreamDefectTypesResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListDefectTypes\x10\x01\x90\x02\x010\x01\x12\xc8\x01\n" +
+	"\vListDefects\x122.samsara_gateway.maintenance.v1.ListDefectsRequest\x1a3.samsara_gateway.maintenance.v1.ListDefectsResponse\"P\xda\xce\x18I\n" +
+	"\rstreamDefects\x10\x01\x1a\x0f/defects/stream(\x010\x018\x01B\fRead DefectsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x96\x01\n" +
+	"\rStreamDefects\x124.samsara_gateway.maintenance.v1.StreamDefectsRequest\x1a5.samsara_gateway.maintenance.v1.StreamDefectsResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vListDefects\x10\x01\x90\x02\x010\x01\x12\x96\x01\n" +
+	"\rFollowDefects\x124.samsara_gateway.maintenance.v1.FollowDefectsRequest\x1a5.samsara_gateway.maintenance.v1.FollowDefectsResponse\"\x16\xe2\xce\x18\x0f\n" +
+	"\vListDefects\x10\x02\x90\x02\x010\x01\x12\xb2\x01\n" +
+	"\tGetDefect\x120.samsara_gateway.maintenance.v1.GetDefectRequest\x1a1.samsara_gateway.maintenance.v1.GetDefectResponse\"@\xda\xce\x189\n" +
 	"\tgetDefect\x10\x01\x1a\r/defects/{id}8\x01B\fRead DefectsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xb6\x01\n" +
-	"\tListDvirs\x120.samsara_gateway.maintenance.v1.ListDvirsRequest\x1a1.samsara_gateway.maintenance.v1.ListDvirsResponse\"D\xda\xce\x18@\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xb9\x01\n" +
+	"\tListDvirs\x120.samsara_gateway.maintenance.v1.ListDvirsRequest\x1a1.samsara_gateway.maintenance.v1.ListDvirsResponse\"G\xda\xce\x18@\n" +
 	"\bgetDvirs\x10\x01\x1a\r/dvirs/stream(\x010\x018\x01B\n" +
-	"Read DVIRsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8b\x01\n" +
-	"\vStreamDvirs\x122.samsara_gateway.maintenance.v1.StreamDvirsRequest\x1a3.samsara_gateway.maintenance.v1.StreamDvirsResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListDvirs\x10\x010\x01\x12\x8b\x01\n" +
-	"\vFollowDvirs\x122.samsara_gateway.maintenance.v1.FollowDvirsRequest\x1a3.samsara_gateway.maintenance.v1.FollowDvirsResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListDvirs\x10\x020\x01\x12\xa3\x01\n" +
-	"\aGetDvir\x12..samsara_gateway.maintenance.v1.GetDvirRequest\x1a/.samsara_gateway.maintenance.v1.GetDvirResponse\"7\xda\xce\x183\n" +
+	"Read DVIRsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8e\x01\n" +
+	"\vStreamDvirs\x122.samsara_gateway.maintenance.v1.StreamDvirsRequest\x1a3.samsara_gateway.maintenance.v1.StreamDvirsResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListDvirs\x10\x01\x90\x02\x010\x01\x12\x8e\x01\n" +
+	"\vFollowDvirs\x122.samsara_gateway.maintenance.v1.FollowDvirsRequest\x1a3.samsara_gateway.maintenance.v1.FollowDvirsResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListDvirs\x10\x02\x90\x02\x010\x01\x12\xa6\x01\n" +
+	"\aGetDvir\x12..samsara_gateway.maintenance.v1.GetDvirRequest\x1a/.samsara_gateway.maintenance.v1.GetDvirResponse\":\xda\xce\x183\n" +
 	"\agetDvir\x10\x01\x1a\v/dvirs/{id}8\x01B\n" +
 	"Read DVIRsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\xca\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xca\x01\n" +
 	"\x10UpdateDvirDefect\x127.samsara_gateway.maintenance.v1.UpdateDvirDefectRequest\x1a8.samsara_gateway.maintenance.v1.UpdateDvirDefectResponse\"C\xda\xce\x18?\n" +
 	"\x10updateDvirDefect\x10\x04\x1a\x13/fleet/defects/{id} \x01B\rWrite DefectsP\x01X\xc8\x01\x12\xb1\x01\n" +
 	"\n" +
@@ -15562,20 +15012,20 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"UpdateDvir\x121.samsara_gateway.maintenance.v1.UpdateDvirRequest\x1a2.samsara_gateway.maintenance.v1.UpdateDvirResponse\"A\xda\xce\x18=\n" +
 	"\n" +
-	"updateDvir\x10\x04\x1a\x11/fleet/dvirs/{id} \x01B\vWrite DVIRsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xfe\x01\n" +
-	"\x14ListVendorCategories\x12;.samsara_gateway.maintenance.v1.ListVendorCategoriesRequest\x1a<.samsara_gateway.maintenance.v1.ListVendorCategoriesResponse\"k\xda\xce\x18g\n" +
-	"\x14listVendorCategories\x10\x01\x1a$/fleet/maintenance/vendor-categories(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb7\x01\n" +
-	"\x16StreamVendorCategories\x12=.samsara_gateway.maintenance.v1.StreamVendorCategoriesRequest\x1a>.samsara_gateway.maintenance.v1.StreamVendorCategoriesResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListVendorCategories\x10\x010\x01\x12\xfc\x01\n" +
-	"\x16ListMaintenanceVendors\x12=.samsara_gateway.maintenance.v1.ListMaintenanceVendorsRequest\x1a>.samsara_gateway.maintenance.v1.ListMaintenanceVendorsResponse\"c\xda\xce\x18_\n" +
-	"\x16listMaintenanceVendors\x10\x01\x1a\x1a/fleet/maintenance/vendors(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xbf\x01\n" +
-	"\x18StreamMaintenanceVendors\x12?.samsara_gateway.maintenance.v1.StreamMaintenanceVendorsRequest\x1a@.samsara_gateway.maintenance.v1.StreamMaintenanceVendorsResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListMaintenanceVendors\x10\x010\x01\x12\xba\x01\n" +
-	"\tListParts\x120.samsara_gateway.maintenance.v1.ListPartsRequest\x1a1.samsara_gateway.maintenance.v1.ListPartsResponse\"H\xda\xce\x18D\n" +
+	"updateDvir\x10\x04\x1a\x11/fleet/dvirs/{id} \x01B\vWrite DVIRsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x81\x02\n" +
+	"\x14ListVendorCategories\x12;.samsara_gateway.maintenance.v1.ListVendorCategoriesRequest\x1a<.samsara_gateway.maintenance.v1.ListVendorCategoriesResponse\"n\xda\xce\x18g\n" +
+	"\x14listVendorCategories\x10\x01\x1a$/fleet/maintenance/vendor-categories(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xba\x01\n" +
+	"\x16StreamVendorCategories\x12=.samsara_gateway.maintenance.v1.StreamVendorCategoriesRequest\x1a>.samsara_gateway.maintenance.v1.StreamVendorCategoriesResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListVendorCategories\x10\x01\x90\x02\x010\x01\x12\xff\x01\n" +
+	"\x16ListMaintenanceVendors\x12=.samsara_gateway.maintenance.v1.ListMaintenanceVendorsRequest\x1a>.samsara_gateway.maintenance.v1.ListMaintenanceVendorsResponse\"f\xda\xce\x18_\n" +
+	"\x16listMaintenanceVendors\x10\x01\x1a\x1a/fleet/maintenance/vendors(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc2\x01\n" +
+	"\x18StreamMaintenanceVendors\x12?.samsara_gateway.maintenance.v1.StreamMaintenanceVendorsRequest\x1a@.samsara_gateway.maintenance.v1.StreamMaintenanceVendorsResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListMaintenanceVendors\x10\x01\x90\x02\x010\x01\x12\xbd\x01\n" +
+	"\tListParts\x120.samsara_gateway.maintenance.v1.ListPartsRequest\x1a1.samsara_gateway.maintenance.v1.ListPartsResponse\"K\xda\xce\x18D\n" +
 	"\tlistParts\x10\x01\x1a\x12/maintenance/parts(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x8b\x01\n" +
-	"\vStreamParts\x122.samsara_gateway.maintenance.v1.StreamPartsRequest\x1a3.samsara_gateway.maintenance.v1.StreamPartsResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListParts\x10\x010\x01\x12\xb7\x01\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x8e\x01\n" +
+	"\vStreamParts\x122.samsara_gateway.maintenance.v1.StreamPartsRequest\x1a3.samsara_gateway.maintenance.v1.StreamPartsResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListParts\x10\x01\x90\x02\x010\x01\x12\xb7\x01\n" +
 	"\n" +
 	"CreatePart\x121.samsara_gateway.maintenance.v1.CreatePartRequest\x1a2.samsara_gateway.maintenance.v1.CreatePartResponse\"B\xda\xce\x18>\n" +
 	"\n" +
@@ -15583,81 +15033,81 @@ const file_samsara_gateway_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"UpdatePart\x121.samsara_gateway.maintenance.v1.UpdatePartRequest\x1a2.samsara_gateway.maintenance.v1.UpdatePartResponse\"B\xda\xce\x18>\n" +
 	"\n" +
-	"updatePart\x10\x04\x1a\x12/maintenance/parts \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xb7\x01\n" +
+	"updatePart\x10\x04\x1a\x12/maintenance/parts \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xba\x01\n" +
 	"\n" +
-	"DeletePart\x121.samsara_gateway.maintenance.v1.DeletePartRequest\x1a2.samsara_gateway.maintenance.v1.DeletePartResponse\"B\xda\xce\x18>\n" +
+	"DeletePart\x121.samsara_gateway.maintenance.v1.DeletePartRequest\x1a2.samsara_gateway.maintenance.v1.DeletePartResponse\"E\xda\xce\x18>\n" +
 	"\n" +
-	"deletePart\x10\x05\x1a\x12/maintenance/parts8\x01B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xed\x01\n" +
-	"\x11ListPartInventory\x128.samsara_gateway.maintenance.v1.ListPartInventoryRequest\x1a9.samsara_gateway.maintenance.v1.ListPartInventoryResponse\"c\xda\xce\x18_\n" +
+	"deletePart\x10\x05\x1a\x12/maintenance/parts8\x01B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xf0\x01\n" +
+	"\x11ListPartInventory\x128.samsara_gateway.maintenance.v1.ListPartInventoryRequest\x1a9.samsara_gateway.maintenance.v1.ListPartInventoryResponse\"f\xda\xce\x18_\n" +
 	"\x11listPartInventory\x10\x01\x1a%/maintenance/parts/inventory-location(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xab\x01\n" +
-	"\x13StreamPartInventory\x12:.samsara_gateway.maintenance.v1.StreamPartInventoryRequest\x1a;.samsara_gateway.maintenance.v1.StreamPartInventoryResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListPartInventory\x10\x010\x01\x12\x8e\x02\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xae\x01\n" +
+	"\x13StreamPartInventory\x12:.samsara_gateway.maintenance.v1.StreamPartInventoryRequest\x1a;.samsara_gateway.maintenance.v1.StreamPartInventoryResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListPartInventory\x10\x01\x90\x02\x010\x01\x12\x8e\x02\n" +
 	"\x1bCreatePartInventoryLocation\x12B.samsara_gateway.maintenance.v1.CreatePartInventoryLocationRequest\x1aC.samsara_gateway.maintenance.v1.CreatePartInventoryLocationResponse\"f\xda\xce\x18b\n" +
 	"\x1bcreatePartInventoryLocation\x10\x02\x1a%/maintenance/parts/inventory-location \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x8e\x02\n" +
 	"\x1bUpdatePartInventoryLocation\x12B.samsara_gateway.maintenance.v1.UpdatePartInventoryLocationRequest\x1aC.samsara_gateway.maintenance.v1.UpdatePartInventoryLocationResponse\"f\xda\xce\x18b\n" +
 	"\x1bupdatePartInventoryLocation\x10\x04\x1a%/maintenance/parts/inventory-location \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xeb\x01\n" +
 	"\x13CreateStockMovement\x12:.samsara_gateway.maintenance.v1.CreateStockMovementRequest\x1a;.samsara_gateway.maintenance.v1.CreateStockMovementResponse\"[\xda\xce\x18W\n" +
-	"\x13createStockMovement\x10\x02\x1a\"/maintenance/parts/stock-movements \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf3\x01\n" +
-	"\x14ListPartTransactions\x12;.samsara_gateway.maintenance.v1.ListPartTransactionsRequest\x1a<.samsara_gateway.maintenance.v1.ListPartTransactionsResponse\"`\xda\xce\x18\\\n" +
+	"\x13createStockMovement\x10\x02\x1a\"/maintenance/parts/stock-movements \x02B\vWrite PartsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf6\x01\n" +
+	"\x14ListPartTransactions\x12;.samsara_gateway.maintenance.v1.ListPartTransactionsRequest\x1a<.samsara_gateway.maintenance.v1.ListPartTransactionsResponse\"c\xda\xce\x18\\\n" +
 	"\x14listPartTransactions\x10\x01\x1a\x1f/maintenance/parts/transactions(\x018\x01B\n" +
-	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xb7\x01\n" +
-	"\x16StreamPartTransactions\x12=.samsara_gateway.maintenance.v1.StreamPartTransactionsRequest\x1a>.samsara_gateway.maintenance.v1.StreamPartTransactionsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListPartTransactions\x10\x010\x01\x12\xa5\x02\n" +
+	"Read PartsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xba\x01\n" +
+	"\x16StreamPartTransactions\x12=.samsara_gateway.maintenance.v1.StreamPartTransactionsRequest\x1a>.samsara_gateway.maintenance.v1.StreamPartTransactionsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListPartTransactions\x10\x01\x90\x02\x010\x01\x12\xa5\x02\n" +
 	"\x1cResolvePreventiveMaintenance\x12C.samsara_gateway.maintenance.v1.ResolvePreventiveMaintenanceRequest\x1aD.samsara_gateway.maintenance.v1.ResolvePreventiveMaintenanceResponse\"z\xda\xce\x18v\n" +
-	"\x1cresolvePreventiveMaintenance\x10\x02\x1a\x1f/maintenance/preventive/resolve \x02B$Write Preventive Maintenance ResolveJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xca\x02\n" +
-	"\"ListPreventiveMaintenanceSchedules\x12I.samsara_gateway.maintenance.v1.ListPreventiveMaintenanceSchedulesRequest\x1aJ.samsara_gateway.maintenance.v1.ListPreventiveMaintenanceSchedulesResponse\"\x8c\x01\xda\xce\x18\x87\x01\n" +
-	"\"listPreventiveMaintenanceSchedules\x10\x01\x1a!/maintenance/preventive/schedules(\x018\x01B%Read Preventive Maintenance SchedulesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xef\x01\n" +
-	"$StreamPreventiveMaintenanceSchedules\x12K.samsara_gateway.maintenance.v1.StreamPreventiveMaintenanceSchedulesRequest\x1aL.samsara_gateway.maintenance.v1.StreamPreventiveMaintenanceSchedulesResponse\"*\xe2\xce\x18&\n" +
-	"\"ListPreventiveMaintenanceSchedules\x10\x010\x01\x12\xc4\x02\n" +
-	"!ListUpcomingPreventiveMaintenance\x12H.samsara_gateway.maintenance.v1.ListUpcomingPreventiveMaintenanceRequest\x1aI.samsara_gateway.maintenance.v1.ListUpcomingPreventiveMaintenanceResponse\"\x89\x01\xda\xce\x18\x84\x01\n" +
-	"!listUpcomingPreventiveMaintenance\x10\x01\x1a /maintenance/preventive/upcoming(\x018\x01B$Read Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xeb\x01\n" +
-	"#StreamUpcomingPreventiveMaintenance\x12J.samsara_gateway.maintenance.v1.StreamUpcomingPreventiveMaintenanceRequest\x1aK.samsara_gateway.maintenance.v1.StreamUpcomingPreventiveMaintenanceResponse\")\xe2\xce\x18%\n" +
-	"!ListUpcomingPreventiveMaintenance\x10\x010\x01\x12\xc4\x02\n" +
+	"\x1cresolvePreventiveMaintenance\x10\x02\x1a\x1f/maintenance/preventive/resolve \x02B$Write Preventive Maintenance ResolveJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xcd\x02\n" +
+	"\"ListPreventiveMaintenanceSchedules\x12I.samsara_gateway.maintenance.v1.ListPreventiveMaintenanceSchedulesRequest\x1aJ.samsara_gateway.maintenance.v1.ListPreventiveMaintenanceSchedulesResponse\"\x8f\x01\xda\xce\x18\x87\x01\n" +
+	"\"listPreventiveMaintenanceSchedules\x10\x01\x1a!/maintenance/preventive/schedules(\x018\x01B%Read Preventive Maintenance SchedulesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xf2\x01\n" +
+	"$StreamPreventiveMaintenanceSchedules\x12K.samsara_gateway.maintenance.v1.StreamPreventiveMaintenanceSchedulesRequest\x1aL.samsara_gateway.maintenance.v1.StreamPreventiveMaintenanceSchedulesResponse\"-\xe2\xce\x18&\n" +
+	"\"ListPreventiveMaintenanceSchedules\x10\x01\x90\x02\x010\x01\x12\xc7\x02\n" +
+	"!ListUpcomingPreventiveMaintenance\x12H.samsara_gateway.maintenance.v1.ListUpcomingPreventiveMaintenanceRequest\x1aI.samsara_gateway.maintenance.v1.ListUpcomingPreventiveMaintenanceResponse\"\x8c\x01\xda\xce\x18\x84\x01\n" +
+	"!listUpcomingPreventiveMaintenance\x10\x01\x1a /maintenance/preventive/upcoming(\x018\x01B$Read Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xee\x01\n" +
+	"#StreamUpcomingPreventiveMaintenance\x12J.samsara_gateway.maintenance.v1.StreamUpcomingPreventiveMaintenanceRequest\x1aK.samsara_gateway.maintenance.v1.StreamUpcomingPreventiveMaintenanceResponse\",\xe2\xce\x18%\n" +
+	"!ListUpcomingPreventiveMaintenance\x10\x01\x90\x02\x010\x01\x12\xc4\x02\n" +
 	"#UpdateUpcomingPreventiveMaintenance\x12J.samsara_gateway.maintenance.v1.UpdateUpcomingPreventiveMaintenanceRequest\x1aK.samsara_gateway.maintenance.v1.UpdateUpcomingPreventiveMaintenanceResponse\"\x83\x01\xda\xce\x18\x7f\n" +
-	"#updateUpcomingPreventiveMaintenance\x10\x04\x1a /maintenance/preventive/upcoming \x02B%Write Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xf2\x01\n" +
-	"\x12ListPurchaseOrders\x129.samsara_gateway.maintenance.v1.ListPurchaseOrdersRequest\x1a:.samsara_gateway.maintenance.v1.ListPurchaseOrdersResponse\"e\xda\xce\x18a\n" +
-	"\x12listPurchaseOrders\x10\x01\x1a\x1c/maintenance/purchase-orders(\x018\x01B\x14Read Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xaf\x01\n" +
-	"\x14StreamPurchaseOrders\x12;.samsara_gateway.maintenance.v1.StreamPurchaseOrdersRequest\x1a<.samsara_gateway.maintenance.v1.StreamPurchaseOrdersResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListPurchaseOrders\x10\x010\x01\x12\xef\x01\n" +
+	"#updateUpcomingPreventiveMaintenance\x10\x04\x1a /maintenance/preventive/upcoming \x02B%Write Upcoming Preventive MaintenanceJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xf5\x01\n" +
+	"\x12ListPurchaseOrders\x129.samsara_gateway.maintenance.v1.ListPurchaseOrdersRequest\x1a:.samsara_gateway.maintenance.v1.ListPurchaseOrdersResponse\"h\xda\xce\x18a\n" +
+	"\x12listPurchaseOrders\x10\x01\x1a\x1c/maintenance/purchase-orders(\x018\x01B\x14Read Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb2\x01\n" +
+	"\x14StreamPurchaseOrders\x12;.samsara_gateway.maintenance.v1.StreamPurchaseOrdersRequest\x1a<.samsara_gateway.maintenance.v1.StreamPurchaseOrdersResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListPurchaseOrders\x10\x01\x90\x02\x010\x01\x12\xef\x01\n" +
 	"\x13CreatePurchaseOrder\x12:.samsara_gateway.maintenance.v1.CreatePurchaseOrderRequest\x1a;.samsara_gateway.maintenance.v1.CreatePurchaseOrderResponse\"_\xda\xce\x18[\n" +
 	"\x13createPurchaseOrder\x10\x02\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xef\x01\n" +
 	"\x13UpdatePurchaseOrder\x12:.samsara_gateway.maintenance.v1.UpdatePurchaseOrderRequest\x1a;.samsara_gateway.maintenance.v1.UpdatePurchaseOrderResponse\"_\xda\xce\x18[\n" +
-	"\x13updatePurchaseOrder\x10\x04\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xef\x01\n" +
-	"\x13DeletePurchaseOrder\x12:.samsara_gateway.maintenance.v1.DeletePurchaseOrderRequest\x1a;.samsara_gateway.maintenance.v1.DeletePurchaseOrderResponse\"_\xda\xce\x18[\n" +
-	"\x13deletePurchaseOrder\x10\x05\x1a\x1c/maintenance/purchase-orders8\x01B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xe9\x01\n" +
-	"\x0fListTimeEntries\x126.samsara_gateway.maintenance.v1.ListTimeEntriesRequest\x1a7.samsara_gateway.maintenance.v1.ListTimeEntriesResponse\"e\xda\xce\x18a\n" +
-	"\x0flistTimeEntries\x10\x01\x1a /maintenance/time-entries/stream(\x010\x018\x01B\x11Read Time EntriesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa3\x01\n" +
-	"\x11StreamTimeEntries\x128.samsara_gateway.maintenance.v1.StreamTimeEntriesRequest\x1a9.samsara_gateway.maintenance.v1.StreamTimeEntriesResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListTimeEntries\x10\x010\x01\x12\xa3\x01\n" +
-	"\x11FollowTimeEntries\x128.samsara_gateway.maintenance.v1.FollowTimeEntriesRequest\x1a9.samsara_gateway.maintenance.v1.FollowTimeEntriesResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListTimeEntries\x10\x020\x01\x12\xd8\x01\n" +
-	"\x0eListWarranties\x125.samsara_gateway.maintenance.v1.ListWarrantiesRequest\x1a6.samsara_gateway.maintenance.v1.ListWarrantiesResponse\"W\xda\xce\x18S\n" +
-	"\x0elistWarranties\x10\x01\x1a\x17/maintenance/warranties(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9f\x01\n" +
-	"\x10StreamWarranties\x127.samsara_gateway.maintenance.v1.StreamWarrantiesRequest\x1a8.samsara_gateway.maintenance.v1.StreamWarrantiesResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListWarranties\x10\x010\x01\x12\xd1\x01\n" +
+	"\x13updatePurchaseOrder\x10\x04\x1a\x1c/maintenance/purchase-orders \x02B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xf2\x01\n" +
+	"\x13DeletePurchaseOrder\x12:.samsara_gateway.maintenance.v1.DeletePurchaseOrderRequest\x1a;.samsara_gateway.maintenance.v1.DeletePurchaseOrderResponse\"b\xda\xce\x18[\n" +
+	"\x13deletePurchaseOrder\x10\x05\x1a\x1c/maintenance/purchase-orders8\x01B\x15Write Purchase OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xec\x01\n" +
+	"\x0fListTimeEntries\x126.samsara_gateway.maintenance.v1.ListTimeEntriesRequest\x1a7.samsara_gateway.maintenance.v1.ListTimeEntriesResponse\"h\xda\xce\x18a\n" +
+	"\x0flistTimeEntries\x10\x01\x1a /maintenance/time-entries/stream(\x010\x018\x01B\x11Read Time EntriesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa6\x01\n" +
+	"\x11StreamTimeEntries\x128.samsara_gateway.maintenance.v1.StreamTimeEntriesRequest\x1a9.samsara_gateway.maintenance.v1.StreamTimeEntriesResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListTimeEntries\x10\x01\x90\x02\x010\x01\x12\xa6\x01\n" +
+	"\x11FollowTimeEntries\x128.samsara_gateway.maintenance.v1.FollowTimeEntriesRequest\x1a9.samsara_gateway.maintenance.v1.FollowTimeEntriesResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListTimeEntries\x10\x02\x90\x02\x010\x01\x12\xdb\x01\n" +
+	"\x0eListWarranties\x125.samsara_gateway.maintenance.v1.ListWarrantiesRequest\x1a6.samsara_gateway.maintenance.v1.ListWarrantiesResponse\"Z\xda\xce\x18S\n" +
+	"\x0elistWarranties\x10\x01\x1a\x17/maintenance/warranties(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa2\x01\n" +
+	"\x10StreamWarranties\x127.samsara_gateway.maintenance.v1.StreamWarrantiesRequest\x1a8.samsara_gateway.maintenance.v1.StreamWarrantiesResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListWarranties\x10\x01\x90\x02\x010\x01\x12\xd1\x01\n" +
 	"\x0eCreateWarranty\x125.samsara_gateway.maintenance.v1.CreateWarrantyRequest\x1a6.samsara_gateway.maintenance.v1.CreateWarrantyResponse\"P\xda\xce\x18L\n" +
 	"\x0ecreateWarranty\x10\x02\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xd1\x01\n" +
 	"\x0eUpdateWarranty\x125.samsara_gateway.maintenance.v1.UpdateWarrantyRequest\x1a6.samsara_gateway.maintenance.v1.UpdateWarrantyResponse\"P\xda\xce\x18L\n" +
-	"\x0eupdateWarranty\x10\x04\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd1\x01\n" +
-	"\x0eDeleteWarranty\x125.samsara_gateway.maintenance.v1.DeleteWarrantyRequest\x1a6.samsara_gateway.maintenance.v1.DeleteWarrantyResponse\"P\xda\xce\x18L\n" +
-	"\x0edeleteWarranty\x10\x05\x1a\x17/maintenance/warranties8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\xa4\x02\n" +
+	"\x0eupdateWarranty\x10\x04\x1a\x17/maintenance/warranties \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xd4\x01\n" +
+	"\x0eDeleteWarranty\x125.samsara_gateway.maintenance.v1.DeleteWarrantyRequest\x1a6.samsara_gateway.maintenance.v1.DeleteWarrantyResponse\"S\xda\xce\x18L\n" +
+	"\x0edeleteWarranty\x10\x05\x1a\x17/maintenance/warranties8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\xa4\x02\n" +
 	"\x1fReplaceWarrantyAssetAssignments\x12F.samsara_gateway.maintenance.v1.ReplaceWarrantyAssetAssignmentsRequest\x1aG.samsara_gateway.maintenance.v1.ReplaceWarrantyAssetAssignmentsResponse\"p\xda\xce\x18l\n" +
-	"\x1freplaceWarrantyAssetAssignments\x10\x02\x1a&/maintenance/warranties/assets/replace \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xed\x01\n" +
-	"\x12ListWarrantyClaims\x129.samsara_gateway.maintenance.v1.ListWarrantyClaimsRequest\x1a:.samsara_gateway.maintenance.v1.ListWarrantyClaimsResponse\"`\xda\xce\x18\\\n" +
-	"\x12listWarrantyClaims\x10\x01\x1a\x1c/maintenance/warranty-claims(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xaf\x01\n" +
-	"\x14StreamWarrantyClaims\x12;.samsara_gateway.maintenance.v1.StreamWarrantyClaimsRequest\x1a<.samsara_gateway.maintenance.v1.StreamWarrantyClaimsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListWarrantyClaims\x10\x010\x01\x12\xea\x01\n" +
+	"\x1freplaceWarrantyAssetAssignments\x10\x02\x1a&/maintenance/warranties/assets/replace \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xf0\x01\n" +
+	"\x12ListWarrantyClaims\x129.samsara_gateway.maintenance.v1.ListWarrantyClaimsRequest\x1a:.samsara_gateway.maintenance.v1.ListWarrantyClaimsResponse\"c\xda\xce\x18\\\n" +
+	"\x12listWarrantyClaims\x10\x01\x1a\x1c/maintenance/warranty-claims(\x018\x01B\x0fRead WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xb2\x01\n" +
+	"\x14StreamWarrantyClaims\x12;.samsara_gateway.maintenance.v1.StreamWarrantyClaimsRequest\x1a<.samsara_gateway.maintenance.v1.StreamWarrantyClaimsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListWarrantyClaims\x10\x01\x90\x02\x010\x01\x12\xea\x01\n" +
 	"\x13CreateWarrantyClaim\x12:.samsara_gateway.maintenance.v1.CreateWarrantyClaimRequest\x1a;.samsara_gateway.maintenance.v1.CreateWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
 	"\x13createWarrantyClaim\x10\x02\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc9\x01\x12\xea\x01\n" +
 	"\x13UpdateWarrantyClaim\x12:.samsara_gateway.maintenance.v1.UpdateWarrantyClaimRequest\x1a;.samsara_gateway.maintenance.v1.UpdateWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
-	"\x13updateWarrantyClaim\x10\x04\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xea\x01\n" +
-	"\x13DeleteWarrantyClaim\x12:.samsara_gateway.maintenance.v1.DeleteWarrantyClaimRequest\x1a;.samsara_gateway.maintenance.v1.DeleteWarrantyClaimResponse\"Z\xda\xce\x18V\n" +
-	"\x13deleteWarrantyClaim\x10\x05\x1a\x1c/maintenance/warranty-claims8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x12\x82\x02\n" +
-	"\x16ListWorkOrderTemplates\x12=.samsara_gateway.maintenance.v1.ListWorkOrderTemplatesRequest\x1a>.samsara_gateway.maintenance.v1.ListWorkOrderTemplatesResponse\"i\xda\xce\x18e\n" +
-	"\x15getWorkOrderTemplates\x10\x01\x1a!/maintenance/work-order-templates(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xbf\x01\n" +
-	"\x18StreamWorkOrderTemplates\x12?.samsara_gateway.maintenance.v1.StreamWorkOrderTemplatesRequest\x1a@.samsara_gateway.maintenance.v1.StreamWorkOrderTemplatesResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListWorkOrderTemplates\x10\x010\x01B\xa7\x02\n" +
+	"\x13updateWarrantyClaim\x10\x04\x1a\x1c/maintenance/warranty-claims \x02B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\xed\x01\n" +
+	"\x13DeleteWarrantyClaim\x12:.samsara_gateway.maintenance.v1.DeleteWarrantyClaimRequest\x1a;.samsara_gateway.maintenance.v1.DeleteWarrantyClaimResponse\"]\xda\xce\x18V\n" +
+	"\x13deleteWarrantyClaim\x10\x05\x1a\x1c/maintenance/warranty-claims8\x01B\x10Write WarrantiesJ\x06\b\x05\x12\x02\b\x01P\x02X\xcc\x01\x90\x02\x02\x12\x85\x02\n" +
+	"\x16ListWorkOrderTemplates\x12=.samsara_gateway.maintenance.v1.ListWorkOrderTemplatesRequest\x1a>.samsara_gateway.maintenance.v1.ListWorkOrderTemplatesResponse\"l\xda\xce\x18e\n" +
+	"\x15getWorkOrderTemplates\x10\x01\x1a!/maintenance/work-order-templates(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc2\x01\n" +
+	"\x18StreamWorkOrderTemplates\x12?.samsara_gateway.maintenance.v1.StreamWorkOrderTemplatesRequest\x1a@.samsara_gateway.maintenance.v1.StreamWorkOrderTemplatesResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListWorkOrderTemplates\x10\x01\x90\x02\x010\x01B\xa7\x02\n" +
 	"'internal.samsara.gateway.maintenance.v1B\x10MaintenanceProtoP\x01Z9samsara.internal/gateway/gen/maintenance/v1;maintenancev1\xa2\x02\x0fSGMaintenanceV1\xaa\x02\x1dSamsaraGateway.Maintenance.V1\xba\x02\x0fSGMaintenanceV1\xca\x02\x1dSamsaraGateway\\Maintenance\\V1\xe2\x02&SamsaraGateway\\Maintenance\\V1\\Metadata\xea\x02\x1fSamsaraGateway::Maintenance::V1b\x06proto3"
 
 var (

@@ -85,246 +85,535 @@ const (
 //
 // MaintenanceService has the operations of the area maintenance.
 type MaintenanceServiceClient interface {
-	// GET /defect-types
+	// Lists defect types.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// All pages: StreamDefectTypes. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDefectTypes(ctx context.Context, in *ListDefectTypesRequest, opts ...grpc.CallOption) (*ListDefectTypesResponse, error)
-	// Every page of ListDefectTypes, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDefectTypes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// Scope: Read Defect Types.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefectTypes(ctx context.Context, in *StreamDefectTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectTypesResponse], error)
-	// GET /defects/stream
+	// Lists defects.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// All pages: StreamDefects. For ever: FollowDefects. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDefects(ctx context.Context, in *ListDefectsRequest, opts ...grpc.CallOption) (*ListDefectsResponse, error)
-	// Every page of ListDefects, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDefects, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefects(ctx context.Context, in *StreamDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectsResponse], error)
 	// Every page of ListDefects, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDefects(ctx context.Context, in *FollowDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDefectsResponse], error)
-	// GET /defects/{id}
+	// Gets a defect.
+	// Operation `getDefect`, GET /defects/{id}: https://developers.samsara.com/reference/getdefect
 	// Scope: Read Defects.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefect(ctx context.Context, in *GetDefectRequest, opts ...grpc.CallOption) (*GetDefectResponse, error)
-	// GET /dvirs/stream
+	// Lists DVIRs.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// All pages: StreamDvirs. For ever: FollowDvirs. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDvirs(ctx context.Context, in *ListDvirsRequest, opts ...grpc.CallOption) (*ListDvirsResponse, error)
-	// Every page of ListDvirs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListDvirs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDvirs(ctx context.Context, in *StreamDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirsResponse], error)
 	// Every page of ListDvirs, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDvirs(ctx context.Context, in *FollowDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDvirsResponse], error)
-	// GET /dvirs/{id}
+	// Gets a DVIR.
+	// Operation `getDvir`, GET /dvirs/{id}: https://developers.samsara.com/reference/getdvir
 	// Scope: Read DVIRs.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDvir(ctx context.Context, in *GetDvirRequest, opts ...grpc.CallOption) (*GetDvirResponse, error)
-	// PATCH /fleet/defects/{id}
+	// Updates a DVIR defect; `update_mask` says what.
+	// Operation `updateDvirDefect`, PATCH /fleet/defects/{id}:
+	// https://developers.samsara.com/reference/updatedvirdefect
 	// Scope: Write Defects.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvirDefect(ctx context.Context, in *UpdateDvirDefectRequest, opts ...grpc.CallOption) (*UpdateDvirDefectResponse, error)
-	// POST /fleet/dvirs
+	// Creates a DVIR.
+	// Operation `createDvir`, POST /fleet/dvirs: https://developers.samsara.com/reference/createdvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDvir(ctx context.Context, in *CreateDvirRequest, opts ...grpc.CallOption) (*CreateDvirResponse, error)
-	// PATCH /fleet/dvirs/{id}
+	// Updates a DVIR; `update_mask` says what.
+	// Operation `updateDvir`, PATCH /fleet/dvirs/{id}:
+	// https://developers.samsara.com/reference/updatedvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvir(ctx context.Context, in *UpdateDvirRequest, opts ...grpc.CallOption) (*UpdateDvirResponse, error)
-	// GET /fleet/maintenance/vendor-categories
+	// Lists vendor categories.
+	// Operation `listVendorCategories`, GET /fleet/maintenance/vendor-categories:
+	// https://developers.samsara.com/reference/listvendorcategories
+	// All pages: StreamVendorCategories. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVendorCategories with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListVendorCategories(ctx context.Context, in *ListVendorCategoriesRequest, opts ...grpc.CallOption) (*ListVendorCategoriesResponse, error)
 	// Every page of ListVendorCategories, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listVendorCategories`, GET /fleet/maintenance/vendor-categories:
+	// https://developers.samsara.com/reference/listvendorcategories
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamVendorCategories(ctx context.Context, in *StreamVendorCategoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVendorCategoriesResponse], error)
-	// GET /fleet/maintenance/vendors
+	// Lists maintenance vendors.
+	// Operation `listMaintenanceVendors`, GET /fleet/maintenance/vendors:
+	// https://developers.samsara.com/reference/listmaintenancevendors
+	// All pages: StreamMaintenanceVendors. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamMaintenanceVendors with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListMaintenanceVendors(ctx context.Context, in *ListMaintenanceVendorsRequest, opts ...grpc.CallOption) (*ListMaintenanceVendorsResponse, error)
 	// Every page of ListMaintenanceVendors, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listMaintenanceVendors`, GET /fleet/maintenance/vendors:
+	// https://developers.samsara.com/reference/listmaintenancevendors
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamMaintenanceVendors(ctx context.Context, in *StreamMaintenanceVendorsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamMaintenanceVendorsResponse], error)
-	// GET /maintenance/parts
+	// Lists parts.
+	// Operation `listParts`, GET /maintenance/parts:
+	// https://developers.samsara.com/reference/listparts
+	// All pages: StreamParts. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListParts(ctx context.Context, in *ListPartsRequest, opts ...grpc.CallOption) (*ListPartsResponse, error)
-	// Every page of ListParts, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListParts, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listParts`, GET /maintenance/parts:
+	// https://developers.samsara.com/reference/listparts
+	// Scope: Read Parts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamParts(ctx context.Context, in *StreamPartsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartsResponse], error)
-	// POST /maintenance/parts
+	// Creates a part.
+	// Operation `createPart`, POST /maintenance/parts:
+	// https://developers.samsara.com/reference/createpart
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePart(ctx context.Context, in *CreatePartRequest, opts ...grpc.CallOption) (*CreatePartResponse, error)
-	// PATCH /maintenance/parts
+	// Updates a part; `update_mask` says what.
+	// Operation `updatePart`, PATCH /maintenance/parts:
+	// https://developers.samsara.com/reference/updatepart
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePart(ctx context.Context, in *UpdatePartRequest, opts ...grpc.CallOption) (*UpdatePartResponse, error)
-	// DELETE /maintenance/parts
+	// Deletes a part.
+	// Operation `deletePart`, DELETE /maintenance/parts:
+	// https://developers.samsara.com/reference/deletepart
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePart(ctx context.Context, in *DeletePartRequest, opts ...grpc.CallOption) (*DeletePartResponse, error)
-	// GET /maintenance/parts/inventory-location
+	// Lists part inventory.
+	// Operation `listPartInventory`, GET /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/listpartinventory
+	// All pages: StreamPartInventory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPartInventory(ctx context.Context, in *ListPartInventoryRequest, opts ...grpc.CallOption) (*ListPartInventoryResponse, error)
 	// Every page of ListPartInventory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPartInventory`, GET /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/listpartinventory
+	// Scope: Read Parts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPartInventory(ctx context.Context, in *StreamPartInventoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartInventoryResponse], error)
-	// POST /maintenance/parts/inventory-location
+	// Creates a part inventory location.
+	// Operation `createPartInventoryLocation`, POST /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/createpartinventorylocation
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePartInventoryLocation(ctx context.Context, in *CreatePartInventoryLocationRequest, opts ...grpc.CallOption) (*CreatePartInventoryLocationResponse, error)
-	// PATCH /maintenance/parts/inventory-location
+	// Updates a part inventory location; `update_mask` says what.
+	// Operation `updatePartInventoryLocation`, PATCH /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/updatepartinventorylocation
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePartInventoryLocation(ctx context.Context, in *UpdatePartInventoryLocationRequest, opts ...grpc.CallOption) (*UpdatePartInventoryLocationResponse, error)
-	// POST /maintenance/parts/stock-movements
+	// Creates a stock movement.
+	// Operation `createStockMovement`, POST /maintenance/parts/stock-movements:
+	// https://developers.samsara.com/reference/createstockmovement
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateStockMovement(ctx context.Context, in *CreateStockMovementRequest, opts ...grpc.CallOption) (*CreateStockMovementResponse, error)
-	// GET /maintenance/parts/transactions
+	// Lists part transactions.
+	// Operation `listPartTransactions`, GET /maintenance/parts/transactions:
+	// https://developers.samsara.com/reference/listparttransactions
+	// All pages: StreamPartTransactions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `happened_at_time_start` and `happened_at_time_end` belong together: `happened_at_time_start`
+	// is required.
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPartTransactions(ctx context.Context, in *ListPartTransactionsRequest, opts ...grpc.CallOption) (*ListPartTransactionsResponse, error)
 	// Every page of ListPartTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPartTransactions`, GET /maintenance/parts/transactions:
+	// https://developers.samsara.com/reference/listparttransactions
+	// Scope: Read Parts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPartTransactions(ctx context.Context, in *StreamPartTransactionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPartTransactionsResponse], error)
-	// POST /maintenance/preventive/resolve
+	// Resolves preventive maintenance.
+	// Operation `resolvePreventiveMaintenance`, POST /maintenance/preventive/resolve:
+	// https://developers.samsara.com/reference/resolvepreventivemaintenance
 	// Scope: Write Preventive Maintenance Resolve.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ResolvePreventiveMaintenance(ctx context.Context, in *ResolvePreventiveMaintenanceRequest, opts ...grpc.CallOption) (*ResolvePreventiveMaintenanceResponse, error)
-	// GET /maintenance/preventive/schedules
+	// Lists preventive maintenance schedules.
+	// Operation `listPreventiveMaintenanceSchedules`, GET /maintenance/preventive/schedules:
+	// https://developers.samsara.com/reference/listpreventivemaintenanceschedules
+	// All pages: StreamPreventiveMaintenanceSchedules. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// Page size: `limit`.
 	// Scope: Read Preventive Maintenance Schedules.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPreventiveMaintenanceSchedules(ctx context.Context, in *ListPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (*ListPreventiveMaintenanceSchedulesResponse, error)
 	// Every page of ListPreventiveMaintenanceSchedules, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
+	// Operation `listPreventiveMaintenanceSchedules`, GET /maintenance/preventive/schedules:
+	// https://developers.samsara.com/reference/listpreventivemaintenanceschedules
+	// Scope: Read Preventive Maintenance Schedules.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPreventiveMaintenanceSchedules(ctx context.Context, in *StreamPreventiveMaintenanceSchedulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreventiveMaintenanceSchedulesResponse], error)
-	// GET /maintenance/preventive/upcoming
+	// Lists upcoming preventive maintenance.
+	// Operation `listUpcomingPreventiveMaintenance`, GET /maintenance/preventive/upcoming:
+	// https://developers.samsara.com/reference/listupcomingpreventivemaintenance
+	// All pages: StreamUpcomingPreventiveMaintenance. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// Page size: `limit`.
 	// Scope: Read Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListUpcomingPreventiveMaintenance(ctx context.Context, in *ListUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (*ListUpcomingPreventiveMaintenanceResponse, error)
 	// Every page of ListUpcomingPreventiveMaintenance, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
+	// Operation `listUpcomingPreventiveMaintenance`, GET /maintenance/preventive/upcoming:
+	// https://developers.samsara.com/reference/listupcomingpreventivemaintenance
+	// Scope: Read Upcoming Preventive Maintenance.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamUpcomingPreventiveMaintenance(ctx context.Context, in *StreamUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUpcomingPreventiveMaintenanceResponse], error)
-	// PATCH /maintenance/preventive/upcoming
+	// Updates upcoming preventive maintenance; `update_mask` says what.
+	// Operation `updateUpcomingPreventiveMaintenance`, PATCH /maintenance/preventive/upcoming:
+	// https://developers.samsara.com/reference/updateupcomingpreventivemaintenance
 	// Scope: Write Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateUpcomingPreventiveMaintenance(ctx context.Context, in *UpdateUpcomingPreventiveMaintenanceRequest, opts ...grpc.CallOption) (*UpdateUpcomingPreventiveMaintenanceResponse, error)
-	// GET /maintenance/purchase-orders
+	// Lists purchase orders.
+	// Operation `listPurchaseOrders`, GET /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/listpurchaseorders
+	// All pages: StreamPurchaseOrders. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPurchaseOrders(ctx context.Context, in *ListPurchaseOrdersRequest, opts ...grpc.CallOption) (*ListPurchaseOrdersResponse, error)
 	// Every page of ListPurchaseOrders, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPurchaseOrders`, GET /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/listpurchaseorders
+	// Scope: Read Purchase Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPurchaseOrders(ctx context.Context, in *StreamPurchaseOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPurchaseOrdersResponse], error)
-	// POST /maintenance/purchase-orders
+	// Creates a purchase order.
+	// Operation `createPurchaseOrder`, POST /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/createpurchaseorder
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePurchaseOrder(ctx context.Context, in *CreatePurchaseOrderRequest, opts ...grpc.CallOption) (*CreatePurchaseOrderResponse, error)
-	// PATCH /maintenance/purchase-orders
+	// Updates a purchase order; `update_mask` says what.
+	// Operation `updatePurchaseOrder`, PATCH /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/updatepurchaseorder
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePurchaseOrder(ctx context.Context, in *UpdatePurchaseOrderRequest, opts ...grpc.CallOption) (*UpdatePurchaseOrderResponse, error)
-	// DELETE /maintenance/purchase-orders
+	// Deletes a purchase order.
+	// Operation `deletePurchaseOrder`, DELETE /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/deletepurchaseorder
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePurchaseOrder(ctx context.Context, in *DeletePurchaseOrderRequest, opts ...grpc.CallOption) (*DeletePurchaseOrderResponse, error)
-	// GET /maintenance/time-entries/stream
+	// Lists time entries.
+	// Operation `listTimeEntries`, GET /maintenance/time-entries/stream:
+	// https://developers.samsara.com/reference/listtimeentries
+	// All pages: StreamTimeEntries. For ever: FollowTimeEntries. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Time Entries.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListTimeEntries(ctx context.Context, in *ListTimeEntriesRequest, opts ...grpc.CallOption) (*ListTimeEntriesResponse, error)
-	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListTimeEntries, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listTimeEntries`, GET /maintenance/time-entries/stream:
+	// https://developers.samsara.com/reference/listtimeentries
+	// Scope: Read Time Entries.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamTimeEntries(ctx context.Context, in *StreamTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTimeEntriesResponse], error)
 	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `listTimeEntries`, GET /maintenance/time-entries/stream:
+	// https://developers.samsara.com/reference/listtimeentries
+	// Scope: Read Time Entries.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowTimeEntries(ctx context.Context, in *FollowTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTimeEntriesResponse], error)
-	// GET /maintenance/warranties
+	// Lists warranties.
+	// Operation `listWarranties`, GET /maintenance/warranties:
+	// https://developers.samsara.com/reference/listwarranties
+	// All pages: StreamWarranties. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListWarranties(ctx context.Context, in *ListWarrantiesRequest, opts ...grpc.CallOption) (*ListWarrantiesResponse, error)
-	// Every page of ListWarranties, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListWarranties, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listWarranties`, GET /maintenance/warranties:
+	// https://developers.samsara.com/reference/listwarranties
+	// Scope: Read Warranties.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamWarranties(ctx context.Context, in *StreamWarrantiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantiesResponse], error)
-	// POST /maintenance/warranties
+	// Creates a warranty.
+	// Operation `createWarranty`, POST /maintenance/warranties:
+	// https://developers.samsara.com/reference/createwarranty
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateWarranty(ctx context.Context, in *CreateWarrantyRequest, opts ...grpc.CallOption) (*CreateWarrantyResponse, error)
-	// PATCH /maintenance/warranties
+	// Updates a warranty; `update_mask` says what.
+	// Operation `updateWarranty`, PATCH /maintenance/warranties:
+	// https://developers.samsara.com/reference/updatewarranty
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateWarranty(ctx context.Context, in *UpdateWarrantyRequest, opts ...grpc.CallOption) (*UpdateWarrantyResponse, error)
-	// DELETE /maintenance/warranties
+	// Deletes a warranty.
+	// Operation `deleteWarranty`, DELETE /maintenance/warranties:
+	// https://developers.samsara.com/reference/deletewarranty
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteWarranty(ctx context.Context, in *DeleteWarrantyRequest, opts ...grpc.CallOption) (*DeleteWarrantyResponse, error)
-	// POST /maintenance/warranties/assets/replace
+	// Replaces warranty asset assignments.
+	// Operation `replaceWarrantyAssetAssignments`, POST /maintenance/warranties/assets/replace:
+	// https://developers.samsara.com/reference/replacewarrantyassetassignments
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ReplaceWarrantyAssetAssignments(ctx context.Context, in *ReplaceWarrantyAssetAssignmentsRequest, opts ...grpc.CallOption) (*ReplaceWarrantyAssetAssignmentsResponse, error)
-	// GET /maintenance/warranty-claims
+	// Lists warranty claims.
+	// Operation `listWarrantyClaims`, GET /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/listwarrantyclaims
+	// All pages: StreamWarrantyClaims. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListWarrantyClaims(ctx context.Context, in *ListWarrantyClaimsRequest, opts ...grpc.CallOption) (*ListWarrantyClaimsResponse, error)
 	// Every page of ListWarrantyClaims, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listWarrantyClaims`, GET /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/listwarrantyclaims
+	// Scope: Read Warranties.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamWarrantyClaims(ctx context.Context, in *StreamWarrantyClaimsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWarrantyClaimsResponse], error)
-	// POST /maintenance/warranty-claims
+	// Creates a warranty claim.
+	// Operation `createWarrantyClaim`, POST /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/createwarrantyclaim
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateWarrantyClaim(ctx context.Context, in *CreateWarrantyClaimRequest, opts ...grpc.CallOption) (*CreateWarrantyClaimResponse, error)
-	// PATCH /maintenance/warranty-claims
+	// Updates a warranty claim; `update_mask` says what.
+	// Operation `updateWarrantyClaim`, PATCH /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/updatewarrantyclaim
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateWarrantyClaim(ctx context.Context, in *UpdateWarrantyClaimRequest, opts ...grpc.CallOption) (*UpdateWarrantyClaimResponse, error)
-	// DELETE /maintenance/warranty-claims
+	// Deletes a warranty claim.
+	// Operation `deleteWarrantyClaim`, DELETE /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/deletewarrantyclaim
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteWarrantyClaim(ctx context.Context, in *DeleteWarrantyClaimRequest, opts ...grpc.CallOption) (*DeleteWarrantyClaimResponse, error)
-	// GET /maintenance/work-order-templates
+	// Lists work order templates.
+	// Operation `getWorkOrderTemplates`, GET /maintenance/work-order-templates:
+	// https://developers.samsara.com/reference/getworkordertemplates
+	// All pages: StreamWorkOrderTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrderTemplates with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListWorkOrderTemplates(ctx context.Context, in *ListWorkOrderTemplatesRequest, opts ...grpc.CallOption) (*ListWorkOrderTemplatesResponse, error)
 	// Every page of ListWorkOrderTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getWorkOrderTemplates`, GET /maintenance/work-order-templates:
+	// https://developers.samsara.com/reference/getworkordertemplates
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamWorkOrderTemplates(ctx context.Context, in *StreamWorkOrderTemplatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrderTemplatesResponse], error)
 }
 
@@ -1064,246 +1353,535 @@ type MaintenanceService_StreamWorkOrderTemplatesClient = grpc.ServerStreamingCli
 //
 // MaintenanceService has the operations of the area maintenance.
 type MaintenanceServiceServer interface {
-	// GET /defect-types
+	// Lists defect types.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// All pages: StreamDefectTypes. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Defect Types.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDefectTypes(context.Context, *ListDefectTypesRequest) (*ListDefectTypesResponse, error)
-	// Every page of ListDefectTypes, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListDefectTypes, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDefectTypes`, GET /defect-types:
+	// https://developers.samsara.com/reference/getdefecttypes
+	// Scope: Read Defect Types.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefectTypes(*StreamDefectTypesRequest, grpc.ServerStreamingServer[StreamDefectTypesResponse]) error
-	// GET /defects/stream
+	// Lists defects.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// All pages: StreamDefects. For ever: FollowDefects. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Defects.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDefects(context.Context, *ListDefectsRequest) (*ListDefectsResponse, error)
-	// Every page of ListDefects, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDefects, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDefects(*StreamDefectsRequest, grpc.ServerStreamingServer[StreamDefectsResponse]) error
 	// Every page of ListDefects, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamDefects`, GET /defects/stream:
+	// https://developers.samsara.com/reference/streamdefects
+	// Scope: Read Defects.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDefects(*FollowDefectsRequest, grpc.ServerStreamingServer[FollowDefectsResponse]) error
-	// GET /defects/{id}
+	// Gets a defect.
+	// Operation `getDefect`, GET /defects/{id}: https://developers.samsara.com/reference/getdefect
 	// Scope: Read Defects.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDefect(context.Context, *GetDefectRequest) (*GetDefectResponse, error)
-	// GET /dvirs/stream
+	// Lists DVIRs.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// All pages: StreamDvirs. For ever: FollowDvirs. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read DVIRs.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDvirs(context.Context, *ListDvirsRequest) (*ListDvirsResponse, error)
-	// Every page of ListDvirs, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListDvirs, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDvirs(*StreamDvirsRequest, grpc.ServerStreamingServer[StreamDvirsResponse]) error
 	// Every page of ListDvirs, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getDvirs`, GET /dvirs/stream: https://developers.samsara.com/reference/getdvirs
+	// Scope: Read DVIRs.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowDvirs(*FollowDvirsRequest, grpc.ServerStreamingServer[FollowDvirsResponse]) error
-	// GET /dvirs/{id}
+	// Gets a DVIR.
+	// Operation `getDvir`, GET /dvirs/{id}: https://developers.samsara.com/reference/getdvir
 	// Scope: Read DVIRs.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDvir(context.Context, *GetDvirRequest) (*GetDvirResponse, error)
-	// PATCH /fleet/defects/{id}
+	// Updates a DVIR defect; `update_mask` says what.
+	// Operation `updateDvirDefect`, PATCH /fleet/defects/{id}:
+	// https://developers.samsara.com/reference/updatedvirdefect
 	// Scope: Write Defects.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvirDefect(context.Context, *UpdateDvirDefectRequest) (*UpdateDvirDefectResponse, error)
-	// POST /fleet/dvirs
+	// Creates a DVIR.
+	// Operation `createDvir`, POST /fleet/dvirs: https://developers.samsara.com/reference/createdvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateDvir(context.Context, *CreateDvirRequest) (*CreateDvirResponse, error)
-	// PATCH /fleet/dvirs/{id}
+	// Updates a DVIR; `update_mask` says what.
+	// Operation `updateDvir`, PATCH /fleet/dvirs/{id}:
+	// https://developers.samsara.com/reference/updatedvir
 	// Scope: Write DVIRs.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDvir(context.Context, *UpdateDvirRequest) (*UpdateDvirResponse, error)
-	// GET /fleet/maintenance/vendor-categories
+	// Lists vendor categories.
+	// Operation `listVendorCategories`, GET /fleet/maintenance/vendor-categories:
+	// https://developers.samsara.com/reference/listvendorcategories
+	// All pages: StreamVendorCategories. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVendorCategories with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListVendorCategories(context.Context, *ListVendorCategoriesRequest) (*ListVendorCategoriesResponse, error)
 	// Every page of ListVendorCategories, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listVendorCategories`, GET /fleet/maintenance/vendor-categories:
+	// https://developers.samsara.com/reference/listvendorcategories
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamVendorCategories(*StreamVendorCategoriesRequest, grpc.ServerStreamingServer[StreamVendorCategoriesResponse]) error
-	// GET /fleet/maintenance/vendors
+	// Lists maintenance vendors.
+	// Operation `listMaintenanceVendors`, GET /fleet/maintenance/vendors:
+	// https://developers.samsara.com/reference/listmaintenancevendors
+	// All pages: StreamMaintenanceVendors. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamMaintenanceVendors with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListMaintenanceVendors(context.Context, *ListMaintenanceVendorsRequest) (*ListMaintenanceVendorsResponse, error)
 	// Every page of ListMaintenanceVendors, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listMaintenanceVendors`, GET /fleet/maintenance/vendors:
+	// https://developers.samsara.com/reference/listmaintenancevendors
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamMaintenanceVendors(*StreamMaintenanceVendorsRequest, grpc.ServerStreamingServer[StreamMaintenanceVendorsResponse]) error
-	// GET /maintenance/parts
+	// Lists parts.
+	// Operation `listParts`, GET /maintenance/parts:
+	// https://developers.samsara.com/reference/listparts
+	// All pages: StreamParts. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListParts(context.Context, *ListPartsRequest) (*ListPartsResponse, error)
-	// Every page of ListParts, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListParts, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listParts`, GET /maintenance/parts:
+	// https://developers.samsara.com/reference/listparts
+	// Scope: Read Parts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamParts(*StreamPartsRequest, grpc.ServerStreamingServer[StreamPartsResponse]) error
-	// POST /maintenance/parts
+	// Creates a part.
+	// Operation `createPart`, POST /maintenance/parts:
+	// https://developers.samsara.com/reference/createpart
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePart(context.Context, *CreatePartRequest) (*CreatePartResponse, error)
-	// PATCH /maintenance/parts
+	// Updates a part; `update_mask` says what.
+	// Operation `updatePart`, PATCH /maintenance/parts:
+	// https://developers.samsara.com/reference/updatepart
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePart(context.Context, *UpdatePartRequest) (*UpdatePartResponse, error)
-	// DELETE /maintenance/parts
+	// Deletes a part.
+	// Operation `deletePart`, DELETE /maintenance/parts:
+	// https://developers.samsara.com/reference/deletepart
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePart(context.Context, *DeletePartRequest) (*DeletePartResponse, error)
-	// GET /maintenance/parts/inventory-location
+	// Lists part inventory.
+	// Operation `listPartInventory`, GET /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/listpartinventory
+	// All pages: StreamPartInventory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPartInventory(context.Context, *ListPartInventoryRequest) (*ListPartInventoryResponse, error)
 	// Every page of ListPartInventory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPartInventory`, GET /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/listpartinventory
+	// Scope: Read Parts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPartInventory(*StreamPartInventoryRequest, grpc.ServerStreamingServer[StreamPartInventoryResponse]) error
-	// POST /maintenance/parts/inventory-location
+	// Creates a part inventory location.
+	// Operation `createPartInventoryLocation`, POST /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/createpartinventorylocation
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePartInventoryLocation(context.Context, *CreatePartInventoryLocationRequest) (*CreatePartInventoryLocationResponse, error)
-	// PATCH /maintenance/parts/inventory-location
+	// Updates a part inventory location; `update_mask` says what.
+	// Operation `updatePartInventoryLocation`, PATCH /maintenance/parts/inventory-location:
+	// https://developers.samsara.com/reference/updatepartinventorylocation
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePartInventoryLocation(context.Context, *UpdatePartInventoryLocationRequest) (*UpdatePartInventoryLocationResponse, error)
-	// POST /maintenance/parts/stock-movements
+	// Creates a stock movement.
+	// Operation `createStockMovement`, POST /maintenance/parts/stock-movements:
+	// https://developers.samsara.com/reference/createstockmovement
 	// Scope: Write Parts.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateStockMovement(context.Context, *CreateStockMovementRequest) (*CreateStockMovementResponse, error)
-	// GET /maintenance/parts/transactions
+	// Lists part transactions.
+	// Operation `listPartTransactions`, GET /maintenance/parts/transactions:
+	// https://developers.samsara.com/reference/listparttransactions
+	// All pages: StreamPartTransactions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `happened_at_time_start` and `happened_at_time_end` belong together: `happened_at_time_start`
+	// is required.
 	// Scope: Read Parts.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPartTransactions(context.Context, *ListPartTransactionsRequest) (*ListPartTransactionsResponse, error)
 	// Every page of ListPartTransactions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPartTransactions`, GET /maintenance/parts/transactions:
+	// https://developers.samsara.com/reference/listparttransactions
+	// Scope: Read Parts.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPartTransactions(*StreamPartTransactionsRequest, grpc.ServerStreamingServer[StreamPartTransactionsResponse]) error
-	// POST /maintenance/preventive/resolve
+	// Resolves preventive maintenance.
+	// Operation `resolvePreventiveMaintenance`, POST /maintenance/preventive/resolve:
+	// https://developers.samsara.com/reference/resolvepreventivemaintenance
 	// Scope: Write Preventive Maintenance Resolve.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ResolvePreventiveMaintenance(context.Context, *ResolvePreventiveMaintenanceRequest) (*ResolvePreventiveMaintenanceResponse, error)
-	// GET /maintenance/preventive/schedules
+	// Lists preventive maintenance schedules.
+	// Operation `listPreventiveMaintenanceSchedules`, GET /maintenance/preventive/schedules:
+	// https://developers.samsara.com/reference/listpreventivemaintenanceschedules
+	// All pages: StreamPreventiveMaintenanceSchedules. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// Page size: `limit`.
 	// Scope: Read Preventive Maintenance Schedules.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPreventiveMaintenanceSchedules(context.Context, *ListPreventiveMaintenanceSchedulesRequest) (*ListPreventiveMaintenanceSchedulesResponse, error)
 	// Every page of ListPreventiveMaintenanceSchedules, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
+	// Operation `listPreventiveMaintenanceSchedules`, GET /maintenance/preventive/schedules:
+	// https://developers.samsara.com/reference/listpreventivemaintenanceschedules
+	// Scope: Read Preventive Maintenance Schedules.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPreventiveMaintenanceSchedules(*StreamPreventiveMaintenanceSchedulesRequest, grpc.ServerStreamingServer[StreamPreventiveMaintenanceSchedulesResponse]) error
-	// GET /maintenance/preventive/upcoming
+	// Lists upcoming preventive maintenance.
+	// Operation `listUpcomingPreventiveMaintenance`, GET /maintenance/preventive/upcoming:
+	// https://developers.samsara.com/reference/listupcomingpreventivemaintenance
+	// All pages: StreamUpcomingPreventiveMaintenance. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// Page size: `limit`.
 	// Scope: Read Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListUpcomingPreventiveMaintenance(context.Context, *ListUpcomingPreventiveMaintenanceRequest) (*ListUpcomingPreventiveMaintenanceResponse, error)
 	// Every page of ListUpcomingPreventiveMaintenance, one message a page. To go on after the end,
-	// set `request.after` to the last cursor.
+	// set `options.from_cursor` to the last cursor.
+	// Operation `listUpcomingPreventiveMaintenance`, GET /maintenance/preventive/upcoming:
+	// https://developers.samsara.com/reference/listupcomingpreventivemaintenance
+	// Scope: Read Upcoming Preventive Maintenance.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamUpcomingPreventiveMaintenance(*StreamUpcomingPreventiveMaintenanceRequest, grpc.ServerStreamingServer[StreamUpcomingPreventiveMaintenanceResponse]) error
-	// PATCH /maintenance/preventive/upcoming
+	// Updates upcoming preventive maintenance; `update_mask` says what.
+	// Operation `updateUpcomingPreventiveMaintenance`, PATCH /maintenance/preventive/upcoming:
+	// https://developers.samsara.com/reference/updateupcomingpreventivemaintenance
 	// Scope: Write Upcoming Preventive Maintenance.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateUpcomingPreventiveMaintenance(context.Context, *UpdateUpcomingPreventiveMaintenanceRequest) (*UpdateUpcomingPreventiveMaintenanceResponse, error)
-	// GET /maintenance/purchase-orders
+	// Lists purchase orders.
+	// Operation `listPurchaseOrders`, GET /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/listpurchaseorders
+	// All pages: StreamPurchaseOrders. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPurchaseOrders(context.Context, *ListPurchaseOrdersRequest) (*ListPurchaseOrdersResponse, error)
 	// Every page of ListPurchaseOrders, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPurchaseOrders`, GET /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/listpurchaseorders
+	// Scope: Read Purchase Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPurchaseOrders(*StreamPurchaseOrdersRequest, grpc.ServerStreamingServer[StreamPurchaseOrdersResponse]) error
-	// POST /maintenance/purchase-orders
+	// Creates a purchase order.
+	// Operation `createPurchaseOrder`, POST /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/createpurchaseorder
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePurchaseOrder(context.Context, *CreatePurchaseOrderRequest) (*CreatePurchaseOrderResponse, error)
-	// PATCH /maintenance/purchase-orders
+	// Updates a purchase order; `update_mask` says what.
+	// Operation `updatePurchaseOrder`, PATCH /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/updatepurchaseorder
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePurchaseOrder(context.Context, *UpdatePurchaseOrderRequest) (*UpdatePurchaseOrderResponse, error)
-	// DELETE /maintenance/purchase-orders
+	// Deletes a purchase order.
+	// Operation `deletePurchaseOrder`, DELETE /maintenance/purchase-orders:
+	// https://developers.samsara.com/reference/deletepurchaseorder
 	// Scope: Write Purchase Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePurchaseOrder(context.Context, *DeletePurchaseOrderRequest) (*DeletePurchaseOrderResponse, error)
-	// GET /maintenance/time-entries/stream
+	// Lists time entries.
+	// Operation `listTimeEntries`, GET /maintenance/time-entries/stream:
+	// https://developers.samsara.com/reference/listtimeentries
+	// All pages: StreamTimeEntries. For ever: FollowTimeEntries. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Time Entries.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListTimeEntries(context.Context, *ListTimeEntriesRequest) (*ListTimeEntriesResponse, error)
-	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListTimeEntries, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listTimeEntries`, GET /maintenance/time-entries/stream:
+	// https://developers.samsara.com/reference/listtimeentries
+	// Scope: Read Time Entries.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamTimeEntries(*StreamTimeEntriesRequest, grpc.ServerStreamingServer[StreamTimeEntriesResponse]) error
 	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `listTimeEntries`, GET /maintenance/time-entries/stream:
+	// https://developers.samsara.com/reference/listtimeentries
+	// Scope: Read Time Entries.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowTimeEntries(*FollowTimeEntriesRequest, grpc.ServerStreamingServer[FollowTimeEntriesResponse]) error
-	// GET /maintenance/warranties
+	// Lists warranties.
+	// Operation `listWarranties`, GET /maintenance/warranties:
+	// https://developers.samsara.com/reference/listwarranties
+	// All pages: StreamWarranties. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListWarranties(context.Context, *ListWarrantiesRequest) (*ListWarrantiesResponse, error)
-	// Every page of ListWarranties, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListWarranties, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listWarranties`, GET /maintenance/warranties:
+	// https://developers.samsara.com/reference/listwarranties
+	// Scope: Read Warranties.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamWarranties(*StreamWarrantiesRequest, grpc.ServerStreamingServer[StreamWarrantiesResponse]) error
-	// POST /maintenance/warranties
+	// Creates a warranty.
+	// Operation `createWarranty`, POST /maintenance/warranties:
+	// https://developers.samsara.com/reference/createwarranty
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateWarranty(context.Context, *CreateWarrantyRequest) (*CreateWarrantyResponse, error)
-	// PATCH /maintenance/warranties
+	// Updates a warranty; `update_mask` says what.
+	// Operation `updateWarranty`, PATCH /maintenance/warranties:
+	// https://developers.samsara.com/reference/updatewarranty
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateWarranty(context.Context, *UpdateWarrantyRequest) (*UpdateWarrantyResponse, error)
-	// DELETE /maintenance/warranties
+	// Deletes a warranty.
+	// Operation `deleteWarranty`, DELETE /maintenance/warranties:
+	// https://developers.samsara.com/reference/deletewarranty
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteWarranty(context.Context, *DeleteWarrantyRequest) (*DeleteWarrantyResponse, error)
-	// POST /maintenance/warranties/assets/replace
+	// Replaces warranty asset assignments.
+	// Operation `replaceWarrantyAssetAssignments`, POST /maintenance/warranties/assets/replace:
+	// https://developers.samsara.com/reference/replacewarrantyassetassignments
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ReplaceWarrantyAssetAssignments(context.Context, *ReplaceWarrantyAssetAssignmentsRequest) (*ReplaceWarrantyAssetAssignmentsResponse, error)
-	// GET /maintenance/warranty-claims
+	// Lists warranty claims.
+	// Operation `listWarrantyClaims`, GET /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/listwarrantyclaims
+	// All pages: StreamWarrantyClaims. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListWarrantyClaims(context.Context, *ListWarrantyClaimsRequest) (*ListWarrantyClaimsResponse, error)
 	// Every page of ListWarrantyClaims, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listWarrantyClaims`, GET /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/listwarrantyclaims
+	// Scope: Read Warranties.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamWarrantyClaims(*StreamWarrantyClaimsRequest, grpc.ServerStreamingServer[StreamWarrantyClaimsResponse]) error
-	// POST /maintenance/warranty-claims
+	// Creates a warranty claim.
+	// Operation `createWarrantyClaim`, POST /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/createwarrantyclaim
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateWarrantyClaim(context.Context, *CreateWarrantyClaimRequest) (*CreateWarrantyClaimResponse, error)
-	// PATCH /maintenance/warranty-claims
+	// Updates a warranty claim; `update_mask` says what.
+	// Operation `updateWarrantyClaim`, PATCH /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/updatewarrantyclaim
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdateWarrantyClaim(context.Context, *UpdateWarrantyClaimRequest) (*UpdateWarrantyClaimResponse, error)
-	// DELETE /maintenance/warranty-claims
+	// Deletes a warranty claim.
+	// Operation `deleteWarrantyClaim`, DELETE /maintenance/warranty-claims:
+	// https://developers.samsara.com/reference/deletewarrantyclaim
 	// Scope: Write Warranties.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteWarrantyClaim(context.Context, *DeleteWarrantyClaimRequest) (*DeleteWarrantyClaimResponse, error)
-	// GET /maintenance/work-order-templates
+	// Lists work order templates.
+	// Operation `getWorkOrderTemplates`, GET /maintenance/work-order-templates:
+	// https://developers.samsara.com/reference/getworkordertemplates
+	// All pages: StreamWorkOrderTemplates. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrderTemplates with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListWorkOrderTemplates(context.Context, *ListWorkOrderTemplatesRequest) (*ListWorkOrderTemplatesResponse, error)
 	// Every page of ListWorkOrderTemplates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getWorkOrderTemplates`, GET /maintenance/work-order-templates:
+	// https://developers.samsara.com/reference/getworkordertemplates
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamWorkOrderTemplates(*StreamWorkOrderTemplatesRequest, grpc.ServerStreamingServer[StreamWorkOrderTemplatesResponse]) error
 }
 

@@ -25,28 +25,26 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListUploadedMedia.
+// The request of ListUploadedMedia.
 type ListUploadedMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `availableAfterTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	AvailableAfterTime *string `protobuf:"bytes,2,opt,name=available_after_time,json=availableAfterTime,proto3,oneof" json:"available_after_time,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `inputs`, repeated for each value. Known values: `dashcamRoadFacing`,
-	// `dashcamDriverFacing`, `analog1`, `analog2`, `analog3`, `analog4`.
+	// Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`, `analog2`, `analog3`,
+	// `analog4`.
 	Inputs []string `protobuf:"bytes,4,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// Query parameter `mediaTypes`, repeated for each value. Known values: `image`, `videoHighRes`.
+	// Known values: `image`, `videoHighRes`.
 	MediaTypes []string `protobuf:"bytes,5,rep,name=media_types,json=mediaTypes,proto3" json:"media_types,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `triggerReasons`, repeated for each value. Known values: `api`, `panicButton`,
-	// `periodicStill`, `rfidEvent`, `safetyEvent`, `tripEndStill`, `tripStartStill`,
-	// `videoRetrieval`.
+	// Known values: `api`, `panicButton`, `periodicStill`, `rfidEvent`, `safetyEvent`,
+	// `tripEndStill`, `tripStartStill`, `videoRetrieval`.
 	TriggerReasons []string `protobuf:"bytes,7,rep,name=trigger_reasons,json=triggerReasons,proto3" json:"trigger_reasons,omitempty"`
-	// Query parameter `vehicleIds`. Required. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,8,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Required.
+	VehicleIds    []string `protobuf:"bytes,8,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,19 +128,19 @@ func (x *ListUploadedMediaRequest) GetTriggerReasons() []string {
 	return nil
 }
 
-func (x *ListUploadedMediaRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListUploadedMediaRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListUploadedMedia.
+// One page of uploaded media.
 type ListUploadedMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *ListUploadedMedia `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -192,12 +190,12 @@ func (x *ListUploadedMediaResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamUploadedMedia.
+// The request of StreamUploadedMedia.
 type StreamUploadedMediaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUploadedMedia is asked, page after page.
 	Request *ListUploadedMediaRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -247,7 +245,7 @@ func (x *StreamUploadedMediaRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamUploadedMedia.
+// One page of uploaded media, and where to go on from after it.
 type StreamUploadedMediaResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUploadedMedia answers.
@@ -302,10 +300,10 @@ func (x *StreamUploadedMediaResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetMediaRetrieval.
+// The request of GetMediaRetrieval.
 type GetMediaRetrievalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `retrievalId`. Required.
+	// Required.
 	RetrievalId   *string `protobuf:"bytes,1,opt,name=retrieval_id,json=retrievalId,proto3,oneof" json:"retrieval_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -348,10 +346,10 @@ func (x *GetMediaRetrievalRequest) GetRetrievalId() string {
 	return ""
 }
 
-// Response of GetMediaRetrieval.
+// The response of GetMediaRetrieval.
 type GetMediaRetrievalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *MediaRetrieval `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -394,24 +392,23 @@ func (x *GetMediaRetrievalResponse) GetData() *MediaRetrieval {
 	return nil
 }
 
-// Request of CreateMediaRetrieval.
+// The request of CreateMediaRetrieval.
 type CreateMediaRetrievalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `cameraRoles`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRoles []string `protobuf:"bytes,1,rep,name=camera_roles,json=cameraRoles,proto3" json:"camera_roles,omitempty"`
-	// Body member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Body member `inputs`. Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`,
-	// `analog2`, `analog3`, `analog4`.
+	// Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`, `analog2`, `analog3`,
+	// `analog4`.
 	Inputs []string `protobuf:"bytes,3,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// Body member `mediaType`. Required. Known values: `image`, `videoHighRes`, `videoLowRes`,
-	// `hyperlapse`.
+	// Required. Known values: `image`, `videoHighRes`, `videoLowRes`, `hyperlapse`.
 	MediaType *string `protobuf:"bytes,4,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
-	// Body member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Body member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,6,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -489,10 +486,10 @@ func (x *CreateMediaRetrievalRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateMediaRetrieval.
+// The response of CreateMediaRetrieval.
 type CreateMediaRetrievalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PostMediaRetrieval `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -538,7 +535,7 @@ func (x *CreateMediaRetrievalResponse) GetData() *PostMediaRetrieval {
 // Schema ListUploadedMediaObjectResponseBody.
 type ListUploadedMedia struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
+	// Required.
 	Media         []*UploadedMedia `protobuf:"bytes,1,rep,name=media,proto3" json:"media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -583,31 +580,27 @@ func (x *ListUploadedMedia) GetMedia() []*UploadedMedia {
 
 // Schema MediaObjectResponseBody.
 type Media struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auxcamSerial`.
-	AuxcamSerial *string `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
-	// Member `availableAtTime`. A time as in RFC 3339.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AuxcamSerial *string                `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
+	// A time as in RFC 3339.
 	AvailableAtTime *string `protobuf:"bytes,2,opt,name=available_at_time,json=availableAtTime,proto3,oneof" json:"available_at_time,omitempty"`
-	// Member `cameraRole`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRole *string `protobuf:"bytes,3,opt,name=camera_role,json=cameraRole,proto3,oneof" json:"camera_role,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `input`. Required. Known values: `dashcamDriverFacing`, `dashcamRoadFacing`, `analog1`,
-	// `analog2`, `analog3`, `analog4`.
+	// Required. Known values: `dashcamDriverFacing`, `dashcamRoadFacing`, `analog1`, `analog2`,
+	// `analog3`, `analog4`.
 	Input *string `protobuf:"bytes,5,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// Member `mediaType`. Required. Known values: `image`, `videoHighRes`, `videoLowRes`,
-	// `hyperlapse`.
+	// Required. Known values: `image`, `videoHighRes`, `videoLowRes`, `hyperlapse`.
 	MediaType *string `protobuf:"bytes,6,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `status`. Required. Known values: `available`, `invalid`, `pending`, `failed`,
-	// `unavailable`.
-	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `urlInfo`.
+	// Required. Known values: `available`, `invalid`, `pending`, `failed`, `unavailable`.
+	Status  *string  `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	UrlInfo *UrlInfo `protobuf:"bytes,9,opt,name=url_info,json=urlInfo,proto3" json:"url_info,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -713,10 +706,10 @@ func (x *Media) GetVehicleId() string {
 	return ""
 }
 
-// Schema GetMediaRetrievalObjectResponseBody.
+// A media retrieval. Schema GetMediaRetrievalObjectResponseBody.
 type MediaRetrieval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
+	// Required.
 	Media         []*Media `protobuf:"bytes,1,rep,name=media,proto3" json:"media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -762,9 +755,9 @@ func (x *MediaRetrieval) GetMedia() []*Media {
 // Schema PostMediaRetrievalObjectResponseBody.
 type PostMediaRetrieval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `quotaStatus`. Required.
+	// Required.
 	QuotaStatus *string `protobuf:"bytes,1,opt,name=quota_status,json=quotaStatus,proto3,oneof" json:"quota_status,omitempty"`
-	// Member `retrievalId`. Required.
+	// Required.
 	RetrievalId   *string `protobuf:"bytes,2,opt,name=retrieval_id,json=retrievalId,proto3,oneof" json:"retrieval_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,33 +807,30 @@ func (x *PostMediaRetrieval) GetRetrievalId() string {
 	return ""
 }
 
-// Schema UploadedMediaObjectResponseBody.
+// Uploaded media. Schema UploadedMediaObjectResponseBody.
 type UploadedMedia struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auxCamSerial`.
-	AuxCamSerial *string `protobuf:"bytes,1,opt,name=aux_cam_serial,json=auxCamSerial,proto3,oneof" json:"aux_cam_serial,omitempty"`
-	// Member `availableAtTime`. Required. A time as in RFC 3339.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AuxCamSerial *string                `protobuf:"bytes,1,opt,name=aux_cam_serial,json=auxCamSerial,proto3,oneof" json:"aux_cam_serial,omitempty"`
+	// Required. A time as in RFC 3339.
 	AvailableAtTime *string `protobuf:"bytes,2,opt,name=available_at_time,json=availableAtTime,proto3,oneof" json:"available_at_time,omitempty"`
-	// Member `cameraRole`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRole *string `protobuf:"bytes,3,opt,name=camera_role,json=cameraRole,proto3,oneof" json:"camera_role,omitempty"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `input`. Required. Known values: `dashcamForwardFacing`, `dashcamInwardFacing`,
-	// `analog1`, `analog2`, `analog3`, `analog4`.
+	// Required. Known values: `dashcamForwardFacing`, `dashcamInwardFacing`, `analog1`, `analog2`,
+	// `analog3`, `analog4`.
 	Input *string `protobuf:"bytes,5,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// Member `mediaType`. Required. Known values: `image`, `videoHighRes`, `videoLowRes`,
-	// `hyperlapse`.
+	// Required. Known values: `image`, `videoHighRes`, `videoLowRes`, `hyperlapse`.
 	MediaType *string `protobuf:"bytes,6,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `triggerReason`. Required. Known values: `api`, `panicButton`, `periodicStill`,
-	// `rfidEvent`, `safetyEvent`, `tripEndStill`, `tripStartStill`, `videoRetrieval`.
-	TriggerReason *string `protobuf:"bytes,8,opt,name=trigger_reason,json=triggerReason,proto3,oneof" json:"trigger_reason,omitempty"`
-	// Member `urlInfo`.
-	UrlInfo *UrlInfo `protobuf:"bytes,9,opt,name=url_info,json=urlInfo,proto3" json:"url_info,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required. Known values: `api`, `panicButton`, `periodicStill`, `rfidEvent`, `safetyEvent`,
+	// `tripEndStill`, `tripStartStill`, `videoRetrieval`.
+	TriggerReason *string  `protobuf:"bytes,8,opt,name=trigger_reason,json=triggerReason,proto3,oneof" json:"trigger_reason,omitempty"`
+	UrlInfo       *UrlInfo `protobuf:"bytes,9,opt,name=url_info,json=urlInfo,proto3" json:"url_info,omitempty"`
+	// Required.
 	VehicleId     *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -949,9 +939,9 @@ func (x *UploadedMedia) GetVehicleId() string {
 // Schema UrlInfoObjectResponseBody.
 type UrlInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,1,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `urlExpiryTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UrlExpiryTime *string `protobuf:"bytes,2,opt,name=url_expiry_time,json=urlExpiryTime,proto3,oneof" json:"url_expiry_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1005,7 +995,7 @@ var File_samsara_gateway_media_v1_media_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_media_v1_media_proto_rawDesc = "" +
 	"\n" +
-	"$samsara_gateway/media/v1/media.proto\x12\x18samsara_gateway.media.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xbd\x05\n" +
+	"$samsara_gateway/media/v1/media.proto\x12\x18samsara_gateway.media.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xaa\x05\n" +
 	"\x18ListUploadedMediaRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12H\n" +
 	"\x14available_after_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x12availableAfterTime\x88\x01\x01\x123\n" +
@@ -1015,14 +1005,14 @@ const file_samsara_gateway_media_v1_media_proto_rawDesc = "" +
 	"mediaTypes\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12\x98\x01\n" +
-	"\x0ftrigger_reasons\x18\a \x03(\tBo\xda\xce\x18k\b\x02\x18\x022\x03api2\vpanicButton2\rperiodicStill2\trfidEvent2\vsafetyEvent2\ftripEndStill2\x0etripStartStill2\x0evideoRetrievalR\x0etriggerReasons\x12.\n" +
-	"\vvehicle_ids\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"\x0ftrigger_reasons\x18\a \x03(\tBo\xda\xce\x18k\b\x02\x18\x022\x03api2\vpanicButton2\rperiodicStill2\trfidEvent2\vsafetyEvent2\ftripEndStill2\x0etripStartStill2\x0evideoRetrievalR\x0etriggerReasons\x12+\n" +
+	"\vvehicle_ids\x18\b \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_available_after_timeB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xb2\x01\n" +
+	"\v_start_time\"\xb2\x01\n" +
 	"\x19ListUploadedMediaResponse\x12G\n" +
 	"\x04data\x18\x01 \x01(\v2+.samsara_gateway.media.v1.ListUploadedMediaB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -1128,15 +1118,15 @@ const file_samsara_gateway_media_v1_media_proto_rawDesc = "" +
 	"\x03url\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03url\x88\x01\x01\x12>\n" +
 	"\x0furl_expiry_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\rurlExpiryTime\x88\x01\x01:\x1d\xda\xce\x18\x19UrlInfoObjectResponseBodyB\x06\n" +
 	"\x04_urlB\x12\n" +
-	"\x10_url_expiry_time2\xca\x06\n" +
-	"\fMediaService\x12\xda\x01\n" +
-	"\x11ListUploadedMedia\x122.samsara_gateway.media.v1.ListUploadedMediaRequest\x1a3.samsara_gateway.media.v1.ListUploadedMediaResponse\"\\\xda\xce\x18X\n" +
+	"\x10_url_expiry_time2\xd3\x06\n" +
+	"\fMediaService\x12\xdd\x01\n" +
+	"\x11ListUploadedMedia\x122.samsara_gateway.media.v1.ListUploadedMediaRequest\x1a3.samsara_gateway.media.v1.ListUploadedMediaResponse\"_\xda\xce\x18X\n" +
 	"\x11listUploadedMedia\x10\x01\x1a\x0e/cameras/media(\x018\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\n" +
-	"data.media\x12\x9f\x01\n" +
-	"\x13StreamUploadedMedia\x124.samsara_gateway.media.v1.StreamUploadedMediaRequest\x1a5.samsara_gateway.media.v1.StreamUploadedMediaResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListUploadedMedia\x10\x010\x01\x12\xd6\x01\n" +
-	"\x11GetMediaRetrieval\x122.samsara_gateway.media.v1.GetMediaRetrievalRequest\x1a3.samsara_gateway.media.v1.GetMediaRetrievalResponse\"X\xda\xce\x18T\n" +
-	"\x11getMediaRetrieval\x10\x01\x1a\x18/cameras/media/retrieval8\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xe1\x01\n" +
+	"data.media\x90\x02\x01\x12\xa2\x01\n" +
+	"\x13StreamUploadedMedia\x124.samsara_gateway.media.v1.StreamUploadedMediaRequest\x1a5.samsara_gateway.media.v1.StreamUploadedMediaResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListUploadedMedia\x10\x01\x90\x02\x010\x01\x12\xd9\x01\n" +
+	"\x11GetMediaRetrieval\x122.samsara_gateway.media.v1.GetMediaRetrievalRequest\x1a3.samsara_gateway.media.v1.GetMediaRetrievalResponse\"[\xda\xce\x18T\n" +
+	"\x11getMediaRetrieval\x10\x01\x1a\x18/cameras/media/retrieval8\x01B\x14Read Media RetrievalJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xe1\x01\n" +
 	"\x14CreateMediaRetrieval\x125.samsara_gateway.media.v1.CreateMediaRetrievalRequest\x1a6.samsara_gateway.media.v1.CreateMediaRetrievalResponse\"Z\xda\xce\x18V\n" +
 	"\x12postMediaRetrieval\x10\x02\x1a\x18/cameras/media/retrieval \x02B\x15Write Media RetrievalJ\x06\bd\x12\x02\b<P\x01X\xc8\x01B\xeb\x01\n" +
 	"!internal.samsara.gateway.media.v1B\n" +

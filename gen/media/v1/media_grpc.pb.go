@@ -33,20 +33,40 @@ const (
 //
 // MediaService has the operations of the area media.
 type MediaServiceClient interface {
-	// GET /cameras/media
+	// Lists uploaded media.
+	// Operation `listUploadedMedia`, GET /cameras/media:
+	// https://developers.samsara.com/reference/listuploadedmedia
+	// All pages: StreamUploadedMedia. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamUploadedMedia with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListUploadedMedia(ctx context.Context, in *ListUploadedMediaRequest, opts ...grpc.CallOption) (*ListUploadedMediaResponse, error)
 	// Every page of ListUploadedMedia, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listUploadedMedia`, GET /cameras/media:
+	// https://developers.samsara.com/reference/listuploadedmedia
+	// Scope: Read Media Retrieval.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamUploadedMedia(ctx context.Context, in *StreamUploadedMediaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUploadedMediaResponse], error)
-	// GET /cameras/media/retrieval
+	// Gets a media retrieval.
+	// Operation `getMediaRetrieval`, GET /cameras/media/retrieval:
+	// https://developers.samsara.com/reference/getmediaretrieval
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetMediaRetrieval(ctx context.Context, in *GetMediaRetrievalRequest, opts ...grpc.CallOption) (*GetMediaRetrievalResponse, error)
-	// POST /cameras/media/retrieval
+	// Creates a media retrieval.
+	// Operation `postMediaRetrieval`, POST /cameras/media/retrieval:
+	// https://developers.samsara.com/reference/postmediaretrieval
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Write Media Retrieval.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateMediaRetrieval(ctx context.Context, in *CreateMediaRetrievalRequest, opts ...grpc.CallOption) (*CreateMediaRetrievalResponse, error)
 }
 
@@ -113,20 +133,40 @@ func (c *mediaServiceClient) CreateMediaRetrieval(ctx context.Context, in *Creat
 //
 // MediaService has the operations of the area media.
 type MediaServiceServer interface {
-	// GET /cameras/media
+	// Lists uploaded media.
+	// Operation `listUploadedMedia`, GET /cameras/media:
+	// https://developers.samsara.com/reference/listuploadedmedia
+	// All pages: StreamUploadedMedia. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamUploadedMedia with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListUploadedMedia(context.Context, *ListUploadedMediaRequest) (*ListUploadedMediaResponse, error)
 	// Every page of ListUploadedMedia, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listUploadedMedia`, GET /cameras/media:
+	// https://developers.samsara.com/reference/listuploadedmedia
+	// Scope: Read Media Retrieval.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamUploadedMedia(*StreamUploadedMediaRequest, grpc.ServerStreamingServer[StreamUploadedMediaResponse]) error
-	// GET /cameras/media/retrieval
+	// Gets a media retrieval.
+	// Operation `getMediaRetrieval`, GET /cameras/media/retrieval:
+	// https://developers.samsara.com/reference/getmediaretrieval
 	// Scope: Read Media Retrieval.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetMediaRetrieval(context.Context, *GetMediaRetrievalRequest) (*GetMediaRetrievalResponse, error)
-	// POST /cameras/media/retrieval
+	// Creates a media retrieval.
+	// Operation `postMediaRetrieval`, POST /cameras/media/retrieval:
+	// https://developers.samsara.com/reference/postmediaretrieval
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Write Media Retrieval.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateMediaRetrieval(context.Context, *CreateMediaRetrievalRequest) (*CreateMediaRetrievalResponse, error)
 }
 

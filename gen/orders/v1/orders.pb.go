@@ -25,15 +25,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetOrders.
+// The request of GetOrders.
 type GetOrdersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,1,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `orderIds`.
-	OrderIds      []string `protobuf:"bytes,2,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	IncludeExternalIds *bool                  `protobuf:"varint,1,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	OrderIds           []string               `protobuf:"bytes,2,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetOrdersRequest) Reset() {
@@ -80,10 +78,10 @@ func (x *GetOrdersRequest) GetOrderIds() []string {
 	return nil
 }
 
-// Response of GetOrders.
+// The response of GetOrders.
 type GetOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*FleetOrder `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -126,10 +124,10 @@ func (x *GetOrdersResponse) GetData() []*FleetOrder {
 	return nil
 }
 
-// Request of DeleteOrder.
+// The request of DeleteOrder.
 type DeleteOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `orderId`. Required.
+	// Required.
 	OrderId       *string `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3,oneof" json:"order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -172,7 +170,7 @@ func (x *DeleteOrderRequest) GetOrderId() string {
 	return ""
 }
 
-// Response of DeleteOrder.
+// The response of DeleteOrder.
 type DeleteOrderResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -209,10 +207,10 @@ func (*DeleteOrderResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_orders_v1_orders_proto_rawDescGZIP(), []int{3}
 }
 
-// Request of CreateOrdersBatch.
+// The request of CreateOrdersBatch.
 type CreateOrdersBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required.
+	// Required.
 	Data          []*FleetOrderBatchUpsertInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,12 +253,12 @@ func (x *CreateOrdersBatchRequest) GetData() []*FleetOrderBatchUpsertInput {
 	return nil
 }
 
-// Response of CreateOrdersBatch.
+// The response of CreateOrdersBatch.
 type CreateOrdersBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `requestId`. Required.
+	// Required.
 	RequestId *string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
-	// Member `responses`. Required.
+	// Required.
 	Responses     []*FleetOrderBatchItem `protobuf:"bytes,2,rep,name=responses,proto3" json:"responses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -310,16 +308,14 @@ func (x *CreateOrdersBatchResponse) GetResponses() []*FleetOrderBatchItem {
 	return nil
 }
 
-// Request of ListOrderDeletions.
+// The request of ListOrderDeletions.
 type ListOrderDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	Limit   *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -369,7 +365,7 @@ func (x *ListOrderDeletionsRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListOrderDeletionsRequest) GetLimit() int64 {
+func (x *ListOrderDeletionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -383,12 +379,12 @@ func (x *ListOrderDeletionsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListOrderDeletions.
+// One page of order deletions.
 type ListOrderDeletionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FleetOrderDeletionMarker `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -438,12 +434,12 @@ func (x *ListOrderDeletionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamOrderDeletions.
+// The request of StreamOrderDeletions.
 type StreamOrderDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListOrderDeletions is asked, page after page.
 	Request *ListOrderDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -493,7 +489,7 @@ func (x *StreamOrderDeletionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamOrderDeletions.
+// One page of order deletions, and where to go on from after it.
 type StreamOrderDeletionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListOrderDeletions answers.
@@ -548,18 +544,15 @@ func (x *StreamOrderDeletionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListOrders.
+// The request of ListOrders.
 type ListOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `routeId`.
-	RouteId *string `protobuf:"bytes,4,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	EndTime            *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	RouteId            *string `protobuf:"bytes,4,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -630,12 +623,12 @@ func (x *ListOrdersRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListOrders.
+// One page of orders.
 type ListOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*FleetOrder `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -685,12 +678,12 @@ func (x *ListOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamOrders.
+// The request of StreamOrders.
 type StreamOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListOrders is asked, page after page.
 	Request *ListOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -740,7 +733,7 @@ func (x *StreamOrdersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamOrders.
+// One page of orders, and where to go on from after it.
 type StreamOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListOrders answers.
@@ -795,7 +788,7 @@ func (x *StreamOrdersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowOrders.
+// The request of FollowOrders.
 type FollowOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListOrders is asked, page after page.
@@ -850,7 +843,7 @@ func (x *FollowOrdersRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowOrders.
+// One page of orders, and where to go on from after it.
 type FollowOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListOrders answers. Unset in a keep-alive.
@@ -917,19 +910,17 @@ func (x *FollowOrdersResponse) GetKeepAlive() *v11.KeepAlive {
 // Schema FleetOrderObjectResponseBody.
 type FleetOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `customerProperties`. Required.
+	// Required.
 	CustomerProperties []*FleetOrderCustomerProperty `protobuf:"bytes,2,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `samsaraCustomerOrderName`.
+	ExternalIds        map[string]string             `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                       *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	SamsaraCustomerOrderName *string `protobuf:"bytes,5,opt,name=samsara_customer_order_name,json=samsaraCustomerOrderName,proto3,oneof" json:"samsara_customer_order_name,omitempty"`
-	// Member `tasks`. Required.
+	// Required.
 	Tasks []*FleetOrderTask `protobuf:"bytes,6,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1016,27 +1007,18 @@ func (x *FleetOrder) GetUpdatedAtTime() string {
 
 // Schema FleetOrderBatchCustomAddressInputRequestBody.
 type FleetOrderBatchCustomAddressInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressLine1`.
-	AddressLine1 *string `protobuf:"bytes,1,opt,name=address_line1,json=addressLine1,proto3,oneof" json:"address_line1,omitempty"`
-	// Member `addressLine2`.
-	AddressLine2 *string `protobuf:"bytes,2,opt,name=address_line2,json=addressLine2,proto3,oneof" json:"address_line2,omitempty"`
-	// Member `city`.
-	City *string `protobuf:"bytes,3,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`.
-	Country *string `protobuf:"bytes,4,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `postalCode`.
-	PostalCode *string `protobuf:"bytes,8,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AddressLine1     *string                `protobuf:"bytes,1,opt,name=address_line1,json=addressLine1,proto3,oneof" json:"address_line1,omitempty"`
+	AddressLine2     *string                `protobuf:"bytes,2,opt,name=address_line2,json=addressLine2,proto3,oneof" json:"address_line2,omitempty"`
+	City             *string                `protobuf:"bytes,3,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	Country          *string                `protobuf:"bytes,4,opt,name=country,proto3,oneof" json:"country,omitempty"`
+	FormattedAddress *string                `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Latitude         *float64               `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude        *float64               `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	PostalCode       *string                `protobuf:"bytes,8,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
+	State            *string                `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *FleetOrderBatchCustomAddressInput) Reset() {
@@ -1134,11 +1116,9 @@ func (x *FleetOrderBatchCustomAddressInput) GetState() string {
 
 // Schema FleetOrderBatchCustomerPropertyInputRequestBody.
 type FleetOrderBatchCustomerPropertyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *string                `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1189,12 +1169,10 @@ func (x *FleetOrderBatchCustomerPropertyInput) GetValue() string {
 
 // Schema FleetOrderBatchResponseItemResponseBody.
 type FleetOrderBatchItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data *FleetOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `message`.
-	Message *string `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	// Member `status`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Data    *FleetOrder            `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Message *string                `protobuf:"bytes,2,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	// Required.
 	Status        *int64 `protobuf:"varint,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1253,13 +1231,10 @@ func (x *FleetOrderBatchItem) GetStatus() int64 {
 
 // Schema FleetOrderBatchQuantityInputRequestBody.
 type FleetOrderBatchQuantityInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`.
-	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `label`.
-	Label *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `value`.
-	Value         *float64 `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CapacityId    *string                `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
+	Label         *string                `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	Value         *float64               `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1317,13 +1292,10 @@ func (x *FleetOrderBatchQuantityInput) GetValue() float64 {
 
 // Schema FleetOrderBatchServiceLocationInputRequestBody.
 type FleetOrderBatchServiceLocationInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `customAddress`.
-	CustomAddress *FleetOrderBatchCustomAddressInput `protobuf:"bytes,2,opt,name=custom_address,json=customAddress,proto3" json:"custom_address,omitempty"`
-	// Member `serviceLocationType`.
-	ServiceLocationType *string `protobuf:"bytes,3,opt,name=service_location_type,json=serviceLocationType,proto3,oneof" json:"service_location_type,omitempty"`
+	state               protoimpl.MessageState             `protogen:"open.v1"`
+	AddressId           *string                            `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
+	CustomAddress       *FleetOrderBatchCustomAddressInput `protobuf:"bytes,2,opt,name=custom_address,json=customAddress,proto3" json:"custom_address,omitempty"`
+	ServiceLocationType *string                            `protobuf:"bytes,3,opt,name=service_location_type,json=serviceLocationType,proto3,oneof" json:"service_location_type,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1382,11 +1354,10 @@ func (x *FleetOrderBatchServiceLocationInput) GetServiceLocationType() string {
 // Schema FleetOrderBatchServiceWindowUpsertInputRequestBody.
 type FleetOrderBatchServiceWindowUpsertInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	Id      *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1445,30 +1416,21 @@ func (x *FleetOrderBatchServiceWindowUpsertInput) GetStartTime() string {
 
 // Schema FleetOrderBatchTaskUpsertInputRequestBody.
 type FleetOrderBatchTaskUpsertInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customerProperties`.
+	state              protoimpl.MessageState                  `protogen:"open.v1"`
 	CustomerProperties []*FleetOrderBatchCustomerPropertyInput `protobuf:"bytes,1,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
-	// Member `dispatcherNotes`.
-	DispatcherNotes *string `protobuf:"bytes,2,opt,name=dispatcher_notes,json=dispatcherNotes,proto3,oneof" json:"dispatcher_notes,omitempty"`
-	// Member `driverNotes`.
-	DriverNotes *string `protobuf:"bytes,3,opt,name=driver_notes,json=driverNotes,proto3,oneof" json:"driver_notes,omitempty"`
-	// Member `hubId`. Required.
-	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `positionConstraintType`.
-	PositionConstraintType *string `protobuf:"bytes,6,opt,name=position_constraint_type,json=positionConstraintType,proto3,oneof" json:"position_constraint_type,omitempty"`
-	// Member `quantities`.
-	Quantities []*FleetOrderBatchQuantityInput `protobuf:"bytes,7,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `serviceDurationSeconds`. In seconds.
-	ServiceDurationSeconds *int64 `protobuf:"varint,8,opt,name=service_duration_seconds,json=serviceDurationSeconds,proto3,oneof" json:"service_duration_seconds,omitempty"`
-	// Member `serviceLocation`.
-	ServiceLocation *FleetOrderBatchServiceLocationInput `protobuf:"bytes,9,opt,name=service_location,json=serviceLocation,proto3" json:"service_location,omitempty"`
-	// Member `serviceWindowIdsToRemove`.
-	ServiceWindowIdsToRemove []string `protobuf:"bytes,10,rep,name=service_window_ids_to_remove,json=serviceWindowIdsToRemove,proto3" json:"service_window_ids_to_remove,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*FleetOrderBatchServiceWindowUpsertInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `taskType`. Required.
+	DispatcherNotes    *string                                 `protobuf:"bytes,2,opt,name=dispatcher_notes,json=dispatcherNotes,proto3,oneof" json:"dispatcher_notes,omitempty"`
+	DriverNotes        *string                                 `protobuf:"bytes,3,opt,name=driver_notes,json=driverNotes,proto3,oneof" json:"driver_notes,omitempty"`
+	// Required.
+	HubId                  *string                         `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
+	Id                     *string                         `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	PositionConstraintType *string                         `protobuf:"bytes,6,opt,name=position_constraint_type,json=positionConstraintType,proto3,oneof" json:"position_constraint_type,omitempty"`
+	Quantities             []*FleetOrderBatchQuantityInput `protobuf:"bytes,7,rep,name=quantities,proto3" json:"quantities,omitempty"`
+	// In seconds.
+	ServiceDurationSeconds   *int64                                     `protobuf:"varint,8,opt,name=service_duration_seconds,json=serviceDurationSeconds,proto3,oneof" json:"service_duration_seconds,omitempty"`
+	ServiceLocation          *FleetOrderBatchServiceLocationInput       `protobuf:"bytes,9,opt,name=service_location,json=serviceLocation,proto3" json:"service_location,omitempty"`
+	ServiceWindowIdsToRemove []string                                   `protobuf:"bytes,10,rep,name=service_window_ids_to_remove,json=serviceWindowIdsToRemove,proto3" json:"service_window_ids_to_remove,omitempty"`
+	ServiceWindows           []*FleetOrderBatchServiceWindowUpsertInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	// Required.
 	TaskType      *string `protobuf:"bytes,12,opt,name=task_type,json=taskType,proto3,oneof" json:"task_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1590,21 +1552,15 @@ func (x *FleetOrderBatchTaskUpsertInput) GetTaskType() string {
 
 // Schema FleetOrderBatchUpsertInputRequestBody.
 type FleetOrderBatchUpsertInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customerProperties`.
-	CustomerProperties []*FleetOrderBatchCustomerPropertyInput `protobuf:"bytes,1,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `samsaraCustomerOrderName`.
-	SamsaraCustomerOrderName *string `protobuf:"bytes,4,opt,name=samsara_customer_order_name,json=samsaraCustomerOrderName,proto3,oneof" json:"samsara_customer_order_name,omitempty"`
-	// Member `taskIdsToRemove`.
-	TaskIdsToRemove []string `protobuf:"bytes,5,rep,name=task_ids_to_remove,json=taskIdsToRemove,proto3" json:"task_ids_to_remove,omitempty"`
-	// Member `tasks`.
-	Tasks         []*FleetOrderBatchTaskUpsertInput `protobuf:"bytes,6,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                    protoimpl.MessageState                  `protogen:"open.v1"`
+	CustomerProperties       []*FleetOrderBatchCustomerPropertyInput `protobuf:"bytes,1,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
+	ExternalIds              map[string]string                       `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id                       *string                                 `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	SamsaraCustomerOrderName *string                                 `protobuf:"bytes,4,opt,name=samsara_customer_order_name,json=samsaraCustomerOrderName,proto3,oneof" json:"samsara_customer_order_name,omitempty"`
+	TaskIdsToRemove          []string                                `protobuf:"bytes,5,rep,name=task_ids_to_remove,json=taskIdsToRemove,proto3" json:"task_ids_to_remove,omitempty"`
+	Tasks                    []*FleetOrderBatchTaskUpsertInput       `protobuf:"bytes,6,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *FleetOrderBatchUpsertInput) Reset() {
@@ -1681,27 +1637,18 @@ func (x *FleetOrderBatchUpsertInput) GetTasks() []*FleetOrderBatchTaskUpsertInpu
 
 // Schema FleetOrderCustomAddressObjectResponseBody.
 type FleetOrderCustomAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressLine1`.
-	AddressLine1 *string `protobuf:"bytes,1,opt,name=address_line1,json=addressLine1,proto3,oneof" json:"address_line1,omitempty"`
-	// Member `addressLine2`.
-	AddressLine2 *string `protobuf:"bytes,2,opt,name=address_line2,json=addressLine2,proto3,oneof" json:"address_line2,omitempty"`
-	// Member `city`.
-	City *string `protobuf:"bytes,3,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`.
-	Country *string `protobuf:"bytes,4,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `postalCode`.
-	PostalCode *string `protobuf:"bytes,8,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AddressLine1     *string                `protobuf:"bytes,1,opt,name=address_line1,json=addressLine1,proto3,oneof" json:"address_line1,omitempty"`
+	AddressLine2     *string                `protobuf:"bytes,2,opt,name=address_line2,json=addressLine2,proto3,oneof" json:"address_line2,omitempty"`
+	City             *string                `protobuf:"bytes,3,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	Country          *string                `protobuf:"bytes,4,opt,name=country,proto3,oneof" json:"country,omitempty"`
+	FormattedAddress *string                `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Latitude         *float64               `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude        *float64               `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	PostalCode       *string                `protobuf:"bytes,8,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
+	State            *string                `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *FleetOrderCustomAddress) Reset() {
@@ -1800,9 +1747,9 @@ func (x *FleetOrderCustomAddress) GetState() string {
 // Schema FleetOrderCustomerPropertyObjectResponseBody.
 type FleetOrderCustomerProperty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required.
+	// Required.
 	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1855,9 +1802,9 @@ func (x *FleetOrderCustomerProperty) GetValue() string {
 // Schema FleetOrderDeletionMarkerObjectResponseBody.
 type FleetOrderDeletionMarker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `deletedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DeletedAtTime *string `protobuf:"bytes,1,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1909,14 +1856,13 @@ func (x *FleetOrderDeletionMarker) GetId() string {
 
 // Schema FleetOrderQuantityObjectResponseBody.
 type FleetOrderQuantity struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`.
-	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `id`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CapacityId *string                `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1982,13 +1928,10 @@ func (x *FleetOrderQuantity) GetValue() float64 {
 
 // Schema FleetOrderServiceLocationObjectResponseBody.
 type FleetOrderServiceLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `customAddress`.
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	AddressId     *string                  `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	CustomAddress *FleetOrderCustomAddress `protobuf:"bytes,2,opt,name=custom_address,json=customAddress,proto3" json:"custom_address,omitempty"`
-	// Member `serviceLocationType`. Required. Known values: `unknown`, `savedAddress`,
-	// `customAddress`.
+	// Required. Known values: `unknown`, `savedAddress`, `customAddress`.
 	ServiceLocationType *string `protobuf:"bytes,3,opt,name=service_location_type,json=serviceLocationType,proto3,oneof" json:"service_location_type,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -2048,11 +1991,11 @@ func (x *FleetOrderServiceLocation) GetServiceLocationType() string {
 // Schema FleetOrderServiceWindowObjectResponseBody.
 type FleetOrderServiceWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2112,33 +2055,29 @@ func (x *FleetOrderServiceWindow) GetStartTime() string {
 // Schema FleetOrderTaskObjectResponseBody.
 type FleetOrderTask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `customerProperties`. Required.
+	// Required.
 	CustomerProperties []*FleetOrderCustomerProperty `protobuf:"bytes,2,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
-	// Member `dispatcherNotes`.
-	DispatcherNotes *string `protobuf:"bytes,3,opt,name=dispatcher_notes,json=dispatcherNotes,proto3,oneof" json:"dispatcher_notes,omitempty"`
-	// Member `driverNotes`.
-	DriverNotes *string `protobuf:"bytes,4,opt,name=driver_notes,json=driverNotes,proto3,oneof" json:"driver_notes,omitempty"`
-	// Member `hubId`. Required.
+	DispatcherNotes    *string                       `protobuf:"bytes,3,opt,name=dispatcher_notes,json=dispatcherNotes,proto3,oneof" json:"dispatcher_notes,omitempty"`
+	DriverNotes        *string                       `protobuf:"bytes,4,opt,name=driver_notes,json=driverNotes,proto3,oneof" json:"driver_notes,omitempty"`
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `positionConstraintType`. Required. Known values: `unknown`, `none`, `first`, `last`.
+	// Required. Known values: `unknown`, `none`, `first`, `last`.
 	PositionConstraintType *string `protobuf:"bytes,7,opt,name=position_constraint_type,json=positionConstraintType,proto3,oneof" json:"position_constraint_type,omitempty"`
-	// Member `quantities`. Required.
+	// Required.
 	Quantities []*FleetOrderQuantity `protobuf:"bytes,8,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `routeId`.
-	RouteId *string `protobuf:"bytes,9,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Member `serviceDurationSeconds`. In seconds.
-	ServiceDurationSeconds *int64 `protobuf:"varint,10,opt,name=service_duration_seconds,json=serviceDurationSeconds,proto3,oneof" json:"service_duration_seconds,omitempty"`
-	// Member `serviceLocation`.
-	ServiceLocation *FleetOrderServiceLocation `protobuf:"bytes,11,opt,name=service_location,json=serviceLocation,proto3" json:"service_location,omitempty"`
-	// Member `serviceWindows`. Required.
+	RouteId    *string               `protobuf:"bytes,9,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
+	// In seconds.
+	ServiceDurationSeconds *int64                     `protobuf:"varint,10,opt,name=service_duration_seconds,json=serviceDurationSeconds,proto3,oneof" json:"service_duration_seconds,omitempty"`
+	ServiceLocation        *FleetOrderServiceLocation `protobuf:"bytes,11,opt,name=service_location,json=serviceLocation,proto3" json:"service_location,omitempty"`
+	// Required.
 	ServiceWindows []*FleetOrderServiceWindow `protobuf:"bytes,12,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `taskType`. Required. Known values: `unknown`, `delivery`, `pickup`, `pickupDelivery`.
+	// Required. Known values: `unknown`, `delivery`, `pickup`, `pickupDelivery`.
 	TaskType *string `protobuf:"bytes,13,opt,name=task_type,json=taskType,proto3,oneof" json:"task_type,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2297,7 +2236,7 @@ const file_samsara_gateway_orders_v1_orders_proto_rawDesc = "" +
 	"\x19ListOrderDeletionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
@@ -2543,27 +2482,27 @@ const file_samsara_gateway_orders_v1_orders_proto_rawDesc = "" +
 	"\x19_service_duration_secondsB\f\n" +
 	"\n" +
 	"_task_typeB\x12\n" +
-	"\x10_updated_at_time2\xaf\v\n" +
-	"\rOrdersService\x12\xac\x01\n" +
-	"\tGetOrders\x12+.samsara_gateway.orders.v1.GetOrdersRequest\x1a,.samsara_gateway.orders.v1.GetOrdersResponse\"D\xda\xce\x18@\n" +
-	"\tgetOrders\x10\x01\x1a\x15/preview/fleet/orders8\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01\x12\xb5\x01\n" +
-	"\vDeleteOrder\x12-.samsara_gateway.orders.v1.DeleteOrderRequest\x1a..samsara_gateway.orders.v1.DeleteOrderResponse\"G\xda\xce\x18C\n" +
-	"\vdeleteOrder\x10\x05\x1a\x15/preview/fleet/orders8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x12\xd1\x01\n" +
+	"\x10_updated_at_time2\xc4\v\n" +
+	"\rOrdersService\x12\xaf\x01\n" +
+	"\tGetOrders\x12+.samsara_gateway.orders.v1.GetOrdersRequest\x1a,.samsara_gateway.orders.v1.GetOrdersResponse\"G\xda\xce\x18@\n" +
+	"\tgetOrders\x10\x01\x1a\x15/preview/fleet/orders8\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01\x90\x02\x01\x12\xb8\x01\n" +
+	"\vDeleteOrder\x12-.samsara_gateway.orders.v1.DeleteOrderRequest\x1a..samsara_gateway.orders.v1.DeleteOrderResponse\"J\xda\xce\x18C\n" +
+	"\vdeleteOrder\x10\x05\x1a\x15/preview/fleet/orders8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x90\x02\x02\x12\xd1\x01\n" +
 	"\x11CreateOrdersBatch\x123.samsara_gateway.orders.v1.CreateOrdersBatchRequest\x1a4.samsara_gateway.orders.v1.CreateOrdersBatchResponse\"Q\xda\xce\x18M\n" +
-	"\x0fpostOrdersBatch\x10\x02\x1a\x1b/preview/fleet/orders/batch \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xe1\x01\n" +
-	"\x12ListOrderDeletions\x124.samsara_gateway.orders.v1.ListOrderDeletionsRequest\x1a5.samsara_gateway.orders.v1.ListOrderDeletionsResponse\"^\xda\xce\x18Z\n" +
-	"\x11getOrderDeletions\x10\x01\x1a\x1f/preview/fleet/orders/deletions(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x14StreamOrderDeletions\x126.samsara_gateway.orders.v1.StreamOrderDeletionsRequest\x1a7.samsara_gateway.orders.v1.StreamOrderDeletionsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListOrderDeletions\x10\x010\x01\x12\xc6\x01\n" +
+	"\x0fpostOrdersBatch\x10\x02\x1a\x1b/preview/fleet/orders/batch \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xe4\x01\n" +
+	"\x12ListOrderDeletions\x124.samsara_gateway.orders.v1.ListOrderDeletionsRequest\x1a5.samsara_gateway.orders.v1.ListOrderDeletionsResponse\"a\xda\xce\x18Z\n" +
+	"\x11getOrderDeletions\x10\x01\x1a\x1f/preview/fleet/orders/deletions(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x14StreamOrderDeletions\x126.samsara_gateway.orders.v1.StreamOrderDeletionsRequest\x1a7.samsara_gateway.orders.v1.StreamOrderDeletionsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListOrderDeletions\x10\x01\x90\x02\x010\x01\x12\xc9\x01\n" +
 	"\n" +
-	"ListOrders\x12,.samsara_gateway.orders.v1.ListOrdersRequest\x1a-.samsara_gateway.orders.v1.ListOrdersResponse\"[\xda\xce\x18W\n" +
-	"\x0fgetOrdersStream\x10\x01\x1a\x1c/preview/fleet/orders/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x12\x85\x01\n" +
-	"\fStreamOrders\x12..samsara_gateway.orders.v1.StreamOrdersRequest\x1a/.samsara_gateway.orders.v1.StreamOrdersResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"ListOrders\x12,.samsara_gateway.orders.v1.ListOrdersRequest\x1a-.samsara_gateway.orders.v1.ListOrdersResponse\"^\xda\xce\x18W\n" +
+	"\x0fgetOrdersStream\x10\x01\x1a\x1c/preview/fleet/orders/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x03X\xc8\x01b\x04data\x90\x02\x01\x12\x88\x01\n" +
+	"\fStreamOrders\x12..samsara_gateway.orders.v1.StreamOrdersRequest\x1a/.samsara_gateway.orders.v1.StreamOrdersResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListOrders\x10\x010\x01\x12\x85\x01\n" +
-	"\fFollowOrders\x12..samsara_gateway.orders.v1.FollowOrdersRequest\x1a/.samsara_gateway.orders.v1.FollowOrdersResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"ListOrders\x10\x01\x90\x02\x010\x01\x12\x88\x01\n" +
+	"\fFollowOrders\x12..samsara_gateway.orders.v1.FollowOrdersRequest\x1a/.samsara_gateway.orders.v1.FollowOrdersResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListOrders\x10\x020\x01B\xf5\x01\n" +
+	"ListOrders\x10\x02\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.orders.v1B\vOrdersProtoP\x01Z/samsara.internal/gateway/gen/orders/v1;ordersv1\xa2\x02\n" +
 	"SGOrdersV1\xaa\x02\x18SamsaraGateway.Orders.V1\xba\x02\n" +
 	"SGOrdersV1\xca\x02\x18SamsaraGateway\\Orders\\V1\xe2\x02!SamsaraGateway\\Orders\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Orders::V1b\x06proto3"

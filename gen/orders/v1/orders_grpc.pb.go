@@ -37,41 +37,86 @@ const (
 //
 // OrdersService has the operations of the area orders.
 type OrdersServiceClient interface {
-	// GET /preview/fleet/orders
+	// Gets orders.
+	// Operation `getOrders`, GET /preview/fleet/orders:
+	// https://developers.samsara.com/reference/getorders
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetOrders(ctx context.Context, in *GetOrdersRequest, opts ...grpc.CallOption) (*GetOrdersResponse, error)
-	// DELETE /preview/fleet/orders
+	// Deletes an order.
+	// Operation `deleteOrder`, DELETE /preview/fleet/orders:
+	// https://developers.samsara.com/reference/deleteorder
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteOrder(ctx context.Context, in *DeleteOrderRequest, opts ...grpc.CallOption) (*DeleteOrderResponse, error)
-	// POST /preview/fleet/orders/batch
+	// Creates a batch of orders.
+	// Operation `postOrdersBatch`, POST /preview/fleet/orders/batch:
+	// https://developers.samsara.com/reference/postordersbatch
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateOrdersBatch(ctx context.Context, in *CreateOrdersBatchRequest, opts ...grpc.CallOption) (*CreateOrdersBatchResponse, error)
-	// GET /preview/fleet/orders/deletions
+	// Lists order deletions.
+	// Operation `getOrderDeletions`, GET /preview/fleet/orders/deletions:
+	// https://developers.samsara.com/reference/getorderdeletions
+	// All pages: StreamOrderDeletions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListOrderDeletions(ctx context.Context, in *ListOrderDeletionsRequest, opts ...grpc.CallOption) (*ListOrderDeletionsResponse, error)
 	// Every page of ListOrderDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getOrderDeletions`, GET /preview/fleet/orders/deletions:
+	// https://developers.samsara.com/reference/getorderdeletions
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Preview: Samsara may change or remove it.
 	StreamOrderDeletions(ctx context.Context, in *StreamOrderDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrderDeletionsResponse], error)
-	// GET /preview/fleet/orders/stream
+	// Lists orders.
+	// Operation `getOrdersStream`, GET /preview/fleet/orders/stream:
+	// https://developers.samsara.com/reference/getordersstream
+	// All pages: StreamOrders. For ever: FollowOrders. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamOrders with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
-	// Every page of ListOrders, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListOrders, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getOrdersStream`, GET /preview/fleet/orders/stream:
+	// https://developers.samsara.com/reference/getordersstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Preview: Samsara may change or remove it.
 	StreamOrders(ctx context.Context, in *StreamOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrdersResponse], error)
 	// Every page of ListOrders, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getOrdersStream`, GET /preview/fleet/orders/stream:
+	// https://developers.samsara.com/reference/getordersstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Preview: Samsara may change or remove it.
 	FollowOrders(ctx context.Context, in *FollowOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowOrdersResponse], error)
 }
 
@@ -196,41 +241,86 @@ type OrdersService_FollowOrdersClient = grpc.ServerStreamingClient[FollowOrdersR
 //
 // OrdersService has the operations of the area orders.
 type OrdersServiceServer interface {
-	// GET /preview/fleet/orders
+	// Gets orders.
+	// Operation `getOrders`, GET /preview/fleet/orders:
+	// https://developers.samsara.com/reference/getorders
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetOrders(context.Context, *GetOrdersRequest) (*GetOrdersResponse, error)
-	// DELETE /preview/fleet/orders
+	// Deletes an order.
+	// Operation `deleteOrder`, DELETE /preview/fleet/orders:
+	// https://developers.samsara.com/reference/deleteorder
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeleteOrder(context.Context, *DeleteOrderRequest) (*DeleteOrderResponse, error)
-	// POST /preview/fleet/orders/batch
+	// Creates a batch of orders.
+	// Operation `postOrdersBatch`, POST /preview/fleet/orders/batch:
+	// https://developers.samsara.com/reference/postordersbatch
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateOrdersBatch(context.Context, *CreateOrdersBatchRequest) (*CreateOrdersBatchResponse, error)
-	// GET /preview/fleet/orders/deletions
+	// Lists order deletions.
+	// Operation `getOrderDeletions`, GET /preview/fleet/orders/deletions:
+	// https://developers.samsara.com/reference/getorderdeletions
+	// All pages: StreamOrderDeletions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListOrderDeletions(context.Context, *ListOrderDeletionsRequest) (*ListOrderDeletionsResponse, error)
 	// Every page of ListOrderDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getOrderDeletions`, GET /preview/fleet/orders/deletions:
+	// https://developers.samsara.com/reference/getorderdeletions
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Preview: Samsara may change or remove it.
 	StreamOrderDeletions(*StreamOrderDeletionsRequest, grpc.ServerStreamingServer[StreamOrderDeletionsResponse]) error
-	// GET /preview/fleet/orders/stream
+	// Lists orders.
+	// Operation `getOrdersStream`, GET /preview/fleet/orders/stream:
+	// https://developers.samsara.com/reference/getordersstream
+	// All pages: StreamOrders. For ever: FollowOrders. Next page: `after` is `pagination.end_cursor`
+	// of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamOrders with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
-	// Every page of ListOrders, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListOrders, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getOrdersStream`, GET /preview/fleet/orders/stream:
+	// https://developers.samsara.com/reference/getordersstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Preview: Samsara may change or remove it.
 	StreamOrders(*StreamOrdersRequest, grpc.ServerStreamingServer[StreamOrdersResponse]) error
 	// Every page of ListOrders, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getOrdersStream`, GET /preview/fleet/orders/stream:
+	// https://developers.samsara.com/reference/getordersstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Preview: Samsara may change or remove it.
 	FollowOrders(*FollowOrdersRequest, grpc.ServerStreamingServer[FollowOrdersResponse]) error
 }
 

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetOrganizationInfo.
+// The request of GetOrganizationInfo.
 type GetOrganizationInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -61,11 +61,10 @@ func (*GetOrganizationInfoRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_organization_info_v1_organization_info_proto_rawDescGZIP(), []int{0}
 }
 
-// Response of GetOrganizationInfo.
+// The response of GetOrganizationInfo.
 type GetOrganizationInfoResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *OrganizationInfo `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *OrganizationInfo      `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -107,17 +106,14 @@ func (x *GetOrganizationInfoResponse) GetData() *OrganizationInfo {
 	return nil
 }
 
-// Schema OrganizationInfo.
+// Organization info. Schema OrganizationInfo.
 type OrganizationInfo struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierSettings`.
+	state           protoimpl.MessageState           `protogen:"open.v1"`
 	CarrierSettings *OrganizationInfoCarrierSettings `protobuf:"bytes,1,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Id              *string                          `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name            *string                          `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *OrganizationInfo) Reset() {
@@ -174,11 +170,10 @@ func (x *OrganizationInfo) GetName() string {
 // Schema OrganizationInfo_carrierSettings.
 type OrganizationInfoCarrierSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierName`. At most 255 characters.
+	// At most 255 characters.
 	CarrierName *string `protobuf:"bytes,1,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `dotNumber`.
-	DotNumber *int64 `protobuf:"varint,2,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
-	// Member `mainOfficeAddress`. At most 255 characters.
+	DotNumber   *int64  `protobuf:"varint,2,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
+	// At most 255 characters.
 	MainOfficeAddress *string `protobuf:"bytes,3,opt,name=main_office_address,json=mainOfficeAddress,proto3,oneof" json:"main_office_address,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -256,10 +251,10 @@ const file_samsara_gateway_organization_info_v1_organization_info_proto_rawDesc 
 	"\x13main_office_address\x18\x03 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x02R\x11mainOfficeAddress\x88\x01\x01:$\xda\xce\x18 OrganizationInfo_carrierSettingsB\x0f\n" +
 	"\r_carrier_nameB\r\n" +
 	"\v_dot_numberB\x16\n" +
-	"\x14_main_office_address2\xf5\x01\n" +
-	"\x17OrganizationInfoService\x12\xd9\x01\n" +
-	"\x13GetOrganizationInfo\x12@.samsara_gateway.organization_info.v1.GetOrganizationInfoRequest\x1aA.samsara_gateway.organization_info.v1.GetOrganizationInfoResponse\"=\xda\xce\x189\n" +
-	"\x13getOrganizationInfo\x10\x01\x1a\x03/me8\x01B\x14Read Org InformationP\x01X\xc8\x01B\xdb\x02\n" +
+	"\x14_main_office_address2\xf8\x01\n" +
+	"\x17OrganizationInfoService\x12\xdc\x01\n" +
+	"\x13GetOrganizationInfo\x12@.samsara_gateway.organization_info.v1.GetOrganizationInfoRequest\x1aA.samsara_gateway.organization_info.v1.GetOrganizationInfoResponse\"@\xda\xce\x189\n" +
+	"\x13getOrganizationInfo\x10\x01\x1a\x03/me8\x01B\x14Read Org InformationP\x01X\xc8\x01\x90\x02\x01B\xdb\x02\n" +
 	"-internal.samsara.gateway.organization_info.v1B\x15OrganizationInfoProtoP\x01ZDsamsara.internal/gateway/gen/organization_info/v1;organizationinfov1\xa2\x02\x14SGOrganizationInfoV1\xaa\x02\"SamsaraGateway.OrganizationInfo.V1\xba\x02\x14SGOrganizationInfoV1\xca\x02\"SamsaraGateway\\OrganizationInfo\\V1\xe2\x02+SamsaraGateway\\OrganizationInfo\\V1\\Metadata\xea\x02$SamsaraGateway::OrganizationInfo::V1b\x06proto3"
 
 var (

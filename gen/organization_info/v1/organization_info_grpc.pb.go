@@ -30,8 +30,11 @@ const (
 //
 // OrganizationInfoService has the operations of the area organization info.
 type OrganizationInfoServiceClient interface {
-	// GET /me
+	// Gets organization info.
+	// Operation `getOrganizationInfo`, GET /me:
+	// https://developers.samsara.com/reference/getorganizationinfo
 	// Scope: Read Org Information.
+	// The gateway repeats it after a failure.
 	GetOrganizationInfo(ctx context.Context, in *GetOrganizationInfoRequest, opts ...grpc.CallOption) (*GetOrganizationInfoResponse, error)
 }
 
@@ -59,8 +62,11 @@ func (c *organizationInfoServiceClient) GetOrganizationInfo(ctx context.Context,
 //
 // OrganizationInfoService has the operations of the area organization info.
 type OrganizationInfoServiceServer interface {
-	// GET /me
+	// Gets organization info.
+	// Operation `getOrganizationInfo`, GET /me:
+	// https://developers.samsara.com/reference/getorganizationinfo
 	// Scope: Read Org Information.
+	// The gateway repeats it after a failure.
 	GetOrganizationInfo(context.Context, *GetOrganizationInfoRequest) (*GetOrganizationInfoResponse, error)
 }
 

@@ -26,31 +26,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListPlaces.
+// The request of ListPlaces.
 type ListPlacesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `externalIds`. A comma-separated list.
-	ExternalIds *string `protobuf:"bytes,2,opt,name=external_ids,json=externalIds,proto3,oneof" json:"external_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `includeTags`.
-	IncludeTags *bool `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
-	// Query parameter `limit`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,7,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `placeIds`. A comma-separated list.
-	PlaceIds *string `protobuf:"bytes,8,opt,name=place_ids,json=placeIds,proto3,oneof" json:"place_ids,omitempty"`
-	// Query parameter `placeTypes`. A comma-separated list.
-	PlaceTypes *string `protobuf:"bytes,9,opt,name=place_types,json=placeTypes,proto3,oneof" json:"place_types,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,10,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ExternalIds        []string               `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	IncludeTags        *bool                  `protobuf:"varint,4,opt,name=include_tags,json=includeTags,proto3,oneof" json:"include_tags,omitempty"`
+	Limit              *int32                 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	Name               *string                `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagIds       []string               `protobuf:"bytes,7,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	PlaceIds           []string               `protobuf:"bytes,8,rep,name=place_ids,json=placeIds,proto3" json:"place_ids,omitempty"`
+	PlaceTypes         []string               `protobuf:"bytes,9,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
+	TagIds             []string               `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListPlacesRequest) Reset() {
@@ -90,11 +80,11 @@ func (x *ListPlacesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPlacesRequest) GetExternalIds() string {
-	if x != nil && x.ExternalIds != nil {
-		return *x.ExternalIds
+func (x *ListPlacesRequest) GetExternalIds() []string {
+	if x != nil {
+		return x.ExternalIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListPlacesRequest) GetIncludeExternalIds() bool {
@@ -111,7 +101,7 @@ func (x *ListPlacesRequest) GetIncludeTags() bool {
 	return false
 }
 
-func (x *ListPlacesRequest) GetLimit() int64 {
+func (x *ListPlacesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -125,40 +115,40 @@ func (x *ListPlacesRequest) GetName() string {
 	return ""
 }
 
-func (x *ListPlacesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListPlacesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPlacesRequest) GetPlaceIds() string {
-	if x != nil && x.PlaceIds != nil {
-		return *x.PlaceIds
+func (x *ListPlacesRequest) GetPlaceIds() []string {
+	if x != nil {
+		return x.PlaceIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPlacesRequest) GetPlaceTypes() string {
-	if x != nil && x.PlaceTypes != nil {
-		return *x.PlaceTypes
+func (x *ListPlacesRequest) GetPlaceTypes() []string {
+	if x != nil {
+		return x.PlaceTypes
 	}
-	return ""
+	return nil
 }
 
-func (x *ListPlacesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListPlacesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListPlaces.
+// One page of places.
 type ListPlacesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Place `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,12 +198,12 @@ func (x *ListPlacesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPlaces.
+// The request of StreamPlaces.
 type StreamPlacesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaces is asked, page after page.
 	Request *ListPlacesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -263,7 +253,7 @@ func (x *StreamPlacesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPlaces.
+// One page of places, and where to go on from after it.
 type StreamPlacesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaces answers.
@@ -318,46 +308,33 @@ func (x *StreamPlacesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePlace.
+// The request of CreatePlace.
 type CreatePlaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `address`. Required.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Body member `addressLatitude`.
-	AddressLatitude *float64 `protobuf:"fixed64,2,opt,name=address_latitude,json=addressLatitude,proto3,oneof" json:"address_latitude,omitempty"`
-	// Body member `addressLongitude`.
-	AddressLongitude *float64 `protobuf:"fixed64,3,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
-	// Body member `businessContacts`.
+	// Required.
+	Address          *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AddressLatitude  *float64               `protobuf:"fixed64,2,opt,name=address_latitude,json=addressLatitude,proto3,oneof" json:"address_latitude,omitempty"`
+	AddressLongitude *float64               `protobuf:"fixed64,3,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
 	BusinessContacts *PlaceBusinessContacts `protobuf:"bytes,4,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
-	// Body member `cameraRecordingModeType`. Known values: `fullRecording`, `driverPrivacy`,
-	// `completePrivacy`, `inherit`, `unknown`, `unspecified`.
-	CameraRecordingModeType *string `protobuf:"bytes,5,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `geofence`. Required.
-	Geofence *PlaceGeofenceInput `protobuf:"bytes,7,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Body member `iftaExemptionTypes`.
-	IftaExemptionTypes []string `protobuf:"bytes,8,rep,name=ifta_exemption_types,json=iftaExemptionTypes,proto3" json:"ifta_exemption_types,omitempty"`
-	// Body member `isShowAddressesEnabled`.
-	IsShowAddressesEnabled *bool `protobuf:"varint,9,opt,name=is_show_addresses_enabled,json=isShowAddressesEnabled,proto3,oneof" json:"is_show_addresses_enabled,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `navigation`.
-	Navigation *PlaceNavigation `protobuf:"bytes,11,opt,name=navigation,proto3" json:"navigation,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,12,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `placeTypes`.
-	PlaceTypes []string `protobuf:"bytes,13,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
-	// Body member `routing`.
-	Routing []*PlaceRoutingInput `protobuf:"bytes,14,rep,name=routing,proto3" json:"routing,omitempty"`
-	// Body member `safetyEventExclusions`.
-	SafetyEventExclusions []string `protobuf:"bytes,15,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
-	// Body member `streetView`.
-	StreetView *PlaceStreetView `protobuf:"bytes,16,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
-	// Body member `tags`.
-	Tags          []*PlaceTagRef `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Known values: `fullRecording`, `driverPrivacy`, `completePrivacy`, `inherit`, `unknown`,
+	// `unspecified`.
+	CameraRecordingModeType *string           `protobuf:"bytes,5,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
+	ExternalIds             map[string]string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Geofence               *PlaceGeofenceInput `protobuf:"bytes,7,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	IftaExemptionTypes     []string            `protobuf:"bytes,8,rep,name=ifta_exemption_types,json=iftaExemptionTypes,proto3" json:"ifta_exemption_types,omitempty"`
+	IsShowAddressesEnabled *bool               `protobuf:"varint,9,opt,name=is_show_addresses_enabled,json=isShowAddressesEnabled,proto3,oneof" json:"is_show_addresses_enabled,omitempty"`
+	// Required.
+	Name                  *string              `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Navigation            *PlaceNavigation     `protobuf:"bytes,11,opt,name=navigation,proto3" json:"navigation,omitempty"`
+	Notes                 *string              `protobuf:"bytes,12,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	PlaceTypes            []string             `protobuf:"bytes,13,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
+	Routing               []*PlaceRoutingInput `protobuf:"bytes,14,rep,name=routing,proto3" json:"routing,omitempty"`
+	SafetyEventExclusions []string             `protobuf:"bytes,15,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
+	StreetView            *PlaceStreetView     `protobuf:"bytes,16,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
+	Tags                  []*PlaceTagRef       `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *CreatePlaceRequest) Reset() {
@@ -509,10 +486,10 @@ func (x *CreatePlaceRequest) GetTags() []*PlaceTagRef {
 	return nil
 }
 
-// Response of CreatePlace.
+// The response of CreatePlace.
 type CreatePlaceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Place `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -555,48 +532,30 @@ func (x *CreatePlaceResponse) GetData() *Place {
 	return nil
 }
 
-// Request of UpdatePlace.
+// The request of UpdatePlace.
 type UpdatePlaceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `externalId`.
-	ExternalId *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Query parameter `placeId`.
-	PlaceId *int64 `protobuf:"varint,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `address`.
-	Address *string `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Body member `addressLatitude`.
-	AddressLatitude *float64 `protobuf:"fixed64,4,opt,name=address_latitude,json=addressLatitude,proto3,oneof" json:"address_latitude,omitempty"`
-	// Body member `addressLongitude`.
-	AddressLongitude *float64 `protobuf:"fixed64,5,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
-	// Body member `businessContacts`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	ExternalId       *string                `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	PlaceId          *int64                 `protobuf:"varint,2,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	Address          *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AddressLatitude  *float64               `protobuf:"fixed64,4,opt,name=address_latitude,json=addressLatitude,proto3,oneof" json:"address_latitude,omitempty"`
+	AddressLongitude *float64               `protobuf:"fixed64,5,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
 	BusinessContacts *PlaceBusinessContacts `protobuf:"bytes,6,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
-	// Body member `cameraRecordingModeType`. Known values: `fullRecording`, `driverPrivacy`,
-	// `completePrivacy`, `inherit`, `unknown`, `unspecified`.
-	CameraRecordingModeType *string `protobuf:"bytes,7,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `geofence`.
-	Geofence *PlaceGeofenceInput `protobuf:"bytes,9,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Body member `iftaExemptionTypes`.
-	IftaExemptionTypes []string `protobuf:"bytes,10,rep,name=ifta_exemption_types,json=iftaExemptionTypes,proto3" json:"ifta_exemption_types,omitempty"`
-	// Body member `isShowAddressesEnabled`.
-	IsShowAddressesEnabled *bool `protobuf:"varint,11,opt,name=is_show_addresses_enabled,json=isShowAddressesEnabled,proto3,oneof" json:"is_show_addresses_enabled,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `navigation`.
-	Navigation *PlaceNavigation `protobuf:"bytes,13,opt,name=navigation,proto3" json:"navigation,omitempty"`
-	// Body member `notes`.
-	Notes *string `protobuf:"bytes,14,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `placeTypes`.
-	PlaceTypes []string `protobuf:"bytes,15,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
-	// Body member `routing`.
-	Routing *PlaceRoutingPatchInput `protobuf:"bytes,16,opt,name=routing,proto3" json:"routing,omitempty"`
-	// Body member `safetyEventExclusions`.
-	SafetyEventExclusions []string `protobuf:"bytes,17,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
-	// Body member `streetView`.
-	StreetView *PlaceStreetView `protobuf:"bytes,18,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
-	// Body member `tags`.
-	Tags []*PlaceTagRef `protobuf:"bytes,19,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Known values: `fullRecording`, `driverPrivacy`, `completePrivacy`, `inherit`, `unknown`,
+	// `unspecified`.
+	CameraRecordingModeType *string                 `protobuf:"bytes,7,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
+	ExternalIds             map[string]string       `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Geofence                *PlaceGeofenceInput     `protobuf:"bytes,9,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	IftaExemptionTypes      []string                `protobuf:"bytes,10,rep,name=ifta_exemption_types,json=iftaExemptionTypes,proto3" json:"ifta_exemption_types,omitempty"`
+	IsShowAddressesEnabled  *bool                   `protobuf:"varint,11,opt,name=is_show_addresses_enabled,json=isShowAddressesEnabled,proto3,oneof" json:"is_show_addresses_enabled,omitempty"`
+	Name                    *string                 `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Navigation              *PlaceNavigation        `protobuf:"bytes,13,opt,name=navigation,proto3" json:"navigation,omitempty"`
+	Notes                   *string                 `protobuf:"bytes,14,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	PlaceTypes              []string                `protobuf:"bytes,15,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
+	Routing                 *PlaceRoutingPatchInput `protobuf:"bytes,16,opt,name=routing,proto3" json:"routing,omitempty"`
+	SafetyEventExclusions   []string                `protobuf:"bytes,17,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
+	StreetView              *PlaceStreetView        `protobuf:"bytes,18,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
+	Tags                    []*PlaceTagRef          `protobuf:"bytes,19,rep,name=tags,proto3" json:"tags,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,20,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -774,10 +733,10 @@ func (x *UpdatePlaceRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdatePlace.
+// The response of UpdatePlace.
 type UpdatePlaceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Place `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -820,10 +779,10 @@ func (x *UpdatePlaceResponse) GetData() *Place {
 	return nil
 }
 
-// Request of DeletePlace.
+// The request of DeletePlace.
 type DeletePlaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `placeId`. Required.
+	// Required.
 	PlaceId       *int64 `protobuf:"varint,1,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -866,7 +825,7 @@ func (x *DeletePlaceRequest) GetPlaceId() int64 {
 	return 0
 }
 
-// Response of DeletePlace.
+// The response of DeletePlace.
 type DeletePlaceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -903,13 +862,11 @@ func (*DeletePlaceResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_places_v1_places_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of ListPlaceDeletions.
+// The request of ListPlaceDeletions.
 type ListPlaceDeletionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Limit         *int32                 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,19 +908,19 @@ func (x *ListPlaceDeletionsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPlaceDeletionsRequest) GetLimit() int64 {
+func (x *ListPlaceDeletionsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListPlaceDeletions.
+// One page of place deletions.
 type ListPlaceDeletionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PlaceDeletionMarker `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1013,12 +970,12 @@ func (x *ListPlaceDeletionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPlaceDeletions.
+// The request of StreamPlaceDeletions.
 type StreamPlaceDeletionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaceDeletions is asked, page after page.
 	Request *ListPlaceDeletionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1068,7 +1025,7 @@ func (x *StreamPlaceDeletionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPlaceDeletions.
+// One page of place deletions, and where to go on from after it.
 type StreamPlaceDeletionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaceDeletions answers.
@@ -1123,15 +1080,13 @@ func (x *StreamPlaceDeletionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListPlaceGeocode.
+// The request of ListPlaceGeocode.
 type ListPlaceGeocodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `address`. Required.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required.
+	Address       *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	After         *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Limit         *int32  `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,19 +1135,19 @@ func (x *ListPlaceGeocodeRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListPlaceGeocodeRequest) GetLimit() int64 {
+func (x *ListPlaceGeocodeRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListPlaceGeocode.
+// One page of place geocodes.
 type ListPlaceGeocodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PlaceGeocodeResult `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1242,12 +1197,12 @@ func (x *ListPlaceGeocodeResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPlaceGeocode.
+// The request of StreamPlaceGeocode.
 type StreamPlaceGeocodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaceGeocode is asked, page after page.
 	Request *ListPlaceGeocodeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1297,7 +1252,7 @@ func (x *StreamPlaceGeocodeRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPlaceGeocode.
+// One page of place geocodes, and where to go on from after it.
 type StreamPlaceGeocodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaceGeocode answers.
@@ -1352,35 +1307,27 @@ func (x *StreamPlaceGeocodeResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListPlaceGeofence.
+// The request of ListPlaceGeofence.
 type ListPlaceGeofenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `latitude`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Query parameter `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Query parameter `maxAreaSquareMeters`. In metres.
+	// In metres.
 	MaxAreaSquareMeters *float64 `protobuf:"fixed64,4,opt,name=max_area_square_meters,json=maxAreaSquareMeters,proto3,oneof" json:"max_area_square_meters,omitempty"`
-	// Query parameter `maxLatitude`.
-	MaxLatitude *float64 `protobuf:"fixed64,5,opt,name=max_latitude,json=maxLatitude,proto3,oneof" json:"max_latitude,omitempty"`
-	// Query parameter `maxLongitude`.
-	MaxLongitude *float64 `protobuf:"fixed64,6,opt,name=max_longitude,json=maxLongitude,proto3,oneof" json:"max_longitude,omitempty"`
-	// Query parameter `maxResults`.
-	MaxResults *int64 `protobuf:"varint,7,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
-	// Query parameter `maxSourceVertices`.
-	MaxSourceVertices *int64 `protobuf:"varint,8,opt,name=max_source_vertices,json=maxSourceVertices,proto3,oneof" json:"max_source_vertices,omitempty"`
-	// Query parameter `maxVertices`.
-	MaxVertices *int64 `protobuf:"varint,9,opt,name=max_vertices,json=maxVertices,proto3,oneof" json:"max_vertices,omitempty"`
-	// Query parameter `minLatitude`.
-	MinLatitude *float64 `protobuf:"fixed64,10,opt,name=min_latitude,json=minLatitude,proto3,oneof" json:"min_latitude,omitempty"`
-	// Query parameter `minLongitude`.
-	MinLongitude *float64 `protobuf:"fixed64,11,opt,name=min_longitude,json=minLongitude,proto3,oneof" json:"min_longitude,omitempty"`
-	// Query parameter `sizeOrder`. Known values: `smallestFirst`, `largestFirst`.
+	MaxLatitude         *float64 `protobuf:"fixed64,5,opt,name=max_latitude,json=maxLatitude,proto3,oneof" json:"max_latitude,omitempty"`
+	MaxLongitude        *float64 `protobuf:"fixed64,6,opt,name=max_longitude,json=maxLongitude,proto3,oneof" json:"max_longitude,omitempty"`
+	MaxResults          *int64   `protobuf:"varint,7,opt,name=max_results,json=maxResults,proto3,oneof" json:"max_results,omitempty"`
+	MaxSourceVertices   *int64   `protobuf:"varint,8,opt,name=max_source_vertices,json=maxSourceVertices,proto3,oneof" json:"max_source_vertices,omitempty"`
+	MaxVertices         *int64   `protobuf:"varint,9,opt,name=max_vertices,json=maxVertices,proto3,oneof" json:"max_vertices,omitempty"`
+	MinLatitude         *float64 `protobuf:"fixed64,10,opt,name=min_latitude,json=minLatitude,proto3,oneof" json:"min_latitude,omitempty"`
+	MinLongitude        *float64 `protobuf:"fixed64,11,opt,name=min_longitude,json=minLongitude,proto3,oneof" json:"min_longitude,omitempty"`
+	// Known values: `smallestFirst`, `largestFirst`.
 	SizeOrder *string `protobuf:"bytes,12,opt,name=size_order,json=sizeOrder,proto3,oneof" json:"size_order,omitempty"`
-	// Query parameter `suggestionTypes`. A comma-separated list.
-	SuggestionTypes *string `protobuf:"bytes,13,opt,name=suggestion_types,json=suggestionTypes,proto3,oneof" json:"suggestion_types,omitempty"`
+	// Their order counts.
+	SuggestionTypes []string `protobuf:"bytes,13,rep,name=suggestion_types,json=suggestionTypes,proto3" json:"suggestion_types,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1499,21 +1446,20 @@ func (x *ListPlaceGeofenceRequest) GetSizeOrder() string {
 	return ""
 }
 
-func (x *ListPlaceGeofenceRequest) GetSuggestionTypes() string {
-	if x != nil && x.SuggestionTypes != nil {
-		return *x.SuggestionTypes
+func (x *ListPlaceGeofenceRequest) GetSuggestionTypes() []string {
+	if x != nil {
+		return x.SuggestionTypes
 	}
-	return ""
+	return nil
 }
 
-// Response of ListPlaceGeofence.
+// One page of place geofences.
 type ListPlaceGeofenceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PlaceGeofenceSuggestionCandidate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
-	Pagination *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Member `recommended`.
+	// Required.
+	Pagination    *v1.Pagination                    `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	Recommended   *PlaceGeofenceSuggestionCandidate `protobuf:"bytes,3,opt,name=recommended,proto3" json:"recommended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1570,12 +1516,12 @@ func (x *ListPlaceGeofenceResponse) GetRecommended() *PlaceGeofenceSuggestionCan
 	return nil
 }
 
-// Request of StreamPlaceGeofence.
+// The request of StreamPlaceGeofence.
 type StreamPlaceGeofenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaceGeofence is asked, page after page.
 	Request *ListPlaceGeofenceRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1625,7 +1571,7 @@ func (x *StreamPlaceGeofenceRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPlaceGeofence.
+// One page of place geofences, and where to go on from after it.
 type StreamPlaceGeofenceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPlaceGeofence answers.
@@ -1683,9 +1629,9 @@ func (x *StreamPlaceGeofenceResponse) GetCursor() string {
 // Schema GeofenceVertexInputRequestBody.
 type GeofenceVertexInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1735,50 +1681,35 @@ func (x *GeofenceVertexInput) GetLongitude() float64 {
 	return 0
 }
 
-// Schema PlaceResponseObjectResponseBody.
+// A place. Schema PlaceResponseObjectResponseBody.
 type Place struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `addressLatitude`.
-	AddressLatitude *float64 `protobuf:"fixed64,2,opt,name=address_latitude,json=addressLatitude,proto3,oneof" json:"address_latitude,omitempty"`
-	// Member `addressLongitude`.
-	AddressLongitude *float64 `protobuf:"fixed64,3,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
-	// Member `businessContacts`.
-	BusinessContacts *PlaceBusinessContacts `protobuf:"bytes,4,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
-	// Member `cameraRecordingModeType`.
-	CameraRecordingModeType *string `protobuf:"bytes,5,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,6,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `geofence`. Required.
+	// Required.
+	Address                 *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AddressLatitude         *float64               `protobuf:"fixed64,2,opt,name=address_latitude,json=addressLatitude,proto3,oneof" json:"address_latitude,omitempty"`
+	AddressLongitude        *float64               `protobuf:"fixed64,3,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
+	BusinessContacts        *PlaceBusinessContacts `protobuf:"bytes,4,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
+	CameraRecordingModeType *string                `protobuf:"bytes,5,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,6,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Geofence *PlaceGeofence `protobuf:"bytes,8,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `iftaExemptionTypes`.
-	IftaExemptionTypes []string `protobuf:"bytes,10,rep,name=ifta_exemption_types,json=iftaExemptionTypes,proto3" json:"ifta_exemption_types,omitempty"`
-	// Member `isAutoDismissRolledStopsEnabled`.
-	IsAutoDismissRolledStopsEnabled *bool `protobuf:"varint,11,opt,name=is_auto_dismiss_rolled_stops_enabled,json=isAutoDismissRolledStopsEnabled,proto3,oneof" json:"is_auto_dismiss_rolled_stops_enabled,omitempty"`
-	// Member `isShowAddressesEnabled`.
-	IsShowAddressesEnabled *bool `protobuf:"varint,12,opt,name=is_show_addresses_enabled,json=isShowAddressesEnabled,proto3,oneof" json:"is_show_addresses_enabled,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `navigation`.
-	Navigation *PlaceNavigation `protobuf:"bytes,14,opt,name=navigation,proto3" json:"navigation,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,15,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `placeTypes`.
-	PlaceTypes []string `protobuf:"bytes,16,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
-	// Member `routing`.
-	Routing []*Routing `protobuf:"bytes,17,rep,name=routing,proto3" json:"routing,omitempty"`
-	// Member `safetyEventExclusions`.
-	SafetyEventExclusions []string `protobuf:"bytes,18,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
-	// Member `streetView`.
-	StreetView *PlaceStreetView `protobuf:"bytes,19,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
-	// Member `tags`.
-	Tags []*PlaceTag `protobuf:"bytes,20,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required.
+	Id                              *string  `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IftaExemptionTypes              []string `protobuf:"bytes,10,rep,name=ifta_exemption_types,json=iftaExemptionTypes,proto3" json:"ifta_exemption_types,omitempty"`
+	IsAutoDismissRolledStopsEnabled *bool    `protobuf:"varint,11,opt,name=is_auto_dismiss_rolled_stops_enabled,json=isAutoDismissRolledStopsEnabled,proto3,oneof" json:"is_auto_dismiss_rolled_stops_enabled,omitempty"`
+	IsShowAddressesEnabled          *bool    `protobuf:"varint,12,opt,name=is_show_addresses_enabled,json=isShowAddressesEnabled,proto3,oneof" json:"is_show_addresses_enabled,omitempty"`
+	// Required.
+	Name                  *string          `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Navigation            *PlaceNavigation `protobuf:"bytes,14,opt,name=navigation,proto3" json:"navigation,omitempty"`
+	Notes                 *string          `protobuf:"bytes,15,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	PlaceTypes            []string         `protobuf:"bytes,16,rep,name=place_types,json=placeTypes,proto3" json:"place_types,omitempty"`
+	Routing               []*Routing       `protobuf:"bytes,17,rep,name=routing,proto3" json:"routing,omitempty"`
+	SafetyEventExclusions []string         `protobuf:"bytes,18,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
+	StreetView            *PlaceStreetView `protobuf:"bytes,19,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
+	Tags                  []*PlaceTag      `protobuf:"bytes,20,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1963,13 +1894,10 @@ func (x *Place) GetUpdatedAtTime() string {
 
 // Schemas PlaceBusinessContactResponseResponseBody, PostPlaceBusinessContactInputRequestBody.
 type PlaceBusinessContact struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `email`.
-	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `phoneNumber`.
-	PhoneNumber   *string `protobuf:"bytes,3,opt,name=phone_number,json=phoneNumber,proto3,oneof" json:"phone_number,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Email         *string                `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PhoneNumber   *string                `protobuf:"bytes,3,opt,name=phone_number,json=phoneNumber,proto3,oneof" json:"phone_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2027,13 +1955,10 @@ func (x *PlaceBusinessContact) GetPhoneNumber() string {
 
 // Schemas PlaceBusinessContactsResponseResponseBody, PostPlaceBusinessContactsInputRequestBody.
 type PlaceBusinessContacts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contacts`.
-	Contacts []*PlaceBusinessContact `protobuf:"bytes,1,rep,name=contacts,proto3" json:"contacts,omitempty"`
-	// Member `email`.
-	Email []string `protobuf:"bytes,2,rep,name=email,proto3" json:"email,omitempty"`
-	// Member `phoneNumbers`.
-	PhoneNumbers  []string `protobuf:"bytes,3,rep,name=phone_numbers,json=phoneNumbers,proto3" json:"phone_numbers,omitempty"`
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Contacts      []*PlaceBusinessContact `protobuf:"bytes,1,rep,name=contacts,proto3" json:"contacts,omitempty"`
+	Email         []string                `protobuf:"bytes,2,rep,name=email,proto3" json:"email,omitempty"`
+	PhoneNumbers  []string                `protobuf:"bytes,3,rep,name=phone_numbers,json=phoneNumbers,proto3" json:"phone_numbers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2092,11 +2017,10 @@ func (x *PlaceBusinessContacts) GetPhoneNumbers() []string {
 // Schema PlaceDeletionMarkerObjectResponseBody.
 type PlaceDeletionMarker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `deletedAtTime`. Required. A time as in RFC 3339.
-	DeletedAtTime *string `protobuf:"bytes,1,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. A time as in RFC 3339.
+	DeletedAtTime *string           `protobuf:"bytes,1,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2156,9 +2080,9 @@ func (x *PlaceDeletionMarker) GetId() string {
 // Schema PlaceGeocodeResultResponseResponseBody.
 type PlaceGeocodeResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2210,12 +2134,10 @@ func (x *PlaceGeocodeResult) GetLongitude() float64 {
 
 // Schema PlaceGeofenceResponseResponseBody.
 type PlaceGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `circle`.
-	Circle *PlaceGeofenceCircle `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *PlaceGeofencePolygon `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `type`. Required. Known values: `circle`, `polygon`, `unknown`.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Circle  *PlaceGeofenceCircle   `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
+	Polygon *PlaceGeofencePolygon  `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
+	// Required. Known values: `circle`, `polygon`, `unknown`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2275,9 +2197,8 @@ func (x *PlaceGeofence) GetType() string {
 // Schema PlaceGeofenceAutoFallbackBehaviorInputRequestBody.
 type PlaceGeofenceAutoFallbackBehaviorInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorType`. Known values: `fail`, `circle`.
-	BehaviorType *string `protobuf:"bytes,1,opt,name=behavior_type,json=behaviorType,proto3,oneof" json:"behavior_type,omitempty"`
-	// Member `circle`.
+	// Known values: `fail`, `circle`.
+	BehaviorType  *string                               `protobuf:"bytes,1,opt,name=behavior_type,json=behaviorType,proto3,oneof" json:"behavior_type,omitempty"`
 	Circle        *PlaceGeofenceAutoFallbackCircleInput `protobuf:"bytes,2,opt,name=circle,proto3" json:"circle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2330,7 +2251,7 @@ func (x *PlaceGeofenceAutoFallbackBehaviorInput) GetCircle() *PlaceGeofenceAutoF
 // Schema PlaceGeofenceAutoFallbackCircleInputRequestBody.
 type PlaceGeofenceAutoFallbackCircleInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `radiusMeters`. Required. In metres.
+	// Required. In metres.
 	RadiusMeters  *int64 `protobuf:"varint,1,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2375,29 +2296,20 @@ func (x *PlaceGeofenceAutoFallbackCircleInput) GetRadiusMeters() int64 {
 
 // Schema PlaceGeofenceAutoInputRequestBody.
 type PlaceGeofenceAutoInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fallbackBehavior`.
-	FallbackBehavior *PlaceGeofenceAutoFallbackBehaviorInput `protobuf:"bytes,1,opt,name=fallback_behavior,json=fallbackBehavior,proto3" json:"fallback_behavior,omitempty"`
-	// Member `isSuggestedNameEnabled`.
-	IsSuggestedNameEnabled *bool `protobuf:"varint,2,opt,name=is_suggested_name_enabled,json=isSuggestedNameEnabled,proto3,oneof" json:"is_suggested_name_enabled,omitempty"`
-	// Member `isValidateAddressEnabled`.
-	IsValidateAddressEnabled *bool `protobuf:"varint,3,opt,name=is_validate_address_enabled,json=isValidateAddressEnabled,proto3,oneof" json:"is_validate_address_enabled,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `maxAreaSquareMeters`. In metres.
-	MaxAreaSquareMeters *float64 `protobuf:"fixed64,6,opt,name=max_area_square_meters,json=maxAreaSquareMeters,proto3,oneof" json:"max_area_square_meters,omitempty"`
-	// Member `maxSourceVertices`.
-	MaxSourceVertices *int64 `protobuf:"varint,7,opt,name=max_source_vertices,json=maxSourceVertices,proto3,oneof" json:"max_source_vertices,omitempty"`
-	// Member `maxVertices`.
-	MaxVertices *int64 `protobuf:"varint,8,opt,name=max_vertices,json=maxVertices,proto3,oneof" json:"max_vertices,omitempty"`
-	// Member `searchBounds`.
-	SearchBounds *PlaceGeofenceAutoSearchBoundsInput `protobuf:"bytes,9,opt,name=search_bounds,json=searchBounds,proto3" json:"search_bounds,omitempty"`
-	// Member `sizeOrder`. Known values: `smallestFirst`, `largestFirst`.
+	state                    protoimpl.MessageState                  `protogen:"open.v1"`
+	FallbackBehavior         *PlaceGeofenceAutoFallbackBehaviorInput `protobuf:"bytes,1,opt,name=fallback_behavior,json=fallbackBehavior,proto3" json:"fallback_behavior,omitempty"`
+	IsSuggestedNameEnabled   *bool                                   `protobuf:"varint,2,opt,name=is_suggested_name_enabled,json=isSuggestedNameEnabled,proto3,oneof" json:"is_suggested_name_enabled,omitempty"`
+	IsValidateAddressEnabled *bool                                   `protobuf:"varint,3,opt,name=is_validate_address_enabled,json=isValidateAddressEnabled,proto3,oneof" json:"is_validate_address_enabled,omitempty"`
+	Latitude                 *float64                                `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude                *float64                                `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// In metres.
+	MaxAreaSquareMeters *float64                            `protobuf:"fixed64,6,opt,name=max_area_square_meters,json=maxAreaSquareMeters,proto3,oneof" json:"max_area_square_meters,omitempty"`
+	MaxSourceVertices   *int64                              `protobuf:"varint,7,opt,name=max_source_vertices,json=maxSourceVertices,proto3,oneof" json:"max_source_vertices,omitempty"`
+	MaxVertices         *int64                              `protobuf:"varint,8,opt,name=max_vertices,json=maxVertices,proto3,oneof" json:"max_vertices,omitempty"`
+	SearchBounds        *PlaceGeofenceAutoSearchBoundsInput `protobuf:"bytes,9,opt,name=search_bounds,json=searchBounds,proto3" json:"search_bounds,omitempty"`
+	// Known values: `smallestFirst`, `largestFirst`.
 	SizeOrder *string `protobuf:"bytes,10,opt,name=size_order,json=sizeOrder,proto3,oneof" json:"size_order,omitempty"`
-	// Member `suggestionTypes`. Known values: `building`, `parcel`, `landUse`, `boundary`,
-	// `facility`, `infrastructure`.
+	// Known values: `building`, `parcel`, `landUse`, `boundary`, `facility`, `infrastructure`.
 	SuggestionTypes []string `protobuf:"bytes,11,rep,name=suggestion_types,json=suggestionTypes,proto3" json:"suggestion_types,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -2513,13 +2425,13 @@ func (x *PlaceGeofenceAutoInput) GetSuggestionTypes() []string {
 // Schema PlaceGeofenceAutoSearchBoundsInputRequestBody.
 type PlaceGeofenceAutoSearchBoundsInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxLatitude`. Required.
+	// Required.
 	MaxLatitude *float64 `protobuf:"fixed64,1,opt,name=max_latitude,json=maxLatitude,proto3,oneof" json:"max_latitude,omitempty"`
-	// Member `maxLongitude`. Required.
+	// Required.
 	MaxLongitude *float64 `protobuf:"fixed64,2,opt,name=max_longitude,json=maxLongitude,proto3,oneof" json:"max_longitude,omitempty"`
-	// Member `minLatitude`. Required.
+	// Required.
 	MinLatitude *float64 `protobuf:"fixed64,3,opt,name=min_latitude,json=minLatitude,proto3,oneof" json:"min_latitude,omitempty"`
-	// Member `minLongitude`. Required.
+	// Required.
 	MinLongitude  *float64 `protobuf:"fixed64,4,opt,name=min_longitude,json=minLongitude,proto3,oneof" json:"min_longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2585,12 +2497,10 @@ func (x *PlaceGeofenceAutoSearchBoundsInput) GetMinLongitude() float64 {
 
 // Schemas PlaceGeofenceCircleInputRequestBody, PlaceGeofenceCircleResponseResponseBody.
 type PlaceGeofenceCircle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `radiusMeters`. Required. In metres.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Latitude  *float64               `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude *float64               `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required. In metres.
 	RadiusMeters  *int64 `protobuf:"varint,3,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2649,14 +2559,11 @@ func (x *PlaceGeofenceCircle) GetRadiusMeters() int64 {
 
 // Schema PlaceGeofenceInputRequestBody.
 type PlaceGeofenceInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auto`.
-	Auto *PlaceGeofenceAutoInput `protobuf:"bytes,1,opt,name=auto,proto3" json:"auto,omitempty"`
-	// Member `circle`.
-	Circle *PlaceGeofenceCircle `protobuf:"bytes,2,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
+	state   protoimpl.MessageState     `protogen:"open.v1"`
+	Auto    *PlaceGeofenceAutoInput    `protobuf:"bytes,1,opt,name=auto,proto3" json:"auto,omitempty"`
+	Circle  *PlaceGeofenceCircle       `protobuf:"bytes,2,opt,name=circle,proto3" json:"circle,omitempty"`
 	Polygon *PlaceGeofencePolygonInput `protobuf:"bytes,3,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `type`. Known values: `circle`, `polygon`, `auto`.
+	// Known values: `circle`, `polygon`, `auto`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2723,7 +2630,7 @@ func (x *PlaceGeofenceInput) GetType() string {
 // Schema PlaceGeofencePolygonResponseResponseBody.
 type PlaceGeofencePolygon struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vertices`. Required.
+	// Required.
 	Vertices      []*PlaceGeofenceVertex `protobuf:"bytes,1,rep,name=vertices,proto3" json:"vertices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2769,7 +2676,7 @@ func (x *PlaceGeofencePolygon) GetVertices() []*PlaceGeofenceVertex {
 // Schema PlaceGeofencePolygonInputRequestBody.
 type PlaceGeofencePolygonInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `vertices`. Required.
+	// Required.
 	Vertices      []*GeofenceVertexInput `protobuf:"bytes,1,rep,name=vertices,proto3" json:"vertices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2815,13 +2722,13 @@ func (x *PlaceGeofencePolygonInput) GetVertices() []*GeofenceVertexInput {
 // Schema PlaceGeofenceSuggestionCandidateResponseResponseBody.
 type PlaceGeofenceSuggestionCandidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `areaSquareMeters`. Required. In metres.
+	// Required. In metres.
 	AreaSquareMeters *float64 `protobuf:"fixed64,1,opt,name=area_square_meters,json=areaSquareMeters,proto3,oneof" json:"area_square_meters,omitempty"`
-	// Member `geofence`. Required.
+	// Required.
 	Geofence *PlaceGeofence `protobuf:"bytes,2,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required. Known values: `building`, `parcel`, `landUse`, `boundary`, `facility`,
+	// Required. Known values: `building`, `parcel`, `landUse`, `boundary`, `facility`,
 	// `infrastructure`, `unknown`.
 	Type          *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2889,9 +2796,9 @@ func (x *PlaceGeofenceSuggestionCandidate) GetType() string {
 // Schema PlaceGeofenceVertexResponseResponseBody.
 type PlaceGeofenceVertex struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2944,7 +2851,7 @@ func (x *PlaceGeofenceVertex) GetLongitude() float64 {
 // Schemas PlaceNavigationResponseResponseBody, PostPlaceNavigationInputRequestBody.
 type PlaceNavigation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `locations`. Required.
+	// Required.
 	Locations     []*PlaceNavigationLocation `protobuf:"bytes,1,rep,name=locations,proto3" json:"locations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2989,16 +2896,15 @@ func (x *PlaceNavigation) GetLocations() []*PlaceNavigationLocation {
 
 // Schemas PlaceNavigationLocationResponseResponseBody, PostPlaceNavigationLocationInputRequestBody.
 type PlaceNavigationLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverInstructions`.
-	DriverInstructions *string `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `latitude`. Required.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	DriverInstructions *string                `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `locationType`. Required. Known values: `entrance`, `exit`, `twoWay`.
+	// Required. Known values: `entrance`, `exit`, `twoWay`.
 	LocationType *string `protobuf:"bytes,3,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3072,11 +2978,11 @@ func (x *PlaceNavigationLocation) GetName() string {
 // Schema PlaceRoutingCapacityServiceTimeInputRequestBody.
 type PlaceRoutingCapacityServiceTimeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`. Required.
+	// Required.
 	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `quantityPerServiceTime`. Required.
+	// Required.
 	QuantityPerServiceTime *float64 `protobuf:"fixed64,2,opt,name=quantity_per_service_time,json=quantityPerServiceTime,proto3,oneof" json:"quantity_per_service_time,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,3,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3135,31 +3041,22 @@ func (x *PlaceRoutingCapacityServiceTimeInput) GetServiceTimeSeconds() int64 {
 
 // Schema PlaceRoutingInputRequestBody.
 type PlaceRoutingInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverInstructions`.
-	DriverInstructions *string `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
-	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `hubNotes`.
-	HubNotes *string `protobuf:"bytes,3,opt,name=hub_notes,json=hubNotes,proto3,oneof" json:"hub_notes,omitempty"`
-	// Member `isDepot`.
-	IsDepot *bool `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `orderServiceTime`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	DriverInstructions *string                `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
+	// Required.
+	HubId            *string                            `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
+	HubNotes         *string                            `protobuf:"bytes,3,opt,name=hub_notes,json=hubNotes,proto3,oneof" json:"hub_notes,omitempty"`
+	IsDepot          *bool                              `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
 	OrderServiceTime *PlaceRoutingOrderServiceTimeInput `protobuf:"bytes,5,opt,name=order_service_time,json=orderServiceTime,proto3" json:"order_service_time,omitempty"`
-	// Member `position`. Known values: `first`, `last`.
-	Position *string `protobuf:"bytes,6,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `priority`.
-	Priority *int64 `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `requiredSkills`.
-	RequiredSkills []*PlaceRoutingRequiredSkillInput `protobuf:"bytes,8,rep,name=required_skills,json=requiredSkills,proto3" json:"required_skills,omitempty"`
-	// Member `routingExternalId`.
-	RoutingExternalId *string `protobuf:"bytes,9,opt,name=routing_external_id,json=routingExternalId,proto3,oneof" json:"routing_external_id,omitempty"`
-	// Member `serviceTime`.
-	ServiceTime *PlaceRoutingServiceTimeInput `protobuf:"bytes,10,opt,name=service_time,json=serviceTime,proto3" json:"service_time,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*PlaceRoutingServiceWindowInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Known values: `first`, `last`.
+	Position          *string                           `protobuf:"bytes,6,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	Priority          *int64                            `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	RequiredSkills    []*PlaceRoutingRequiredSkillInput `protobuf:"bytes,8,rep,name=required_skills,json=requiredSkills,proto3" json:"required_skills,omitempty"`
+	RoutingExternalId *string                           `protobuf:"bytes,9,opt,name=routing_external_id,json=routingExternalId,proto3,oneof" json:"routing_external_id,omitempty"`
+	ServiceTime       *PlaceRoutingServiceTimeInput     `protobuf:"bytes,10,opt,name=service_time,json=serviceTime,proto3" json:"service_time,omitempty"`
+	ServiceWindows    []*PlaceRoutingServiceWindowInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PlaceRoutingInput) Reset() {
@@ -3271,14 +3168,12 @@ func (x *PlaceRoutingInput) GetServiceWindows() []*PlaceRoutingServiceWindowInpu
 
 // Schema PlaceRoutingOrderServiceTimeInputRequestBody.
 type PlaceRoutingOrderServiceTimeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityServiceTime`.
+	state               protoimpl.MessageState                `protogen:"open.v1"`
 	CapacityServiceTime *PlaceRoutingCapacityServiceTimeInput `protobuf:"bytes,1,opt,name=capacity_service_time,json=capacityServiceTime,proto3" json:"capacity_service_time,omitempty"`
-	// Member `fixedServiceTimeSeconds`. In seconds.
+	// In seconds.
 	FixedServiceTimeSeconds *int64 `protobuf:"varint,2,opt,name=fixed_service_time_seconds,json=fixedServiceTimeSeconds,proto3,oneof" json:"fixed_service_time_seconds,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,3,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `modeType`. Required. Known values: `fixed`, `variable`.
+	IsEnabled               *bool  `protobuf:"varint,3,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// Required. Known values: `fixed`, `variable`.
 	ModeType      *string `protobuf:"bytes,4,opt,name=mode_type,json=modeType,proto3,oneof" json:"mode_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3344,11 +3239,9 @@ func (x *PlaceRoutingOrderServiceTimeInput) GetModeType() string {
 
 // Schema PlaceRoutingPatchInputRequestBody.
 type PlaceRoutingPatchInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `removeHubIds`.
-	RemoveHubIds []string `protobuf:"bytes,1,rep,name=remove_hub_ids,json=removeHubIds,proto3" json:"remove_hub_ids,omitempty"`
-	// Member `upsert`.
-	Upsert        []*PlaceRoutingInput `protobuf:"bytes,2,rep,name=upsert,proto3" json:"upsert,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RemoveHubIds  []string               `protobuf:"bytes,1,rep,name=remove_hub_ids,json=removeHubIds,proto3" json:"remove_hub_ids,omitempty"`
+	Upsert        []*PlaceRoutingInput   `protobuf:"bytes,2,rep,name=upsert,proto3" json:"upsert,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3397,10 +3290,10 @@ func (x *PlaceRoutingPatchInput) GetUpsert() []*PlaceRoutingInput {
 	return nil
 }
 
-// Schema PlaceRoutingRequiredSkillInputRequestBody.
+// Schema PlaceRoutingRequiredSkillInputRequestBody. It has nothing but `id`.
 type PlaceRoutingRequiredSkillInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3446,9 +3339,9 @@ func (x *PlaceRoutingRequiredSkillInput) GetId() string {
 // Schema PlaceRoutingServiceTimeInputRequestBody.
 type PlaceRoutingServiceTimeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isEnabled`. Required.
+	// Required.
 	IsEnabled *bool `protobuf:"varint,1,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `serviceTimeMinutes`. Required. In minutes.
+	// Required. In minutes.
 	ServiceTimeMinutes *int64 `protobuf:"varint,2,opt,name=service_time_minutes,json=serviceTimeMinutes,proto3,oneof" json:"service_time_minutes,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3501,11 +3394,11 @@ func (x *PlaceRoutingServiceTimeInput) GetServiceTimeMinutes() int64 {
 // Schema PlaceRoutingServiceWindowInputRequestBody.
 type PlaceRoutingServiceWindowInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `days`. Required.
+	// Required.
 	Days []string `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3565,17 +3458,14 @@ func (x *PlaceRoutingServiceWindowInput) GetStartTime() string {
 // Schemas PlaceStreetViewInputRequestBody, PlaceStreetViewResponseResponseBody.
 type PlaceStreetView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `headingDegrees`. In degrees.
+	// In degrees.
 	HeadingDegrees *float64 `protobuf:"fixed64,1,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `isEnabled`. Required.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
+	// Required.
+	IsEnabled *bool    `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	Latitude  *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
 	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `pitchDegrees`. In degrees.
-	PitchDegrees *float64 `protobuf:"fixed64,5,opt,name=pitch_degrees,json=pitchDegrees,proto3,oneof" json:"pitch_degrees,omitempty"`
-	// Member `zoom`.
+	// In degrees.
+	PitchDegrees  *float64 `protobuf:"fixed64,5,opt,name=pitch_degrees,json=pitchDegrees,proto3,oneof" json:"pitch_degrees,omitempty"`
 	Zoom          *float64 `protobuf:"fixed64,6,opt,name=zoom,proto3,oneof" json:"zoom,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3656,11 +3546,9 @@ func (x *PlaceStreetView) GetZoom() float64 {
 // Schema PlaceTagResponseResponseBody.
 type PlaceTag struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3717,10 +3605,10 @@ func (x *PlaceTag) GetParentTagId() string {
 	return ""
 }
 
-// Schema PostPlaceTagRefRequestBody.
+// Schema PostPlaceTagRefRequestBody. It has nothing but `id`.
 type PlaceTagRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3765,31 +3653,22 @@ func (x *PlaceTagRef) GetId() string {
 
 // Schema RoutingResponseResponseBody.
 type Routing struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverInstructions`.
-	DriverInstructions *string `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `hubId`. Required.
-	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `hubNotes`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	DriverInstructions *string                `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
+	// Required.
+	HubId    *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	HubNotes *string `protobuf:"bytes,3,opt,name=hub_notes,json=hubNotes,proto3,oneof" json:"hub_notes,omitempty"`
-	// Member `isDepot`. Required.
-	IsDepot *bool `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
-	// Member `orderServiceTime`.
-	OrderServiceTime *RoutingOrderServiceTime `protobuf:"bytes,5,opt,name=order_service_time,json=orderServiceTime,proto3" json:"order_service_time,omitempty"`
-	// Member `position`.
-	Position *string `protobuf:"bytes,6,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `priority`.
-	Priority *int64 `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `requiredSkills`.
-	RequiredSkills []*RoutingRequiredSkill `protobuf:"bytes,8,rep,name=required_skills,json=requiredSkills,proto3" json:"required_skills,omitempty"`
-	// Member `routingExternalId`.
-	RoutingExternalId *string `protobuf:"bytes,9,opt,name=routing_external_id,json=routingExternalId,proto3,oneof" json:"routing_external_id,omitempty"`
-	// Member `serviceTime`.
-	ServiceTime *RoutingServiceTime `protobuf:"bytes,10,opt,name=service_time,json=serviceTime,proto3" json:"service_time,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*RoutingServiceWindow `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Required.
+	IsDepot           *bool                    `protobuf:"varint,4,opt,name=is_depot,json=isDepot,proto3,oneof" json:"is_depot,omitempty"`
+	OrderServiceTime  *RoutingOrderServiceTime `protobuf:"bytes,5,opt,name=order_service_time,json=orderServiceTime,proto3" json:"order_service_time,omitempty"`
+	Position          *string                  `protobuf:"bytes,6,opt,name=position,proto3,oneof" json:"position,omitempty"`
+	Priority          *int64                   `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	RequiredSkills    []*RoutingRequiredSkill  `protobuf:"bytes,8,rep,name=required_skills,json=requiredSkills,proto3" json:"required_skills,omitempty"`
+	RoutingExternalId *string                  `protobuf:"bytes,9,opt,name=routing_external_id,json=routingExternalId,proto3,oneof" json:"routing_external_id,omitempty"`
+	ServiceTime       *RoutingServiceTime      `protobuf:"bytes,10,opt,name=service_time,json=serviceTime,proto3" json:"service_time,omitempty"`
+	ServiceWindows    []*RoutingServiceWindow  `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Routing) Reset() {
@@ -3902,11 +3781,11 @@ func (x *Routing) GetServiceWindows() []*RoutingServiceWindow {
 // Schema RoutingCapacityServiceTimeResponseResponseBody.
 type RoutingCapacityServiceTime struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`. Required.
+	// Required.
 	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `quantityPerServiceTime`. Required.
+	// Required.
 	QuantityPerServiceTime *float64 `protobuf:"fixed64,2,opt,name=quantity_per_service_time,json=quantityPerServiceTime,proto3,oneof" json:"quantity_per_service_time,omitempty"`
-	// Member `serviceTimeSeconds`. Required. In seconds.
+	// Required. In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,3,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -3965,14 +3844,13 @@ func (x *RoutingCapacityServiceTime) GetServiceTimeSeconds() int64 {
 
 // Schema RoutingOrderServiceTimeResponseResponseBody.
 type RoutingOrderServiceTime struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityServiceTime`.
+	state               protoimpl.MessageState      `protogen:"open.v1"`
 	CapacityServiceTime *RoutingCapacityServiceTime `protobuf:"bytes,1,opt,name=capacity_service_time,json=capacityServiceTime,proto3" json:"capacity_service_time,omitempty"`
-	// Member `fixedServiceTimeSeconds`. In seconds.
+	// In seconds.
 	FixedServiceTimeSeconds *int64 `protobuf:"varint,2,opt,name=fixed_service_time_seconds,json=fixedServiceTimeSeconds,proto3,oneof" json:"fixed_service_time_seconds,omitempty"`
-	// Member `isEnabled`. Required.
+	// Required.
 	IsEnabled *bool `protobuf:"varint,3,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `modeType`. Required.
+	// Required.
 	ModeType      *string `protobuf:"bytes,4,opt,name=mode_type,json=modeType,proto3,oneof" json:"mode_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4036,12 +3914,11 @@ func (x *RoutingOrderServiceTime) GetModeType() string {
 	return ""
 }
 
-// Schema RoutingRequiredSkillResponseResponseBody.
+// Schema RoutingRequiredSkillResponseResponseBody. It has nothing but `id` and `name`.
 type RoutingRequiredSkill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4094,9 +3971,9 @@ func (x *RoutingRequiredSkill) GetName() string {
 // Schema RoutingServiceTimeResponseResponseBody.
 type RoutingServiceTime struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isEnabled`. Required.
+	// Required.
 	IsEnabled *bool `protobuf:"varint,1,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `serviceTimeMinutes`. Required. In minutes.
+	// Required. In minutes.
 	ServiceTimeMinutes *int64 `protobuf:"varint,2,opt,name=service_time_minutes,json=serviceTimeMinutes,proto3,oneof" json:"service_time_minutes,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4149,11 +4026,11 @@ func (x *RoutingServiceTime) GetServiceTimeMinutes() int64 {
 // Schema RoutingServiceWindowResponseResponseBody.
 type RoutingServiceWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `days`. Required.
+	// Required.
 	Days []string `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
-	// Member `endTime`. Required.
+	// Required.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
+	// Required.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4214,32 +4091,25 @@ var File_samsara_gateway_places_v1_places_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\n" +
-	"&samsara_gateway/places/v1/places.proto\x12\x19samsara_gateway.places.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xdf\x04\n" +
+	"&samsara_gateway/places/v1/places.proto\x12\x19samsara_gateway.places.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x82\x04\n" +
 	"\x11ListPlacesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\fexternal_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vexternalIds\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\x12includeExternalIds\x88\x01\x01\x12.\n" +
-	"\finclude_tags\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\vincludeTags\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x04R\x05limit\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x04name\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\fparentTagIds\x88\x01\x01\x12(\n" +
-	"\tplace_ids\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x02H\aR\bplaceIds\x88\x01\x01\x12,\n" +
-	"\vplace_types\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x02H\bR\n" +
-	"placeTypes\x88\x01\x01\x12$\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
+	"\fexternal_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12=\n" +
+	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12.\n" +
+	"\finclude_tags\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x02R\vincludeTags\x88\x01\x01\x12!\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x03R\x05limit\x88\x01\x01\x12\x1f\n" +
+	"\x04name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\x04name\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12%\n" +
+	"\tplace_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bplaceIds\x12)\n" +
+	"\vplace_types\x18\t \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"placeTypes\x12!\n" +
 	"\atag_ids\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x02H\tR\x06tagIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0f\n" +
-	"\r_external_idsB\x17\n" +
+	" \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
+	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\x0f\n" +
 	"\r_include_tagsB\b\n" +
 	"\x06_limitB\a\n" +
-	"\x05_nameB\x11\n" +
-	"\x0f_parent_tag_idsB\f\n" +
-	"\n" +
-	"_place_idsB\x0e\n" +
-	"\f_place_typesB\n" +
-	"\n" +
-	"\b_tag_ids\"\xa0\x01\n" +
+	"\x05_name\"\xa0\x01\n" +
 	"\x12ListPlacesResponse\x12<\n" +
 	"\x04data\x18\x01 \x03(\v2 .samsara_gateway.places.v1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -4337,7 +4207,7 @@ const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\x13DeletePlaceResponse\"u\n" +
 	"\x19ListPlaceDeletionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xb6\x01\n" +
 	"\x1aListPlaceDeletionsResponse\x12J\n" +
@@ -4355,7 +4225,7 @@ const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\x17ListPlaceGeocodeRequest\x12'\n" +
 	"\aaddress\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\aaddress\x88\x01\x01\x12!\n" +
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\n" +
 	"\n" +
 	"\b_addressB\b\n" +
 	"\x06_afterB\b\n" +
@@ -4371,7 +4241,7 @@ const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\x1aStreamPlaceGeocodeResponse\x12G\n" +
 	"\x04page\x18\x01 \x01(\v23.samsara_gateway.places.v1.ListPlaceGeocodeResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x9a\a\n" +
+	"\a_cursor\"\x84\a\n" +
 	"\x18ListPlaceGeofenceRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
 	"\blatitude\x18\x02 \x01(\x01B\b\xda\xce\x18\x04\b\x02 \x01H\x01R\blatitude\x88\x01\x01\x12+\n" +
@@ -4388,8 +4258,9 @@ const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\rmin_longitude\x18\v \x01(\x01B\x06\xda\xce\x18\x02\b\x02H\n" +
 	"R\fminLongitude\x88\x01\x01\x12G\n" +
 	"\n" +
-	"size_order\x18\f \x01(\tB#\xda\xce\x18\x1f\b\x022\rsmallestFirst2\flargestFirstH\vR\tsizeOrder\x88\x01\x01\x126\n" +
-	"\x10suggestion_types\x18\r \x01(\tB\x06\xda\xce\x18\x02\b\x02H\fR\x0fsuggestionTypes\x88\x01\x01B\b\n" +
+	"size_order\x18\f \x01(\tB#\xda\xce\x18\x1f\b\x022\rsmallestFirst2\flargestFirstH\vR\tsizeOrder\x88\x01\x01\x125\n" +
+	"\x10suggestion_types\x18\r \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01x\x01R\x0fsuggestionTypesB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
@@ -4402,8 +4273,7 @@ const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\r_max_verticesB\x0f\n" +
 	"\r_min_latitudeB\x10\n" +
 	"\x0e_min_longitudeB\r\n" +
-	"\v_size_orderB\x13\n" +
-	"\x11_suggestion_types\"\xa1\x02\n" +
+	"\v_size_order\"\xa1\x02\n" +
 	"\x19ListPlaceGeofenceResponse\x12W\n" +
 	"\x04data\x18\x01 \x03(\v2;.samsara_gateway.places.v1.PlaceGeofenceSuggestionCandidateB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -4721,33 +4591,33 @@ const file_samsara_gateway_places_v1_places_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\tstartTime\x88\x01\x01:,\xda\xce\x18(RoutingServiceWindowResponseResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time2\x9d\x0f\n" +
-	"\rPlacesService\x12\xa9\x01\n" +
+	"\v_start_time2\xb8\x0f\n" +
+	"\rPlacesService\x12\xac\x01\n" +
 	"\n" +
-	"ListPlaces\x12,.samsara_gateway.places.v1.ListPlacesRequest\x1a-.samsara_gateway.places.v1.ListPlacesResponse\">\xda\xce\x18:\n" +
-	"\tgetPlaces\x10\x01\x1a\a/places(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x85\x01\n" +
-	"\fStreamPlaces\x12..samsara_gateway.places.v1.StreamPlacesRequest\x1a/.samsara_gateway.places.v1.StreamPlacesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"ListPlaces\x12,.samsara_gateway.places.v1.ListPlacesRequest\x1a-.samsara_gateway.places.v1.ListPlacesResponse\"A\xda\xce\x18:\n" +
+	"\tgetPlaces\x10\x01\x1a\a/places(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x88\x01\n" +
+	"\fStreamPlaces\x12..samsara_gateway.places.v1.StreamPlacesRequest\x1a/.samsara_gateway.places.v1.StreamPlacesResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListPlaces\x10\x010\x01\x12\xa5\x01\n" +
+	"ListPlaces\x10\x01\x90\x02\x010\x01\x12\xa5\x01\n" +
 	"\vCreatePlace\x12-.samsara_gateway.places.v1.CreatePlaceRequest\x1a..samsara_gateway.places.v1.CreatePlaceResponse\"7\xda\xce\x183\n" +
 	"\tpostPlace\x10\x02\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\xa6\x01\n" +
 	"\vUpdatePlace\x12-.samsara_gateway.places.v1.UpdatePlaceRequest\x1a..samsara_gateway.places.v1.UpdatePlaceResponse\"8\xda\xce\x184\n" +
 	"\n" +
-	"patchPlace\x10\x04\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa7\x01\n" +
-	"\vDeletePlace\x12-.samsara_gateway.places.v1.DeletePlaceRequest\x1a..samsara_gateway.places.v1.DeletePlaceResponse\"9\xda\xce\x185\n" +
-	"\vdeletePlace\x10\x05\x1a\a/places8\x01B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xd3\x01\n" +
-	"\x12ListPlaceDeletions\x124.samsara_gateway.places.v1.ListPlaceDeletionsRequest\x1a5.samsara_gateway.places.v1.ListPlaceDeletionsResponse\"P\xda\xce\x18L\n" +
-	"\x11getPlaceDeletions\x10\x01\x1a\x11/places/deletions(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x14StreamPlaceDeletions\x126.samsara_gateway.places.v1.StreamPlaceDeletionsRequest\x1a7.samsara_gateway.places.v1.StreamPlaceDeletionsResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListPlaceDeletions\x10\x010\x01\x12\xc9\x01\n" +
-	"\x10ListPlaceGeocode\x122.samsara_gateway.places.v1.ListPlaceGeocodeRequest\x1a3.samsara_gateway.places.v1.ListPlaceGeocodeResponse\"L\xda\xce\x18H\n" +
-	"\x0fgetPlaceGeocode\x10\x01\x1a\x0f/places/geocode(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x12StreamPlaceGeocode\x124.samsara_gateway.places.v1.StreamPlaceGeocodeRequest\x1a5.samsara_gateway.places.v1.StreamPlaceGeocodeResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListPlaceGeocode\x10\x010\x01\x12\xce\x01\n" +
-	"\x11ListPlaceGeofence\x123.samsara_gateway.places.v1.ListPlaceGeofenceRequest\x1a4.samsara_gateway.places.v1.ListPlaceGeofenceResponse\"N\xda\xce\x18J\n" +
-	"\x10getPlaceGeofence\x10\x01\x1a\x10/places/geofence(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa1\x01\n" +
-	"\x13StreamPlaceGeofence\x125.samsara_gateway.places.v1.StreamPlaceGeofenceRequest\x1a6.samsara_gateway.places.v1.StreamPlaceGeofenceResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListPlaceGeofence\x10\x010\x01B\xf5\x01\n" +
+	"patchPlace\x10\x04\x1a\a/places \x02B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xaa\x01\n" +
+	"\vDeletePlace\x12-.samsara_gateway.places.v1.DeletePlaceRequest\x1a..samsara_gateway.places.v1.DeletePlaceResponse\"<\xda\xce\x185\n" +
+	"\vdeletePlace\x10\x05\x1a\a/places8\x01B\fWrite PlacesJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xd6\x01\n" +
+	"\x12ListPlaceDeletions\x124.samsara_gateway.places.v1.ListPlaceDeletionsRequest\x1a5.samsara_gateway.places.v1.ListPlaceDeletionsResponse\"S\xda\xce\x18L\n" +
+	"\x11getPlaceDeletions\x10\x01\x1a\x11/places/deletions(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x14StreamPlaceDeletions\x126.samsara_gateway.places.v1.StreamPlaceDeletionsRequest\x1a7.samsara_gateway.places.v1.StreamPlaceDeletionsResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListPlaceDeletions\x10\x01\x90\x02\x010\x01\x12\xcc\x01\n" +
+	"\x10ListPlaceGeocode\x122.samsara_gateway.places.v1.ListPlaceGeocodeRequest\x1a3.samsara_gateway.places.v1.ListPlaceGeocodeResponse\"O\xda\xce\x18H\n" +
+	"\x0fgetPlaceGeocode\x10\x01\x1a\x0f/places/geocode(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x12StreamPlaceGeocode\x124.samsara_gateway.places.v1.StreamPlaceGeocodeRequest\x1a5.samsara_gateway.places.v1.StreamPlaceGeocodeResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListPlaceGeocode\x10\x01\x90\x02\x010\x01\x12\xd1\x01\n" +
+	"\x11ListPlaceGeofence\x123.samsara_gateway.places.v1.ListPlaceGeofenceRequest\x1a4.samsara_gateway.places.v1.ListPlaceGeofenceResponse\"Q\xda\xce\x18J\n" +
+	"\x10getPlaceGeofence\x10\x01\x1a\x10/places/geofence(\x018\x01B\vRead PlacesJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa4\x01\n" +
+	"\x13StreamPlaceGeofence\x125.samsara_gateway.places.v1.StreamPlaceGeofenceRequest\x1a6.samsara_gateway.places.v1.StreamPlaceGeofenceResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListPlaceGeofence\x10\x01\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.places.v1B\vPlacesProtoP\x01Z/samsara.internal/gateway/gen/places/v1;placesv1\xa2\x02\n" +
 	"SGPlacesV1\xaa\x02\x18SamsaraGateway.Places.V1\xba\x02\n" +
 	"SGPlacesV1\xca\x02\x18SamsaraGateway\\Places\\V1\xe2\x02!SamsaraGateway\\Places\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Places::V1b\x06proto3"

@@ -40,52 +40,109 @@ const (
 //
 // PlacesService has the operations of the area places.
 type PlacesServiceClient interface {
-	// GET /places
+	// Lists places.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// All pages: StreamPlaces. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaces(ctx context.Context, in *ListPlacesRequest, opts ...grpc.CallOption) (*ListPlacesResponse, error)
-	// Every page of ListPlaces, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListPlaces, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaces(ctx context.Context, in *StreamPlacesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlacesResponse], error)
-	// POST /places
+	// Creates a place.
+	// Operation `postPlace`, POST /places: https://developers.samsara.com/reference/postplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePlace(ctx context.Context, in *CreatePlaceRequest, opts ...grpc.CallOption) (*CreatePlaceResponse, error)
-	// PATCH /places
+	// Updates a place; `update_mask` says what.
+	// Operation `patchPlace`, PATCH /places: https://developers.samsara.com/reference/patchplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePlace(ctx context.Context, in *UpdatePlaceRequest, opts ...grpc.CallOption) (*UpdatePlaceResponse, error)
-	// DELETE /places
+	// Deletes a place.
+	// Operation `deletePlace`, DELETE /places: https://developers.samsara.com/reference/deleteplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePlace(ctx context.Context, in *DeletePlaceRequest, opts ...grpc.CallOption) (*DeletePlaceResponse, error)
-	// GET /places/deletions
+	// Lists place deletions.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// All pages: StreamPlaceDeletions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaceDeletions(ctx context.Context, in *ListPlaceDeletionsRequest, opts ...grpc.CallOption) (*ListPlaceDeletionsResponse, error)
 	// Every page of ListPlaceDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceDeletions(ctx context.Context, in *StreamPlaceDeletionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceDeletionsResponse], error)
-	// GET /places/geocode
+	// Lists place geocodes.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// All pages: StreamPlaceGeocode. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaceGeocode(ctx context.Context, in *ListPlaceGeocodeRequest, opts ...grpc.CallOption) (*ListPlaceGeocodeResponse, error)
-	// Every page of ListPlaceGeocode, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListPlaceGeocode, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeocode(ctx context.Context, in *StreamPlaceGeocodeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeocodeResponse], error)
-	// GET /places/geofence
+	// Lists place geofences.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// All pages: StreamPlaceGeofence. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamPlaceGeofence with
+	// `options.max_items`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaceGeofence(ctx context.Context, in *ListPlaceGeofenceRequest, opts ...grpc.CallOption) (*ListPlaceGeofenceResponse, error)
 	// Every page of ListPlaceGeofence, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeofence(ctx context.Context, in *StreamPlaceGeofenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPlaceGeofenceResponse], error)
 }
 
@@ -249,52 +306,109 @@ type PlacesService_StreamPlaceGeofenceClient = grpc.ServerStreamingClient[Stream
 //
 // PlacesService has the operations of the area places.
 type PlacesServiceServer interface {
-	// GET /places
+	// Lists places.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// All pages: StreamPlaces. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaces(context.Context, *ListPlacesRequest) (*ListPlacesResponse, error)
-	// Every page of ListPlaces, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListPlaces, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getPlaces`, GET /places: https://developers.samsara.com/reference/getplaces
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaces(*StreamPlacesRequest, grpc.ServerStreamingServer[StreamPlacesResponse]) error
-	// POST /places
+	// Creates a place.
+	// Operation `postPlace`, POST /places: https://developers.samsara.com/reference/postplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePlace(context.Context, *CreatePlaceRequest) (*CreatePlaceResponse, error)
-	// PATCH /places
+	// Updates a place; `update_mask` says what.
+	// Operation `patchPlace`, PATCH /places: https://developers.samsara.com/reference/patchplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePlace(context.Context, *UpdatePlaceRequest) (*UpdatePlaceResponse, error)
-	// DELETE /places
+	// Deletes a place.
+	// Operation `deletePlace`, DELETE /places: https://developers.samsara.com/reference/deleteplace
 	// Scope: Write Places.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePlace(context.Context, *DeletePlaceRequest) (*DeletePlaceResponse, error)
-	// GET /places/deletions
+	// Lists place deletions.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// All pages: StreamPlaceDeletions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaceDeletions(context.Context, *ListPlaceDeletionsRequest) (*ListPlaceDeletionsResponse, error)
 	// Every page of ListPlaceDeletions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceDeletions`, GET /places/deletions:
+	// https://developers.samsara.com/reference/getplacedeletions
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceDeletions(*StreamPlaceDeletionsRequest, grpc.ServerStreamingServer[StreamPlaceDeletionsResponse]) error
-	// GET /places/geocode
+	// Lists place geocodes.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// All pages: StreamPlaceGeocode. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaceGeocode(context.Context, *ListPlaceGeocodeRequest) (*ListPlaceGeocodeResponse, error)
-	// Every page of ListPlaceGeocode, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListPlaceGeocode, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeocode`, GET /places/geocode:
+	// https://developers.samsara.com/reference/getplacegeocode
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeocode(*StreamPlaceGeocodeRequest, grpc.ServerStreamingServer[StreamPlaceGeocodeResponse]) error
-	// GET /places/geofence
+	// Lists place geofences.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// All pages: StreamPlaceGeofence. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamPlaceGeofence with
+	// `options.max_items`.
 	// Scope: Read Places.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPlaceGeofence(context.Context, *ListPlaceGeofenceRequest) (*ListPlaceGeofenceResponse, error)
 	// Every page of ListPlaceGeofence, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getPlaceGeofence`, GET /places/geofence:
+	// https://developers.samsara.com/reference/getplacegeofence
+	// Scope: Read Places.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPlaceGeofence(*StreamPlaceGeofenceRequest, grpc.ServerStreamingServer[StreamPlaceGeofenceResponse]) error
 }
 

@@ -25,16 +25,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateHubPlan.
+// The request of CreateHubPlan.
 type CreateHubPlanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,1,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `sessionConfigurationId`.
+	// Required.
+	Name                   *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	SessionConfigurationId *string `protobuf:"bytes,3,opt,name=session_configuration_id,json=sessionConfigurationId,proto3,oneof" json:"session_configuration_id,omitempty"`
-	// Body member `shiftStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ShiftStartTime *string `protobuf:"bytes,4,opt,name=shift_start_time,json=shiftStartTime,proto3,oneof" json:"shift_start_time,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -98,10 +97,10 @@ func (x *CreateHubPlanRequest) GetShiftStartTime() string {
 	return ""
 }
 
-// Response of CreateHubPlan.
+// The response of CreateHubPlan.
 type CreateHubPlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Plan `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,13 +143,12 @@ func (x *CreateHubPlanResponse) GetData() *Plan {
 	return nil
 }
 
-// Request of CreatePlanOrders.
+// The request of CreatePlanOrders.
 type CreatePlanOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required.
-	Data []*OrderInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Body member `enableUpdateExistingOrders`.
-	EnableUpdateExistingOrders *bool `protobuf:"varint,2,opt,name=enable_update_existing_orders,json=enableUpdateExistingOrders,proto3,oneof" json:"enable_update_existing_orders,omitempty"`
+	// Required.
+	Data                       []*OrderInput `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	EnableUpdateExistingOrders *bool         `protobuf:"varint,2,opt,name=enable_update_existing_orders,json=enableUpdateExistingOrders,proto3,oneof" json:"enable_update_existing_orders,omitempty"`
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -199,10 +197,10 @@ func (x *CreatePlanOrdersRequest) GetEnableUpdateExistingOrders() bool {
 	return false
 }
 
-// Response of CreatePlanOrders.
+// The response of CreatePlanOrders.
 type CreatePlanOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*v1.Order `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -245,20 +243,18 @@ func (x *CreatePlanOrdersResponse) GetData() []*v1.Order {
 	return nil
 }
 
-// Request of ListHubPlans.
+// The request of ListHubPlans.
 type ListHubPlansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,3,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `planIds`. A comma-separated list.
-	PlanIds *string `protobuf:"bytes,5,opt,name=plan_ids,json=planIds,proto3,oneof" json:"plan_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// At most 100. Default: `100`.
+	Limit   *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	PlanIds []string `protobuf:"bytes,5,rep,name=plan_ids,json=planIds,proto3" json:"plan_ids,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -315,18 +311,18 @@ func (x *ListHubPlansRequest) GetHubId() string {
 	return ""
 }
 
-func (x *ListHubPlansRequest) GetLimit() int64 {
+func (x *ListHubPlansRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListHubPlansRequest) GetPlanIds() string {
-	if x != nil && x.PlanIds != nil {
-		return *x.PlanIds
+func (x *ListHubPlansRequest) GetPlanIds() []string {
+	if x != nil {
+		return x.PlanIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubPlansRequest) GetStartTime() string {
@@ -336,12 +332,12 @@ func (x *ListHubPlansRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubPlans.
+// One page of hub plans.
 type ListHubPlansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Plan `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,12 +387,12 @@ func (x *ListHubPlansResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubPlans.
+// The request of StreamHubPlans.
 type StreamHubPlansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlans is asked, page after page.
 	Request *ListHubPlansRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -446,7 +442,7 @@ func (x *StreamHubPlansRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubPlans.
+// One page of hub plans, and where to go on from after it.
 type StreamHubPlansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlans answers.
@@ -504,9 +500,9 @@ func (x *StreamHubPlansResponse) GetCursor() string {
 // Schema OrderCustomPropertyInputRequestBody.
 type OrderCustomPropertyInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customPropertyId`. Required.
+	// Required.
 	CustomPropertyId *string `protobuf:"bytes,1,opt,name=custom_property_id,json=customPropertyId,proto3,oneof" json:"custom_property_id,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -558,25 +554,19 @@ func (x *OrderCustomPropertyInput) GetValue() string {
 
 // Schema OrderInputObjectRequestBody.
 type OrderInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customProperties`.
+	state            protoimpl.MessageState      `protogen:"open.v1"`
 	CustomProperties []*OrderCustomPropertyInput `protobuf:"bytes,1,rep,name=custom_properties,json=customProperties,proto3" json:"custom_properties,omitempty"`
-	// Member `customerOrderId`. Required.
-	CustomerOrderId *string `protobuf:"bytes,2,opt,name=customer_order_id,json=customerOrderId,proto3,oneof" json:"customer_order_id,omitempty"`
-	// Member `delivery`.
-	Delivery *v1.OrderTask `protobuf:"bytes,3,opt,name=delivery,proto3" json:"delivery,omitempty"`
-	// Member `hubId`. Required.
-	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `pickup`.
+	// Required.
+	CustomerOrderId *string       `protobuf:"bytes,2,opt,name=customer_order_id,json=customerOrderId,proto3,oneof" json:"customer_order_id,omitempty"`
+	Delivery        *v1.OrderTask `protobuf:"bytes,3,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	// Required.
+	HubId  *string       `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	Pickup *v1.OrderTask `protobuf:"bytes,5,opt,name=pickup,proto3" json:"pickup,omitempty"`
-	// Member `planId`. Required.
-	PlanId *string `protobuf:"bytes,6,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
-	// Member `priority`.
-	Priority *int64 `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `quantities`.
-	Quantities []*v1.OrderQuantity `protobuf:"bytes,8,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `skillsRequired`.
-	SkillsRequired []string `protobuf:"bytes,9,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
+	// Required.
+	PlanId         *string             `protobuf:"bytes,6,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
+	Priority       *int64              `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	Quantities     []*v1.OrderQuantity `protobuf:"bytes,8,rep,name=quantities,proto3" json:"quantities,omitempty"`
+	SkillsRequired []string            `protobuf:"bytes,9,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -677,17 +667,17 @@ func (x *OrderInput) GetSkillsRequired() []string {
 // Schema PlanObjectResponseBody.
 type Plan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAt *string `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,2,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `shiftStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ShiftStartTime *string `protobuf:"bytes,5,opt,name=shift_start_time,json=shiftStartTime,proto3,oneof" json:"shift_start_time,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAt     *string `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -786,20 +776,19 @@ const file_samsara_gateway_plans_v1_plans_proto_rawDesc = "" +
 	"\x1denable_update_existing_orders\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x00R\x1aenableUpdateExistingOrders\x88\x01\x01B \n" +
 	"\x1e_enable_update_existing_orders\"W\n" +
 	"\x18CreatePlanOrdersResponse\x12;\n" +
-	"\x04data\x18\x01 \x03(\v2\x1f.samsara_gateway.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe9\x02\n" +
+	"\x04data\x18\x01 \x03(\v2\x1f.samsara_gateway.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd9\x02\n" +
 	"\x13ListHubPlansRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\x05hubId\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12&\n" +
-	"\bplan_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\aplanIds\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x03R\x05limit\x88\x01\x01\x12#\n" +
+	"\bplan_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\aplanIds\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
-	"\x06_limitB\v\n" +
-	"\t_plan_idsB\r\n" +
+	"\x06_limitB\r\n" +
 	"\v_start_time\"\xa0\x01\n" +
 	"\x14ListHubPlansResponse\x12:\n" +
 	"\x04data\x18\x01 \x03(\v2\x1e.samsara_gateway.plans.v1.PlanB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -850,18 +839,18 @@ const file_samsara_gateway_plans_v1_plans_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x13\n" +
 	"\x11_shift_start_timeB\r\n" +
-	"\v_updated_at2\xc9\x05\n" +
+	"\v_updated_at2\xcf\x05\n" +
 	"\fPlansService\x12\xaf\x01\n" +
 	"\rCreateHubPlan\x12..samsara_gateway.plans.v1.CreateHubPlanRequest\x1a/.samsara_gateway.plans.v1.CreateHubPlanResponse\"=\xda\xce\x189\n" +
 	"\rcreateHubPlan\x10\x02\x1a\t/hub/plan \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc2\x01\n" +
 	"\x10CreatePlanOrders\x121.samsara_gateway.plans.v1.CreatePlanOrdersRequest\x1a2.samsara_gateway.plans.v1.CreatePlanOrdersResponse\"G\xda\xce\x18C\n" +
-	"\x10createPlanOrders\x10\x02\x1a\x10/hub/plan/orders \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xb3\x01\n" +
-	"\fListHubPlans\x12-.samsara_gateway.plans.v1.ListHubPlansRequest\x1a..samsara_gateway.plans.v1.ListHubPlansResponse\"D\xda\xce\x18@\n" +
+	"\x10createPlanOrders\x10\x02\x1a\x10/hub/plan/orders \x02B\fWrite RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xb6\x01\n" +
+	"\fListHubPlans\x12-.samsara_gateway.plans.v1.ListHubPlansRequest\x1a..samsara_gateway.plans.v1.ListHubPlansResponse\"G\xda\xce\x18@\n" +
 	"\flistHubPlans\x10\x01\x1a\n" +
 	"/hub/plans(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x8b\x01\n" +
-	"\x0eStreamHubPlans\x12/.samsara_gateway.plans.v1.StreamHubPlansRequest\x1a0.samsara_gateway.plans.v1.StreamHubPlansResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListHubPlans\x10\x010\x01B\xeb\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x8e\x01\n" +
+	"\x0eStreamHubPlans\x12/.samsara_gateway.plans.v1.StreamHubPlansRequest\x1a0.samsara_gateway.plans.v1.StreamHubPlansResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListHubPlans\x10\x01\x90\x02\x010\x01B\xeb\x01\n" +
 	"!internal.samsara.gateway.plans.v1B\n" +
 	"PlansProtoP\x01Z-samsara.internal/gateway/gen/plans/v1;plansv1\xa2\x02\tSGPlansV1\xaa\x02\x17SamsaraGateway.Plans.V1\xba\x02\tSGPlansV1\xca\x02\x17SamsaraGateway\\Plans\\V1\xe2\x02 SamsaraGateway\\Plans\\V1\\Metadata\xea\x02\x19SamsaraGateway::Plans::V1b\x06proto3"
 

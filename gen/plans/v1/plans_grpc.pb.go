@@ -33,20 +33,36 @@ const (
 //
 // PlansService has the operations of the area plans.
 type PlansServiceClient interface {
-	// POST /hub/plan
+	// Creates a hub plan.
+	// Operation `createHubPlan`, POST /hub/plan:
+	// https://developers.samsara.com/reference/createhubplan
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateHubPlan(ctx context.Context, in *CreateHubPlanRequest, opts ...grpc.CallOption) (*CreateHubPlanResponse, error)
-	// POST /hub/plan/orders
+	// Creates plan orders.
+	// Operation `createPlanOrders`, POST /hub/plan/orders:
+	// https://developers.samsara.com/reference/createplanorders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreatePlanOrders(ctx context.Context, in *CreatePlanOrdersRequest, opts ...grpc.CallOption) (*CreatePlanOrdersResponse, error)
-	// GET /hub/plans
+	// Lists hub plans.
+	// Operation `listHubPlans`, GET /hub/plans: https://developers.samsara.com/reference/listhubplans
+	// All pages: StreamHubPlans. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubPlans(ctx context.Context, in *ListHubPlansRequest, opts ...grpc.CallOption) (*ListHubPlansResponse, error)
-	// Every page of ListHubPlans, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubPlans, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubPlans`, GET /hub/plans: https://developers.samsara.com/reference/listhubplans
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubPlans(ctx context.Context, in *StreamHubPlansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlansResponse], error)
 }
 
@@ -113,20 +129,36 @@ type PlansService_StreamHubPlansClient = grpc.ServerStreamingClient[StreamHubPla
 //
 // PlansService has the operations of the area plans.
 type PlansServiceServer interface {
-	// POST /hub/plan
+	// Creates a hub plan.
+	// Operation `createHubPlan`, POST /hub/plan:
+	// https://developers.samsara.com/reference/createhubplan
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateHubPlan(context.Context, *CreateHubPlanRequest) (*CreateHubPlanResponse, error)
-	// POST /hub/plan/orders
+	// Creates plan orders.
+	// Operation `createPlanOrders`, POST /hub/plan/orders:
+	// https://developers.samsara.com/reference/createplanorders
 	// Scope: Write Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreatePlanOrders(context.Context, *CreatePlanOrdersRequest) (*CreatePlanOrdersResponse, error)
-	// GET /hub/plans
+	// Lists hub plans.
+	// Operation `listHubPlans`, GET /hub/plans: https://developers.samsara.com/reference/listhubplans
+	// All pages: StreamHubPlans. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubPlans(context.Context, *ListHubPlansRequest) (*ListHubPlansResponse, error)
-	// Every page of ListHubPlans, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListHubPlans, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubPlans`, GET /hub/plans: https://developers.samsara.com/reference/listhubplans
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubPlans(*StreamHubPlansRequest, grpc.ServerStreamingServer[StreamHubPlansResponse]) error
 }
 

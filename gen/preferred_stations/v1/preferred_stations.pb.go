@@ -26,17 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListPreferredStations.
+// The request of ListPreferredStations.
 type ListPreferredStationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	Limit              *int32                 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListPreferredStationsRequest) Reset() {
@@ -83,19 +80,19 @@ func (x *ListPreferredStationsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListPreferredStationsRequest) GetLimit() int64 {
+func (x *ListPreferredStationsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListPreferredStations.
+// One page of preferred stations.
 type ListPreferredStationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*PreferredStation `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,12 +142,12 @@ func (x *ListPreferredStationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamPreferredStations.
+// The request of StreamPreferredStations.
 type StreamPreferredStationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreferredStations is asked, page after page.
 	Request *ListPreferredStationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,7 +197,7 @@ func (x *StreamPreferredStationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamPreferredStations.
+// One page of preferred stations, and where to go on from after it.
 type StreamPreferredStationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListPreferredStations answers.
@@ -255,22 +252,18 @@ func (x *StreamPreferredStationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreatePreferredStation.
+// The request of CreatePreferredStation.
 type CreatePreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `address`. Required.
-	Address *PreferredStationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Body member `discounts`.
+	// Required.
+	Address   *PreferredStationAddress    `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
-	// Body member `externalIds`. Required.
+	// Required.
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Body member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Body member `name`. Required.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `prices`.
+	Latitude    *float64          `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude   *float64          `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required.
+	Name          *string                  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Prices        []*PreferredStationPrice `protobuf:"bytes,7,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -355,10 +348,10 @@ func (x *CreatePreferredStationRequest) GetPrices() []*PreferredStationPrice {
 	return nil
 }
 
-// Response of CreatePreferredStation.
+// The response of CreatePreferredStation.
 type CreatePreferredStationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PreferredStation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -401,15 +394,13 @@ func (x *CreatePreferredStationResponse) GetData() *PreferredStation {
 	return nil
 }
 
-// Request of UpdatePreferredStation.
+// The request of UpdatePreferredStation.
 type UpdatePreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `discounts`.
+	// Required.
+	Id        *string                     `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
-	// Body member `prices`.
-	Prices []*PreferredStationPrice `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
+	Prices    []*PreferredStationPrice    `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -475,10 +466,10 @@ func (x *UpdatePreferredStationRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdatePreferredStation.
+// The response of UpdatePreferredStation.
 type UpdatePreferredStationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PreferredStation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -521,10 +512,10 @@ func (x *UpdatePreferredStationResponse) GetData() *PreferredStation {
 	return nil
 }
 
-// Request of DeletePreferredStation.
+// The request of DeletePreferredStation.
 type DeletePreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -567,7 +558,7 @@ func (x *DeletePreferredStationRequest) GetId() string {
 	return ""
 }
 
-// Response of DeletePreferredStation.
+// The response of DeletePreferredStation.
 type DeletePreferredStationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -604,13 +595,12 @@ func (*DeletePreferredStationResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_preferred_stations_v1_preferred_stations_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of GetPreferredStation.
+// The request of GetPreferredStation.
 type GetPreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -659,10 +649,10 @@ func (x *GetPreferredStationRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetPreferredStation.
+// The response of GetPreferredStation.
 type GetPreferredStationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *PreferredStation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -705,24 +695,17 @@ func (x *GetPreferredStationResponse) GetData() *PreferredStation {
 	return nil
 }
 
-// Schema PreferredStationObjectResponseBody.
+// A preferred station. Schema PreferredStationObjectResponseBody.
 type PreferredStation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *PreferredStationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `discounts`.
-	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `prices`.
+	state       protoimpl.MessageState      `protogen:"open.v1"`
+	Address     *PreferredStationAddress    `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Discounts   []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
+	ExternalIds map[string]string           `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id          *string                     `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Latitude    *float64                    `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude   *float64                    `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	// Required.
+	Name          *string                  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Prices        []*PreferredStationPrice `protobuf:"bytes,8,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -816,17 +799,12 @@ func (x *PreferredStation) GetPrices() []*PreferredStationPrice {
 
 // Schemas PreferredStationAddressRequestBody, PreferredStationAddressResponseResponseBody.
 type PreferredStationAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`.
-	Country *string `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `line1`.
-	Line1 *string `protobuf:"bytes,3,opt,name=line1,proto3,oneof" json:"line1,omitempty"`
-	// Member `postalCode`.
-	PostalCode *string `protobuf:"bytes,4,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	City          *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	Country       *string                `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
+	Line1         *string                `protobuf:"bytes,3,opt,name=line1,proto3,oneof" json:"line1,omitempty"`
+	PostalCode    *string                `protobuf:"bytes,4,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
+	State         *string                `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -898,19 +876,15 @@ func (x *PreferredStationAddress) GetState() string {
 
 // Schemas PreferredStationDiscountInputRequestBody, PreferredStationDiscountResponseResponseBody.
 type PreferredStationDiscount struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `discount`.
-	Discount *PreferredStationDiscountMoney `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Member `discountPercent`.
-	DiscountPercent *string `protobuf:"bytes,2,opt,name=discount_percent,json=discountPercent,proto3,oneof" json:"discount_percent,omitempty"`
-	// Member `discountType`. Required. Known values: `centsPerUnit`, `percentage`, `fixedPrice`,
-	// `unknown`.
+	state           protoimpl.MessageState         `protogen:"open.v1"`
+	Discount        *PreferredStationDiscountMoney `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
+	DiscountPercent *string                        `protobuf:"bytes,2,opt,name=discount_percent,json=discountPercent,proto3,oneof" json:"discount_percent,omitempty"`
+	// Required. Known values: `centsPerUnit`, `percentage`, `fixedPrice`, `unknown`.
 	DiscountType *string `protobuf:"bytes,3,opt,name=discount_type,json=discountType,proto3,oneof" json:"discount_type,omitempty"`
-	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
-	// `flexibleFuelE85`, `electricity`, `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`,
-	// `lpg`, `rng`, `fcev`, `unknown`.
+	// Required. Known values: `gasoline`, `diesel`, `biodiesel`, `flexibleFuelE85`, `electricity`,
+	// `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`, `lpg`, `rng`, `fcev`, `unknown`.
 	FuelType *string `protobuf:"bytes,4,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Member `volumeUnit`. Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
+	// Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
 	VolumeUnit    *string `protobuf:"bytes,5,opt,name=volume_unit,json=volumeUnit,proto3,oneof" json:"volume_unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -985,9 +959,9 @@ func (x *PreferredStationDiscount) GetVolumeUnit() string {
 // PreferredStationDiscountResponseMoneyResponseBody.
 type PreferredStationDiscountMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1040,9 +1014,9 @@ func (x *PreferredStationDiscountMoney) GetCurrency() string {
 // Schemas PreferredStationGrossPriceRequestBody, PreferredStationGrossPriceResponseResponseBody.
 type PreferredStationGrossPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1095,9 +1069,9 @@ func (x *PreferredStationGrossPrice) GetCurrency() string {
 // Schemas PreferredStationNetPriceRequestBody, PreferredStationNetPriceResponseResponseBody.
 type PreferredStationNetPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
+	// Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1150,15 +1124,12 @@ func (x *PreferredStationNetPrice) GetCurrency() string {
 // Schemas PreferredStationPriceInputRequestBody, PreferredStationPriceResponseResponseBody.
 type PreferredStationPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
-	// `flexibleFuelE85`, `electricity`, `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`,
-	// `lpg`, `rng`, `fcev`, `unknown`.
-	FuelType *string `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Member `grossPrice`.
+	// Required. Known values: `gasoline`, `diesel`, `biodiesel`, `flexibleFuelE85`, `electricity`,
+	// `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`, `lpg`, `rng`, `fcev`, `unknown`.
+	FuelType   *string                     `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
 	GrossPrice *PreferredStationGrossPrice `protobuf:"bytes,2,opt,name=gross_price,json=grossPrice,proto3" json:"gross_price,omitempty"`
-	// Member `netPrice`.
-	NetPrice *PreferredStationNetPrice `protobuf:"bytes,3,opt,name=net_price,json=netPrice,proto3" json:"net_price,omitempty"`
-	// Member `volumeUnit`. Required. Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
+	NetPrice   *PreferredStationNetPrice   `protobuf:"bytes,3,opt,name=net_price,json=netPrice,proto3" json:"net_price,omitempty"`
+	// Required. Known values: `liter`, `gallon`, `imperialGallon`, `unknown`.
 	VolumeUnit    *string `protobuf:"bytes,4,opt,name=volume_unit,json=volumeUnit,proto3,oneof" json:"volume_unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1230,7 +1201,7 @@ const file_samsara_gateway_preferred_stations_v1_preferred_stations_proto_rawDes
 	"\x1cListPreferredStationsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x12!\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limit\"\xc2\x01\n" +
@@ -1358,20 +1329,20 @@ const file_samsara_gateway_preferred_stations_v1_preferred_stations_proto_rawDes
 	"volumeUnit\x88\x01\x01:V\xda\xce\x18%PreferredStationPriceInputRequestBody\xda\xce\x18)PreferredStationPriceResponseResponseBodyB\f\n" +
 	"\n" +
 	"_fuel_typeB\x0e\n" +
-	"\f_volume_unit2\xe3\v\n" +
-	"\x18PreferredStationsService\x12\x81\x02\n" +
-	"\x15ListPreferredStations\x12C.samsara_gateway.preferred_stations.v1.ListPreferredStationsRequest\x1aD.samsara_gateway.preferred_stations.v1.ListPreferredStationsResponse\"]\xda\xce\x18Y\n" +
-	"\x15listPreferredStations\x10\x01\x1a\x13/preferred-stations(\x018\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x12\xc9\x01\n" +
-	"\x17StreamPreferredStations\x12E.samsara_gateway.preferred_stations.v1.StreamPreferredStationsRequest\x1aF.samsara_gateway.preferred_stations.v1.StreamPreferredStationsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListPreferredStations\x10\x010\x01\x12\xfc\x01\n" +
+	"\f_volume_unit2\xef\v\n" +
+	"\x18PreferredStationsService\x12\x84\x02\n" +
+	"\x15ListPreferredStations\x12C.samsara_gateway.preferred_stations.v1.ListPreferredStationsRequest\x1aD.samsara_gateway.preferred_stations.v1.ListPreferredStationsResponse\"`\xda\xce\x18Y\n" +
+	"\x15listPreferredStations\x10\x01\x1a\x13/preferred-stations(\x018\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xcc\x01\n" +
+	"\x17StreamPreferredStations\x12E.samsara_gateway.preferred_stations.v1.StreamPreferredStationsRequest\x1aF.samsara_gateway.preferred_stations.v1.StreamPreferredStationsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListPreferredStations\x10\x01\x90\x02\x010\x01\x12\xfc\x01\n" +
 	"\x16CreatePreferredStation\x12D.samsara_gateway.preferred_stations.v1.CreatePreferredStationRequest\x1aE.samsara_gateway.preferred_stations.v1.CreatePreferredStationResponse\"U\xda\xce\x18Q\n" +
 	"\x14postPreferredStation\x10\x02\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xfd\x01\n" +
 	"\x16UpdatePreferredStation\x12D.samsara_gateway.preferred_stations.v1.UpdatePreferredStationRequest\x1aE.samsara_gateway.preferred_stations.v1.UpdatePreferredStationResponse\"V\xda\xce\x18R\n" +
-	"\x15patchPreferredStation\x10\x04\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xfe\x01\n" +
-	"\x16DeletePreferredStation\x12D.samsara_gateway.preferred_stations.v1.DeletePreferredStationRequest\x1aE.samsara_gateway.preferred_stations.v1.DeletePreferredStationResponse\"W\xda\xce\x18S\n" +
-	"\x16deletePreferredStation\x10\x05\x1a\x13/preferred-stations8\x01B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xf6\x01\n" +
-	"\x13GetPreferredStation\x12A.samsara_gateway.preferred_stations.v1.GetPreferredStationRequest\x1aB.samsara_gateway.preferred_stations.v1.GetPreferredStationResponse\"X\xda\xce\x18T\n" +
-	"\x13getPreferredStation\x10\x01\x1a\x18/preferred-stations/{id}8\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01B\xe5\x02\n" +
+	"\x15patchPreferredStation\x10\x04\x1a\x13/preferred-stations \x02B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x81\x02\n" +
+	"\x16DeletePreferredStation\x12D.samsara_gateway.preferred_stations.v1.DeletePreferredStationRequest\x1aE.samsara_gateway.preferred_stations.v1.DeletePreferredStationResponse\"Z\xda\xce\x18S\n" +
+	"\x16deletePreferredStation\x10\x05\x1a\x13/preferred-stations8\x01B\x13Write Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xf9\x01\n" +
+	"\x13GetPreferredStation\x12A.samsara_gateway.preferred_stations.v1.GetPreferredStationRequest\x1aB.samsara_gateway.preferred_stations.v1.GetPreferredStationResponse\"[\xda\xce\x18T\n" +
+	"\x13getPreferredStation\x10\x01\x1a\x18/preferred-stations/{id}8\x01B\x12Read Fuel PurchaseJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x01B\xe5\x02\n" +
 	".internal.samsara.gateway.preferred_stations.v1B\x16PreferredStationsProtoP\x01ZFsamsara.internal/gateway/gen/preferred_stations/v1;preferredstationsv1\xa2\x02\x15SGPreferredStationsV1\xaa\x02#SamsaraGateway.PreferredStations.V1\xba\x02\x15SGPreferredStationsV1\xca\x02#SamsaraGateway\\PreferredStations\\V1\xe2\x02,SamsaraGateway\\PreferredStations\\V1\\Metadata\xea\x02%SamsaraGateway::PreferredStations::V1b\x06proto3"
 
 var (

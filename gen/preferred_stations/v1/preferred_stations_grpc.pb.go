@@ -35,33 +35,63 @@ const (
 //
 // PreferredStationsService has the operations of the area preferred stations.
 type PreferredStationsServiceClient interface {
-	// GET /preferred-stations
+	// Lists preferred stations.
+	// Operation `listPreferredStations`, GET /preferred-stations:
+	// https://developers.samsara.com/reference/listpreferredstations
+	// All pages: StreamPreferredStations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPreferredStations(ctx context.Context, in *ListPreferredStationsRequest, opts ...grpc.CallOption) (*ListPreferredStationsResponse, error)
 	// Every page of ListPreferredStations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPreferredStations`, GET /preferred-stations:
+	// https://developers.samsara.com/reference/listpreferredstations
+	// Scope: Read Fuel Purchase.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPreferredStations(ctx context.Context, in *StreamPreferredStationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamPreferredStationsResponse], error)
-	// POST /preferred-stations
+	// Creates a preferred station.
+	// Operation `postPreferredStation`, POST /preferred-stations:
+	// https://developers.samsara.com/reference/postpreferredstation
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePreferredStation(ctx context.Context, in *CreatePreferredStationRequest, opts ...grpc.CallOption) (*CreatePreferredStationResponse, error)
-	// PATCH /preferred-stations
+	// Updates a preferred station; `update_mask` says what.
+	// Operation `patchPreferredStation`, PATCH /preferred-stations:
+	// https://developers.samsara.com/reference/patchpreferredstation
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePreferredStation(ctx context.Context, in *UpdatePreferredStationRequest, opts ...grpc.CallOption) (*UpdatePreferredStationResponse, error)
-	// DELETE /preferred-stations
+	// Deletes a preferred station.
+	// Operation `deletePreferredStation`, DELETE /preferred-stations:
+	// https://developers.samsara.com/reference/deletepreferredstation
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePreferredStation(ctx context.Context, in *DeletePreferredStationRequest, opts ...grpc.CallOption) (*DeletePreferredStationResponse, error)
-	// GET /preferred-stations/{id}
+	// Gets a preferred station.
+	// Operation `getPreferredStation`, GET /preferred-stations/{id}:
+	// https://developers.samsara.com/reference/getpreferredstation
 	// Scope: Read Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPreferredStation(ctx context.Context, in *GetPreferredStationRequest, opts ...grpc.CallOption) (*GetPreferredStationResponse, error)
 }
 
@@ -148,33 +178,63 @@ func (c *preferredStationsServiceClient) GetPreferredStation(ctx context.Context
 //
 // PreferredStationsService has the operations of the area preferred stations.
 type PreferredStationsServiceServer interface {
-	// GET /preferred-stations
+	// Lists preferred stations.
+	// Operation `listPreferredStations`, GET /preferred-stations:
+	// https://developers.samsara.com/reference/listpreferredstations
+	// All pages: StreamPreferredStations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`.
 	// Scope: Read Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	ListPreferredStations(context.Context, *ListPreferredStationsRequest) (*ListPreferredStationsResponse, error)
 	// Every page of ListPreferredStations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listPreferredStations`, GET /preferred-stations:
+	// https://developers.samsara.com/reference/listpreferredstations
+	// Scope: Read Fuel Purchase.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamPreferredStations(*StreamPreferredStationsRequest, grpc.ServerStreamingServer[StreamPreferredStationsResponse]) error
-	// POST /preferred-stations
+	// Creates a preferred station.
+	// Operation `postPreferredStation`, POST /preferred-stations:
+	// https://developers.samsara.com/reference/postpreferredstation
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreatePreferredStation(context.Context, *CreatePreferredStationRequest) (*CreatePreferredStationResponse, error)
-	// PATCH /preferred-stations
+	// Updates a preferred station; `update_mask` says what.
+	// Operation `patchPreferredStation`, PATCH /preferred-stations:
+	// https://developers.samsara.com/reference/patchpreferredstation
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	UpdatePreferredStation(context.Context, *UpdatePreferredStationRequest) (*UpdatePreferredStationResponse, error)
-	// DELETE /preferred-stations
+	// Deletes a preferred station.
+	// Operation `deletePreferredStation`, DELETE /preferred-stations:
+	// https://developers.samsara.com/reference/deletepreferredstation
 	// Scope: Write Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	DeletePreferredStation(context.Context, *DeletePreferredStationRequest) (*DeletePreferredStationResponse, error)
-	// GET /preferred-stations/{id}
+	// Gets a preferred station.
+	// Operation `getPreferredStation`, GET /preferred-stations/{id}:
+	// https://developers.samsara.com/reference/getpreferredstation
 	// Scope: Read Fuel Purchase.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	GetPreferredStation(context.Context, *GetPreferredStationRequest) (*GetPreferredStationResponse, error)
 }
 

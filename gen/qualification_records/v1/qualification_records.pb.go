@@ -26,13 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetQualificationRecords.
+// The request of GetQualificationRecords.
 type GetQualificationRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `ids`. Required.
-	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Ids                []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -81,10 +80,10 @@ func (x *GetQualificationRecordsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetQualificationRecords.
+// The response of GetQualificationRecords.
 type GetQualificationRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*QualificationRecord `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,20 +126,18 @@ func (x *GetQualificationRecordsResponse) GetData() []*QualificationRecord {
 	return nil
 }
 
-// Request of CreateQualificationRecord.
+// The request of CreateQualificationRecord.
 type CreateQualificationRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `expirationDate`. A time as in RFC 3339.
-	ExpirationDate *string `protobuf:"bytes,1,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `fields`.
-	Fields []*QualificationRecordFieldInput `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Body member `issueDate`. Required. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	ExpirationDate *string                          `protobuf:"bytes,1,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
+	ExternalIds    map[string]string                `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Fields         []*QualificationRecordFieldInput `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// Required. A time as in RFC 3339.
 	IssueDate *string `protobuf:"bytes,4,opt,name=issue_date,json=issueDate,proto3,oneof" json:"issue_date,omitempty"`
-	// Body member `owner`. Required.
+	// Required.
 	Owner *QualificationOwnerInput `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
-	// Body member `qualificationType`. Required.
+	// Required.
 	QualificationType *QualificationType `protobuf:"bytes,6,opt,name=qualification_type,json=qualificationType,proto3" json:"qualification_type,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -218,10 +215,10 @@ func (x *CreateQualificationRecordRequest) GetQualificationType() *Qualification
 	return nil
 }
 
-// Response of CreateQualificationRecord.
+// The response of CreateQualificationRecord.
 type CreateQualificationRecordResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *QualificationRecord `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -264,21 +261,18 @@ func (x *CreateQualificationRecordResponse) GetData() *QualificationRecord {
 	return nil
 }
 
-// Request of UpdateQualificationRecord.
+// The request of UpdateQualificationRecord.
 type UpdateQualificationRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `expirationDate`. A time as in RFC 3339.
-	ExpirationDate *string `protobuf:"bytes,1,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `fields`.
-	Fields []*QualificationRecordFieldInput `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Body member `id`. Required.
+	// A time as in RFC 3339.
+	ExpirationDate *string                          `protobuf:"bytes,1,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
+	ExternalIds    map[string]string                `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Fields         []*QualificationRecordFieldInput `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `issueDate`. A time as in RFC 3339.
-	IssueDate *string `protobuf:"bytes,5,opt,name=issue_date,json=issueDate,proto3,oneof" json:"issue_date,omitempty"`
-	// Body member `owner`.
-	Owner *QualificationOwnerInput `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	// A time as in RFC 3339.
+	IssueDate *string                  `protobuf:"bytes,5,opt,name=issue_date,json=issueDate,proto3,oneof" json:"issue_date,omitempty"`
+	Owner     *QualificationOwnerInput `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -365,10 +359,10 @@ func (x *UpdateQualificationRecordRequest) GetUpdateMask() *fieldmaskpb.FieldMas
 	return nil
 }
 
-// Response of UpdateQualificationRecord.
+// The response of UpdateQualificationRecord.
 type UpdateQualificationRecordResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *QualificationRecord `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -411,10 +405,10 @@ func (x *UpdateQualificationRecordResponse) GetData() *QualificationRecord {
 	return nil
 }
 
-// Request of DeleteQualificationRecord.
+// The request of DeleteQualificationRecord.
 type DeleteQualificationRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,7 +451,7 @@ func (x *DeleteQualificationRecordRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteQualificationRecord.
+// The response of DeleteQualificationRecord.
 type DeleteQualificationRecordResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -494,10 +488,10 @@ func (*DeleteQualificationRecordResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_qualification_records_v1_qualification_records_proto_rawDescGZIP(), []int{7}
 }
 
-// Request of ArchiveQualificationRecord.
+// The request of ArchiveQualificationRecord.
 type ArchiveQualificationRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -540,7 +534,7 @@ func (x *ArchiveQualificationRecordRequest) GetId() string {
 	return ""
 }
 
-// Response of ArchiveQualificationRecord.
+// The response of ArchiveQualificationRecord.
 type ArchiveQualificationRecordResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -577,24 +571,19 @@ func (*ArchiveQualificationRecordResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_qualification_records_v1_qualification_records_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of ListQualificationRecords.
+// The request of ListQualificationRecords.
 type ListQualificationRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `worker`, `asset`.
-	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `includeDeleted`.
-	IncludeDeleted *bool `protobuf:"varint,4,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `ownerIds`.
-	OwnerIds []string `protobuf:"bytes,6,rep,name=owner_ids,json=ownerIds,proto3" json:"owner_ids,omitempty"`
-	// Query parameter `qualificationTypeIds`.
+	// Required. Known values: `worker`, `asset`.
+	EntityType           *string  `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	IncludeDeleted       *bool    `protobuf:"varint,4,opt,name=include_deleted,json=includeDeleted,proto3,oneof" json:"include_deleted,omitempty"`
+	IncludeExternalIds   *bool    `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	OwnerIds             []string `protobuf:"bytes,6,rep,name=owner_ids,json=ownerIds,proto3" json:"owner_ids,omitempty"`
 	QualificationTypeIds []string `protobuf:"bytes,7,rep,name=qualification_type_ids,json=qualificationTypeIds,proto3" json:"qualification_type_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -686,12 +675,12 @@ func (x *ListQualificationRecordsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListQualificationRecords.
+// One page of qualification records.
 type ListQualificationRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*QualificationRecord `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -741,12 +730,12 @@ func (x *ListQualificationRecordsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamQualificationRecords.
+// The request of StreamQualificationRecords.
 type StreamQualificationRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListQualificationRecords is asked, page after page.
 	Request *ListQualificationRecordsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -796,7 +785,7 @@ func (x *StreamQualificationRecordsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamQualificationRecords.
+// One page of qualification records, and where to go on from after it.
 type StreamQualificationRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListQualificationRecords answers.
@@ -851,7 +840,7 @@ func (x *StreamQualificationRecordsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowQualificationRecords.
+// The request of FollowQualificationRecords.
 type FollowQualificationRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListQualificationRecords is asked, page after page.
@@ -906,7 +895,7 @@ func (x *FollowQualificationRecordsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowQualificationRecords.
+// One page of qualification records, and where to go on from after it.
 type FollowQualificationRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListQualificationRecords answers. Unset in a keep-alive.
@@ -970,10 +959,10 @@ func (x *FollowQualificationRecordsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of UnarchiveQualificationRecord.
+// The request of UnarchiveQualificationRecord.
 type UnarchiveQualificationRecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1016,7 +1005,7 @@ func (x *UnarchiveQualificationRecordRequest) GetId() string {
 	return ""
 }
 
-// Response of UnarchiveQualificationRecord.
+// The response of UnarchiveQualificationRecord.
 type UnarchiveQualificationRecordResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1056,7 +1045,7 @@ func (*UnarchiveQualificationRecordResponse) Descriptor() ([]byte, []int) {
 // Schema FormSubmissionRequestSignatureValueObjectRequestBody.
 type FormSubmissionSignatureValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
+	// Required.
 	Media         *v1.FormSubmissionMediaItem `protobuf:"bytes,1,opt,name=media,proto3" json:"media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1101,29 +1090,20 @@ func (x *FormSubmissionSignatureValue) GetMedia() *v1.FormSubmissionMediaItem {
 
 // Schema QualificationFieldInputObjectResponseBody.
 type QualificationFieldInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkBoxesValue`.
+	state           protoimpl.MessageState   `protogen:"open.v1"`
 	CheckBoxesValue *v1.FormsCheckBoxesValue `protobuf:"bytes,1,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *v1.FormsDateTimeValue `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`.
-	Label *string `protobuf:"bytes,4,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `mediaList`.
-	MediaList []*v1.FormsMediaRecord `protobuf:"bytes,5,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
-	// Member `multipleChoiceValue`.
+	DateTimeValue   *v1.FormsDateTimeValue   `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	// Required. A UUID.
+	Id                  *string                      `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Label               *string                      `protobuf:"bytes,4,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	MediaList           []*v1.FormsMediaRecord       `protobuf:"bytes,5,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
 	MultipleChoiceValue *v1.FormsMultipleChoiceValue `protobuf:"bytes,6,opt,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *v1.FormsNumberValue `protobuf:"bytes,7,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
-	// Member `signatureValue`.
-	SignatureValue *v1.FormsSignatureValue `protobuf:"bytes,8,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
-	// Member `tableValue`.
-	TableValue *v1.FormsTableValue `protobuf:"bytes,9,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
-	// Member `textValue`.
-	TextValue *v1.FormsTextValue `protobuf:"bytes,10,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `datetime`, `signature`, `media`, `table`.
+	NumberValue         *v1.FormsNumberValue         `protobuf:"bytes,7,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
+	SignatureValue      *v1.FormsSignatureValue      `protobuf:"bytes,8,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
+	TableValue          *v1.FormsTableValue          `protobuf:"bytes,9,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
+	TextValue           *v1.FormsTextValue           `protobuf:"bytes,10,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `datetime`,
+	// `signature`, `media`, `table`.
 	Type          *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1239,11 +1219,10 @@ func (x *QualificationFieldInput) GetType() string {
 // Schema QualificationOwnerObjectResponseBody.
 type QualificationOwner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityType`. Required. Known values: `worker`, `asset`.
-	EntityType *string `protobuf:"bytes,1,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `externalIds`.
+	// Required. Known values: `worker`, `asset`.
+	EntityType  *string           `protobuf:"bytes,1,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1303,9 +1282,9 @@ func (x *QualificationOwner) GetId() string {
 // Schema QualificationOwnerRequestObjectRequestBody.
 type QualificationOwnerInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityType`. Required. Known values: `worker`, `asset`.
+	// Required. Known values: `worker`, `asset`.
 	EntityType *string `protobuf:"bytes,1,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1355,32 +1334,31 @@ func (x *QualificationOwnerInput) GetId() string {
 	return ""
 }
 
-// Schema QualificationRecordResponseObjectResponseBody.
+// A qualification record. Schema QualificationRecordResponseObjectResponseBody.
 type QualificationRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdBy`. Required.
+	// Required.
 	CreatedBy *v1.FormsPolymorphicUser `protobuf:"bytes,2,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// Member `expirationDate`. A time as in RFC 3339.
-	ExpirationDate *string `protobuf:"bytes,3,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `fields`. Required.
+	// A time as in RFC 3339.
+	ExpirationDate *string           `protobuf:"bytes,3,opt,name=expiration_date,json=expirationDate,proto3,oneof" json:"expiration_date,omitempty"`
+	ExternalIds    map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Fields []*QualificationFieldInput `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `issueDate`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	IssueDate *string `protobuf:"bytes,7,opt,name=issue_date,json=issueDate,proto3,oneof" json:"issue_date,omitempty"`
-	// Member `owner`. Required.
+	// Required.
 	Owner *QualificationOwner `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`
-	// Member `qualificationType`. Required.
+	// Required.
 	QualificationType *QualificationTypeReference `protobuf:"bytes,9,opt,name=qualification_type,json=qualificationType,proto3" json:"qualification_type,omitempty"`
-	// Member `recordStatus`. Required. Known values: `active`, `archived`, `deleted`.
+	// Required. Known values: `active`, `archived`, `deleted`.
 	RecordStatus *string `protobuf:"bytes,10,opt,name=record_status,json=recordStatus,proto3,oneof" json:"record_status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedBy`. Required.
+	// Required.
 	UpdatedBy     *v1.FormsPolymorphicUser `protobuf:"bytes,12,opt,name=updated_by,json=updatedBy,proto3" json:"updated_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1502,27 +1480,19 @@ func (x *QualificationRecord) GetUpdatedBy() *v1.FormsPolymorphicUser {
 
 // Schema QualificationRecordRequestFieldInputObjectRequestBody.
 type QualificationRecordFieldInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkBoxesValue`.
+	state           protoimpl.MessageState            `protogen:"open.v1"`
 	CheckBoxesValue *v1.FormSubmissionCheckBoxesValue `protobuf:"bytes,1,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *v1.FormSubmissionDateTimeValue `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mediaValue`.
-	MediaValue *v1.FormSubmissionMediaValue `protobuf:"bytes,4,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
-	// Member `multipleChoiceValue`.
+	DateTimeValue   *v1.FormSubmissionDateTimeValue   `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	// Required. A UUID.
+	Id                  *string                               `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	MediaValue          *v1.FormSubmissionMediaValue          `protobuf:"bytes,4,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
 	MultipleChoiceValue *v1.FormSubmissionMultipleChoiceValue `protobuf:"bytes,5,opt,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *v1.FormSubmissionNumberValue `protobuf:"bytes,6,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
-	// Member `signatureValue`.
-	SignatureValue *FormSubmissionSignatureValue `protobuf:"bytes,7,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
-	// Member `tableValue`.
-	TableValue *v1.FormSubmissionTableValue `protobuf:"bytes,8,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
-	// Member `textValue`.
-	TextValue *v1.FormSubmissionTextValue `protobuf:"bytes,9,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `datetime`, `table`, `media`, `signature`.
+	NumberValue         *v1.FormSubmissionNumberValue         `protobuf:"bytes,6,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
+	SignatureValue      *FormSubmissionSignatureValue         `protobuf:"bytes,7,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
+	TableValue          *v1.FormSubmissionTableValue          `protobuf:"bytes,8,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
+	TextValue           *v1.FormSubmissionTextValue           `protobuf:"bytes,9,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `datetime`,
+	// `table`, `media`, `signature`.
 	Type          *string `protobuf:"bytes,10,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1628,10 +1598,10 @@ func (x *QualificationRecordFieldInput) GetType() string {
 	return ""
 }
 
-// Schema QualificationTypeRequestObjectRequestBody.
+// Schema QualificationTypeRequestObjectRequestBody. It has nothing but `id`.
 type QualificationType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1677,11 +1647,10 @@ func (x *QualificationType) GetId() string {
 // Schema QualificationTypeReferenceObjectResponseBody.
 type QualificationTypeReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required. A UUID.
+	Id   *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `revisionId`. A UUID.
+	// A UUID.
 	RevisionId    *string `protobuf:"bytes,3,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1924,24 +1893,24 @@ const file_samsara_gateway_qualification_records_v1_qualification_records_proto_
 	"revisionId\x88\x01\x01:0\xda\xce\x18,QualificationTypeReferenceObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_revision_id2\xd6\x13\n" +
-	"\x1bQualificationRecordsService\x12\x92\x02\n" +
-	"\x17GetQualificationRecords\x12H.samsara_gateway.qualification_records.v1.GetQualificationRecordsRequest\x1aI.samsara_gateway.qualification_records.v1.GetQualificationRecordsResponse\"b\xda\xce\x18^\n" +
-	"\x17getQualificationRecords\x10\x01\x1a\x16/qualification-records8\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x12\x99\x02\n" +
+	"\f_revision_id2\xe5\x13\n" +
+	"\x1bQualificationRecordsService\x12\x95\x02\n" +
+	"\x17GetQualificationRecords\x12H.samsara_gateway.qualification_records.v1.GetQualificationRecordsRequest\x1aI.samsara_gateway.qualification_records.v1.GetQualificationRecordsResponse\"e\xda\xce\x18^\n" +
+	"\x17getQualificationRecords\x10\x01\x1a\x16/qualification-records8\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01\x90\x02\x01\x12\x99\x02\n" +
 	"\x19CreateQualificationRecord\x12J.samsara_gateway.qualification_records.v1.CreateQualificationRecordRequest\x1aK.samsara_gateway.qualification_records.v1.CreateQualificationRecordResponse\"c\xda\xce\x18_\n" +
 	"\x17postQualificationRecord\x10\x02\x1a\x16/qualification-records \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc9\x01\x12\x9a\x02\n" +
 	"\x19UpdateQualificationRecord\x12J.samsara_gateway.qualification_records.v1.UpdateQualificationRecordRequest\x1aK.samsara_gateway.qualification_records.v1.UpdateQualificationRecordResponse\"d\xda\xce\x18`\n" +
-	"\x18patchQualificationRecord\x10\x04\x1a\x16/qualification-records \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x9d\x02\n" +
-	"\x19DeleteQualificationRecord\x12J.samsara_gateway.qualification_records.v1.DeleteQualificationRecordRequest\x1aK.samsara_gateway.qualification_records.v1.DeleteQualificationRecordResponse\"g\xda\xce\x18c\n" +
-	"\x19deleteQualificationRecord\x10\x05\x1a\x16/qualification-records \x028\x01B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa7\x02\n" +
+	"\x18patchQualificationRecord\x10\x04\x1a\x16/qualification-records \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xa0\x02\n" +
+	"\x19DeleteQualificationRecord\x12J.samsara_gateway.qualification_records.v1.DeleteQualificationRecordRequest\x1aK.samsara_gateway.qualification_records.v1.DeleteQualificationRecordResponse\"j\xda\xce\x18c\n" +
+	"\x19deleteQualificationRecord\x10\x05\x1a\x16/qualification-records \x028\x01B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\xa7\x02\n" +
 	"\x1aArchiveQualificationRecord\x12K.samsara_gateway.qualification_records.v1.ArchiveQualificationRecordRequest\x1aL.samsara_gateway.qualification_records.v1.ArchiveQualificationRecordResponse\"n\xda\xce\x18j\n" +
-	"\x1aarchiveQualificationRecord\x10\x02\x1a\x1e/qualification-records/archive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xac\x02\n" +
-	"\x18ListQualificationRecords\x12I.samsara_gateway.qualification_records.v1.ListQualificationRecordsRequest\x1aJ.samsara_gateway.qualification_records.v1.ListQualificationRecordsResponse\"y\xda\xce\x18u\n" +
-	"\x1dgetQualificationRecordsStream\x10\x01\x1a\x1d/qualification-records/stream(\x010\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xdd\x01\n" +
-	"\x1aStreamQualificationRecords\x12K.samsara_gateway.qualification_records.v1.StreamQualificationRecordsRequest\x1aL.samsara_gateway.qualification_records.v1.StreamQualificationRecordsResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x18ListQualificationRecords\x10\x01\x18\x010\x01\x12\xdb\x01\n" +
-	"\x1aFollowQualificationRecords\x12K.samsara_gateway.qualification_records.v1.FollowQualificationRecordsRequest\x1aL.samsara_gateway.qualification_records.v1.FollowQualificationRecordsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListQualificationRecords\x10\x020\x01\x12\xb1\x02\n" +
+	"\x1aarchiveQualificationRecord\x10\x02\x1a\x1e/qualification-records/archive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xaf\x02\n" +
+	"\x18ListQualificationRecords\x12I.samsara_gateway.qualification_records.v1.ListQualificationRecordsRequest\x1aJ.samsara_gateway.qualification_records.v1.ListQualificationRecordsResponse\"|\xda\xce\x18u\n" +
+	"\x1dgetQualificationRecordsStream\x10\x01\x1a\x1d/qualification-records/stream(\x010\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xe0\x01\n" +
+	"\x1aStreamQualificationRecords\x12K.samsara_gateway.qualification_records.v1.StreamQualificationRecordsRequest\x1aL.samsara_gateway.qualification_records.v1.StreamQualificationRecordsResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x18ListQualificationRecords\x10\x01\x18\x01\x90\x02\x010\x01\x12\xde\x01\n" +
+	"\x1aFollowQualificationRecords\x12K.samsara_gateway.qualification_records.v1.FollowQualificationRecordsRequest\x1aL.samsara_gateway.qualification_records.v1.FollowQualificationRecordsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListQualificationRecords\x10\x02\x90\x02\x010\x01\x12\xb1\x02\n" +
 	"\x1cUnarchiveQualificationRecord\x12M.samsara_gateway.qualification_records.v1.UnarchiveQualificationRecordRequest\x1aN.samsara_gateway.qualification_records.v1.UnarchiveQualificationRecordResponse\"r\xda\xce\x18n\n" +
 	"\x1cunarchiveQualificationRecord\x10\x02\x1a /qualification-records/unarchive \x02B\x1bWrite Qualification RecordsJ\x06\bd\x12\x02\b<P\x02X\xc8\x01B\x83\x03\n" +
 	"1internal.samsara.gateway.qualification_records.v1B\x19QualificationRecordsProtoP\x01ZLsamsara.internal/gateway/gen/qualification_records/v1;qualificationrecordsv1\xa2\x02\x18SGQualificationRecordsV1\xaa\x02&SamsaraGateway.QualificationRecords.V1\xba\x02\x18SGQualificationRecordsV1\xca\x02&SamsaraGateway\\QualificationRecords\\V1\xe2\x02/SamsaraGateway\\QualificationRecords\\V1\\Metadata\xea\x02(SamsaraGateway::QualificationRecords::V1b\x06proto3"

@@ -38,40 +38,71 @@ const (
 //
 // QualificationRecordsService has the operations of the area qualification records.
 type QualificationRecordsServiceClient interface {
-	// GET /qualification-records
+	// Gets qualification records.
+	// Operation `getQualificationRecords`, GET /qualification-records:
+	// https://developers.samsara.com/reference/getqualificationrecords
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationRecords(ctx context.Context, in *GetQualificationRecordsRequest, opts ...grpc.CallOption) (*GetQualificationRecordsResponse, error)
-	// POST /qualification-records
+	// Creates a qualification record.
+	// Operation `postQualificationRecord`, POST /qualification-records:
+	// https://developers.samsara.com/reference/postqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateQualificationRecord(ctx context.Context, in *CreateQualificationRecordRequest, opts ...grpc.CallOption) (*CreateQualificationRecordResponse, error)
-	// PATCH /qualification-records
+	// Updates a qualification record; `update_mask` says what.
+	// Operation `patchQualificationRecord`, PATCH /qualification-records:
+	// https://developers.samsara.com/reference/patchqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateQualificationRecord(ctx context.Context, in *UpdateQualificationRecordRequest, opts ...grpc.CallOption) (*UpdateQualificationRecordResponse, error)
-	// DELETE /qualification-records
+	// Deletes a qualification record.
+	// Operation `deleteQualificationRecord`, DELETE /qualification-records:
+	// https://developers.samsara.com/reference/deletequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteQualificationRecord(ctx context.Context, in *DeleteQualificationRecordRequest, opts ...grpc.CallOption) (*DeleteQualificationRecordResponse, error)
-	// POST /qualification-records/archive
+	// Archives a qualification record.
+	// Operation `archiveQualificationRecord`, POST /qualification-records/archive:
+	// https://developers.samsara.com/reference/archivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ArchiveQualificationRecord(ctx context.Context, in *ArchiveQualificationRecordRequest, opts ...grpc.CallOption) (*ArchiveQualificationRecordResponse, error)
-	// GET /qualification-records/stream
+	// Lists qualification records.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// All pages: StreamQualificationRecords. For ever: FollowQualificationRecords. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationRecords with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListQualificationRecords(ctx context.Context, in *ListQualificationRecordsRequest, opts ...grpc.CallOption) (*ListQualificationRecordsResponse, error)
 	// Every page of ListQualificationRecords, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationRecords(ctx context.Context, in *StreamQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationRecordsResponse], error)
 	// Every page of ListQualificationRecords, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -79,11 +110,20 @@ type QualificationRecordsServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowQualificationRecords(ctx context.Context, in *FollowQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowQualificationRecordsResponse], error)
-	// POST /qualification-records/unarchive
+	// Unarchives a qualification record.
+	// Operation `unarchiveQualificationRecord`, POST /qualification-records/unarchive:
+	// https://developers.samsara.com/reference/unarchivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UnarchiveQualificationRecord(ctx context.Context, in *UnarchiveQualificationRecordRequest, opts ...grpc.CallOption) (*UnarchiveQualificationRecordResponse, error)
 }
 
@@ -209,40 +249,71 @@ func (c *qualificationRecordsServiceClient) UnarchiveQualificationRecord(ctx con
 //
 // QualificationRecordsService has the operations of the area qualification records.
 type QualificationRecordsServiceServer interface {
-	// GET /qualification-records
+	// Gets qualification records.
+	// Operation `getQualificationRecords`, GET /qualification-records:
+	// https://developers.samsara.com/reference/getqualificationrecords
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetQualificationRecords(context.Context, *GetQualificationRecordsRequest) (*GetQualificationRecordsResponse, error)
-	// POST /qualification-records
+	// Creates a qualification record.
+	// Operation `postQualificationRecord`, POST /qualification-records:
+	// https://developers.samsara.com/reference/postqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateQualificationRecord(context.Context, *CreateQualificationRecordRequest) (*CreateQualificationRecordResponse, error)
-	// PATCH /qualification-records
+	// Updates a qualification record; `update_mask` says what.
+	// Operation `patchQualificationRecord`, PATCH /qualification-records:
+	// https://developers.samsara.com/reference/patchqualificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateQualificationRecord(context.Context, *UpdateQualificationRecordRequest) (*UpdateQualificationRecordResponse, error)
-	// DELETE /qualification-records
+	// Deletes a qualification record.
+	// Operation `deleteQualificationRecord`, DELETE /qualification-records:
+	// https://developers.samsara.com/reference/deletequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteQualificationRecord(context.Context, *DeleteQualificationRecordRequest) (*DeleteQualificationRecordResponse, error)
-	// POST /qualification-records/archive
+	// Archives a qualification record.
+	// Operation `archiveQualificationRecord`, POST /qualification-records/archive:
+	// https://developers.samsara.com/reference/archivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	ArchiveQualificationRecord(context.Context, *ArchiveQualificationRecordRequest) (*ArchiveQualificationRecordResponse, error)
-	// GET /qualification-records/stream
+	// Lists qualification records.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// All pages: StreamQualificationRecords. For ever: FollowQualificationRecords. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationRecords with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListQualificationRecords(context.Context, *ListQualificationRecordsRequest) (*ListQualificationRecordsResponse, error)
 	// Every page of ListQualificationRecords, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationRecords(*StreamQualificationRecordsRequest, grpc.ServerStreamingServer[StreamQualificationRecordsResponse]) error
 	// Every page of ListQualificationRecords, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -250,11 +321,20 @@ type QualificationRecordsServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getQualificationRecordsStream`, GET /qualification-records/stream:
+	// https://developers.samsara.com/reference/getqualificationrecordsstream
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowQualificationRecords(*FollowQualificationRecordsRequest, grpc.ServerStreamingServer[FollowQualificationRecordsResponse]) error
-	// POST /qualification-records/unarchive
+	// Unarchives a qualification record.
+	// Operation `unarchiveQualificationRecord`, POST /qualification-records/unarchive:
+	// https://developers.samsara.com/reference/unarchivequalificationrecord
 	// Scope: Write Qualification Records.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UnarchiveQualificationRecord(context.Context, *UnarchiveQualificationRecordRequest) (*UnarchiveQualificationRecordResponse, error)
 }
 

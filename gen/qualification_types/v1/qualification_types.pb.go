@@ -25,14 +25,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListQualificationTypes.
+// The request of ListQualificationTypes.
 type ListQualificationTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `entityType`. Required. Known values: `worker`, `asset`.
-	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `ids`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. Known values: `worker`, `asset`.
+	EntityType    *string  `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	Ids           []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -89,12 +87,12 @@ func (x *ListQualificationTypesRequest) GetIds() []string {
 	return nil
 }
 
-// Response of ListQualificationTypes.
+// One page of qualification types.
 type ListQualificationTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*QualificationType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,12 +142,12 @@ func (x *ListQualificationTypesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamQualificationTypes.
+// The request of StreamQualificationTypes.
 type StreamQualificationTypesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListQualificationTypes is asked, page after page.
 	Request *ListQualificationTypesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -199,7 +197,7 @@ func (x *StreamQualificationTypesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamQualificationTypes.
+// One page of qualification types, and where to go on from after it.
 type StreamQualificationTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListQualificationTypes answers.
@@ -254,26 +252,26 @@ func (x *StreamQualificationTypesResponse) GetCursor() string {
 	return ""
 }
 
-// Schema QualificationTypeResponseObjectResponseBody.
+// A qualification type. Schema QualificationTypeResponseObjectResponseBody.
 type QualificationType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdBy`. Required.
+	// Required.
 	CreatedBy *v1.FormsPolymorphicUser `protobuf:"bytes,2,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// Member `entityType`. Required. Known values: `worker`, `asset`.
+	// Required. Known values: `worker`, `asset`.
 	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `fields`. Required.
+	// Required.
 	Fields []*v1.FormsFieldDefinition `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `revisionId`. Required. A UUID.
+	// Required. A UUID.
 	RevisionId *string `protobuf:"bytes,7,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedBy`. Required.
+	// Required.
 	UpdatedBy     *v1.FormsPolymorphicUser `protobuf:"bytes,9,opt,name=updated_by,json=updatedBy,proto3" json:"updated_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,12 +413,12 @@ const file_samsara_gateway_qualification_types_v1_qualification_types_proto_rawD
 	"\x03_idB\a\n" +
 	"\x05_nameB\x0e\n" +
 	"\f_revision_idB\x12\n" +
-	"\x10_updated_at_time2\xff\x03\n" +
-	"\x19QualificationTypesService\x12\x8f\x02\n" +
-	"\x16ListQualificationTypes\x12E.samsara_gateway.qualification_types.v1.ListQualificationTypesRequest\x1aF.samsara_gateway.qualification_types.v1.ListQualificationTypesResponse\"f\xda\xce\x18b\n" +
-	"\x15getQualificationTypes\x10\x01\x1a\x14/qualification-types(\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcf\x01\n" +
-	"\x18StreamQualificationTypes\x12G.samsara_gateway.qualification_types.v1.StreamQualificationTypesRequest\x1aH.samsara_gateway.qualification_types.v1.StreamQualificationTypesResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListQualificationTypes\x10\x010\x01B\xef\x02\n" +
+	"\x10_updated_at_time2\x85\x04\n" +
+	"\x19QualificationTypesService\x12\x92\x02\n" +
+	"\x16ListQualificationTypes\x12E.samsara_gateway.qualification_types.v1.ListQualificationTypesRequest\x1aF.samsara_gateway.qualification_types.v1.ListQualificationTypesResponse\"i\xda\xce\x18b\n" +
+	"\x15getQualificationTypes\x10\x01\x1a\x14/qualification-types(\x018\x01B\x1aRead Qualification RecordsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd2\x01\n" +
+	"\x18StreamQualificationTypes\x12G.samsara_gateway.qualification_types.v1.StreamQualificationTypesRequest\x1aH.samsara_gateway.qualification_types.v1.StreamQualificationTypesResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListQualificationTypes\x10\x01\x90\x02\x010\x01B\xef\x02\n" +
 	"/internal.samsara.gateway.qualification_types.v1B\x17QualificationTypesProtoP\x01ZHsamsara.internal/gateway/gen/qualification_types/v1;qualificationtypesv1\xa2\x02\x16SGQualificationTypesV1\xaa\x02$SamsaraGateway.QualificationTypes.V1\xba\x02\x16SGQualificationTypesV1\xca\x02$SamsaraGateway\\QualificationTypes\\V1\xe2\x02-SamsaraGateway\\QualificationTypes\\V1\\Metadata\xea\x02&SamsaraGateway::QualificationTypes::V1b\x06proto3"
 
 var (

@@ -31,13 +31,25 @@ const (
 //
 // QualificationTypesService has the operations of the area qualification types.
 type QualificationTypesServiceClient interface {
-	// GET /qualification-types
+	// Lists qualification types.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// All pages: StreamQualificationTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationTypes with
+	// `options.max_items`.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListQualificationTypes(ctx context.Context, in *ListQualificationTypesRequest, opts ...grpc.CallOption) (*ListQualificationTypesResponse, error)
 	// Every page of ListQualificationTypes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationTypes(ctx context.Context, in *StreamQualificationTypesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationTypesResponse], error)
 }
 
@@ -84,13 +96,25 @@ type QualificationTypesService_StreamQualificationTypesClient = grpc.ServerStrea
 //
 // QualificationTypesService has the operations of the area qualification types.
 type QualificationTypesServiceServer interface {
-	// GET /qualification-types
+	// Lists qualification types.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// All pages: StreamQualificationTypes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamQualificationTypes with
+	// `options.max_items`.
 	// Scope: Read Qualification Records.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListQualificationTypes(context.Context, *ListQualificationTypesRequest) (*ListQualificationTypesResponse, error)
 	// Every page of ListQualificationTypes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getQualificationTypes`, GET /qualification-types:
+	// https://developers.samsara.com/reference/getqualificationtypes
+	// Scope: Read Qualification Records.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamQualificationTypes(*StreamQualificationTypesRequest, grpc.ServerStreamingServer[StreamQualificationTypesResponse]) error
 }
 

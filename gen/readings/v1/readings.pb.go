@@ -26,10 +26,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateReadings.
+// The request of CreateReadings.
 type CreateReadingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `data`. Required. At most 1000 entries.
+	// Required. At most 1000 entries.
 	Data          []*ReadingDatapoint `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -72,7 +72,7 @@ func (x *CreateReadingsRequest) GetData() []*ReadingDatapoint {
 	return nil
 }
 
-// Response of CreateReadings.
+// The response of CreateReadings.
 type CreateReadingsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -109,15 +109,12 @@ func (*CreateReadingsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_readings_v1_readings_proto_rawDescGZIP(), []int{1}
 }
 
-// Request of ListReadingsDefinitions.
+// The request of ListReadingsDefinitions.
 type ListReadingsDefinitionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `entityTypes`.
-	EntityTypes *string `protobuf:"bytes,2,opt,name=entity_types,json=entityTypes,proto3,oneof" json:"entity_types,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids           *string `protobuf:"bytes,3,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	EntityTypes   []string               `protobuf:"bytes,2,rep,name=entity_types,json=entityTypes,proto3" json:"entity_types,omitempty"`
+	Ids           []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,26 +156,26 @@ func (x *ListReadingsDefinitionsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListReadingsDefinitionsRequest) GetEntityTypes() string {
-	if x != nil && x.EntityTypes != nil {
-		return *x.EntityTypes
+func (x *ListReadingsDefinitionsRequest) GetEntityTypes() []string {
+	if x != nil {
+		return x.EntityTypes
 	}
-	return ""
+	return nil
 }
 
-func (x *ListReadingsDefinitionsRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListReadingsDefinitionsRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-// Response of ListReadingsDefinitions.
+// One page of readings definitions.
 type ListReadingsDefinitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReadingDefinition `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,12 +225,12 @@ func (x *ListReadingsDefinitionsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReadingsDefinitions.
+// The request of StreamReadingsDefinitions.
 type StreamReadingsDefinitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsDefinitions is asked, page after page.
 	Request *ListReadingsDefinitionsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -283,7 +280,7 @@ func (x *StreamReadingsDefinitionsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReadingsDefinitions.
+// One page of readings definitions, and where to go on from after it.
 type StreamReadingsDefinitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsDefinitions answers.
@@ -338,28 +335,22 @@ func (x *StreamReadingsDefinitionsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListReadingsHistory.
+// The request of ListReadingsHistory.
 type ListReadingsHistoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetTypes`. A comma-separated list.
-	AssetTypes *string `protobuf:"bytes,2,opt,name=asset_types,json=assetTypes,proto3,oneof" json:"asset_types,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `entityIds`. A comma-separated list.
-	EntityIds *string `protobuf:"bytes,4,opt,name=entity_ids,json=entityIds,proto3,oneof" json:"entity_ids,omitempty"`
-	// Query parameter `entityType`. Required.
-	EntityType *string `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `externalIds`. A comma-separated list.
-	ExternalIds *string `protobuf:"bytes,6,opt,name=external_ids,json=externalIds,proto3,oneof" json:"external_ids,omitempty"`
-	// Query parameter `feed`.
-	Feed *bool `protobuf:"varint,7,opt,name=feed,proto3,oneof" json:"feed,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,8,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `readingId`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	After      *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetTypes []string               `protobuf:"bytes,2,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
+	// A time as in RFC 3339.
+	EndTime   *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	EntityIds []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
+	// Required.
+	EntityType         *string  `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	ExternalIds        []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	Feed               *bool    `protobuf:"varint,7,opt,name=feed,proto3,oneof" json:"feed,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,8,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
 	ReadingId *string `protobuf:"bytes,9,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -402,11 +393,11 @@ func (x *ListReadingsHistoryRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListReadingsHistoryRequest) GetAssetTypes() string {
-	if x != nil && x.AssetTypes != nil {
-		return *x.AssetTypes
+func (x *ListReadingsHistoryRequest) GetAssetTypes() []string {
+	if x != nil {
+		return x.AssetTypes
 	}
-	return ""
+	return nil
 }
 
 func (x *ListReadingsHistoryRequest) GetEndTime() string {
@@ -416,11 +407,11 @@ func (x *ListReadingsHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListReadingsHistoryRequest) GetEntityIds() string {
-	if x != nil && x.EntityIds != nil {
-		return *x.EntityIds
+func (x *ListReadingsHistoryRequest) GetEntityIds() []string {
+	if x != nil {
+		return x.EntityIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListReadingsHistoryRequest) GetEntityType() string {
@@ -430,11 +421,11 @@ func (x *ListReadingsHistoryRequest) GetEntityType() string {
 	return ""
 }
 
-func (x *ListReadingsHistoryRequest) GetExternalIds() string {
-	if x != nil && x.ExternalIds != nil {
-		return *x.ExternalIds
+func (x *ListReadingsHistoryRequest) GetExternalIds() []string {
+	if x != nil {
+		return x.ExternalIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListReadingsHistoryRequest) GetFeed() bool {
@@ -465,12 +456,12 @@ func (x *ListReadingsHistoryRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListReadingsHistory.
+// One page of the history of readings.
 type ListReadingsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReadingHistory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -520,12 +511,12 @@ func (x *ListReadingsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReadingsHistory.
+// The request of StreamReadingsHistory.
 type StreamReadingsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsHistory is asked, page after page.
 	Request *ListReadingsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -575,7 +566,7 @@ func (x *StreamReadingsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReadingsHistory.
+// One page of the history of readings, and where to go on from after it.
 type StreamReadingsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsHistory answers.
@@ -630,25 +621,20 @@ func (x *StreamReadingsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListReadingsSnapshot.
+// The request of ListReadingsSnapshot.
 type ListReadingsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `asOfTime`. A time as in RFC 3339.
-	AsOfTime *string `protobuf:"bytes,2,opt,name=as_of_time,json=asOfTime,proto3,oneof" json:"as_of_time,omitempty"`
-	// Query parameter `assetTypes`. A comma-separated list.
-	AssetTypes *string `protobuf:"bytes,3,opt,name=asset_types,json=assetTypes,proto3,oneof" json:"asset_types,omitempty"`
-	// Query parameter `entityIds`. A comma-separated list.
-	EntityIds *string `protobuf:"bytes,4,opt,name=entity_ids,json=entityIds,proto3,oneof" json:"entity_ids,omitempty"`
-	// Query parameter `entityType`. Required.
-	EntityType *string `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Query parameter `externalIds`. A comma-separated list.
-	ExternalIds *string `protobuf:"bytes,6,opt,name=external_ids,json=externalIds,proto3,oneof" json:"external_ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `readingIds`. Required. A comma-separated list.
-	ReadingIds    *string `protobuf:"bytes,8,opt,name=reading_ids,json=readingIds,proto3,oneof" json:"reading_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
+	AsOfTime   *string  `protobuf:"bytes,2,opt,name=as_of_time,json=asOfTime,proto3,oneof" json:"as_of_time,omitempty"`
+	AssetTypes []string `protobuf:"bytes,3,rep,name=asset_types,json=assetTypes,proto3" json:"asset_types,omitempty"`
+	EntityIds  []string `protobuf:"bytes,4,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
+	// Required.
+	EntityType         *string  `protobuf:"bytes,5,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	ExternalIds        []string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	IncludeExternalIds *bool    `protobuf:"varint,7,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	ReadingIds    []string `protobuf:"bytes,8,rep,name=reading_ids,json=readingIds,proto3" json:"reading_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -697,18 +683,18 @@ func (x *ListReadingsSnapshotRequest) GetAsOfTime() string {
 	return ""
 }
 
-func (x *ListReadingsSnapshotRequest) GetAssetTypes() string {
-	if x != nil && x.AssetTypes != nil {
-		return *x.AssetTypes
+func (x *ListReadingsSnapshotRequest) GetAssetTypes() []string {
+	if x != nil {
+		return x.AssetTypes
 	}
-	return ""
+	return nil
 }
 
-func (x *ListReadingsSnapshotRequest) GetEntityIds() string {
-	if x != nil && x.EntityIds != nil {
-		return *x.EntityIds
+func (x *ListReadingsSnapshotRequest) GetEntityIds() []string {
+	if x != nil {
+		return x.EntityIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListReadingsSnapshotRequest) GetEntityType() string {
@@ -718,11 +704,11 @@ func (x *ListReadingsSnapshotRequest) GetEntityType() string {
 	return ""
 }
 
-func (x *ListReadingsSnapshotRequest) GetExternalIds() string {
-	if x != nil && x.ExternalIds != nil {
-		return *x.ExternalIds
+func (x *ListReadingsSnapshotRequest) GetExternalIds() []string {
+	if x != nil {
+		return x.ExternalIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListReadingsSnapshotRequest) GetIncludeExternalIds() bool {
@@ -732,19 +718,19 @@ func (x *ListReadingsSnapshotRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListReadingsSnapshotRequest) GetReadingIds() string {
-	if x != nil && x.ReadingIds != nil {
-		return *x.ReadingIds
+func (x *ListReadingsSnapshotRequest) GetReadingIds() []string {
+	if x != nil {
+		return x.ReadingIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListReadingsSnapshot.
+// One page of a snapshot of readings.
 type ListReadingsSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReadingSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -794,12 +780,12 @@ func (x *ListReadingsSnapshotResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReadingsSnapshot.
+// The request of StreamReadingsSnapshot.
 type StreamReadingsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsSnapshot is asked, page after page.
 	Request *ListReadingsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -849,7 +835,7 @@ func (x *StreamReadingsSnapshotRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReadingsSnapshot.
+// One page of a snapshot of readings, and where to go on from after it.
 type StreamReadingsSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReadingsSnapshot answers.
@@ -907,9 +893,9 @@ func (x *StreamReadingsSnapshotResponse) GetCursor() string {
 // Schema EnumValueResponseBody.
 type EnumValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `symbol`. Required.
+	// Required.
 	Symbol        *string `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -961,18 +947,16 @@ func (x *EnumValue) GetSymbol() string {
 
 // Schema ReadingDatapointRequestBody.
 type ReadingDatapoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityId`.
-	EntityId *string `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `entityType`. Required. Known values: `asset`.
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	EntityId *string                `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	// Required. Known values: `asset`.
 	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `externalId`.
 	ExternalId *string `protobuf:"bytes,3,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,4,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `readingId`. Required.
+	// Required.
 	ReadingId *string `protobuf:"bytes,5,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *structpb.Value `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1053,23 +1037,21 @@ func (x *ReadingDatapoint) GetValue() *structpb.Value {
 // Schema ReadingDefinitionResponseBody.
 type ReadingDefinition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `category`. Required.
+	// Required.
 	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `description`. Required.
+	// Required.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `entityType`. Required.
-	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `enumValues`.
-	EnumValues []*EnumValue `protobuf:"bytes,4,rep,name=enum_values,json=enumValues,proto3" json:"enum_values,omitempty"`
-	// Member `grouping`.
-	Grouping *ReadingGrouping `protobuf:"bytes,5,opt,name=grouping,proto3" json:"grouping,omitempty"`
-	// Member `ingestionEnabled`. Required.
+	// Required.
+	EntityType *string          `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
+	EnumValues []*EnumValue     `protobuf:"bytes,4,rep,name=enum_values,json=enumValues,proto3" json:"enum_values,omitempty"`
+	Grouping   *ReadingGrouping `protobuf:"bytes,5,opt,name=grouping,proto3" json:"grouping,omitempty"`
+	// Required.
 	IngestionEnabled *bool `protobuf:"varint,6,opt,name=ingestion_enabled,json=ingestionEnabled,proto3,oneof" json:"ingestion_enabled,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,7,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `readingId`. Required.
+	// Required.
 	ReadingId *string `protobuf:"bytes,8,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type          *structpb.Value `protobuf:"bytes,9,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1171,9 +1153,9 @@ func (x *ReadingDefinition) GetType() *structpb.Value {
 // Schema ReadingGroupingResponseBody.
 type ReadingGrouping struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label         *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1226,16 +1208,14 @@ func (x *ReadingGrouping) GetLabel() string {
 // Schema ReadingHistoryResponseBody.
 type ReadingHistory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityId`. Required.
-	EntityId *string `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	EntityId    *string           `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `happenedAtTime`. A time as in RFC 3339.
-	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `value`.
-	Value         *structpb.Value `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	HappenedAtTime *string         `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	Value          *structpb.Value `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ReadingHistory) Reset() {
@@ -1299,15 +1279,13 @@ func (x *ReadingHistory) GetValue() *structpb.Value {
 // Schema ReadingSnapshotResponseBody.
 type ReadingSnapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entityId`. Required.
-	EntityId *string `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	EntityId    *string           `protobuf:"bytes,1,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `happenedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `readingId`. Required.
-	ReadingId *string `protobuf:"bytes,4,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
-	// Member `value`.
+	// Required.
+	ReadingId     *string         `protobuf:"bytes,4,opt,name=reading_id,json=readingId,proto3,oneof" json:"reading_id,omitempty"`
 	Value         *structpb.Value `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1385,14 +1363,12 @@ const file_samsara_gateway_readings_v1_readings_proto_rawDesc = "" +
 	"*samsara_gateway/readings/v1/readings.proto\x12\x1bsamsara_gateway.readings.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"m\n" +
 	"\x15CreateReadingsRequest\x12T\n" +
 	"\x04data\x18\x01 \x03(\v2-.samsara_gateway.readings.v1.ReadingDatapointB\x11\xda\xce\x18\r\b\x03 \x01I\x00\x00\x00\x00\x00@\x8f@R\x04data\"\x18\n" +
-	"\x16CreateReadingsResponse\"\xb5\x01\n" +
+	"\x16CreateReadingsResponse\"\x96\x01\n" +
 	"\x1eListReadingsDefinitionsRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
-	"\fentity_types\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\ventityTypes\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0f\n" +
-	"\r_entity_typesB\x06\n" +
-	"\x04_ids\"\xbb\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
+	"\fentity_types\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\ventityTypes\x12\x1a\n" +
+	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
+	"\x06_after\"\xbb\x01\n" +
 	"\x1fListReadingsDefinitionsResponse\x12J\n" +
 	"\x04data\x18\x01 \x03(\v2..samsara_gateway.readings.v1.ReadingDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -1404,30 +1380,27 @@ const file_samsara_gateway_readings_v1_readings_proto_rawDesc = "" +
 	"!StreamReadingsDefinitionsResponse\x12P\n" +
 	"\x04page\x18\x01 \x01(\v2<.samsara_gateway.readings.v1.ListReadingsDefinitionsResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x88\x05\n" +
+	"\a_cursor\"\xcf\x04\n" +
 	"\x1aListReadingsHistoryRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12,\n" +
-	"\vasset_types\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\n" +
-	"assetTypes\x88\x01\x01\x121\n" +
-	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12*\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
+	"\vasset_types\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"assetTypes\x121\n" +
+	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12'\n" +
 	"\n" +
-	"entity_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\tentityIds\x88\x01\x01\x12.\n" +
-	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\n" +
-	"entityType\x88\x01\x01\x12.\n" +
-	"\fexternal_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\vexternalIds\x88\x01\x01\x12\x1f\n" +
-	"\x04feed\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x06R\x04feed\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\aR\x12includeExternalIds\x88\x01\x01\x12,\n" +
+	"entity_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tentityIds\x12.\n" +
+	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\n" +
+	"entityType\x88\x01\x01\x12+\n" +
+	"\fexternal_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12\x1f\n" +
+	"\x04feed\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x04feed\x88\x01\x01\x12=\n" +
+	"\x14include_external_ids\x18\b \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x04R\x12includeExternalIds\x88\x01\x01\x12,\n" +
 	"\n" +
-	"reading_id\x18\t \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\bR\treadingId\x88\x01\x01\x125\n" +
+	"reading_id\x18\t \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\treadingId\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\n" +
-	" \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\tR\tstartTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0e\n" +
-	"\f_asset_typesB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_entity_idsB\x0e\n" +
-	"\f_entity_typeB\x0f\n" +
-	"\r_external_idsB\a\n" +
+	" \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\tstartTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\v\n" +
+	"\t_end_timeB\x0e\n" +
+	"\f_entity_typeB\a\n" +
 	"\x05_feedB\x17\n" +
 	"\x15_include_external_idsB\r\n" +
 	"\v_reading_idB\r\n" +
@@ -1443,29 +1416,26 @@ const file_samsara_gateway_readings_v1_readings_proto_rawDesc = "" +
 	"\x1dStreamReadingsHistoryResponse\x12L\n" +
 	"\x04page\x18\x01 \x01(\v28.samsara_gateway.readings.v1.ListReadingsHistoryResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xa1\x04\n" +
+	"\a_cursor\"\xd5\x03\n" +
 	"\x1bListReadingsSnapshotRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x124\n" +
 	"\n" +
-	"as_of_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\basOfTime\x88\x01\x01\x12,\n" +
-	"\vasset_types\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\n" +
-	"assetTypes\x88\x01\x01\x12*\n" +
+	"as_of_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\basOfTime\x88\x01\x01\x12)\n" +
+	"\vasset_types\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"assetTypes\x12'\n" +
 	"\n" +
-	"entity_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\tentityIds\x88\x01\x01\x12.\n" +
-	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x04R\n" +
-	"entityType\x88\x01\x01\x12.\n" +
-	"\fexternal_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\vexternalIds\x88\x01\x01\x12=\n" +
-	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x06R\x12includeExternalIds\x88\x01\x01\x12.\n" +
-	"\vreading_ids\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\aR\n" +
-	"readingIds\x88\x01\x01B\b\n" +
+	"entity_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tentityIds\x12.\n" +
+	"\ventity_type\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x02R\n" +
+	"entityType\x88\x01\x01\x12+\n" +
+	"\fexternal_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vexternalIds\x12=\n" +
+	"\x14include_external_ids\x18\a \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x03R\x12includeExternalIds\x88\x01\x01\x12+\n" +
+	"\vreading_ids\x18\b \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"readingIdsB\b\n" +
 	"\x06_afterB\r\n" +
 	"\v_as_of_timeB\x0e\n" +
-	"\f_asset_typesB\r\n" +
-	"\v_entity_idsB\x0e\n" +
-	"\f_entity_typeB\x0f\n" +
-	"\r_external_idsB\x17\n" +
-	"\x15_include_external_idsB\x0e\n" +
-	"\f_reading_ids\"\xb6\x01\n" +
+	"\f_entity_typeB\x17\n" +
+	"\x15_include_external_ids\"\xb6\x01\n" +
 	"\x1cListReadingsSnapshotResponse\x12H\n" +
 	"\x04data\x18\x01 \x03(\v2,.samsara_gateway.readings.v1.ReadingSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -1547,26 +1517,26 @@ const file_samsara_gateway_readings_v1_readings_proto_rawDesc = "" +
 	"\n" +
 	"_entity_idB\x13\n" +
 	"\x11_happened_at_timeB\r\n" +
-	"\v_reading_id2\xa9\v\n" +
+	"\v_reading_id2\xbb\v\n" +
 	"\x0fReadingsService\x12\xb9\x01\n" +
 	"\x0eCreateReadings\x122.samsara_gateway.readings.v1.CreateReadingsRequest\x1a3.samsara_gateway.readings.v1.CreateReadingsResponse\">\xda\xce\x18:\n" +
 	"\fpostReadings\x10\x02\x1a\t/readings \x02B\x0eWrite ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc9\x01\x12\xf2\x01\n" +
-	"\x17ListReadingsDefinitions\x12;.samsara_gateway.readings.v1.ListReadingsDefinitionsRequest\x1a<.samsara_gateway.readings.v1.ListReadingsDefinitionsResponse\"\\\xda\xce\x18X\n" +
+	"\x12\x02\b\x01P\x02X\xc9\x01\x12\xf5\x01\n" +
+	"\x17ListReadingsDefinitions\x12;.samsara_gateway.readings.v1.ListReadingsDefinitionsRequest\x1a<.samsara_gateway.readings.v1.ListReadingsDefinitionsResponse\"_\xda\xce\x18X\n" +
 	"\x17listReadingsDefinitions\x10\x01\x1a\x15/readings/definitions(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbd\x01\n" +
-	"\x19StreamReadingsDefinitions\x12=.samsara_gateway.readings.v1.StreamReadingsDefinitionsRequest\x1a>.samsara_gateway.readings.v1.StreamReadingsDefinitionsResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListReadingsDefinitions\x10\x010\x01\x12\xdd\x01\n" +
-	"\x13ListReadingsHistory\x127.samsara_gateway.readings.v1.ListReadingsHistoryRequest\x1a8.samsara_gateway.readings.v1.ListReadingsHistoryResponse\"S\xda\xce\x18O\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc0\x01\n" +
+	"\x19StreamReadingsDefinitions\x12=.samsara_gateway.readings.v1.StreamReadingsDefinitionsRequest\x1a>.samsara_gateway.readings.v1.StreamReadingsDefinitionsResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListReadingsDefinitions\x10\x01\x90\x02\x010\x01\x12\xe0\x01\n" +
+	"\x13ListReadingsHistory\x127.samsara_gateway.readings.v1.ListReadingsHistoryRequest\x1a8.samsara_gateway.readings.v1.ListReadingsHistoryResponse\"V\xda\xce\x18O\n" +
 	"\x12getReadingsHistory\x10\x01\x1a\x11/readings/history(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x15StreamReadingsHistory\x129.samsara_gateway.readings.v1.StreamReadingsHistoryRequest\x1a:.samsara_gateway.readings.v1.StreamReadingsHistoryResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListReadingsHistory\x10\x010\x01\x12\xe0\x01\n" +
-	"\x14ListReadingsSnapshot\x128.samsara_gateway.readings.v1.ListReadingsSnapshotRequest\x1a9.samsara_gateway.readings.v1.ListReadingsSnapshotResponse\"S\xda\xce\x18O\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x15StreamReadingsHistory\x129.samsara_gateway.readings.v1.StreamReadingsHistoryRequest\x1a:.samsara_gateway.readings.v1.StreamReadingsHistoryResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListReadingsHistory\x10\x01\x90\x02\x010\x01\x12\xe3\x01\n" +
+	"\x14ListReadingsSnapshot\x128.samsara_gateway.readings.v1.ListReadingsSnapshotRequest\x1a9.samsara_gateway.readings.v1.ListReadingsSnapshotResponse\"V\xda\xce\x18O\n" +
 	"\x13getReadingsSnapshot\x10\x01\x1a\x10/readings/latest(\x018\x01B\rRead ReadingsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x16StreamReadingsSnapshot\x12:.samsara_gateway.readings.v1.StreamReadingsSnapshotRequest\x1a;.samsara_gateway.readings.v1.StreamReadingsSnapshotResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListReadingsSnapshot\x10\x010\x01B\x89\x02\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x16StreamReadingsSnapshot\x12:.samsara_gateway.readings.v1.StreamReadingsSnapshotRequest\x1a;.samsara_gateway.readings.v1.StreamReadingsSnapshotResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListReadingsSnapshot\x10\x01\x90\x02\x010\x01B\x89\x02\n" +
 	"$internal.samsara.gateway.readings.v1B\rReadingsProtoP\x01Z3samsara.internal/gateway/gen/readings/v1;readingsv1\xa2\x02\fSGReadingsV1\xaa\x02\x1aSamsaraGateway.Readings.V1\xba\x02\fSGReadingsV1\xca\x02\x1aSamsaraGateway\\Readings\\V1\xe2\x02#SamsaraGateway\\Readings\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Readings::V1b\x06proto3"
 
 var (

@@ -36,31 +36,68 @@ const (
 //
 // ReadingsService has the operations of the area readings.
 type ReadingsServiceClient interface {
-	// POST /readings
+	// Creates readings.
+	// Operation `postReadings`, POST /readings: https://developers.samsara.com/reference/postreadings
 	// Scope: Write Readings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateReadings(ctx context.Context, in *CreateReadingsRequest, opts ...grpc.CallOption) (*CreateReadingsResponse, error)
-	// GET /readings/definitions
+	// Lists readings definitions.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// All pages: StreamReadingsDefinitions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsDefinitions with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsDefinitions(ctx context.Context, in *ListReadingsDefinitionsRequest, opts ...grpc.CallOption) (*ListReadingsDefinitionsResponse, error)
 	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsDefinitions(ctx context.Context, in *StreamReadingsDefinitionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsDefinitionsResponse], error)
-	// GET /readings/history
+	// Lists the history of readings.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// All pages: StreamReadingsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsHistory(ctx context.Context, in *ListReadingsHistoryRequest, opts ...grpc.CallOption) (*ListReadingsHistoryResponse, error)
 	// Every page of ListReadingsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsHistory(ctx context.Context, in *StreamReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsHistoryResponse], error)
-	// GET /readings/latest
+	// Lists a snapshot of readings.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// All pages: StreamReadingsSnapshot. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsSnapshot with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsSnapshot(ctx context.Context, in *ListReadingsSnapshotRequest, opts ...grpc.CallOption) (*ListReadingsSnapshotResponse, error)
 	// Every page of ListReadingsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsSnapshot(ctx context.Context, in *StreamReadingsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReadingsSnapshotResponse], error)
 }
 
@@ -175,31 +212,68 @@ type ReadingsService_StreamReadingsSnapshotClient = grpc.ServerStreamingClient[S
 //
 // ReadingsService has the operations of the area readings.
 type ReadingsServiceServer interface {
-	// POST /readings
+	// Creates readings.
+	// Operation `postReadings`, POST /readings: https://developers.samsara.com/reference/postreadings
 	// Scope: Write Readings.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateReadings(context.Context, *CreateReadingsRequest) (*CreateReadingsResponse, error)
-	// GET /readings/definitions
+	// Lists readings definitions.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// All pages: StreamReadingsDefinitions. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsDefinitions with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsDefinitions(context.Context, *ListReadingsDefinitionsRequest) (*ListReadingsDefinitionsResponse, error)
 	// Every page of ListReadingsDefinitions, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listReadingsDefinitions`, GET /readings/definitions:
+	// https://developers.samsara.com/reference/listreadingsdefinitions
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsDefinitions(*StreamReadingsDefinitionsRequest, grpc.ServerStreamingServer[StreamReadingsDefinitionsResponse]) error
-	// GET /readings/history
+	// Lists the history of readings.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// All pages: StreamReadingsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsHistory(context.Context, *ListReadingsHistoryRequest) (*ListReadingsHistoryResponse, error)
 	// Every page of ListReadingsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsHistory`, GET /readings/history:
+	// https://developers.samsara.com/reference/getreadingshistory
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsHistory(*StreamReadingsHistoryRequest, grpc.ServerStreamingServer[StreamReadingsHistoryResponse]) error
-	// GET /readings/latest
+	// Lists a snapshot of readings.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// All pages: StreamReadingsSnapshot. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamReadingsSnapshot with
+	// `options.max_items`.
 	// Scope: Read Readings.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListReadingsSnapshot(context.Context, *ListReadingsSnapshotRequest) (*ListReadingsSnapshotResponse, error)
 	// Every page of ListReadingsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReadingsSnapshot`, GET /readings/latest:
+	// https://developers.samsara.com/reference/getreadingssnapshot
+	// Scope: Read Readings.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamReadingsSnapshot(*StreamReadingsSnapshotRequest, grpc.ServerStreamingServer[StreamReadingsSnapshotResponse]) error
 }
 

@@ -26,15 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListReportConfigs.
+// The request of ListReportConfigs.
 type ListReportConfigsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,19 +81,19 @@ func (x *ListReportConfigsRequest) GetIds() []string {
 	return nil
 }
 
-func (x *ListReportConfigsRequest) GetLimit() int64 {
+func (x *ListReportConfigsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListReportConfigs.
+// One page of report configs.
 type ListReportConfigsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReportConfig `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,12 +143,12 @@ func (x *ListReportConfigsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReportConfigs.
+// The request of StreamReportConfigs.
 type StreamReportConfigsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReportConfigs is asked, page after page.
 	Request *ListReportConfigsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,7 +198,7 @@ func (x *StreamReportConfigsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReportConfigs.
+// One page of report configs, and where to go on from after it.
 type StreamReportConfigsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReportConfigs answers.
@@ -255,15 +253,13 @@ func (x *StreamReportConfigsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDatasets.
+// The request of ListDatasets.
 type ListDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,19 +308,19 @@ func (x *ListDatasetsRequest) GetIds() []string {
 	return nil
 }
 
-func (x *ListDatasetsRequest) GetLimit() int64 {
+func (x *ListDatasetsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListDatasets.
+// One page of datasets.
 type ListDatasetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReportsDataset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,12 +370,12 @@ func (x *ListDatasetsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDatasets.
+// The request of StreamDatasets.
 type StreamDatasetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDatasets is asked, page after page.
 	Request *ListDatasetsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -429,7 +425,7 @@ func (x *StreamDatasetsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDatasets.
+// One page of datasets, and where to go on from after it.
 type StreamDatasetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDatasets answers.
@@ -484,16 +480,13 @@ func (x *StreamDatasetsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListReportRuns.
+// The request of ListReportRuns.
 type ListReportRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `reportConfigIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 100. Default: `100`.
+	Limit           *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ReportConfigIds []string `protobuf:"bytes,4,rep,name=report_config_ids,json=reportConfigIds,proto3" json:"report_config_ids,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -543,7 +536,7 @@ func (x *ListReportRunsRequest) GetIds() []string {
 	return nil
 }
 
-func (x *ListReportRunsRequest) GetLimit() int64 {
+func (x *ListReportRunsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -557,12 +550,12 @@ func (x *ListReportRunsRequest) GetReportConfigIds() []string {
 	return nil
 }
 
-// Response of ListReportRuns.
+// One page of report runs.
 type ListReportRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ReportRun `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -612,12 +605,12 @@ func (x *ListReportRunsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReportRuns.
+// The request of StreamReportRuns.
 type StreamReportRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReportRuns is asked, page after page.
 	Request *ListReportRunsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -667,7 +660,7 @@ func (x *StreamReportRunsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReportRuns.
+// One page of report runs, and where to go on from after it.
 type StreamReportRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReportRuns answers.
@@ -722,10 +715,10 @@ func (x *StreamReportRunsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateReportRun.
+// The request of CreateReportRun.
 type CreateReportRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `reportConfig`. Required.
+	// Required.
 	ReportConfig  *ReportConfigInput `protobuf:"bytes,1,opt,name=report_config,json=reportConfig,proto3" json:"report_config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -768,10 +761,10 @@ func (x *CreateReportRunRequest) GetReportConfig() *ReportConfigInput {
 	return nil
 }
 
-// Response of CreateReportRun.
+// The response of CreateReportRun.
 type CreateReportRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *ReportRun `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,15 +807,14 @@ func (x *CreateReportRunResponse) GetData() *ReportRun {
 	return nil
 }
 
-// Request of ListReportRunData.
+// The request of ListReportRunData.
 type ListReportRunDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `id`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `limit`. 1 to 1024. Default: `1024`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// 1 to 1024. Default: `1024`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -871,19 +863,19 @@ func (x *ListReportRunDataRequest) GetId() string {
 	return ""
 }
 
-func (x *ListReportRunDataRequest) GetLimit() int64 {
+func (x *ListReportRunDataRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListReportRunData.
+// One page of report run data.
 type ListReportRunDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *ReportRunsData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -933,12 +925,12 @@ func (x *ListReportRunDataResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamReportRunData.
+// The request of StreamReportRunData.
 type StreamReportRunDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReportRunData is asked, page after page.
 	Request *ListReportRunDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -988,7 +980,7 @@ func (x *StreamReportRunDataRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamReportRunData.
+// One page of report run data, and where to go on from after it.
 type StreamReportRunDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListReportRunData answers.
@@ -1046,13 +1038,12 @@ func (x *StreamReportRunDataResponse) GetCursor() string {
 // Schema columnResponseBody.
 type Column struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataType`. Required. Known values: `string`, `integer`, `float`, `timestamp`,
-	// `unknown`.
+	// Required. Known values: `string`, `integer`, `float`, `timestamp`, `unknown`.
 	DataType *string `protobuf:"bytes,1,opt,name=data_type,json=dataType,proto3,oneof" json:"data_type,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`,
-	// `degreesCelsius`, `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
+	// Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`, `degreesCelsius`,
+	// `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
 	// `gallonsPerKilogram`, `gallonsPerMile`, `gbp`, `gramsPerLiter`, `gramsPerMeter`, `hertz`,
 	// `hours`, `imperialGallons`, `imperialGallonsPerHour`, `imperialGallonsPerKilogram`,
 	// `imperialGallonsPerMile`, `inches`, `kelvins`, `kilograms`, `kilogramsGaseousFuel`,
@@ -1125,9 +1116,8 @@ func (x *Column) GetUnit() string {
 
 // Schemas filtersRequestBody, filtersResponseBody.
 type Filters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `primaryTimeRange`.
-	PrimaryTimeRange *PrimaryTimeRange `protobuf:"bytes,1,opt,name=primary_time_range,json=primaryTimeRange,proto3" json:"primary_time_range,omitempty"`
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	PrimaryTimeRange *PrimaryTimeRange      `protobuf:"bytes,1,opt,name=primary_time_range,json=primaryTimeRange,proto3" json:"primary_time_range,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1172,9 +1162,9 @@ func (x *Filters) GetPrimaryTimeRange() *PrimaryTimeRange {
 // Schemas primaryTimeRangeRequestBody, primaryTimeRangeResponseBody.
 type PrimaryTimeRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1227,13 +1217,12 @@ func (x *PrimaryTimeRange) GetStartTime() string {
 // Schema reportColumnsObjectResponseBody.
 type ReportColumns struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataType`. Required. Known values: `string`, `float`, `integer`, `timestamp`,
-	// `unknown`.
+	// Required. Known values: `string`, `float`, `integer`, `timestamp`, `unknown`.
 	DataType *string `protobuf:"bytes,1,opt,name=data_type,json=dataType,proto3,oneof" json:"data_type,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`,
-	// `degreesCelsius`, `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
+	// Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`, `degreesCelsius`,
+	// `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
 	// `gallonsPerKilogram`, `gallonsPerMile`, `gbp`, `gramsPerLiter`, `gramsPerMeter`, `hertz`,
 	// `hours`, `imperialGallons`, `imperialGallonsPerHour`, `imperialGallonsPerKilogram`,
 	// `imperialGallonsPerMile`, `inches`, `kelvins`, `kilograms`, `kilogramsGaseousFuel`,
@@ -1304,18 +1293,17 @@ func (x *ReportColumns) GetUnit() string {
 	return ""
 }
 
-// Schema ReportConfigObjectResponseBody.
+// A report config. Schema ReportConfigObjectResponseBody.
 type ReportConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`. Required.
+	// Required.
 	Columns []*Column `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `datasetId`. Required.
-	DatasetId *string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
-	// Member `filters`.
-	Filters *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
-	// Member `id`. Required.
+	// Required.
+	DatasetId *string  `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
+	Filters   *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1389,7 +1377,7 @@ func (x *ReportConfig) GetName() string {
 // Schema createReportConfigColumnRequestBody.
 type ReportConfigColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldName`. Required.
+	// Required.
 	FieldName     *string `protobuf:"bytes,1,opt,name=field_name,json=fieldName,proto3,oneof" json:"field_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1434,15 +1422,11 @@ func (x *ReportConfigColumn) GetFieldName() string {
 
 // Schema createReportConfigObjectRequestBody.
 type ReportConfigInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`.
-	Columns []*ReportConfigColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `datasetId`.
-	DatasetId *string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
-	// Member `filters`.
-	Filters *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Columns       []*ReportConfigColumn  `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	DatasetId     *string                `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
+	Filters       *Filters               `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
+	Id            *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1505,17 +1489,16 @@ func (x *ReportConfigInput) GetId() string {
 	return ""
 }
 
-// Schema ReportRunObjectResponseBody.
+// A report run. Schema ReportRunObjectResponseBody.
 type ReportRun struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `status`. Required. Known values: `complete`, `pending`, `failed`, `canceled`,
-	// `unknown`.
+	// Required. Known values: `complete`, `pending`, `failed`, `canceled`, `unknown`.
 	Status *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,4,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1582,12 +1565,11 @@ func (x *ReportRun) GetUpdatedAtTime() string {
 // Schema GetReportRunsDataObjectResponseBody.
 type ReportRunsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`. Required.
+	// Required.
 	Columns []*ReportColumns `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `rows`. Required.
+	// Required.
 	Rows []*structpb.ListValue `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	// Member `status`. Required. Known values: `complete`, `pending`, `failed`, `canceled`,
-	// `unknown`.
+	// Required. Known values: `complete`, `pending`, `failed`, `canceled`, `unknown`.
 	Status        *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1647,15 +1629,15 @@ func (x *ReportRunsData) GetStatus() string {
 // Schema ReportsDatasetResponseBody.
 type ReportsDataset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `displayName`. Required.
+	// Required.
 	DisplayName *string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// Member `fields`. Required.
+	// Required.
 	Fields []*ReportsDatasetField `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `hasTimeRangeFilter`. Required.
+	// Required.
 	HasTimeRangeFilter *bool `protobuf:"varint,3,opt,name=has_time_range_filter,json=hasTimeRangeFilter,proto3,oneof" json:"has_time_range_filter,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `timeRangeLimitDays`. In days.
+	// In days.
 	TimeRangeLimitDays *int64 `protobuf:"varint,5,opt,name=time_range_limit_days,json=timeRangeLimitDays,proto3,oneof" json:"time_range_limit_days,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1729,15 +1711,14 @@ func (x *ReportsDataset) GetTimeRangeLimitDays() int64 {
 // Schema ReportsDatasetFieldResponseBody.
 type ReportsDatasetField struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dataType`. Required. Known values: `string`, `integer`, `float`, `timestamp`,
-	// `unknown`.
+	// Required. Known values: `string`, `integer`, `float`, `timestamp`, `unknown`.
 	DataType *string `protobuf:"bytes,1,opt,name=data_type,json=dataType,proto3,oneof" json:"data_type,omitempty"`
-	// Member `displayName`. Required.
+	// Required.
 	DisplayName *string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `unit`. Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`,
-	// `degreesCelsius`, `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
+	// Known values: `amperes`, `bars`, `cad`, `chf`, `days`, `decimalDegrees`, `degreesCelsius`,
+	// `degreesFahrenheit`, `eur`, `feet`, `gForces`, `gallons`, `gallonsPerHour`,
 	// `gallonsPerKilogram`, `gallonsPerMile`, `gbp`, `gramsPerLiter`, `gramsPerMeter`, `hertz`,
 	// `hours`, `imperialGallons`, `imperialGallonsPerHour`, `imperialGallonsPerKilogram`,
 	// `imperialGallonsPerMile`, `inches`, `kelvins`, `kilograms`, `kilogramsGaseousFuel`,
@@ -1823,7 +1804,7 @@ const file_samsara_gateway_reports_v1_reports_proto_rawDesc = "" +
 	"\x18ListReportConfigsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xaf\x01\n" +
 	"\x19ListReportConfigsResponse\x12D\n" +
@@ -1841,7 +1822,7 @@ const file_samsara_gateway_reports_v1_reports_proto_rawDesc = "" +
 	"\x13ListDatasetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xac\x01\n" +
 	"\x14ListDatasetsResponse\x12F\n" +
@@ -1859,7 +1840,7 @@ const file_samsara_gateway_reports_v1_reports_proto_rawDesc = "" +
 	"\x15ListReportRunsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x124\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x124\n" +
 	"\x11report_config_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0freportConfigIdsB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xa9\x01\n" +
@@ -1882,7 +1863,7 @@ const file_samsara_gateway_reports_v1_reports_proto_rawDesc = "" +
 	"\x18ListReportRunDataRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x02id\x88\x01\x01\x129\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1e\xda\xce\x18\x1a\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x90@R\x041024H\x02R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1e\xda\xce\x18\x1a\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x90@R\x041024H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_limit\"\xb1\x01\n" +
@@ -1987,26 +1968,26 @@ const file_samsara_gateway_reports_v1_reports_proto_rawDesc = "" +
 	"_data_typeB\x0f\n" +
 	"\r_display_nameB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_unit2\xa4\r\n" +
-	"\x0eReportsService\x12\xd8\x01\n" +
-	"\x11ListReportConfigs\x124.samsara_gateway.reports.v1.ListReportConfigsRequest\x1a5.samsara_gateway.reports.v1.ListReportConfigsResponse\"V\xda\xce\x18R\n" +
-	"\x10getReportConfigs\x10\x01\x1a\x10/reports/configs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xa3\x01\n" +
-	"\x13StreamReportConfigs\x126.samsara_gateway.reports.v1.StreamReportConfigsRequest\x1a7.samsara_gateway.reports.v1.StreamReportConfigsResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListReportConfigs\x10\x010\x01\x12\xc5\x01\n" +
-	"\fListDatasets\x12/.samsara_gateway.reports.v1.ListDatasetsRequest\x1a0.samsara_gateway.reports.v1.ListDatasetsResponse\"R\xda\xce\x18N\n" +
-	"\vgetDatasets\x10\x01\x1a\x11/reports/datasets(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x8f\x01\n" +
-	"\x0eStreamDatasets\x121.samsara_gateway.reports.v1.StreamDatasetsRequest\x1a2.samsara_gateway.reports.v1.StreamDatasetsResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListDatasets\x10\x010\x01\x12\xc9\x01\n" +
-	"\x0eListReportRuns\x121.samsara_gateway.reports.v1.ListReportRunsRequest\x1a2.samsara_gateway.reports.v1.ListReportRunsResponse\"P\xda\xce\x18L\n" +
-	"\rgetReportRuns\x10\x01\x1a\r/reports/runs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\x97\x01\n" +
-	"\x10StreamReportRuns\x123.samsara_gateway.reports.v1.StreamReportRunsRequest\x1a4.samsara_gateway.reports.v1.StreamReportRunsResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListReportRuns\x10\x010\x01\x12\xc8\x01\n" +
+	"\x05_unit2\xbc\r\n" +
+	"\x0eReportsService\x12\xdb\x01\n" +
+	"\x11ListReportConfigs\x124.samsara_gateway.reports.v1.ListReportConfigsRequest\x1a5.samsara_gateway.reports.v1.ListReportConfigsResponse\"Y\xda\xce\x18R\n" +
+	"\x10getReportConfigs\x10\x01\x1a\x10/reports/configs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xa6\x01\n" +
+	"\x13StreamReportConfigs\x126.samsara_gateway.reports.v1.StreamReportConfigsRequest\x1a7.samsara_gateway.reports.v1.StreamReportConfigsResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListReportConfigs\x10\x01\x90\x02\x010\x01\x12\xc8\x01\n" +
+	"\fListDatasets\x12/.samsara_gateway.reports.v1.ListDatasetsRequest\x1a0.samsara_gateway.reports.v1.ListDatasetsResponse\"U\xda\xce\x18N\n" +
+	"\vgetDatasets\x10\x01\x1a\x11/reports/datasets(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x92\x01\n" +
+	"\x0eStreamDatasets\x121.samsara_gateway.reports.v1.StreamDatasetsRequest\x1a2.samsara_gateway.reports.v1.StreamDatasetsResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListDatasets\x10\x01\x90\x02\x010\x01\x12\xcc\x01\n" +
+	"\x0eListReportRuns\x121.samsara_gateway.reports.v1.ListReportRunsRequest\x1a2.samsara_gateway.reports.v1.ListReportRunsResponse\"S\xda\xce\x18L\n" +
+	"\rgetReportRuns\x10\x01\x1a\r/reports/runs(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\x9a\x01\n" +
+	"\x10StreamReportRuns\x123.samsara_gateway.reports.v1.StreamReportRunsRequest\x1a4.samsara_gateway.reports.v1.StreamReportRunsResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListReportRuns\x10\x01\x90\x02\x010\x01\x12\xc8\x01\n" +
 	"\x0fCreateReportRun\x122.samsara_gateway.reports.v1.CreateReportRunRequest\x1a3.samsara_gateway.reports.v1.CreateReportRunResponse\"L\xda\xce\x18H\n" +
-	"\x0fcreateReportRun\x10\x02\x1a\r/reports/runs \x02B\x14Write Custom ReportsJ\a\b2\x12\x03\b\x90\x1cP\x02X\xca\x01\x12\xdf\x01\n" +
-	"\x11ListReportRunData\x124.samsara_gateway.reports.v1.ListReportRunDataRequest\x1a5.samsara_gateway.reports.v1.ListReportRunDataResponse\"]\xda\xce\x18Y\n" +
-	"\x10getReportRunData\x10\x01\x1a\x12/reports/runs/data(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\tdata.rows\x12\xa3\x01\n" +
-	"\x13StreamReportRunData\x126.samsara_gateway.reports.v1.StreamReportRunDataRequest\x1a7.samsara_gateway.reports.v1.StreamReportRunDataResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListReportRunData\x10\x010\x01B\xff\x01\n" +
+	"\x0fcreateReportRun\x10\x02\x1a\r/reports/runs \x02B\x14Write Custom ReportsJ\a\b2\x12\x03\b\x90\x1cP\x02X\xca\x01\x12\xe2\x01\n" +
+	"\x11ListReportRunData\x124.samsara_gateway.reports.v1.ListReportRunDataRequest\x1a5.samsara_gateway.reports.v1.ListReportRunDataResponse\"`\xda\xce\x18Y\n" +
+	"\x10getReportRunData\x10\x01\x1a\x12/reports/runs/data(\x018\x01B\x13Read Custom ReportsJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\tdata.rows\x90\x02\x01\x12\xa6\x01\n" +
+	"\x13StreamReportRunData\x126.samsara_gateway.reports.v1.StreamReportRunDataRequest\x1a7.samsara_gateway.reports.v1.StreamReportRunDataResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListReportRunData\x10\x01\x90\x02\x010\x01B\xff\x01\n" +
 	"#internal.samsara.gateway.reports.v1B\fReportsProtoP\x01Z1samsara.internal/gateway/gen/reports/v1;reportsv1\xa2\x02\vSGReportsV1\xaa\x02\x19SamsaraGateway.Reports.V1\xba\x02\vSGReportsV1\xca\x02\x19SamsaraGateway\\Reports\\V1\xe2\x02\"SamsaraGateway\\Reports\\V1\\Metadata\xea\x02\x1bSamsaraGateway::Reports::V1b\x06proto3"
 
 var (

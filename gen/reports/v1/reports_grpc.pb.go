@@ -38,42 +38,88 @@ const (
 //
 // ReportsService has the operations of the area reports.
 type ReportsServiceClient interface {
-	// GET /reports/configs
+	// Lists report configs.
+	// Operation `getReportConfigs`, GET /reports/configs:
+	// https://developers.samsara.com/reference/getreportconfigs
+	// All pages: StreamReportConfigs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListReportConfigs(ctx context.Context, in *ListReportConfigsRequest, opts ...grpc.CallOption) (*ListReportConfigsResponse, error)
 	// Every page of ListReportConfigs, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReportConfigs`, GET /reports/configs:
+	// https://developers.samsara.com/reference/getreportconfigs
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamReportConfigs(ctx context.Context, in *StreamReportConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportConfigsResponse], error)
-	// GET /reports/datasets
+	// Lists datasets.
+	// Operation `getDatasets`, GET /reports/datasets:
+	// https://developers.samsara.com/reference/getdatasets
+	// All pages: StreamDatasets. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDatasets(ctx context.Context, in *ListDatasetsRequest, opts ...grpc.CallOption) (*ListDatasetsResponse, error)
-	// Every page of ListDatasets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDatasets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDatasets`, GET /reports/datasets:
+	// https://developers.samsara.com/reference/getdatasets
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDatasets(ctx context.Context, in *StreamDatasetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDatasetsResponse], error)
-	// GET /reports/runs
+	// Lists report runs.
+	// Operation `getReportRuns`, GET /reports/runs:
+	// https://developers.samsara.com/reference/getreportruns
+	// All pages: StreamReportRuns. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListReportRuns(ctx context.Context, in *ListReportRunsRequest, opts ...grpc.CallOption) (*ListReportRunsResponse, error)
-	// Every page of ListReportRuns, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListReportRuns, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReportRuns`, GET /reports/runs:
+	// https://developers.samsara.com/reference/getreportruns
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamReportRuns(ctx context.Context, in *StreamReportRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunsResponse], error)
-	// POST /reports/runs
+	// Creates a report run.
+	// Operation `createReportRun`, POST /reports/runs:
+	// https://developers.samsara.com/reference/createreportrun
 	// Scope: Write Custom Reports.
 	// Rate limit: 50 requests per hour and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateReportRun(ctx context.Context, in *CreateReportRunRequest, opts ...grpc.CallOption) (*CreateReportRunResponse, error)
-	// GET /reports/runs/data
+	// Lists report run data.
+	// Operation `getReportRunData`, GET /reports/runs/data:
+	// https://developers.samsara.com/reference/getreportrundata
+	// All pages: StreamReportRunData. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 1024, 1024 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListReportRunData(ctx context.Context, in *ListReportRunDataRequest, opts ...grpc.CallOption) (*ListReportRunDataResponse, error)
 	// Every page of ListReportRunData, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReportRunData`, GET /reports/runs/data:
+	// https://developers.samsara.com/reference/getreportrundata
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamReportRunData(ctx context.Context, in *StreamReportRunDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamReportRunDataResponse], error)
 }
 
@@ -217,42 +263,88 @@ type ReportsService_StreamReportRunDataClient = grpc.ServerStreamingClient[Strea
 //
 // ReportsService has the operations of the area reports.
 type ReportsServiceServer interface {
-	// GET /reports/configs
+	// Lists report configs.
+	// Operation `getReportConfigs`, GET /reports/configs:
+	// https://developers.samsara.com/reference/getreportconfigs
+	// All pages: StreamReportConfigs. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListReportConfigs(context.Context, *ListReportConfigsRequest) (*ListReportConfigsResponse, error)
 	// Every page of ListReportConfigs, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReportConfigs`, GET /reports/configs:
+	// https://developers.samsara.com/reference/getreportconfigs
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamReportConfigs(*StreamReportConfigsRequest, grpc.ServerStreamingServer[StreamReportConfigsResponse]) error
-	// GET /reports/datasets
+	// Lists datasets.
+	// Operation `getDatasets`, GET /reports/datasets:
+	// https://developers.samsara.com/reference/getdatasets
+	// All pages: StreamDatasets. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListDatasets(context.Context, *ListDatasetsRequest) (*ListDatasetsResponse, error)
-	// Every page of ListDatasets, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListDatasets, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDatasets`, GET /reports/datasets:
+	// https://developers.samsara.com/reference/getdatasets
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamDatasets(*StreamDatasetsRequest, grpc.ServerStreamingServer[StreamDatasetsResponse]) error
-	// GET /reports/runs
+	// Lists report runs.
+	// Operation `getReportRuns`, GET /reports/runs:
+	// https://developers.samsara.com/reference/getreportruns
+	// All pages: StreamReportRuns. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 100, 100 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListReportRuns(context.Context, *ListReportRunsRequest) (*ListReportRunsResponse, error)
-	// Every page of ListReportRuns, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListReportRuns, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReportRuns`, GET /reports/runs:
+	// https://developers.samsara.com/reference/getreportruns
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamReportRuns(*StreamReportRunsRequest, grpc.ServerStreamingServer[StreamReportRunsResponse]) error
-	// POST /reports/runs
+	// Creates a report run.
+	// Operation `createReportRun`, POST /reports/runs:
+	// https://developers.samsara.com/reference/createreportrun
 	// Scope: Write Custom Reports.
 	// Rate limit: 50 requests per hour and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateReportRun(context.Context, *CreateReportRunRequest) (*CreateReportRunResponse, error)
-	// GET /reports/runs/data
+	// Lists report run data.
+	// Operation `getReportRunData`, GET /reports/runs/data:
+	// https://developers.samsara.com/reference/getreportrundata
+	// All pages: StreamReportRunData. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 1024, 1024 by default.
 	// Scope: Read Custom Reports.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListReportRunData(context.Context, *ListReportRunDataRequest) (*ListReportRunDataResponse, error)
 	// Every page of ListReportRunData, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getReportRunData`, GET /reports/runs/data:
+	// https://developers.samsara.com/reference/getreportrundata
+	// Scope: Read Custom Reports.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamReportRunData(*StreamReportRunDataRequest, grpc.ServerStreamingServer[StreamReportRunDataResponse]) error
 }
 

@@ -26,17 +26,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListRidershipAccounts. Kept for existing clients.
+// The request of ListRidershipAccounts. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type ListRidershipAccountsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,21 +83,21 @@ func (x *ListRidershipAccountsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListRidershipAccountsRequest) GetLimit() int64 {
+func (x *ListRidershipAccountsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListRidershipAccounts. Kept for existing clients.
+// One page of ridership accounts. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type ListRidershipAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RidershipAccount `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -149,14 +147,14 @@ func (x *ListRidershipAccountsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRidershipAccounts. Kept for existing clients.
+// The request of StreamRidershipAccounts. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type StreamRidershipAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipAccounts is asked, page after page.
 	Request *ListRidershipAccountsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -206,7 +204,7 @@ func (x *StreamRidershipAccountsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRidershipAccounts. Kept for existing clients.
+// One page of ridership accounts, and where to go on from after it. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type StreamRidershipAccountsResponse struct {
@@ -263,14 +261,13 @@ func (x *StreamRidershipAccountsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRidershipAccount. Kept for existing clients.
+// The request of CreateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type CreateRidershipAccountRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `name`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -320,12 +317,12 @@ func (x *CreateRidershipAccountRequest) GetName() string {
 	return ""
 }
 
-// Response of CreateRidershipAccount. Kept for existing clients.
+// The response of CreateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type CreateRidershipAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipAccount `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -368,16 +365,15 @@ func (x *CreateRidershipAccountResponse) GetData() *RidershipAccount {
 	return nil
 }
 
-// Request of UpdateRidershipAccount. Kept for existing clients.
+// The request of UpdateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type UpdateRidershipAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `externalIds`.
+	// Required.
+	Id          *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -444,12 +440,12 @@ func (x *UpdateRidershipAccountRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateRidershipAccount. Kept for existing clients.
+// The response of UpdateRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type UpdateRidershipAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipAccount `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,12 +488,12 @@ func (x *UpdateRidershipAccountResponse) GetData() *RidershipAccount {
 	return nil
 }
 
-// Request of DeleteRidershipAccount. Kept for existing clients.
+// The request of DeleteRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type DeleteRidershipAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -540,7 +536,7 @@ func (x *DeleteRidershipAccountRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteRidershipAccount. Kept for existing clients.
+// The response of DeleteRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type DeleteRidershipAccountResponse struct {
@@ -579,15 +575,14 @@ func (*DeleteRidershipAccountResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_ridership_v1_ridership_proto_rawDescGZIP(), []int{9}
 }
 
-// Request of GetRidershipAccount. Kept for existing clients.
+// The request of GetRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type GetRidershipAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -636,12 +631,12 @@ func (x *GetRidershipAccountRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetRidershipAccount. Kept for existing clients.
+// The response of GetRidershipAccount. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type GetRidershipAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipAccount `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -684,16 +679,14 @@ func (x *GetRidershipAccountResponse) GetData() *RidershipAccount {
 	return nil
 }
 
-// Request of ListRidershipPassengers.
+// The request of ListRidershipPassengers.
 type ListRidershipPassengersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `tagId`. Required.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required.
 	TagId         *string `protobuf:"bytes,4,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -743,7 +736,7 @@ func (x *ListRidershipPassengersRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListRidershipPassengersRequest) GetLimit() int64 {
+func (x *ListRidershipPassengersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -757,12 +750,12 @@ func (x *ListRidershipPassengersRequest) GetTagId() string {
 	return ""
 }
 
-// Response of ListRidershipPassengers.
+// One page of ridership passengers.
 type ListRidershipPassengersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RidershipPassenger `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,12 +805,12 @@ func (x *ListRidershipPassengersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRidershipPassengers.
+// The request of StreamRidershipPassengers.
 type StreamRidershipPassengersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipPassengers is asked, page after page.
 	Request *ListRidershipPassengersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -867,7 +860,7 @@ func (x *StreamRidershipPassengersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRidershipPassengers.
+// One page of ridership passengers, and where to go on from after it.
 type StreamRidershipPassengersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipPassengers answers.
@@ -922,27 +915,22 @@ func (x *StreamRidershipPassengersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRidershipPassenger.
+// The request of CreateRidershipPassenger.
 type CreateRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `classification`. Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`,
-	// `grade1`, `grade2`, `grade3`, `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`,
-	// `grade10`, `grade11`, `grade12`.
-	Classification *string `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `firstName`. Required.
-	FirstName *string `protobuf:"bytes,3,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `identifiers`.
+	// Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`, `grade1`, `grade2`, `grade3`,
+	// `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`, `grade10`, `grade11`, `grade12`.
+	Classification *string           `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
+	ExternalIds    map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	FirstName   *string                              `protobuf:"bytes,3,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	Identifiers []*RidershipPassengerIdentifierInput `protobuf:"bytes,4,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Body member `lastName`. Required.
-	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `specialInstructions`.
+	// Required.
+	LastName            *string                                `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,6,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
-	// Body member `tagIds`.
-	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TagIds              []string                               `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *CreateRidershipPassengerRequest) Reset() {
@@ -1024,10 +1012,10 @@ func (x *CreateRidershipPassengerRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of CreateRidershipPassenger.
+// The response of CreateRidershipPassenger.
 type CreateRidershipPassengerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipPassenger `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1070,27 +1058,22 @@ func (x *CreateRidershipPassengerResponse) GetData() *RidershipPassenger {
 	return nil
 }
 
-// Request of UpdateRidershipPassenger.
+// The request of UpdateRidershipPassenger.
 type UpdateRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `classification`. Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`,
-	// `grade1`, `grade2`, `grade3`, `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`,
-	// `grade10`, `grade11`, `grade12`.
-	Classification *string `protobuf:"bytes,2,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `firstName`. Required.
-	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Body member `identifiers`.
+	// Known values: `unknown`, `pk1`, `pk2`, `pk3`, `pk4`, `k`, `grade1`, `grade2`, `grade3`,
+	// `grade4`, `grade5`, `grade6`, `grade7`, `grade8`, `grade9`, `grade10`, `grade11`, `grade12`.
+	Classification *string           `protobuf:"bytes,2,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
+	ExternalIds    map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	FirstName   *string                              `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	Identifiers []*RidershipPassengerIdentifierInput `protobuf:"bytes,5,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Body member `lastName`. Required.
-	LastName *string `protobuf:"bytes,6,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Body member `specialInstructions`.
+	// Required.
+	LastName            *string                                `protobuf:"bytes,6,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,7,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TagIds              []string                               `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1191,10 +1174,10 @@ func (x *UpdateRidershipPassengerRequest) GetUpdateMask() *fieldmaskpb.FieldMask
 	return nil
 }
 
-// Response of UpdateRidershipPassenger.
+// The response of UpdateRidershipPassenger.
 type UpdateRidershipPassengerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipPassenger `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1237,10 +1220,10 @@ func (x *UpdateRidershipPassengerResponse) GetData() *RidershipPassenger {
 	return nil
 }
 
-// Request of DeleteRidershipPassenger.
+// The request of DeleteRidershipPassenger.
 type DeleteRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1283,7 +1266,7 @@ func (x *DeleteRidershipPassengerRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteRidershipPassenger.
+// The response of DeleteRidershipPassenger.
 type DeleteRidershipPassengerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1320,13 +1303,12 @@ func (*DeleteRidershipPassengerResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_ridership_v1_ridership_proto_rawDescGZIP(), []int{21}
 }
 
-// Request of GetRidershipPassenger.
+// The request of GetRidershipPassenger.
 type GetRidershipPassengerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required.
+	Id                 *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1375,10 +1357,10 @@ func (x *GetRidershipPassengerRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of GetRidershipPassenger.
+// The response of GetRidershipPassenger.
 type GetRidershipPassengerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipPassenger `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1421,15 +1403,14 @@ func (x *GetRidershipPassengerResponse) GetData() *RidershipPassenger {
 	return nil
 }
 
-// Request of ListRidershipRouteSetups.
+// The request of ListRidershipRouteSetups.
 type ListRidershipRouteSetupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `accountId`. Required.
+	// Required.
 	AccountId *string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3,oneof" json:"account_id,omitempty"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After     *string `protobuf:"bytes,2,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1478,19 +1459,19 @@ func (x *ListRidershipRouteSetupsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListRidershipRouteSetupsRequest) GetLimit() int64 {
+func (x *ListRidershipRouteSetupsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListRidershipRouteSetups.
+// One page of ridership route setups.
 type ListRidershipRouteSetupsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RidershipRouteSetup `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1540,12 +1521,12 @@ func (x *ListRidershipRouteSetupsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRidershipRouteSetups.
+// The request of StreamRidershipRouteSetups.
 type StreamRidershipRouteSetupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipRouteSetups is asked, page after page.
 	Request *ListRidershipRouteSetupsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1595,7 +1576,7 @@ func (x *StreamRidershipRouteSetupsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRidershipRouteSetups.
+// One page of ridership route setups, and where to go on from after it.
 type StreamRidershipRouteSetupsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRidershipRouteSetups answers.
@@ -1650,12 +1631,12 @@ func (x *StreamRidershipRouteSetupsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRidershipRouteSetup.
+// The request of CreateRidershipRouteSetup.
 type CreateRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `passengers`. Required.
+	// Required.
 	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,1,rep,name=passengers,proto3" json:"passengers,omitempty"`
-	// Body member `routeId`. Required.
+	// Required.
 	RouteId       *string `protobuf:"bytes,2,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1705,10 +1686,10 @@ func (x *CreateRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-// Response of CreateRidershipRouteSetup.
+// The response of CreateRidershipRouteSetup.
 type CreateRidershipRouteSetupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipRouteSetup `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1751,12 +1732,12 @@ func (x *CreateRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
 	return nil
 }
 
-// Request of UpdateRidershipRouteSetup.
+// The request of UpdateRidershipRouteSetup.
 type UpdateRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `routeId`. Required.
+	// Required.
 	RouteId *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Body member `passengers`. Required.
+	// Required.
 	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,2,rep,name=passengers,proto3" json:"passengers,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1816,10 +1797,10 @@ func (x *UpdateRidershipRouteSetupRequest) GetUpdateMask() *fieldmaskpb.FieldMas
 	return nil
 }
 
-// Response of UpdateRidershipRouteSetup.
+// The response of UpdateRidershipRouteSetup.
 type UpdateRidershipRouteSetupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipRouteSetup `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1862,10 +1843,10 @@ func (x *UpdateRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
 	return nil
 }
 
-// Request of DeleteRidershipRouteSetup.
+// The request of DeleteRidershipRouteSetup.
 type DeleteRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `routeId`. Required.
+	// Required.
 	RouteId       *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1908,7 +1889,7 @@ func (x *DeleteRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-// Response of DeleteRidershipRouteSetup.
+// The response of DeleteRidershipRouteSetup.
 type DeleteRidershipRouteSetupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1945,10 +1926,10 @@ func (*DeleteRidershipRouteSetupResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_ridership_v1_ridership_proto_rawDescGZIP(), []int{33}
 }
 
-// Request of GetRidershipRouteSetup.
+// The request of GetRidershipRouteSetup.
 type GetRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `routeId`. Required.
+	// Required.
 	RouteId       *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1991,10 +1972,10 @@ func (x *GetRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-// Response of GetRidershipRouteSetup.
+// The response of GetRidershipRouteSetup.
 type GetRidershipRouteSetupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *RidershipRouteSetup `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2037,20 +2018,19 @@ func (x *GetRidershipRouteSetupResponse) GetData() *RidershipRouteSetup {
 	return nil
 }
 
-// Schema RidershipAccountObjectResponseBody. Kept for existing clients.
+// A ridership account. Schema RidershipAccountObjectResponseBody. Kept for existing clients.
 //
 // Deprecated: Marked as deprecated in samsara_gateway/ridership/v1/ridership.proto.
 type RidershipAccount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,5,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2121,30 +2101,25 @@ func (x *RidershipAccount) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema RidershipPassengerObjectResponseBody.
+// A ridership passenger. Schema RidershipPassengerObjectResponseBody.
 type RidershipPassenger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `classification`.
-	Classification *string `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `firstName`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Classification *string                `protobuf:"bytes,1,opt,name=classification,proto3,oneof" json:"classification,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string           `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `identifiers`.
+	// Required.
+	Id          *string                         `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Identifiers []*RidershipPassengerIdentifier `protobuf:"bytes,6,rep,name=identifiers,proto3" json:"identifiers,omitempty"`
-	// Member `isActive`. Required.
+	// Required.
 	IsActive *bool `protobuf:"varint,7,opt,name=is_active,json=isActive,proto3,oneof" json:"is_active,omitempty"`
-	// Member `lastName`. Required.
-	LastName *string `protobuf:"bytes,8,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
-	// Member `specialInstructions`.
+	// Required.
+	LastName            *string                                `protobuf:"bytes,8,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,9,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
-	// Member `tagIds`.
-	TagIds []string `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	TagIds              []string                               `protobuf:"bytes,10,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,11,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2260,13 +2235,13 @@ func (x *RidershipPassenger) GetUpdatedAtTime() string {
 // Schema RidershipPassengerIdentifierObjectResponseBody.
 type RidershipPassengerIdentifier struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `status`. Required. Known values: `active`, `inactive`, `unknown`.
+	// Required. Known values: `active`, `inactive`, `unknown`.
 	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `type`. Required. Known values: `rfid`, `unknown`.
+	// Required. Known values: `rfid`, `unknown`.
 	Type *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2333,11 +2308,11 @@ func (x *RidershipPassengerIdentifier) GetValue() string {
 // Schema RidershipPassengerIdentifierInputRequestBody.
 type RidershipPassengerIdentifierInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `status`. Required. Known values: `active`, `inactive`, `unknown`. Default: `active`.
+	// Required. Known values: `active`, `inactive`, `unknown`. Default: `active`.
 	Status *string `protobuf:"bytes,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `type`. Required. Known values: `rfid`, `unknown`.
+	// Required. Known values: `rfid`, `unknown`.
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2397,11 +2372,9 @@ func (x *RidershipPassengerIdentifierInput) GetValue() string {
 // Schemas RidershipPassengerSpecialInstructionsInputRequestBody,
 // RidershipPassengerSpecialInstructionsObjectResponseBody.
 type RidershipPassengerSpecialInstructions struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isGuardianRequired`.
-	IsGuardianRequired *bool `protobuf:"varint,1,opt,name=is_guardian_required,json=isGuardianRequired,proto3,oneof" json:"is_guardian_required,omitempty"`
-	// Member `isSpecialEducation`.
-	IsSpecialEducation *bool `protobuf:"varint,2,opt,name=is_special_education,json=isSpecialEducation,proto3,oneof" json:"is_special_education,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	IsGuardianRequired *bool                  `protobuf:"varint,1,opt,name=is_guardian_required,json=isGuardianRequired,proto3,oneof" json:"is_guardian_required,omitempty"`
+	IsSpecialEducation *bool                  `protobuf:"varint,2,opt,name=is_special_education,json=isSpecialEducation,proto3,oneof" json:"is_special_education,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -2450,16 +2423,16 @@ func (x *RidershipPassengerSpecialInstructions) GetIsSpecialEducation() bool {
 	return false
 }
 
-// Schema RidershipRouteSetupObjectResponseBody.
+// A ridership route setup. Schema RidershipRouteSetupObjectResponseBody.
 type RidershipRouteSetup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `passengers`. Required.
+	// Required.
 	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,2,rep,name=passengers,proto3" json:"passengers,omitempty"`
-	// Member `routeId`. Required.
+	// Required.
 	RouteId *string `protobuf:"bytes,3,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,4,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2526,12 +2499,10 @@ func (x *RidershipRouteSetup) GetUpdatedAtTime() string {
 // Schemas RidershipRouteSetupPassengerInputRequestBody,
 // RidershipRouteSetupPassengerObjectResponseBody.
 type RidershipRouteSetupPassenger struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dropOffStopId`.
-	DropOffStopId *string `protobuf:"bytes,1,opt,name=drop_off_stop_id,json=dropOffStopId,proto3,oneof" json:"drop_off_stop_id,omitempty"`
-	// Member `passengerId`. Required.
-	PassengerId *string `protobuf:"bytes,2,opt,name=passenger_id,json=passengerId,proto3,oneof" json:"passenger_id,omitempty"`
-	// Member `pickUpStopId`.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DropOffStopId *string                `protobuf:"bytes,1,opt,name=drop_off_stop_id,json=dropOffStopId,proto3,oneof" json:"drop_off_stop_id,omitempty"`
+	// Required.
+	PassengerId   *string `protobuf:"bytes,2,opt,name=passenger_id,json=passengerId,proto3,oneof" json:"passenger_id,omitempty"`
 	PickUpStopId  *string `protobuf:"bytes,3,opt,name=pick_up_stop_id,json=pickUpStopId,proto3,oneof" json:"pick_up_stop_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2596,7 +2567,7 @@ const file_samsara_gateway_ridership_v1_ridership_proto_rawDesc = "" +
 	"\x1cListRidershipAccountsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01:\x02\x18\x01B\b\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01:\x02\x18\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limit\"\xbd\x01\n" +
@@ -2648,7 +2619,7 @@ const file_samsara_gateway_ridership_v1_ridership_proto_rawDesc = "" +
 	"\x1eListRidershipPassengersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12$\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12$\n" +
 	"\x06tag_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x05tagId\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
@@ -2721,7 +2692,7 @@ const file_samsara_gateway_ridership_v1_ridership_proto_rawDesc = "" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\taccountId\x88\x01\x01\x12!\n" +
 	"\x05after\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x05after\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\r\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\r\n" +
 	"\v_account_idB\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\xbf\x01\n" +
@@ -2840,47 +2811,47 @@ const file_samsara_gateway_ridership_v1_ridership_proto_rawDesc = "" +
 	"\x0fpick_up_stop_id\x18\x03 \x01(\tH\x02R\fpickUpStopId\x88\x01\x01:b\xda\xce\x18,RidershipRouteSetupPassengerInputRequestBody\xda\xce\x18.RidershipRouteSetupPassengerObjectResponseBodyB\x13\n" +
 	"\x11_drop_off_stop_idB\x0f\n" +
 	"\r_passenger_idB\x12\n" +
-	"\x10_pick_up_stop_id2\xa9!\n" +
-	"\x10RidershipService\x12\xee\x01\n" +
-	"\x15ListRidershipAccounts\x12:.samsara_gateway.ridership.v1.ListRidershipAccountsRequest\x1a;.samsara_gateway.ridership.v1.ListRidershipAccountsResponse\"\\\xda\xce\x18U\n" +
-	"\x15listRidershipAccounts\x10\x01\x1a\x13/ridership/accounts(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x88\x02\x01\x12\xba\x01\n" +
-	"\x17StreamRidershipAccounts\x12<.samsara_gateway.ridership.v1.StreamRidershipAccountsRequest\x1a=.samsara_gateway.ridership.v1.StreamRidershipAccountsResponse\" \xe2\xce\x18\x19\n" +
-	"\x15ListRidershipAccounts\x10\x01\x88\x02\x010\x01\x12\xeb\x01\n" +
+	"\x10_pick_up_stop_id2\xd6!\n" +
+	"\x10RidershipService\x12\xf1\x01\n" +
+	"\x15ListRidershipAccounts\x12:.samsara_gateway.ridership.v1.ListRidershipAccountsRequest\x1a;.samsara_gateway.ridership.v1.ListRidershipAccountsResponse\"_\xda\xce\x18U\n" +
+	"\x15listRidershipAccounts\x10\x01\x1a\x13/ridership/accounts(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x88\x02\x01\x90\x02\x01\x12\xbd\x01\n" +
+	"\x17StreamRidershipAccounts\x12<.samsara_gateway.ridership.v1.StreamRidershipAccountsRequest\x1a=.samsara_gateway.ridership.v1.StreamRidershipAccountsResponse\"#\xe2\xce\x18\x19\n" +
+	"\x15ListRidershipAccounts\x10\x01\x88\x02\x01\x90\x02\x010\x01\x12\xeb\x01\n" +
 	"\x16CreateRidershipAccount\x12;.samsara_gateway.ridership.v1.CreateRidershipAccountRequest\x1a<.samsara_gateway.ridership.v1.CreateRidershipAccountResponse\"V\xda\xce\x18O\n" +
-	"\x16createRidershipAccount\x10\x02\x1a\x13/ridership/accounts \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xed\x01\n" +
-	"\x16UpdateRidershipAccount\x12;.samsara_gateway.ridership.v1.UpdateRidershipAccountRequest\x1a<.samsara_gateway.ridership.v1.UpdateRidershipAccountResponse\"X\xda\xce\x18Q\n" +
-	"\x16updateRidershipAccount\x10\x03\x1a\x13/ridership/accounts \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xeb\x01\n" +
-	"\x16DeleteRidershipAccount\x12;.samsara_gateway.ridership.v1.DeleteRidershipAccountRequest\x1a<.samsara_gateway.ridership.v1.DeleteRidershipAccountResponse\"V\xda\xce\x18O\n" +
-	"\x16deleteRidershipAccount\x10\x05\x1a\x13/ridership/accounts8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x88\x02\x01\x12\xe3\x01\n" +
-	"\x13GetRidershipAccount\x128.samsara_gateway.ridership.v1.GetRidershipAccountRequest\x1a9.samsara_gateway.ridership.v1.GetRidershipAccountResponse\"W\xda\xce\x18P\n" +
+	"\x16createRidershipAccount\x10\x02\x1a\x13/ridership/accounts \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x12\xf0\x01\n" +
+	"\x16UpdateRidershipAccount\x12;.samsara_gateway.ridership.v1.UpdateRidershipAccountRequest\x1a<.samsara_gateway.ridership.v1.UpdateRidershipAccountResponse\"[\xda\xce\x18Q\n" +
+	"\x16updateRidershipAccount\x10\x03\x1a\x13/ridership/accounts \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x88\x02\x01\x90\x02\x02\x12\xee\x01\n" +
+	"\x16DeleteRidershipAccount\x12;.samsara_gateway.ridership.v1.DeleteRidershipAccountRequest\x1a<.samsara_gateway.ridership.v1.DeleteRidershipAccountResponse\"Y\xda\xce\x18O\n" +
+	"\x16deleteRidershipAccount\x10\x05\x1a\x13/ridership/accounts8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x88\x02\x01\x90\x02\x02\x12\xe6\x01\n" +
+	"\x13GetRidershipAccount\x128.samsara_gateway.ridership.v1.GetRidershipAccountRequest\x1a9.samsara_gateway.ridership.v1.GetRidershipAccountResponse\"Z\xda\xce\x18P\n" +
 	"\x13getRidershipAccount\x10\x01\x1a\x18/ridership/accounts/{id}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x12\xf5\x01\n" +
-	"\x17ListRidershipPassengers\x12<.samsara_gateway.ridership.v1.ListRidershipPassengersRequest\x1a=.samsara_gateway.ridership.v1.ListRidershipPassengersResponse\"]\xda\xce\x18Y\n" +
-	"\x17listRidershipPassengers\x10\x01\x1a\x15/ridership/passengers(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xbf\x01\n" +
-	"\x19StreamRidershipPassengers\x12>.samsara_gateway.ridership.v1.StreamRidershipPassengersRequest\x1a?.samsara_gateway.ridership.v1.StreamRidershipPassengersResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListRidershipPassengers\x10\x010\x01\x12\xf2\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x88\x02\x01\x90\x02\x01\x12\xf8\x01\n" +
+	"\x17ListRidershipPassengers\x12<.samsara_gateway.ridership.v1.ListRidershipPassengersRequest\x1a=.samsara_gateway.ridership.v1.ListRidershipPassengersResponse\"`\xda\xce\x18Y\n" +
+	"\x17listRidershipPassengers\x10\x01\x1a\x15/ridership/passengers(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc2\x01\n" +
+	"\x19StreamRidershipPassengers\x12>.samsara_gateway.ridership.v1.StreamRidershipPassengersRequest\x1a?.samsara_gateway.ridership.v1.StreamRidershipPassengersResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListRidershipPassengers\x10\x01\x90\x02\x010\x01\x12\xf2\x01\n" +
 	"\x18CreateRidershipPassenger\x12=.samsara_gateway.ridership.v1.CreateRidershipPassengerRequest\x1a>.samsara_gateway.ridership.v1.CreateRidershipPassengerResponse\"W\xda\xce\x18S\n" +
-	"\x18createRidershipPassenger\x10\x02\x1a\x15/ridership/passengers \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf4\x01\n" +
-	"\x18UpdateRidershipPassenger\x12=.samsara_gateway.ridership.v1.UpdateRidershipPassengerRequest\x1a>.samsara_gateway.ridership.v1.UpdateRidershipPassengerResponse\"Y\xda\xce\x18U\n" +
-	"\x18updateRidershipPassenger\x10\x03\x1a\x15/ridership/passengers \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf2\x01\n" +
-	"\x18DeleteRidershipPassenger\x12=.samsara_gateway.ridership.v1.DeleteRidershipPassengerRequest\x1a>.samsara_gateway.ridership.v1.DeleteRidershipPassengerResponse\"W\xda\xce\x18S\n" +
-	"\x18deleteRidershipPassenger\x10\x05\x1a\x15/ridership/passengers8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xea\x01\n" +
-	"\x15GetRidershipPassenger\x12:.samsara_gateway.ridership.v1.GetRidershipPassengerRequest\x1a;.samsara_gateway.ridership.v1.GetRidershipPassengerResponse\"X\xda\xce\x18T\n" +
+	"\x18createRidershipPassenger\x10\x02\x1a\x15/ridership/passengers \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf7\x01\n" +
+	"\x18UpdateRidershipPassenger\x12=.samsara_gateway.ridership.v1.UpdateRidershipPassengerRequest\x1a>.samsara_gateway.ridership.v1.UpdateRidershipPassengerResponse\"\\\xda\xce\x18U\n" +
+	"\x18updateRidershipPassenger\x10\x03\x1a\x15/ridership/passengers \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\xf5\x01\n" +
+	"\x18DeleteRidershipPassenger\x12=.samsara_gateway.ridership.v1.DeleteRidershipPassengerRequest\x1a>.samsara_gateway.ridership.v1.DeleteRidershipPassengerResponse\"Z\xda\xce\x18S\n" +
+	"\x18deleteRidershipPassenger\x10\x05\x1a\x15/ridership/passengers8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xed\x01\n" +
+	"\x15GetRidershipPassenger\x12:.samsara_gateway.ridership.v1.GetRidershipPassengerRequest\x1a;.samsara_gateway.ridership.v1.GetRidershipPassengerResponse\"[\xda\xce\x18T\n" +
 	"\x15getRidershipPassenger\x10\x01\x1a\x1a/ridership/passengers/{id}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01\x12\xfb\x01\n" +
-	"\x18ListRidershipRouteSetups\x12=.samsara_gateway.ridership.v1.ListRidershipRouteSetupsRequest\x1a>.samsara_gateway.ridership.v1.ListRidershipRouteSetupsResponse\"`\xda\xce\x18\\\n" +
-	"\x18listRidershipRouteSetups\x10\x01\x1a\x17/ridership/route-setups(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xc3\x01\n" +
-	"\x1aStreamRidershipRouteSetups\x12?.samsara_gateway.ridership.v1.StreamRidershipRouteSetupsRequest\x1a@.samsara_gateway.ridership.v1.StreamRidershipRouteSetupsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListRidershipRouteSetups\x10\x010\x01\x12\xf8\x01\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x90\x02\x01\x12\xfe\x01\n" +
+	"\x18ListRidershipRouteSetups\x12=.samsara_gateway.ridership.v1.ListRidershipRouteSetupsRequest\x1a>.samsara_gateway.ridership.v1.ListRidershipRouteSetupsResponse\"c\xda\xce\x18\\\n" +
+	"\x18listRidershipRouteSetups\x10\x01\x1a\x17/ridership/route-setups(\x018\x01B\x0eRead RidershipJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xc6\x01\n" +
+	"\x1aStreamRidershipRouteSetups\x12?.samsara_gateway.ridership.v1.StreamRidershipRouteSetupsRequest\x1a@.samsara_gateway.ridership.v1.StreamRidershipRouteSetupsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListRidershipRouteSetups\x10\x01\x90\x02\x010\x01\x12\xf8\x01\n" +
 	"\x19CreateRidershipRouteSetup\x12>.samsara_gateway.ridership.v1.CreateRidershipRouteSetupRequest\x1a?.samsara_gateway.ridership.v1.CreateRidershipRouteSetupResponse\"Z\xda\xce\x18V\n" +
-	"\x19createRidershipRouteSetup\x10\x02\x1a\x17/ridership/route-setups \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xfa\x01\n" +
-	"\x19UpdateRidershipRouteSetup\x12>.samsara_gateway.ridership.v1.UpdateRidershipRouteSetupRequest\x1a?.samsara_gateway.ridership.v1.UpdateRidershipRouteSetupResponse\"\\\xda\xce\x18X\n" +
-	"\x19updateRidershipRouteSetup\x10\x03\x1a\x17/ridership/route-setups \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xf8\x01\n" +
-	"\x19DeleteRidershipRouteSetup\x12>.samsara_gateway.ridership.v1.DeleteRidershipRouteSetupRequest\x1a?.samsara_gateway.ridership.v1.DeleteRidershipRouteSetupResponse\"Z\xda\xce\x18V\n" +
-	"\x19deleteRidershipRouteSetup\x10\x05\x1a\x17/ridership/route-setups8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x12\xf5\x01\n" +
-	"\x16GetRidershipRouteSetup\x12;.samsara_gateway.ridership.v1.GetRidershipRouteSetupRequest\x1a<.samsara_gateway.ridership.v1.GetRidershipRouteSetupResponse\"`\xda\xce\x18\\\n" +
+	"\x19createRidershipRouteSetup\x10\x02\x1a\x17/ridership/route-setups \x02B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\xfd\x01\n" +
+	"\x19UpdateRidershipRouteSetup\x12>.samsara_gateway.ridership.v1.UpdateRidershipRouteSetupRequest\x1a?.samsara_gateway.ridership.v1.UpdateRidershipRouteSetupResponse\"_\xda\xce\x18X\n" +
+	"\x19updateRidershipRouteSetup\x10\x03\x1a\x17/ridership/route-setups \x028\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xc8\x01\x90\x02\x02\x12\xfb\x01\n" +
+	"\x19DeleteRidershipRouteSetup\x12>.samsara_gateway.ridership.v1.DeleteRidershipRouteSetupRequest\x1a?.samsara_gateway.ridership.v1.DeleteRidershipRouteSetupResponse\"]\xda\xce\x18V\n" +
+	"\x19deleteRidershipRouteSetup\x10\x05\x1a\x17/ridership/route-setups8\x01B\x0fWrite RidershipJ\x06\bd\x12\x02\b<P\x02X\xcc\x01\x90\x02\x02\x12\xf8\x01\n" +
+	"\x16GetRidershipRouteSetup\x12;.samsara_gateway.ridership.v1.GetRidershipRouteSetupRequest\x1a<.samsara_gateway.ridership.v1.GetRidershipRouteSetupResponse\"c\xda\xce\x18\\\n" +
 	"\x16getRidershipRouteSetup\x10\x01\x1a!/ridership/route-setups/{routeId}8\x01B\x0eRead RidershipJ\x06\b\n" +
-	"\x12\x02\b\x01P\x02X\xc8\x01B\x93\x02\n" +
+	"\x12\x02\b\x01P\x02X\xc8\x01\x90\x02\x01B\x93\x02\n" +
 	"%internal.samsara.gateway.ridership.v1B\x0eRidershipProtoP\x01Z5samsara.internal/gateway/gen/ridership/v1;ridershipv1\xa2\x02\rSGRidershipV1\xaa\x02\x1bSamsaraGateway.Ridership.V1\xba\x02\rSGRidershipV1\xca\x02\x1bSamsaraGateway\\Ridership\\V1\xe2\x02$SamsaraGateway\\Ridership\\V1\\Metadata\xea\x02\x1dSamsaraGateway::Ridership::V1b\x06proto3"
 
 var (

@@ -48,100 +48,172 @@ const (
 // RidershipService has the operations of the area ridership.
 type RidershipServiceClient interface {
 	// Deprecated: Do not use.
-	// GET /ridership/accounts
+	// Lists ridership accounts.
+	// Operation `listRidershipAccounts`, GET /ridership/accounts:
+	// https://developers.samsara.com/reference/listridershipaccounts
+	// All pages: StreamRidershipAccounts. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Ridership.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	ListRidershipAccounts(ctx context.Context, in *ListRidershipAccountsRequest, opts ...grpc.CallOption) (*ListRidershipAccountsResponse, error)
 	// Deprecated: Do not use.
 	// Every page of ListRidershipAccounts, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listRidershipAccounts`, GET /ridership/accounts:
+	// https://developers.samsara.com/reference/listridershipaccounts
+	// Scope: Read Ridership.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	// Kept for existing clients.
 	StreamRidershipAccounts(ctx context.Context, in *StreamRidershipAccountsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipAccountsResponse], error)
 	// Deprecated: Do not use.
-	// POST /ridership/accounts
+	// Creates a ridership account.
+	// Operation `createRidershipAccount`, POST /ridership/accounts:
+	// https://developers.samsara.com/reference/createridershipaccount
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	// Kept for existing clients.
 	CreateRidershipAccount(ctx context.Context, in *CreateRidershipAccountRequest, opts ...grpc.CallOption) (*CreateRidershipAccountResponse, error)
 	// Deprecated: Do not use.
-	// PUT /ridership/accounts
+	// Updates a ridership account; `update_mask` says what.
+	// Operation `updateRidershipAccount`, PUT /ridership/accounts:
+	// https://developers.samsara.com/reference/updateridershipaccount
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	UpdateRidershipAccount(ctx context.Context, in *UpdateRidershipAccountRequest, opts ...grpc.CallOption) (*UpdateRidershipAccountResponse, error)
 	// Deprecated: Do not use.
-	// DELETE /ridership/accounts
+	// Deletes a ridership account.
+	// Operation `deleteRidershipAccount`, DELETE /ridership/accounts:
+	// https://developers.samsara.com/reference/deleteridershipaccount
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	DeleteRidershipAccount(ctx context.Context, in *DeleteRidershipAccountRequest, opts ...grpc.CallOption) (*DeleteRidershipAccountResponse, error)
 	// Deprecated: Do not use.
-	// GET /ridership/accounts/{id}
+	// Gets a ridership account.
+	// Operation `getRidershipAccount`, GET /ridership/accounts/{id}:
+	// https://developers.samsara.com/reference/getridershipaccount
 	// Scope: Read Ridership.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	GetRidershipAccount(ctx context.Context, in *GetRidershipAccountRequest, opts ...grpc.CallOption) (*GetRidershipAccountResponse, error)
-	// GET /ridership/passengers
+	// Lists ridership passengers.
+	// Operation `listRidershipPassengers`, GET /ridership/passengers:
+	// https://developers.samsara.com/reference/listridershippassengers
+	// All pages: StreamRidershipPassengers. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Ridership.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListRidershipPassengers(ctx context.Context, in *ListRidershipPassengersRequest, opts ...grpc.CallOption) (*ListRidershipPassengersResponse, error)
 	// Every page of ListRidershipPassengers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listRidershipPassengers`, GET /ridership/passengers:
+	// https://developers.samsara.com/reference/listridershippassengers
+	// Scope: Read Ridership.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamRidershipPassengers(ctx context.Context, in *StreamRidershipPassengersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipPassengersResponse], error)
-	// POST /ridership/passengers
+	// Creates a ridership passenger.
+	// Operation `createRidershipPassenger`, POST /ridership/passengers:
+	// https://developers.samsara.com/reference/createridershippassenger
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateRidershipPassenger(ctx context.Context, in *CreateRidershipPassengerRequest, opts ...grpc.CallOption) (*CreateRidershipPassengerResponse, error)
-	// PUT /ridership/passengers
+	// Updates a ridership passenger; `update_mask` says what.
+	// Operation `updateRidershipPassenger`, PUT /ridership/passengers:
+	// https://developers.samsara.com/reference/updateridershippassenger
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	UpdateRidershipPassenger(ctx context.Context, in *UpdateRidershipPassengerRequest, opts ...grpc.CallOption) (*UpdateRidershipPassengerResponse, error)
-	// DELETE /ridership/passengers
+	// Deletes a ridership passenger.
+	// Operation `deleteRidershipPassenger`, DELETE /ridership/passengers:
+	// https://developers.samsara.com/reference/deleteridershippassenger
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteRidershipPassenger(ctx context.Context, in *DeleteRidershipPassengerRequest, opts ...grpc.CallOption) (*DeleteRidershipPassengerResponse, error)
-	// GET /ridership/passengers/{id}
+	// Gets a ridership passenger.
+	// Operation `getRidershipPassenger`, GET /ridership/passengers/{id}:
+	// https://developers.samsara.com/reference/getridershippassenger
 	// Scope: Read Ridership.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetRidershipPassenger(ctx context.Context, in *GetRidershipPassengerRequest, opts ...grpc.CallOption) (*GetRidershipPassengerResponse, error)
-	// GET /ridership/route-setups
+	// Lists ridership route setups.
+	// Operation `listRidershipRouteSetups`, GET /ridership/route-setups:
+	// https://developers.samsara.com/reference/listridershiproutesetups
+	// All pages: StreamRidershipRouteSetups. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Ridership.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListRidershipRouteSetups(ctx context.Context, in *ListRidershipRouteSetupsRequest, opts ...grpc.CallOption) (*ListRidershipRouteSetupsResponse, error)
 	// Every page of ListRidershipRouteSetups, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listRidershipRouteSetups`, GET /ridership/route-setups:
+	// https://developers.samsara.com/reference/listridershiproutesetups
+	// Scope: Read Ridership.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamRidershipRouteSetups(ctx context.Context, in *StreamRidershipRouteSetupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRidershipRouteSetupsResponse], error)
-	// POST /ridership/route-setups
+	// Creates a ridership route setup.
+	// Operation `createRidershipRouteSetup`, POST /ridership/route-setups:
+	// https://developers.samsara.com/reference/createridershiproutesetup
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateRidershipRouteSetup(ctx context.Context, in *CreateRidershipRouteSetupRequest, opts ...grpc.CallOption) (*CreateRidershipRouteSetupResponse, error)
-	// PUT /ridership/route-setups
+	// Updates a ridership route setup; `update_mask` says what.
+	// Operation `updateRidershipRouteSetup`, PUT /ridership/route-setups:
+	// https://developers.samsara.com/reference/updateridershiproutesetup
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	UpdateRidershipRouteSetup(ctx context.Context, in *UpdateRidershipRouteSetupRequest, opts ...grpc.CallOption) (*UpdateRidershipRouteSetupResponse, error)
-	// DELETE /ridership/route-setups
+	// Deletes a ridership route setup.
+	// Operation `deleteRidershipRouteSetup`, DELETE /ridership/route-setups:
+	// https://developers.samsara.com/reference/deleteridershiproutesetup
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteRidershipRouteSetup(ctx context.Context, in *DeleteRidershipRouteSetupRequest, opts ...grpc.CallOption) (*DeleteRidershipRouteSetupResponse, error)
-	// GET /ridership/route-setups/{routeId}
+	// Gets a ridership route setup.
+	// Operation `getRidershipRouteSetup`, GET /ridership/route-setups/{routeId}:
+	// https://developers.samsara.com/reference/getridershiproutesetup
 	// Scope: Read Ridership.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetRidershipRouteSetup(ctx context.Context, in *GetRidershipRouteSetupRequest, opts ...grpc.CallOption) (*GetRidershipRouteSetupResponse, error)
 }
 
@@ -373,100 +445,172 @@ func (c *ridershipServiceClient) GetRidershipRouteSetup(ctx context.Context, in 
 // RidershipService has the operations of the area ridership.
 type RidershipServiceServer interface {
 	// Deprecated: Do not use.
-	// GET /ridership/accounts
+	// Lists ridership accounts.
+	// Operation `listRidershipAccounts`, GET /ridership/accounts:
+	// https://developers.samsara.com/reference/listridershipaccounts
+	// All pages: StreamRidershipAccounts. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Ridership.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	ListRidershipAccounts(context.Context, *ListRidershipAccountsRequest) (*ListRidershipAccountsResponse, error)
 	// Deprecated: Do not use.
 	// Every page of ListRidershipAccounts, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listRidershipAccounts`, GET /ridership/accounts:
+	// https://developers.samsara.com/reference/listridershipaccounts
+	// Scope: Read Ridership.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	// Kept for existing clients.
 	StreamRidershipAccounts(*StreamRidershipAccountsRequest, grpc.ServerStreamingServer[StreamRidershipAccountsResponse]) error
 	// Deprecated: Do not use.
-	// POST /ridership/accounts
+	// Creates a ridership account.
+	// Operation `createRidershipAccount`, POST /ridership/accounts:
+	// https://developers.samsara.com/reference/createridershipaccount
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	// Kept for existing clients.
 	CreateRidershipAccount(context.Context, *CreateRidershipAccountRequest) (*CreateRidershipAccountResponse, error)
 	// Deprecated: Do not use.
-	// PUT /ridership/accounts
+	// Updates a ridership account; `update_mask` says what.
+	// Operation `updateRidershipAccount`, PUT /ridership/accounts:
+	// https://developers.samsara.com/reference/updateridershipaccount
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	UpdateRidershipAccount(context.Context, *UpdateRidershipAccountRequest) (*UpdateRidershipAccountResponse, error)
 	// Deprecated: Do not use.
-	// DELETE /ridership/accounts
+	// Deletes a ridership account.
+	// Operation `deleteRidershipAccount`, DELETE /ridership/accounts:
+	// https://developers.samsara.com/reference/deleteridershipaccount
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	DeleteRidershipAccount(context.Context, *DeleteRidershipAccountRequest) (*DeleteRidershipAccountResponse, error)
 	// Deprecated: Do not use.
-	// GET /ridership/accounts/{id}
+	// Gets a ridership account.
+	// Operation `getRidershipAccount`, GET /ridership/accounts/{id}:
+	// https://developers.samsara.com/reference/getridershipaccount
 	// Scope: Read Ridership.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	// Kept for existing clients.
 	GetRidershipAccount(context.Context, *GetRidershipAccountRequest) (*GetRidershipAccountResponse, error)
-	// GET /ridership/passengers
+	// Lists ridership passengers.
+	// Operation `listRidershipPassengers`, GET /ridership/passengers:
+	// https://developers.samsara.com/reference/listridershippassengers
+	// All pages: StreamRidershipPassengers. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Ridership.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListRidershipPassengers(context.Context, *ListRidershipPassengersRequest) (*ListRidershipPassengersResponse, error)
 	// Every page of ListRidershipPassengers, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listRidershipPassengers`, GET /ridership/passengers:
+	// https://developers.samsara.com/reference/listridershippassengers
+	// Scope: Read Ridership.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamRidershipPassengers(*StreamRidershipPassengersRequest, grpc.ServerStreamingServer[StreamRidershipPassengersResponse]) error
-	// POST /ridership/passengers
+	// Creates a ridership passenger.
+	// Operation `createRidershipPassenger`, POST /ridership/passengers:
+	// https://developers.samsara.com/reference/createridershippassenger
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateRidershipPassenger(context.Context, *CreateRidershipPassengerRequest) (*CreateRidershipPassengerResponse, error)
-	// PUT /ridership/passengers
+	// Updates a ridership passenger; `update_mask` says what.
+	// Operation `updateRidershipPassenger`, PUT /ridership/passengers:
+	// https://developers.samsara.com/reference/updateridershippassenger
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	UpdateRidershipPassenger(context.Context, *UpdateRidershipPassengerRequest) (*UpdateRidershipPassengerResponse, error)
-	// DELETE /ridership/passengers
+	// Deletes a ridership passenger.
+	// Operation `deleteRidershipPassenger`, DELETE /ridership/passengers:
+	// https://developers.samsara.com/reference/deleteridershippassenger
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteRidershipPassenger(context.Context, *DeleteRidershipPassengerRequest) (*DeleteRidershipPassengerResponse, error)
-	// GET /ridership/passengers/{id}
+	// Gets a ridership passenger.
+	// Operation `getRidershipPassenger`, GET /ridership/passengers/{id}:
+	// https://developers.samsara.com/reference/getridershippassenger
 	// Scope: Read Ridership.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetRidershipPassenger(context.Context, *GetRidershipPassengerRequest) (*GetRidershipPassengerResponse, error)
-	// GET /ridership/route-setups
+	// Lists ridership route setups.
+	// Operation `listRidershipRouteSetups`, GET /ridership/route-setups:
+	// https://developers.samsara.com/reference/listridershiproutesetups
+	// All pages: StreamRidershipRouteSetups. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Ridership.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListRidershipRouteSetups(context.Context, *ListRidershipRouteSetupsRequest) (*ListRidershipRouteSetupsResponse, error)
 	// Every page of ListRidershipRouteSetups, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listRidershipRouteSetups`, GET /ridership/route-setups:
+	// https://developers.samsara.com/reference/listridershiproutesetups
+	// Scope: Read Ridership.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamRidershipRouteSetups(*StreamRidershipRouteSetupsRequest, grpc.ServerStreamingServer[StreamRidershipRouteSetupsResponse]) error
-	// POST /ridership/route-setups
+	// Creates a ridership route setup.
+	// Operation `createRidershipRouteSetup`, POST /ridership/route-setups:
+	// https://developers.samsara.com/reference/createridershiproutesetup
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateRidershipRouteSetup(context.Context, *CreateRidershipRouteSetupRequest) (*CreateRidershipRouteSetupResponse, error)
-	// PUT /ridership/route-setups
+	// Updates a ridership route setup; `update_mask` says what.
+	// Operation `updateRidershipRouteSetup`, PUT /ridership/route-setups:
+	// https://developers.samsara.com/reference/updateridershiproutesetup
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	UpdateRidershipRouteSetup(context.Context, *UpdateRidershipRouteSetupRequest) (*UpdateRidershipRouteSetupResponse, error)
-	// DELETE /ridership/route-setups
+	// Deletes a ridership route setup.
+	// Operation `deleteRidershipRouteSetup`, DELETE /ridership/route-setups:
+	// https://developers.samsara.com/reference/deleteridershiproutesetup
 	// Scope: Write Ridership.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	DeleteRidershipRouteSetup(context.Context, *DeleteRidershipRouteSetupRequest) (*DeleteRidershipRouteSetupResponse, error)
-	// GET /ridership/route-setups/{routeId}
+	// Gets a ridership route setup.
+	// Operation `getRidershipRouteSetup`, GET /ridership/route-setups/{routeId}:
+	// https://developers.samsara.com/reference/getridershiproutesetup
 	// Scope: Read Ridership.
 	// Rate limit: 10 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	GetRidershipRouteSetup(context.Context, *GetRidershipRouteSetupRequest) (*GetRidershipRouteSetupResponse, error)
 }
 

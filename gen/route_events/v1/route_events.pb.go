@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListRouteEvents.
+// The request of ListRouteEvents.
 type ListRouteEventsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,2,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// 1 to 200. Default: `200`.
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -84,7 +82,7 @@ func (x *ListRouteEventsRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-func (x *ListRouteEventsRequest) GetLimit() int64 {
+func (x *ListRouteEventsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -98,12 +96,12 @@ func (x *ListRouteEventsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListRouteEvents.
+// One page of route events.
 type ListRouteEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RouteEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,12 +151,12 @@ func (x *ListRouteEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRouteEvents.
+// The request of StreamRouteEvents.
 type StreamRouteEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRouteEvents is asked, page after page.
 	Request *ListRouteEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +206,7 @@ func (x *StreamRouteEventsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRouteEvents.
+// One page of route events, and where to go on from after it.
 type StreamRouteEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRouteEvents answers.
@@ -263,7 +261,7 @@ func (x *StreamRouteEventsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowRouteEvents.
+// The request of FollowRouteEvents.
 type FollowRouteEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRouteEvents is asked, page after page.
@@ -318,7 +316,7 @@ func (x *FollowRouteEventsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowRouteEvents.
+// One page of route events, and where to go on from after it.
 type FollowRouteEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRouteEvents answers. Unset in a keep-alive.
@@ -382,24 +380,22 @@ func (x *FollowRouteEventsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema RouteEventResponseResponseBody.
+// A route event. Schema RouteEventResponseResponseBody.
 type RouteEvent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `eventDetails`.
-	EventDetails *RouteEventDetails `protobuf:"bytes,1,opt,name=event_details,json=eventDetails,proto3" json:"event_details,omitempty"`
-	// Member `eventTime`. Required. A time as in RFC 3339.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	EventDetails *RouteEventDetails     `protobuf:"bytes,1,opt,name=event_details,json=eventDetails,proto3" json:"event_details,omitempty"`
+	// Required. A time as in RFC 3339.
 	EventTime *string `protobuf:"bytes,2,opt,name=event_time,json=eventTime,proto3,oneof" json:"event_time,omitempty"`
-	// Member `eventType`. Required. Known values: `stopArrived`, `stopCompleted`, `stopEnRoute`,
-	// `stopSkipped`, `stopTaskCompleted`, `stopTaskSkipped`, `stopEtaUpdated`, `unspecified`.
+	// Required. Known values: `stopArrived`, `stopCompleted`, `stopEnRoute`, `stopSkipped`,
+	// `stopTaskCompleted`, `stopTaskSkipped`, `stopEtaUpdated`, `unspecified`.
 	EventType *string `protobuf:"bytes,3,opt,name=event_type,json=eventType,proto3,oneof" json:"event_type,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,4,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `route`. Required.
-	Route *RouteEventRoute `protobuf:"bytes,6,opt,name=route,proto3" json:"route,omitempty"`
-	// Member `stop`.
-	Stop          *RouteEventStop `protobuf:"bytes,7,opt,name=stop,proto3" json:"stop,omitempty"`
+	// Required.
+	Route         *RouteEventRoute `protobuf:"bytes,6,opt,name=route,proto3" json:"route,omitempty"`
+	Stop          *RouteEventStop  `protobuf:"bytes,7,opt,name=stop,proto3" json:"stop,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -485,15 +481,12 @@ func (x *RouteEvent) GetStop() *RouteEventStop {
 
 // Schema RouteEventDetailsResponseBody.
 type RouteEventDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `stopEtaUpdated`.
-	StopEtaUpdated *StopEtaUpdatedEventDetails `protobuf:"bytes,1,opt,name=stop_eta_updated,json=stopEtaUpdated,proto3" json:"stop_eta_updated,omitempty"`
-	// Member `stopTaskCompleted`.
+	state             protoimpl.MessageState         `protogen:"open.v1"`
+	StopEtaUpdated    *StopEtaUpdatedEventDetails    `protobuf:"bytes,1,opt,name=stop_eta_updated,json=stopEtaUpdated,proto3" json:"stop_eta_updated,omitempty"`
 	StopTaskCompleted *StopTaskCompletedEventDetails `protobuf:"bytes,2,opt,name=stop_task_completed,json=stopTaskCompleted,proto3" json:"stop_task_completed,omitempty"`
-	// Member `stopTaskSkipped`.
-	StopTaskSkipped *StopTaskSkippedEventDetails `protobuf:"bytes,3,opt,name=stop_task_skipped,json=stopTaskSkipped,proto3" json:"stop_task_skipped,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	StopTaskSkipped   *StopTaskSkippedEventDetails   `protobuf:"bytes,3,opt,name=stop_task_skipped,json=stopTaskSkipped,proto3" json:"stop_task_skipped,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RouteEventDetails) Reset() {
@@ -547,12 +540,11 @@ func (x *RouteEventDetails) GetStopTaskSkipped() *StopTaskSkippedEventDetails {
 	return nil
 }
 
-// Schema RouteEventRouteResponseResponseBody.
+// Schema RouteEventRouteResponseResponseBody. It has nothing but `external_ids` and `id`.
 type RouteEventRoute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -602,12 +594,11 @@ func (x *RouteEventRoute) GetId() string {
 	return ""
 }
 
-// Schema RouteEventStopResponseResponseBody.
+// Schema RouteEventStopResponseResponseBody. It has nothing but `external_ids` and `id`.
 type RouteEventStop struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -660,9 +651,9 @@ func (x *RouteEventStop) GetId() string {
 // Schema StopEtaUpdatedEventDetailsResponseBody.
 type StopEtaUpdatedEventDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `etaMs`. Required.
+	// Required.
 	EtaMs *string `protobuf:"bytes,1,opt,name=eta_ms,json=etaMs,proto3,oneof" json:"eta_ms,omitempty"`
-	// Member `etaUpdatedAtMs`. Required.
+	// Required.
 	EtaUpdatedAtMs *string `protobuf:"bytes,2,opt,name=eta_updated_at_ms,json=etaUpdatedAtMs,proto3,oneof" json:"eta_updated_at_ms,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -715,9 +706,9 @@ func (x *StopEtaUpdatedEventDetails) GetEtaUpdatedAtMs() string {
 // Schema StopTaskCompletedEventDetailsResponseBody.
 type StopTaskCompletedEventDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `taskId`. Required.
+	// Required.
 	TaskId *string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3,oneof" json:"task_id,omitempty"`
-	// Member `taskType`. Required. Known values: `form`, `document`.
+	// Required. Known values: `form`, `document`.
 	TaskType      *string `protobuf:"bytes,2,opt,name=task_type,json=taskType,proto3,oneof" json:"task_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -770,9 +761,9 @@ func (x *StopTaskCompletedEventDetails) GetTaskType() string {
 // Schema StopTaskSkippedEventDetailsResponseBody.
 type StopTaskSkippedEventDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `taskId`. Required.
+	// Required.
 	TaskId *string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3,oneof" json:"task_id,omitempty"`
-	// Member `taskType`. Required. Known values: `form`, `document`.
+	// Required. Known values: `form`, `document`.
 	TaskType      *string `protobuf:"bytes,2,opt,name=task_type,json=taskType,proto3,oneof" json:"task_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -830,7 +821,7 @@ const file_samsara_gateway_route_events_v1_route_events_proto_rawDesc = "" +
 	"\x16ListRouteEventsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
 	"\x14include_external_ids\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x02R\x05limit\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x02R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
@@ -909,14 +900,14 @@ const file_samsara_gateway_route_events_v1_route_events_proto_rawDesc = "" +
 	"\n" +
 	"\b_task_idB\f\n" +
 	"\n" +
-	"_task_type2\xc5\x04\n" +
-	"\x12RouteEventsService\x12\xde\x01\n" +
-	"\x0fListRouteEvents\x127.samsara_gateway.route_events.v1.ListRouteEventsRequest\x1a8.samsara_gateway.route_events.v1.ListRouteEventsResponse\"X\xda\xce\x18T\n" +
-	"\x14getRouteEventsStream\x10\x01\x1a\x14/route-events/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa5\x01\n" +
-	"\x11StreamRouteEvents\x129.samsara_gateway.route_events.v1.StreamRouteEventsRequest\x1a:.samsara_gateway.route_events.v1.StreamRouteEventsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListRouteEvents\x10\x010\x01\x12\xa5\x01\n" +
-	"\x11FollowRouteEvents\x129.samsara_gateway.route_events.v1.FollowRouteEventsRequest\x1a:.samsara_gateway.route_events.v1.FollowRouteEventsResponse\"\x17\xe2\xce\x18\x13\n" +
-	"\x0fListRouteEvents\x10\x020\x01B\xa9\x02\n" +
+	"_task_type2\xce\x04\n" +
+	"\x12RouteEventsService\x12\xe1\x01\n" +
+	"\x0fListRouteEvents\x127.samsara_gateway.route_events.v1.ListRouteEventsRequest\x1a8.samsara_gateway.route_events.v1.ListRouteEventsResponse\"[\xda\xce\x18T\n" +
+	"\x14getRouteEventsStream\x10\x01\x1a\x14/route-events/stream(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa8\x01\n" +
+	"\x11StreamRouteEvents\x129.samsara_gateway.route_events.v1.StreamRouteEventsRequest\x1a:.samsara_gateway.route_events.v1.StreamRouteEventsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListRouteEvents\x10\x01\x90\x02\x010\x01\x12\xa8\x01\n" +
+	"\x11FollowRouteEvents\x129.samsara_gateway.route_events.v1.FollowRouteEventsRequest\x1a:.samsara_gateway.route_events.v1.FollowRouteEventsResponse\"\x1a\xe2\xce\x18\x13\n" +
+	"\x0fListRouteEvents\x10\x02\x90\x02\x010\x01B\xa9\x02\n" +
 	"(internal.samsara.gateway.route_events.v1B\x10RouteEventsProtoP\x01Z:samsara.internal/gateway/gen/route_events/v1;routeeventsv1\xa2\x02\x0fSGRouteEventsV1\xaa\x02\x1dSamsaraGateway.RouteEvents.V1\xba\x02\x0fSGRouteEventsV1\xca\x02\x1dSamsaraGateway\\RouteEvents\\V1\xe2\x02&SamsaraGateway\\RouteEvents\\V1\\Metadata\xea\x02\x1fSamsaraGateway::RouteEvents::V1b\x06proto3"
 
 var (

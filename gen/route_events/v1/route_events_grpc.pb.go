@@ -32,17 +32,31 @@ const (
 //
 // RouteEventsService has the operations of the area route events.
 type RouteEventsServiceClient interface {
-	// GET /route-events/stream
+	// Lists route events.
+	// Operation `getRouteEventsStream`, GET /route-events/stream:
+	// https://developers.samsara.com/reference/getrouteeventsstream
+	// All pages: StreamRouteEvents. For ever: FollowRouteEvents. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListRouteEvents(ctx context.Context, in *ListRouteEventsRequest, opts ...grpc.CallOption) (*ListRouteEventsResponse, error)
-	// Every page of ListRouteEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListRouteEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getRouteEventsStream`, GET /route-events/stream:
+	// https://developers.samsara.com/reference/getrouteeventsstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamRouteEvents(ctx context.Context, in *StreamRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRouteEventsResponse], error)
 	// Every page of ListRouteEvents, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// Without `request.start_time` it begins 24 hours ago.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getRouteEventsStream`, GET /route-events/stream:
+	// https://developers.samsara.com/reference/getrouteeventsstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowRouteEvents(ctx context.Context, in *FollowRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRouteEventsResponse], error)
 }
 
@@ -108,17 +122,31 @@ type RouteEventsService_FollowRouteEventsClient = grpc.ServerStreamingClient[Fol
 //
 // RouteEventsService has the operations of the area route events.
 type RouteEventsServiceServer interface {
-	// GET /route-events/stream
+	// Lists route events.
+	// Operation `getRouteEventsStream`, GET /route-events/stream:
+	// https://developers.samsara.com/reference/getrouteeventsstream
+	// All pages: StreamRouteEvents. For ever: FollowRouteEvents. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 200, 200 by default.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListRouteEvents(context.Context, *ListRouteEventsRequest) (*ListRouteEventsResponse, error)
-	// Every page of ListRouteEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListRouteEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getRouteEventsStream`, GET /route-events/stream:
+	// https://developers.samsara.com/reference/getrouteeventsstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamRouteEvents(*StreamRouteEventsRequest, grpc.ServerStreamingServer[StreamRouteEventsResponse]) error
 	// Every page of ListRouteEvents, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// Without `request.start_time` it begins 24 hours ago.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getRouteEventsStream`, GET /route-events/stream:
+	// https://developers.samsara.com/reference/getrouteeventsstream
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowRouteEvents(*FollowRouteEventsRequest, grpc.ServerStreamingServer[FollowRouteEventsResponse]) error
 }
 

@@ -26,23 +26,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListRoutes.
+// The request of ListRoutes.
 type ListRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `include`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	Include []string `protobuf:"bytes,3,rep,name=include,proto3" json:"include,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,5,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit        *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,18 +94,18 @@ func (x *ListRoutesRequest) GetInclude() []string {
 	return nil
 }
 
-func (x *ListRoutesRequest) GetLimit() int64 {
+func (x *ListRoutesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListRoutesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListRoutesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListRoutesRequest) GetStartTime() string {
@@ -119,19 +115,19 @@ func (x *ListRoutesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListRoutesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListRoutesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListRoutes.
+// One page of routes.
 type ListRoutesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*BaseRouteWithOrders `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,12 +177,12 @@ func (x *ListRoutesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRoutes.
+// The request of StreamRoutes.
 type StreamRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRoutes is asked, page after page.
 	Request *ListRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,7 +232,7 @@ func (x *StreamRoutesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRoutes.
+// One page of routes, and where to go on from after it.
 type StreamRoutesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRoutes answers.
@@ -291,27 +287,21 @@ func (x *StreamRoutesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateRoute.
+// The request of CreateRoute.
 type CreateRouteRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverId`.
-	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `name`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	DriverId    *string                `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 2000 characters.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `recomputeScheduledTimes`.
-	RecomputeScheduledTimes *bool `protobuf:"varint,5,opt,name=recompute_scheduled_times,json=recomputeScheduledTimes,proto3,oneof" json:"recompute_scheduled_times,omitempty"`
-	// Body member `settings`.
-	Settings *v1.RouteSettings `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Body member `stops`. Required. At least 2 entries.
-	Stops []*RouteStopWithOrdersInput `protobuf:"bytes,7,rep,name=stops,proto3" json:"stops,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `vehicleId`.
-	VehicleId     *string `protobuf:"bytes,9,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	// At most 2000 characters.
+	Notes                   *string           `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	RecomputeScheduledTimes *bool             `protobuf:"varint,5,opt,name=recompute_scheduled_times,json=recomputeScheduledTimes,proto3,oneof" json:"recompute_scheduled_times,omitempty"`
+	Settings                *v1.RouteSettings `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Required. At least 2 entries.
+	Stops         []*RouteStopWithOrdersInput `protobuf:"bytes,7,rep,name=stops,proto3" json:"stops,omitempty"`
+	TagIds        []string                    `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleId     *string                     `protobuf:"bytes,9,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,11 +399,10 @@ func (x *CreateRouteRequest) GetVehicleId() string {
 	return ""
 }
 
-// Response of CreateRoute.
+// The response of CreateRoute.
 type CreateRouteResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *BaseRouteWithOrders `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *BaseRouteWithOrders   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -455,13 +444,12 @@ func (x *CreateRouteResponse) GetData() *BaseRouteWithOrders {
 	return nil
 }
 
-// Request of ListRoutesFeed.
+// The request of ListRoutesFeed.
 type ListRoutesFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `expand`. A comma-separated list. Known values: `route`.
-	Expand        *string `protobuf:"bytes,2,opt,name=expand,proto3,oneof" json:"expand,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `route`.
+	Expand        []string `protobuf:"bytes,2,rep,name=expand,proto3" json:"expand,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -503,19 +491,19 @@ func (x *ListRoutesFeedRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListRoutesFeedRequest) GetExpand() string {
-	if x != nil && x.Expand != nil {
-		return *x.Expand
+func (x *ListRoutesFeedRequest) GetExpand() []string {
+	if x != nil {
+		return x.Expand
 	}
-	return ""
+	return nil
 }
 
-// Response of ListRoutesFeed.
+// One page of the feed of routes.
 type ListRoutesFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*RouteFeed `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -565,12 +553,12 @@ func (x *ListRoutesFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamRoutesFeed.
+// The request of StreamRoutesFeed.
 type StreamRoutesFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRoutesFeed is asked, page after page.
 	Request *ListRoutesFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -620,7 +608,7 @@ func (x *StreamRoutesFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamRoutesFeed.
+// One page of the feed of routes, and where to go on from after it.
 type StreamRoutesFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRoutesFeed answers.
@@ -675,7 +663,7 @@ func (x *StreamRoutesFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowRoutes.
+// The request of FollowRoutes.
 type FollowRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRoutesFeed is asked, page after page.
@@ -730,7 +718,7 @@ func (x *FollowRoutesRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowRoutes.
+// One page of the feed of routes, and where to go on from after it.
 type FollowRoutesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListRoutesFeed answers. Unset in a keep-alive.
@@ -794,12 +782,11 @@ func (x *FollowRoutesResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetRoute.
+// The request of GetRoute.
 type GetRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Query parameter `include`.
+	// Required.
+	Id            *string  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Include       []string `protobuf:"bytes,2,rep,name=include,proto3" json:"include,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -849,11 +836,10 @@ func (x *GetRouteRequest) GetInclude() []string {
 	return nil
 }
 
-// Response of GetRoute.
+// The response of GetRoute.
 type GetRouteResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *BaseRouteWithOrders `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *BaseRouteWithOrders   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -895,29 +881,21 @@ func (x *GetRouteResponse) GetData() *BaseRouteWithOrders {
 	return nil
 }
 
-// Request of UpdateRoute.
+// The request of UpdateRoute.
 type UpdateRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `driverId`.
-	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Body member `externalIds`.
+	// Required.
+	Id          *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	DriverId    *string           `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 2000 characters.
-	Notes *string `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `recomputeScheduledTimes`.
-	RecomputeScheduledTimes *bool `protobuf:"varint,6,opt,name=recompute_scheduled_times,json=recomputeScheduledTimes,proto3,oneof" json:"recompute_scheduled_times,omitempty"`
-	// Body member `settings`.
-	Settings *v1.RouteSettings `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Body member `stops`.
-	Stops []*RoutesStop `protobuf:"bytes,8,rep,name=stops,proto3" json:"stops,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `vehicleId`.
-	VehicleId *string `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	Name        *string           `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 2000 characters.
+	Notes                   *string           `protobuf:"bytes,5,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	RecomputeScheduledTimes *bool             `protobuf:"varint,6,opt,name=recompute_scheduled_times,json=recomputeScheduledTimes,proto3,oneof" json:"recompute_scheduled_times,omitempty"`
+	Settings                *v1.RouteSettings `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
+	Stops                   []*RoutesStop     `protobuf:"bytes,8,rep,name=stops,proto3" json:"stops,omitempty"`
+	TagIds                  []string          `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleId               *string           `protobuf:"bytes,10,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1032,11 +1010,10 @@ func (x *UpdateRouteRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateRoute.
+// The response of UpdateRoute.
 type UpdateRouteResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *BaseRouteWithOrders `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *BaseRouteWithOrders   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,10 +1055,10 @@ func (x *UpdateRouteResponse) GetData() *BaseRouteWithOrders {
 	return nil
 }
 
-// Request of DeleteRoute.
+// The request of DeleteRoute.
 type DeleteRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1124,7 +1101,7 @@ func (x *DeleteRouteRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteRoute.
+// The response of DeleteRoute.
 type DeleteRouteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1161,20 +1138,18 @@ func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_routes_v1_routes_proto_rawDescGZIP(), []int{17}
 }
 
-// Request of ListHubPlanRoutes.
+// The request of ListHubPlanRoutes.
 type ListHubPlanRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`. At most 100. Default: `100`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `planId`. Required.
-	PlanId *string `protobuf:"bytes,4,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
-	// Query parameter `routeIds`. A comma-separated list.
-	RouteIds *string `protobuf:"bytes,5,opt,name=route_ids,json=routeIds,proto3,oneof" json:"route_ids,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
+	// At most 100. Default: `100`.
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Required.
+	PlanId   *string  `protobuf:"bytes,4,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
+	RouteIds []string `protobuf:"bytes,5,rep,name=route_ids,json=routeIds,proto3" json:"route_ids,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1224,7 +1199,7 @@ func (x *ListHubPlanRoutesRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListHubPlanRoutesRequest) GetLimit() int64 {
+func (x *ListHubPlanRoutesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -1238,11 +1213,11 @@ func (x *ListHubPlanRoutesRequest) GetPlanId() string {
 	return ""
 }
 
-func (x *ListHubPlanRoutesRequest) GetRouteIds() string {
-	if x != nil && x.RouteIds != nil {
-		return *x.RouteIds
+func (x *ListHubPlanRoutesRequest) GetRouteIds() []string {
+	if x != nil {
+		return x.RouteIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListHubPlanRoutesRequest) GetStartTime() string {
@@ -1252,12 +1227,12 @@ func (x *ListHubPlanRoutesRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListHubPlanRoutes.
+// One page of hub plan routes.
 type ListHubPlanRoutesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Route `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1307,12 +1282,12 @@ func (x *ListHubPlanRoutesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamHubPlanRoutes.
+// The request of StreamHubPlanRoutes.
 type StreamHubPlanRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlanRoutes is asked, page after page.
 	Request *ListHubPlanRoutesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1362,7 +1337,7 @@ func (x *StreamHubPlanRoutesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamHubPlanRoutes.
+// One page of hub plan routes, and where to go on from after it.
 type StreamHubPlanRoutesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListHubPlanRoutes answers.
@@ -1420,36 +1395,27 @@ func (x *StreamHubPlanRoutesResponse) GetCursor() string {
 // Schema baseRouteResponseObjectResponseBody.
 type BaseRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualRouteEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualRouteEndTime *string `protobuf:"bytes,1,opt,name=actual_route_end_time,json=actualRouteEndTime,proto3,oneof" json:"actual_route_end_time,omitempty"`
-	// Member `actualRouteStartTime`. A time as in RFC 3339.
-	ActualRouteStartTime *string `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orgLocalTimezone`.
-	OrgLocalTimezone *string `protobuf:"bytes,8,opt,name=org_local_timezone,json=orgLocalTimezone,proto3,oneof" json:"org_local_timezone,omitempty"`
-	// Member `recurringRouteLiveSharingLinks`.
+	// A time as in RFC 3339.
+	ActualRouteStartTime *string           `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
+	Driver               *v1.DriverTiny    `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	ExternalIds          map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                             *string               `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                           *string               `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                          *string               `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	OrgLocalTimezone               *string               `protobuf:"bytes,8,opt,name=org_local_timezone,json=orgLocalTimezone,proto3,oneof" json:"org_local_timezone,omitempty"`
 	RecurringRouteLiveSharingLinks []*v1.LiveSharingLink `protobuf:"bytes,9,rep,name=recurring_route_live_sharing_links,json=recurringRouteLiveSharingLinks,proto3" json:"recurring_route_live_sharing_links,omitempty"`
-	// Member `scheduledRouteEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledRouteEndTime *string `protobuf:"bytes,10,opt,name=scheduled_route_end_time,json=scheduledRouteEndTime,proto3,oneof" json:"scheduled_route_end_time,omitempty"`
-	// Member `scheduledRouteStartTime`. A time as in RFC 3339.
-	ScheduledRouteStartTime *string `protobuf:"bytes,11,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
-	// Member `settings`.
-	Settings *v1.RouteSettings `protobuf:"bytes,12,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Member `stops`. At least 2 entries.
-	Stops []*v1.RoutesStop `protobuf:"bytes,13,rep,name=stops,proto3" json:"stops,omitempty"`
-	// Member `tagIds`.
-	TagIds []string `protobuf:"bytes,14,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	// A time as in RFC 3339.
+	ScheduledRouteStartTime *string           `protobuf:"bytes,11,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
+	Settings                *v1.RouteSettings `protobuf:"bytes,12,opt,name=settings,proto3" json:"settings,omitempty"`
+	// At least 2 entries.
+	Stops         []*v1.RoutesStop `protobuf:"bytes,13,rep,name=stops,proto3" json:"stops,omitempty"`
+	TagIds        []string         `protobuf:"bytes,14,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	Vehicle       *v1.VehicleTiny  `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1592,38 +1558,28 @@ func (x *BaseRoute) GetVehicle() *v1.VehicleTiny {
 // Schema BaseRouteWithOrdersResponseObjectResponseBody.
 type BaseRouteWithOrders struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualRouteEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualRouteEndTime *string `protobuf:"bytes,1,opt,name=actual_route_end_time,json=actualRouteEndTime,proto3,oneof" json:"actual_route_end_time,omitempty"`
-	// Member `actualRouteStartTime`. A time as in RFC 3339.
-	ActualRouteStartTime *string `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orgLocalTimezone`.
-	OrgLocalTimezone *string `protobuf:"bytes,8,opt,name=org_local_timezone,json=orgLocalTimezone,proto3,oneof" json:"org_local_timezone,omitempty"`
-	// Member `recurringRouteLiveSharingLinks`.
+	// A time as in RFC 3339.
+	ActualRouteStartTime *string           `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
+	Driver               *v1.DriverTiny    `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	ExternalIds          map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id                             *string               `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name                           *string               `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                          *string               `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	OrgLocalTimezone               *string               `protobuf:"bytes,8,opt,name=org_local_timezone,json=orgLocalTimezone,proto3,oneof" json:"org_local_timezone,omitempty"`
 	RecurringRouteLiveSharingLinks []*v1.LiveSharingLink `protobuf:"bytes,9,rep,name=recurring_route_live_sharing_links,json=recurringRouteLiveSharingLinks,proto3" json:"recurring_route_live_sharing_links,omitempty"`
-	// Member `scheduledRouteEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledRouteEndTime *string `protobuf:"bytes,10,opt,name=scheduled_route_end_time,json=scheduledRouteEndTime,proto3,oneof" json:"scheduled_route_end_time,omitempty"`
-	// Member `scheduledRouteStartTime`. A time as in RFC 3339.
-	ScheduledRouteStartTime *string `protobuf:"bytes,11,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
-	// Member `settings`.
-	Settings *v1.RouteSettings `protobuf:"bytes,12,opt,name=settings,proto3" json:"settings,omitempty"`
-	// Member `stops`.
-	Stops []*RouteStopWithOrders `protobuf:"bytes,13,rep,name=stops,proto3" json:"stops,omitempty"`
-	// Member `tagIds`.
-	TagIds []string `protobuf:"bytes,14,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ScheduledRouteStartTime *string                `protobuf:"bytes,11,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
+	Settings                *v1.RouteSettings      `protobuf:"bytes,12,opt,name=settings,proto3" json:"settings,omitempty"`
+	Stops                   []*RouteStopWithOrders `protobuf:"bytes,13,rep,name=stops,proto3" json:"stops,omitempty"`
+	TagIds                  []string               `protobuf:"bytes,14,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	Vehicle                 *v1.VehicleTiny        `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *BaseRouteWithOrders) Reset() {
@@ -1763,27 +1719,18 @@ func (x *BaseRouteWithOrders) GetVehicle() *v1.VehicleTiny {
 
 // Schema FleetOrderCustomAddressInputRequestBody.
 type FleetOrderCustomAddressInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressLine1`.
-	AddressLine1 *string `protobuf:"bytes,1,opt,name=address_line1,json=addressLine1,proto3,oneof" json:"address_line1,omitempty"`
-	// Member `addressLine2`.
-	AddressLine2 *string `protobuf:"bytes,2,opt,name=address_line2,json=addressLine2,proto3,oneof" json:"address_line2,omitempty"`
-	// Member `city`.
-	City *string `protobuf:"bytes,3,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`.
-	Country *string `protobuf:"bytes,4,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `formattedAddress`.
-	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `postalCode`.
-	PostalCode *string `protobuf:"bytes,8,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AddressLine1     *string                `protobuf:"bytes,1,opt,name=address_line1,json=addressLine1,proto3,oneof" json:"address_line1,omitempty"`
+	AddressLine2     *string                `protobuf:"bytes,2,opt,name=address_line2,json=addressLine2,proto3,oneof" json:"address_line2,omitempty"`
+	City             *string                `protobuf:"bytes,3,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	Country          *string                `protobuf:"bytes,4,opt,name=country,proto3,oneof" json:"country,omitempty"`
+	FormattedAddress *string                `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
+	Latitude         *float64               `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude        *float64               `protobuf:"fixed64,7,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	PostalCode       *string                `protobuf:"bytes,8,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
+	State            *string                `protobuf:"bytes,9,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *FleetOrderCustomAddressInput) Reset() {
@@ -1882,9 +1829,9 @@ func (x *FleetOrderCustomAddressInput) GetState() string {
 // Schema FleetOrderCustomerPropertyObjectRequestBody.
 type FleetOrderCustomerProperty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required.
+	// Required.
 	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1936,12 +1883,11 @@ func (x *FleetOrderCustomerProperty) GetValue() string {
 
 // Schema FleetOrderQuantityInputRequestBody.
 type FleetOrderQuantityInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`.
-	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `label`. Required.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CapacityId *string                `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
+	// Required.
 	Label *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2000,12 +1946,10 @@ func (x *FleetOrderQuantityInput) GetValue() float64 {
 
 // Schema FleetOrderServiceLocationInputRequestBody.
 type FleetOrderServiceLocationInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `customAddress`.
+	state         protoimpl.MessageState        `protogen:"open.v1"`
+	AddressId     *string                       `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	CustomAddress *FleetOrderCustomAddressInput `protobuf:"bytes,2,opt,name=custom_address,json=customAddress,proto3" json:"custom_address,omitempty"`
-	// Member `serviceLocationType`. Required. Known values: `savedAddress`, `customAddress`.
+	// Required. Known values: `savedAddress`, `customAddress`.
 	ServiceLocationType *string `protobuf:"bytes,3,opt,name=service_location_type,json=serviceLocationType,proto3,oneof" json:"service_location_type,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -2065,11 +2009,10 @@ func (x *FleetOrderServiceLocationInput) GetServiceLocationType() string {
 // Schema FleetOrderServiceWindowUpsertInputRequestBody.
 type FleetOrderServiceWindowUpsertInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	Id      *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2128,30 +2071,21 @@ func (x *FleetOrderServiceWindowUpsertInput) GetStartTime() string {
 
 // Schema FleetOrderTaskUpsertInputRequestBody.
 type FleetOrderTaskUpsertInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customerProperties`.
+	state              protoimpl.MessageState        `protogen:"open.v1"`
 	CustomerProperties []*FleetOrderCustomerProperty `protobuf:"bytes,1,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
-	// Member `dispatcherNotes`.
-	DispatcherNotes *string `protobuf:"bytes,2,opt,name=dispatcher_notes,json=dispatcherNotes,proto3,oneof" json:"dispatcher_notes,omitempty"`
-	// Member `driverNotes`.
-	DriverNotes *string `protobuf:"bytes,3,opt,name=driver_notes,json=driverNotes,proto3,oneof" json:"driver_notes,omitempty"`
-	// Member `hubId`.
-	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `positionConstraintType`. Known values: `none`, `first`, `last`.
-	PositionConstraintType *string `protobuf:"bytes,6,opt,name=position_constraint_type,json=positionConstraintType,proto3,oneof" json:"position_constraint_type,omitempty"`
-	// Member `quantities`.
-	Quantities []*FleetOrderQuantityInput `protobuf:"bytes,7,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `serviceDurationSeconds`. In seconds.
-	ServiceDurationSeconds *int64 `protobuf:"varint,8,opt,name=service_duration_seconds,json=serviceDurationSeconds,proto3,oneof" json:"service_duration_seconds,omitempty"`
-	// Member `serviceLocation`.
-	ServiceLocation *FleetOrderServiceLocationInput `protobuf:"bytes,9,opt,name=service_location,json=serviceLocation,proto3" json:"service_location,omitempty"`
-	// Member `serviceWindowIdsToRemove`.
-	ServiceWindowIdsToRemove []string `protobuf:"bytes,10,rep,name=service_window_ids_to_remove,json=serviceWindowIdsToRemove,proto3" json:"service_window_ids_to_remove,omitempty"`
-	// Member `serviceWindows`.
-	ServiceWindows []*FleetOrderServiceWindowUpsertInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
-	// Member `taskType`. Required. Known values: `delivery`, `pickup`, `pickupDelivery`.
+	DispatcherNotes    *string                       `protobuf:"bytes,2,opt,name=dispatcher_notes,json=dispatcherNotes,proto3,oneof" json:"dispatcher_notes,omitempty"`
+	DriverNotes        *string                       `protobuf:"bytes,3,opt,name=driver_notes,json=driverNotes,proto3,oneof" json:"driver_notes,omitempty"`
+	HubId              *string                       `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
+	Id                 *string                       `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Known values: `none`, `first`, `last`.
+	PositionConstraintType *string                    `protobuf:"bytes,6,opt,name=position_constraint_type,json=positionConstraintType,proto3,oneof" json:"position_constraint_type,omitempty"`
+	Quantities             []*FleetOrderQuantityInput `protobuf:"bytes,7,rep,name=quantities,proto3" json:"quantities,omitempty"`
+	// In seconds.
+	ServiceDurationSeconds   *int64                                `protobuf:"varint,8,opt,name=service_duration_seconds,json=serviceDurationSeconds,proto3,oneof" json:"service_duration_seconds,omitempty"`
+	ServiceLocation          *FleetOrderServiceLocationInput       `protobuf:"bytes,9,opt,name=service_location,json=serviceLocation,proto3" json:"service_location,omitempty"`
+	ServiceWindowIdsToRemove []string                              `protobuf:"bytes,10,rep,name=service_window_ids_to_remove,json=serviceWindowIdsToRemove,proto3" json:"service_window_ids_to_remove,omitempty"`
+	ServiceWindows           []*FleetOrderServiceWindowUpsertInput `protobuf:"bytes,11,rep,name=service_windows,json=serviceWindows,proto3" json:"service_windows,omitempty"`
+	// Required. Known values: `delivery`, `pickup`, `pickupDelivery`.
 	TaskType      *string `protobuf:"bytes,12,opt,name=task_type,json=taskType,proto3,oneof" json:"task_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2273,8 +2207,7 @@ func (x *FleetOrderTaskUpsertInput) GetTaskType() string {
 
 // Schema MinimalRouteAuditLogsResponseBody.
 type MinimalRouteAuditLogs struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `stops`.
+	state         protoimpl.MessageState       `protogen:"open.v1"`
 	Stops         []*MinimalRouteStopAuditLogs `protobuf:"bytes,1,rep,name=stops,proto3" json:"stops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2320,28 +2253,25 @@ func (x *MinimalRouteAuditLogs) GetStops() []*MinimalRouteStopAuditLogs {
 // Schema MinimalRouteStopAuditLogsResponseBody.
 type MinimalRouteStopAuditLogs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualArrivalTime *string `protobuf:"bytes,1,opt,name=actual_arrival_time,json=actualArrivalTime,proto3,oneof" json:"actual_arrival_time,omitempty"`
-	// Member `actualDepartureTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualDepartureTime *string `protobuf:"bytes,2,opt,name=actual_departure_time,json=actualDepartureTime,proto3,oneof" json:"actual_departure_time,omitempty"`
-	// Member `enRouteTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EnRouteTime *string `protobuf:"bytes,3,opt,name=en_route_time,json=enRouteTime,proto3,oneof" json:"en_route_time,omitempty"`
-	// Member `eta`. A time as in RFC 3339.
-	Eta *string `protobuf:"bytes,4,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
-	// Member `externalIds`.
+	// A time as in RFC 3339.
+	Eta         *string           `protobuf:"bytes,4,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `liveSharingUrl`.
+	// Required.
+	Id             *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	LiveSharingUrl *string `protobuf:"bytes,7,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `scheduledArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledArrivalTime *string `protobuf:"bytes,8,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledDepartureTime *string `protobuf:"bytes,9,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `skippedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SkippedTime *string `protobuf:"bytes,10,opt,name=skipped_time,json=skippedTime,proto3,oneof" json:"skipped_time,omitempty"`
-	// Member `state`. Known values: `unassigned`, `scheduled`, `en route`, `skipped`, `arrived`,
-	// `departed`.
+	// Known values: `unassigned`, `scheduled`, `en route`, `skipped`, `arrived`, `departed`.
 	State         *string `protobuf:"bytes,11,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2456,20 +2386,15 @@ func (x *MinimalRouteStopAuditLogs) GetState() string {
 
 // Schema OrderTaskObjectResponseBody.
 type OrderTask struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customProperties`.
-	CustomProperties []*OrderTaskCustomProperty `protobuf:"bytes,1,rep,name=custom_properties,json=customProperties,proto3" json:"custom_properties,omitempty"`
-	// Member `customerLocationId`.
-	CustomerLocationId *string `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `quantities`.
-	Quantities []*Quantity `protobuf:"bytes,4,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `requiredSkills`.
+	state              protoimpl.MessageState     `protogen:"open.v1"`
+	CustomProperties   []*OrderTaskCustomProperty `protobuf:"bytes,1,rep,name=custom_properties,json=customProperties,proto3" json:"custom_properties,omitempty"`
+	CustomerLocationId *string                    `protobuf:"bytes,2,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
+	// Required.
+	Id             *string           `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Quantities     []*Quantity       `protobuf:"bytes,4,rep,name=quantities,proto3" json:"quantities,omitempty"`
 	RequiredSkills []*OrderTaskSkill `protobuf:"bytes,5,rep,name=required_skills,json=requiredSkills,proto3" json:"required_skills,omitempty"`
-	// Member `serviceWindow`.
-	ServiceWindow *string `protobuf:"bytes,6,opt,name=service_window,json=serviceWindow,proto3,oneof" json:"service_window,omitempty"`
-	// Member `type`. Required.
+	ServiceWindow  *string           `protobuf:"bytes,6,opt,name=service_window,json=serviceWindow,proto3,oneof" json:"service_window,omitempty"`
+	// Required.
 	Type          *string `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2557,11 +2482,11 @@ func (x *OrderTask) GetType() string {
 // Schema OrderTaskCustomPropertyObjectResponseBody.
 type OrderTaskCustomProperty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2618,12 +2543,12 @@ func (x *OrderTaskCustomProperty) GetValue() string {
 	return ""
 }
 
-// Schema OrderTaskSkillObjectResponseBody.
+// Schema OrderTaskSkillObjectResponseBody. It has nothing but `id` and `name`.
 type OrderTaskSkill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2676,9 +2601,9 @@ func (x *OrderTaskSkill) GetName() string {
 // Schema QuantityObjectResponseBody.
 type Quantity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`. Required.
+	// Required.
 	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `quantity`. Required.
+	// Required.
 	Quantity      *float64 `protobuf:"fixed64,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2731,45 +2656,41 @@ func (x *Quantity) GetQuantity() float64 {
 // Schema RouteObjectResponseBody.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`. Required.
+	// Required.
 	Cost *float64 `protobuf:"fixed64,1,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
-	// Member `createdAt`. Required. A time as in RFC 3339.
-	CreatedAt *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
-	// Member `dispatchRouteId`.
+	// Required. A time as in RFC 3339.
+	CreatedAt       *string `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
 	DispatchRouteId *string `protobuf:"bytes,3,opt,name=dispatch_route_id,json=dispatchRouteId,proto3,oneof" json:"dispatch_route_id,omitempty"`
-	// Member `distanceMeters`. Required. In metres.
-	DistanceMeters *int64 `protobuf:"varint,4,opt,name=distance_meters,json=distanceMeters,proto3,oneof" json:"distance_meters,omitempty"`
-	// Member `driver`.
-	Driver *RouteDriver `protobuf:"bytes,5,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `durationSeconds`. Required. In seconds.
+	// Required. In metres.
+	DistanceMeters *int64       `protobuf:"varint,4,opt,name=distance_meters,json=distanceMeters,proto3,oneof" json:"distance_meters,omitempty"`
+	Driver         *RouteDriver `protobuf:"bytes,5,opt,name=driver,proto3" json:"driver,omitempty"`
+	// Required. In seconds.
 	DurationSeconds *int64 `protobuf:"varint,6,opt,name=duration_seconds,json=durationSeconds,proto3,oneof" json:"duration_seconds,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
 	HubId *string `protobuf:"bytes,7,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isEdited`. Required.
+	// Required.
 	IsEdited *bool `protobuf:"varint,9,opt,name=is_edited,json=isEdited,proto3,oneof" json:"is_edited,omitempty"`
-	// Member `isPinned`. Required.
+	// Required.
 	IsPinned *bool `protobuf:"varint,10,opt,name=is_pinned,json=isPinned,proto3,oneof" json:"is_pinned,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,11,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `orgLocationTimezone`. Required.
+	// Required.
 	OrgLocationTimezone *string `protobuf:"bytes,12,opt,name=org_location_timezone,json=orgLocationTimezone,proto3,oneof" json:"org_location_timezone,omitempty"`
-	// Member `planId`. Required.
-	PlanId *string `protobuf:"bytes,13,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
-	// Member `quantities`.
+	// Required.
+	PlanId     *string     `protobuf:"bytes,13,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	Quantities []*Quantity `protobuf:"bytes,14,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `scheduledRouteEndTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ScheduledRouteEndTime *string `protobuf:"bytes,15,opt,name=scheduled_route_end_time,json=scheduledRouteEndTime,proto3,oneof" json:"scheduled_route_end_time,omitempty"`
-	// Member `scheduledRouteStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ScheduledRouteStartTime *string `protobuf:"bytes,16,opt,name=scheduled_route_start_time,json=scheduledRouteStartTime,proto3,oneof" json:"scheduled_route_start_time,omitempty"`
-	// Member `stops`. Required.
+	// Required.
 	Stops []*RouteStop `protobuf:"bytes,17,rep,name=stops,proto3" json:"stops,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type *string `protobuf:"bytes,18,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `updatedAt`. Required. A time as in RFC 3339.
-	UpdatedAt *string `protobuf:"bytes,19,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
-	// Member `vehicle`.
+	// Required. A time as in RFC 3339.
+	UpdatedAt     *string       `protobuf:"bytes,19,opt,name=updated_at,json=updatedAt,proto3,oneof" json:"updated_at,omitempty"`
 	Vehicle       *RouteVehicle `protobuf:"bytes,20,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2948,9 +2869,9 @@ func (x *Route) GetVehicle() *RouteVehicle {
 // Schema RouteChangesResponseBody.
 type RouteChanges struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `after`. Required.
+	// Required.
 	After *MinimalRouteAuditLogs `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
-	// Member `before`. Required.
+	// Required.
 	Before        *MinimalRouteAuditLogs `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3000,12 +2921,11 @@ func (x *RouteChanges) GetBefore() *MinimalRouteAuditLogs {
 	return nil
 }
 
-// Schema RouteDriverObjectResponseBody.
+// Schema RouteDriverObjectResponseBody. It has nothing but `id` and `name`.
 type RouteDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3058,19 +2978,19 @@ func (x *RouteDriver) GetName() string {
 // Schema RouteFeedObjectResponseBody.
 type RouteFeed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `changes`. Required.
+	// Required.
 	Changes *RouteChanges `protobuf:"bytes,1,opt,name=changes,proto3" json:"changes,omitempty"`
-	// Member `operation`. Known values: `stop scheduled`, `stop en route`, `stop skipped`, `stop
-	// arrived`, `stop departed`, `stop ETA updated`, `stop arrival time updated`, `stop completion
-	// time updated`, `stop order changed`, `stop arrival prevented`.
+	// Known values: `stop scheduled`, `stop en route`, `stop skipped`, `stop arrived`, `stop
+	// departed`, `stop ETA updated`, `stop arrival time updated`, `stop completion time updated`,
+	// `stop order changed`, `stop arrival prevented`.
 	Operation *string `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `route`. Required.
+	// Required.
 	Route *BaseRoute `protobuf:"bytes,3,opt,name=route,proto3" json:"route,omitempty"`
-	// Member `source`. Required. Known values: `automatic`, `driver`, `admin`.
+	// Required. Known values: `automatic`, `driver`, `admin`.
 	Source *string `protobuf:"bytes,4,opt,name=source,proto3,oneof" json:"source,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `type`. Required. Known values: `route tracking`.
+	// Required. Known values: `route tracking`.
 	Type          *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3150,25 +3070,21 @@ func (x *RouteFeed) GetType() string {
 
 // Schema RouteStopObjectResponseBody.
 type RouteStop struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hubLocationId`.
-	HubLocationId *string `protobuf:"bytes,1,opt,name=hub_location_id,json=hubLocationId,proto3,oneof" json:"hub_location_id,omitempty"`
-	// Member `id`. Required.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HubLocationId *string                `protobuf:"bytes,1,opt,name=hub_location_id,json=hubLocationId,proto3,oneof" json:"hub_location_id,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orders`.
+	// Required.
+	Name   *string      `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes  *string      `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	Orders []*OrderTask `protobuf:"bytes,5,rep,name=orders,proto3" json:"orders,omitempty"`
-	// Member `scheduledArrivalTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ScheduledArrivalTime *string `protobuf:"bytes,6,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. Required. A time as in RFC 3339.
-	ScheduledDepartureTime *string `protobuf:"bytes,7,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `singleUseLocation`.
-	SingleUseLocation *SingleUseLocation `protobuf:"bytes,8,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Required. A time as in RFC 3339.
+	ScheduledDepartureTime *string            `protobuf:"bytes,7,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
+	SingleUseLocation      *SingleUseLocation `protobuf:"bytes,8,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RouteStop) Reset() {
@@ -3259,13 +3175,11 @@ func (x *RouteStop) GetSingleUseLocation() *SingleUseLocation {
 
 // Schema RouteStopFormResponseObjectResponseBody.
 type RouteStopForm struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formTemplateId`.
-	FormTemplateId *string `protobuf:"bytes,1,opt,name=form_template_id,json=formTemplateId,proto3,oneof" json:"form_template_id,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isRequired`.
-	IsRequired    *bool `protobuf:"varint,3,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	FormTemplateId *string                `protobuf:"bytes,1,opt,name=form_template_id,json=formTemplateId,proto3,oneof" json:"form_template_id,omitempty"`
+	// Required.
+	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsRequired    *bool   `protobuf:"varint,3,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3324,12 +3238,11 @@ func (x *RouteStopForm) GetIsRequired() bool {
 // Schema RouteStopFormRequestObjectRequestBody.
 type RouteStopFormInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formTemplateId`. Required.
+	// Required.
 	FormTemplateId *string `protobuf:"bytes,1,opt,name=form_template_id,json=formTemplateId,proto3,oneof" json:"form_template_id,omitempty"`
-	// Member `isRequired`.
-	IsRequired    *bool `protobuf:"varint,2,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	IsRequired     *bool   `protobuf:"varint,2,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RouteStopFormInput) Reset() {
@@ -3379,9 +3292,9 @@ func (x *RouteStopFormInput) GetIsRequired() bool {
 // Schema RouteStopOrderTaskReferenceObjectResponseBody.
 type RouteStopOrderTaskReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `taskId`. Required.
+	// Required.
 	TaskId        *string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3,oneof" json:"task_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3433,16 +3346,12 @@ func (x *RouteStopOrderTaskReference) GetTaskId() string {
 
 // Schema RouteStopOrderUpsertInputRequestBody.
 type RouteStopOrderUpsertInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customerProperties`.
-	CustomerProperties []*FleetOrderCustomerProperty `protobuf:"bytes,1,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `samsaraCustomerOrderName`.
-	SamsaraCustomerOrderName *string `protobuf:"bytes,4,opt,name=samsara_customer_order_name,json=samsaraCustomerOrderName,proto3,oneof" json:"samsara_customer_order_name,omitempty"`
-	// Member `tasks`. Required.
+	state                    protoimpl.MessageState        `protogen:"open.v1"`
+	CustomerProperties       []*FleetOrderCustomerProperty `protobuf:"bytes,1,rep,name=customer_properties,json=customerProperties,proto3" json:"customer_properties,omitempty"`
+	ExternalIds              map[string]string             `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id                       *string                       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	SamsaraCustomerOrderName *string                       `protobuf:"bytes,4,opt,name=samsara_customer_order_name,json=samsaraCustomerOrderName,proto3,oneof" json:"samsara_customer_order_name,omitempty"`
+	// Required.
 	Tasks         []*FleetOrderTaskUpsertInput `protobuf:"bytes,5,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3516,58 +3425,47 @@ func (x *RouteStopOrderUpsertInput) GetTasks() []*FleetOrderTaskUpsertInput {
 // Schema RouteStopWithOrdersResponseObjectResponseBody.
 type RouteStopWithOrders struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualArrivalTime *string `protobuf:"bytes,1,opt,name=actual_arrival_time,json=actualArrivalTime,proto3,oneof" json:"actual_arrival_time,omitempty"`
-	// Member `actualDepartureTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualDepartureTime *string `protobuf:"bytes,2,opt,name=actual_departure_time,json=actualDepartureTime,proto3,oneof" json:"actual_departure_time,omitempty"`
-	// Member `actualDistanceMeters`. In metres.
-	ActualDistanceMeters *int64 `protobuf:"varint,3,opt,name=actual_distance_meters,json=actualDistanceMeters,proto3,oneof" json:"actual_distance_meters,omitempty"`
-	// Member `address`.
-	Address *v1.AddressTiny `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `appointmentWindows`.
-	AppointmentWindows []*v1.RouteStopAppointmentWindow `protobuf:"bytes,5,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
-	// Member `documents`.
-	Documents []*v1.DocumentTiny `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
-	// Member `enRouteTime`. A time as in RFC 3339.
+	// In metres.
+	ActualDistanceMeters *int64                           `protobuf:"varint,3,opt,name=actual_distance_meters,json=actualDistanceMeters,proto3,oneof" json:"actual_distance_meters,omitempty"`
+	Address              *v1.AddressTiny                  `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	AppointmentWindows   []*v1.RouteStopAppointmentWindow `protobuf:"bytes,5,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
+	Documents            []*v1.DocumentTiny               `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
+	// A time as in RFC 3339.
 	EnRouteTime *string `protobuf:"bytes,7,opt,name=en_route_time,json=enRouteTime,proto3,oneof" json:"en_route_time,omitempty"`
-	// Member `eta`. A time as in RFC 3339.
-	Eta *string `protobuf:"bytes,8,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
-	// Member `externalIds`.
+	// A time as in RFC 3339.
+	Eta         *string           `protobuf:"bytes,8,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `forms`.
-	Forms []*RouteStopForm `protobuf:"bytes,10,rep,name=forms,proto3" json:"forms,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `issues`.
-	Issues []*v1.IssueTiny `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Member `liveSharingUrl`.
-	LiveSharingUrl *string `protobuf:"bytes,13,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `locationLiveSharingLinks`.
+	Forms       []*RouteStopForm  `protobuf:"bytes,10,rep,name=forms,proto3" json:"forms,omitempty"`
+	// Required.
+	Id                       *string               `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Issues                   []*v1.IssueTiny       `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
+	LiveSharingUrl           *string               `protobuf:"bytes,13,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
 	LocationLiveSharingLinks []*v1.LiveSharingLink `protobuf:"bytes,14,rep,name=location_live_sharing_links,json=locationLiveSharingLinks,proto3" json:"location_live_sharing_links,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,15,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
+	// Required.
+	Name  *string `protobuf:"bytes,15,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Notes *string `protobuf:"bytes,16,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,17,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,18,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `orders`. Required.
+	// Required.
 	Orders []*RouteStopOrderTaskReference `protobuf:"bytes,19,rep,name=orders,proto3" json:"orders,omitempty"`
-	// Member `plannedDistanceMeters`. In metres.
+	// In metres.
 	PlannedDistanceMeters *int64 `protobuf:"varint,20,opt,name=planned_distance_meters,json=plannedDistanceMeters,proto3,oneof" json:"planned_distance_meters,omitempty"`
-	// Member `scheduledArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledArrivalTime *string `protobuf:"bytes,21,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. A time as in RFC 3339.
-	ScheduledDepartureTime *string `protobuf:"bytes,22,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `sequenceNumber`.
-	SequenceNumber *int64 `protobuf:"varint,23,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
-	// Member `singleUseLocation`.
-	SingleUseLocation *v1.RoutesSingleUseAddress `protobuf:"bytes,24,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
-	// Member `skippedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	ScheduledDepartureTime *string                    `protobuf:"bytes,22,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
+	SequenceNumber         *int64                     `protobuf:"varint,23,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
+	SingleUseLocation      *v1.RoutesSingleUseAddress `protobuf:"bytes,24,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	// A time as in RFC 3339.
 	SkippedTime *string `protobuf:"bytes,25,opt,name=skipped_time,json=skippedTime,proto3,oneof" json:"skipped_time,omitempty"`
-	// Member `state`. Required. Known values: `unassigned`, `scheduled`, `en route`, `skipped`,
-	// `arrived`, `departed`.
+	// Required. Known values: `unassigned`, `scheduled`, `en route`, `skipped`, `arrived`,
+	// `departed`.
 	State         *string `protobuf:"bytes,26,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3787,35 +3685,26 @@ func (x *RouteStopWithOrders) GetState() string {
 
 // Schema CreateRouteStopWithOrdersRequestObjectRequestBody.
 type RouteStopWithOrdersInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `appointmentWindows`.
+	state              protoimpl.MessageState           `protogen:"open.v1"`
+	AddressId          *string                          `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	AppointmentWindows []*v1.RouteStopAppointmentWindow `protobuf:"bytes,2,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `forms`.
-	Forms []*RouteStopFormInput `protobuf:"bytes,4,rep,name=forms,proto3" json:"forms,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
+	ExternalIds        map[string]string                `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Forms              []*RouteStopFormInput            `protobuf:"bytes,4,rep,name=forms,proto3" json:"forms,omitempty"`
+	Name               *string                          `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes              *string                          `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// In milliseconds.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,7,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
-	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,8,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `orders`.
-	Orders []*RouteStopOrderUpsertInput `protobuf:"bytes,9,rep,name=orders,proto3" json:"orders,omitempty"`
-	// Member `scheduledArrivalTime`. A time as in RFC 3339.
+	// In milliseconds.
+	OntimeWindowBeforeArrivalMs *int64                       `protobuf:"varint,8,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
+	Orders                      []*RouteStopOrderUpsertInput `protobuf:"bytes,9,rep,name=orders,proto3" json:"orders,omitempty"`
+	// A time as in RFC 3339.
 	ScheduledArrivalTime *string `protobuf:"bytes,10,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. A time as in RFC 3339.
-	ScheduledDepartureTime *string `protobuf:"bytes,11,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `sequenceNumber`.
-	SequenceNumber *int64 `protobuf:"varint,12,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
-	// Member `singleUseLocation`.
-	SingleUseLocation *v1.RoutesSingleUseAddress `protobuf:"bytes,13,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ScheduledDepartureTime *string                    `protobuf:"bytes,11,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
+	SequenceNumber         *int64                     `protobuf:"varint,12,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
+	SingleUseLocation      *v1.RoutesSingleUseAddress `protobuf:"bytes,13,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RouteStopWithOrdersInput) Reset() {
@@ -3939,13 +3828,11 @@ func (x *RouteStopWithOrdersInput) GetSingleUseLocation() *v1.RoutesSingleUseAdd
 	return nil
 }
 
-// Schema RouteVehicleObjectResponseBody.
+// Schema RouteVehicleObjectResponseBody. It has nothing but `id` and `name`.
 type RouteVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3996,37 +3883,28 @@ func (x *RouteVehicle) GetName() string {
 
 // Schema UpdateRoutesStopRequestObjectRequestBody.
 type RoutesStop struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `appointmentWindows`.
+	state              protoimpl.MessageState           `protogen:"open.v1"`
+	AddressId          *string                          `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	AppointmentWindows []*v1.RouteStopAppointmentWindow `protobuf:"bytes,2,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `forms`.
-	Forms []*RouteStopFormInput `protobuf:"bytes,4,rep,name=forms,proto3" json:"forms,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 2000 characters.
+	ExternalIds        map[string]string                `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Forms              []*RouteStopFormInput            `protobuf:"bytes,4,rep,name=forms,proto3" json:"forms,omitempty"`
+	Id                 *string                          `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name               *string                          `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 2000 characters.
 	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds. 0 to 259200000.
+	// In milliseconds. 0 to 259200000.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,8,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds. 0 to 259200000.
-	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,9,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `orders`.
-	Orders []*RouteStopOrderUpsertInput `protobuf:"bytes,10,rep,name=orders,proto3" json:"orders,omitempty"`
-	// Member `scheduledArrivalTime`. A time as in RFC 3339.
+	// In milliseconds. 0 to 259200000.
+	OntimeWindowBeforeArrivalMs *int64                       `protobuf:"varint,9,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
+	Orders                      []*RouteStopOrderUpsertInput `protobuf:"bytes,10,rep,name=orders,proto3" json:"orders,omitempty"`
+	// A time as in RFC 3339.
 	ScheduledArrivalTime *string `protobuf:"bytes,11,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. A time as in RFC 3339.
-	ScheduledDepartureTime *string `protobuf:"bytes,12,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `sequenceNumber`.
-	SequenceNumber *int64 `protobuf:"varint,13,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
-	// Member `singleUseLocation`.
-	SingleUseLocation *v1.RoutesSingleUseAddress `protobuf:"bytes,14,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ScheduledDepartureTime *string                    `protobuf:"bytes,12,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
+	SequenceNumber         *int64                     `protobuf:"varint,13,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
+	SingleUseLocation      *v1.RoutesSingleUseAddress `protobuf:"bytes,14,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *RoutesStop) Reset() {
@@ -4160,11 +4038,11 @@ func (x *RoutesStop) GetSingleUseLocation() *v1.RoutesSingleUseAddress {
 // Schema SingleUseLocationObjectResponseBody.
 type SingleUseLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
+	// Required.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4225,23 +4103,20 @@ var File_samsara_gateway_routes_v1_routes_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_routes_v1_routes_proto_rawDesc = "" +
 	"\n" +
-	"&samsara_gateway/routes/v1/routes.proto\x12\x19samsara_gateway.routes.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xaa\x03\n" +
+	"&samsara_gateway/routes/v1/routes.proto\x12\x19samsara_gateway.routes.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x85\x03\n" +
 	"\x11ListRoutesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
 	"\bend_time\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\"\n" +
 	"\ainclude\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\ainclude\x128\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_ids\"\xae\x01\n" +
+	"\x06_limitB\r\n" +
+	"\v_start_time\"\xae\x01\n" +
 	"\x12ListRoutesResponse\x12J\n" +
 	"\x04data\x18\x01 \x03(\v2..samsara_gateway.routes.v1.BaseRouteWithOrdersB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -4275,12 +4150,11 @@ const file_samsara_gateway_routes_v1_routes_proto_rawDesc = "" +
 	"\x1a_recompute_scheduled_timesB\r\n" +
 	"\v_vehicle_id\"Y\n" +
 	"\x13CreateRouteResponse\x12B\n" +
-	"\x04data\x18\x01 \x01(\v2..samsara_gateway.routes.v1.BaseRouteWithOrdersR\x04data\"{\n" +
+	"\x04data\x18\x01 \x01(\v2..samsara_gateway.routes.v1.BaseRouteWithOrdersR\x04data\"m\n" +
 	"\x15ListRoutesFeedRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
-	"\x06expand\x18\x02 \x01(\tB\r\xda\xce\x18\t\b\x022\x05routeH\x01R\x06expand\x88\x01\x01B\b\n" +
-	"\x06_afterB\t\n" +
-	"\a_expand\"\xa8\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
+	"\x06expand\x18\x02 \x03(\tB\x0f\xda\xce\x18\v\b\x02\x18\x012\x05routeR\x06expandB\b\n" +
+	"\x06_after\"\xa8\x01\n" +
 	"\x16ListRoutesFeedResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara_gateway.routes.v1.RouteFeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -4338,22 +4212,20 @@ const file_samsara_gateway_routes_v1_routes_proto_rawDesc = "" +
 	"\x12DeleteRouteRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x15\n" +
-	"\x13DeleteRouteResponse\"\xf4\x02\n" +
+	"\x13DeleteRouteResponse\"\xe3\x02\n" +
 	"\x18ListHubPlanRoutesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12/\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x02R\x05limit\x88\x01\x01\x12&\n" +
-	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x06planId\x88\x01\x01\x12(\n" +
-	"\troute_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\brouteIds\x88\x01\x01\x125\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x14\xda\xce\x18\x10\b\x02I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x02R\x05limit\x88\x01\x01\x12&\n" +
+	"\aplan_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\x06planId\x88\x01\x01\x12%\n" +
+	"\troute_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\brouteIds\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x05R\tstartTime\x88\x01\x01B\b\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x04R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
 	"\x06_limitB\n" +
 	"\n" +
-	"\b_plan_idB\f\n" +
-	"\n" +
-	"_route_idsB\r\n" +
+	"\b_plan_idB\r\n" +
 	"\v_start_time\"\xa7\x01\n" +
 	"\x19ListHubPlanRoutesResponse\x12<\n" +
 	"\x04data\x18\x01 \x03(\v2 .samsara_gateway.routes.v1.RouteB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -4791,35 +4663,35 @@ const file_samsara_gateway_routes_v1_routes_proto_rawDesc = "" +
 	"\b_addressB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude2\xfc\x0e\n" +
-	"\rRoutesService\x12\xb1\x01\n" +
+	"_longitude2\x97\x0f\n" +
+	"\rRoutesService\x12\xb4\x01\n" +
 	"\n" +
-	"ListRoutes\x12,.samsara_gateway.routes.v1.ListRoutesRequest\x1a-.samsara_gateway.routes.v1.ListRoutesResponse\"F\xda\xce\x18B\n" +
-	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x85\x01\n" +
-	"\fStreamRoutes\x12..samsara_gateway.routes.v1.StreamRoutesRequest\x1a/.samsara_gateway.routes.v1.StreamRoutesResponse\"\x12\xe2\xce\x18\x0e\n" +
+	"ListRoutes\x12,.samsara_gateway.routes.v1.ListRoutesRequest\x1a-.samsara_gateway.routes.v1.ListRoutesResponse\"I\xda\xce\x18B\n" +
+	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x88\x01\n" +
+	"\fStreamRoutes\x12..samsara_gateway.routes.v1.StreamRoutesRequest\x1a/.samsara_gateway.routes.v1.StreamRoutesResponse\"\x15\xe2\xce\x18\x0e\n" +
 	"\n" +
-	"ListRoutes\x10\x010\x01\x12\xad\x01\n" +
+	"ListRoutes\x10\x01\x90\x02\x010\x01\x12\xad\x01\n" +
 	"\vCreateRoute\x12-.samsara_gateway.routes.v1.CreateRouteRequest\x1a..samsara_gateway.routes.v1.CreateRouteResponse\"?\xda\xce\x18;\n" +
-	"\vcreateRoute\x10\x02\x1a\r/fleet/routes \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd1\x01\n" +
-	"\x0eListRoutesFeed\x120.samsara_gateway.routes.v1.ListRoutesFeedRequest\x1a1.samsara_gateway.routes.v1.ListRoutesFeedResponse\"Z\xda\xce\x18V\n" +
-	"\rgetRoutesFeed\x10\x01\x1a\x1d/fleet/routes/audit-logs/feed(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x95\x01\n" +
-	"\x10StreamRoutesFeed\x122.samsara_gateway.routes.v1.StreamRoutesFeedRequest\x1a3.samsara_gateway.routes.v1.StreamRoutesFeedResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListRoutesFeed\x10\x010\x01\x12\x89\x01\n" +
-	"\fFollowRoutes\x12..samsara_gateway.routes.v1.FollowRoutesRequest\x1a/.samsara_gateway.routes.v1.FollowRoutesResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListRoutesFeed\x10\x020\x01\x12\xa7\x01\n" +
-	"\bGetRoute\x12*.samsara_gateway.routes.v1.GetRouteRequest\x1a+.samsara_gateway.routes.v1.GetRouteResponse\"B\xda\xce\x18>\n" +
+	"\vcreateRoute\x10\x02\x1a\r/fleet/routes \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd4\x01\n" +
+	"\x0eListRoutesFeed\x120.samsara_gateway.routes.v1.ListRoutesFeedRequest\x1a1.samsara_gateway.routes.v1.ListRoutesFeedResponse\"]\xda\xce\x18V\n" +
+	"\rgetRoutesFeed\x10\x01\x1a\x1d/fleet/routes/audit-logs/feed(\x010\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x98\x01\n" +
+	"\x10StreamRoutesFeed\x122.samsara_gateway.routes.v1.StreamRoutesFeedRequest\x1a3.samsara_gateway.routes.v1.StreamRoutesFeedResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListRoutesFeed\x10\x01\x90\x02\x010\x01\x12\x8c\x01\n" +
+	"\fFollowRoutes\x12..samsara_gateway.routes.v1.FollowRoutesRequest\x1a/.samsara_gateway.routes.v1.FollowRoutesResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListRoutesFeed\x10\x02\x90\x02\x010\x01\x12\xaa\x01\n" +
+	"\bGetRoute\x12*.samsara_gateway.routes.v1.GetRouteRequest\x1a+.samsara_gateway.routes.v1.GetRouteResponse\"E\xda\xce\x18>\n" +
 	"\n" +
-	"fetchRoute\x10\x01\x1a\x12/fleet/routes/{id}8\x01B\vRead RoutesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xb1\x01\n" +
+	"fetchRoute\x10\x01\x1a\x12/fleet/routes/{id}8\x01B\vRead RoutesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xb1\x01\n" +
 	"\vUpdateRoute\x12-.samsara_gateway.routes.v1.UpdateRouteRequest\x1a..samsara_gateway.routes.v1.UpdateRouteResponse\"C\xda\xce\x18?\n" +
 	"\n" +
-	"patchRoute\x10\x04\x1a\x12/fleet/routes/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb2\x01\n" +
-	"\vDeleteRoute\x12-.samsara_gateway.routes.v1.DeleteRouteRequest\x1a..samsara_gateway.routes.v1.DeleteRouteResponse\"D\xda\xce\x18@\n" +
-	"\vdeleteRoute\x10\x05\x1a\x12/fleet/routes/{id}8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xcf\x01\n" +
-	"\x11ListHubPlanRoutes\x123.samsara_gateway.routes.v1.ListHubPlanRoutesRequest\x1a4.samsara_gateway.routes.v1.ListHubPlanRoutesResponse\"O\xda\xce\x18K\n" +
+	"patchRoute\x10\x04\x1a\x12/fleet/routes/{id} \x02B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb5\x01\n" +
+	"\vDeleteRoute\x12-.samsara_gateway.routes.v1.DeleteRouteRequest\x1a..samsara_gateway.routes.v1.DeleteRouteResponse\"G\xda\xce\x18@\n" +
+	"\vdeleteRoute\x10\x05\x1a\x12/fleet/routes/{id}8\x01B\fWrite RoutesJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xd2\x01\n" +
+	"\x11ListHubPlanRoutes\x123.samsara_gateway.routes.v1.ListHubPlanRoutesRequest\x1a4.samsara_gateway.routes.v1.ListHubPlanRoutesResponse\"R\xda\xce\x18K\n" +
 	"\x11listHubPlanRoutes\x10\x01\x1a\x10/hub/plan/routes(\x018\x01B\vRead RoutesJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa1\x01\n" +
-	"\x13StreamHubPlanRoutes\x125.samsara_gateway.routes.v1.StreamHubPlanRoutesRequest\x1a6.samsara_gateway.routes.v1.StreamHubPlanRoutesResponse\"\x19\xe2\xce\x18\x15\n" +
-	"\x11ListHubPlanRoutes\x10\x010\x01B\xf5\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa4\x01\n" +
+	"\x13StreamHubPlanRoutes\x125.samsara_gateway.routes.v1.StreamHubPlanRoutesRequest\x1a6.samsara_gateway.routes.v1.StreamHubPlanRoutesResponse\"\x1c\xe2\xce\x18\x15\n" +
+	"\x11ListHubPlanRoutes\x10\x01\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.routes.v1B\vRoutesProtoP\x01Z/samsara.internal/gateway/gen/routes/v1;routesv1\xa2\x02\n" +
 	"SGRoutesV1\xaa\x02\x18SamsaraGateway.Routes.V1\xba\x02\n" +
 	"SGRoutesV1\xca\x02\x18SamsaraGateway\\Routes\\V1\xe2\x02!SamsaraGateway\\Routes\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Routes::V1b\x06proto3"

@@ -40,46 +40,96 @@ const (
 //
 // RoutesService has the operations of the area routes.
 type RoutesServiceClient interface {
-	// GET /fleet/routes
+	// Lists routes.
+	// Operation `fetchRoutes`, GET /fleet/routes:
+	// https://developers.samsara.com/reference/fetchroutes
+	// All pages: StreamRoutes. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
-	// Every page of ListRoutes, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListRoutes, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `fetchRoutes`, GET /fleet/routes:
+	// https://developers.samsara.com/reference/fetchroutes
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamRoutes(ctx context.Context, in *StreamRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesResponse], error)
-	// POST /fleet/routes
+	// Creates a route.
+	// Operation `createRoute`, POST /fleet/routes:
+	// https://developers.samsara.com/reference/createroute
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateRoute(ctx context.Context, in *CreateRouteRequest, opts ...grpc.CallOption) (*CreateRouteResponse, error)
-	// GET /fleet/routes/audit-logs/feed
+	// Lists the feed of routes.
+	// Operation `getRoutesFeed`, GET /fleet/routes/audit-logs/feed:
+	// https://developers.samsara.com/reference/getroutesfeed
+	// All pages: StreamRoutesFeed. For ever: FollowRoutes. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamRoutesFeed with
+	// `options.max_items`.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListRoutesFeed(ctx context.Context, in *ListRoutesFeedRequest, opts ...grpc.CallOption) (*ListRoutesFeedResponse, error)
-	// Every page of ListRoutesFeed, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListRoutesFeed, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getRoutesFeed`, GET /fleet/routes/audit-logs/feed:
+	// https://developers.samsara.com/reference/getroutesfeed
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamRoutesFeed(ctx context.Context, in *StreamRoutesFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesFeedResponse], error)
 	// Every page of ListRoutesFeed, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getRoutesFeed`, GET /fleet/routes/audit-logs/feed:
+	// https://developers.samsara.com/reference/getroutesfeed
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowRoutes(ctx context.Context, in *FollowRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRoutesResponse], error)
-	// GET /fleet/routes/{id}
+	// Gets a route.
+	// Operation `fetchRoute`, GET /fleet/routes/{id}:
+	// https://developers.samsara.com/reference/fetchroute
 	// Scope: Read Routes.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetRoute(ctx context.Context, in *GetRouteRequest, opts ...grpc.CallOption) (*GetRouteResponse, error)
-	// PATCH /fleet/routes/{id}
+	// Updates a route; `update_mask` says what.
+	// Operation `patchRoute`, PATCH /fleet/routes/{id}:
+	// https://developers.samsara.com/reference/patchroute
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateRoute(ctx context.Context, in *UpdateRouteRequest, opts ...grpc.CallOption) (*UpdateRouteResponse, error)
-	// DELETE /fleet/routes/{id}
+	// Deletes a route.
+	// Operation `deleteRoute`, DELETE /fleet/routes/{id}:
+	// https://developers.samsara.com/reference/deleteroute
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteRoute(ctx context.Context, in *DeleteRouteRequest, opts ...grpc.CallOption) (*DeleteRouteResponse, error)
-	// GET /hub/plan/routes
+	// Lists hub plan routes.
+	// Operation `listHubPlanRoutes`, GET /hub/plan/routes:
+	// https://developers.samsara.com/reference/listhubplanroutes
+	// All pages: StreamHubPlanRoutes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubPlanRoutes(ctx context.Context, in *ListHubPlanRoutesRequest, opts ...grpc.CallOption) (*ListHubPlanRoutesResponse, error)
 	// Every page of ListHubPlanRoutes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubPlanRoutes`, GET /hub/plan/routes:
+	// https://developers.samsara.com/reference/listhubplanroutes
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubPlanRoutes(ctx context.Context, in *StreamHubPlanRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamHubPlanRoutesResponse], error)
 }
 
@@ -243,46 +293,96 @@ type RoutesService_StreamHubPlanRoutesClient = grpc.ServerStreamingClient[Stream
 //
 // RoutesService has the operations of the area routes.
 type RoutesServiceServer interface {
-	// GET /fleet/routes
+	// Lists routes.
+	// Operation `fetchRoutes`, GET /fleet/routes:
+	// https://developers.samsara.com/reference/fetchroutes
+	// All pages: StreamRoutes. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
-	// Every page of ListRoutes, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListRoutes, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `fetchRoutes`, GET /fleet/routes:
+	// https://developers.samsara.com/reference/fetchroutes
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamRoutes(*StreamRoutesRequest, grpc.ServerStreamingServer[StreamRoutesResponse]) error
-	// POST /fleet/routes
+	// Creates a route.
+	// Operation `createRoute`, POST /fleet/routes:
+	// https://developers.samsara.com/reference/createroute
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateRoute(context.Context, *CreateRouteRequest) (*CreateRouteResponse, error)
-	// GET /fleet/routes/audit-logs/feed
+	// Lists the feed of routes.
+	// Operation `getRoutesFeed`, GET /fleet/routes/audit-logs/feed:
+	// https://developers.samsara.com/reference/getroutesfeed
+	// All pages: StreamRoutesFeed. For ever: FollowRoutes. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamRoutesFeed with
+	// `options.max_items`.
 	// Scope: Read Routes.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListRoutesFeed(context.Context, *ListRoutesFeedRequest) (*ListRoutesFeedResponse, error)
-	// Every page of ListRoutesFeed, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListRoutesFeed, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getRoutesFeed`, GET /fleet/routes/audit-logs/feed:
+	// https://developers.samsara.com/reference/getroutesfeed
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamRoutesFeed(*StreamRoutesFeedRequest, grpc.ServerStreamingServer[StreamRoutesFeedResponse]) error
 	// Every page of ListRoutesFeed, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getRoutesFeed`, GET /fleet/routes/audit-logs/feed:
+	// https://developers.samsara.com/reference/getroutesfeed
+	// Scope: Read Routes.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowRoutes(*FollowRoutesRequest, grpc.ServerStreamingServer[FollowRoutesResponse]) error
-	// GET /fleet/routes/{id}
+	// Gets a route.
+	// Operation `fetchRoute`, GET /fleet/routes/{id}:
+	// https://developers.samsara.com/reference/fetchroute
 	// Scope: Read Routes.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetRoute(context.Context, *GetRouteRequest) (*GetRouteResponse, error)
-	// PATCH /fleet/routes/{id}
+	// Updates a route; `update_mask` says what.
+	// Operation `patchRoute`, PATCH /fleet/routes/{id}:
+	// https://developers.samsara.com/reference/patchroute
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateRoute(context.Context, *UpdateRouteRequest) (*UpdateRouteResponse, error)
-	// DELETE /fleet/routes/{id}
+	// Deletes a route.
+	// Operation `deleteRoute`, DELETE /fleet/routes/{id}:
+	// https://developers.samsara.com/reference/deleteroute
 	// Scope: Write Routes.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteRoute(context.Context, *DeleteRouteRequest) (*DeleteRouteResponse, error)
-	// GET /hub/plan/routes
+	// Lists hub plan routes.
+	// Operation `listHubPlanRoutes`, GET /hub/plan/routes:
+	// https://developers.samsara.com/reference/listhubplanroutes
+	// All pages: StreamHubPlanRoutes. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, at most 100, 100 by default.
+	// `start_time` and `end_time` belong together: neither is required.
 	// Scope: Read Routes.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListHubPlanRoutes(context.Context, *ListHubPlanRoutesRequest) (*ListHubPlanRoutesResponse, error)
 	// Every page of ListHubPlanRoutes, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listHubPlanRoutes`, GET /hub/plan/routes:
+	// https://developers.samsara.com/reference/listhubplanroutes
+	// Scope: Read Routes.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamHubPlanRoutes(*StreamHubPlanRoutesRequest, grpc.ServerStreamingServer[StreamHubPlanRoutesResponse]) error
 }
 

@@ -26,18 +26,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListSafetyEvents.
+// The request of ListSafetyEvents.
 type ListSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,2,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `includeDriver`. Default: `false`.
+	// Default: `false`.
 	IncludeDriver *bool `protobuf:"varint,3,opt,name=include_driver,json=includeDriver,proto3,oneof" json:"include_driver,omitempty"`
-	// Query parameter `includeVgOnlyEvents`. Default: `false`.
+	// Default: `false`.
 	IncludeVgOnlyEvents *bool `protobuf:"varint,4,opt,name=include_vg_only_events,json=includeVgOnlyEvents,proto3,oneof" json:"include_vg_only_events,omitempty"`
-	// Query parameter `safetyEventIds`. Required.
+	// Required.
 	SafetyEventIds []string `protobuf:"bytes,5,rep,name=safety_event_ids,json=safetyEventIds,proto3" json:"safety_event_ids,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -108,12 +107,12 @@ func (x *ListSafetyEventsRequest) GetSafetyEventIds() []string {
 	return nil
 }
 
-// Response of ListSafetyEvents.
+// One page of safety events.
 type ListSafetyEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -163,12 +162,12 @@ func (x *ListSafetyEventsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSafetyEvents.
+// The request of StreamSafetyEvents.
 type StreamSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEvents is asked, page after page.
 	Request *ListSafetyEventsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -218,7 +217,7 @@ func (x *StreamSafetyEventsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSafetyEvents.
+// One page of safety events, and where to go on from after it.
 type StreamSafetyEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEvents answers.
@@ -273,63 +272,62 @@ func (x *StreamSafetyEventsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of UpdateSafetyEventsBatch.
+// The request of UpdateSafetyEventsBatch.
 type UpdateSafetyEventsBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `behaviorLabelsToAdd`. Known values: `Acceleration`, `AggressiveDriving`,
-	// `BluetoothHeadset`, `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`,
-	// `ContextVulnerableRoadUser`, `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`,
-	// `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
-	// `EdgeRailroadCrossingViolation`, `FollowingDistance`, `FollowingDistanceModerate`,
-	// `FollowingDistanceSevere`, `ForwardCollisionWarning`, `GenericDistraction`,
-	// `GenericTailgating`, `HarshTurn`, `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`,
-	// `Idling`, `Invalid`, `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`,
-	// `MobileUsage`, `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
+	// Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`, `Drinking`, `Drowsy`, `Eating`,
+	// `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
+	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
+	// `ForwardCollisionWarning`, `GenericDistraction`, `GenericTailgating`, `HarshTurn`,
+	// `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`, `Idling`, `Invalid`,
+	// `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`, `MobileUsage`,
+	// `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
 	// `ObstructedCamera`, `OperationalEvent`, `OtherViolation`, `Passenger`, `PolicyViolationMask`,
 	// `ProtectiveEquipment`, `RanRedLight`, `RearCollisionWarning`, `Reversing`, `RollingStop`,
 	// `RolloverProtection`, `SevereSpeeding`, `Smoking`, `Speeding`, `UTurn`, `UnsafeManeuver`,
 	// `UnsafeParking`, `VehicleInBlindSpotWarning`, `VulnerableRoadUserCollisionWarning`,
 	// `YawControl`, `HarshImpact`, `ProximityWarning`.
 	BehaviorLabelsToAdd []string `protobuf:"bytes,1,rep,name=behavior_labels_to_add,json=behaviorLabelsToAdd,proto3" json:"behavior_labels_to_add,omitempty"`
-	// Body member `behaviorLabelsToRemove`. Known values: `Acceleration`, `AggressiveDriving`,
-	// `BluetoothHeadset`, `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`,
-	// `ContextVulnerableRoadUser`, `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`,
-	// `Drinking`, `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`,
-	// `EdgeRailroadCrossingViolation`, `FollowingDistance`, `FollowingDistanceModerate`,
-	// `FollowingDistanceSevere`, `ForwardCollisionWarning`, `GenericDistraction`,
-	// `GenericTailgating`, `HarshTurn`, `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`,
-	// `Idling`, `Invalid`, `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`,
-	// `MobileUsage`, `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
+	// Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`, `Drinking`, `Drowsy`, `Eating`,
+	// `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
+	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
+	// `ForwardCollisionWarning`, `GenericDistraction`, `GenericTailgating`, `HarshTurn`,
+	// `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`, `Idling`, `Invalid`,
+	// `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`, `MobileUsage`,
+	// `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
 	// `ObstructedCamera`, `OperationalEvent`, `OtherViolation`, `Passenger`, `PolicyViolationMask`,
 	// `ProtectiveEquipment`, `RanRedLight`, `RearCollisionWarning`, `Reversing`, `RollingStop`,
 	// `RolloverProtection`, `SevereSpeeding`, `Smoking`, `Speeding`, `UTurn`, `UnsafeManeuver`,
 	// `UnsafeParking`, `VehicleInBlindSpotWarning`, `VulnerableRoadUserCollisionWarning`,
 	// `YawControl`, `HarshImpact`, `ProximityWarning`.
 	BehaviorLabelsToRemove []string `protobuf:"bytes,2,rep,name=behavior_labels_to_remove,json=behaviorLabelsToRemove,proto3" json:"behavior_labels_to_remove,omitempty"`
-	// Body member `contextLabelsToAdd`. Known values: `Congested`, `Construction`,
-	// `Coupling/Uncoupling`, `Cyclist/Motorcyclist`, `Defensive`, `Fog`, `Improper Seat Belt`, `Lead
-	// Car`, `Light Traffic`, `Moderate Traffic`, `Moderately Drowsy`, `Mounted Phone`, `Night`,
-	// `Parking Lot`, `Passenger Mobile Usage`, `Passenger Sleeping`, `Passengers`, `Pedestrians`,
-	// `Raining`, `Sensitive Media`, `Slightly Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign
-	// Verified`, `Trailer Car`, `Very Drowsy`, `Wet Road`, `Wildlife`, `No Boots`, `No Coveralls`,
-	// `No Face Shield`, `No Gloves`, `No Hard Hat`, `No Hi-Vis Vest`, `No Safety Glasses`, `Person
-	// Actively Directing Traffic`, `Traffic Control Person Present`.
+	// Known values: `Congested`, `Construction`, `Coupling/Uncoupling`, `Cyclist/Motorcyclist`,
+	// `Defensive`, `Fog`, `Improper Seat Belt`, `Lead Car`, `Light Traffic`, `Moderate Traffic`,
+	// `Moderately Drowsy`, `Mounted Phone`, `Night`, `Parking Lot`, `Passenger Mobile Usage`,
+	// `Passenger Sleeping`, `Passengers`, `Pedestrians`, `Raining`, `Sensitive Media`, `Slightly
+	// Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign Verified`, `Trailer Car`, `Very Drowsy`, `Wet
+	// Road`, `Wildlife`, `No Boots`, `No Coveralls`, `No Face Shield`, `No Gloves`, `No Hard Hat`,
+	// `No Hi-Vis Vest`, `No Safety Glasses`, `Person Actively Directing Traffic`, `Traffic Control
+	// Person Present`.
 	ContextLabelsToAdd []string `protobuf:"bytes,3,rep,name=context_labels_to_add,json=contextLabelsToAdd,proto3" json:"context_labels_to_add,omitempty"`
-	// Body member `contextLabelsToRemove`. Known values: `Congested`, `Construction`,
-	// `Coupling/Uncoupling`, `Cyclist/Motorcyclist`, `Defensive`, `Fog`, `Improper Seat Belt`, `Lead
-	// Car`, `Light Traffic`, `Moderate Traffic`, `Moderately Drowsy`, `Mounted Phone`, `Night`,
-	// `Parking Lot`, `Passenger Mobile Usage`, `Passenger Sleeping`, `Passengers`, `Pedestrians`,
-	// `Raining`, `Sensitive Media`, `Slightly Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign
-	// Verified`, `Trailer Car`, `Very Drowsy`, `Wet Road`, `Wildlife`, `No Boots`, `No Coveralls`,
-	// `No Face Shield`, `No Gloves`, `No Hard Hat`, `No Hi-Vis Vest`, `No Safety Glasses`, `Person
-	// Actively Directing Traffic`, `Traffic Control Person Present`.
-	ContextLabelsToRemove []string `protobuf:"bytes,4,rep,name=context_labels_to_remove,json=contextLabelsToRemove,proto3" json:"context_labels_to_remove,omitempty"`
-	// Body member `dismissalReason`.
-	DismissalReason *SafetyEventsDismissalReason `protobuf:"bytes,5,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
-	// Body member `eventState`. Known values: `needsReview`, `reviewed`, `needsCoaching`, `coached`,
-	// `dismissed`, `needsRecognition`, `recognized`.
+	// Known values: `Congested`, `Construction`, `Coupling/Uncoupling`, `Cyclist/Motorcyclist`,
+	// `Defensive`, `Fog`, `Improper Seat Belt`, `Lead Car`, `Light Traffic`, `Moderate Traffic`,
+	// `Moderately Drowsy`, `Mounted Phone`, `Night`, `Parking Lot`, `Passenger Mobile Usage`,
+	// `Passenger Sleeping`, `Passengers`, `Pedestrians`, `Raining`, `Sensitive Media`, `Slightly
+	// Drowsy`, `Snowing`, `Snowy Road`, `Speed Sign Verified`, `Trailer Car`, `Very Drowsy`, `Wet
+	// Road`, `Wildlife`, `No Boots`, `No Coveralls`, `No Face Shield`, `No Gloves`, `No Hard Hat`,
+	// `No Hi-Vis Vest`, `No Safety Glasses`, `Person Actively Directing Traffic`, `Traffic Control
+	// Person Present`.
+	ContextLabelsToRemove []string                     `protobuf:"bytes,4,rep,name=context_labels_to_remove,json=contextLabelsToRemove,proto3" json:"context_labels_to_remove,omitempty"`
+	DismissalReason       *SafetyEventsDismissalReason `protobuf:"bytes,5,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
+	// Known values: `needsReview`, `reviewed`, `needsCoaching`, `coached`, `dismissed`,
+	// `needsRecognition`, `recognized`.
 	EventState *string `protobuf:"bytes,6,opt,name=event_state,json=eventState,proto3,oneof" json:"event_state,omitempty"`
-	// Body member `safetyEventIds`. Required.
+	// Required.
 	SafetyEventIds []string `protobuf:"bytes,7,rep,name=safety_event_ids,json=safetyEventIds,proto3" json:"safety_event_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -424,12 +422,12 @@ func (x *UpdateSafetyEventsBatchRequest) GetUpdateMask() *fieldmaskpb.FieldMask 
 	return nil
 }
 
-// Response of UpdateSafetyEventsBatch.
+// The response of UpdateSafetyEventsBatch.
 type UpdateSafetyEventsBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `requestId`. Required.
+	// Required.
 	RequestId *string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
-	// Member `responses`. Required.
+	// Required.
 	Responses     []*SafetyEventsItem `protobuf:"bytes,2,rep,name=responses,proto3" json:"responses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -479,35 +477,27 @@ func (x *UpdateSafetyEventsBatchResponse) GetResponses() []*SafetyEventsItem {
 	return nil
 }
 
-// Request of ListSafetyEventsFeed.
+// The request of ListSafetyEventsFeed.
 type ListSafetyEventsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `assignedCoaches`.
-	AssignedCoaches []string `protobuf:"bytes,3,rep,name=assigned_coaches,json=assignedCoaches,proto3" json:"assigned_coaches,omitempty"`
-	// Query parameter `behaviorLabels`.
-	BehaviorLabels []string `protobuf:"bytes,4,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,5,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `eventStates`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	After           *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds        []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	AssignedCoaches []string               `protobuf:"bytes,3,rep,name=assigned_coaches,json=assignedCoaches,proto3" json:"assigned_coaches,omitempty"`
+	BehaviorLabels  []string               `protobuf:"bytes,4,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
+	DriverIds       []string               `protobuf:"bytes,5,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime     *string  `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	EventStates []string `protobuf:"bytes,7,rep,name=event_states,json=eventStates,proto3" json:"event_states,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,8,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `includeDriver`. Default: `false`.
+	// Default: `false`.
 	IncludeDriver *bool `protobuf:"varint,9,opt,name=include_driver,json=includeDriver,proto3,oneof" json:"include_driver,omitempty"`
-	// Query parameter `includeVgOnlyEvents`. Default: `false`.
+	// Default: `false`.
 	IncludeVgOnlyEvents *bool `protobuf:"varint,10,opt,name=include_vg_only_events,json=includeVgOnlyEvents,proto3,oneof" json:"include_vg_only_events,omitempty"`
-	// Query parameter `queryByTimeField`. Known values: `updatedAtTime`, `createdAtTime`. Default:
-	// `updatedAtTime`.
+	// Known values: `updatedAtTime`, `createdAtTime`. Default: `updatedAtTime`.
 	QueryByTimeField *string `protobuf:"bytes,11,opt,name=query_by_time_field,json=queryByTimeField,proto3,oneof" json:"query_by_time_field,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,12,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,12,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,13,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -634,12 +624,12 @@ func (x *ListSafetyEventsFeedRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListSafetyEventsFeed.
+// One page of the feed of safety events.
 type ListSafetyEventsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -689,12 +679,12 @@ func (x *ListSafetyEventsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSafetyEventsFeed.
+// The request of StreamSafetyEventsFeed.
 type StreamSafetyEventsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEventsFeed is asked, page after page.
 	Request *ListSafetyEventsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -744,7 +734,7 @@ func (x *StreamSafetyEventsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSafetyEventsFeed.
+// One page of the feed of safety events, and where to go on from after it.
 type StreamSafetyEventsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEventsFeed answers.
@@ -799,7 +789,7 @@ func (x *StreamSafetyEventsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowSafetyEvents.
+// The request of FollowSafetyEvents.
 type FollowSafetyEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEventsFeed is asked, page after page.
@@ -854,7 +844,7 @@ func (x *FollowSafetyEventsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowSafetyEvents.
+// One page of the feed of safety events, and where to go on from after it.
 type FollowSafetyEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSafetyEventsFeed answers. Unset in a keep-alive.
@@ -918,53 +908,47 @@ func (x *FollowSafetyEventsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema SafetyEventV2ObjectResponseBody.
+// A safety event. Schema SafetyEventV2ObjectResponseBody.
 type SafetyEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
-	Asset *SafetyEventAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `assignedCoach`.
-	AssignedCoach *string `protobuf:"bytes,2,opt,name=assigned_coach,json=assignedCoach,proto3,oneof" json:"assigned_coach,omitempty"`
-	// Member `behaviorLabels`. Required.
+	// Required.
+	Asset         *SafetyEventAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	AssignedCoach *string           `protobuf:"bytes,2,opt,name=assigned_coach,json=assignedCoach,proto3,oneof" json:"assigned_coach,omitempty"`
+	// Required.
 	BehaviorLabels []*SafetyEventBehaviorLabels `protobuf:"bytes,3,rep,name=behavior_labels,json=behaviorLabels,proto3" json:"behavior_labels,omitempty"`
-	// Member `contextLabels`. Required.
+	// Required.
 	ContextLabels []*SafetyEventContextLabels `protobuf:"bytes,4,rep,name=context_labels,json=contextLabels,proto3" json:"context_labels,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `detectedStreams`.
-	DetectedStreams []*SafetyEventMedia `protobuf:"bytes,6,rep,name=detected_streams,json=detectedStreams,proto3" json:"detected_streams,omitempty"`
-	// Member `dismissalReason`.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime   *string                     `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	DetectedStreams []*SafetyEventMedia         `protobuf:"bytes,6,rep,name=detected_streams,json=detectedStreams,proto3" json:"detected_streams,omitempty"`
 	DismissalReason *SafetyEventDismissalReason `protobuf:"bytes,7,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *SafetyEventDriver `protobuf:"bytes,8,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `endMs`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndMs *string `protobuf:"bytes,9,opt,name=end_ms,json=endMs,proto3,oneof" json:"end_ms,omitempty"`
-	// Member `eventState`. Required. Known values: `unknown`, `needsReview`, `reviewed`,
-	// `needsCoaching`, `coached`, `dismissed`, `needsRecognition`, `recognized`.
+	// Required. Known values: `unknown`, `needsReview`, `reviewed`, `needsCoaching`, `coached`,
+	// `dismissed`, `needsRecognition`, `recognized`.
 	EventState *string `protobuf:"bytes,10,opt,name=event_state,json=eventState,proto3,oneof" json:"event_state,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `inboxEventUrl`. Required.
+	// Required.
 	InboxEventUrl *string `protobuf:"bytes,12,opt,name=inbox_event_url,json=inboxEventUrl,proto3,oneof" json:"inbox_event_url,omitempty"`
-	// Member `incidentReportUrl`. Required.
+	// Required.
 	IncidentReportUrl *string `protobuf:"bytes,13,opt,name=incident_report_url,json=incidentReportUrl,proto3,oneof" json:"incident_report_url,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *v1.Location `protobuf:"bytes,14,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `maxAccelerationGForce`. Required.
-	MaxAccelerationGForce *float64 `protobuf:"fixed64,15,opt,name=max_acceleration_g_force,json=maxAccelerationGForce,proto3,oneof" json:"max_acceleration_g_force,omitempty"`
-	// Member `media`.
-	Media []*SafetyEventMedia `protobuf:"bytes,16,rep,name=media,proto3" json:"media,omitempty"`
-	// Member `speedingMetadata`.
-	SpeedingMetadata *SafetyEventSpeedingMetadata `protobuf:"bytes,17,opt,name=speeding_metadata,json=speedingMetadata,proto3" json:"speeding_metadata,omitempty"`
-	// Member `startMs`. Required. A time as in RFC 3339.
+	// Required.
+	MaxAccelerationGForce *float64                     `protobuf:"fixed64,15,opt,name=max_acceleration_g_force,json=maxAccelerationGForce,proto3,oneof" json:"max_acceleration_g_force,omitempty"`
+	Media                 []*SafetyEventMedia          `protobuf:"bytes,16,rep,name=media,proto3" json:"media,omitempty"`
+	SpeedingMetadata      *SafetyEventSpeedingMetadata `protobuf:"bytes,17,opt,name=speeding_metadata,json=speedingMetadata,proto3" json:"speeding_metadata,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartMs *string `protobuf:"bytes,18,opt,name=start_ms,json=startMs,proto3,oneof" json:"start_ms,omitempty"`
-	// Member `tripEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripEndTime *string `protobuf:"bytes,19,opt,name=trip_end_time,json=tripEndTime,proto3,oneof" json:"trip_end_time,omitempty"`
-	// Member `tripStartTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripStartTime *string `protobuf:"bytes,20,opt,name=trip_start_time,json=tripStartTime,proto3,oneof" json:"trip_start_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedByUserId`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime   *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	UpdatedByUserId *string `protobuf:"bytes,22,opt,name=updated_by_user_id,json=updatedByUserId,proto3,oneof" json:"updated_by_user_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1156,20 +1140,15 @@ func (x *SafetyEvent) GetUpdatedByUserId() string {
 
 // Schema SafetyEventV2AssetObjectResponseBody.
 type SafetyEventAsset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id   *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
-	Type *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `vin`.
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	Type          *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Vin           *string `protobuf:"bytes,7,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1257,8 +1236,8 @@ func (x *SafetyEventAsset) GetVin() string {
 // Schema SafetyEventV2BehaviorLabelsResponseBody.
 type SafetyEventBehaviorLabels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`,
-	// `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
+	// Known values: `Acceleration`, `AggressiveDriving`, `BluetoothHeadset`, `Braking`,
+	// `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`, `ContextVulnerableRoadUser`,
 	// `ContextWet`, `Crash`, `DefensiveDriving`, `DidNotYield`, `Drinking`, `Drowsy`, `Eating`,
 	// `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
 	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
@@ -1272,7 +1251,7 @@ type SafetyEventBehaviorLabels struct {
 	// `UnsafeParking`, `VehicleInBlindSpotWarning`, `VulnerableRoadUserCollisionWarning`,
 	// `YawControl`, `HarshImpact`, `ProximityWarning`.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `source`. Known values: `automated`, `userGenerated`.
+	// Known values: `automated`, `userGenerated`.
 	Source        *string `protobuf:"bytes,2,opt,name=source,proto3,oneof" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1325,11 +1304,11 @@ func (x *SafetyEventBehaviorLabels) GetSource() string {
 // Schema SafetyEventV2ContextLabelsResponseBody.
 type SafetyEventContextLabels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorId`. Required.
+	// Required.
 	AuthorId *string `protobuf:"bytes,1,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
-	// Member `createdAtTime`. Required.
+	// Required.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1389,9 +1368,8 @@ func (x *SafetyEventContextLabels) GetName() string {
 // Schema SafetyEventDismissalReasonResponseBody.
 type SafetyEventDismissalReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `code`. Known values: `incorrect`, `minorEvent`, `other`.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Member `comment`.
+	// Known values: `incorrect`, `minorEvent`, `other`.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
 	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1443,16 +1421,12 @@ func (x *SafetyEventDismissalReason) GetComment() string {
 
 // Schema SafetyEventV2DriverObjectResponseBody.
 type SafetyEventDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `tags`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Attributes  []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id            *string       `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string       `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1525,17 +1499,16 @@ func (x *SafetyEventDriver) GetTags() []*v1.TagTiny {
 
 // Schema SafetyEventV2MediaResponseBody.
 type SafetyEventMedia struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `auxcamSerial`.
-	AuxcamSerial *string `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
-	// Member `cameraRole`. Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`,
-	// `rightSide`, `rearHigh`, `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`,
-	// `other3`, `other4`, `leftBev`, `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AuxcamSerial *string                `protobuf:"bytes,1,opt,name=auxcam_serial,json=auxcamSerial,proto3,oneof" json:"auxcam_serial,omitempty"`
+	// Known values: `leftMirrorMount`, `leftSide`, `rightMirrorMount`, `rightSide`, `rearHigh`,
+	// `rearBumper`, `inCab`, `front`, `hopper`, `other1`, `other2`, `other3`, `other4`, `leftBev`,
+	// `rightBev`, `rearBev`, `frontBev`, `otherBev`, `bevNotUsed`.
 	CameraRole *string `protobuf:"bytes,2,opt,name=camera_role,json=cameraRole,proto3,oneof" json:"camera_role,omitempty"`
-	// Member `input`. Required. Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`,
-	// `analog2`, `analog3`, `analog4`.
+	// Required. Known values: `dashcamRoadFacing`, `dashcamDriverFacing`, `analog1`, `analog2`,
+	// `analog3`, `analog4`.
 	Input *string `protobuf:"bytes,3,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url           *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1602,9 +1575,9 @@ func (x *SafetyEventMedia) GetUrl() string {
 // Schema SafetyEventSpeedingMetadataResponseBody.
 type SafetyEventSpeedingMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxSpeedKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	MaxSpeedKilometersPerHour *int64 `protobuf:"varint,1,opt,name=max_speed_kilometers_per_hour,json=maxSpeedKilometersPerHour,proto3,oneof" json:"max_speed_kilometers_per_hour,omitempty"`
-	// Member `postedSpeedLimitKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	PostedSpeedLimitKilometersPerHour *int64 `protobuf:"varint,2,opt,name=posted_speed_limit_kilometers_per_hour,json=postedSpeedLimitKilometersPerHour,proto3,oneof" json:"posted_speed_limit_kilometers_per_hour,omitempty"`
 	unknownFields                     protoimpl.UnknownFields
 	sizeCache                         protoimpl.SizeCache
@@ -1657,9 +1630,8 @@ func (x *SafetyEventSpeedingMetadata) GetPostedSpeedLimitKilometersPerHour() int
 // Schema PatchSafetyEventsDismissalReasonBodyRequestBody.
 type SafetyEventsDismissalReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `code`. Required. Known values: `incorrect`, `minorEvent`, `other`.
-	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// Member `comment`.
+	// Required. Known values: `incorrect`, `minorEvent`, `other`.
+	Code          *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
 	Comment       *string `protobuf:"bytes,2,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1712,9 +1684,9 @@ func (x *SafetyEventsDismissalReason) GetComment() string {
 // Schema PatchSafetyEventsResponseItemResponseBody.
 type SafetyEventsItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data *SafetyEventsItemData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// Member `status`. Required.
+	// Required.
 	Status        *int64 `protobuf:"varint,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1767,7 +1739,7 @@ func (x *SafetyEventsItem) GetStatus() int64 {
 // Schema PatchSafetyEventsResponseItemDataResponseBody.
 type SafetyEventsItemData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `safetyEventId`. Required.
+	// Required.
 	SafetyEventId *string `protobuf:"bytes,1,opt,name=safety_event_id,json=safetyEventId,proto3,oneof" json:"safety_event_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2034,20 +2006,20 @@ const file_samsara_gateway_safety_v1_safety_proto_rawDesc = "" +
 	"\a_status\"\x92\x01\n" +
 	"\x14SafetyEventsItemData\x123\n" +
 	"\x0fsafety_event_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rsafetyEventId\x88\x01\x01:1\xda\xce\x18-PatchSafetyEventsResponseItemDataResponseBodyB\x12\n" +
-	"\x10_safety_event_id2\xd0\t\n" +
-	"\rSafetyService\x12\xda\x01\n" +
-	"\x10ListSafetyEvents\x122.samsara_gateway.safety.v1.ListSafetyEventsRequest\x1a3.samsara_gateway.safety.v1.ListSafetyEventsResponse\"]\xda\xce\x18Y\n" +
-	"\x11getSafetyEventsV2\x10\x01\x1a\x0e/safety-events(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9d\x01\n" +
-	"\x12StreamSafetyEvents\x124.samsara_gateway.safety.v1.StreamSafetyEventsRequest\x1a5.samsara_gateway.safety.v1.StreamSafetyEventsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListSafetyEvents\x10\x010\x01\x12\xf5\x01\n" +
+	"\x10_safety_event_id2\xdf\t\n" +
+	"\rSafetyService\x12\xdd\x01\n" +
+	"\x10ListSafetyEvents\x122.samsara_gateway.safety.v1.ListSafetyEventsRequest\x1a3.samsara_gateway.safety.v1.ListSafetyEventsResponse\"`\xda\xce\x18Y\n" +
+	"\x11getSafetyEventsV2\x10\x01\x1a\x0e/safety-events(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa0\x01\n" +
+	"\x12StreamSafetyEvents\x124.samsara_gateway.safety.v1.StreamSafetyEventsRequest\x1a5.samsara_gateway.safety.v1.StreamSafetyEventsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListSafetyEvents\x10\x01\x90\x02\x010\x01\x12\xf5\x01\n" +
 	"\x17UpdateSafetyEventsBatch\x129.samsara_gateway.safety.v1.UpdateSafetyEventsBatchRequest\x1a:.samsara_gateway.safety.v1.UpdateSafetyEventsBatchResponse\"c\xda\xce\x18_\n" +
-	"\x18patchSafetyEventsV2Batch\x10\x04\x1a\x14/safety-events/batch \x02B\x1cWrite Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x02X\xca\x01\x12\xf5\x01\n" +
-	"\x14ListSafetyEventsFeed\x126.samsara_gateway.safety.v1.ListSafetyEventsFeedRequest\x1a7.samsara_gateway.safety.v1.ListSafetyEventsFeedResponse\"l\xda\xce\x18h\n" +
-	"\x17getSafetyEventsV2Stream\x10\x01\x1a\x15/safety-events/stream(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xad\x01\n" +
-	"\x16StreamSafetyEventsFeed\x128.samsara_gateway.safety.v1.StreamSafetyEventsFeedRequest\x1a9.samsara_gateway.safety.v1.StreamSafetyEventsFeedResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListSafetyEventsFeed\x10\x010\x01\x12\xa1\x01\n" +
-	"\x12FollowSafetyEvents\x124.samsara_gateway.safety.v1.FollowSafetyEventsRequest\x1a5.samsara_gateway.safety.v1.FollowSafetyEventsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListSafetyEventsFeed\x10\x020\x01B\xf5\x01\n" +
+	"\x18patchSafetyEventsV2Batch\x10\x04\x1a\x14/safety-events/batch \x02B\x1cWrite Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x02X\xca\x01\x12\xf8\x01\n" +
+	"\x14ListSafetyEventsFeed\x126.samsara_gateway.safety.v1.ListSafetyEventsFeedRequest\x1a7.samsara_gateway.safety.v1.ListSafetyEventsFeedResponse\"o\xda\xce\x18h\n" +
+	"\x17getSafetyEventsV2Stream\x10\x01\x1a\x15/safety-events/stream(\x010\x018\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb0\x01\n" +
+	"\x16StreamSafetyEventsFeed\x128.samsara_gateway.safety.v1.StreamSafetyEventsFeedRequest\x1a9.samsara_gateway.safety.v1.StreamSafetyEventsFeedResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListSafetyEventsFeed\x10\x01\x90\x02\x010\x01\x12\xa4\x01\n" +
+	"\x12FollowSafetyEvents\x124.samsara_gateway.safety.v1.FollowSafetyEventsRequest\x1a5.samsara_gateway.safety.v1.FollowSafetyEventsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListSafetyEventsFeed\x10\x02\x90\x02\x010\x01B\xf5\x01\n" +
 	"\"internal.samsara.gateway.safety.v1B\vSafetyProtoP\x01Z/samsara.internal/gateway/gen/safety/v1;safetyv1\xa2\x02\n" +
 	"SGSafetyV1\xaa\x02\x18SamsaraGateway.Safety.V1\xba\x02\n" +
 	"SGSafetyV1\xca\x02\x18SamsaraGateway\\Safety\\V1\xe2\x02!SamsaraGateway\\Safety\\V1\\Metadata\xea\x02\x1aSamsaraGateway::Safety::V1b\x06proto3"

@@ -35,29 +35,60 @@ const (
 //
 // SafetyService has the operations of the area safety.
 type SafetyServiceClient interface {
-	// GET /safety-events
+	// Lists safety events.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// All pages: StreamSafetyEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEvents with
+	// `options.max_items`.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListSafetyEvents(ctx context.Context, in *ListSafetyEventsRequest, opts ...grpc.CallOption) (*ListSafetyEventsResponse, error)
-	// Every page of ListSafetyEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSafetyEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEvents(ctx context.Context, in *StreamSafetyEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsResponse], error)
-	// PATCH /safety-events/batch
+	// Updates a batch of safety events; `update_mask` says what.
+	// Operation `patchSafetyEventsV2Batch`, PATCH /safety-events/batch:
+	// https://developers.samsara.com/reference/patchsafetyeventsv2batch
 	// Scope: Write Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateSafetyEventsBatch(ctx context.Context, in *UpdateSafetyEventsBatchRequest, opts ...grpc.CallOption) (*UpdateSafetyEventsBatchResponse, error)
-	// GET /safety-events/stream
+	// Lists the feed of safety events.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// All pages: StreamSafetyEventsFeed. For ever: FollowSafetyEvents. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEventsFeed with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListSafetyEventsFeed(ctx context.Context, in *ListSafetyEventsFeedRequest, opts ...grpc.CallOption) (*ListSafetyEventsFeedResponse, error)
 	// Every page of ListSafetyEventsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEventsFeed(ctx context.Context, in *StreamSafetyEventsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsFeedResponse], error)
 	// Every page of ListSafetyEventsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSafetyEvents(ctx context.Context, in *FollowSafetyEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyEventsResponse], error)
 }
 
@@ -162,29 +193,60 @@ type SafetyService_FollowSafetyEventsClient = grpc.ServerStreamingClient[FollowS
 //
 // SafetyService has the operations of the area safety.
 type SafetyServiceServer interface {
-	// GET /safety-events
+	// Lists safety events.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// All pages: StreamSafetyEvents. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEvents with
+	// `options.max_items`.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListSafetyEvents(context.Context, *ListSafetyEventsRequest) (*ListSafetyEventsResponse, error)
-	// Every page of ListSafetyEvents, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListSafetyEvents, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2`, GET /safety-events:
+	// https://developers.samsara.com/reference/getsafetyeventsv2
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEvents(*StreamSafetyEventsRequest, grpc.ServerStreamingServer[StreamSafetyEventsResponse]) error
-	// PATCH /safety-events/batch
+	// Updates a batch of safety events; `update_mask` says what.
+	// Operation `patchSafetyEventsV2Batch`, PATCH /safety-events/batch:
+	// https://developers.samsara.com/reference/patchsafetyeventsv2batch
 	// Scope: Write Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateSafetyEventsBatch(context.Context, *UpdateSafetyEventsBatchRequest) (*UpdateSafetyEventsBatchResponse, error)
-	// GET /safety-events/stream
+	// Lists the feed of safety events.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// All pages: StreamSafetyEventsFeed. For ever: FollowSafetyEvents. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSafetyEventsFeed with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListSafetyEventsFeed(context.Context, *ListSafetyEventsFeedRequest) (*ListSafetyEventsFeedResponse, error)
 	// Every page of ListSafetyEventsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSafetyEventsFeed(*StreamSafetyEventsFeedRequest, grpc.ServerStreamingServer[StreamSafetyEventsFeedResponse]) error
 	// Every page of ListSafetyEventsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSafetyEventsV2Stream`, GET /safety-events/stream:
+	// https://developers.samsara.com/reference/getsafetyeventsv2stream
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSafetyEvents(*FollowSafetyEventsRequest, grpc.ServerStreamingServer[FollowSafetyEventsResponse]) error
 }
 

@@ -25,16 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverSafetyScores.
+// The request of ListDriverSafetyScores.
 type ListDriverSafetyScoresRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,12 +96,12 @@ func (x *ListDriverSafetyScoresRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListDriverSafetyScores.
+// One page of driver safety scores.
 type ListDriverSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*DriverSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,12 +151,12 @@ func (x *ListDriverSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverSafetyScores.
+// The request of StreamDriverSafetyScores.
 type StreamDriverSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverSafetyScores is asked, page after page.
 	Request *ListDriverSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +206,7 @@ func (x *StreamDriverSafetyScoresRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverSafetyScores.
+// One page of driver safety scores, and where to go on from after it.
 type StreamDriverSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverSafetyScores answers.
@@ -263,16 +261,15 @@ func (x *StreamDriverSafetyScoresResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetTagGroupSafetyScores.
+// The request of GetTagGroupSafetyScores.
 type GetTagGroupSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `scoreType`. Required. Known values: `driver`, `vehicle`.
+	// Required. Known values: `driver`, `vehicle`.
 	ScoreType *string `protobuf:"bytes,2,opt,name=score_type,json=scoreType,proto3,oneof" json:"score_type,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -336,10 +333,10 @@ func (x *GetTagGroupSafetyScoresRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of GetTagGroupSafetyScores.
+// The response of GetTagGroupSafetyScores.
 type GetTagGroupSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TagGroupSafetyScore `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -382,18 +379,16 @@ func (x *GetTagGroupSafetyScoresResponse) GetData() *TagGroupSafetyScore {
 	return nil
 }
 
-// Request of ListTagSafetyScores.
+// The request of ListTagSafetyScores.
 type ListTagSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `scoreType`. Required. Known values: `driver`, `vehicle`.
+	// Required. Known values: `driver`, `vehicle`.
 	ScoreType *string `protobuf:"bytes,3,opt,name=score_type,json=scoreType,proto3,oneof" json:"score_type,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -464,12 +459,12 @@ func (x *ListTagSafetyScoresRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListTagSafetyScores.
+// One page of tag safety scores.
 type ListTagSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TagSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -519,12 +514,12 @@ func (x *ListTagSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTagSafetyScores.
+// The request of StreamTagSafetyScores.
 type StreamTagSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTagSafetyScores is asked, page after page.
 	Request *ListTagSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -574,7 +569,7 @@ func (x *StreamTagSafetyScoresRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTagSafetyScores.
+// One page of tag safety scores, and where to go on from after it.
 type StreamTagSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTagSafetyScores answers.
@@ -629,16 +624,14 @@ func (x *StreamTagSafetyScoresResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListVehicleSafetyScores.
+// The request of ListVehicleSafetyScores.
 type ListVehicleSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -702,12 +695,12 @@ func (x *ListVehicleSafetyScoresRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleSafetyScores.
+// One page of vehicle safety scores.
 type ListVehicleSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -757,12 +750,12 @@ func (x *ListVehicleSafetyScoresResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleSafetyScores.
+// The request of StreamVehicleSafetyScores.
 type StreamVehicleSafetyScoresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleSafetyScores is asked, page after page.
 	Request *ListVehicleSafetyScoresRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,7 +805,7 @@ func (x *StreamVehicleSafetyScoresRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleSafetyScores.
+// One page of vehicle safety scores, and where to go on from after it.
 type StreamVehicleSafetyScoresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleSafetyScores answers.
@@ -867,20 +860,20 @@ func (x *StreamVehicleSafetyScoresResponse) GetCursor() string {
 	return ""
 }
 
-// Schema DriverSafetyScoreResponseBody.
+// A driver safety score. Schema DriverSafetyScoreResponseBody.
 type DriverSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,2,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,3,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `driverId`. Required.
+	// Required.
 	DriverId *string `protobuf:"bytes,4,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `driverScore`. Required.
+	// Required.
 	DriverScore *int64 `protobuf:"varint,5,opt,name=driver_score,json=driverScore,proto3,oneof" json:"driver_score,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding      []*SafetyScoreSpeeding `protobuf:"bytes,6,rep,name=speeding,proto3" json:"speeding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -961,16 +954,16 @@ func (x *DriverSafetyScore) GetSpeeding() []*SafetyScoreSpeeding {
 // Schema SafetyScoreBehaviorObjectResponseBody.
 type SafetyScoreBehavior struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorType`. Required. Known values: `acceleration`, `braking`, `crash`,
-	// `defensiveDriving`, `didNotYield`, `distractedDrivingAutomatic`, `distractedDrivingManual`,
-	// `drowsy`, `eatingDrinking`, `followingDistance`, `followingDistanceModerate`,
-	// `followingDistanceSevere`, `forwardCollisionWarning`, `harshTurn`, `laneDeparture`,
-	// `lateResponse`, `mobileUsage`, `nearCollision`, `noSeatbelt`, `obstructedCamera`,
-	// `ranRedLight`, `rollingStop`, `smoking`, `speedingManual`, `unknown`.
+	// Required. Known values: `acceleration`, `braking`, `crash`, `defensiveDriving`, `didNotYield`,
+	// `distractedDrivingAutomatic`, `distractedDrivingManual`, `drowsy`, `eatingDrinking`,
+	// `followingDistance`, `followingDistanceModerate`, `followingDistanceSevere`,
+	// `forwardCollisionWarning`, `harshTurn`, `laneDeparture`, `lateResponse`, `mobileUsage`,
+	// `nearCollision`, `noSeatbelt`, `obstructedCamera`, `ranRedLight`, `rollingStop`, `smoking`,
+	// `speedingManual`, `unknown`.
 	BehaviorType *string `protobuf:"bytes,1,opt,name=behavior_type,json=behaviorType,proto3,oneof" json:"behavior_type,omitempty"`
-	// Member `count`. Required.
+	// Required.
 	Count *int64 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
-	// Member `scoreImpact`. Required.
+	// Required.
 	ScoreImpact   *float64 `protobuf:"fixed64,3,opt,name=score_impact,json=scoreImpact,proto3,oneof" json:"score_impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1030,12 +1023,11 @@ func (x *SafetyScoreBehavior) GetScoreImpact() float64 {
 // Schema SafetyScoreSpeedingObjectResponseBody.
 type SafetyScoreSpeeding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `durationMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMilliseconds *int64 `protobuf:"varint,1,opt,name=duration_milliseconds,json=durationMilliseconds,proto3,oneof" json:"duration_milliseconds,omitempty"`
-	// Member `scoreImpact`. Required.
+	// Required.
 	ScoreImpact *float64 `protobuf:"fixed64,2,opt,name=score_impact,json=scoreImpact,proto3,oneof" json:"score_impact,omitempty"`
-	// Member `speedingType`. Required. Known values: `light`, `moderate`, `heavy`, `severe`,
-	// `maxSpeed`, `unknown`.
+	// Required. Known values: `light`, `moderate`, `heavy`, `severe`, `maxSpeed`, `unknown`.
 	SpeedingType  *string `protobuf:"bytes,3,opt,name=speeding_type,json=speedingType,proto3,oneof" json:"speeding_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1092,18 +1084,18 @@ func (x *SafetyScoreSpeeding) GetSpeedingType() string {
 	return ""
 }
 
-// Schema TagGroupSafetyScoreResponseBody.
+// A tag group safety score. Schema TagGroupSafetyScoreResponseBody.
 type TagGroupSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `combinedScore`. Required.
+	// Required.
 	CombinedScore *int64 `protobuf:"varint,2,opt,name=combined_score,json=combinedScore,proto3,oneof" json:"combined_score,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,3,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,4,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding      []*SafetyScoreSpeeding `protobuf:"bytes,5,rep,name=speeding,proto3" json:"speeding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1174,20 +1166,20 @@ func (x *TagGroupSafetyScore) GetSpeeding() []*SafetyScoreSpeeding {
 	return nil
 }
 
-// Schema TagSafetyScoreResponseBody.
+// A tag safety score. Schema TagSafetyScoreResponseBody.
 type TagSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,2,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,3,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding []*SafetyScoreSpeeding `protobuf:"bytes,4,rep,name=speeding,proto3" json:"speeding,omitempty"`
-	// Member `tagId`. Required.
+	// Required.
 	TagId *string `protobuf:"bytes,5,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
-	// Member `tagScore`. Required.
+	// Required.
 	TagScore      *int64 `protobuf:"varint,6,opt,name=tag_score,json=tagScore,proto3,oneof" json:"tag_score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1265,20 +1257,20 @@ func (x *TagSafetyScore) GetTagScore() int64 {
 	return 0
 }
 
-// Schema VehicleSafetyScoreResponseBody.
+// A vehicle safety score. Schema VehicleSafetyScoreResponseBody.
 type VehicleSafetyScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviors`. Required.
+	// Required.
 	Behaviors []*SafetyScoreBehavior `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `driveDistanceMeters`. Required. In metres.
+	// Required. In metres.
 	DriveDistanceMeters *int64 `protobuf:"varint,2,opt,name=drive_distance_meters,json=driveDistanceMeters,proto3,oneof" json:"drive_distance_meters,omitempty"`
-	// Member `driveTimeMilliseconds`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DriveTimeMilliseconds *int64 `protobuf:"varint,3,opt,name=drive_time_milliseconds,json=driveTimeMilliseconds,proto3,oneof" json:"drive_time_milliseconds,omitempty"`
-	// Member `speeding`. Required.
+	// Required.
 	Speeding []*SafetyScoreSpeeding `protobuf:"bytes,4,rep,name=speeding,proto3" json:"speeding,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required.
 	VehicleId *string `protobuf:"bytes,5,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	// Member `vehicleScore`. Required.
+	// Required.
 	VehicleScore  *int64 `protobuf:"varint,6,opt,name=vehicle_score,json=vehicleScore,proto3,oneof" json:"vehicle_score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1500,22 +1492,22 @@ const file_samsara_gateway_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x16_drive_distance_metersB\x1a\n" +
 	"\x18_drive_time_millisecondsB\r\n" +
 	"\v_vehicle_idB\x10\n" +
-	"\x0e_vehicle_score2\xf8\f\n" +
-	"\x13SafetyScoresService\x12\x86\x02\n" +
-	"\x16ListDriverSafetyScores\x12?.samsara_gateway.safety_scores.v1.ListDriverSafetyScoresRequest\x1a@.samsara_gateway.safety_scores.v1.ListDriverSafetyScoresResponse\"i\xda\xce\x18e\n" +
-	"\x15getDriverSafetyScores\x10\x01\x1a\x16/safety-scores/drivers(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xc3\x01\n" +
-	"\x18StreamDriverSafetyScores\x12A.samsara_gateway.safety_scores.v1.StreamDriverSafetyScoresRequest\x1aB.samsara_gateway.safety_scores.v1.StreamDriverSafetyScoresResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListDriverSafetyScores\x10\x010\x01\x12\x85\x02\n" +
-	"\x17GetTagGroupSafetyScores\x12@.samsara_gateway.safety_scores.v1.GetTagGroupSafetyScoresRequest\x1aA.samsara_gateway.safety_scores.v1.GetTagGroupSafetyScoresResponse\"e\xda\xce\x18a\n" +
-	"\x17getTagGroupSafetyScores\x10\x01\x1a\x18/safety-scores/tag-group8\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf7\x01\n" +
-	"\x13ListTagSafetyScores\x12<.samsara_gateway.safety_scores.v1.ListTagSafetyScoresRequest\x1a=.samsara_gateway.safety_scores.v1.ListTagSafetyScoresResponse\"c\xda\xce\x18_\n" +
-	"\x12getTagSafetyScores\x10\x01\x1a\x13/safety-scores/tags(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xb7\x01\n" +
-	"\x15StreamTagSafetyScores\x12>.samsara_gateway.safety_scores.v1.StreamTagSafetyScoresRequest\x1a?.samsara_gateway.safety_scores.v1.StreamTagSafetyScoresResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListTagSafetyScores\x10\x010\x01\x12\x8b\x02\n" +
-	"\x17ListVehicleSafetyScores\x12@.samsara_gateway.safety_scores.v1.ListVehicleSafetyScoresRequest\x1aA.samsara_gateway.safety_scores.v1.ListVehicleSafetyScoresResponse\"k\xda\xce\x18g\n" +
-	"\x16getVehicleSafetyScores\x10\x01\x1a\x17/safety-scores/vehicles(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x12\xc7\x01\n" +
-	"\x19StreamVehicleSafetyScores\x12B.samsara_gateway.safety_scores.v1.StreamVehicleSafetyScoresRequest\x1aC.samsara_gateway.safety_scores.v1.StreamVehicleSafetyScoresResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListVehicleSafetyScores\x10\x010\x01B\xb3\x02\n" +
+	"\x0e_vehicle_score2\x8d\r\n" +
+	"\x13SafetyScoresService\x12\x89\x02\n" +
+	"\x16ListDriverSafetyScores\x12?.samsara_gateway.safety_scores.v1.ListDriverSafetyScoresRequest\x1a@.samsara_gateway.safety_scores.v1.ListDriverSafetyScoresResponse\"l\xda\xce\x18e\n" +
+	"\x15getDriverSafetyScores\x10\x01\x1a\x16/safety-scores/drivers(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc6\x01\n" +
+	"\x18StreamDriverSafetyScores\x12A.samsara_gateway.safety_scores.v1.StreamDriverSafetyScoresRequest\x1aB.samsara_gateway.safety_scores.v1.StreamDriverSafetyScoresResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListDriverSafetyScores\x10\x01\x90\x02\x010\x01\x12\x88\x02\n" +
+	"\x17GetTagGroupSafetyScores\x12@.samsara_gateway.safety_scores.v1.GetTagGroupSafetyScoresRequest\x1aA.samsara_gateway.safety_scores.v1.GetTagGroupSafetyScoresResponse\"h\xda\xce\x18a\n" +
+	"\x17getTagGroupSafetyScores\x10\x01\x1a\x18/safety-scores/tag-group8\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x90\x02\x01\x12\xfa\x01\n" +
+	"\x13ListTagSafetyScores\x12<.samsara_gateway.safety_scores.v1.ListTagSafetyScoresRequest\x1a=.samsara_gateway.safety_scores.v1.ListTagSafetyScoresResponse\"f\xda\xce\x18_\n" +
+	"\x12getTagSafetyScores\x10\x01\x1a\x13/safety-scores/tags(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xba\x01\n" +
+	"\x15StreamTagSafetyScores\x12>.samsara_gateway.safety_scores.v1.StreamTagSafetyScoresRequest\x1a?.samsara_gateway.safety_scores.v1.StreamTagSafetyScoresResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListTagSafetyScores\x10\x01\x90\x02\x010\x01\x12\x8e\x02\n" +
+	"\x17ListVehicleSafetyScores\x12@.samsara_gateway.safety_scores.v1.ListVehicleSafetyScoresRequest\x1aA.samsara_gateway.safety_scores.v1.ListVehicleSafetyScoresResponse\"n\xda\xce\x18g\n" +
+	"\x16getVehicleSafetyScores\x10\x01\x1a\x17/safety-scores/vehicles(\x018\x01B\x1bRead Safety Events & ScoresJ\x06\bd\x12\x02\b<P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xca\x01\n" +
+	"\x19StreamVehicleSafetyScores\x12B.samsara_gateway.safety_scores.v1.StreamVehicleSafetyScoresRequest\x1aC.samsara_gateway.safety_scores.v1.StreamVehicleSafetyScoresResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListVehicleSafetyScores\x10\x01\x90\x02\x010\x01B\xb3\x02\n" +
 	")internal.samsara.gateway.safety_scores.v1B\x11SafetyScoresProtoP\x01Z<samsara.internal/gateway/gen/safety_scores/v1;safetyscoresv1\xa2\x02\x10SGSafetyScoresV1\xaa\x02\x1eSamsaraGateway.SafetyScores.V1\xba\x02\x10SGSafetyScoresV1\xca\x02\x1eSamsaraGateway\\SafetyScores\\V1\xe2\x02'SamsaraGateway\\SafetyScores\\V1\\Metadata\xea\x02 SamsaraGateway::SafetyScores::V1b\x06proto3"
 
 var (

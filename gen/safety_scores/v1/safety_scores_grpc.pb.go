@@ -36,30 +36,70 @@ const (
 //
 // SafetyScoresService has the operations of the area safety scores.
 type SafetyScoresServiceClient interface {
-	// GET /safety-scores/drivers
+	// Lists driver safety scores.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// All pages: StreamDriverSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ListDriverSafetyScores(ctx context.Context, in *ListDriverSafetyScoresRequest, opts ...grpc.CallOption) (*ListDriverSafetyScoresResponse, error)
 	// Every page of ListDriverSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamDriverSafetyScores(ctx context.Context, in *StreamDriverSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverSafetyScoresResponse], error)
-	// GET /safety-scores/tag-group
+	// Gets tag group safety scores.
+	// Operation `getTagGroupSafetyScores`, GET /safety-scores/tag-group:
+	// https://developers.samsara.com/reference/gettaggroupsafetyscores
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetTagGroupSafetyScores(ctx context.Context, in *GetTagGroupSafetyScoresRequest, opts ...grpc.CallOption) (*GetTagGroupSafetyScoresResponse, error)
-	// GET /safety-scores/tags
+	// Lists tag safety scores.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// All pages: StreamTagSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTagSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ListTagSafetyScores(ctx context.Context, in *ListTagSafetyScoresRequest, opts ...grpc.CallOption) (*ListTagSafetyScoresResponse, error)
 	// Every page of ListTagSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamTagSafetyScores(ctx context.Context, in *StreamTagSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagSafetyScoresResponse], error)
-	// GET /safety-scores/vehicles
+	// Lists vehicle safety scores.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// All pages: StreamVehicleSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleSafetyScores(ctx context.Context, in *ListVehicleSafetyScoresRequest, opts ...grpc.CallOption) (*ListVehicleSafetyScoresResponse, error)
 	// Every page of ListVehicleSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamVehicleSafetyScores(ctx context.Context, in *StreamVehicleSafetyScoresRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleSafetyScoresResponse], error)
 }
 
@@ -174,30 +214,70 @@ type SafetyScoresService_StreamVehicleSafetyScoresClient = grpc.ServerStreamingC
 //
 // SafetyScoresService has the operations of the area safety scores.
 type SafetyScoresServiceServer interface {
-	// GET /safety-scores/drivers
+	// Lists driver safety scores.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// All pages: StreamDriverSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ListDriverSafetyScores(context.Context, *ListDriverSafetyScoresRequest) (*ListDriverSafetyScoresResponse, error)
 	// Every page of ListDriverSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverSafetyScores`, GET /safety-scores/drivers:
+	// https://developers.samsara.com/reference/getdriversafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamDriverSafetyScores(*StreamDriverSafetyScoresRequest, grpc.ServerStreamingServer[StreamDriverSafetyScoresResponse]) error
-	// GET /safety-scores/tag-group
+	// Gets tag group safety scores.
+	// Operation `getTagGroupSafetyScores`, GET /safety-scores/tag-group:
+	// https://developers.samsara.com/reference/gettaggroupsafetyscores
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	GetTagGroupSafetyScores(context.Context, *GetTagGroupSafetyScoresRequest) (*GetTagGroupSafetyScoresResponse, error)
-	// GET /safety-scores/tags
+	// Lists tag safety scores.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// All pages: StreamTagSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTagSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ListTagSafetyScores(context.Context, *ListTagSafetyScoresRequest) (*ListTagSafetyScoresResponse, error)
 	// Every page of ListTagSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTagSafetyScores`, GET /safety-scores/tags:
+	// https://developers.samsara.com/reference/gettagsafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamTagSafetyScores(*StreamTagSafetyScoresRequest, grpc.ServerStreamingServer[StreamTagSafetyScoresResponse]) error
-	// GET /safety-scores/vehicles
+	// Lists vehicle safety scores.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// All pages: StreamVehicleSafetyScores. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleSafetyScores with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleSafetyScores(context.Context, *ListVehicleSafetyScoresRequest) (*ListVehicleSafetyScoresResponse, error)
 	// Every page of ListVehicleSafetyScores, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleSafetyScores`, GET /safety-scores/vehicles:
+	// https://developers.samsara.com/reference/getvehiclesafetyscores
+	// Scope: Read Safety Events & Scores.
+	// Rate limit: 100 requests per minute and organization, of which each page takes one.
 	StreamVehicleSafetyScores(*StreamVehicleSafetyScoresRequest, grpc.ServerStreamingServer[StreamVehicleSafetyScoresResponse]) error
 }
 

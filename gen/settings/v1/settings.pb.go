@@ -25,7 +25,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of GetComplianceSettings.
+// The request of GetComplianceSettings.
 type GetComplianceSettingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -62,10 +62,10 @@ func (*GetComplianceSettingsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_settings_v1_settings_proto_rawDescGZIP(), []int{0}
 }
 
-// Response of GetComplianceSettings.
+// The response of GetComplianceSettings.
 type GetComplianceSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *SettingsCompliance `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -108,29 +108,19 @@ func (x *GetComplianceSettingsResponse) GetData() *SettingsCompliance {
 	return nil
 }
 
-// Request of UpdateComplianceSettings.
+// The request of UpdateComplianceSettings.
 type UpdateComplianceSettingsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `allowUnregulatedVehiclesEnabled`.
-	AllowUnregulatedVehiclesEnabled *bool `protobuf:"varint,1,opt,name=allow_unregulated_vehicles_enabled,json=allowUnregulatedVehiclesEnabled,proto3,oneof" json:"allow_unregulated_vehicles_enabled,omitempty"`
-	// Body member `canadaHosEnabled`.
-	CanadaHosEnabled *bool `protobuf:"varint,2,opt,name=canada_hos_enabled,json=canadaHosEnabled,proto3,oneof" json:"canada_hos_enabled,omitempty"`
-	// Body member `carrierName`.
-	CarrierName *string `protobuf:"bytes,3,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Body member `dotNumber`.
-	DotNumber *int64 `protobuf:"varint,4,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
-	// Body member `driverAutoDutyEnabled`.
-	DriverAutoDutyEnabled *bool `protobuf:"varint,5,opt,name=driver_auto_duty_enabled,json=driverAutoDutyEnabled,proto3,oneof" json:"driver_auto_duty_enabled,omitempty"`
-	// Body member `editCertifiedLogsEnabled`.
-	EditCertifiedLogsEnabled *bool `protobuf:"varint,6,opt,name=edit_certified_logs_enabled,json=editCertifiedLogsEnabled,proto3,oneof" json:"edit_certified_logs_enabled,omitempty"`
-	// Body member `forceManualLocationForDutyStatusChangesEnabled`.
-	ForceManualLocationForDutyStatusChangesEnabled *bool `protobuf:"varint,7,opt,name=force_manual_location_for_duty_status_changes_enabled,json=forceManualLocationForDutyStatusChangesEnabled,proto3,oneof" json:"force_manual_location_for_duty_status_changes_enabled,omitempty"`
-	// Body member `forceReviewUnassignedHosEnabled`.
-	ForceReviewUnassignedHosEnabled *bool `protobuf:"varint,8,opt,name=force_review_unassigned_hos_enabled,json=forceReviewUnassignedHosEnabled,proto3,oneof" json:"force_review_unassigned_hos_enabled,omitempty"`
-	// Body member `mainOfficeFormattedAddress`.
-	MainOfficeFormattedAddress *string `protobuf:"bytes,9,opt,name=main_office_formatted_address,json=mainOfficeFormattedAddress,proto3,oneof" json:"main_office_formatted_address,omitempty"`
-	// Body member `persistentDutyStatusEnabled`.
-	PersistentDutyStatusEnabled *bool `protobuf:"varint,10,opt,name=persistent_duty_status_enabled,json=persistentDutyStatusEnabled,proto3,oneof" json:"persistent_duty_status_enabled,omitempty"`
+	state                                          protoimpl.MessageState `protogen:"open.v1"`
+	AllowUnregulatedVehiclesEnabled                *bool                  `protobuf:"varint,1,opt,name=allow_unregulated_vehicles_enabled,json=allowUnregulatedVehiclesEnabled,proto3,oneof" json:"allow_unregulated_vehicles_enabled,omitempty"`
+	CanadaHosEnabled                               *bool                  `protobuf:"varint,2,opt,name=canada_hos_enabled,json=canadaHosEnabled,proto3,oneof" json:"canada_hos_enabled,omitempty"`
+	CarrierName                                    *string                `protobuf:"bytes,3,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
+	DotNumber                                      *int64                 `protobuf:"varint,4,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
+	DriverAutoDutyEnabled                          *bool                  `protobuf:"varint,5,opt,name=driver_auto_duty_enabled,json=driverAutoDutyEnabled,proto3,oneof" json:"driver_auto_duty_enabled,omitempty"`
+	EditCertifiedLogsEnabled                       *bool                  `protobuf:"varint,6,opt,name=edit_certified_logs_enabled,json=editCertifiedLogsEnabled,proto3,oneof" json:"edit_certified_logs_enabled,omitempty"`
+	ForceManualLocationForDutyStatusChangesEnabled *bool                  `protobuf:"varint,7,opt,name=force_manual_location_for_duty_status_changes_enabled,json=forceManualLocationForDutyStatusChangesEnabled,proto3,oneof" json:"force_manual_location_for_duty_status_changes_enabled,omitempty"`
+	ForceReviewUnassignedHosEnabled                *bool                  `protobuf:"varint,8,opt,name=force_review_unassigned_hos_enabled,json=forceReviewUnassignedHosEnabled,proto3,oneof" json:"force_review_unassigned_hos_enabled,omitempty"`
+	MainOfficeFormattedAddress                     *string                `protobuf:"bytes,9,opt,name=main_office_formatted_address,json=mainOfficeFormattedAddress,proto3,oneof" json:"main_office_formatted_address,omitempty"`
+	PersistentDutyStatusEnabled                    *bool                  `protobuf:"varint,10,opt,name=persistent_duty_status_enabled,json=persistentDutyStatusEnabled,proto3,oneof" json:"persistent_duty_status_enabled,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -245,10 +235,10 @@ func (x *UpdateComplianceSettingsRequest) GetUpdateMask() *fieldmaskpb.FieldMask
 	return nil
 }
 
-// Response of UpdateComplianceSettings.
+// The response of UpdateComplianceSettings.
 type UpdateComplianceSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *SettingsCompliance `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -291,7 +281,7 @@ func (x *UpdateComplianceSettingsResponse) GetData() *SettingsCompliance {
 	return nil
 }
 
-// Request of GetDriverAppSettings.
+// The request of GetDriverAppSettings.
 type GetDriverAppSettingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -328,10 +318,10 @@ func (*GetDriverAppSettingsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_settings_v1_settings_proto_rawDescGZIP(), []int{4}
 }
 
-// Response of GetDriverAppSettings.
+// The response of GetDriverAppSettings.
 type GetDriverAppSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverAppSettings `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,20 +364,14 @@ func (x *GetDriverAppSettingsResponse) GetData() *DriverAppSettings {
 	return nil
 }
 
-// Request of UpdateDriverAppSettings.
+// The request of UpdateDriverAppSettings.
 type UpdateDriverAppSettingsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `driverFleetId`.
-	DriverFleetId *string `protobuf:"bytes,1,opt,name=driver_fleet_id,json=driverFleetId,proto3,oneof" json:"driver_fleet_id,omitempty"`
-	// Body member `gamification`.
-	Gamification *bool `protobuf:"varint,2,opt,name=gamification,proto3,oneof" json:"gamification,omitempty"`
-	// Body member `gamificationConfig`.
-	GamificationConfig *DriverAppSettingsGamificationConfigTiny `protobuf:"bytes,3,opt,name=gamification_config,json=gamificationConfig,proto3" json:"gamification_config,omitempty"`
-	// Body member `orgVehicleSearch`.
-	OrgVehicleSearch *bool `protobuf:"varint,4,opt,name=org_vehicle_search,json=orgVehicleSearch,proto3,oneof" json:"org_vehicle_search,omitempty"`
-	// Body member `trailerSelection`.
-	TrailerSelection *bool `protobuf:"varint,5,opt,name=trailer_selection,json=trailerSelection,proto3,oneof" json:"trailer_selection,omitempty"`
-	// Body member `trailerSelectionConfig`.
+	state                  protoimpl.MessageState                       `protogen:"open.v1"`
+	DriverFleetId          *string                                      `protobuf:"bytes,1,opt,name=driver_fleet_id,json=driverFleetId,proto3,oneof" json:"driver_fleet_id,omitempty"`
+	Gamification           *bool                                        `protobuf:"varint,2,opt,name=gamification,proto3,oneof" json:"gamification,omitempty"`
+	GamificationConfig     *DriverAppSettingsGamificationConfigTiny     `protobuf:"bytes,3,opt,name=gamification_config,json=gamificationConfig,proto3" json:"gamification_config,omitempty"`
+	OrgVehicleSearch       *bool                                        `protobuf:"varint,4,opt,name=org_vehicle_search,json=orgVehicleSearch,proto3,oneof" json:"org_vehicle_search,omitempty"`
+	TrailerSelection       *bool                                        `protobuf:"varint,5,opt,name=trailer_selection,json=trailerSelection,proto3,oneof" json:"trailer_selection,omitempty"`
 	TrailerSelectionConfig *DriverAppSettingsTrailerSelectionConfigTiny `protobuf:"bytes,6,opt,name=trailer_selection_config,json=trailerSelectionConfig,proto3" json:"trailer_selection_config,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -475,10 +459,10 @@ func (x *UpdateDriverAppSettingsRequest) GetUpdateMask() *fieldmaskpb.FieldMask 
 	return nil
 }
 
-// Response of UpdateDriverAppSettings.
+// The response of UpdateDriverAppSettings.
 type UpdateDriverAppSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *DriverAppSettings `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -521,7 +505,7 @@ func (x *UpdateDriverAppSettingsResponse) GetData() *DriverAppSettings {
 	return nil
 }
 
-// Request of GetSafetySettings.
+// The request of GetSafetySettings.
 type GetSafetySettingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -558,10 +542,10 @@ func (*GetSafetySettingsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_settings_v1_settings_proto_rawDescGZIP(), []int{8}
 }
 
-// Response of GetSafetySettings.
+// The response of GetSafetySettings.
 type GetSafetySettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*SafetySettings `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -606,15 +590,12 @@ func (x *GetSafetySettingsResponse) GetData() []*SafetySettings {
 
 // Schema DistractedDrivingDetectionAlertSettingsObjectResponseBody.
 type DistractedDrivingDetectionAlertSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `inattentiveDrivingDetectionAlerts`.
+	state                             protoimpl.MessageState                    `protogen:"open.v1"`
 	InattentiveDrivingDetectionAlerts *InattentiveDrivingDetectionAlertSettings `protobuf:"bytes,1,opt,name=inattentive_driving_detection_alerts,json=inattentiveDrivingDetectionAlerts,proto3" json:"inattentive_driving_detection_alerts,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `mobileUsageDetectionAlerts`.
-	MobileUsageDetectionAlerts *MobileUsageDetectionAlertSettings `protobuf:"bytes,3,opt,name=mobile_usage_detection_alerts,json=mobileUsageDetectionAlerts,proto3" json:"mobile_usage_detection_alerts,omitempty"`
-	unknownFields              protoimpl.UnknownFields
-	sizeCache                  protoimpl.SizeCache
+	IsEnabled                         *bool                                     `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	MobileUsageDetectionAlerts        *MobileUsageDetectionAlertSettings        `protobuf:"bytes,3,opt,name=mobile_usage_detection_alerts,json=mobileUsageDetectionAlerts,proto3" json:"mobile_usage_detection_alerts,omitempty"`
+	unknownFields                     protoimpl.UnknownFields
+	sizeCache                         protoimpl.SizeCache
 }
 
 func (x *DistractedDrivingDetectionAlertSettings) Reset() {
@@ -668,20 +649,14 @@ func (x *DistractedDrivingDetectionAlertSettings) GetMobileUsageDetectionAlerts(
 	return nil
 }
 
-// Schema DriverAppSettingsResponseObjectResponseBody.
+// Driver app settings. Schema DriverAppSettingsResponseObjectResponseBody.
 type DriverAppSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverFleetId`.
-	DriverFleetId *string `protobuf:"bytes,1,opt,name=driver_fleet_id,json=driverFleetId,proto3,oneof" json:"driver_fleet_id,omitempty"`
-	// Member `gamification`.
-	Gamification *bool `protobuf:"varint,2,opt,name=gamification,proto3,oneof" json:"gamification,omitempty"`
-	// Member `gamificationConfig`.
-	GamificationConfig *DriverAppSettingsGamificationConfigTiny `protobuf:"bytes,3,opt,name=gamification_config,json=gamificationConfig,proto3" json:"gamification_config,omitempty"`
-	// Member `orgVehicleSearch`.
-	OrgVehicleSearch *bool `protobuf:"varint,4,opt,name=org_vehicle_search,json=orgVehicleSearch,proto3,oneof" json:"org_vehicle_search,omitempty"`
-	// Member `trailerSelection`.
-	TrailerSelection *bool `protobuf:"varint,5,opt,name=trailer_selection,json=trailerSelection,proto3,oneof" json:"trailer_selection,omitempty"`
-	// Member `trailerSelectionConfig`.
+	state                  protoimpl.MessageState                       `protogen:"open.v1"`
+	DriverFleetId          *string                                      `protobuf:"bytes,1,opt,name=driver_fleet_id,json=driverFleetId,proto3,oneof" json:"driver_fleet_id,omitempty"`
+	Gamification           *bool                                        `protobuf:"varint,2,opt,name=gamification,proto3,oneof" json:"gamification,omitempty"`
+	GamificationConfig     *DriverAppSettingsGamificationConfigTiny     `protobuf:"bytes,3,opt,name=gamification_config,json=gamificationConfig,proto3" json:"gamification_config,omitempty"`
+	OrgVehicleSearch       *bool                                        `protobuf:"varint,4,opt,name=org_vehicle_search,json=orgVehicleSearch,proto3,oneof" json:"org_vehicle_search,omitempty"`
+	TrailerSelection       *bool                                        `protobuf:"varint,5,opt,name=trailer_selection,json=trailerSelection,proto3,oneof" json:"trailer_selection,omitempty"`
 	TrailerSelectionConfig *DriverAppSettingsTrailerSelectionConfigTiny `protobuf:"bytes,6,opt,name=trailer_selection_config,json=trailerSelectionConfig,proto3" json:"trailer_selection_config,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -762,9 +737,8 @@ func (x *DriverAppSettings) GetTrailerSelectionConfig() *DriverAppSettingsTraile
 // Schemas DriverAppSettingsGamificationConfigTinyObjectRequestBody,
 // DriverAppSettingsGamificationConfigTinyObjectResponseBody.
 type DriverAppSettingsGamificationConfigTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anonymizeDriverNames`.
-	AnonymizeDriverNames *bool `protobuf:"varint,1,opt,name=anonymize_driver_names,json=anonymizeDriverNames,proto3,oneof" json:"anonymize_driver_names,omitempty"`
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	AnonymizeDriverNames *bool                  `protobuf:"varint,1,opt,name=anonymize_driver_names,json=anonymizeDriverNames,proto3,oneof" json:"anonymize_driver_names,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -809,15 +783,13 @@ func (x *DriverAppSettingsGamificationConfigTiny) GetAnonymizeDriverNames() bool
 // Schemas DriverAppSettingsTrailerSelectionConfigTinyObjectRequestBody,
 // DriverAppSettingsTrailerSelectionConfigTinyObjectResponseBody.
 type DriverAppSettingsTrailerSelectionConfigTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverTrailerCreationEnabled`.
-	DriverTrailerCreationEnabled *bool `protobuf:"varint,1,opt,name=driver_trailer_creation_enabled,json=driverTrailerCreationEnabled,proto3,oneof" json:"driver_trailer_creation_enabled,omitempty"`
-	// Member `maxNumOfTrailersSelected`. At most 8.
+	state                        protoimpl.MessageState `protogen:"open.v1"`
+	DriverTrailerCreationEnabled *bool                  `protobuf:"varint,1,opt,name=driver_trailer_creation_enabled,json=driverTrailerCreationEnabled,proto3,oneof" json:"driver_trailer_creation_enabled,omitempty"`
+	// At most 8.
 	MaxNumOfTrailersSelected *int64 `protobuf:"varint,2,opt,name=max_num_of_trailers_selected,json=maxNumOfTrailersSelected,proto3,oneof" json:"max_num_of_trailers_selected,omitempty"`
-	// Member `orgTrailerSearch`.
-	OrgTrailerSearch *bool `protobuf:"varint,3,opt,name=org_trailer_search,json=orgTrailerSearch,proto3,oneof" json:"org_trailer_search,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	OrgTrailerSearch         *bool  `protobuf:"varint,3,opt,name=org_trailer_search,json=orgTrailerSearch,proto3,oneof" json:"org_trailer_search,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *DriverAppSettingsTrailerSelectionConfigTiny) Reset() {
@@ -874,13 +846,11 @@ func (x *DriverAppSettingsTrailerSelectionConfigTiny) GetOrgTrailerSearch() bool
 // Schema FollowingDistanceDetectionAlertSettingsObjectResponseBody.
 type FollowingDistanceDetectionAlertSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `durationMs`. In milliseconds.
-	DurationMs *int64 `protobuf:"varint,1,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Member `hasInCabAudioAlertsEnabled`.
-	HasInCabAudioAlertsEnabled *bool `protobuf:"varint,2,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,3,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `speedingThresholdMph`. In miles per hour.
+	// In milliseconds.
+	DurationMs                 *int64 `protobuf:"varint,1,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
+	HasInCabAudioAlertsEnabled *bool  `protobuf:"varint,2,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
+	IsEnabled                  *bool  `protobuf:"varint,3,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// In miles per hour.
 	SpeedingThresholdMph *float64 `protobuf:"fixed64,4,opt,name=speeding_threshold_mph,json=speedingThresholdMph,proto3,oneof" json:"speeding_threshold_mph,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -946,12 +916,10 @@ func (x *FollowingDistanceDetectionAlertSettings) GetSpeedingThresholdMph() floa
 
 // Schema ForwardCollisionDetectionAlertSettingsObjectResponseBody.
 type ForwardCollisionDetectionAlertSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasInCabAudioAlertsEnabled`.
-	HasInCabAudioAlertsEnabled *bool `protobuf:"varint,1,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `sensitivity`. Known values: `near`, `medium`, `far`.
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	HasInCabAudioAlertsEnabled *bool                  `protobuf:"varint,1,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
+	IsEnabled                  *bool                  `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// Known values: `near`, `medium`, `far`.
 	Sensitivity   *string `protobuf:"bytes,3,opt,name=sensitivity,proto3,oneof" json:"sensitivity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1010,13 +978,10 @@ func (x *ForwardCollisionDetectionAlertSettings) GetSensitivity() string {
 
 // Schema HarshAccelSensitivityGForceSettingsObjectResponseBody.
 type HarshAccelSensitivityGForceSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyDuty`.
-	HeavyDuty *string `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
-	// Member `lightDuty`.
-	LightDuty *string `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
-	// Member `passenger`.
-	Passenger     *string `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HeavyDuty     *string                `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
+	LightDuty     *string                `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
+	Passenger     *string                `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1075,11 +1040,11 @@ func (x *HarshAccelSensitivityGForceSettings) GetPassenger() string {
 // Schema HarshAccelSensitivityV2SettingsObjectResponseBody.
 type HarshAccelSensitivitySettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyDuty`. Known values: `unknown`, `invalid`, `off`, `low`, `normal`, `high`.
+	// Known values: `unknown`, `invalid`, `off`, `low`, `normal`, `high`.
 	HeavyDuty *string `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
-	// Member `lightDuty`. Known values: `unknown`, `invalid`, `off`, `low`, `normal`, `high`.
+	// Known values: `unknown`, `invalid`, `off`, `low`, `normal`, `high`.
 	LightDuty *string `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
-	// Member `passenger`. Known values: `unknown`, `invalid`, `off`, `low`, `normal`, `high`.
+	// Known values: `unknown`, `invalid`, `off`, `low`, `normal`, `high`.
 	Passenger     *string `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1138,13 +1103,10 @@ func (x *HarshAccelSensitivitySettings) GetPassenger() string {
 
 // Schema HarshBrakeSensitivityGForceSettingsObjectResponseBody.
 type HarshBrakeSensitivityGForceSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyDuty`.
-	HeavyDuty *string `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
-	// Member `lightDuty`.
-	LightDuty *string `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
-	// Member `passenger`.
-	Passenger     *string `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HeavyDuty     *string                `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
+	LightDuty     *string                `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
+	Passenger     *string                `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,14 +1165,11 @@ func (x *HarshBrakeSensitivityGForceSettings) GetPassenger() string {
 // Schema HarshBrakeSensitivityV2SettingsObjectResponseBody.
 type HarshBrakeSensitivitySettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyDuty`. Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`,
-	// `high`.
+	// Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`, `high`.
 	HeavyDuty *string `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
-	// Member `lightDuty`. Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`,
-	// `high`.
+	// Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`, `high`.
 	LightDuty *string `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
-	// Member `passenger`. Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`,
-	// `high`.
+	// Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`, `high`.
 	Passenger     *string `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1269,15 +1228,12 @@ func (x *HarshBrakeSensitivitySettings) GetPassenger() string {
 
 // Schema HarshEventSensitivitySettingsObjectResponseBody.
 type HarshEventSensitivitySettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `harshAccelSensitivityGForce`.
+	state                       protoimpl.MessageState               `protogen:"open.v1"`
 	HarshAccelSensitivityGForce *HarshAccelSensitivityGForceSettings `protobuf:"bytes,1,opt,name=harsh_accel_sensitivity_g_force,json=harshAccelSensitivityGForce,proto3" json:"harsh_accel_sensitivity_g_force,omitempty"`
-	// Member `harshBrakeSensitivityGForce`.
 	HarshBrakeSensitivityGForce *HarshBrakeSensitivityGForceSettings `protobuf:"bytes,2,opt,name=harsh_brake_sensitivity_g_force,json=harshBrakeSensitivityGForce,proto3" json:"harsh_brake_sensitivity_g_force,omitempty"`
-	// Member `harshTurnSensitivityGForce`.
-	HarshTurnSensitivityGForce *HarshTurnSensitivityGForceSettings `protobuf:"bytes,3,opt,name=harsh_turn_sensitivity_g_force,json=harshTurnSensitivityGForce,proto3" json:"harsh_turn_sensitivity_g_force,omitempty"`
-	unknownFields              protoimpl.UnknownFields
-	sizeCache                  protoimpl.SizeCache
+	HarshTurnSensitivityGForce  *HarshTurnSensitivityGForceSettings  `protobuf:"bytes,3,opt,name=harsh_turn_sensitivity_g_force,json=harshTurnSensitivityGForce,proto3" json:"harsh_turn_sensitivity_g_force,omitempty"`
+	unknownFields               protoimpl.UnknownFields
+	sizeCache                   protoimpl.SizeCache
 }
 
 func (x *HarshEventSensitivitySettings) Reset() {
@@ -1333,15 +1289,12 @@ func (x *HarshEventSensitivitySettings) GetHarshTurnSensitivityGForce() *HarshTu
 
 // Schema HarshEventSensitivityV2SettingsObjectResponseBody.
 type HarshEventSensitivityV2Settings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `harshAccelSensitivity`.
+	state                 protoimpl.MessageState         `protogen:"open.v1"`
 	HarshAccelSensitivity *HarshAccelSensitivitySettings `protobuf:"bytes,1,opt,name=harsh_accel_sensitivity,json=harshAccelSensitivity,proto3" json:"harsh_accel_sensitivity,omitempty"`
-	// Member `harshBrakeSensitivity`.
 	HarshBrakeSensitivity *HarshBrakeSensitivitySettings `protobuf:"bytes,2,opt,name=harsh_brake_sensitivity,json=harshBrakeSensitivity,proto3" json:"harsh_brake_sensitivity,omitempty"`
-	// Member `harshTurnSensitivity`.
-	HarshTurnSensitivity *HarshTurnSensitivitySettings `protobuf:"bytes,3,opt,name=harsh_turn_sensitivity,json=harshTurnSensitivity,proto3" json:"harsh_turn_sensitivity,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	HarshTurnSensitivity  *HarshTurnSensitivitySettings  `protobuf:"bytes,3,opt,name=harsh_turn_sensitivity,json=harshTurnSensitivity,proto3" json:"harsh_turn_sensitivity,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *HarshEventSensitivityV2Settings) Reset() {
@@ -1397,13 +1350,10 @@ func (x *HarshEventSensitivityV2Settings) GetHarshTurnSensitivity() *HarshTurnSe
 
 // Schema HarshTurnSensitivityGForceSettingsObjectResponseBody.
 type HarshTurnSensitivityGForceSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyDuty`.
-	HeavyDuty *string `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
-	// Member `lightDuty`.
-	LightDuty *string `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
-	// Member `passenger`.
-	Passenger     *string `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HeavyDuty     *string                `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
+	LightDuty     *string                `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
+	Passenger     *string                `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1462,14 +1412,11 @@ func (x *HarshTurnSensitivityGForceSettings) GetPassenger() string {
 // Schema HarshTurnSensitivityV2SettingsObjectResponseBody.
 type HarshTurnSensitivitySettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyDuty`. Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`,
-	// `high`.
+	// Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`, `high`.
 	HeavyDuty *string `protobuf:"bytes,1,opt,name=heavy_duty,json=heavyDuty,proto3,oneof" json:"heavy_duty,omitempty"`
-	// Member `lightDuty`. Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`,
-	// `high`.
+	// Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`, `high`.
 	LightDuty *string `protobuf:"bytes,2,opt,name=light_duty,json=lightDuty,proto3,oneof" json:"light_duty,omitempty"`
-	// Member `passenger`. Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`,
-	// `high`.
+	// Known values: `unknown`, `invalid`, `off`, `veryLow`, `low`, `normal`, `high`.
 	Passenger     *string `protobuf:"bytes,3,opt,name=passenger,proto3,oneof" json:"passenger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1528,14 +1475,12 @@ func (x *HarshTurnSensitivitySettings) GetPassenger() string {
 
 // Schema InattentiveDrivingDetectionAlertSettingsObjectResponseBody.
 type InattentiveDrivingDetectionAlertSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasInCabAudioAlertsEnabled`.
-	HasInCabAudioAlertsEnabled *bool `protobuf:"varint,1,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `severity`. Known values: `low`, `medium`, `high`.
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	HasInCabAudioAlertsEnabled *bool                  `protobuf:"varint,1,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
+	IsEnabled                  *bool                  `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// Known values: `low`, `medium`, `high`.
 	Severity *string `protobuf:"bytes,3,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
-	// Member `speedingThresholdMph`. In miles per hour.
+	// In miles per hour.
 	SpeedingThresholdMph *float64 `protobuf:"fixed64,4,opt,name=speeding_threshold_mph,json=speedingThresholdMph,proto3,oneof" json:"speeding_threshold_mph,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -1601,12 +1546,10 @@ func (x *InattentiveDrivingDetectionAlertSettings) GetSpeedingThresholdMph() flo
 
 // Schema MobileUsageDetectionAlertSettingsObjectResponseBody.
 type MobileUsageDetectionAlertSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasInCabAudioAlertsEnabled`.
-	HasInCabAudioAlertsEnabled *bool `protobuf:"varint,1,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `speedingThresholdMph`. In miles per hour.
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	HasInCabAudioAlertsEnabled *bool                  `protobuf:"varint,1,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
+	IsEnabled                  *bool                  `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// In miles per hour.
 	SpeedingThresholdMph *float64 `protobuf:"fixed64,3,opt,name=speeding_threshold_mph,json=speedingThresholdMph,proto3,oneof" json:"speeding_threshold_mph,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -1666,17 +1609,15 @@ func (x *MobileUsageDetectionAlertSettings) GetSpeedingThresholdMph() float64 {
 // Schema PolicyViolationsDetectionAlertSettingsObjectResponseBody.
 type PolicyViolationsDetectionAlertSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `eventsAvailableForTesting`. Known values: `mobileUsage`, `smoking`, `eatingDrinking`,
-	// `inwardCameraObstruction`, `outwardCameraObstruction`.
+	// Known values: `mobileUsage`, `smoking`, `eatingDrinking`, `inwardCameraObstruction`,
+	// `outwardCameraObstruction`.
 	EventsAvailableForTesting []string `protobuf:"bytes,1,rep,name=events_available_for_testing,json=eventsAvailableForTesting,proto3" json:"events_available_for_testing,omitempty"`
-	// Member `eventsToCoach`. Known values: `noSeatbelt`, `noMask`, `mobileUsage`, `smoking`,
-	// `eatingDrinking`, `inwardCameraObstruction`, `outwardCameraObstruction`.
-	EventsToCoach []string `protobuf:"bytes,2,rep,name=events_to_coach,json=eventsToCoach,proto3" json:"events_to_coach,omitempty"`
-	// Member `hasInCabAudioAlertsEnabled`.
-	HasInCabAudioAlertsEnabled *bool `protobuf:"varint,3,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,4,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `speedingThresholdMph`. In miles per hour.
+	// Known values: `noSeatbelt`, `noMask`, `mobileUsage`, `smoking`, `eatingDrinking`,
+	// `inwardCameraObstruction`, `outwardCameraObstruction`.
+	EventsToCoach              []string `protobuf:"bytes,2,rep,name=events_to_coach,json=eventsToCoach,proto3" json:"events_to_coach,omitempty"`
+	HasInCabAudioAlertsEnabled *bool    `protobuf:"varint,3,opt,name=has_in_cab_audio_alerts_enabled,json=hasInCabAudioAlertsEnabled,proto3,oneof" json:"has_in_cab_audio_alerts_enabled,omitempty"`
+	IsEnabled                  *bool    `protobuf:"varint,4,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// In miles per hour.
 	SpeedingThresholdMph *float64 `protobuf:"fixed64,5,opt,name=speeding_threshold_mph,json=speedingThresholdMph,proto3,oneof" json:"speeding_threshold_mph,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -1749,10 +1690,9 @@ func (x *PolicyViolationsDetectionAlertSettings) GetSpeedingThresholdMph() float
 
 // Schema RollingStopDetectionAlertSettingsObjectResponseBody.
 type RollingStopDetectionAlertSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,1,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `speedingThresholdMph`. In miles per hour.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	IsEnabled *bool                  `protobuf:"varint,1,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// In miles per hour.
 	SpeedingThresholdMph *float64 `protobuf:"fixed64,2,opt,name=speeding_threshold_mph,json=speedingThresholdMph,proto3,oneof" json:"speeding_threshold_mph,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -1804,69 +1744,39 @@ func (x *RollingStopDetectionAlertSettings) GetSpeedingThresholdMph() float64 {
 
 // Schema SafetyScoreConfigurationSettingsObjectResponseBody.
 type SafetyScoreConfigurationSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aiInattentiveDrivingDetectionWeight`.
-	AiInattentiveDrivingDetectionWeight *int64 `protobuf:"varint,1,opt,name=ai_inattentive_driving_detection_weight,json=aiInattentiveDrivingDetectionWeight,proto3,oneof" json:"ai_inattentive_driving_detection_weight,omitempty"`
-	// Member `crashWeight`.
-	CrashWeight *int64 `protobuf:"varint,2,opt,name=crash_weight,json=crashWeight,proto3,oneof" json:"crash_weight,omitempty"`
-	// Member `defensiveDrivingWeight`.
-	DefensiveDrivingWeight *int64 `protobuf:"varint,3,opt,name=defensive_driving_weight,json=defensiveDrivingWeight,proto3,oneof" json:"defensive_driving_weight,omitempty"`
-	// Member `didNotYieldWeight`.
-	DidNotYieldWeight *int64 `protobuf:"varint,4,opt,name=did_not_yield_weight,json=didNotYieldWeight,proto3,oneof" json:"did_not_yield_weight,omitempty"`
-	// Member `drowsyWeight`.
-	DrowsyWeight *int64 `protobuf:"varint,5,opt,name=drowsy_weight,json=drowsyWeight,proto3,oneof" json:"drowsy_weight,omitempty"`
-	// Member `eatingDrinkingWeight`.
-	EatingDrinkingWeight *int64 `protobuf:"varint,6,opt,name=eating_drinking_weight,json=eatingDrinkingWeight,proto3,oneof" json:"eating_drinking_weight,omitempty"`
-	// Member `followingDistanceModerateWeight`.
-	FollowingDistanceModerateWeight *int64 `protobuf:"varint,7,opt,name=following_distance_moderate_weight,json=followingDistanceModerateWeight,proto3,oneof" json:"following_distance_moderate_weight,omitempty"`
-	// Member `followingDistanceSevereWeight`.
-	FollowingDistanceSevereWeight *int64 `protobuf:"varint,8,opt,name=following_distance_severe_weight,json=followingDistanceSevereWeight,proto3,oneof" json:"following_distance_severe_weight,omitempty"`
-	// Member `followingDistanceWeight`.
-	FollowingDistanceWeight *int64 `protobuf:"varint,9,opt,name=following_distance_weight,json=followingDistanceWeight,proto3,oneof" json:"following_distance_weight,omitempty"`
-	// Member `forwardCollisionWarningWeight`.
-	ForwardCollisionWarningWeight *int64 `protobuf:"varint,10,opt,name=forward_collision_warning_weight,json=forwardCollisionWarningWeight,proto3,oneof" json:"forward_collision_warning_weight,omitempty"`
-	// Member `harshAccelWeight`.
-	HarshAccelWeight *int64 `protobuf:"varint,11,opt,name=harsh_accel_weight,json=harshAccelWeight,proto3,oneof" json:"harsh_accel_weight,omitempty"`
-	// Member `harshBrakeWeight`.
-	HarshBrakeWeight *int64 `protobuf:"varint,12,opt,name=harsh_brake_weight,json=harshBrakeWeight,proto3,oneof" json:"harsh_brake_weight,omitempty"`
-	// Member `harshTurnWeight`.
-	HarshTurnWeight *int64 `protobuf:"varint,13,opt,name=harsh_turn_weight,json=harshTurnWeight,proto3,oneof" json:"harsh_turn_weight,omitempty"`
-	// Member `heavySpeedingWeight`.
-	HeavySpeedingWeight *int64 `protobuf:"varint,14,opt,name=heavy_speeding_weight,json=heavySpeedingWeight,proto3,oneof" json:"heavy_speeding_weight,omitempty"`
-	// Member `inattentiveDrivingWeight`.
-	InattentiveDrivingWeight *int64 `protobuf:"varint,15,opt,name=inattentive_driving_weight,json=inattentiveDrivingWeight,proto3,oneof" json:"inattentive_driving_weight,omitempty"`
-	// Member `laneDepartureWeight`.
-	LaneDepartureWeight *int64 `protobuf:"varint,16,opt,name=lane_departure_weight,json=laneDepartureWeight,proto3,oneof" json:"lane_departure_weight,omitempty"`
-	// Member `lateResponseWeight`.
-	LateResponseWeight *int64 `protobuf:"varint,17,opt,name=late_response_weight,json=lateResponseWeight,proto3,oneof" json:"late_response_weight,omitempty"`
-	// Member `lightSpeedingWeight`.
-	LightSpeedingWeight *int64 `protobuf:"varint,18,opt,name=light_speeding_weight,json=lightSpeedingWeight,proto3,oneof" json:"light_speeding_weight,omitempty"`
-	// Member `maxSpeedWeight`.
-	MaxSpeedWeight *int64 `protobuf:"varint,19,opt,name=max_speed_weight,json=maxSpeedWeight,proto3,oneof" json:"max_speed_weight,omitempty"`
-	// Member `mobileUsageWeight`.
-	MobileUsageWeight *int64 `protobuf:"varint,20,opt,name=mobile_usage_weight,json=mobileUsageWeight,proto3,oneof" json:"mobile_usage_weight,omitempty"`
-	// Member `moderateSpeedingWeight`.
-	ModerateSpeedingWeight *int64 `protobuf:"varint,21,opt,name=moderate_speeding_weight,json=moderateSpeedingWeight,proto3,oneof" json:"moderate_speeding_weight,omitempty"`
-	// Member `nearCollisionWeight`.
-	NearCollisionWeight *int64 `protobuf:"varint,22,opt,name=near_collision_weight,json=nearCollisionWeight,proto3,oneof" json:"near_collision_weight,omitempty"`
-	// Member `noSeatbeltWeight`.
-	NoSeatbeltWeight *int64 `protobuf:"varint,23,opt,name=no_seatbelt_weight,json=noSeatbeltWeight,proto3,oneof" json:"no_seatbelt_weight,omitempty"`
-	// Member `obstructedCameraWeight`.
-	ObstructedCameraWeight *int64 `protobuf:"varint,24,opt,name=obstructed_camera_weight,json=obstructedCameraWeight,proto3,oneof" json:"obstructed_camera_weight,omitempty"`
-	// Member `ranRedLightWeight`.
-	RanRedLightWeight *int64 `protobuf:"varint,25,opt,name=ran_red_light_weight,json=ranRedLightWeight,proto3,oneof" json:"ran_red_light_weight,omitempty"`
-	// Member `rollingStopWeight`.
-	RollingStopWeight *int64 `protobuf:"varint,26,opt,name=rolling_stop_weight,json=rollingStopWeight,proto3,oneof" json:"rolling_stop_weight,omitempty"`
-	// Member `severeSpeedingWeight`.
-	SevereSpeedingWeight *int64 `protobuf:"varint,27,opt,name=severe_speeding_weight,json=severeSpeedingWeight,proto3,oneof" json:"severe_speeding_weight,omitempty"`
-	// Member `smokingWeight`.
-	SmokingWeight *int64 `protobuf:"varint,28,opt,name=smoking_weight,json=smokingWeight,proto3,oneof" json:"smoking_weight,omitempty"`
-	// Member `speedingWeight`.
-	SpeedingWeight *int64 `protobuf:"varint,29,opt,name=speeding_weight,json=speedingWeight,proto3,oneof" json:"speeding_weight,omitempty"`
-	// Member `vulnerableRoadUserWeight`.
-	VulnerableRoadUserWeight *int64 `protobuf:"varint,30,opt,name=vulnerable_road_user_weight,json=vulnerableRoadUserWeight,proto3,oneof" json:"vulnerable_road_user_weight,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
+	state                               protoimpl.MessageState `protogen:"open.v1"`
+	AiInattentiveDrivingDetectionWeight *int64                 `protobuf:"varint,1,opt,name=ai_inattentive_driving_detection_weight,json=aiInattentiveDrivingDetectionWeight,proto3,oneof" json:"ai_inattentive_driving_detection_weight,omitempty"`
+	CrashWeight                         *int64                 `protobuf:"varint,2,opt,name=crash_weight,json=crashWeight,proto3,oneof" json:"crash_weight,omitempty"`
+	DefensiveDrivingWeight              *int64                 `protobuf:"varint,3,opt,name=defensive_driving_weight,json=defensiveDrivingWeight,proto3,oneof" json:"defensive_driving_weight,omitempty"`
+	DidNotYieldWeight                   *int64                 `protobuf:"varint,4,opt,name=did_not_yield_weight,json=didNotYieldWeight,proto3,oneof" json:"did_not_yield_weight,omitempty"`
+	DrowsyWeight                        *int64                 `protobuf:"varint,5,opt,name=drowsy_weight,json=drowsyWeight,proto3,oneof" json:"drowsy_weight,omitempty"`
+	EatingDrinkingWeight                *int64                 `protobuf:"varint,6,opt,name=eating_drinking_weight,json=eatingDrinkingWeight,proto3,oneof" json:"eating_drinking_weight,omitempty"`
+	FollowingDistanceModerateWeight     *int64                 `protobuf:"varint,7,opt,name=following_distance_moderate_weight,json=followingDistanceModerateWeight,proto3,oneof" json:"following_distance_moderate_weight,omitempty"`
+	FollowingDistanceSevereWeight       *int64                 `protobuf:"varint,8,opt,name=following_distance_severe_weight,json=followingDistanceSevereWeight,proto3,oneof" json:"following_distance_severe_weight,omitempty"`
+	FollowingDistanceWeight             *int64                 `protobuf:"varint,9,opt,name=following_distance_weight,json=followingDistanceWeight,proto3,oneof" json:"following_distance_weight,omitempty"`
+	ForwardCollisionWarningWeight       *int64                 `protobuf:"varint,10,opt,name=forward_collision_warning_weight,json=forwardCollisionWarningWeight,proto3,oneof" json:"forward_collision_warning_weight,omitempty"`
+	HarshAccelWeight                    *int64                 `protobuf:"varint,11,opt,name=harsh_accel_weight,json=harshAccelWeight,proto3,oneof" json:"harsh_accel_weight,omitempty"`
+	HarshBrakeWeight                    *int64                 `protobuf:"varint,12,opt,name=harsh_brake_weight,json=harshBrakeWeight,proto3,oneof" json:"harsh_brake_weight,omitempty"`
+	HarshTurnWeight                     *int64                 `protobuf:"varint,13,opt,name=harsh_turn_weight,json=harshTurnWeight,proto3,oneof" json:"harsh_turn_weight,omitempty"`
+	HeavySpeedingWeight                 *int64                 `protobuf:"varint,14,opt,name=heavy_speeding_weight,json=heavySpeedingWeight,proto3,oneof" json:"heavy_speeding_weight,omitempty"`
+	InattentiveDrivingWeight            *int64                 `protobuf:"varint,15,opt,name=inattentive_driving_weight,json=inattentiveDrivingWeight,proto3,oneof" json:"inattentive_driving_weight,omitempty"`
+	LaneDepartureWeight                 *int64                 `protobuf:"varint,16,opt,name=lane_departure_weight,json=laneDepartureWeight,proto3,oneof" json:"lane_departure_weight,omitempty"`
+	LateResponseWeight                  *int64                 `protobuf:"varint,17,opt,name=late_response_weight,json=lateResponseWeight,proto3,oneof" json:"late_response_weight,omitempty"`
+	LightSpeedingWeight                 *int64                 `protobuf:"varint,18,opt,name=light_speeding_weight,json=lightSpeedingWeight,proto3,oneof" json:"light_speeding_weight,omitempty"`
+	MaxSpeedWeight                      *int64                 `protobuf:"varint,19,opt,name=max_speed_weight,json=maxSpeedWeight,proto3,oneof" json:"max_speed_weight,omitempty"`
+	MobileUsageWeight                   *int64                 `protobuf:"varint,20,opt,name=mobile_usage_weight,json=mobileUsageWeight,proto3,oneof" json:"mobile_usage_weight,omitempty"`
+	ModerateSpeedingWeight              *int64                 `protobuf:"varint,21,opt,name=moderate_speeding_weight,json=moderateSpeedingWeight,proto3,oneof" json:"moderate_speeding_weight,omitempty"`
+	NearCollisionWeight                 *int64                 `protobuf:"varint,22,opt,name=near_collision_weight,json=nearCollisionWeight,proto3,oneof" json:"near_collision_weight,omitempty"`
+	NoSeatbeltWeight                    *int64                 `protobuf:"varint,23,opt,name=no_seatbelt_weight,json=noSeatbeltWeight,proto3,oneof" json:"no_seatbelt_weight,omitempty"`
+	ObstructedCameraWeight              *int64                 `protobuf:"varint,24,opt,name=obstructed_camera_weight,json=obstructedCameraWeight,proto3,oneof" json:"obstructed_camera_weight,omitempty"`
+	RanRedLightWeight                   *int64                 `protobuf:"varint,25,opt,name=ran_red_light_weight,json=ranRedLightWeight,proto3,oneof" json:"ran_red_light_weight,omitempty"`
+	RollingStopWeight                   *int64                 `protobuf:"varint,26,opt,name=rolling_stop_weight,json=rollingStopWeight,proto3,oneof" json:"rolling_stop_weight,omitempty"`
+	SevereSpeedingWeight                *int64                 `protobuf:"varint,27,opt,name=severe_speeding_weight,json=severeSpeedingWeight,proto3,oneof" json:"severe_speeding_weight,omitempty"`
+	SmokingWeight                       *int64                 `protobuf:"varint,28,opt,name=smoking_weight,json=smokingWeight,proto3,oneof" json:"smoking_weight,omitempty"`
+	SpeedingWeight                      *int64                 `protobuf:"varint,29,opt,name=speeding_weight,json=speedingWeight,proto3,oneof" json:"speeding_weight,omitempty"`
+	VulnerableRoadUserWeight            *int64                 `protobuf:"varint,30,opt,name=vulnerable_road_user_weight,json=vulnerableRoadUserWeight,proto3,oneof" json:"vulnerable_road_user_weight,omitempty"`
+	unknownFields                       protoimpl.UnknownFields
+	sizeCache                           protoimpl.SizeCache
 }
 
 func (x *SafetyScoreConfigurationSettings) Reset() {
@@ -2109,33 +2019,32 @@ func (x *SafetyScoreConfigurationSettings) GetVulnerableRoadUserWeight() int64 {
 	return 0
 }
 
-// Schema SafetySettingsObjectResponseBody.
+// Safety settings. Schema SafetySettingsObjectResponseBody.
 type SafetySettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `defaultVehicleType`. Required. Known values: `off`, `automatic`, `passengerCar`,
-	// `lightTruck`, `heavyDuty`.
+	// Required. Known values: `off`, `automatic`, `passengerCar`, `lightTruck`, `heavyDuty`.
 	DefaultVehicleType *string `protobuf:"bytes,1,opt,name=default_vehicle_type,json=defaultVehicleType,proto3,oneof" json:"default_vehicle_type,omitempty"`
-	// Member `distractedDrivingDetectionAlerts`. Required.
+	// Required.
 	DistractedDrivingDetectionAlerts *DistractedDrivingDetectionAlertSettings `protobuf:"bytes,2,opt,name=distracted_driving_detection_alerts,json=distractedDrivingDetectionAlerts,proto3" json:"distracted_driving_detection_alerts,omitempty"`
-	// Member `followingDistanceDetectionAlerts`. Required.
+	// Required.
 	FollowingDistanceDetectionAlerts *FollowingDistanceDetectionAlertSettings `protobuf:"bytes,3,opt,name=following_distance_detection_alerts,json=followingDistanceDetectionAlerts,proto3" json:"following_distance_detection_alerts,omitempty"`
-	// Member `forwardCollisionDetectionAlerts`. Required.
+	// Required.
 	ForwardCollisionDetectionAlerts *ForwardCollisionDetectionAlertSettings `protobuf:"bytes,4,opt,name=forward_collision_detection_alerts,json=forwardCollisionDetectionAlerts,proto3" json:"forward_collision_detection_alerts,omitempty"`
-	// Member `harshEventSensitivity`. Required.
+	// Required.
 	HarshEventSensitivity *HarshEventSensitivitySettings `protobuf:"bytes,5,opt,name=harsh_event_sensitivity,json=harshEventSensitivity,proto3" json:"harsh_event_sensitivity,omitempty"`
-	// Member `harshEventSensitivityV2`. Required.
+	// Required.
 	HarshEventSensitivityV2 *HarshEventSensitivityV2Settings `protobuf:"bytes,6,opt,name=harsh_event_sensitivity_v2,json=harshEventSensitivityV2,proto3" json:"harsh_event_sensitivity_v2,omitempty"`
-	// Member `policyViolationsDetectionAlerts`. Required.
+	// Required.
 	PolicyViolationsDetectionAlerts *PolicyViolationsDetectionAlertSettings `protobuf:"bytes,7,opt,name=policy_violations_detection_alerts,json=policyViolationsDetectionAlerts,proto3" json:"policy_violations_detection_alerts,omitempty"`
-	// Member `rollingStopDetectionAlerts`. Required.
+	// Required.
 	RollingStopDetectionAlerts *RollingStopDetectionAlertSettings `protobuf:"bytes,8,opt,name=rolling_stop_detection_alerts,json=rollingStopDetectionAlerts,proto3" json:"rolling_stop_detection_alerts,omitempty"`
-	// Member `safetyScoreConfiguration`. Required.
+	// Required.
 	SafetyScoreConfiguration *SafetyScoreConfigurationSettings `protobuf:"bytes,9,opt,name=safety_score_configuration,json=safetyScoreConfiguration,proto3" json:"safety_score_configuration,omitempty"`
-	// Member `safetyScoreTarget`. Required.
+	// Required.
 	SafetyScoreTarget *int64 `protobuf:"varint,10,opt,name=safety_score_target,json=safetyScoreTarget,proto3,oneof" json:"safety_score_target,omitempty"`
-	// Member `speedingSettings`. Required.
+	// Required.
 	SpeedingSettings *SpeedingSettings `protobuf:"bytes,11,opt,name=speeding_settings,json=speedingSettings,proto3" json:"speeding_settings,omitempty"`
-	// Member `voiceCoaching`. Required.
+	// Required.
 	VoiceCoaching *VoiceCoachingSettings `protobuf:"bytes,12,opt,name=voice_coaching,json=voiceCoaching,proto3" json:"voice_coaching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2257,29 +2166,19 @@ func (x *SafetySettings) GetVoiceCoaching() *VoiceCoachingSettings {
 
 // Schema SettingsComplianceResponseObjectResponseBody.
 type SettingsCompliance struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `allowUnregulatedVehiclesEnabled`.
-	AllowUnregulatedVehiclesEnabled *bool `protobuf:"varint,1,opt,name=allow_unregulated_vehicles_enabled,json=allowUnregulatedVehiclesEnabled,proto3,oneof" json:"allow_unregulated_vehicles_enabled,omitempty"`
-	// Member `canadaHosEnabled`.
-	CanadaHosEnabled *bool `protobuf:"varint,2,opt,name=canada_hos_enabled,json=canadaHosEnabled,proto3,oneof" json:"canada_hos_enabled,omitempty"`
-	// Member `carrierName`.
-	CarrierName *string `protobuf:"bytes,3,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
-	// Member `dotNumber`.
-	DotNumber *int64 `protobuf:"varint,4,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
-	// Member `driverAutoDutyEnabled`.
-	DriverAutoDutyEnabled *bool `protobuf:"varint,5,opt,name=driver_auto_duty_enabled,json=driverAutoDutyEnabled,proto3,oneof" json:"driver_auto_duty_enabled,omitempty"`
-	// Member `editCertifiedLogsEnabled`.
-	EditCertifiedLogsEnabled *bool `protobuf:"varint,6,opt,name=edit_certified_logs_enabled,json=editCertifiedLogsEnabled,proto3,oneof" json:"edit_certified_logs_enabled,omitempty"`
-	// Member `forceManualLocationForDutyStatusChangesEnabled`.
-	ForceManualLocationForDutyStatusChangesEnabled *bool `protobuf:"varint,7,opt,name=force_manual_location_for_duty_status_changes_enabled,json=forceManualLocationForDutyStatusChangesEnabled,proto3,oneof" json:"force_manual_location_for_duty_status_changes_enabled,omitempty"`
-	// Member `forceReviewUnassignedHosEnabled`.
-	ForceReviewUnassignedHosEnabled *bool `protobuf:"varint,8,opt,name=force_review_unassigned_hos_enabled,json=forceReviewUnassignedHosEnabled,proto3,oneof" json:"force_review_unassigned_hos_enabled,omitempty"`
-	// Member `mainOfficeFormattedAddress`.
-	MainOfficeFormattedAddress *string `protobuf:"bytes,9,opt,name=main_office_formatted_address,json=mainOfficeFormattedAddress,proto3,oneof" json:"main_office_formatted_address,omitempty"`
-	// Member `persistentDutyStatusEnabled`.
-	PersistentDutyStatusEnabled *bool `protobuf:"varint,10,opt,name=persistent_duty_status_enabled,json=persistentDutyStatusEnabled,proto3,oneof" json:"persistent_duty_status_enabled,omitempty"`
-	unknownFields               protoimpl.UnknownFields
-	sizeCache                   protoimpl.SizeCache
+	state                                          protoimpl.MessageState `protogen:"open.v1"`
+	AllowUnregulatedVehiclesEnabled                *bool                  `protobuf:"varint,1,opt,name=allow_unregulated_vehicles_enabled,json=allowUnregulatedVehiclesEnabled,proto3,oneof" json:"allow_unregulated_vehicles_enabled,omitempty"`
+	CanadaHosEnabled                               *bool                  `protobuf:"varint,2,opt,name=canada_hos_enabled,json=canadaHosEnabled,proto3,oneof" json:"canada_hos_enabled,omitempty"`
+	CarrierName                                    *string                `protobuf:"bytes,3,opt,name=carrier_name,json=carrierName,proto3,oneof" json:"carrier_name,omitempty"`
+	DotNumber                                      *int64                 `protobuf:"varint,4,opt,name=dot_number,json=dotNumber,proto3,oneof" json:"dot_number,omitempty"`
+	DriverAutoDutyEnabled                          *bool                  `protobuf:"varint,5,opt,name=driver_auto_duty_enabled,json=driverAutoDutyEnabled,proto3,oneof" json:"driver_auto_duty_enabled,omitempty"`
+	EditCertifiedLogsEnabled                       *bool                  `protobuf:"varint,6,opt,name=edit_certified_logs_enabled,json=editCertifiedLogsEnabled,proto3,oneof" json:"edit_certified_logs_enabled,omitempty"`
+	ForceManualLocationForDutyStatusChangesEnabled *bool                  `protobuf:"varint,7,opt,name=force_manual_location_for_duty_status_changes_enabled,json=forceManualLocationForDutyStatusChangesEnabled,proto3,oneof" json:"force_manual_location_for_duty_status_changes_enabled,omitempty"`
+	ForceReviewUnassignedHosEnabled                *bool                  `protobuf:"varint,8,opt,name=force_review_unassigned_hos_enabled,json=forceReviewUnassignedHosEnabled,proto3,oneof" json:"force_review_unassigned_hos_enabled,omitempty"`
+	MainOfficeFormattedAddress                     *string                `protobuf:"bytes,9,opt,name=main_office_formatted_address,json=mainOfficeFormattedAddress,proto3,oneof" json:"main_office_formatted_address,omitempty"`
+	PersistentDutyStatusEnabled                    *bool                  `protobuf:"varint,10,opt,name=persistent_duty_status_enabled,json=persistentDutyStatusEnabled,proto3,oneof" json:"persistent_duty_status_enabled,omitempty"`
+	unknownFields                                  protoimpl.UnknownFields
+	sizeCache                                      protoimpl.SizeCache
 }
 
 func (x *SettingsCompliance) Reset() {
@@ -2384,10 +2283,9 @@ func (x *SettingsCompliance) GetPersistentDutyStatusEnabled() bool {
 
 // Schema SpeedingSettingsObjectResponseBody.
 type SpeedingSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `severityLevels`.
+	state          protoimpl.MessageState   `protogen:"open.v1"`
 	SeverityLevels []*SpeedingSeverityLevel `protobuf:"bytes,1,rep,name=severity_levels,json=severityLevels,proto3" json:"severity_levels,omitempty"`
-	// Member `unit`. Known values: `milesPerHour`, `kilometersPerHour`, `percentage`.
+	// Known values: `milesPerHour`, `kilometersPerHour`, `percentage`.
 	Unit          *string `protobuf:"bytes,2,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2440,13 +2338,13 @@ func (x *SpeedingSettings) GetUnit() string {
 // Schema speedingSeverityLevelResponseBody.
 type SpeedingSeverityLevel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `durationMs`. Required. In milliseconds.
+	// Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,1,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
+	// Required. Default: `true`.
 	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `severityLevel`. Required. Known values: `light`, `moderate`, `heavy`, `severe`.
+	// Required. Known values: `light`, `moderate`, `heavy`, `severe`.
 	SeverityLevel *string `protobuf:"bytes,3,opt,name=severity_level,json=severityLevel,proto3,oneof" json:"severity_level,omitempty"`
-	// Member `speedOverLimitThreshold`. Required.
+	// Required.
 	SpeedOverLimitThreshold *float64 `protobuf:"fixed64,4,opt,name=speed_over_limit_threshold,json=speedOverLimitThreshold,proto3,oneof" json:"speed_over_limit_threshold,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
@@ -2513,15 +2411,12 @@ func (x *SpeedingSeverityLevel) GetSpeedOverLimitThreshold() float64 {
 // Schema VoiceCoachingSettingsObjectResponseBody.
 type VoiceCoachingSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `eventsToCoach`. Known values: `crash`, `inCabSpeeding`, `maximumSpeed`,
-	// `seatbeltUnbuckled`, `harshDriving`.
+	// Known values: `crash`, `inCabSpeeding`, `maximumSpeed`, `seatbeltUnbuckled`, `harshDriving`.
 	EventsToCoach []string `protobuf:"bytes,1,rep,name=events_to_coach,json=eventsToCoach,proto3" json:"events_to_coach,omitempty"`
-	// Member `isEnabled`.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `language`. Known values: `english`, `spanish`, `dutch`, `englishUk`, `italian`,
-	// `french`, `german`.
+	IsEnabled     *bool    `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// Known values: `english`, `spanish`, `dutch`, `englishUk`, `italian`, `french`, `german`.
 	Language *string `protobuf:"bytes,3,opt,name=language,proto3,oneof" json:"language,omitempty"`
-	// Member `speedingThresholdMph`. In miles per hour.
+	// In miles per hour.
 	SpeedingThresholdMph *float64 `protobuf:"fixed64,4,opt,name=speeding_threshold_mph,json=speedingThresholdMph,proto3,oneof" json:"speeding_threshold_mph,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -2917,18 +2812,18 @@ const file_samsara_gateway_settings_v1_settings_proto_rawDesc = "" +
 	"\x16speeding_threshold_mph\x18\x04 \x01(\x01H\x02R\x14speedingThresholdMph\x88\x01\x01:+\xda\xce\x18'VoiceCoachingSettingsObjectResponseBodyB\r\n" +
 	"\v_is_enabledB\v\n" +
 	"\t_languageB\x19\n" +
-	"\x17_speeding_threshold_mph2\xeb\t\n" +
-	"\x0fSettingsService\x12\xfb\x01\n" +
-	"\x15GetComplianceSettings\x129.samsara_gateway.settings.v1.GetComplianceSettingsRequest\x1a:.samsara_gateway.settings.v1.GetComplianceSettingsResponse\"k\xda\xce\x18g\n" +
-	"\x15getComplianceSettings\x10\x01\x1a\x1a/fleet/settings/compliance8\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x87\x02\n" +
+	"\x17_speeding_threshold_mph2\xf4\t\n" +
+	"\x0fSettingsService\x12\xfe\x01\n" +
+	"\x15GetComplianceSettings\x129.samsara_gateway.settings.v1.GetComplianceSettingsRequest\x1a:.samsara_gateway.settings.v1.GetComplianceSettingsResponse\"n\xda\xce\x18g\n" +
+	"\x15getComplianceSettings\x10\x01\x1a\x1a/fleet/settings/compliance8\x01B!Read ELD Compliance Settings (US)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\x87\x02\n" +
 	"\x18UpdateComplianceSettings\x12<.samsara_gateway.settings.v1.UpdateComplianceSettingsRequest\x1a=.samsara_gateway.settings.v1.UpdateComplianceSettingsResponse\"n\xda\xce\x18j\n" +
-	"\x17patchComplianceSettings\x10\x04\x1a\x1a/fleet/settings/compliance \x02B\"Write ELD Compliance Settings (US)J\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xee\x01\n" +
-	"\x14GetDriverAppSettings\x128.samsara_gateway.settings.v1.GetDriverAppSettingsRequest\x1a9.samsara_gateway.settings.v1.GetDriverAppSettingsResponse\"a\xda\xce\x18]\n" +
-	"\x14getDriverAppSettings\x10\x01\x1a\x1a/fleet/settings/driver-app8\x01B\x18Read Driver App SettingsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xfa\x01\n" +
+	"\x17patchComplianceSettings\x10\x04\x1a\x1a/fleet/settings/compliance \x02B\"Write ELD Compliance Settings (US)J\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xf1\x01\n" +
+	"\x14GetDriverAppSettings\x128.samsara_gateway.settings.v1.GetDriverAppSettingsRequest\x1a9.samsara_gateway.settings.v1.GetDriverAppSettingsResponse\"d\xda\xce\x18]\n" +
+	"\x14getDriverAppSettings\x10\x01\x1a\x1a/fleet/settings/driver-app8\x01B\x18Read Driver App SettingsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xfa\x01\n" +
 	"\x17UpdateDriverAppSettings\x12;.samsara_gateway.settings.v1.UpdateDriverAppSettingsRequest\x1a<.samsara_gateway.settings.v1.UpdateDriverAppSettingsResponse\"d\xda\xce\x18`\n" +
-	"\x16patchDriverAppSettings\x10\x04\x1a\x1a/fleet/settings/driver-app \x02B\x19Write Driver App SettingsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe1\x01\n" +
-	"\x11GetSafetySettings\x125.samsara_gateway.settings.v1.GetSafetySettingsRequest\x1a6.samsara_gateway.settings.v1.GetSafetySettingsResponse\"]\xda\xce\x18Y\n" +
-	"\x11getSafetySettings\x10\x01\x1a\x16/fleet/settings/safety8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01B\x89\x02\n" +
+	"\x16patchDriverAppSettings\x10\x04\x1a\x1a/fleet/settings/driver-app \x02B\x19Write Driver App SettingsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe4\x01\n" +
+	"\x11GetSafetySettings\x125.samsara_gateway.settings.v1.GetSafetySettingsRequest\x1a6.samsara_gateway.settings.v1.GetSafetySettingsResponse\"`\xda\xce\x18Y\n" +
+	"\x11getSafetySettings\x10\x01\x1a\x16/fleet/settings/safety8\x01B\x1bRead Safety Events & ScoresJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01B\x89\x02\n" +
 	"$internal.samsara.gateway.settings.v1B\rSettingsProtoP\x01Z3samsara.internal/gateway/gen/settings/v1;settingsv1\xa2\x02\fSGSettingsV1\xaa\x02\x1aSamsaraGateway.Settings.V1\xba\x02\fSGSettingsV1\xca\x02\x1aSamsaraGateway\\Settings\\V1\xe2\x02#SamsaraGateway\\Settings\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Settings::V1b\x06proto3"
 
 var (

@@ -34,25 +34,42 @@ const (
 //
 // SettingsService has the operations of the area settings.
 type SettingsServiceClient interface {
-	// GET /fleet/settings/compliance
+	// Gets compliance settings.
+	// Operation `getComplianceSettings`, GET /fleet/settings/compliance:
+	// https://developers.samsara.com/reference/getcompliancesettings
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetComplianceSettings(ctx context.Context, in *GetComplianceSettingsRequest, opts ...grpc.CallOption) (*GetComplianceSettingsResponse, error)
-	// PATCH /fleet/settings/compliance
+	// Updates compliance settings; `update_mask` says what.
+	// Operation `patchComplianceSettings`, PATCH /fleet/settings/compliance:
+	// https://developers.samsara.com/reference/patchcompliancesettings
 	// Scope: Write ELD Compliance Settings (US).
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateComplianceSettings(ctx context.Context, in *UpdateComplianceSettingsRequest, opts ...grpc.CallOption) (*UpdateComplianceSettingsResponse, error)
-	// GET /fleet/settings/driver-app
+	// Gets driver app settings.
+	// Operation `getDriverAppSettings`, GET /fleet/settings/driver-app:
+	// https://developers.samsara.com/reference/getdriverappsettings
 	// Scope: Read Driver App Settings.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverAppSettings(ctx context.Context, in *GetDriverAppSettingsRequest, opts ...grpc.CallOption) (*GetDriverAppSettingsResponse, error)
-	// PATCH /fleet/settings/driver-app
+	// Updates driver app settings; `update_mask` says what.
+	// Operation `patchDriverAppSettings`, PATCH /fleet/settings/driver-app:
+	// https://developers.samsara.com/reference/patchdriverappsettings
 	// Scope: Write Driver App Settings.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriverAppSettings(ctx context.Context, in *UpdateDriverAppSettingsRequest, opts ...grpc.CallOption) (*UpdateDriverAppSettingsResponse, error)
-	// GET /fleet/settings/safety
+	// Gets safety settings.
+	// Operation `getSafetySettings`, GET /fleet/settings/safety:
+	// https://developers.samsara.com/reference/getsafetysettings
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSafetySettings(ctx context.Context, in *GetSafetySettingsRequest, opts ...grpc.CallOption) (*GetSafetySettingsResponse, error)
 }
 
@@ -120,25 +137,42 @@ func (c *settingsServiceClient) GetSafetySettings(ctx context.Context, in *GetSa
 //
 // SettingsService has the operations of the area settings.
 type SettingsServiceServer interface {
-	// GET /fleet/settings/compliance
+	// Gets compliance settings.
+	// Operation `getComplianceSettings`, GET /fleet/settings/compliance:
+	// https://developers.samsara.com/reference/getcompliancesettings
 	// Scope: Read ELD Compliance Settings (US).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetComplianceSettings(context.Context, *GetComplianceSettingsRequest) (*GetComplianceSettingsResponse, error)
-	// PATCH /fleet/settings/compliance
+	// Updates compliance settings; `update_mask` says what.
+	// Operation `patchComplianceSettings`, PATCH /fleet/settings/compliance:
+	// https://developers.samsara.com/reference/patchcompliancesettings
 	// Scope: Write ELD Compliance Settings (US).
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateComplianceSettings(context.Context, *UpdateComplianceSettingsRequest) (*UpdateComplianceSettingsResponse, error)
-	// GET /fleet/settings/driver-app
+	// Gets driver app settings.
+	// Operation `getDriverAppSettings`, GET /fleet/settings/driver-app:
+	// https://developers.samsara.com/reference/getdriverappsettings
 	// Scope: Read Driver App Settings.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetDriverAppSettings(context.Context, *GetDriverAppSettingsRequest) (*GetDriverAppSettingsResponse, error)
-	// PATCH /fleet/settings/driver-app
+	// Updates driver app settings; `update_mask` says what.
+	// Operation `patchDriverAppSettings`, PATCH /fleet/settings/driver-app:
+	// https://developers.samsara.com/reference/patchdriverappsettings
 	// Scope: Write Driver App Settings.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateDriverAppSettings(context.Context, *UpdateDriverAppSettingsRequest) (*UpdateDriverAppSettingsResponse, error)
-	// GET /fleet/settings/safety
+	// Gets safety settings.
+	// Operation `getSafetySettings`, GET /fleet/settings/safety:
+	// https://developers.samsara.com/reference/getsafetysettings
 	// Scope: Read Safety Events & Scores.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetSafetySettings(context.Context, *GetSafetySettingsRequest) (*GetSafetySettingsResponse, error)
 }
 

@@ -25,25 +25,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListSpeedingIntervals.
+// The request of ListSpeedingIntervals.
 type ListSpeedingIntervalsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`. Required.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required.
 	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,4,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `includeDriverId`. Default: `false`.
+	// Default: `false`.
 	IncludeDriverId *bool `protobuf:"varint,5,opt,name=include_driver_id,json=includeDriverId,proto3,oneof" json:"include_driver_id,omitempty"`
-	// Query parameter `queryBy`. Known values: `updatedAtTime`, `tripStartTime`. Default:
-	// `updatedAtTime`.
-	QueryBy *string `protobuf:"bytes,6,opt,name=query_by,json=queryBy,proto3,oneof" json:"query_by,omitempty"`
-	// Query parameter `severityLevels`.
+	// Known values: `updatedAtTime`, `tripStartTime`. Default: `updatedAtTime`.
+	QueryBy        *string  `protobuf:"bytes,6,opt,name=query_by,json=queryBy,proto3,oneof" json:"query_by,omitempty"`
 	SeverityLevels []string `protobuf:"bytes,7,rep,name=severity_levels,json=severityLevels,proto3" json:"severity_levels,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -135,12 +132,12 @@ func (x *ListSpeedingIntervalsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListSpeedingIntervals.
+// One page of speeding intervals.
 type ListSpeedingIntervalsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TripSpeedingIntervals `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,12 +187,12 @@ func (x *ListSpeedingIntervalsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamSpeedingIntervals.
+// The request of StreamSpeedingIntervals.
 type StreamSpeedingIntervalsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSpeedingIntervals is asked, page after page.
 	Request *ListSpeedingIntervalsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -245,7 +242,7 @@ func (x *StreamSpeedingIntervalsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamSpeedingIntervals.
+// One page of speeding intervals, and where to go on from after it.
 type StreamSpeedingIntervalsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSpeedingIntervals answers.
@@ -300,7 +297,7 @@ func (x *StreamSpeedingIntervalsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowSpeedingIntervals.
+// The request of FollowSpeedingIntervals.
 type FollowSpeedingIntervalsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSpeedingIntervals is asked, page after page.
@@ -355,7 +352,7 @@ func (x *FollowSpeedingIntervalsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowSpeedingIntervals.
+// One page of speeding intervals, and where to go on from after it.
 type FollowSpeedingIntervalsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListSpeedingIntervals answers. Unset in a keep-alive.
@@ -422,19 +419,19 @@ func (x *FollowSpeedingIntervalsResponse) GetKeepAlive() *v11.KeepAlive {
 // Schema SpeedingIntervalResponseBody.
 type SpeedingInterval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isDismissed`. Required.
+	// Required.
 	IsDismissed *bool `protobuf:"varint,2,opt,name=is_dismissed,json=isDismissed,proto3,oneof" json:"is_dismissed,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *SpeedingIntervalLocation `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `maxSpeedKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	MaxSpeedKilometersPerHour *float64 `protobuf:"fixed64,4,opt,name=max_speed_kilometers_per_hour,json=maxSpeedKilometersPerHour,proto3,oneof" json:"max_speed_kilometers_per_hour,omitempty"`
-	// Member `postedSpeedLimitKilometersPerHour`. Required. In kilometres per hour.
+	// Required. In kilometres per hour.
 	PostedSpeedLimitKilometersPerHour *float64 `protobuf:"fixed64,5,opt,name=posted_speed_limit_kilometers_per_hour,json=postedSpeedLimitKilometersPerHour,proto3,oneof" json:"posted_speed_limit_kilometers_per_hour,omitempty"`
-	// Member `severityLevel`. Required. Known values: `light`, `moderate`, `heavy`, `severe`.
+	// Required. Known values: `light`, `moderate`, `heavy`, `severe`.
 	SeverityLevel *string `protobuf:"bytes,6,opt,name=severity_level,json=severityLevel,proto3,oneof" json:"severity_level,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -522,15 +519,15 @@ func (x *SpeedingInterval) GetStartTime() string {
 // Schema SpeedingIntervalLocationResponseResponseBody.
 type SpeedingIntervalLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `accuracyMeters`. In metres.
+	// In metres.
 	AccuracyMeters *float64 `protobuf:"fixed64,1,opt,name=accuracy_meters,json=accuracyMeters,proto3,oneof" json:"accuracy_meters,omitempty"`
-	// Member `address`. Required.
+	// Required.
 	Address *v1.Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `headingDegrees`. Required. In degrees.
+	// Required. In degrees.
 	HeadingDegrees *int64 `protobuf:"varint,3,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -604,17 +601,16 @@ func (x *SpeedingIntervalLocation) GetLongitude() float64 {
 // Schema TripSpeedingIntervalsResponseBody.
 type TripSpeedingIntervals struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.TripAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `driverId`.
-	DriverId *string `protobuf:"bytes,3,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `intervals`. Required.
+	DriverId      *string `protobuf:"bytes,3,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	// Required.
 	Intervals []*SpeedingInterval `protobuf:"bytes,4,rep,name=intervals,proto3" json:"intervals,omitempty"`
-	// Member `tripStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	TripStartTime *string `protobuf:"bytes,5,opt,name=trip_start_time,json=tripStartTime,proto3,oneof" json:"trip_start_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,6,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -772,14 +768,14 @@ const file_samsara_gateway_speeding_intervals_v1_speeding_intervals_proto_rawDes
 	"\n" +
 	"_driver_idB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
-	"\x10_updated_at_time2\xc3\x05\n" +
-	"\x18SpeedingIntervalsService\x12\x8e\x02\n" +
-	"\x15ListSpeedingIntervals\x12C.samsara_gateway.speeding_intervals.v1.ListSpeedingIntervalsRequest\x1aD.samsara_gateway.speeding_intervals.v1.ListSpeedingIntervalsResponse\"j\xda\xce\x18f\n" +
-	"\x14getSpeedingIntervals\x10\x01\x1a\x1a/speeding-intervals/stream(\x010\x018\x01B\x17Read Speeding IntervalsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc9\x01\n" +
-	"\x17StreamSpeedingIntervals\x12E.samsara_gateway.speeding_intervals.v1.StreamSpeedingIntervalsRequest\x1aF.samsara_gateway.speeding_intervals.v1.StreamSpeedingIntervalsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListSpeedingIntervals\x10\x010\x01\x12\xc9\x01\n" +
-	"\x17FollowSpeedingIntervals\x12E.samsara_gateway.speeding_intervals.v1.FollowSpeedingIntervalsRequest\x1aF.samsara_gateway.speeding_intervals.v1.FollowSpeedingIntervalsResponse\"\x1d\xe2\xce\x18\x19\n" +
-	"\x15ListSpeedingIntervals\x10\x020\x01B\xe5\x02\n" +
+	"\x10_updated_at_time2\xcc\x05\n" +
+	"\x18SpeedingIntervalsService\x12\x91\x02\n" +
+	"\x15ListSpeedingIntervals\x12C.samsara_gateway.speeding_intervals.v1.ListSpeedingIntervalsRequest\x1aD.samsara_gateway.speeding_intervals.v1.ListSpeedingIntervalsResponse\"m\xda\xce\x18f\n" +
+	"\x14getSpeedingIntervals\x10\x01\x1a\x1a/speeding-intervals/stream(\x010\x018\x01B\x17Read Speeding IntervalsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xcc\x01\n" +
+	"\x17StreamSpeedingIntervals\x12E.samsara_gateway.speeding_intervals.v1.StreamSpeedingIntervalsRequest\x1aF.samsara_gateway.speeding_intervals.v1.StreamSpeedingIntervalsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListSpeedingIntervals\x10\x01\x90\x02\x010\x01\x12\xcc\x01\n" +
+	"\x17FollowSpeedingIntervals\x12E.samsara_gateway.speeding_intervals.v1.FollowSpeedingIntervalsRequest\x1aF.samsara_gateway.speeding_intervals.v1.FollowSpeedingIntervalsResponse\" \xe2\xce\x18\x19\n" +
+	"\x15ListSpeedingIntervals\x10\x02\x90\x02\x010\x01B\xe5\x02\n" +
 	".internal.samsara.gateway.speeding_intervals.v1B\x16SpeedingIntervalsProtoP\x01ZFsamsara.internal/gateway/gen/speeding_intervals/v1;speedingintervalsv1\xa2\x02\x15SGSpeedingIntervalsV1\xaa\x02#SamsaraGateway.SpeedingIntervals.V1\xba\x02\x15SGSpeedingIntervalsV1\xca\x02#SamsaraGateway\\SpeedingIntervals\\V1\xe2\x02,SamsaraGateway\\SpeedingIntervals\\V1\\Metadata\xea\x02%SamsaraGateway::SpeedingIntervals::V1b\x06proto3"
 
 var (

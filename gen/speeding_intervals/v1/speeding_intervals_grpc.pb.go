@@ -32,17 +32,33 @@ const (
 //
 // SpeedingIntervalsService has the operations of the area speeding intervals.
 type SpeedingIntervalsServiceClient interface {
-	// GET /speeding-intervals/stream
+	// Lists speeding intervals.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// All pages: StreamSpeedingIntervals. For ever: FollowSpeedingIntervals. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSpeedingIntervals with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Speeding Intervals.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListSpeedingIntervals(ctx context.Context, in *ListSpeedingIntervalsRequest, opts ...grpc.CallOption) (*ListSpeedingIntervalsResponse, error)
 	// Every page of ListSpeedingIntervals, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSpeedingIntervals(ctx context.Context, in *StreamSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse], error)
 	// Every page of ListSpeedingIntervals, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSpeedingIntervals(ctx context.Context, in *FollowSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSpeedingIntervalsResponse], error)
 }
 
@@ -108,17 +124,33 @@ type SpeedingIntervalsService_FollowSpeedingIntervalsClient = grpc.ServerStreami
 //
 // SpeedingIntervalsService has the operations of the area speeding intervals.
 type SpeedingIntervalsServiceServer interface {
-	// GET /speeding-intervals/stream
+	// Lists speeding intervals.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// All pages: StreamSpeedingIntervals. For ever: FollowSpeedingIntervals. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamSpeedingIntervals with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Speeding Intervals.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListSpeedingIntervals(context.Context, *ListSpeedingIntervalsRequest) (*ListSpeedingIntervalsResponse, error)
 	// Every page of ListSpeedingIntervals, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamSpeedingIntervals(*StreamSpeedingIntervalsRequest, grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]) error
 	// Every page of ListSpeedingIntervals, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getSpeedingIntervals`, GET /speeding-intervals/stream:
+	// https://developers.samsara.com/reference/getspeedingintervals
+	// Scope: Read Speeding Intervals.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowSpeedingIntervals(*FollowSpeedingIntervalsRequest, grpc.ServerStreamingServer[FollowSpeedingIntervalsResponse]) error
 }
 

@@ -25,20 +25,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListDriverTachographActivity.
+// The request of ListDriverTachographActivity.
 type ListDriverTachographActivityRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -116,13 +112,11 @@ func (x *ListDriverTachographActivityRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDriverTachographActivity.
+// One page of driver tachograph activity.
 type ListDriverTachographActivityResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*TachographActivityListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState           `protogen:"open.v1"`
+	Data          []*TachographActivityListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination                   `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,12 +165,12 @@ func (x *ListDriverTachographActivityResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverTachographActivity.
+// The request of StreamDriverTachographActivity.
 type StreamDriverTachographActivityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverTachographActivity is asked, page after page.
 	Request *ListDriverTachographActivityRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -226,7 +220,7 @@ func (x *StreamDriverTachographActivityRequest) GetOptions() *v11.StreamOptions 
 	return nil
 }
 
-// Response of StreamDriverTachographActivity.
+// One page of driver tachograph activity, and where to go on from after it.
 type StreamDriverTachographActivityResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverTachographActivity answers.
@@ -281,20 +275,16 @@ func (x *StreamDriverTachographActivityResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListDriverTachographFiles.
+// The request of ListDriverTachographFiles.
 type ListDriverTachographFilesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`.
-	DriverIds []string `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	TagIds        []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -372,13 +362,11 @@ func (x *ListDriverTachographFilesRequest) GetTagIds() []string {
 	return nil
 }
 
-// Response of ListDriverTachographFiles.
+// One page of driver tachograph files.
 type ListDriverTachographFilesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*TachographDriverFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState             `protogen:"open.v1"`
+	Data          []*TachographDriverFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination                     `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,12 +415,12 @@ func (x *ListDriverTachographFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamDriverTachographFiles.
+// The request of StreamDriverTachographFiles.
 type StreamDriverTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverTachographFiles is asked, page after page.
 	Request *ListDriverTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,7 +470,7 @@ func (x *StreamDriverTachographFilesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamDriverTachographFiles.
+// One page of driver tachograph files, and where to go on from after it.
 type StreamDriverTachographFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListDriverTachographFiles answers.
@@ -537,16 +525,16 @@ func (x *StreamDriverTachographFilesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateTachographFileUpload.
+// The request of CreateTachographFileUpload.
 type CreateTachographFileUploadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `contentMd5`. Required.
+	// Required.
 	ContentMd5 *string `protobuf:"bytes,1,opt,name=content_md5,json=contentMd5,proto3,oneof" json:"content_md5,omitempty"`
-	// Body member `contentType`. Required. Known values: `application/octet-stream`.
+	// Required. Known values: `application/octet-stream`.
 	ContentType *string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3,oneof" json:"content_type,omitempty"`
-	// Body member `fileSizeBytes`. Required. In bytes.
+	// Required. In bytes.
 	FileSizeBytes *int64 `protobuf:"varint,3,opt,name=file_size_bytes,json=fileSizeBytes,proto3,oneof" json:"file_size_bytes,omitempty"`
-	// Body member `fileType`. Required. Known values: `driverCard`, `vehicleUnit`.
+	// Required. Known values: `driverCard`, `vehicleUnit`.
 	FileType      *string `protobuf:"bytes,4,opt,name=file_type,json=fileType,proto3,oneof" json:"file_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -610,10 +598,10 @@ func (x *CreateTachographFileUploadRequest) GetFileType() string {
 	return ""
 }
 
-// Response of CreateTachographFileUpload.
+// The response of CreateTachographFileUpload.
 type CreateTachographFileUploadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TachographFileUpload `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -656,20 +644,16 @@ func (x *CreateTachographFileUploadResponse) GetData() *TachographFileUpload {
 	return nil
 }
 
-// Request of ListVehicleTachographFiles.
+// The request of ListVehicleTachographFiles.
 type ListVehicleTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -747,13 +731,11 @@ func (x *ListVehicleTachographFilesRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleTachographFiles.
+// One page of vehicle tachograph files.
 type ListVehicleTachographFilesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*TachographVehicleFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState              `protogen:"open.v1"`
+	Data          []*TachographVehicleFileListWrapper `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination                      `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -802,12 +784,12 @@ func (x *ListVehicleTachographFilesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleTachographFiles.
+// The request of StreamVehicleTachographFiles.
 type StreamVehicleTachographFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleTachographFiles is asked, page after page.
 	Request *ListVehicleTachographFilesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -857,7 +839,7 @@ func (x *StreamVehicleTachographFilesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleTachographFiles.
+// One page of vehicle tachograph files, and where to go on from after it.
 type StreamVehicleTachographFilesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleTachographFiles answers.
@@ -915,13 +897,12 @@ func (x *StreamVehicleTachographFilesResponse) GetCursor() string {
 // Schema TachographActivity.
 type TachographActivity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `isManualEntry`.
-	IsManualEntry *bool `protobuf:"varint,2,opt,name=is_manual_entry,json=isManualEntry,proto3,oneof" json:"is_manual_entry,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	EndTime       *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsManualEntry *bool   `protobuf:"varint,2,opt,name=is_manual_entry,json=isManualEntry,proto3,oneof" json:"is_manual_entry,omitempty"`
+	// A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `state`. Known values: `BREAK/REST`, `WORK`, `AVAILABILITY`, `DRIVING`, `UNKNOWN`.
+	// Known values: `BREAK/REST`, `WORK`, `AVAILABILITY`, `DRIVING`, `UNKNOWN`.
 	State         *string `protobuf:"bytes,4,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -987,11 +968,9 @@ func (x *TachographActivity) GetState() string {
 
 // Schema TachographActivityListWrapper.
 type TachographActivityListWrapper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `activity`.
-	Activity []*TachographActivity `protobuf:"bytes,1,rep,name=activity,proto3" json:"activity,omitempty"`
-	// Member `driver`.
-	Driver        *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Activity      []*TachographActivity  `protobuf:"bytes,1,rep,name=activity,proto3" json:"activity,omitempty"`
+	Driver        *v1.DriverTiny         `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1042,14 +1021,11 @@ func (x *TachographActivityListWrapper) GetDriver() *v1.DriverTiny {
 
 // Schema TachographDriverFile.
 type TachographDriverFile struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cardNumber`.
-	CardNumber *string `protobuf:"bytes,1,opt,name=card_number,json=cardNumber,proto3,oneof" json:"card_number,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CardNumber *string                `protobuf:"bytes,1,opt,name=card_number,json=cardNumber,proto3,oneof" json:"card_number,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
+	Id            *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Url           *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1115,10 +1091,8 @@ func (x *TachographDriverFile) GetUrl() string {
 
 // Schema TachographDriverFileListWrapper.
 type TachographDriverFileListWrapper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `files`.
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Driver        *v1.DriverTiny          `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	Files         []*TachographDriverFile `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1168,14 +1142,14 @@ func (x *TachographDriverFileListWrapper) GetFiles() []*TachographDriverFile {
 	return nil
 }
 
-// Schema TachographFileUploadResponseBody.
+// A tachograph file upload. Schema TachographFileUploadResponseBody.
 type TachographFileUpload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `requiredHeaders`. Required.
+	// Required.
 	RequiredHeaders []*TachographUploadRequiredHeader `protobuf:"bytes,2,rep,name=required_headers,json=requiredHeaders,proto3" json:"required_headers,omitempty"`
-	// Member `uploadUrl`. Required.
+	// Required.
 	UploadUrl     *string `protobuf:"bytes,3,opt,name=upload_url,json=uploadUrl,proto3,oneof" json:"upload_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1235,9 +1209,9 @@ func (x *TachographFileUpload) GetUploadUrl() string {
 // Schema TachographUploadRequiredHeaderResponseBody.
 type TachographUploadRequiredHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1290,13 +1264,10 @@ func (x *TachographUploadRequiredHeader) GetValue() string {
 // Schema TachographVehicleFile.
 type TachographVehicleFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
-	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `vehicleIdentificationNumber`.
+	// A time as in RFC 3339.
+	CreatedAtTime               *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Id                          *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url                         *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	VehicleIdentificationNumber *string `protobuf:"bytes,4,opt,name=vehicle_identification_number,json=vehicleIdentificationNumber,proto3,oneof" json:"vehicle_identification_number,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
@@ -1362,11 +1333,9 @@ func (x *TachographVehicleFile) GetVehicleIdentificationNumber() string {
 
 // Schema TachographVehicleFileListWrapper.
 type TachographVehicleFileListWrapper struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `files`.
-	Files []*TachographVehicleFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Files         []*TachographVehicleFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	Vehicle       *v1.VehicleTiny          `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1556,22 +1525,22 @@ const file_samsara_gateway_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x1e_vehicle_identification_number\"\xd5\x01\n" +
 	" TachographVehicleFileListWrapper\x12J\n" +
 	"\x05files\x18\x01 \x03(\v24.samsara_gateway.tachograph.v1.TachographVehicleFileR\x05files\x12?\n" +
-	"\avehicle\x18\x02 \x01(\v2%.samsara_gateway.types.v1.VehicleTinyR\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xf2\r\n" +
-	"\x11TachographService\x12\xa5\x02\n" +
-	"\x1cListDriverTachographActivity\x12B.samsara_gateway.tachograph.v1.ListDriverTachographActivityRequest\x1aC.samsara_gateway.tachograph.v1.ListDriverTachographActivityResponse\"|\xda\xce\x18x\n" +
-	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd5\x01\n" +
-	"\x1eStreamDriverTachographActivity\x12D.samsara_gateway.tachograph.v1.StreamDriverTachographActivityRequest\x1aE.samsara_gateway.tachograph.v1.StreamDriverTachographActivityResponse\"$\xe2\xce\x18 \n" +
-	"\x1cListDriverTachographActivity\x10\x010\x01\x12\x96\x02\n" +
-	"\x19ListDriverTachographFiles\x12?.samsara_gateway.tachograph.v1.ListDriverTachographFilesRequest\x1a@.samsara_gateway.tachograph.v1.ListDriverTachographFilesResponse\"v\xda\xce\x18r\n" +
-	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc9\x01\n" +
-	"\x1bStreamDriverTachographFiles\x12A.samsara_gateway.tachograph.v1.StreamDriverTachographFilesRequest\x1aB.samsara_gateway.tachograph.v1.StreamDriverTachographFilesResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x19ListDriverTachographFiles\x10\x010\x01\x12\x89\x02\n" +
+	"\avehicle\x18\x02 \x01(\v2%.samsara_gateway.types.v1.VehicleTinyR\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\x84\x0e\n" +
+	"\x11TachographService\x12\xa8\x02\n" +
+	"\x1cListDriverTachographActivity\x12B.samsara_gateway.tachograph.v1.ListDriverTachographActivityRequest\x1aC.samsara_gateway.tachograph.v1.ListDriverTachographActivityResponse\"\x7f\xda\xce\x18x\n" +
+	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd8\x01\n" +
+	"\x1eStreamDriverTachographActivity\x12D.samsara_gateway.tachograph.v1.StreamDriverTachographActivityRequest\x1aE.samsara_gateway.tachograph.v1.StreamDriverTachographActivityResponse\"'\xe2\xce\x18 \n" +
+	"\x1cListDriverTachographActivity\x10\x01\x90\x02\x010\x01\x12\x99\x02\n" +
+	"\x19ListDriverTachographFiles\x12?.samsara_gateway.tachograph.v1.ListDriverTachographFilesRequest\x1a@.samsara_gateway.tachograph.v1.ListDriverTachographFilesResponse\"y\xda\xce\x18r\n" +
+	"\x18getDriverTachographFiles\x10\x01\x1a'/fleet/drivers/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xcc\x01\n" +
+	"\x1bStreamDriverTachographFiles\x12A.samsara_gateway.tachograph.v1.StreamDriverTachographFilesRequest\x1aB.samsara_gateway.tachograph.v1.StreamDriverTachographFilesResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x19ListDriverTachographFiles\x10\x01\x90\x02\x010\x01\x12\x89\x02\n" +
 	"\x1aCreateTachographFileUpload\x12@.samsara_gateway.tachograph.v1.CreateTachographFileUploadRequest\x1aA.samsara_gateway.tachograph.v1.CreateTachographFileUploadResponse\"f\xda\xce\x18b\n" +
-	"\x18postTachographFileUpload\x10\x02\x1a\x1e/fleet/tachograph/file-uploads \x02B\x15Write Tachograph (EU)J\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x9b\x02\n" +
-	"\x1aListVehicleTachographFiles\x12@.samsara_gateway.tachograph.v1.ListVehicleTachographFilesRequest\x1aA.samsara_gateway.tachograph.v1.ListVehicleTachographFilesResponse\"x\xda\xce\x18t\n" +
-	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xcd\x01\n" +
-	"\x1cStreamVehicleTachographFiles\x12B.samsara_gateway.tachograph.v1.StreamVehicleTachographFilesRequest\x1aC.samsara_gateway.tachograph.v1.StreamVehicleTachographFilesResponse\"\"\xe2\xce\x18\x1e\n" +
-	"\x1aListVehicleTachographFiles\x10\x010\x01B\x9d\x02\n" +
+	"\x18postTachographFileUpload\x10\x02\x1a\x1e/fleet/tachograph/file-uploads \x02B\x15Write Tachograph (EU)J\x06\bd\x12\x02\b<P\x02X\xc8\x01\x12\x9e\x02\n" +
+	"\x1aListVehicleTachographFiles\x12@.samsara_gateway.tachograph.v1.ListVehicleTachographFilesRequest\x1aA.samsara_gateway.tachograph.v1.ListVehicleTachographFilesResponse\"{\xda\xce\x18t\n" +
+	"\x19getVehicleTachographFiles\x10\x01\x1a(/fleet/vehicles/tachograph-files/history(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd0\x01\n" +
+	"\x1cStreamVehicleTachographFiles\x12B.samsara_gateway.tachograph.v1.StreamVehicleTachographFilesRequest\x1aC.samsara_gateway.tachograph.v1.StreamVehicleTachographFilesResponse\"%\xe2\xce\x18\x1e\n" +
+	"\x1aListVehicleTachographFiles\x10\x01\x90\x02\x010\x01B\x9d\x02\n" +
 	"&internal.samsara.gateway.tachograph.v1B\x0fTachographProtoP\x01Z7samsara.internal/gateway/gen/tachograph/v1;tachographv1\xa2\x02\x0eSGTachographV1\xaa\x02\x1cSamsaraGateway.Tachograph.V1\xba\x02\x0eSGTachographV1\xca\x02\x1cSamsaraGateway\\Tachograph\\V1\xe2\x02%SamsaraGateway\\Tachograph\\V1\\Metadata\xea\x02\x1eSamsaraGateway::Tachograph::V1b\x06proto3"
 
 var (

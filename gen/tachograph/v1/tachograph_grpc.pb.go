@@ -36,31 +36,72 @@ const (
 //
 // TachographService has the operations of the area tachograph.
 type TachographServiceClient interface {
-	// GET /fleet/drivers/tachograph-activity/history
+	// Lists driver tachograph activity.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// All pages: StreamDriverTachographActivity. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographActivity
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverTachographActivity(ctx context.Context, in *ListDriverTachographActivityRequest, opts ...grpc.CallOption) (*ListDriverTachographActivityResponse, error)
 	// Every page of ListDriverTachographActivity, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographActivity(ctx context.Context, in *StreamDriverTachographActivityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographActivityResponse], error)
-	// GET /fleet/drivers/tachograph-files/history
+	// Lists driver tachograph files.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// All pages: StreamDriverTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverTachographFiles(ctx context.Context, in *ListDriverTachographFilesRequest, opts ...grpc.CallOption) (*ListDriverTachographFilesResponse, error)
 	// Every page of ListDriverTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographFiles(ctx context.Context, in *StreamDriverTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDriverTachographFilesResponse], error)
-	// POST /fleet/tachograph/file-uploads
+	// Creates a tachograph file upload.
+	// Operation `postTachographFileUpload`, POST /fleet/tachograph/file-uploads:
+	// https://developers.samsara.com/reference/posttachographfileupload
 	// Scope: Write Tachograph (EU).
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateTachographFileUpload(ctx context.Context, in *CreateTachographFileUploadRequest, opts ...grpc.CallOption) (*CreateTachographFileUploadResponse, error)
-	// GET /fleet/vehicles/tachograph-files/history
+	// Lists vehicle tachograph files.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// All pages: StreamVehicleTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleTachographFiles(ctx context.Context, in *ListVehicleTachographFilesRequest, opts ...grpc.CallOption) (*ListVehicleTachographFilesResponse, error)
 	// Every page of ListVehicleTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamVehicleTachographFiles(ctx context.Context, in *StreamVehicleTachographFilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleTachographFilesResponse], error)
 }
 
@@ -175,31 +216,72 @@ type TachographService_StreamVehicleTachographFilesClient = grpc.ServerStreaming
 //
 // TachographService has the operations of the area tachograph.
 type TachographServiceServer interface {
-	// GET /fleet/drivers/tachograph-activity/history
+	// Lists driver tachograph activity.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// All pages: StreamDriverTachographActivity. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographActivity
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverTachographActivity(context.Context, *ListDriverTachographActivityRequest) (*ListDriverTachographActivityResponse, error)
 	// Every page of ListDriverTachographActivity, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographActivity`, GET /fleet/drivers/tachograph-activity/history:
+	// https://developers.samsara.com/reference/getdrivertachographactivity
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographActivity(*StreamDriverTachographActivityRequest, grpc.ServerStreamingServer[StreamDriverTachographActivityResponse]) error
-	// GET /fleet/drivers/tachograph-files/history
+	// Lists driver tachograph files.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// All pages: StreamDriverTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamDriverTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListDriverTachographFiles(context.Context, *ListDriverTachographFilesRequest) (*ListDriverTachographFilesResponse, error)
 	// Every page of ListDriverTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getDriverTachographFiles`, GET /fleet/drivers/tachograph-files/history:
+	// https://developers.samsara.com/reference/getdrivertachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamDriverTachographFiles(*StreamDriverTachographFilesRequest, grpc.ServerStreamingServer[StreamDriverTachographFilesResponse]) error
-	// POST /fleet/tachograph/file-uploads
+	// Creates a tachograph file upload.
+	// Operation `postTachographFileUpload`, POST /fleet/tachograph/file-uploads:
+	// https://developers.samsara.com/reference/posttachographfileupload
 	// Scope: Write Tachograph (EU).
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	// Samsara may answer 413, content too large: INVALID_ARGUMENT.
 	CreateTachographFileUpload(context.Context, *CreateTachographFileUploadRequest) (*CreateTachographFileUploadResponse, error)
-	// GET /fleet/vehicles/tachograph-files/history
+	// Lists vehicle tachograph files.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// All pages: StreamVehicleTachographFiles. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleTachographFiles
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleTachographFiles(context.Context, *ListVehicleTachographFilesRequest) (*ListVehicleTachographFilesResponse, error)
 	// Every page of ListVehicleTachographFiles, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleTachographFiles`, GET /fleet/vehicles/tachograph-files/history:
+	// https://developers.samsara.com/reference/getvehicletachographfiles
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamVehicleTachographFiles(*StreamVehicleTachographFilesRequest, grpc.ServerStreamingServer[StreamVehicleTachographFilesResponse]) error
 }
 

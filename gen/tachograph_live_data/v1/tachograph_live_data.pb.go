@@ -25,19 +25,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTachographLiveData.
+// The request of ListTachographLiveData.
 type ListTachographLiveDataRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `driverIds`. A comma-separated list.
-	DriverIds *string `protobuf:"bytes,2,opt,name=driver_ids,json=driverIds,proto3,oneof" json:"driver_ids,omitempty"`
-	// Query parameter `limit`. 1 to 200. Default: `200`.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,5,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	After     *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	DriverIds []string               `protobuf:"bytes,2,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
+	// 1 to 200. Default: `200`.
+	Limit *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	VehicleIds    []string `protobuf:"bytes,5,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -79,14 +76,14 @@ func (x *ListTachographLiveDataRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTachographLiveDataRequest) GetDriverIds() string {
-	if x != nil && x.DriverIds != nil {
-		return *x.DriverIds
+func (x *ListTachographLiveDataRequest) GetDriverIds() []string {
+	if x != nil {
+		return x.DriverIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTachographLiveDataRequest) GetLimit() int64 {
+func (x *ListTachographLiveDataRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -100,19 +97,19 @@ func (x *ListTachographLiveDataRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListTachographLiveDataRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListTachographLiveDataRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListTachographLiveData.
+// One page of tachograph live data.
 type ListTachographLiveDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TachographLiveData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,12 +159,12 @@ func (x *ListTachographLiveDataResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTachographLiveData.
+// The request of StreamTachographLiveData.
 type StreamTachographLiveDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTachographLiveData is asked, page after page.
 	Request *ListTachographLiveDataRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -217,7 +214,7 @@ func (x *StreamTachographLiveDataRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTachographLiveData.
+// One page of tachograph live data, and where to go on from after it.
 type StreamTachographLiveDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTachographLiveData answers.
@@ -272,73 +269,42 @@ func (x *StreamTachographLiveDataResponse) GetCursor() string {
 	return ""
 }
 
-// Schema EntityListTachographLiveDataTypeResponseBody.
+// Tachograph live data. Schema EntityListTachographLiveDataTypeResponseBody.
 type TachographLiveData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cumulatedDrivingTimePreviousAndCurrentWeekMinute`.
-	CumulatedDrivingTimePreviousAndCurrentWeekMinute *int64 `protobuf:"varint,1,opt,name=cumulated_driving_time_previous_and_current_week_minute,json=cumulatedDrivingTimePreviousAndCurrentWeekMinute,proto3,oneof" json:"cumulated_driving_time_previous_and_current_week_minute,omitempty"`
-	// Member `cumulativeBreakTimeMinute`.
-	CumulativeBreakTimeMinute *int64 `protobuf:"varint,2,opt,name=cumulative_break_time_minute,json=cumulativeBreakTimeMinute,proto3,oneof" json:"cumulative_break_time_minute,omitempty"`
-	// Member `currentDailyDrivingTimeMinute`.
-	CurrentDailyDrivingTimeMinute *int64 `protobuf:"varint,3,opt,name=current_daily_driving_time_minute,json=currentDailyDrivingTimeMinute,proto3,oneof" json:"current_daily_driving_time_minute,omitempty"`
-	// Member `currentDurationOfSelectedActivityMinute`.
-	CurrentDurationOfSelectedActivityMinute *int64 `protobuf:"varint,4,opt,name=current_duration_of_selected_activity_minute,json=currentDurationOfSelectedActivityMinute,proto3,oneof" json:"current_duration_of_selected_activity_minute,omitempty"`
-	// Member `currentWeeklyDrivingTimeMinute`.
-	CurrentWeeklyDrivingTimeMinute *int64 `protobuf:"varint,5,opt,name=current_weekly_driving_time_minute,json=currentWeeklyDrivingTimeMinute,proto3,oneof" json:"current_weekly_driving_time_minute,omitempty"`
-	// Member `driverId`.
-	DriverId *string `protobuf:"bytes,6,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `durationOfNextBreakRestMinute`.
-	DurationOfNextBreakRestMinute *int64 `protobuf:"varint,7,opt,name=duration_of_next_break_rest_minute,json=durationOfNextBreakRestMinute,proto3,oneof" json:"duration_of_next_break_rest_minute,omitempty"`
-	// Member `durationOfNextDrivingPeriodMinute`.
-	DurationOfNextDrivingPeriodMinute *int64 `protobuf:"varint,8,opt,name=duration_of_next_driving_period_minute,json=durationOfNextDrivingPeriodMinute,proto3,oneof" json:"duration_of_next_driving_period_minute,omitempty"`
-	// Member `endOfLastDailyRestPeriod`.
-	EndOfLastDailyRestPeriod *string `protobuf:"bytes,9,opt,name=end_of_last_daily_rest_period,json=endOfLastDailyRestPeriod,proto3,oneof" json:"end_of_last_daily_rest_period,omitempty"`
-	// Member `endOfLastWeeklyRestPeriod`.
-	EndOfLastWeeklyRestPeriod *string `protobuf:"bytes,10,opt,name=end_of_last_weekly_rest_period,json=endOfLastWeeklyRestPeriod,proto3,oneof" json:"end_of_last_weekly_rest_period,omitempty"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,11,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `maximumDailyDrivingTimeMinute`.
-	MaximumDailyDrivingTimeMinute *int64 `protobuf:"varint,12,opt,name=maximum_daily_driving_time_minute,json=maximumDailyDrivingTimeMinute,proto3,oneof" json:"maximum_daily_driving_time_minute,omitempty"`
-	// Member `minimumDailyRestMinute`.
-	MinimumDailyRestMinute *int64 `protobuf:"varint,13,opt,name=minimum_daily_rest_minute,json=minimumDailyRestMinute,proto3,oneof" json:"minimum_daily_rest_minute,omitempty"`
-	// Member `minimumWeeklyRestMinute`.
-	MinimumWeeklyRestMinute *int64 `protobuf:"varint,14,opt,name=minimum_weekly_rest_minute,json=minimumWeeklyRestMinute,proto3,oneof" json:"minimum_weekly_rest_minute,omitempty"`
-	// Member `numberOfTimes9hDailyDrivingTimesExceeded`.
-	NumberOfTimes9HDailyDrivingTimesExceeded *int64 `protobuf:"varint,15,opt,name=number_of_times9h_daily_driving_times_exceeded,json=numberOfTimes9hDailyDrivingTimesExceeded,proto3,oneof" json:"number_of_times9h_daily_driving_times_exceeded,omitempty"`
-	// Member `numberOfUsedReducedDailyRestPeriods`.
-	NumberOfUsedReducedDailyRestPeriods *int64 `protobuf:"varint,16,opt,name=number_of_used_reduced_daily_rest_periods,json=numberOfUsedReducedDailyRestPeriods,proto3,oneof" json:"number_of_used_reduced_daily_rest_periods,omitempty"`
-	// Member `openCompensationInSecondWeekBeforeLastMinute`.
-	OpenCompensationInSecondWeekBeforeLastMinute *int64 `protobuf:"varint,17,opt,name=open_compensation_in_second_week_before_last_minute,json=openCompensationInSecondWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_second_week_before_last_minute,omitempty"`
-	// Member `openCompensationInTheLastWeekMinute`.
-	OpenCompensationInTheLastWeekMinute *int64 `protobuf:"varint,18,opt,name=open_compensation_in_the_last_week_minute,json=openCompensationInTheLastWeekMinute,proto3,oneof" json:"open_compensation_in_the_last_week_minute,omitempty"`
-	// Member `openCompensationInWeekBeforeLastMinute`.
-	OpenCompensationInWeekBeforeLastMinute *int64 `protobuf:"varint,19,opt,name=open_compensation_in_week_before_last_minute,json=openCompensationInWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_week_before_last_minute,omitempty"`
-	// Member `remaining2WeeksDrivingTimeMinute`.
-	Remaining2WeeksDrivingTimeMinute *int64 `protobuf:"varint,20,opt,name=remaining2_weeks_driving_time_minute,json=remaining2WeeksDrivingTimeMinute,proto3,oneof" json:"remaining2_weeks_driving_time_minute,omitempty"`
-	// Member `remainingCurrentDrivingTimeMinute`.
-	RemainingCurrentDrivingTimeMinute *int64 `protobuf:"varint,21,opt,name=remaining_current_driving_time_minute,json=remainingCurrentDrivingTimeMinute,proto3,oneof" json:"remaining_current_driving_time_minute,omitempty"`
-	// Member `remainingDrivingTimeOfCurrentWeekMinute`.
-	RemainingDrivingTimeOfCurrentWeekMinute *int64 `protobuf:"varint,22,opt,name=remaining_driving_time_of_current_week_minute,json=remainingDrivingTimeOfCurrentWeekMinute,proto3,oneof" json:"remaining_driving_time_of_current_week_minute,omitempty"`
-	// Member `remainingDrivingTimeOnCurrentShiftMinute`.
-	RemainingDrivingTimeOnCurrentShiftMinute *int64 `protobuf:"varint,23,opt,name=remaining_driving_time_on_current_shift_minute,json=remainingDrivingTimeOnCurrentShiftMinute,proto3,oneof" json:"remaining_driving_time_on_current_shift_minute,omitempty"`
-	// Member `remainingTimeOfCurrentBreakRestMinute`.
-	RemainingTimeOfCurrentBreakRestMinute *int64 `protobuf:"varint,24,opt,name=remaining_time_of_current_break_rest_minute,json=remainingTimeOfCurrentBreakRestMinute,proto3,oneof" json:"remaining_time_of_current_break_rest_minute,omitempty"`
-	// Member `remainingTimeUntilNextBreakOrRestMinute`.
-	RemainingTimeUntilNextBreakOrRestMinute *int64 `protobuf:"varint,25,opt,name=remaining_time_until_next_break_or_rest_minute,json=remainingTimeUntilNextBreakOrRestMinute,proto3,oneof" json:"remaining_time_until_next_break_or_rest_minute,omitempty"`
-	// Member `tachographCardNumber`.
-	TachographCardNumber *string `protobuf:"bytes,26,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
-	// Member `timeLeftUntilNewDailyRestPeriodMinute`.
-	TimeLeftUntilNewDailyRestPeriodMinute *int64 `protobuf:"varint,27,opt,name=time_left_until_new_daily_rest_period_minute,json=timeLeftUntilNewDailyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_daily_rest_period_minute,omitempty"`
-	// Member `timeLeftUntilNewWeeklyRestPeriodMinute`.
-	TimeLeftUntilNewWeeklyRestPeriodMinute *int64 `protobuf:"varint,28,opt,name=time_left_until_new_weekly_rest_period_minute,json=timeLeftUntilNewWeeklyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_weekly_rest_period_minute,omitempty"`
-	// Member `timeLeftUntilNextDrivingPeriodMinute`.
-	TimeLeftUntilNextDrivingPeriodMinute *int64 `protobuf:"varint,29,opt,name=time_left_until_next_driving_period_minute,json=timeLeftUntilNextDrivingPeriodMinute,proto3,oneof" json:"time_left_until_next_driving_period_minute,omitempty"`
-	// Member `vehicleId`.
-	VehicleId *string `protobuf:"bytes,30,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
-	// Member `workingState`.
-	WorkingState  *string `protobuf:"bytes,31,opt,name=working_state,json=workingState,proto3,oneof" json:"working_state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                                            protoimpl.MessageState `protogen:"open.v1"`
+	CumulatedDrivingTimePreviousAndCurrentWeekMinute *int64                 `protobuf:"varint,1,opt,name=cumulated_driving_time_previous_and_current_week_minute,json=cumulatedDrivingTimePreviousAndCurrentWeekMinute,proto3,oneof" json:"cumulated_driving_time_previous_and_current_week_minute,omitempty"`
+	CumulativeBreakTimeMinute                        *int64                 `protobuf:"varint,2,opt,name=cumulative_break_time_minute,json=cumulativeBreakTimeMinute,proto3,oneof" json:"cumulative_break_time_minute,omitempty"`
+	CurrentDailyDrivingTimeMinute                    *int64                 `protobuf:"varint,3,opt,name=current_daily_driving_time_minute,json=currentDailyDrivingTimeMinute,proto3,oneof" json:"current_daily_driving_time_minute,omitempty"`
+	CurrentDurationOfSelectedActivityMinute          *int64                 `protobuf:"varint,4,opt,name=current_duration_of_selected_activity_minute,json=currentDurationOfSelectedActivityMinute,proto3,oneof" json:"current_duration_of_selected_activity_minute,omitempty"`
+	CurrentWeeklyDrivingTimeMinute                   *int64                 `protobuf:"varint,5,opt,name=current_weekly_driving_time_minute,json=currentWeeklyDrivingTimeMinute,proto3,oneof" json:"current_weekly_driving_time_minute,omitempty"`
+	DriverId                                         *string                `protobuf:"bytes,6,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	DurationOfNextBreakRestMinute                    *int64                 `protobuf:"varint,7,opt,name=duration_of_next_break_rest_minute,json=durationOfNextBreakRestMinute,proto3,oneof" json:"duration_of_next_break_rest_minute,omitempty"`
+	DurationOfNextDrivingPeriodMinute                *int64                 `protobuf:"varint,8,opt,name=duration_of_next_driving_period_minute,json=durationOfNextDrivingPeriodMinute,proto3,oneof" json:"duration_of_next_driving_period_minute,omitempty"`
+	EndOfLastDailyRestPeriod                         *string                `protobuf:"bytes,9,opt,name=end_of_last_daily_rest_period,json=endOfLastDailyRestPeriod,proto3,oneof" json:"end_of_last_daily_rest_period,omitempty"`
+	EndOfLastWeeklyRestPeriod                        *string                `protobuf:"bytes,10,opt,name=end_of_last_weekly_rest_period,json=endOfLastWeeklyRestPeriod,proto3,oneof" json:"end_of_last_weekly_rest_period,omitempty"`
+	HappenedAtTime                                   *string                `protobuf:"bytes,11,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	MaximumDailyDrivingTimeMinute                    *int64                 `protobuf:"varint,12,opt,name=maximum_daily_driving_time_minute,json=maximumDailyDrivingTimeMinute,proto3,oneof" json:"maximum_daily_driving_time_minute,omitempty"`
+	MinimumDailyRestMinute                           *int64                 `protobuf:"varint,13,opt,name=minimum_daily_rest_minute,json=minimumDailyRestMinute,proto3,oneof" json:"minimum_daily_rest_minute,omitempty"`
+	MinimumWeeklyRestMinute                          *int64                 `protobuf:"varint,14,opt,name=minimum_weekly_rest_minute,json=minimumWeeklyRestMinute,proto3,oneof" json:"minimum_weekly_rest_minute,omitempty"`
+	NumberOfTimes9HDailyDrivingTimesExceeded         *int64                 `protobuf:"varint,15,opt,name=number_of_times9h_daily_driving_times_exceeded,json=numberOfTimes9hDailyDrivingTimesExceeded,proto3,oneof" json:"number_of_times9h_daily_driving_times_exceeded,omitempty"`
+	NumberOfUsedReducedDailyRestPeriods              *int64                 `protobuf:"varint,16,opt,name=number_of_used_reduced_daily_rest_periods,json=numberOfUsedReducedDailyRestPeriods,proto3,oneof" json:"number_of_used_reduced_daily_rest_periods,omitempty"`
+	OpenCompensationInSecondWeekBeforeLastMinute     *int64                 `protobuf:"varint,17,opt,name=open_compensation_in_second_week_before_last_minute,json=openCompensationInSecondWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_second_week_before_last_minute,omitempty"`
+	OpenCompensationInTheLastWeekMinute              *int64                 `protobuf:"varint,18,opt,name=open_compensation_in_the_last_week_minute,json=openCompensationInTheLastWeekMinute,proto3,oneof" json:"open_compensation_in_the_last_week_minute,omitempty"`
+	OpenCompensationInWeekBeforeLastMinute           *int64                 `protobuf:"varint,19,opt,name=open_compensation_in_week_before_last_minute,json=openCompensationInWeekBeforeLastMinute,proto3,oneof" json:"open_compensation_in_week_before_last_minute,omitempty"`
+	Remaining2WeeksDrivingTimeMinute                 *int64                 `protobuf:"varint,20,opt,name=remaining2_weeks_driving_time_minute,json=remaining2WeeksDrivingTimeMinute,proto3,oneof" json:"remaining2_weeks_driving_time_minute,omitempty"`
+	RemainingCurrentDrivingTimeMinute                *int64                 `protobuf:"varint,21,opt,name=remaining_current_driving_time_minute,json=remainingCurrentDrivingTimeMinute,proto3,oneof" json:"remaining_current_driving_time_minute,omitempty"`
+	RemainingDrivingTimeOfCurrentWeekMinute          *int64                 `protobuf:"varint,22,opt,name=remaining_driving_time_of_current_week_minute,json=remainingDrivingTimeOfCurrentWeekMinute,proto3,oneof" json:"remaining_driving_time_of_current_week_minute,omitempty"`
+	RemainingDrivingTimeOnCurrentShiftMinute         *int64                 `protobuf:"varint,23,opt,name=remaining_driving_time_on_current_shift_minute,json=remainingDrivingTimeOnCurrentShiftMinute,proto3,oneof" json:"remaining_driving_time_on_current_shift_minute,omitempty"`
+	RemainingTimeOfCurrentBreakRestMinute            *int64                 `protobuf:"varint,24,opt,name=remaining_time_of_current_break_rest_minute,json=remainingTimeOfCurrentBreakRestMinute,proto3,oneof" json:"remaining_time_of_current_break_rest_minute,omitempty"`
+	RemainingTimeUntilNextBreakOrRestMinute          *int64                 `protobuf:"varint,25,opt,name=remaining_time_until_next_break_or_rest_minute,json=remainingTimeUntilNextBreakOrRestMinute,proto3,oneof" json:"remaining_time_until_next_break_or_rest_minute,omitempty"`
+	TachographCardNumber                             *string                `protobuf:"bytes,26,opt,name=tachograph_card_number,json=tachographCardNumber,proto3,oneof" json:"tachograph_card_number,omitempty"`
+	TimeLeftUntilNewDailyRestPeriodMinute            *int64                 `protobuf:"varint,27,opt,name=time_left_until_new_daily_rest_period_minute,json=timeLeftUntilNewDailyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_daily_rest_period_minute,omitempty"`
+	TimeLeftUntilNewWeeklyRestPeriodMinute           *int64                 `protobuf:"varint,28,opt,name=time_left_until_new_weekly_rest_period_minute,json=timeLeftUntilNewWeeklyRestPeriodMinute,proto3,oneof" json:"time_left_until_new_weekly_rest_period_minute,omitempty"`
+	TimeLeftUntilNextDrivingPeriodMinute             *int64                 `protobuf:"varint,29,opt,name=time_left_until_next_driving_period_minute,json=timeLeftUntilNextDrivingPeriodMinute,proto3,oneof" json:"time_left_until_next_driving_period_minute,omitempty"`
+	VehicleId                                        *string                `protobuf:"bytes,30,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
+	WorkingState                                     *string                `protobuf:"bytes,31,opt,name=working_state,json=workingState,proto3,oneof" json:"working_state,omitempty"`
+	unknownFields                                    protoimpl.UnknownFields
+	sizeCache                                        protoimpl.SizeCache
 }
 
 func (x *TachographLiveData) Reset() {
@@ -592,21 +558,19 @@ var File_samsara_gateway_tachograph_live_data_v1_tachograph_live_data_proto prot
 
 const file_samsara_gateway_tachograph_live_data_v1_tachograph_live_data_proto_rawDesc = "" +
 	"\n" +
-	"Bsamsara_gateway/tachograph_live_data/v1/tachograph_live_data.proto\x12'samsara_gateway.tachograph_live_data.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xcf\x02\n" +
+	"Bsamsara_gateway/tachograph_live_data/v1/tachograph_live_data.proto\x12'samsara_gateway.tachograph_live_data.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xaa\x02\n" +
 	"\x1dListTachographLiveDataRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
 	"\n" +
-	"driver_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\tdriverIds\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x02R\x05limit\x88\x01\x01\x125\n" +
+	"driver_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x128\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00i@R\x03200H\x01R\x05limit\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12,\n" +
-	"\vvehicle_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
-	"\x06_afterB\r\n" +
-	"\v_driver_idsB\b\n" +
+	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12)\n" +
+	"\vvehicle_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"vehicleIdsB\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xc7\x01\n" +
+	"\v_start_time\"\xc7\x01\n" +
 	"\x1eListTachographLiveDataResponse\x12W\n" +
 	"\x04data\x18\x01 \x03(\v2;.samsara_gateway.tachograph_live_data.v1.TachographLiveDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -685,12 +649,12 @@ const file_samsara_gateway_tachograph_live_data_v1_tachograph_live_data_proto_ra
 	"._time_left_until_new_weekly_rest_period_minuteB-\n" +
 	"+_time_left_until_next_driving_period_minuteB\r\n" +
 	"\v_vehicle_idB\x10\n" +
-	"\x0e_working_state2\x8c\x04\n" +
-	"\x19TachographLiveDataService\x12\x9a\x02\n" +
-	"\x16ListTachographLiveData\x12F.samsara_gateway.tachograph_live_data.v1.ListTachographLiveDataRequest\x1aG.samsara_gateway.tachograph_live_data.v1.ListTachographLiveDataResponse\"o\xda\xce\x18k\n" +
-	"\x16listTachographLiveData\x10\x01\x1a\"/fleet/tachograph-live-data/latest(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xd1\x01\n" +
-	"\x18StreamTachographLiveData\x12H.samsara_gateway.tachograph_live_data.v1.StreamTachographLiveDataRequest\x1aI.samsara_gateway.tachograph_live_data.v1.StreamTachographLiveDataResponse\"\x1e\xe2\xce\x18\x1a\n" +
-	"\x16ListTachographLiveData\x10\x010\x01B\xf1\x02\n" +
+	"\x0e_working_state2\x92\x04\n" +
+	"\x19TachographLiveDataService\x12\x9d\x02\n" +
+	"\x16ListTachographLiveData\x12F.samsara_gateway.tachograph_live_data.v1.ListTachographLiveDataRequest\x1aG.samsara_gateway.tachograph_live_data.v1.ListTachographLiveDataResponse\"r\xda\xce\x18k\n" +
+	"\x16listTachographLiveData\x10\x01\x1a\"/fleet/tachograph-live-data/latest(\x018\x01B\x14Read Tachograph (EU)J\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd4\x01\n" +
+	"\x18StreamTachographLiveData\x12H.samsara_gateway.tachograph_live_data.v1.StreamTachographLiveDataRequest\x1aI.samsara_gateway.tachograph_live_data.v1.StreamTachographLiveDataResponse\"!\xe2\xce\x18\x1a\n" +
+	"\x16ListTachographLiveData\x10\x01\x90\x02\x010\x01B\xf1\x02\n" +
 	"0internal.samsara.gateway.tachograph_live_data.v1B\x17TachographLiveDataProtoP\x01ZIsamsara.internal/gateway/gen/tachograph_live_data/v1;tachographlivedatav1\xa2\x02\x16SGTachographLiveDataV1\xaa\x02$SamsaraGateway.TachographLiveData.V1\xba\x02\x16SGTachographLiveDataV1\xca\x02$SamsaraGateway\\TachographLiveData\\V1\xe2\x02-SamsaraGateway\\TachographLiveData\\V1\\Metadata\xea\x02&SamsaraGateway::TachographLiveData::V1b\x06proto3"
 
 var (

@@ -31,13 +31,24 @@ const (
 //
 // TachographLiveDataService has the operations of the area tachograph live data.
 type TachographLiveDataServiceClient interface {
-	// GET /fleet/tachograph-live-data/latest
+	// Lists tachograph live data.
+	// Operation `listTachographLiveData`, GET /fleet/tachograph-live-data/latest:
+	// https://developers.samsara.com/reference/listtachographlivedata
+	// All pages: StreamTachographLiveData. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 200, 200 by default.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListTachographLiveData(ctx context.Context, in *ListTachographLiveDataRequest, opts ...grpc.CallOption) (*ListTachographLiveDataResponse, error)
 	// Every page of ListTachographLiveData, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listTachographLiveData`, GET /fleet/tachograph-live-data/latest:
+	// https://developers.samsara.com/reference/listtachographlivedata
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamTachographLiveData(ctx context.Context, in *StreamTachographLiveDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTachographLiveDataResponse], error)
 }
 
@@ -84,13 +95,24 @@ type TachographLiveDataService_StreamTachographLiveDataClient = grpc.ServerStrea
 //
 // TachographLiveDataService has the operations of the area tachograph live data.
 type TachographLiveDataServiceServer interface {
-	// GET /fleet/tachograph-live-data/latest
+	// Lists tachograph live data.
+	// Operation `listTachographLiveData`, GET /fleet/tachograph-live-data/latest:
+	// https://developers.samsara.com/reference/listtachographlivedata
+	// All pages: StreamTachographLiveData. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 200, 200 by default.
 	// Scope: Read Tachograph (EU).
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListTachographLiveData(context.Context, *ListTachographLiveDataRequest) (*ListTachographLiveDataResponse, error)
 	// Every page of ListTachographLiveData, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `listTachographLiveData`, GET /fleet/tachograph-live-data/latest:
+	// https://developers.samsara.com/reference/listtachographlivedata
+	// Scope: Read Tachograph (EU).
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamTachographLiveData(*StreamTachographLiveDataRequest, grpc.ServerStreamingServer[StreamTachographLiveDataResponse]) error
 }
 

@@ -26,13 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTags.
+// The request of ListTags.
 type ListTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,20 +73,18 @@ func (x *ListTagsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTagsRequest) GetLimit() int64 {
+func (x *ListTagsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListTags.
+// One page of tags.
 type ListTagsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*Tag `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*Tag                 `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,12 +133,12 @@ func (x *ListTagsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTags.
+// The request of StreamTags.
 type StreamTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTags is asked, page after page.
 	Request *ListTagsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -191,7 +188,7 @@ func (x *StreamTagsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTags.
+// One page of tags, and where to go on from after it.
 type StreamTagsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTags answers.
@@ -246,26 +243,18 @@ func (x *StreamTagsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateTag.
+// The request of CreateTag.
 type CreateTagRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `addresses`.
-	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Body member `assets`.
-	Assets []string `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Body member `drivers`.
-	Drivers []string `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `machines`.
-	Machines []string `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Body member `name`. Required. 1 to 191 characters.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Body member `sensors`.
-	Sensors []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Body member `vehicles`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Addresses   []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Assets      []string               `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers     []string               `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Machines    []string               `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
+	// Required. 1 to 191 characters.
+	Name          *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string  `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors       []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
 	Vehicles      []string `protobuf:"bytes,9,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,11 +353,10 @@ func (x *CreateTagRequest) GetVehicles() []string {
 	return nil
 }
 
-// Response of CreateTag.
+// The response of CreateTag.
 type CreateTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,10 +398,10 @@ func (x *CreateTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of GetTag.
+// The request of GetTag.
 type GetTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -456,11 +444,10 @@ func (x *GetTagRequest) GetId() string {
 	return ""
 }
 
-// Response of GetTag.
+// The response of GetTag.
 type GetTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,27 +489,20 @@ func (x *GetTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of ReplaceTag.
+// The request of ReplaceTag.
 type ReplaceTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `addresses`.
+	// Required.
+	Id        *string  `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Addresses []string `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Body member `assets`.
-	Assets []string `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Body member `drivers`.
-	Drivers []string `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Body member `machines`.
-	Machines []string `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Body member `name`. 1 to 191 characters.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Body member `sensors`.
-	Sensors []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Body member `vehicles`.
-	Vehicles []string `protobuf:"bytes,9,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	Assets    []string `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers   []string `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	Machines  []string `protobuf:"bytes,5,rep,name=machines,proto3" json:"machines,omitempty"`
+	// 1 to 191 characters.
+	Name        *string  `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId *string  `protobuf:"bytes,7,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors     []string `protobuf:"bytes,8,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	Vehicles    []string `protobuf:"bytes,9,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -630,11 +610,10 @@ func (x *ReplaceTagRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of ReplaceTag.
+// The response of ReplaceTag.
 type ReplaceTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,29 +655,21 @@ func (x *ReplaceTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of UpdateTag.
+// The request of UpdateTag.
 type UpdateTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `addresses`.
-	Addresses []string `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Body member `assets`.
-	Assets []string `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Body member `drivers`.
-	Drivers []string `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Body member `externalIds`.
+	// Required.
+	Id          *string           `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Addresses   []string          `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Assets      []string          `protobuf:"bytes,3,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers     []string          `protobuf:"bytes,4,rep,name=drivers,proto3" json:"drivers,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,5,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `machines`.
-	Machines []string `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Body member `name`. 1 to 191 characters.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,8,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Body member `sensors`.
-	Sensors []string `protobuf:"bytes,9,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Body member `vehicles`.
-	Vehicles []string `protobuf:"bytes,10,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	Machines    []string          `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
+	// 1 to 191 characters.
+	Name        *string  `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId *string  `protobuf:"bytes,8,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors     []string `protobuf:"bytes,9,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	Vehicles    []string `protobuf:"bytes,10,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -813,11 +784,10 @@ func (x *UpdateTagRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateTag.
+// The response of UpdateTag.
 type UpdateTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *Tag `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *Tag                   `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,10 +829,10 @@ func (x *UpdateTagResponse) GetData() *Tag {
 	return nil
 }
 
-// Request of DeleteTag.
+// The request of DeleteTag.
 type DeleteTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -905,11 +875,9 @@ func (x *DeleteTagRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteTag.
+// The response of DeleteTag.
 type DeleteTagResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -944,19 +912,11 @@ func (*DeleteTagResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_tags_v1_tags_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *DeleteTagResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema ParentTag.
+// Schema ParentTag. It has nothing but `id` and `name`.
 type ParentTag struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1006,31 +966,21 @@ func (x *ParentTag) GetName() string {
 	return ""
 }
 
-// Schema Tag.
+// A tag. Schema Tag.
 type Tag struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addresses`.
-	Addresses []*Tagged `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	// Member `assets`.
-	Assets []*Tagged `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Member `drivers`.
-	Drivers []*Tagged `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `machines`.
-	Machines []*Tagged `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
-	// Member `name`. 1 to 191 characters.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTag`.
-	ParentTag *ParentTag `protobuf:"bytes,8,opt,name=parent_tag,json=parentTag,proto3" json:"parent_tag,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId *string `protobuf:"bytes,9,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	// Member `sensors`.
-	Sensors []*Tagged `protobuf:"bytes,10,rep,name=sensors,proto3" json:"sensors,omitempty"`
-	// Member `vehicles`.
-	Vehicles      []*Tagged `protobuf:"bytes,11,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Addresses   []*Tagged              `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Assets      []*Tagged              `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
+	Drivers     []*Tagged              `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
+	ExternalIds map[string]string      `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id          *string                `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Machines    []*Tagged              `protobuf:"bytes,6,rep,name=machines,proto3" json:"machines,omitempty"`
+	// 1 to 191 characters.
+	Name          *string    `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTag     *ParentTag `protobuf:"bytes,8,opt,name=parent_tag,json=parentTag,proto3" json:"parent_tag,omitempty"`
+	ParentTagId   *string    `protobuf:"bytes,9,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	Sensors       []*Tagged  `protobuf:"bytes,10,rep,name=sensors,proto3" json:"sensors,omitempty"`
+	Vehicles      []*Tagged  `protobuf:"bytes,11,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1142,12 +1092,11 @@ func (x *Tag) GetVehicles() []*Tagged {
 	return nil
 }
 
-// Schema TaggedObject.
+// Schema TaggedObject. It has nothing but `id` and `name`.
 type Tagged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1204,7 +1153,7 @@ const file_samsara_gateway_tags_v1_tags_proto_rawDesc = "" +
 	"\"samsara_gateway/tags/v1/tags.proto\x12\x17samsara_gateway.tags.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"}\n" +
 	"\x0fListTagsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x8a\x01\n" +
 	"\x10ListTagsResponse\x120\n" +
@@ -1283,10 +1232,8 @@ const file_samsara_gateway_tags_v1_tags_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x1c.samsara_gateway.tags.v1.TagR\x04data\"8\n" +
 	"\x10DeleteTagRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"@\n" +
-	"\x11DeleteTagResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"`\n" +
+	"\x03_id\"\x13\n" +
+	"\x11DeleteTagResponse\"`\n" +
 	"\tParentTag\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\r\xda\xce\x18\tParentTagB\x05\n" +
@@ -1316,33 +1263,33 @@ const file_samsara_gateway_tags_v1_tags_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x10\xda\xce\x18\fTaggedObjectB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xb3\b\n" +
-	"\vTagsService\x12\x9a\x01\n" +
-	"\bListTags\x12(.samsara_gateway.tags.v1.ListTagsRequest\x1a).samsara_gateway.tags.v1.ListTagsResponse\"9\xda\xce\x185\n" +
-	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12y\n" +
+	"\x05_name2\xc2\b\n" +
+	"\vTagsService\x12\x9d\x01\n" +
+	"\bListTags\x12(.samsara_gateway.tags.v1.ListTagsRequest\x1a).samsara_gateway.tags.v1.ListTagsResponse\"<\xda\xce\x185\n" +
+	"\blistTags\x10\x01\x1a\x05/tags(\x018\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12|\n" +
 	"\n" +
-	"StreamTags\x12*.samsara_gateway.tags.v1.StreamTagsRequest\x1a+.samsara_gateway.tags.v1.StreamTagsResponse\"\x10\xe2\xce\x18\f\n" +
-	"\bListTags\x10\x010\x01\x12\x97\x01\n" +
+	"StreamTags\x12*.samsara_gateway.tags.v1.StreamTagsRequest\x1a+.samsara_gateway.tags.v1.StreamTagsResponse\"\x13\xe2\xce\x18\f\n" +
+	"\bListTags\x10\x01\x90\x02\x010\x01\x12\x97\x01\n" +
 	"\tCreateTag\x12).samsara_gateway.tags.v1.CreateTagRequest\x1a*.samsara_gateway.tags.v1.CreateTagResponse\"3\xda\xce\x18/\n" +
 	"\tcreateTag\x10\x02\x1a\x05/tags \x02B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x8f\x01\n" +
-	"\x06GetTag\x12&.samsara_gateway.tags.v1.GetTagRequest\x1a'.samsara_gateway.tags.v1.GetTagResponse\"4\xda\xce\x180\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x92\x01\n" +
+	"\x06GetTag\x12&.samsara_gateway.tags.v1.GetTagRequest\x1a'.samsara_gateway.tags.v1.GetTagResponse\"7\xda\xce\x180\n" +
 	"\x06getTag\x10\x01\x1a\n" +
-	"/tags/{id}8\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xa2\x01\n" +
+	"/tags/{id}8\x01B\tRead TagsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xa5\x01\n" +
 	"\n" +
-	"ReplaceTag\x12*.samsara_gateway.tags.v1.ReplaceTagRequest\x1a+.samsara_gateway.tags.v1.ReplaceTagResponse\";\xda\xce\x187\n" +
+	"ReplaceTag\x12*.samsara_gateway.tags.v1.ReplaceTagRequest\x1a+.samsara_gateway.tags.v1.ReplaceTagResponse\">\xda\xce\x187\n" +
 	"\n" +
 	"replaceTag\x10\x03\x1a\n" +
 	"/tags/{id} \x028\x01B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9b\x01\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x90\x02\x02\x12\x9b\x01\n" +
 	"\tUpdateTag\x12).samsara_gateway.tags.v1.UpdateTagRequest\x1a*.samsara_gateway.tags.v1.UpdateTagResponse\"7\xda\xce\x183\n" +
 	"\bpatchTag\x10\x04\x1a\n" +
 	"/tags/{id} \x02B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9c\x01\n" +
-	"\tDeleteTag\x12).samsara_gateway.tags.v1.DeleteTagRequest\x1a*.samsara_gateway.tags.v1.DeleteTagResponse\"8\xda\xce\x184\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x9f\x01\n" +
+	"\tDeleteTag\x12).samsara_gateway.tags.v1.DeleteTagRequest\x1a*.samsara_gateway.tags.v1.DeleteTagResponse\";\xda\xce\x184\n" +
 	"\tdeleteTag\x10\x05\x1a\n" +
 	"/tags/{id}8\x01B\n" +
-	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\xe1\x01\n" +
+	"Write TagsJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\xe1\x01\n" +
 	" internal.samsara.gateway.tags.v1B\tTagsProtoP\x01Z+samsara.internal/gateway/gen/tags/v1;tagsv1\xa2\x02\bSGTagsV1\xaa\x02\x16SamsaraGateway.Tags.V1\xba\x02\bSGTagsV1\xca\x02\x16SamsaraGateway\\Tags\\V1\xe2\x02\x1fSamsaraGateway\\Tags\\V1\\Metadata\xea\x02\x18SamsaraGateway::Tags::V1b\x06proto3"
 
 var (
@@ -1438,7 +1385,6 @@ func file_samsara_gateway_tags_v1_tags_proto_init() {
 	file_samsara_gateway_tags_v1_tags_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_gateway_tags_v1_tags_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_gateway_tags_v1_tags_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_gateway_tags_v1_tags_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_gateway_tags_v1_tags_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_gateway_tags_v1_tags_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_gateway_tags_v1_tags_proto_msgTypes[16].OneofWrappers = []any{}

@@ -36,32 +36,51 @@ const (
 //
 // TagsService has the operations of the area tags.
 type TagsServiceClient interface {
-	// GET /tags
+	// Lists tags.
+	// Operation `listTags`, GET /tags: https://developers.samsara.com/reference/listtags
+	// All pages: StreamTags. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Tags.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTags(ctx context.Context, in *ListTagsRequest, opts ...grpc.CallOption) (*ListTagsResponse, error)
-	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListTags, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listTags`, GET /tags: https://developers.samsara.com/reference/listtags
+	// Scope: Read Tags.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTags(ctx context.Context, in *StreamTagsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTagsResponse], error)
-	// POST /tags
+	// Creates a tag.
+	// Operation `createTag`, POST /tags: https://developers.samsara.com/reference/createtag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateTag(ctx context.Context, in *CreateTagRequest, opts ...grpc.CallOption) (*CreateTagResponse, error)
-	// GET /tags/{id}
+	// Gets a tag.
+	// Operation `getTag`, GET /tags/{id}: https://developers.samsara.com/reference/gettag
 	// Scope: Read Tags.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetTag(ctx context.Context, in *GetTagRequest, opts ...grpc.CallOption) (*GetTagResponse, error)
-	// PUT /tags/{id}
+	// Replaces a tag.
+	// Operation `replaceTag`, PUT /tags/{id}: https://developers.samsara.com/reference/replacetag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ReplaceTag(ctx context.Context, in *ReplaceTagRequest, opts ...grpc.CallOption) (*ReplaceTagResponse, error)
-	// PATCH /tags/{id}
+	// Updates a tag; `update_mask` says what.
+	// Operation `patchTag`, PATCH /tags/{id}: https://developers.samsara.com/reference/patchtag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateTag(ctx context.Context, in *UpdateTagRequest, opts ...grpc.CallOption) (*UpdateTagResponse, error)
-	// DELETE /tags/{id}
+	// Deletes a tag.
+	// Operation `deleteTag`, DELETE /tags/{id}: https://developers.samsara.com/reference/deletetag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteTag(ctx context.Context, in *DeleteTagRequest, opts ...grpc.CallOption) (*DeleteTagResponse, error)
 }
 
@@ -158,32 +177,51 @@ func (c *tagsServiceClient) DeleteTag(ctx context.Context, in *DeleteTagRequest,
 //
 // TagsService has the operations of the area tags.
 type TagsServiceServer interface {
-	// GET /tags
+	// Lists tags.
+	// Operation `listTags`, GET /tags: https://developers.samsara.com/reference/listtags
+	// All pages: StreamTags. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Tags.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error)
-	// Every page of ListTags, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListTags, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listTags`, GET /tags: https://developers.samsara.com/reference/listtags
+	// Scope: Read Tags.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTags(*StreamTagsRequest, grpc.ServerStreamingServer[StreamTagsResponse]) error
-	// POST /tags
+	// Creates a tag.
+	// Operation `createTag`, POST /tags: https://developers.samsara.com/reference/createtag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateTag(context.Context, *CreateTagRequest) (*CreateTagResponse, error)
-	// GET /tags/{id}
+	// Gets a tag.
+	// Operation `getTag`, GET /tags/{id}: https://developers.samsara.com/reference/gettag
 	// Scope: Read Tags.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetTag(context.Context, *GetTagRequest) (*GetTagResponse, error)
-	// PUT /tags/{id}
+	// Replaces a tag.
+	// Operation `replaceTag`, PUT /tags/{id}: https://developers.samsara.com/reference/replacetag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	ReplaceTag(context.Context, *ReplaceTagRequest) (*ReplaceTagResponse, error)
-	// PATCH /tags/{id}
+	// Updates a tag; `update_mask` says what.
+	// Operation `patchTag`, PATCH /tags/{id}: https://developers.samsara.com/reference/patchtag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateTag(context.Context, *UpdateTagRequest) (*UpdateTagResponse, error)
-	// DELETE /tags/{id}
+	// Deletes a tag.
+	// Operation `deleteTag`, DELETE /tags/{id}: https://developers.samsara.com/reference/deletetag
 	// Scope: Write Tags.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteTag(context.Context, *DeleteTagRequest) (*DeleteTagResponse, error)
 }
 

@@ -26,17 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTrailers.
+// The request of ListTrailers.
 type ListTrailersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,3,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds        *string `protobuf:"bytes,4,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit         *int32   `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds  []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,33 +75,33 @@ func (x *ListTrailersRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTrailersRequest) GetLimit() int64 {
+func (x *ListTrailersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListTrailersRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListTrailersRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailersRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListTrailersRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListTrailers.
+// One page of trailers.
 type ListTrailersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Trailer `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -154,12 +151,12 @@ func (x *ListTrailersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrailers.
+// The request of StreamTrailers.
 type StreamTrailersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailers is asked, page after page.
 	Request *ListTrailersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,7 +206,7 @@ func (x *StreamTrailersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrailers.
+// One page of trailers, and where to go on from after it.
 type StreamTrailersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailers answers.
@@ -264,25 +261,20 @@ func (x *StreamTrailersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateTrailer.
+// The request of CreateTrailer.
 type CreateTrailerRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `enabledForMobile`.
-	EnabledForMobile *bool `protobuf:"varint,2,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `licensePlate`. At most 12 characters.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Attributes       []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	EnabledForMobile *bool                  `protobuf:"varint,2,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
+	ExternalIds      map[string]string      `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `trailerSerialNumber`.
-	TrailerSerialNumber *string `protobuf:"bytes,8,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
+	// At most 255 characters.
+	Notes               *string  `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	TagIds              []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TrailerSerialNumber *string  `protobuf:"bytes,8,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -373,10 +365,10 @@ func (x *CreateTrailerRequest) GetTrailerSerialNumber() string {
 	return ""
 }
 
-// Response of CreateTrailer.
+// The response of CreateTrailer.
 type CreateTrailerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TrailerWithAttributes `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -419,21 +411,17 @@ func (x *CreateTrailerResponse) GetData() *TrailerWithAttributes {
 	return nil
 }
 
-// Request of ListTrailerStatsSnapshot.
+// The request of ListTrailerStatsSnapshot.
 type ListTrailerStatsSnapshotRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,2,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,3,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Query parameter `trailerIds`. A comma-separated list.
-	TrailerIds *string `protobuf:"bytes,5,opt,name=trailer_ids,json=trailerIds,proto3,oneof" json:"trailer_ids,omitempty"`
-	// Query parameter `types`. Required. A comma-separated list.
-	Types         *string `protobuf:"bytes,6,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	Time       *string  `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	TrailerIds []string `protobuf:"bytes,5,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
+	// Required.
+	Types         []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -475,18 +463,18 @@ func (x *ListTrailerStatsSnapshotRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTrailerStatsSnapshotRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListTrailerStatsSnapshotRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsSnapshotRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListTrailerStatsSnapshotRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListTrailerStatsSnapshotRequest) GetTime() string {
@@ -496,26 +484,26 @@ func (x *ListTrailerStatsSnapshotRequest) GetTime() string {
 	return ""
 }
 
-func (x *ListTrailerStatsSnapshotRequest) GetTrailerIds() string {
-	if x != nil && x.TrailerIds != nil {
-		return *x.TrailerIds
+func (x *ListTrailerStatsSnapshotRequest) GetTrailerIds() []string {
+	if x != nil {
+		return x.TrailerIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsSnapshotRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *ListTrailerStatsSnapshotRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
-// Response of ListTrailerStatsSnapshot.
+// One page of a snapshot of trailer stats.
 type ListTrailerStatsSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrailerStatsSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -565,12 +553,12 @@ func (x *ListTrailerStatsSnapshotResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrailerStatsSnapshot.
+// The request of StreamTrailerStatsSnapshot.
 type StreamTrailerStatsSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsSnapshot is asked, page after page.
 	Request *ListTrailerStatsSnapshotRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -620,7 +608,7 @@ func (x *StreamTrailerStatsSnapshotRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrailerStatsSnapshot.
+// One page of a snapshot of trailer stats, and where to go on from after it.
 type StreamTrailerStatsSnapshotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsSnapshot answers.
@@ -675,21 +663,16 @@ func (x *StreamTrailerStatsSnapshotResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListTrailerStatsFeed.
+// The request of ListTrailerStatsFeed.
 type ListTrailerStatsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `decorations`. A comma-separated list.
-	Decorations *string `protobuf:"bytes,2,opt,name=decorations,proto3,oneof" json:"decorations,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,3,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,4,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `trailerIds`. A comma-separated list.
-	TrailerIds *string `protobuf:"bytes,5,opt,name=trailer_ids,json=trailerIds,proto3,oneof" json:"trailer_ids,omitempty"`
-	// Query parameter `types`. Required. A comma-separated list.
-	Types         *string `protobuf:"bytes,6,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Decorations  []string               `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TrailerIds   []string               `protobuf:"bytes,5,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
+	// Required.
+	Types         []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -731,47 +714,47 @@ func (x *ListTrailerStatsFeedRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTrailerStatsFeedRequest) GetDecorations() string {
-	if x != nil && x.Decorations != nil {
-		return *x.Decorations
+func (x *ListTrailerStatsFeedRequest) GetDecorations() []string {
+	if x != nil {
+		return x.Decorations
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsFeedRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListTrailerStatsFeedRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsFeedRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListTrailerStatsFeedRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsFeedRequest) GetTrailerIds() string {
-	if x != nil && x.TrailerIds != nil {
-		return *x.TrailerIds
+func (x *ListTrailerStatsFeedRequest) GetTrailerIds() []string {
+	if x != nil {
+		return x.TrailerIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsFeedRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *ListTrailerStatsFeedRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
-// Response of ListTrailerStatsFeed.
+// One page of the feed of trailer stats.
 type ListTrailerStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrailerStats `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -821,12 +804,12 @@ func (x *ListTrailerStatsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrailerStatsFeed.
+// The request of StreamTrailerStatsFeed.
 type StreamTrailerStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsFeed is asked, page after page.
 	Request *ListTrailerStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -876,7 +859,7 @@ func (x *StreamTrailerStatsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrailerStatsFeed.
+// One page of the feed of trailer stats, and where to go on from after it.
 type StreamTrailerStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsFeed answers.
@@ -931,7 +914,7 @@ func (x *StreamTrailerStatsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTrailerStats.
+// The request of FollowTrailerStats.
 type FollowTrailerStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsFeed is asked, page after page.
@@ -986,7 +969,7 @@ func (x *FollowTrailerStatsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTrailerStats.
+// One page of the feed of trailer stats, and where to go on from after it.
 type FollowTrailerStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsFeed answers. Unset in a keep-alive.
@@ -1050,25 +1033,20 @@ func (x *FollowTrailerStatsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListTrailerStatsHistory.
+// The request of ListTrailerStatsHistory.
 type ListTrailerStatsHistoryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `decorations`. A comma-separated list.
-	Decorations *string `protobuf:"bytes,2,opt,name=decorations,proto3,oneof" json:"decorations,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,4,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,6,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `trailerIds`. A comma-separated list.
-	TrailerIds *string `protobuf:"bytes,7,opt,name=trailer_ids,json=trailerIds,proto3,oneof" json:"trailer_ids,omitempty"`
-	// Query parameter `types`. Required. A comma-separated list.
-	Types         *string `protobuf:"bytes,8,opt,name=types,proto3,oneof" json:"types,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Decorations []string               `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	// Required. A time as in RFC 3339.
+	StartTime  *string  `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds     []string `protobuf:"bytes,6,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TrailerIds []string `protobuf:"bytes,7,rep,name=trailer_ids,json=trailerIds,proto3" json:"trailer_ids,omitempty"`
+	// Required.
+	Types         []string `protobuf:"bytes,8,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1110,11 +1088,11 @@ func (x *ListTrailerStatsHistoryRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListTrailerStatsHistoryRequest) GetDecorations() string {
-	if x != nil && x.Decorations != nil {
-		return *x.Decorations
+func (x *ListTrailerStatsHistoryRequest) GetDecorations() []string {
+	if x != nil {
+		return x.Decorations
 	}
-	return ""
+	return nil
 }
 
 func (x *ListTrailerStatsHistoryRequest) GetEndTime() string {
@@ -1124,11 +1102,11 @@ func (x *ListTrailerStatsHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListTrailerStatsHistoryRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListTrailerStatsHistoryRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListTrailerStatsHistoryRequest) GetStartTime() string {
@@ -1138,33 +1116,33 @@ func (x *ListTrailerStatsHistoryRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListTrailerStatsHistoryRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListTrailerStatsHistoryRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsHistoryRequest) GetTrailerIds() string {
-	if x != nil && x.TrailerIds != nil {
-		return *x.TrailerIds
+func (x *ListTrailerStatsHistoryRequest) GetTrailerIds() []string {
+	if x != nil {
+		return x.TrailerIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListTrailerStatsHistoryRequest) GetTypes() string {
-	if x != nil && x.Types != nil {
-		return *x.Types
+func (x *ListTrailerStatsHistoryRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
 	}
-	return ""
+	return nil
 }
 
-// Response of ListTrailerStatsHistory.
+// One page of the history of trailer stats.
 type ListTrailerStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrailerStats `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1214,12 +1192,12 @@ func (x *ListTrailerStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrailerStatsHistory.
+// The request of StreamTrailerStatsHistory.
 type StreamTrailerStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsHistory is asked, page after page.
 	Request *ListTrailerStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1269,7 +1247,7 @@ func (x *StreamTrailerStatsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrailerStatsHistory.
+// One page of the history of trailer stats, and where to go on from after it.
 type StreamTrailerStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrailerStatsHistory answers.
@@ -1324,10 +1302,10 @@ func (x *StreamTrailerStatsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Request of GetTrailer.
+// The request of GetTrailer.
 type GetTrailerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1370,10 +1348,10 @@ func (x *GetTrailerRequest) GetId() string {
 	return ""
 }
 
-// Response of GetTrailer.
+// The response of GetTrailer.
 type GetTrailerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TrailerWithAttributes `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1416,29 +1394,23 @@ func (x *GetTrailerResponse) GetData() *TrailerWithAttributes {
 	return nil
 }
 
-// Request of UpdateTrailer.
+// The request of UpdateTrailer.
 type UpdateTrailerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `enabledForMobile`.
-	EnabledForMobile *bool `protobuf:"varint,3,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `licensePlate`. At most 12 characters.
+	// Required.
+	Id               *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Attributes       []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	EnabledForMobile *bool               `protobuf:"varint,3,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
+	ExternalIds      map[string]string   `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 255 characters.
+	Name         *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
 	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `trailerSerialNumber`.
-	TrailerSerialNumber *string `protobuf:"bytes,10,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
+	// In metres.
+	OdometerMeters      *int64   `protobuf:"varint,8,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	TagIds              []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	TrailerSerialNumber *string  `protobuf:"bytes,10,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,11,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1553,10 +1525,10 @@ func (x *UpdateTrailerRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateTrailer.
+// The response of UpdateTrailer.
 type UpdateTrailerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *TrailerWithAttributes `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1599,10 +1571,10 @@ func (x *UpdateTrailerResponse) GetData() *TrailerWithAttributes {
 	return nil
 }
 
-// Request of DeleteTrailer.
+// The request of DeleteTrailer.
 type DeleteTrailerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1645,7 +1617,7 @@ func (x *DeleteTrailerRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteTrailer.
+// The response of DeleteTrailer.
 type DeleteTrailerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1682,27 +1654,21 @@ func (*DeleteTrailerResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_trailers_v1_trailers_proto_rawDescGZIP(), []int{25}
 }
 
-// Schema TrailerResponseObjectResponseBody.
+// A trailer. Schema TrailerResponseObjectResponseBody.
 type Trailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `enabledForMobile`.
-	EnabledForMobile *bool `protobuf:"varint,1,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `installedGateway`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	EnabledForMobile *bool                  `protobuf:"varint,1,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
+	ExternalIds      map[string]string      `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id               *string             `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	InstalledGateway *TrailerGatewayTiny `protobuf:"bytes,4,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
-	// Member `licensePlate`. At most 12 characters.
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,5,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `trailerSerialNumber`.
-	TrailerSerialNumber *string `protobuf:"bytes,9,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
+	Name         *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes               *string       `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                []*v1.TagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	TrailerSerialNumber *string       `protobuf:"bytes,9,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1803,14 +1769,13 @@ func (x *Trailer) GetTrailerSerialNumber() string {
 // Schema TrailerGoaGatewayTinyResponseResponseBody.
 type TrailerGatewayTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`. Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`,
-	// `AG41EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`,
-	// `AG52EU`, `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`,
-	// `SG1x`, `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`,
-	// `VG54NA`, `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`,
-	// `AT13`.
+	// Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`, `AG45`,
+	// `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`,
+	// `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`, `VG32`,
+	// `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
+	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
 	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
+	// Required.
 	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1862,52 +1827,29 @@ func (x *TrailerGatewayTiny) GetSerial() string {
 
 // Schema TrailerStatDecorationResponseBody.
 type TrailerStatDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierReeferState`.
-	CarrierReeferState *TrailerStatReeferState `protobuf:"bytes,1,opt,name=carrier_reefer_state,json=carrierReeferState,proto3" json:"carrier_reefer_state,omitempty"`
-	// Member `gps`.
-	Gps *TrailerStatGps `protobuf:"bytes,2,opt,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters *TrailerStatGpsOdometerMeters `protobuf:"bytes,3,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `reeferAlarms`.
-	ReeferAlarms *TrailerStatReeferAlarmType `protobuf:"bytes,4,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
-	// Member `reeferAmbientAirTemperatureMilliC`.
-	ReeferAmbientAirTemperatureMilliC *TrailerStatReeferAmbientAirTemperatureMilliC `protobuf:"bytes,5,opt,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
-	// Member `reeferDoorStateZone1`.
-	ReeferDoorStateZone1 *TrailerStatReeferDoorStateZone1 `protobuf:"bytes,6,opt,name=reefer_door_state_zone1,json=reeferDoorStateZone1,proto3" json:"reefer_door_state_zone1,omitempty"`
-	// Member `reeferDoorStateZone2`.
-	ReeferDoorStateZone2 *TrailerStatReeferDoorStateZone2 `protobuf:"bytes,7,opt,name=reefer_door_state_zone2,json=reeferDoorStateZone2,proto3" json:"reefer_door_state_zone2,omitempty"`
-	// Member `reeferDoorStateZone3`.
-	ReeferDoorStateZone3 *TrailerStatReeferDoorStateZone3 `protobuf:"bytes,8,opt,name=reefer_door_state_zone3,json=reeferDoorStateZone3,proto3" json:"reefer_door_state_zone3,omitempty"`
-	// Member `reeferFuelPercent`.
-	ReeferFuelPercent *TrailerStatReeferFuelPercent `protobuf:"bytes,9,opt,name=reefer_fuel_percent,json=reeferFuelPercent,proto3" json:"reefer_fuel_percent,omitempty"`
-	// Member `reeferObdEngineSeconds`.
-	ReeferObdEngineSeconds *TrailerStatReeferObdEngineSeconds `protobuf:"bytes,10,opt,name=reefer_obd_engine_seconds,json=reeferObdEngineSeconds,proto3" json:"reefer_obd_engine_seconds,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone1`.
+	state                                 protoimpl.MessageState                            `protogen:"open.v1"`
+	CarrierReeferState                    *TrailerStatReeferState                           `protobuf:"bytes,1,opt,name=carrier_reefer_state,json=carrierReeferState,proto3" json:"carrier_reefer_state,omitempty"`
+	Gps                                   *TrailerStatGps                                   `protobuf:"bytes,2,opt,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters                     *TrailerStatGpsOdometerMeters                     `protobuf:"bytes,3,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	ReeferAlarms                          *TrailerStatReeferAlarmType                       `protobuf:"bytes,4,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
+	ReeferAmbientAirTemperatureMilliC     *TrailerStatReeferAmbientAirTemperatureMilliC     `protobuf:"bytes,5,opt,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
+	ReeferDoorStateZone1                  *TrailerStatReeferDoorStateZone1                  `protobuf:"bytes,6,opt,name=reefer_door_state_zone1,json=reeferDoorStateZone1,proto3" json:"reefer_door_state_zone1,omitempty"`
+	ReeferDoorStateZone2                  *TrailerStatReeferDoorStateZone2                  `protobuf:"bytes,7,opt,name=reefer_door_state_zone2,json=reeferDoorStateZone2,proto3" json:"reefer_door_state_zone2,omitempty"`
+	ReeferDoorStateZone3                  *TrailerStatReeferDoorStateZone3                  `protobuf:"bytes,8,opt,name=reefer_door_state_zone3,json=reeferDoorStateZone3,proto3" json:"reefer_door_state_zone3,omitempty"`
+	ReeferFuelPercent                     *TrailerStatReeferFuelPercent                     `protobuf:"bytes,9,opt,name=reefer_fuel_percent,json=reeferFuelPercent,proto3" json:"reefer_fuel_percent,omitempty"`
+	ReeferObdEngineSeconds                *TrailerStatReeferObdEngineSeconds                `protobuf:"bytes,10,opt,name=reefer_obd_engine_seconds,json=reeferObdEngineSeconds,proto3" json:"reefer_obd_engine_seconds,omitempty"`
 	ReeferReturnAirTemperatureMilliCZone1 *TrailerStatReeferReturnAirTemperatureMilliCZone1 `protobuf:"bytes,11,opt,name=reefer_return_air_temperature_milli_c_zone1,json=reeferReturnAirTemperatureMilliCZone1,proto3" json:"reefer_return_air_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone2`.
 	ReeferReturnAirTemperatureMilliCZone2 *TrailerStatReeferReturnAirTemperatureMilliCZone2 `protobuf:"bytes,12,opt,name=reefer_return_air_temperature_milli_c_zone2,json=reeferReturnAirTemperatureMilliCZone2,proto3" json:"reefer_return_air_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone3`.
 	ReeferReturnAirTemperatureMilliCZone3 *TrailerStatReeferReturnAirTemperatureMilliCZone3 `protobuf:"bytes,13,opt,name=reefer_return_air_temperature_milli_c_zone3,json=reeferReturnAirTemperatureMilliCZone3,proto3" json:"reefer_return_air_temperature_milli_c_zone3,omitempty"`
-	// Member `reeferRunMode`.
-	ReeferRunMode *TrailerStatReeferRunMode `protobuf:"bytes,14,opt,name=reefer_run_mode,json=reeferRunMode,proto3" json:"reefer_run_mode,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone1`.
-	ReeferSetPointTemperatureMilliCZone1 *TrailerStatReeferSetPointTemperatureMilliCZone1 `protobuf:"bytes,15,opt,name=reefer_set_point_temperature_milli_c_zone1,json=reeferSetPointTemperatureMilliCZone1,proto3" json:"reefer_set_point_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone2`.
-	ReeferSetPointTemperatureMilliCZone2 *TrailerStatReeferSetPointTemperatureMilliCZone2 `protobuf:"bytes,16,opt,name=reefer_set_point_temperature_milli_c_zone2,json=reeferSetPointTemperatureMilliCZone2,proto3" json:"reefer_set_point_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone3`.
-	ReeferSetPointTemperatureMilliCZone3 *TrailerStatReeferSetPointTemperatureMilliCZone3 `protobuf:"bytes,17,opt,name=reefer_set_point_temperature_milli_c_zone3,json=reeferSetPointTemperatureMilliCZone3,proto3" json:"reefer_set_point_temperature_milli_c_zone3,omitempty"`
-	// Member `reeferStateZone1`.
-	ReeferStateZone1 *TrailerStatReeferStateZone1 `protobuf:"bytes,18,opt,name=reefer_state_zone1,json=reeferStateZone1,proto3" json:"reefer_state_zone1,omitempty"`
-	// Member `reeferStateZone2`.
-	ReeferStateZone2 *TrailerStatReeferStateZone2 `protobuf:"bytes,19,opt,name=reefer_state_zone2,json=reeferStateZone2,proto3" json:"reefer_state_zone2,omitempty"`
-	// Member `reeferStateZone3`.
-	ReeferStateZone3 *TrailerStatReeferStateZone3 `protobuf:"bytes,20,opt,name=reefer_state_zone3,json=reeferStateZone3,proto3" json:"reefer_state_zone3,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone1`.
+	ReeferRunMode                         *TrailerStatReeferRunMode                         `protobuf:"bytes,14,opt,name=reefer_run_mode,json=reeferRunMode,proto3" json:"reefer_run_mode,omitempty"`
+	ReeferSetPointTemperatureMilliCZone1  *TrailerStatReeferSetPointTemperatureMilliCZone1  `protobuf:"bytes,15,opt,name=reefer_set_point_temperature_milli_c_zone1,json=reeferSetPointTemperatureMilliCZone1,proto3" json:"reefer_set_point_temperature_milli_c_zone1,omitempty"`
+	ReeferSetPointTemperatureMilliCZone2  *TrailerStatReeferSetPointTemperatureMilliCZone2  `protobuf:"bytes,16,opt,name=reefer_set_point_temperature_milli_c_zone2,json=reeferSetPointTemperatureMilliCZone2,proto3" json:"reefer_set_point_temperature_milli_c_zone2,omitempty"`
+	ReeferSetPointTemperatureMilliCZone3  *TrailerStatReeferSetPointTemperatureMilliCZone3  `protobuf:"bytes,17,opt,name=reefer_set_point_temperature_milli_c_zone3,json=reeferSetPointTemperatureMilliCZone3,proto3" json:"reefer_set_point_temperature_milli_c_zone3,omitempty"`
+	ReeferStateZone1                      *TrailerStatReeferStateZone1                      `protobuf:"bytes,18,opt,name=reefer_state_zone1,json=reeferStateZone1,proto3" json:"reefer_state_zone1,omitempty"`
+	ReeferStateZone2                      *TrailerStatReeferStateZone2                      `protobuf:"bytes,19,opt,name=reefer_state_zone2,json=reeferStateZone2,proto3" json:"reefer_state_zone2,omitempty"`
+	ReeferStateZone3                      *TrailerStatReeferStateZone3                      `protobuf:"bytes,20,opt,name=reefer_state_zone3,json=reeferStateZone3,proto3" json:"reefer_state_zone3,omitempty"`
 	ReeferSupplyAirTemperatureMilliCZone1 *TrailerStatReeferSupplyAirTemperatureMilliCZone1 `protobuf:"bytes,21,opt,name=reefer_supply_air_temperature_milli_c_zone1,json=reeferSupplyAirTemperatureMilliCZone1,proto3" json:"reefer_supply_air_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone2`.
 	ReeferSupplyAirTemperatureMilliCZone2 *TrailerStatReeferSupplyAirTemperatureMilliCZone2 `protobuf:"bytes,22,opt,name=reefer_supply_air_temperature_milli_c_zone2,json=reeferSupplyAirTemperatureMilliCZone2,proto3" json:"reefer_supply_air_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone3`.
 	ReeferSupplyAirTemperatureMilliCZone3 *TrailerStatReeferSupplyAirTemperatureMilliCZone3 `protobuf:"bytes,23,opt,name=reefer_supply_air_temperature_milli_c_zone3,json=reeferSupplyAirTemperatureMilliCZone3,proto3" json:"reefer_supply_air_temperature_milli_c_zone3,omitempty"`
 	unknownFields                         protoimpl.UnknownFields
 	sizeCache                             protoimpl.SizeCache
@@ -2107,17 +2049,16 @@ func (x *TrailerStatDecoration) GetReeferSupplyAirTemperatureMilliCZone3() *Trai
 // Schema TrailerStatGpsTypeResponseBody.
 type TrailerStatGps struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `headingDegrees`. In degrees.
+	// In degrees.
 	HeadingDegrees *int64 `protobuf:"varint,1,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,4,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *int64 `protobuf:"varint,5,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,6,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2198,9 +2139,9 @@ func (x *TrailerStatGps) GetTime() string {
 // Schema TrailerStatGpsOdometerMetersTypeResponseBody.
 type TrailerStatGpsOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2252,12 +2193,11 @@ func (x *TrailerStatGpsOdometerMeters) GetValue() int64 {
 
 // Schema TrailerStatGpsOdometerMetersWithDecorationsTypeResponseBody.
 type TrailerStatGpsOdometerMetersWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2316,20 +2256,18 @@ func (x *TrailerStatGpsOdometerMetersWithDecorations) GetValue() int64 {
 
 // Schema TrailerStatGpsWithDecorationsTypeResponseBody.
 type TrailerStatGpsWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `headingDegrees`. In degrees.
+	// In degrees.
 	HeadingDegrees *int64 `protobuf:"varint,2,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,5,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *int64 `protobuf:"varint,6,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,7,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2417,13 +2355,13 @@ func (x *TrailerStatGpsWithDecorations) GetTime() string {
 // Schema TrailerStatReeferAlarmResponseBody.
 type TrailerStatReeferAlarm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alarmCode`. Required.
+	// Required.
 	AlarmCode *string `protobuf:"bytes,1,opt,name=alarm_code,json=alarmCode,proto3,oneof" json:"alarm_code,omitempty"`
-	// Member `description`. Required.
+	// Required.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `operatorAction`. Required.
+	// Required.
 	OperatorAction *string `protobuf:"bytes,3,opt,name=operator_action,json=operatorAction,proto3,oneof" json:"operator_action,omitempty"`
-	// Member `severity`. Required.
+	// Required.
 	Severity      *int64 `protobuf:"varint,4,opt,name=severity,proto3,oneof" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2490,9 +2428,9 @@ func (x *TrailerStatReeferAlarm) GetSeverity() int64 {
 // Schema TrailerStatReeferAlarmTypeResponseBody.
 type TrailerStatReeferAlarmType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alarms`. Required.
+	// Required.
 	Alarms []*TrailerStatReeferAlarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2545,11 +2483,10 @@ func (x *TrailerStatReeferAlarmType) GetTime() string {
 // Schema TrailerStatReeferAlarmWithDecorationsTypeResponseBody.
 type TrailerStatReeferAlarmWithDecorations struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alarms`. Required.
-	Alarms []*TrailerStatReeferAlarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
-	// Member `decorations`.
-	Decorations *TrailerStatDecoration `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required.
+	Alarms      []*TrailerStatReeferAlarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	Decorations *TrailerStatDecoration    `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2609,9 +2546,9 @@ func (x *TrailerStatReeferAlarmWithDecorations) GetTime() string {
 // Schema TrailerStatReeferAmbientAirTemperatureMilliCTypeResponseBody.
 type TrailerStatReeferAmbientAirTemperatureMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2663,12 +2600,11 @@ func (x *TrailerStatReeferAmbientAirTemperatureMilliC) GetValue() int64 {
 
 // Schema TrailerStatReeferAmbientAirTemperatureWithDecorationsTypeResponseBody.
 type TrailerStatReeferAmbientAirTemperatureWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2728,9 +2664,9 @@ func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) GetValue() int64
 // Schema TrailerStatReeferDoorStateZone1TypeResponseBody.
 type TrailerStatReeferDoorStateZone1 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `open`, `closed`.
+	// Required. Known values: `open`, `closed`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2782,12 +2718,11 @@ func (x *TrailerStatReeferDoorStateZone1) GetValue() string {
 
 // Schema TrailerStatReeferDoorStateZone1WithDecorationsTypeResponseBody.
 type TrailerStatReeferDoorStateZone1WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `open`, `closed`.
+	// Required. Known values: `open`, `closed`.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2847,9 +2782,9 @@ func (x *TrailerStatReeferDoorStateZone1WithDecorations) GetValue() string {
 // Schema TrailerStatReeferDoorStateZone2TypeResponseBody.
 type TrailerStatReeferDoorStateZone2 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `open`, `closed`.
+	// Required. Known values: `open`, `closed`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2901,12 +2836,11 @@ func (x *TrailerStatReeferDoorStateZone2) GetValue() string {
 
 // Schema TrailerStatReeferDoorStateZone2WithDecorationsTypeResponseBody.
 type TrailerStatReeferDoorStateZone2WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `open`, `closed`.
+	// Required. Known values: `open`, `closed`.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2966,9 +2900,9 @@ func (x *TrailerStatReeferDoorStateZone2WithDecorations) GetValue() string {
 // Schema TrailerStatReeferDoorStateZone3TypeResponseBody.
 type TrailerStatReeferDoorStateZone3 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `open`, `closed`.
+	// Required. Known values: `open`, `closed`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3020,12 +2954,11 @@ func (x *TrailerStatReeferDoorStateZone3) GetValue() string {
 
 // Schema TrailerStatReeferDoorStateZone3WithDecorationsTypeResponseBody.
 type TrailerStatReeferDoorStateZone3WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `open`, `closed`.
+	// Required. Known values: `open`, `closed`.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3085,9 +3018,9 @@ func (x *TrailerStatReeferDoorStateZone3WithDecorations) GetValue() string {
 // Schema TrailerStatReeferFuelPercentTypeResponseBody.
 type TrailerStatReeferFuelPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3139,12 +3072,11 @@ func (x *TrailerStatReeferFuelPercent) GetValue() int64 {
 
 // Schema TrailerStatReeferFuelPercentWithDecorationsTypeResponseBody.
 type TrailerStatReeferFuelPercentWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3204,9 +3136,9 @@ func (x *TrailerStatReeferFuelPercentWithDecorations) GetValue() int64 {
 // Schema TrailerStatReeferObdEngineSecondsTypeResponseBody.
 type TrailerStatReeferObdEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3258,12 +3190,11 @@ func (x *TrailerStatReeferObdEngineSeconds) GetValue() int64 {
 
 // Schema TrailerStatReeferObdEngineSecondsWithDecorationsTypeResponseBody.
 type TrailerStatReeferObdEngineSecondsWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3323,9 +3254,9 @@ func (x *TrailerStatReeferObdEngineSecondsWithDecorations) GetValue() int64 {
 // Schema TrailerStatReeferReturnAirTemperatureMilliCZone1TypeResponseBody.
 type TrailerStatReeferReturnAirTemperatureMilliCZone1 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3377,12 +3308,11 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) GetValue() int64 {
 
 // Schema TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorationsTypeResponseBody.
 type TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3442,9 +3372,9 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) GetVal
 // Schema TrailerStatReeferReturnAirTemperatureMilliCZone2TypeResponseBody.
 type TrailerStatReeferReturnAirTemperatureMilliCZone2 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3496,12 +3426,11 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) GetValue() int64 {
 
 // Schema TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorationsTypeResponseBody.
 type TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3561,9 +3490,9 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) GetVal
 // Schema TrailerStatReeferReturnAirTemperatureMilliCZone3TypeResponseBody.
 type TrailerStatReeferReturnAirTemperatureMilliCZone3 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3615,12 +3544,11 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) GetValue() int64 {
 
 // Schema TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorationsTypeResponseBody.
 type TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3680,9 +3608,9 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) GetVal
 // Schema TrailerStatReeferRunModeTypeResponseBody.
 type TrailerStatReeferRunMode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3734,12 +3662,11 @@ func (x *TrailerStatReeferRunMode) GetValue() string {
 
 // Schema TrailerStatReeferRunModeWithDecorationsTypeResponseBody.
 type TrailerStatReeferRunModeWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3799,9 +3726,9 @@ func (x *TrailerStatReeferRunModeWithDecorations) GetValue() string {
 // Schema TrailerStatReeferSetPointTemperatureMilliCZone1TypeResponseBody.
 type TrailerStatReeferSetPointTemperatureMilliCZone1 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3853,12 +3780,11 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) GetValue() int64 {
 
 // Schema TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorationsTypeResponseBody.
 type TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3918,9 +3844,9 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) GetValu
 // Schema TrailerStatReeferSetPointTemperatureMilliCZone2TypeResponseBody.
 type TrailerStatReeferSetPointTemperatureMilliCZone2 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3972,12 +3898,11 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) GetValue() int64 {
 
 // Schema TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorationsTypeResponseBody.
 type TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4037,9 +3962,9 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) GetValu
 // Schema TrailerStatReeferSetPointTemperatureMilliCZone3TypeResponseBody.
 type TrailerStatReeferSetPointTemperatureMilliCZone3 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4091,12 +4016,11 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) GetValue() int64 {
 
 // Schema TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorationsTypeResponseBody.
 type TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4155,12 +4079,11 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) GetValu
 
 // Schema TrailerStatReeferStateTypeResponseBody.
 type TrailerStatReeferState struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SubstateValue *string                `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4219,14 +4142,12 @@ func (x *TrailerStatReeferState) GetValue() string {
 
 // Schema TrailerStatReeferStateWithDecorationsTypeResponseBody.
 type TrailerStatReeferStateWithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
-	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Decorations   *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	SubstateValue *string                `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4292,12 +4213,11 @@ func (x *TrailerStatReeferStateWithDecorations) GetValue() string {
 
 // Schema TrailerStatReeferStateZone1TypeResponseBody.
 type TrailerStatReeferStateZone1 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SubstateValue *string                `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4356,14 +4276,12 @@ func (x *TrailerStatReeferStateZone1) GetValue() string {
 
 // Schema TrailerStatReeferStateZone1WithDecorationsTypeResponseBody.
 type TrailerStatReeferStateZone1WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
-	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Decorations   *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	SubstateValue *string                `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4429,12 +4347,11 @@ func (x *TrailerStatReeferStateZone1WithDecorations) GetValue() string {
 
 // Schema TrailerStatReeferStateZone2TypeResponseBody.
 type TrailerStatReeferStateZone2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SubstateValue *string                `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4493,14 +4410,12 @@ func (x *TrailerStatReeferStateZone2) GetValue() string {
 
 // Schema TrailerStatReeferStateZone2WithDecorationsTypeResponseBody.
 type TrailerStatReeferStateZone2WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
-	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Decorations   *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	SubstateValue *string                `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4566,12 +4481,11 @@ func (x *TrailerStatReeferStateZone2WithDecorations) GetValue() string {
 
 // Schema TrailerStatReeferStateZone3TypeResponseBody.
 type TrailerStatReeferStateZone3 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SubstateValue *string                `protobuf:"bytes,1,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4630,14 +4544,12 @@ func (x *TrailerStatReeferStateZone3) GetValue() string {
 
 // Schema TrailerStatReeferStateZone3WithDecorationsTypeResponseBody.
 type TrailerStatReeferStateZone3WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
-	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `substateValue`.
-	SubstateValue *string `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Decorations   *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	SubstateValue *string                `protobuf:"bytes,2,opt,name=substate_value,json=substateValue,proto3,oneof" json:"substate_value,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4704,9 +4616,9 @@ func (x *TrailerStatReeferStateZone3WithDecorations) GetValue() string {
 // Schema TrailerStatReeferSupplyAirTemperatureMilliCZone1TypeResponseBody.
 type TrailerStatReeferSupplyAirTemperatureMilliCZone1 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4758,12 +4670,11 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) GetValue() int64 {
 
 // Schema TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorationsTypeResponseBody.
 type TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4823,9 +4734,9 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) GetVal
 // Schema TrailerStatReeferSupplyAirTemperatureMilliCZone2TypeResponseBody.
 type TrailerStatReeferSupplyAirTemperatureMilliCZone2 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4877,12 +4788,11 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) GetValue() int64 {
 
 // Schema TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorationsTypeResponseBody.
 type TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4942,9 +4852,9 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) GetVal
 // Schema TrailerStatReeferSupplyAirTemperatureMilliCZone3TypeResponseBody.
 type TrailerStatReeferSupplyAirTemperatureMilliCZone3 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4996,12 +4906,11 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) GetValue() int64 {
 
 // Schema TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorationsTypeResponseBody.
 type TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decorations *TrailerStatDecoration `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5060,58 +4969,34 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) GetVal
 
 // Schema TrailerStatsObjectResponseBody.
 type TrailerStats struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierReeferState`.
-	CarrierReeferState []*TrailerStatReeferStateWithDecorations `protobuf:"bytes,1,rep,name=carrier_reefer_state,json=carrierReeferState,proto3" json:"carrier_reefer_state,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gps`.
-	Gps []*TrailerStatGpsWithDecorations `protobuf:"bytes,3,rep,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters []*TrailerStatGpsOdometerMetersWithDecorations `protobuf:"bytes,4,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
+	state              protoimpl.MessageState                         `protogen:"open.v1"`
+	CarrierReeferState []*TrailerStatReeferStateWithDecorations       `protobuf:"bytes,1,rep,name=carrier_reefer_state,json=carrierReeferState,proto3" json:"carrier_reefer_state,omitempty"`
+	ExternalIds        map[string]string                              `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gps                []*TrailerStatGpsWithDecorations               `protobuf:"bytes,3,rep,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters  []*TrailerStatGpsOdometerMetersWithDecorations `protobuf:"bytes,4,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `reeferAlarms`.
-	ReeferAlarms []*TrailerStatReeferAlarmWithDecorations `protobuf:"bytes,7,rep,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
-	// Member `reeferAmbientAirTemperatureMilliC`.
-	ReeferAmbientAirTemperatureMilliC []*TrailerStatReeferAmbientAirTemperatureWithDecorations `protobuf:"bytes,8,rep,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
-	// Member `reeferDoorStateZone1`.
-	ReeferDoorStateZone1 []*TrailerStatReeferDoorStateZone1WithDecorations `protobuf:"bytes,9,rep,name=reefer_door_state_zone1,json=reeferDoorStateZone1,proto3" json:"reefer_door_state_zone1,omitempty"`
-	// Member `reeferDoorStateZone2`.
-	ReeferDoorStateZone2 []*TrailerStatReeferDoorStateZone2WithDecorations `protobuf:"bytes,10,rep,name=reefer_door_state_zone2,json=reeferDoorStateZone2,proto3" json:"reefer_door_state_zone2,omitempty"`
-	// Member `reeferDoorStateZone3`.
-	ReeferDoorStateZone3 []*TrailerStatReeferDoorStateZone3WithDecorations `protobuf:"bytes,11,rep,name=reefer_door_state_zone3,json=reeferDoorStateZone3,proto3" json:"reefer_door_state_zone3,omitempty"`
-	// Member `reeferFuelPercent`.
-	ReeferFuelPercent []*TrailerStatReeferFuelPercentWithDecorations `protobuf:"bytes,12,rep,name=reefer_fuel_percent,json=reeferFuelPercent,proto3" json:"reefer_fuel_percent,omitempty"`
-	// Member `reeferObdEngineSeconds`.
-	ReeferObdEngineSeconds []*TrailerStatReeferObdEngineSecondsWithDecorations `protobuf:"bytes,13,rep,name=reefer_obd_engine_seconds,json=reeferObdEngineSeconds,proto3" json:"reefer_obd_engine_seconds,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone1`.
+	// Required.
+	Name                                  *string                                                            `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ReeferAlarms                          []*TrailerStatReeferAlarmWithDecorations                           `protobuf:"bytes,7,rep,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
+	ReeferAmbientAirTemperatureMilliC     []*TrailerStatReeferAmbientAirTemperatureWithDecorations           `protobuf:"bytes,8,rep,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
+	ReeferDoorStateZone1                  []*TrailerStatReeferDoorStateZone1WithDecorations                  `protobuf:"bytes,9,rep,name=reefer_door_state_zone1,json=reeferDoorStateZone1,proto3" json:"reefer_door_state_zone1,omitempty"`
+	ReeferDoorStateZone2                  []*TrailerStatReeferDoorStateZone2WithDecorations                  `protobuf:"bytes,10,rep,name=reefer_door_state_zone2,json=reeferDoorStateZone2,proto3" json:"reefer_door_state_zone2,omitempty"`
+	ReeferDoorStateZone3                  []*TrailerStatReeferDoorStateZone3WithDecorations                  `protobuf:"bytes,11,rep,name=reefer_door_state_zone3,json=reeferDoorStateZone3,proto3" json:"reefer_door_state_zone3,omitempty"`
+	ReeferFuelPercent                     []*TrailerStatReeferFuelPercentWithDecorations                     `protobuf:"bytes,12,rep,name=reefer_fuel_percent,json=reeferFuelPercent,proto3" json:"reefer_fuel_percent,omitempty"`
+	ReeferObdEngineSeconds                []*TrailerStatReeferObdEngineSecondsWithDecorations                `protobuf:"bytes,13,rep,name=reefer_obd_engine_seconds,json=reeferObdEngineSeconds,proto3" json:"reefer_obd_engine_seconds,omitempty"`
 	ReeferReturnAirTemperatureMilliCZone1 []*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations `protobuf:"bytes,14,rep,name=reefer_return_air_temperature_milli_c_zone1,json=reeferReturnAirTemperatureMilliCZone1,proto3" json:"reefer_return_air_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone2`.
 	ReeferReturnAirTemperatureMilliCZone2 []*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations `protobuf:"bytes,15,rep,name=reefer_return_air_temperature_milli_c_zone2,json=reeferReturnAirTemperatureMilliCZone2,proto3" json:"reefer_return_air_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone3`.
 	ReeferReturnAirTemperatureMilliCZone3 []*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations `protobuf:"bytes,16,rep,name=reefer_return_air_temperature_milli_c_zone3,json=reeferReturnAirTemperatureMilliCZone3,proto3" json:"reefer_return_air_temperature_milli_c_zone3,omitempty"`
-	// Member `reeferRunMode`.
-	ReeferRunMode []*TrailerStatReeferRunModeWithDecorations `protobuf:"bytes,17,rep,name=reefer_run_mode,json=reeferRunMode,proto3" json:"reefer_run_mode,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone1`.
-	ReeferSetPointTemperatureMilliCZone1 []*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations `protobuf:"bytes,18,rep,name=reefer_set_point_temperature_milli_c_zone1,json=reeferSetPointTemperatureMilliCZone1,proto3" json:"reefer_set_point_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone2`.
-	ReeferSetPointTemperatureMilliCZone2 []*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations `protobuf:"bytes,19,rep,name=reefer_set_point_temperature_milli_c_zone2,json=reeferSetPointTemperatureMilliCZone2,proto3" json:"reefer_set_point_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone3`.
-	ReeferSetPointTemperatureMilliCZone3 []*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations `protobuf:"bytes,20,rep,name=reefer_set_point_temperature_milli_c_zone3,json=reeferSetPointTemperatureMilliCZone3,proto3" json:"reefer_set_point_temperature_milli_c_zone3,omitempty"`
-	// Member `reeferStateZone1`.
-	ReeferStateZone1 []*TrailerStatReeferStateZone1WithDecorations `protobuf:"bytes,21,rep,name=reefer_state_zone1,json=reeferStateZone1,proto3" json:"reefer_state_zone1,omitempty"`
-	// Member `reeferStateZone2`.
-	ReeferStateZone2 []*TrailerStatReeferStateZone2WithDecorations `protobuf:"bytes,22,rep,name=reefer_state_zone2,json=reeferStateZone2,proto3" json:"reefer_state_zone2,omitempty"`
-	// Member `reeferStateZone3`.
-	ReeferStateZone3 []*TrailerStatReeferStateZone3WithDecorations `protobuf:"bytes,23,rep,name=reefer_state_zone3,json=reeferStateZone3,proto3" json:"reefer_state_zone3,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone1`.
+	ReeferRunMode                         []*TrailerStatReeferRunModeWithDecorations                         `protobuf:"bytes,17,rep,name=reefer_run_mode,json=reeferRunMode,proto3" json:"reefer_run_mode,omitempty"`
+	ReeferSetPointTemperatureMilliCZone1  []*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations  `protobuf:"bytes,18,rep,name=reefer_set_point_temperature_milli_c_zone1,json=reeferSetPointTemperatureMilliCZone1,proto3" json:"reefer_set_point_temperature_milli_c_zone1,omitempty"`
+	ReeferSetPointTemperatureMilliCZone2  []*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations  `protobuf:"bytes,19,rep,name=reefer_set_point_temperature_milli_c_zone2,json=reeferSetPointTemperatureMilliCZone2,proto3" json:"reefer_set_point_temperature_milli_c_zone2,omitempty"`
+	ReeferSetPointTemperatureMilliCZone3  []*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations  `protobuf:"bytes,20,rep,name=reefer_set_point_temperature_milli_c_zone3,json=reeferSetPointTemperatureMilliCZone3,proto3" json:"reefer_set_point_temperature_milli_c_zone3,omitempty"`
+	ReeferStateZone1                      []*TrailerStatReeferStateZone1WithDecorations                      `protobuf:"bytes,21,rep,name=reefer_state_zone1,json=reeferStateZone1,proto3" json:"reefer_state_zone1,omitempty"`
+	ReeferStateZone2                      []*TrailerStatReeferStateZone2WithDecorations                      `protobuf:"bytes,22,rep,name=reefer_state_zone2,json=reeferStateZone2,proto3" json:"reefer_state_zone2,omitempty"`
+	ReeferStateZone3                      []*TrailerStatReeferStateZone3WithDecorations                      `protobuf:"bytes,23,rep,name=reefer_state_zone3,json=reeferStateZone3,proto3" json:"reefer_state_zone3,omitempty"`
 	ReeferSupplyAirTemperatureMilliCZone1 []*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations `protobuf:"bytes,24,rep,name=reefer_supply_air_temperature_milli_c_zone1,json=reeferSupplyAirTemperatureMilliCZone1,proto3" json:"reefer_supply_air_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone2`.
 	ReeferSupplyAirTemperatureMilliCZone2 []*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations `protobuf:"bytes,25,rep,name=reefer_supply_air_temperature_milli_c_zone2,json=reeferSupplyAirTemperatureMilliCZone2,proto3" json:"reefer_supply_air_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone3`.
 	ReeferSupplyAirTemperatureMilliCZone3 []*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations `protobuf:"bytes,26,rep,name=reefer_supply_air_temperature_milli_c_zone3,json=reeferSupplyAirTemperatureMilliCZone3,proto3" json:"reefer_supply_air_temperature_milli_c_zone3,omitempty"`
 	unknownFields                         protoimpl.UnknownFields
 	sizeCache                             protoimpl.SizeCache
@@ -5331,58 +5216,34 @@ func (x *TrailerStats) GetReeferSupplyAirTemperatureMilliCZone3() []*TrailerStat
 
 // Schema TrailerStatsSnapshotObjectResponseBody.
 type TrailerStatsSnapshot struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `carrierReeferState`.
-	CarrierReeferState *TrailerStatReeferState `protobuf:"bytes,1,opt,name=carrier_reefer_state,json=carrierReeferState,proto3" json:"carrier_reefer_state,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gps`.
-	Gps *TrailerStatGps `protobuf:"bytes,3,opt,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters *TrailerStatGpsOdometerMeters `protobuf:"bytes,4,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
+	state              protoimpl.MessageState        `protogen:"open.v1"`
+	CarrierReeferState *TrailerStatReeferState       `protobuf:"bytes,1,opt,name=carrier_reefer_state,json=carrierReeferState,proto3" json:"carrier_reefer_state,omitempty"`
+	ExternalIds        map[string]string             `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gps                *TrailerStatGps               `protobuf:"bytes,3,opt,name=gps,proto3" json:"gps,omitempty"`
+	GpsOdometerMeters  *TrailerStatGpsOdometerMeters `protobuf:"bytes,4,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `reeferAlarms`.
-	ReeferAlarms *TrailerStatReeferAlarmType `protobuf:"bytes,7,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
-	// Member `reeferAmbientAirTemperatureMilliC`.
-	ReeferAmbientAirTemperatureMilliC *TrailerStatReeferAmbientAirTemperatureMilliC `protobuf:"bytes,8,opt,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
-	// Member `reeferDoorStateZone1`.
-	ReeferDoorStateZone1 *TrailerStatReeferDoorStateZone1 `protobuf:"bytes,9,opt,name=reefer_door_state_zone1,json=reeferDoorStateZone1,proto3" json:"reefer_door_state_zone1,omitempty"`
-	// Member `reeferDoorStateZone2`.
-	ReeferDoorStateZone2 *TrailerStatReeferDoorStateZone2 `protobuf:"bytes,10,opt,name=reefer_door_state_zone2,json=reeferDoorStateZone2,proto3" json:"reefer_door_state_zone2,omitempty"`
-	// Member `reeferDoorStateZone3`.
-	ReeferDoorStateZone3 *TrailerStatReeferDoorStateZone3 `protobuf:"bytes,11,opt,name=reefer_door_state_zone3,json=reeferDoorStateZone3,proto3" json:"reefer_door_state_zone3,omitempty"`
-	// Member `reeferFuelPercent`.
-	ReeferFuelPercent *TrailerStatReeferFuelPercent `protobuf:"bytes,12,opt,name=reefer_fuel_percent,json=reeferFuelPercent,proto3" json:"reefer_fuel_percent,omitempty"`
-	// Member `reeferObdEngineSeconds`.
-	ReeferObdEngineSeconds *TrailerStatReeferObdEngineSeconds `protobuf:"bytes,13,opt,name=reefer_obd_engine_seconds,json=reeferObdEngineSeconds,proto3" json:"reefer_obd_engine_seconds,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone1`.
+	// Required.
+	Name                                  *string                                           `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ReeferAlarms                          *TrailerStatReeferAlarmType                       `protobuf:"bytes,7,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
+	ReeferAmbientAirTemperatureMilliC     *TrailerStatReeferAmbientAirTemperatureMilliC     `protobuf:"bytes,8,opt,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
+	ReeferDoorStateZone1                  *TrailerStatReeferDoorStateZone1                  `protobuf:"bytes,9,opt,name=reefer_door_state_zone1,json=reeferDoorStateZone1,proto3" json:"reefer_door_state_zone1,omitempty"`
+	ReeferDoorStateZone2                  *TrailerStatReeferDoorStateZone2                  `protobuf:"bytes,10,opt,name=reefer_door_state_zone2,json=reeferDoorStateZone2,proto3" json:"reefer_door_state_zone2,omitempty"`
+	ReeferDoorStateZone3                  *TrailerStatReeferDoorStateZone3                  `protobuf:"bytes,11,opt,name=reefer_door_state_zone3,json=reeferDoorStateZone3,proto3" json:"reefer_door_state_zone3,omitempty"`
+	ReeferFuelPercent                     *TrailerStatReeferFuelPercent                     `protobuf:"bytes,12,opt,name=reefer_fuel_percent,json=reeferFuelPercent,proto3" json:"reefer_fuel_percent,omitempty"`
+	ReeferObdEngineSeconds                *TrailerStatReeferObdEngineSeconds                `protobuf:"bytes,13,opt,name=reefer_obd_engine_seconds,json=reeferObdEngineSeconds,proto3" json:"reefer_obd_engine_seconds,omitempty"`
 	ReeferReturnAirTemperatureMilliCZone1 *TrailerStatReeferReturnAirTemperatureMilliCZone1 `protobuf:"bytes,14,opt,name=reefer_return_air_temperature_milli_c_zone1,json=reeferReturnAirTemperatureMilliCZone1,proto3" json:"reefer_return_air_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone2`.
 	ReeferReturnAirTemperatureMilliCZone2 *TrailerStatReeferReturnAirTemperatureMilliCZone2 `protobuf:"bytes,15,opt,name=reefer_return_air_temperature_milli_c_zone2,json=reeferReturnAirTemperatureMilliCZone2,proto3" json:"reefer_return_air_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferReturnAirTemperatureMilliCZone3`.
 	ReeferReturnAirTemperatureMilliCZone3 *TrailerStatReeferReturnAirTemperatureMilliCZone3 `protobuf:"bytes,16,opt,name=reefer_return_air_temperature_milli_c_zone3,json=reeferReturnAirTemperatureMilliCZone3,proto3" json:"reefer_return_air_temperature_milli_c_zone3,omitempty"`
-	// Member `reeferRunMode`.
-	ReeferRunMode *TrailerStatReeferRunMode `protobuf:"bytes,17,opt,name=reefer_run_mode,json=reeferRunMode,proto3" json:"reefer_run_mode,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone1`.
-	ReeferSetPointTemperatureMilliCZone1 *TrailerStatReeferSetPointTemperatureMilliCZone1 `protobuf:"bytes,18,opt,name=reefer_set_point_temperature_milli_c_zone1,json=reeferSetPointTemperatureMilliCZone1,proto3" json:"reefer_set_point_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone2`.
-	ReeferSetPointTemperatureMilliCZone2 *TrailerStatReeferSetPointTemperatureMilliCZone2 `protobuf:"bytes,19,opt,name=reefer_set_point_temperature_milli_c_zone2,json=reeferSetPointTemperatureMilliCZone2,proto3" json:"reefer_set_point_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferSetPointTemperatureMilliCZone3`.
-	ReeferSetPointTemperatureMilliCZone3 *TrailerStatReeferSetPointTemperatureMilliCZone3 `protobuf:"bytes,20,opt,name=reefer_set_point_temperature_milli_c_zone3,json=reeferSetPointTemperatureMilliCZone3,proto3" json:"reefer_set_point_temperature_milli_c_zone3,omitempty"`
-	// Member `reeferStateZone1`.
-	ReeferStateZone1 *TrailerStatReeferStateZone1 `protobuf:"bytes,21,opt,name=reefer_state_zone1,json=reeferStateZone1,proto3" json:"reefer_state_zone1,omitempty"`
-	// Member `reeferStateZone2`.
-	ReeferStateZone2 *TrailerStatReeferStateZone2 `protobuf:"bytes,22,opt,name=reefer_state_zone2,json=reeferStateZone2,proto3" json:"reefer_state_zone2,omitempty"`
-	// Member `reeferStateZone3`.
-	ReeferStateZone3 *TrailerStatReeferStateZone3 `protobuf:"bytes,23,opt,name=reefer_state_zone3,json=reeferStateZone3,proto3" json:"reefer_state_zone3,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone1`.
+	ReeferRunMode                         *TrailerStatReeferRunMode                         `protobuf:"bytes,17,opt,name=reefer_run_mode,json=reeferRunMode,proto3" json:"reefer_run_mode,omitempty"`
+	ReeferSetPointTemperatureMilliCZone1  *TrailerStatReeferSetPointTemperatureMilliCZone1  `protobuf:"bytes,18,opt,name=reefer_set_point_temperature_milli_c_zone1,json=reeferSetPointTemperatureMilliCZone1,proto3" json:"reefer_set_point_temperature_milli_c_zone1,omitempty"`
+	ReeferSetPointTemperatureMilliCZone2  *TrailerStatReeferSetPointTemperatureMilliCZone2  `protobuf:"bytes,19,opt,name=reefer_set_point_temperature_milli_c_zone2,json=reeferSetPointTemperatureMilliCZone2,proto3" json:"reefer_set_point_temperature_milli_c_zone2,omitempty"`
+	ReeferSetPointTemperatureMilliCZone3  *TrailerStatReeferSetPointTemperatureMilliCZone3  `protobuf:"bytes,20,opt,name=reefer_set_point_temperature_milli_c_zone3,json=reeferSetPointTemperatureMilliCZone3,proto3" json:"reefer_set_point_temperature_milli_c_zone3,omitempty"`
+	ReeferStateZone1                      *TrailerStatReeferStateZone1                      `protobuf:"bytes,21,opt,name=reefer_state_zone1,json=reeferStateZone1,proto3" json:"reefer_state_zone1,omitempty"`
+	ReeferStateZone2                      *TrailerStatReeferStateZone2                      `protobuf:"bytes,22,opt,name=reefer_state_zone2,json=reeferStateZone2,proto3" json:"reefer_state_zone2,omitempty"`
+	ReeferStateZone3                      *TrailerStatReeferStateZone3                      `protobuf:"bytes,23,opt,name=reefer_state_zone3,json=reeferStateZone3,proto3" json:"reefer_state_zone3,omitempty"`
 	ReeferSupplyAirTemperatureMilliCZone1 *TrailerStatReeferSupplyAirTemperatureMilliCZone1 `protobuf:"bytes,24,opt,name=reefer_supply_air_temperature_milli_c_zone1,json=reeferSupplyAirTemperatureMilliCZone1,proto3" json:"reefer_supply_air_temperature_milli_c_zone1,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone2`.
 	ReeferSupplyAirTemperatureMilliCZone2 *TrailerStatReeferSupplyAirTemperatureMilliCZone2 `protobuf:"bytes,25,opt,name=reefer_supply_air_temperature_milli_c_zone2,json=reeferSupplyAirTemperatureMilliCZone2,proto3" json:"reefer_supply_air_temperature_milli_c_zone2,omitempty"`
-	// Member `reeferSupplyAirTemperatureMilliCZone3`.
 	ReeferSupplyAirTemperatureMilliCZone3 *TrailerStatReeferSupplyAirTemperatureMilliCZone3 `protobuf:"bytes,26,opt,name=reefer_supply_air_temperature_milli_c_zone3,json=reeferSupplyAirTemperatureMilliCZone3,proto3" json:"reefer_supply_air_temperature_milli_c_zone3,omitempty"`
 	unknownFields                         protoimpl.UnknownFields
 	sizeCache                             protoimpl.SizeCache
@@ -5602,27 +5463,20 @@ func (x *TrailerStatsSnapshot) GetReeferSupplyAirTemperatureMilliCZone3() *Trail
 
 // Schema TrailerWithAttributesResponseObjectResponseBody.
 type TrailerWithAttributes struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `enabledForMobile`.
-	EnabledForMobile *bool `protobuf:"varint,2,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `installedGateway`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Attributes       []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	EnabledForMobile *bool                  `protobuf:"varint,2,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
+	ExternalIds      map[string]string      `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
+	Id               *string             `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	InstalledGateway *TrailerGatewayTiny `protobuf:"bytes,5,opt,name=installed_gateway,json=installedGateway,proto3" json:"installed_gateway,omitempty"`
-	// Member `licensePlate`. At most 12 characters.
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,6,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `trailerSerialNumber`.
-	TrailerSerialNumber *string `protobuf:"bytes,10,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
+	Name         *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes               *string       `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Tags                []*v1.TagTiny `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
+	TrailerSerialNumber *string       `protobuf:"bytes,10,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -5731,17 +5585,14 @@ var File_samsara_gateway_trailers_v1_trailers_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_trailers_v1_trailers_proto_rawDesc = "" +
 	"\n" +
-	"*samsara_gateway/trailers/v1/trailers.proto\x12\x1bsamsara_gateway.trailers.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xfe\x01\n" +
+	"*samsara_gateway/trailers/v1/trailers.proto\x12\x1bsamsara_gateway.trailers.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xd9\x01\n" +
 	"\x13ListTrailersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x06tagIds\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIdsB\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_ids\"\xa6\x01\n" +
+	"\x06_limit\"\xa6\x01\n" +
 	"\x14ListTrailersResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara_gateway.trailers.v1.TrailerB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -5774,22 +5625,18 @@ const file_samsara_gateway_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x06_notesB\x18\n" +
 	"\x16_trailer_serial_number\"g\n" +
 	"\x15CreateTrailerResponse\x12N\n" +
-	"\x04data\x18\x01 \x01(\v22.samsara_gateway.trailers.v1.TrailerWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe8\x02\n" +
+	"\x04data\x18\x01 \x01(\v22.samsara_gateway.trailers.v1.TrailerWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa3\x02\n" +
 	"\x1fListTrailerStatsSnapshotRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x06tagIds\x88\x01\x01\x12*\n" +
-	"\x04time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\x04time\x88\x01\x01\x12,\n" +
-	"\vtrailer_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
-	"trailerIds\x88\x01\x01\x12#\n" +
-	"\x05types\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\x05types\x88\x01\x01B\b\n" +
-	"\x06_afterB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\a\n" +
-	"\x05_timeB\x0e\n" +
-	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xbf\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12*\n" +
+	"\x04time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x04time\x88\x01\x01\x12)\n" +
+	"\vtrailer_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"trailerIds\x12 \n" +
+	"\x05types\x18\x06 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x05typesB\b\n" +
+	"\x06_afterB\a\n" +
+	"\x05_time\"\xbf\x01\n" +
 	" ListTrailerStatsSnapshotResponse\x12M\n" +
 	"\x04data\x18\x01 \x03(\v21.samsara_gateway.trailers.v1.TrailerStatsSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -5801,22 +5648,17 @@ const file_samsara_gateway_trailers_v1_trailers_proto_rawDesc = "" +
 	"\"StreamTrailerStatsSnapshotResponse\x12Q\n" +
 	"\x04page\x18\x01 \x01(\v2=.samsara_gateway.trailers.v1.ListTrailerStatsSnapshotResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\xee\x02\n" +
+	"\a_cursor\"\x96\x02\n" +
 	"\x1bListTrailerStatsFeedRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
-	"\vdecorations\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vdecorations\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vtrailer_ids\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\n" +
-	"trailerIds\x88\x01\x01\x12#\n" +
-	"\x05types\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x05R\x05types\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0e\n" +
-	"\f_decorationsB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xb3\x01\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
+	"\vdecorations\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdecorations\x12.\n" +
+	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vtrailer_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"trailerIds\x12 \n" +
+	"\x05types\x18\x06 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x05typesB\b\n" +
+	"\x06_after\"\xb3\x01\n" +
 	"\x1cListTrailerStatsFeedResponse\x12E\n" +
 	"\x04data\x18\x01 \x03(\v2).samsara_gateway.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -5837,27 +5679,22 @@ const file_samsara_gateway_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01\x12@\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2!.samsara_gateway.api.v1.KeepAliveR\tkeepAliveB\t\n" +
-	"\a_cursor\"\xfb\x03\n" +
+	"\a_cursor\"\xa3\x03\n" +
 	"\x1eListTrailerStatsHistoryRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
-	"\vdecorations\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vdecorations\x88\x01\x01\x123\n" +
-	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\aendTime\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x03R\fparentTagIds\x88\x01\x01\x127\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
+	"\vdecorations\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vdecorations\x123\n" +
+	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
-	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12,\n" +
-	"\vtrailer_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x06R\n" +
-	"trailerIds\x88\x01\x01\x12#\n" +
-	"\x05types\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\aR\x05types\x88\x01\x01B\b\n" +
-	"\x06_afterB\x0e\n" +
-	"\f_decorationsB\v\n" +
-	"\t_end_timeB\x11\n" +
-	"\x0f_parent_tag_idsB\r\n" +
-	"\v_start_timeB\n" +
-	"\n" +
-	"\b_tag_idsB\x0e\n" +
-	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xb6\x01\n" +
+	"start_time\x18\x05 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12!\n" +
+	"\atag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12)\n" +
+	"\vtrailer_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
+	"trailerIds\x12 \n" +
+	"\x05types\x18\b \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x05typesB\b\n" +
+	"\x06_afterB\v\n" +
+	"\t_end_timeB\r\n" +
+	"\v_start_time\"\xb6\x01\n" +
 	"\x1fListTrailerStatsHistoryResponse\x12E\n" +
 	"\x04data\x18\x01 \x03(\v2).samsara_gateway.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -6339,37 +6176,37 @@ const file_samsara_gateway_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x18\n" +
-	"\x16_trailer_serial_number2\xcb\x14\n" +
-	"\x0fTrailersService\x12\xc0\x01\n" +
-	"\fListTrailers\x120.samsara_gateway.trailers.v1.ListTrailersRequest\x1a1.samsara_gateway.trailers.v1.ListTrailersResponse\"K\xda\xce\x18G\n" +
-	"\flistTrailers\x10\x01\x1a\x0f/fleet/trailers(\x018\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x0eStreamTrailers\x122.samsara_gateway.trailers.v1.StreamTrailersRequest\x1a3.samsara_gateway.trailers.v1.StreamTrailersResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListTrailers\x10\x010\x01\x12\xbd\x01\n" +
+	"\x16_trailer_serial_number2\xec\x14\n" +
+	"\x0fTrailersService\x12\xc3\x01\n" +
+	"\fListTrailers\x120.samsara_gateway.trailers.v1.ListTrailersRequest\x1a1.samsara_gateway.trailers.v1.ListTrailersResponse\"N\xda\xce\x18G\n" +
+	"\flistTrailers\x10\x01\x1a\x0f/fleet/trailers(\x018\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x0eStreamTrailers\x122.samsara_gateway.trailers.v1.StreamTrailersRequest\x1a3.samsara_gateway.trailers.v1.StreamTrailersResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListTrailers\x10\x01\x90\x02\x010\x01\x12\xbd\x01\n" +
 	"\rCreateTrailer\x121.samsara_gateway.trailers.v1.CreateTrailerRequest\x1a2.samsara_gateway.trailers.v1.CreateTrailerResponse\"E\xda\xce\x18A\n" +
-	"\rcreateTrailer\x10\x02\x1a\x0f/fleet/trailers \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xff\x01\n" +
-	"\x18ListTrailerStatsSnapshot\x12<.samsara_gateway.trailers.v1.ListTrailerStatsSnapshotRequest\x1a=.samsara_gateway.trailers.v1.ListTrailerStatsSnapshotResponse\"f\xda\xce\x18b\n" +
-	"\x17getTrailerStatsSnapshot\x10\x01\x1a\x15/fleet/trailers/stats(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc1\x01\n" +
-	"\x1aStreamTrailerStatsSnapshot\x12>.samsara_gateway.trailers.v1.StreamTrailerStatsSnapshotRequest\x1a?.samsara_gateway.trailers.v1.StreamTrailerStatsSnapshotResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListTrailerStatsSnapshot\x10\x010\x01\x12\xf6\x01\n" +
-	"\x14ListTrailerStatsFeed\x128.samsara_gateway.trailers.v1.ListTrailerStatsFeedRequest\x1a9.samsara_gateway.trailers.v1.ListTrailerStatsFeedResponse\"i\xda\xce\x18e\n" +
-	"\x13getTrailerStatsFeed\x10\x01\x1a\x1a/fleet/trailers/stats/feed(\x010\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xb1\x01\n" +
-	"\x16StreamTrailerStatsFeed\x12:.samsara_gateway.trailers.v1.StreamTrailerStatsFeedRequest\x1a;.samsara_gateway.trailers.v1.StreamTrailerStatsFeedResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListTrailerStatsFeed\x10\x010\x01\x12\xa5\x01\n" +
-	"\x12FollowTrailerStats\x126.samsara_gateway.trailers.v1.FollowTrailerStatsRequest\x1a7.samsara_gateway.trailers.v1.FollowTrailerStatsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListTrailerStatsFeed\x10\x020\x01\x12\x83\x02\n" +
-	"\x17ListTrailerStatsHistory\x12;.samsara_gateway.trailers.v1.ListTrailerStatsHistoryRequest\x1a<.samsara_gateway.trailers.v1.ListTrailerStatsHistoryResponse\"m\xda\xce\x18i\n" +
+	"\rcreateTrailer\x10\x02\x1a\x0f/fleet/trailers \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\x82\x02\n" +
+	"\x18ListTrailerStatsSnapshot\x12<.samsara_gateway.trailers.v1.ListTrailerStatsSnapshotRequest\x1a=.samsara_gateway.trailers.v1.ListTrailerStatsSnapshotResponse\"i\xda\xce\x18b\n" +
+	"\x17getTrailerStatsSnapshot\x10\x01\x1a\x15/fleet/trailers/stats(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc4\x01\n" +
+	"\x1aStreamTrailerStatsSnapshot\x12>.samsara_gateway.trailers.v1.StreamTrailerStatsSnapshotRequest\x1a?.samsara_gateway.trailers.v1.StreamTrailerStatsSnapshotResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListTrailerStatsSnapshot\x10\x01\x90\x02\x010\x01\x12\xf9\x01\n" +
+	"\x14ListTrailerStatsFeed\x128.samsara_gateway.trailers.v1.ListTrailerStatsFeedRequest\x1a9.samsara_gateway.trailers.v1.ListTrailerStatsFeedResponse\"l\xda\xce\x18e\n" +
+	"\x13getTrailerStatsFeed\x10\x01\x1a\x1a/fleet/trailers/stats/feed(\x010\x018\x01B\x17Read Trailer StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb4\x01\n" +
+	"\x16StreamTrailerStatsFeed\x12:.samsara_gateway.trailers.v1.StreamTrailerStatsFeedRequest\x1a;.samsara_gateway.trailers.v1.StreamTrailerStatsFeedResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListTrailerStatsFeed\x10\x01\x90\x02\x010\x01\x12\xa8\x01\n" +
+	"\x12FollowTrailerStats\x126.samsara_gateway.trailers.v1.FollowTrailerStatsRequest\x1a7.samsara_gateway.trailers.v1.FollowTrailerStatsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListTrailerStatsFeed\x10\x02\x90\x02\x010\x01\x12\x86\x02\n" +
+	"\x17ListTrailerStatsHistory\x12;.samsara_gateway.trailers.v1.ListTrailerStatsHistoryRequest\x1a<.samsara_gateway.trailers.v1.ListTrailerStatsHistoryResponse\"p\xda\xce\x18i\n" +
 	"\x16getTrailerStatsHistory\x10\x01\x1a\x1d/fleet/trailers/stats/history(\x018\x01B\x17Read Trailer StatisticsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbd\x01\n" +
-	"\x19StreamTrailerStatsHistory\x12=.samsara_gateway.trailers.v1.StreamTrailerStatsHistoryRequest\x1a>.samsara_gateway.trailers.v1.StreamTrailerStatsHistoryResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListTrailerStatsHistory\x10\x010\x01\x12\xb5\x01\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc0\x01\n" +
+	"\x19StreamTrailerStatsHistory\x12=.samsara_gateway.trailers.v1.StreamTrailerStatsHistoryRequest\x1a>.samsara_gateway.trailers.v1.StreamTrailerStatsHistoryResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListTrailerStatsHistory\x10\x01\x90\x02\x010\x01\x12\xb8\x01\n" +
 	"\n" +
-	"GetTrailer\x12..samsara_gateway.trailers.v1.GetTrailerRequest\x1a/.samsara_gateway.trailers.v1.GetTrailerResponse\"F\xda\xce\x18B\n" +
+	"GetTrailer\x12..samsara_gateway.trailers.v1.GetTrailerRequest\x1a/.samsara_gateway.trailers.v1.GetTrailerResponse\"I\xda\xce\x18B\n" +
 	"\n" +
-	"getTrailer\x10\x01\x1a\x14/fleet/trailers/{id}8\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xc2\x01\n" +
+	"getTrailer\x10\x01\x1a\x14/fleet/trailers/{id}8\x01B\rRead TrailersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xc2\x01\n" +
 	"\rUpdateTrailer\x121.samsara_gateway.trailers.v1.UpdateTrailerRequest\x1a2.samsara_gateway.trailers.v1.UpdateTrailerResponse\"J\xda\xce\x18F\n" +
-	"\rupdateTrailer\x10\x04\x1a\x14/fleet/trailers/{id} \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc2\x01\n" +
-	"\rDeleteTrailer\x121.samsara_gateway.trailers.v1.DeleteTrailerRequest\x1a2.samsara_gateway.trailers.v1.DeleteTrailerResponse\"J\xda\xce\x18F\n" +
-	"\rdeleteTrailer\x10\x05\x1a\x14/fleet/trailers/{id}8\x01B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\x89\x02\n" +
+	"\rupdateTrailer\x10\x04\x1a\x14/fleet/trailers/{id} \x02B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xc5\x01\n" +
+	"\rDeleteTrailer\x121.samsara_gateway.trailers.v1.DeleteTrailerRequest\x1a2.samsara_gateway.trailers.v1.DeleteTrailerResponse\"M\xda\xce\x18F\n" +
+	"\rdeleteTrailer\x10\x05\x1a\x14/fleet/trailers/{id}8\x01B\x0eWrite TrailersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\x89\x02\n" +
 	"$internal.samsara.gateway.trailers.v1B\rTrailersProtoP\x01Z3samsara.internal/gateway/gen/trailers/v1;trailersv1\xa2\x02\fSGTrailersV1\xaa\x02\x1aSamsaraGateway.Trailers.V1\xba\x02\fSGTrailersV1\xca\x02\x1aSamsaraGateway\\Trailers\\V1\xe2\x02#SamsaraGateway\\Trailers\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Trailers::V1b\x06proto3"
 
 var (

@@ -42,54 +42,115 @@ const (
 //
 // TrailersService has the operations of the area trailers.
 type TrailersServiceClient interface {
-	// GET /fleet/trailers
+	// Lists trailers.
+	// Operation `listTrailers`, GET /fleet/trailers:
+	// https://developers.samsara.com/reference/listtrailers
+	// All pages: StreamTrailers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailers(ctx context.Context, in *ListTrailersRequest, opts ...grpc.CallOption) (*ListTrailersResponse, error)
-	// Every page of ListTrailers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListTrailers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listTrailers`, GET /fleet/trailers:
+	// https://developers.samsara.com/reference/listtrailers
+	// Scope: Read Trailers.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrailers(ctx context.Context, in *StreamTrailersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailersResponse], error)
-	// POST /fleet/trailers
+	// Creates a trailer.
+	// Operation `createTrailer`, POST /fleet/trailers:
+	// https://developers.samsara.com/reference/createtrailer
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateTrailer(ctx context.Context, in *CreateTrailerRequest, opts ...grpc.CallOption) (*CreateTrailerResponse, error)
-	// GET /fleet/trailers/stats
+	// Lists a snapshot of trailer stats.
+	// Operation `getTrailerStatsSnapshot`, GET /fleet/trailers/stats:
+	// https://developers.samsara.com/reference/gettrailerstatssnapshot
+	// All pages: StreamTrailerStatsSnapshot. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrailerStatsSnapshot with
+	// `options.max_items`.
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailerStatsSnapshot(ctx context.Context, in *ListTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (*ListTrailerStatsSnapshotResponse, error)
 	// Every page of ListTrailerStatsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrailerStatsSnapshot`, GET /fleet/trailers/stats:
+	// https://developers.samsara.com/reference/gettrailerstatssnapshot
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamTrailerStatsSnapshot(ctx context.Context, in *StreamTrailerStatsSnapshotRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsSnapshotResponse], error)
-	// GET /fleet/trailers/stats/feed
+	// Lists the feed of trailer stats.
+	// Operation `getTrailerStatsFeed`, GET /fleet/trailers/stats/feed:
+	// https://developers.samsara.com/reference/gettrailerstatsfeed
+	// All pages: StreamTrailerStatsFeed. For ever: FollowTrailerStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrailerStatsFeed with
+	// `options.max_items`.
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailerStatsFeed(ctx context.Context, in *ListTrailerStatsFeedRequest, opts ...grpc.CallOption) (*ListTrailerStatsFeedResponse, error)
 	// Every page of ListTrailerStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrailerStatsFeed`, GET /fleet/trailers/stats/feed:
+	// https://developers.samsara.com/reference/gettrailerstatsfeed
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamTrailerStatsFeed(ctx context.Context, in *StreamTrailerStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsFeedResponse], error)
 	// Every page of ListTrailerStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getTrailerStatsFeed`, GET /fleet/trailers/stats/feed:
+	// https://developers.samsara.com/reference/gettrailerstatsfeed
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	FollowTrailerStats(ctx context.Context, in *FollowTrailerStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrailerStatsResponse], error)
-	// GET /fleet/trailers/stats/history
+	// Lists the history of trailer stats.
+	// Operation `getTrailerStatsHistory`, GET /fleet/trailers/stats/history:
+	// https://developers.samsara.com/reference/gettrailerstatshistory
+	// All pages: StreamTrailerStatsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrailerStatsHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailerStatsHistory(ctx context.Context, in *ListTrailerStatsHistoryRequest, opts ...grpc.CallOption) (*ListTrailerStatsHistoryResponse, error)
 	// Every page of ListTrailerStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrailerStatsHistory`, GET /fleet/trailers/stats/history:
+	// https://developers.samsara.com/reference/gettrailerstatshistory
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamTrailerStatsHistory(ctx context.Context, in *StreamTrailerStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsHistoryResponse], error)
-	// GET /fleet/trailers/{id}
+	// Gets a trailer.
+	// Operation `getTrailer`, GET /fleet/trailers/{id}:
+	// https://developers.samsara.com/reference/gettrailer
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetTrailer(ctx context.Context, in *GetTrailerRequest, opts ...grpc.CallOption) (*GetTrailerResponse, error)
-	// PATCH /fleet/trailers/{id}
+	// Updates a trailer; `update_mask` says what.
+	// Operation `updateTrailer`, PATCH /fleet/trailers/{id}:
+	// https://developers.samsara.com/reference/updatetrailer
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateTrailer(ctx context.Context, in *UpdateTrailerRequest, opts ...grpc.CallOption) (*UpdateTrailerResponse, error)
-	// DELETE /fleet/trailers/{id}
+	// Deletes a trailer.
+	// Operation `deleteTrailer`, DELETE /fleet/trailers/{id}:
+	// https://developers.samsara.com/reference/deletetrailer
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteTrailer(ctx context.Context, in *DeleteTrailerRequest, opts ...grpc.CallOption) (*DeleteTrailerResponse, error)
 }
 
@@ -282,54 +343,115 @@ func (c *trailersServiceClient) DeleteTrailer(ctx context.Context, in *DeleteTra
 //
 // TrailersService has the operations of the area trailers.
 type TrailersServiceServer interface {
-	// GET /fleet/trailers
+	// Lists trailers.
+	// Operation `listTrailers`, GET /fleet/trailers:
+	// https://developers.samsara.com/reference/listtrailers
+	// All pages: StreamTrailers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailers(context.Context, *ListTrailersRequest) (*ListTrailersResponse, error)
-	// Every page of ListTrailers, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListTrailers, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listTrailers`, GET /fleet/trailers:
+	// https://developers.samsara.com/reference/listtrailers
+	// Scope: Read Trailers.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrailers(*StreamTrailersRequest, grpc.ServerStreamingServer[StreamTrailersResponse]) error
-	// POST /fleet/trailers
+	// Creates a trailer.
+	// Operation `createTrailer`, POST /fleet/trailers:
+	// https://developers.samsara.com/reference/createtrailer
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateTrailer(context.Context, *CreateTrailerRequest) (*CreateTrailerResponse, error)
-	// GET /fleet/trailers/stats
+	// Lists a snapshot of trailer stats.
+	// Operation `getTrailerStatsSnapshot`, GET /fleet/trailers/stats:
+	// https://developers.samsara.com/reference/gettrailerstatssnapshot
+	// All pages: StreamTrailerStatsSnapshot. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrailerStatsSnapshot with
+	// `options.max_items`.
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailerStatsSnapshot(context.Context, *ListTrailerStatsSnapshotRequest) (*ListTrailerStatsSnapshotResponse, error)
 	// Every page of ListTrailerStatsSnapshot, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrailerStatsSnapshot`, GET /fleet/trailers/stats:
+	// https://developers.samsara.com/reference/gettrailerstatssnapshot
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamTrailerStatsSnapshot(*StreamTrailerStatsSnapshotRequest, grpc.ServerStreamingServer[StreamTrailerStatsSnapshotResponse]) error
-	// GET /fleet/trailers/stats/feed
+	// Lists the feed of trailer stats.
+	// Operation `getTrailerStatsFeed`, GET /fleet/trailers/stats/feed:
+	// https://developers.samsara.com/reference/gettrailerstatsfeed
+	// All pages: StreamTrailerStatsFeed. For ever: FollowTrailerStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrailerStatsFeed with
+	// `options.max_items`.
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailerStatsFeed(context.Context, *ListTrailerStatsFeedRequest) (*ListTrailerStatsFeedResponse, error)
 	// Every page of ListTrailerStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrailerStatsFeed`, GET /fleet/trailers/stats/feed:
+	// https://developers.samsara.com/reference/gettrailerstatsfeed
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamTrailerStatsFeed(*StreamTrailerStatsFeedRequest, grpc.ServerStreamingServer[StreamTrailerStatsFeedResponse]) error
 	// Every page of ListTrailerStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getTrailerStatsFeed`, GET /fleet/trailers/stats/feed:
+	// https://developers.samsara.com/reference/gettrailerstatsfeed
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	FollowTrailerStats(*FollowTrailerStatsRequest, grpc.ServerStreamingServer[FollowTrailerStatsResponse]) error
-	// GET /fleet/trailers/stats/history
+	// Lists the history of trailer stats.
+	// Operation `getTrailerStatsHistory`, GET /fleet/trailers/stats/history:
+	// https://developers.samsara.com/reference/gettrailerstatshistory
+	// All pages: StreamTrailerStatsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrailerStatsHistory with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Trailer Statistics.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrailerStatsHistory(context.Context, *ListTrailerStatsHistoryRequest) (*ListTrailerStatsHistoryResponse, error)
 	// Every page of ListTrailerStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrailerStatsHistory`, GET /fleet/trailers/stats/history:
+	// https://developers.samsara.com/reference/gettrailerstatshistory
+	// Scope: Read Trailer Statistics.
+	// Rate limit: 10 requests per second and organization, of which each page takes one.
 	StreamTrailerStatsHistory(*StreamTrailerStatsHistoryRequest, grpc.ServerStreamingServer[StreamTrailerStatsHistoryResponse]) error
-	// GET /fleet/trailers/{id}
+	// Gets a trailer.
+	// Operation `getTrailer`, GET /fleet/trailers/{id}:
+	// https://developers.samsara.com/reference/gettrailer
 	// Scope: Read Trailers.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetTrailer(context.Context, *GetTrailerRequest) (*GetTrailerResponse, error)
-	// PATCH /fleet/trailers/{id}
+	// Updates a trailer; `update_mask` says what.
+	// Operation `updateTrailer`, PATCH /fleet/trailers/{id}:
+	// https://developers.samsara.com/reference/updatetrailer
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateTrailer(context.Context, *UpdateTrailerRequest) (*UpdateTrailerResponse, error)
-	// DELETE /fleet/trailers/{id}
+	// Deletes a trailer.
+	// Operation `deleteTrailer`, DELETE /fleet/trailers/{id}:
+	// https://developers.samsara.com/reference/deletetrailer
 	// Scope: Write Trailers.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteTrailer(context.Context, *DeleteTrailerRequest) (*DeleteTrailerResponse, error)
 }
 

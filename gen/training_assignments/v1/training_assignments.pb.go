@@ -25,14 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateTrainingAssignments.
+// The request of CreateTrainingAssignments.
 type CreateTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `courseId`. Required.
+	// Required.
 	CourseId *string `protobuf:"bytes,1,opt,name=course_id,json=courseId,proto3,oneof" json:"course_id,omitempty"`
-	// Query parameter `dueAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,2,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Query parameter `learnerIds`. Required.
+	// Required.
 	LearnerIds    []string `protobuf:"bytes,3,rep,name=learner_ids,json=learnerIds,proto3" json:"learner_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -89,10 +89,10 @@ func (x *CreateTrainingAssignmentsRequest) GetLearnerIds() []string {
 	return nil
 }
 
-// Response of CreateTrainingAssignments.
+// The response of CreateTrainingAssignments.
 type CreateTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*TrainingAssignmentPost `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -135,12 +135,12 @@ func (x *CreateTrainingAssignmentsResponse) GetData() []*TrainingAssignmentPost 
 	return nil
 }
 
-// Request of UpdateTrainingAssignments.
+// The request of UpdateTrainingAssignments.
 type UpdateTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `dueAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,1,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Query parameter `ids`. Required.
+	// Required.
 	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,10 +190,10 @@ func (x *UpdateTrainingAssignmentsRequest) GetIds() []string {
 	return nil
 }
 
-// Response of UpdateTrainingAssignments.
+// The response of UpdateTrainingAssignments.
 type UpdateTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          []*TrainingAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -236,10 +236,10 @@ func (x *UpdateTrainingAssignmentsResponse) GetData() []*TrainingAssignment {
 	return nil
 }
 
-// Request of DeleteTrainingAssignments.
+// The request of DeleteTrainingAssignments.
 type DeleteTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `ids`. Required.
+	// Required.
 	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,7 +282,7 @@ func (x *DeleteTrainingAssignmentsRequest) GetIds() []string {
 	return nil
 }
 
-// Response of DeleteTrainingAssignments.
+// The response of DeleteTrainingAssignments.
 type DeleteTrainingAssignmentsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -319,24 +319,18 @@ func (*DeleteTrainingAssignmentsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_training_assignments_v1_training_assignments_proto_rawDescGZIP(), []int{5}
 }
 
-// Request of ListTrainingAssignments.
+// The request of ListTrainingAssignments.
 type ListTrainingAssignmentsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `categoryIds`.
-	CategoryIds []string `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// Query parameter `courseIds`.
-	CourseIds []string `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `isOverdue`.
-	IsOverdue *bool `protobuf:"varint,5,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
-	// Query parameter `learnerIds`.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	After       *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CategoryIds []string               `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
+	CourseIds   []string               `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime    *string  `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IsOverdue  *bool    `protobuf:"varint,5,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
 	LearnerIds []string `protobuf:"bytes,6,rep,name=learner_ids,json=learnerIds,proto3" json:"learner_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `status`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	Status        []string `protobuf:"bytes,8,rep,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,12 +422,12 @@ func (x *ListTrainingAssignmentsRequest) GetStatus() []string {
 	return nil
 }
 
-// Response of ListTrainingAssignments.
+// One page of training assignments.
 type ListTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrainingAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -483,12 +477,12 @@ func (x *ListTrainingAssignmentsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrainingAssignments.
+// The request of StreamTrainingAssignments.
 type StreamTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrainingAssignments is asked, page after page.
 	Request *ListTrainingAssignmentsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -538,7 +532,7 @@ func (x *StreamTrainingAssignmentsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrainingAssignments.
+// One page of training assignments, and where to go on from after it.
 type StreamTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrainingAssignments answers.
@@ -593,7 +587,7 @@ func (x *StreamTrainingAssignmentsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTrainingAssignments.
+// The request of FollowTrainingAssignments.
 type FollowTrainingAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrainingAssignments is asked, page after page.
@@ -648,7 +642,7 @@ func (x *FollowTrainingAssignmentsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTrainingAssignments.
+// One page of training assignments, and where to go on from after it.
 type FollowTrainingAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrainingAssignments answers. Unset in a keep-alive.
@@ -712,40 +706,38 @@ func (x *FollowTrainingAssignmentsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema TrainingAssignmentResponseObjectResponseBody.
+// A training assignment. Schema TrainingAssignmentResponseObjectResponseBody.
 type TrainingAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `completedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `course`. Required.
+	// Required.
 	Course *TrainingCourse `protobuf:"bytes,2,opt,name=course,proto3" json:"course,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdById`. Required.
+	// Required.
 	CreatedById *string `protobuf:"bytes,4,opt,name=created_by_id,json=createdById,proto3,oneof" json:"created_by_id,omitempty"`
-	// Member `deletedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DeletedAtTime *string `protobuf:"bytes,5,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,6,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `durationMinutes`. Required. In minutes.
+	// Required. In minutes.
 	DurationMinutes *int64 `protobuf:"varint,7,opt,name=duration_minutes,json=durationMinutes,proto3,oneof" json:"duration_minutes,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCompletedLate`.
-	IsCompletedLate *bool `protobuf:"varint,9,opt,name=is_completed_late,json=isCompletedLate,proto3,oneof" json:"is_completed_late,omitempty"`
-	// Member `isOverdue`.
-	IsOverdue *bool `protobuf:"varint,10,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
-	// Member `learner`. Required.
+	// Required.
+	Id              *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsCompletedLate *bool   `protobuf:"varint,9,opt,name=is_completed_late,json=isCompletedLate,proto3,oneof" json:"is_completed_late,omitempty"`
+	IsOverdue       *bool   `protobuf:"varint,10,opt,name=is_overdue,json=isOverdue,proto3,oneof" json:"is_overdue,omitempty"`
+	// Required.
 	Learner *TrainingLearner `protobuf:"bytes,11,opt,name=learner,proto3" json:"learner,omitempty"`
-	// Member `scorePercent`. In percent.
+	// In percent.
 	ScorePercent *float64 `protobuf:"fixed64,12,opt,name=score_percent,json=scorePercent,proto3,oneof" json:"score_percent,omitempty"`
-	// Member `startedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,13,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Member `status`. Required. Known values: `notStarted`, `inProgress`, `completed`.
+	// Required. Known values: `notStarted`, `inProgress`, `completed`.
 	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,15,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `updatedById`. Required.
+	// Required.
 	UpdatedById   *string `protobuf:"bytes,16,opt,name=updated_by_id,json=updatedById,proto3,oneof" json:"updated_by_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -896,19 +888,19 @@ func (x *TrainingAssignment) GetUpdatedById() string {
 // Schema TrainingAssignmentPostResponseObjectResponseBody.
 type TrainingAssignmentPost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `course`. Required.
+	// Required.
 	Course *TrainingCourse `protobuf:"bytes,1,opt,name=course,proto3" json:"course,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdById`. Required.
+	// Required.
 	CreatedById *string `protobuf:"bytes,3,opt,name=created_by_id,json=createdById,proto3,oneof" json:"created_by_id,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,4,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isExistingAssignment`. Required.
+	// Required.
 	IsExistingAssignment *bool `protobuf:"varint,6,opt,name=is_existing_assignment,json=isExistingAssignment,proto3,oneof" json:"is_existing_assignment,omitempty"`
-	// Member `learner`. Required.
+	// Required.
 	Learner       *TrainingLearner `protobuf:"bytes,7,opt,name=learner,proto3" json:"learner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,9 +988,9 @@ func (x *TrainingAssignmentPost) GetLearner() *TrainingLearner {
 // Schema TrainingCourseObjectResponseBody.
 type TrainingCourse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `revisionId`. Required. A UUID.
+	// Required. A UUID.
 	RevisionId    *string `protobuf:"bytes,2,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1051,9 +1043,9 @@ func (x *TrainingCourse) GetRevisionId() string {
 // Schema TrainingLearnerObjectResponseBody.
 type TrainingLearner struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `driver`.
+	// Required. Known values: `driver`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1228,23 +1220,23 @@ const file_samsara_gateway_training_assignments_v1_training_assignments_proto_ra
 	"\x04type\x18\x02 \x01(\tB\x0e\xda\xce\x18\n" +
 	" \x012\x06driverH\x01R\x04type\x88\x01\x01:%\xda\xce\x18!TrainingLearnerObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_type2\xbc\f\n" +
+	"\x05_type2\xc8\f\n" +
 	"\x1aTrainingAssignmentsService\x12\x93\x02\n" +
 	"\x19CreateTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.CreateTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.CreateTrainingAssignmentsResponse\"_\xda\xce\x18[\n" +
 	"\x17postTrainingAssignments\x10\x02\x1a\x15/training-assignmentsB\x1aWrite Training AssignmentsJ\x06\b\n" +
 	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x94\x02\n" +
 	"\x19UpdateTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.UpdateTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.UpdateTrainingAssignmentsResponse\"`\xda\xce\x18\\\n" +
 	"\x18patchTrainingAssignments\x10\x04\x1a\x15/training-assignmentsB\x1aWrite Training AssignmentsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x97\x02\n" +
-	"\x19DeleteTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.DeleteTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.DeleteTrainingAssignmentsResponse\"c\xda\xce\x18_\n" +
+	"\x12\x02\b\x01P\x01X\xc8\x01\x12\x9a\x02\n" +
+	"\x19DeleteTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.DeleteTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.DeleteTrainingAssignmentsResponse\"f\xda\xce\x18_\n" +
 	"\x19deleteTrainingAssignments\x10\x05\x1a\x15/training-assignments8\x01B\x1aWrite Training AssignmentsJ\x06\b\n" +
-	"\x12\x02\b\x01P\x01X\xcc\x01\x12\xa4\x02\n" +
-	"\x17ListTrainingAssignments\x12G.samsara_gateway.training_assignments.v1.ListTrainingAssignmentsRequest\x1aH.samsara_gateway.training_assignments.v1.ListTrainingAssignmentsResponse\"v\xda\xce\x18r\n" +
-	"\x1cgetTrainingAssignmentsStream\x10\x01\x1a\x1c/training-assignments/stream(\x010\x018\x01B\x19Read Training AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd7\x01\n" +
-	"\x19StreamTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.StreamTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.StreamTrainingAssignmentsResponse\"!\xe2\xce\x18\x1d\n" +
-	"\x17ListTrainingAssignments\x10\x01\x18\x010\x01\x12\xd5\x01\n" +
-	"\x19FollowTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.FollowTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.FollowTrainingAssignmentsResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListTrainingAssignments\x10\x020\x01B\xf9\x02\n" +
+	"\x12\x02\b\x01P\x01X\xcc\x01\x90\x02\x02\x12\xa7\x02\n" +
+	"\x17ListTrainingAssignments\x12G.samsara_gateway.training_assignments.v1.ListTrainingAssignmentsRequest\x1aH.samsara_gateway.training_assignments.v1.ListTrainingAssignmentsResponse\"y\xda\xce\x18r\n" +
+	"\x1cgetTrainingAssignmentsStream\x10\x01\x1a\x1c/training-assignments/stream(\x010\x018\x01B\x19Read Training AssignmentsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xda\x01\n" +
+	"\x19StreamTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.StreamTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.StreamTrainingAssignmentsResponse\"$\xe2\xce\x18\x1d\n" +
+	"\x17ListTrainingAssignments\x10\x01\x18\x01\x90\x02\x010\x01\x12\xd8\x01\n" +
+	"\x19FollowTrainingAssignments\x12I.samsara_gateway.training_assignments.v1.FollowTrainingAssignmentsRequest\x1aJ.samsara_gateway.training_assignments.v1.FollowTrainingAssignmentsResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListTrainingAssignments\x10\x02\x90\x02\x010\x01B\xf9\x02\n" +
 	"0internal.samsara.gateway.training_assignments.v1B\x18TrainingAssignmentsProtoP\x01ZJsamsara.internal/gateway/gen/training_assignments/v1;trainingassignmentsv1\xa2\x02\x17SGTrainingAssignmentsV1\xaa\x02%SamsaraGateway.TrainingAssignments.V1\xba\x02\x17SGTrainingAssignmentsV1\xca\x02%SamsaraGateway\\TrainingAssignments\\V1\xe2\x02.SamsaraGateway\\TrainingAssignments\\V1\\Metadata\xea\x02'SamsaraGateway::TrainingAssignments::V1b\x06proto3"
 
 var (

@@ -35,26 +35,49 @@ const (
 //
 // TrainingAssignmentsService has the operations of the area training assignments.
 type TrainingAssignmentsServiceClient interface {
-	// POST /training-assignments
+	// Creates training assignments.
+	// Operation `postTrainingAssignments`, POST /training-assignments:
+	// https://developers.samsara.com/reference/posttrainingassignments
 	// Scope: Write Training Assignments.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateTrainingAssignments(ctx context.Context, in *CreateTrainingAssignmentsRequest, opts ...grpc.CallOption) (*CreateTrainingAssignmentsResponse, error)
-	// PATCH /training-assignments
+	// Updates training assignments.
+	// Operation `patchTrainingAssignments`, PATCH /training-assignments:
+	// https://developers.samsara.com/reference/patchtrainingassignments
 	// Scope: Write Training Assignments.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateTrainingAssignments(ctx context.Context, in *UpdateTrainingAssignmentsRequest, opts ...grpc.CallOption) (*UpdateTrainingAssignmentsResponse, error)
-	// DELETE /training-assignments
+	// Deletes training assignments.
+	// Operation `deleteTrainingAssignments`, DELETE /training-assignments:
+	// https://developers.samsara.com/reference/deletetrainingassignments
 	// Scope: Write Training Assignments.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	DeleteTrainingAssignments(ctx context.Context, in *DeleteTrainingAssignmentsRequest, opts ...grpc.CallOption) (*DeleteTrainingAssignmentsResponse, error)
-	// GET /training-assignments/stream
+	// Lists training assignments.
+	// Operation `getTrainingAssignmentsStream`, GET /training-assignments/stream:
+	// https://developers.samsara.com/reference/gettrainingassignmentsstream
+	// All pages: StreamTrainingAssignments. For ever: FollowTrainingAssignments. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrainingAssignments with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Training Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrainingAssignments(ctx context.Context, in *ListTrainingAssignmentsRequest, opts ...grpc.CallOption) (*ListTrainingAssignmentsResponse, error)
 	// Every page of ListTrainingAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getTrainingAssignmentsStream`, GET /training-assignments/stream:
+	// https://developers.samsara.com/reference/gettrainingassignmentsstream
+	// Scope: Read Training Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrainingAssignments(ctx context.Context, in *StreamTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingAssignmentsResponse], error)
 	// Every page of ListTrainingAssignments, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -62,6 +85,10 @@ type TrainingAssignmentsServiceClient interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getTrainingAssignmentsStream`, GET /training-assignments/stream:
+	// https://developers.samsara.com/reference/gettrainingassignmentsstream
+	// Scope: Read Training Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowTrainingAssignments(ctx context.Context, in *FollowTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrainingAssignmentsResponse], error)
 }
 
@@ -157,26 +184,49 @@ type TrainingAssignmentsService_FollowTrainingAssignmentsClient = grpc.ServerStr
 //
 // TrainingAssignmentsService has the operations of the area training assignments.
 type TrainingAssignmentsServiceServer interface {
-	// POST /training-assignments
+	// Creates training assignments.
+	// Operation `postTrainingAssignments`, POST /training-assignments:
+	// https://developers.samsara.com/reference/posttrainingassignments
 	// Scope: Write Training Assignments.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateTrainingAssignments(context.Context, *CreateTrainingAssignmentsRequest) (*CreateTrainingAssignmentsResponse, error)
-	// PATCH /training-assignments
+	// Updates training assignments.
+	// Operation `patchTrainingAssignments`, PATCH /training-assignments:
+	// https://developers.samsara.com/reference/patchtrainingassignments
 	// Scope: Write Training Assignments.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateTrainingAssignments(context.Context, *UpdateTrainingAssignmentsRequest) (*UpdateTrainingAssignmentsResponse, error)
-	// DELETE /training-assignments
+	// Deletes training assignments.
+	// Operation `deleteTrainingAssignments`, DELETE /training-assignments:
+	// https://developers.samsara.com/reference/deletetrainingassignments
 	// Scope: Write Training Assignments.
 	// Rate limit: 10 requests per second and organization.
+	// The gateway repeats it after a failure.
 	DeleteTrainingAssignments(context.Context, *DeleteTrainingAssignmentsRequest) (*DeleteTrainingAssignmentsResponse, error)
-	// GET /training-assignments/stream
+	// Lists training assignments.
+	// Operation `getTrainingAssignmentsStream`, GET /training-assignments/stream:
+	// https://developers.samsara.com/reference/gettrainingassignmentsstream
+	// All pages: StreamTrainingAssignments. For ever: FollowTrainingAssignments. Next page: `after`
+	// is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrainingAssignments with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Training Assignments.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrainingAssignments(context.Context, *ListTrainingAssignmentsRequest) (*ListTrainingAssignmentsResponse, error)
 	// Every page of ListTrainingAssignments, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
+	// Operation `getTrainingAssignmentsStream`, GET /training-assignments/stream:
+	// https://developers.samsara.com/reference/gettrainingassignmentsstream
+	// Scope: Read Training Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrainingAssignments(*StreamTrainingAssignmentsRequest, grpc.ServerStreamingServer[StreamTrainingAssignmentsResponse]) error
 	// Every page of ListTrainingAssignments, then for ever what is new, asked for no more often than
 	// every 5 seconds.
@@ -184,6 +234,10 @@ type TrainingAssignmentsServiceServer interface {
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getTrainingAssignmentsStream`, GET /training-assignments/stream:
+	// https://developers.samsara.com/reference/gettrainingassignmentsstream
+	// Scope: Read Training Assignments.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowTrainingAssignments(*FollowTrainingAssignmentsRequest, grpc.ServerStreamingServer[FollowTrainingAssignmentsResponse]) error
 }
 

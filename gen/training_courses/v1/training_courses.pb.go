@@ -25,17 +25,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTrainingCourses.
+// The request of ListTrainingCourses.
 type ListTrainingCoursesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `categoryIds`.
-	CategoryIds []string `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
-	// Query parameter `courseIds`.
-	CourseIds []string `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
-	// Query parameter `status`.
-	Status        []string `protobuf:"bytes,4,rep,name=status,proto3" json:"status,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	CategoryIds   []string               `protobuf:"bytes,2,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
+	CourseIds     []string               `protobuf:"bytes,3,rep,name=course_ids,json=courseIds,proto3" json:"course_ids,omitempty"`
+	Status        []string               `protobuf:"bytes,4,rep,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,12 +94,12 @@ func (x *ListTrainingCoursesRequest) GetStatus() []string {
 	return nil
 }
 
-// Response of ListTrainingCourses.
+// One page of training courses.
 type ListTrainingCoursesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*TrainingCourse `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,12 +149,12 @@ func (x *ListTrainingCoursesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrainingCourses.
+// The request of StreamTrainingCourses.
 type StreamTrainingCoursesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrainingCourses is asked, page after page.
 	Request *ListTrainingCoursesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +204,7 @@ func (x *StreamTrainingCoursesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrainingCourses.
+// One page of training courses, and where to go on from after it.
 type StreamTrainingCoursesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrainingCourses answers.
@@ -263,12 +259,12 @@ func (x *StreamTrainingCoursesResponse) GetCursor() string {
 	return ""
 }
 
-// Schema TrainingCategoryObjectResponseBody.
+// Schema TrainingCategoryObjectResponseBody. It has nothing but `id` and `name`.
 type TrainingCategory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,24 +314,22 @@ func (x *TrainingCategory) GetName() string {
 	return ""
 }
 
-// Schema TrainingCourseResponseObjectResponseBody.
+// A training course. Schema TrainingCourseResponseObjectResponseBody.
 type TrainingCourse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `category`. Required.
-	Category *TrainingCategory `protobuf:"bytes,1,opt,name=category,proto3" json:"category,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `estimatedTimeToCompleteMinutes`. Required. In minutes.
+	// Required.
+	Category    *TrainingCategory `protobuf:"bytes,1,opt,name=category,proto3" json:"category,omitempty"`
+	Description *string           `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Required. In minutes.
 	EstimatedTimeToCompleteMinutes *int64 `protobuf:"varint,3,opt,name=estimated_time_to_complete_minutes,json=estimatedTimeToCompleteMinutes,proto3,oneof" json:"estimated_time_to_complete_minutes,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `labels`.
+	// Required.
+	Id     *string                `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Labels []*TrainingCourseLabel `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
-	// Member `revisionId`. Required.
+	// Required.
 	RevisionId *string `protobuf:"bytes,6,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
-	// Member `status`. Required. Known values: `published`, `deleted`, `archived`, `unknown`.
+	// Required. Known values: `published`, `deleted`, `archived`, `unknown`.
 	Status *string `protobuf:"bytes,7,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `title`. Required.
+	// Required.
 	Title         *string `protobuf:"bytes,8,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -430,9 +424,9 @@ func (x *TrainingCourse) GetTitle() string {
 // Schema TrainingCourseLabelObjectResponseBody.
 type TrainingCourseLabel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required.
+	// Required.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -531,12 +525,12 @@ const file_samsara_gateway_training_courses_v1_training_courses_proto_rawDesc = 
 	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\x04type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04type\x88\x01\x01:)\xda\xce\x18%TrainingCourseLabelObjectResponseBodyB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_type2\xd0\x03\n" +
-	"\x16TrainingCoursesService\x12\xf5\x01\n" +
-	"\x13ListTrainingCourses\x12?.samsara_gateway.training_courses.v1.ListTrainingCoursesRequest\x1a@.samsara_gateway.training_courses.v1.ListTrainingCoursesResponse\"[\xda\xce\x18W\n" +
-	"\x12getTrainingCourses\x10\x01\x1a\x11/training-courses(\x018\x01B\x15Read Training CoursesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbd\x01\n" +
-	"\x15StreamTrainingCourses\x12A.samsara_gateway.training_courses.v1.StreamTrainingCoursesRequest\x1aB.samsara_gateway.training_courses.v1.StreamTrainingCoursesResponse\"\x1b\xe2\xce\x18\x17\n" +
-	"\x13ListTrainingCourses\x10\x010\x01B\xd1\x02\n" +
+	"\x05_type2\xd6\x03\n" +
+	"\x16TrainingCoursesService\x12\xf8\x01\n" +
+	"\x13ListTrainingCourses\x12?.samsara_gateway.training_courses.v1.ListTrainingCoursesRequest\x1a@.samsara_gateway.training_courses.v1.ListTrainingCoursesResponse\"^\xda\xce\x18W\n" +
+	"\x12getTrainingCourses\x10\x01\x1a\x11/training-courses(\x018\x01B\x15Read Training CoursesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc0\x01\n" +
+	"\x15StreamTrainingCourses\x12A.samsara_gateway.training_courses.v1.StreamTrainingCoursesRequest\x1aB.samsara_gateway.training_courses.v1.StreamTrainingCoursesResponse\"\x1e\xe2\xce\x18\x17\n" +
+	"\x13ListTrainingCourses\x10\x01\x90\x02\x010\x01B\xd1\x02\n" +
 	",internal.samsara.gateway.training_courses.v1B\x14TrainingCoursesProtoP\x01ZBsamsara.internal/gateway/gen/training_courses/v1;trainingcoursesv1\xa2\x02\x13SGTrainingCoursesV1\xaa\x02!SamsaraGateway.TrainingCourses.V1\xba\x02\x13SGTrainingCoursesV1\xca\x02!SamsaraGateway\\TrainingCourses\\V1\xe2\x02*SamsaraGateway\\TrainingCourses\\V1\\Metadata\xea\x02#SamsaraGateway::TrainingCourses::V1b\x06proto3"
 
 var (

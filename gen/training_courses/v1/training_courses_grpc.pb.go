@@ -31,12 +31,23 @@ const (
 //
 // TrainingCoursesService has the operations of the area training courses.
 type TrainingCoursesServiceClient interface {
-	// GET /training-courses
+	// Lists training courses.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// All pages: StreamTrainingCourses. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrainingCourses with
+	// `options.max_items`.
 	// Scope: Read Training Courses.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrainingCourses(ctx context.Context, in *ListTrainingCoursesRequest, opts ...grpc.CallOption) (*ListTrainingCoursesResponse, error)
 	// Every page of ListTrainingCourses, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// Scope: Read Training Courses.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrainingCourses(ctx context.Context, in *StreamTrainingCoursesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingCoursesResponse], error)
 }
 
@@ -83,12 +94,23 @@ type TrainingCoursesService_StreamTrainingCoursesClient = grpc.ServerStreamingCl
 //
 // TrainingCoursesService has the operations of the area training courses.
 type TrainingCoursesServiceServer interface {
-	// GET /training-courses
+	// Lists training courses.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// All pages: StreamTrainingCourses. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrainingCourses with
+	// `options.max_items`.
 	// Scope: Read Training Courses.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrainingCourses(context.Context, *ListTrainingCoursesRequest) (*ListTrainingCoursesResponse, error)
 	// Every page of ListTrainingCourses, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getTrainingCourses`, GET /training-courses:
+	// https://developers.samsara.com/reference/gettrainingcourses
+	// Scope: Read Training Courses.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrainingCourses(*StreamTrainingCoursesRequest, grpc.ServerStreamingServer[StreamTrainingCoursesResponse]) error
 }
 

@@ -25,24 +25,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListTrips.
+// The request of ListTrips.
 type ListTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `completionStatus`. Known values: `inProgress`, `completed`, `all`. Default:
-	// `all`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `inProgress`, `completed`, `all`. Default: `all`.
 	CompletionStatus *string `protobuf:"bytes,2,opt,name=completion_status,json=completionStatus,proto3,oneof" json:"completion_status,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `ids`. Required.
+	// Required.
 	Ids []string `protobuf:"bytes,4,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeAsset`. Default: `false`.
+	// Default: `false`.
 	IncludeAsset *bool `protobuf:"varint,5,opt,name=include_asset,json=includeAsset,proto3,oneof" json:"include_asset,omitempty"`
-	// Query parameter `queryBy`. Known values: `updatedAtTime`, `tripStartTime`. Default:
-	// `updatedAtTime`.
+	// Known values: `updatedAtTime`, `tripStartTime`. Default: `updatedAtTime`.
 	QueryBy *string `protobuf:"bytes,6,opt,name=query_by,json=queryBy,proto3,oneof" json:"query_by,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,12 +124,12 @@ func (x *ListTripsRequest) GetStartTime() string {
 	return ""
 }
 
-// Response of ListTrips.
+// One page of trips.
 type ListTripsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Trip `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -182,12 +179,12 @@ func (x *ListTripsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamTrips.
+// The request of StreamTrips.
 type StreamTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrips is asked, page after page.
 	Request *ListTripsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -237,7 +234,7 @@ func (x *StreamTripsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamTrips.
+// One page of trips, and where to go on from after it.
 type StreamTripsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrips answers.
@@ -292,7 +289,7 @@ func (x *StreamTripsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowTrips.
+// The request of FollowTrips.
 type FollowTripsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrips is asked, page after page.
@@ -347,7 +344,7 @@ func (x *FollowTripsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowTrips.
+// One page of trips, and where to go on from after it.
 type FollowTripsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListTrips answers. Unset in a keep-alive.
@@ -411,24 +408,23 @@ func (x *FollowTripsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Schema TripResponseBody.
+// A trip. Schema TripResponseBody.
 type Trip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset *v1.TripAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `completionStatus`. Required. Known values: `inProgress`, `completed`.
+	// Required. Known values: `inProgress`, `completed`.
 	CompletionStatus *string `protobuf:"bytes,2,opt,name=completion_status,json=completionStatus,proto3,oneof" json:"completion_status,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `endLocation`.
-	EndLocation *v1.Location `protobuf:"bytes,4,opt,name=end_location,json=endLocation,proto3" json:"end_location,omitempty"`
-	// Member `startLocation`. Required.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime *string      `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	EndLocation   *v1.Location `protobuf:"bytes,4,opt,name=end_location,json=endLocation,proto3" json:"end_location,omitempty"`
+	// Required.
 	StartLocation *v1.Location `protobuf:"bytes,5,opt,name=start_location,json=startLocation,proto3" json:"start_location,omitempty"`
-	// Member `tripEndTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	TripEndTime *string `protobuf:"bytes,6,opt,name=trip_end_time,json=tripEndTime,proto3,oneof" json:"trip_end_time,omitempty"`
-	// Member `tripStartTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	TripStartTime *string `protobuf:"bytes,7,opt,name=trip_start_time,json=tripStartTime,proto3,oneof" json:"trip_start_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -577,15 +573,15 @@ const file_samsara_gateway_trips_v1_trips_proto_rawDesc = "" +
 	"\x10_created_at_timeB\x10\n" +
 	"\x0e_trip_end_timeB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
-	"\x10_updated_at_time2\xbd\x03\n" +
-	"\fTripsService\x12\xaa\x01\n" +
-	"\tListTrips\x12*.samsara_gateway.trips.v1.ListTripsRequest\x1a+.samsara_gateway.trips.v1.ListTripsResponse\"D\xda\xce\x18@\n" +
+	"\x10_updated_at_time2\xc8\x03\n" +
+	"\fTripsService\x12\xad\x01\n" +
+	"\tListTrips\x12*.samsara_gateway.trips.v1.ListTripsRequest\x1a+.samsara_gateway.trips.v1.ListTripsResponse\"G\xda\xce\x18@\n" +
 	"\bgetTrips\x10\x01\x1a\r/trips/stream(\x010\x018\x01B\n" +
-	"Read TripsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x7f\n" +
-	"\vStreamTrips\x12,.samsara_gateway.trips.v1.StreamTripsRequest\x1a-.samsara_gateway.trips.v1.StreamTripsResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListTrips\x10\x010\x01\x12\x7f\n" +
-	"\vFollowTrips\x12,.samsara_gateway.trips.v1.FollowTripsRequest\x1a-.samsara_gateway.trips.v1.FollowTripsResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListTrips\x10\x020\x01B\xeb\x01\n" +
+	"Read TripsJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x82\x01\n" +
+	"\vStreamTrips\x12,.samsara_gateway.trips.v1.StreamTripsRequest\x1a-.samsara_gateway.trips.v1.StreamTripsResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListTrips\x10\x01\x90\x02\x010\x01\x12\x82\x01\n" +
+	"\vFollowTrips\x12,.samsara_gateway.trips.v1.FollowTripsRequest\x1a-.samsara_gateway.trips.v1.FollowTripsResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListTrips\x10\x02\x90\x02\x010\x01B\xeb\x01\n" +
 	"!internal.samsara.gateway.trips.v1B\n" +
 	"TripsProtoP\x01Z-samsara.internal/gateway/gen/trips/v1;tripsv1\xa2\x02\tSGTripsV1\xaa\x02\x17SamsaraGateway.Trips.V1\xba\x02\tSGTripsV1\xca\x02\x17SamsaraGateway\\Trips\\V1\xe2\x02 SamsaraGateway\\Trips\\V1\\Metadata\xea\x02\x19SamsaraGateway::Trips::V1b\x06proto3"
 

@@ -32,17 +32,30 @@ const (
 //
 // TripsService has the operations of the area trips.
 type TripsServiceClient interface {
-	// GET /trips/stream
+	// Lists trips.
+	// Operation `getTrips`, GET /trips/stream: https://developers.samsara.com/reference/gettrips
+	// All pages: StreamTrips. For ever: FollowTrips. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrips with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Trips.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrips(ctx context.Context, in *ListTripsRequest, opts ...grpc.CallOption) (*ListTripsResponse, error)
-	// Every page of ListTrips, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListTrips, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getTrips`, GET /trips/stream: https://developers.samsara.com/reference/gettrips
+	// Scope: Read Trips.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrips(ctx context.Context, in *StreamTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTripsResponse], error)
 	// Every page of ListTrips, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getTrips`, GET /trips/stream: https://developers.samsara.com/reference/gettrips
+	// Scope: Read Trips.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowTrips(ctx context.Context, in *FollowTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTripsResponse], error)
 }
 
@@ -108,17 +121,30 @@ type TripsService_FollowTripsClient = grpc.ServerStreamingClient[FollowTripsResp
 //
 // TripsService has the operations of the area trips.
 type TripsServiceServer interface {
-	// GET /trips/stream
+	// Lists trips.
+	// Operation `getTrips`, GET /trips/stream: https://developers.samsara.com/reference/gettrips
+	// All pages: StreamTrips. For ever: FollowTrips. Next page: `after` is `pagination.end_cursor` of
+	// the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamTrips with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Trips.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListTrips(context.Context, *ListTripsRequest) (*ListTripsResponse, error)
-	// Every page of ListTrips, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
+	// Every page of ListTrips, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `getTrips`, GET /trips/stream: https://developers.samsara.com/reference/gettrips
+	// Scope: Read Trips.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamTrips(*StreamTripsRequest, grpc.ServerStreamingServer[StreamTripsResponse]) error
 	// Every page of ListTrips, then for ever what is new, asked for no more often than every 5
 	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getTrips`, GET /trips/stream: https://developers.samsara.com/reference/gettrips
+	// Scope: Read Trips.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowTrips(*FollowTripsRequest, grpc.ServerStreamingServer[FollowTripsResponse]) error
 }
 

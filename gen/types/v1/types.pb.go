@@ -26,25 +26,17 @@ const (
 
 // Schema AddressResponseResponseBody.
 type Address struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`.
-	Country *string `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `neighborhood`.
-	Neighborhood *string `protobuf:"bytes,3,opt,name=neighborhood,proto3,oneof" json:"neighborhood,omitempty"`
-	// Member `pointOfInterest`.
-	PointOfInterest *string `protobuf:"bytes,4,opt,name=point_of_interest,json=pointOfInterest,proto3,oneof" json:"point_of_interest,omitempty"`
-	// Member `postalCode`.
-	PostalCode *string `protobuf:"bytes,5,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State *string `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Member `street`.
-	Street *string `protobuf:"bytes,7,opt,name=street,proto3,oneof" json:"street,omitempty"`
-	// Member `streetNumber`.
-	StreetNumber  *string `protobuf:"bytes,8,opt,name=street_number,json=streetNumber,proto3,oneof" json:"street_number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	City            *string                `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
+	Country         *string                `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
+	Neighborhood    *string                `protobuf:"bytes,3,opt,name=neighborhood,proto3,oneof" json:"neighborhood,omitempty"`
+	PointOfInterest *string                `protobuf:"bytes,4,opt,name=point_of_interest,json=pointOfInterest,proto3,oneof" json:"point_of_interest,omitempty"`
+	PostalCode      *string                `protobuf:"bytes,5,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
+	State           *string                `protobuf:"bytes,6,opt,name=state,proto3,oneof" json:"state,omitempty"`
+	Street          *string                `protobuf:"bytes,7,opt,name=street,proto3,oneof" json:"street,omitempty"`
+	StreetNumber    *string                `protobuf:"bytes,8,opt,name=street_number,json=streetNumber,proto3,oneof" json:"street_number,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Address) Reset() {
@@ -133,14 +125,13 @@ func (x *Address) GetStreetNumber() string {
 	return ""
 }
 
-// Schema GoaAddressTinyResponseResponseBody.
+// Schema GoaAddressTinyResponseResponseBody. It has nothing but `external_ids`, `id` and `name`.
 type AddressTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,9 +191,9 @@ func (x *AddressTiny) GetName() string {
 // Schemas AppointmentWindowRequestBody, AppointmentWindowResponseBody.
 type AppointmentWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -252,12 +243,11 @@ func (x *AppointmentWindow) GetStartTime() string {
 	return ""
 }
 
-// Schema AssetResponseResponseBody.
+// Schema AssetResponseResponseBody. It has nothing but `external_ids` and `id`.
 type Asset struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -311,16 +301,12 @@ func (x *Asset) GetId() string {
 // attributeTiny.
 type AttributeTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	// A time as in RFC 3339.
+	DateValues    []string  `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	Id            *string   `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string   `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NumberValues  []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	StringValues  []string  `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,11 +378,9 @@ func (x *AttributeTiny) GetStringValues() []string {
 
 // Schemas barcodeValueObjectRequestBody, barcodeValueObjectResponseBody.
 type BarcodeValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,1,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Member `barcodeValue`.
-	BarcodeValue  *string `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3,oneof" json:"barcode_value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BarcodeType   *string                `protobuf:"bytes,1,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
+	BarcodeValue  *string                `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3,oneof" json:"barcode_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,17 +431,13 @@ func (x *BarcodeValue) GetBarcodeValue() string {
 
 // Schema conditionalFieldSectionObjectResponseBody.
 type ConditionalFieldSection struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditionalFieldFirstIndex`.
-	ConditionalFieldFirstIndex *int64 `protobuf:"varint,1,opt,name=conditional_field_first_index,json=conditionalFieldFirstIndex,proto3,oneof" json:"conditional_field_first_index,omitempty"`
-	// Member `conditionalFieldLastIndex`.
-	ConditionalFieldLastIndex *int64 `protobuf:"varint,2,opt,name=conditional_field_last_index,json=conditionalFieldLastIndex,proto3,oneof" json:"conditional_field_last_index,omitempty"`
-	// Member `triggeringFieldIndex`.
-	TriggeringFieldIndex *int64 `protobuf:"varint,3,opt,name=triggering_field_index,json=triggeringFieldIndex,proto3,oneof" json:"triggering_field_index,omitempty"`
-	// Member `triggeringFieldValue`.
-	TriggeringFieldValue *string `protobuf:"bytes,4,opt,name=triggering_field_value,json=triggeringFieldValue,proto3,oneof" json:"triggering_field_value,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	ConditionalFieldFirstIndex *int64                 `protobuf:"varint,1,opt,name=conditional_field_first_index,json=conditionalFieldFirstIndex,proto3,oneof" json:"conditional_field_first_index,omitempty"`
+	ConditionalFieldLastIndex  *int64                 `protobuf:"varint,2,opt,name=conditional_field_last_index,json=conditionalFieldLastIndex,proto3,oneof" json:"conditional_field_last_index,omitempty"`
+	TriggeringFieldIndex       *int64                 `protobuf:"varint,3,opt,name=triggering_field_index,json=triggeringFieldIndex,proto3,oneof" json:"triggering_field_index,omitempty"`
+	TriggeringFieldValue       *string                `protobuf:"bytes,4,opt,name=triggering_field_value,json=triggeringFieldValue,proto3,oneof" json:"triggering_field_value,omitempty"`
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *ConditionalFieldSection) Reset() {
@@ -521,7 +501,7 @@ func (x *ConditionalFieldSection) GetTriggeringFieldValue() string {
 // Schemas dateTimeValueObjectRequestBody, dateTimeValueObjectResponseBody.
 type DateTimeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DateTime      *string `protobuf:"bytes,1,opt,name=date_time,json=dateTime,proto3,oneof" json:"date_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -566,31 +546,25 @@ func (x *DateTimeValue) GetDateTime() string {
 
 // Schema Defect.
 type Defect struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`.
-	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectType`.
-	DefectType *string `protobuf:"bytes,3,opt,name=defect_type,json=defectType,proto3,oneof" json:"defect_type,omitempty"`
-	// Member `id`. Required.
+	DefectType    *string `protobuf:"bytes,3,opt,name=defect_type,json=defectType,proto3,oneof" json:"defect_type,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,6,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `mechanicNotesUpdatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	MechanicNotesUpdatedAtTime *string `protobuf:"bytes,7,opt,name=mechanic_notes_updated_at_time,json=mechanicNotesUpdatedAtTime,proto3,oneof" json:"mechanic_notes_updated_at_time,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,8,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *DefectResolvedBy `protobuf:"bytes,9,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *DefectTrailer `protobuf:"bytes,10,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *DefectVehicle `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ResolvedAtTime *string           `protobuf:"bytes,8,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *DefectResolvedBy `protobuf:"bytes,9,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *DefectTrailer    `protobuf:"bytes,10,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle        *DefectVehicle    `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Defect) Reset() {
@@ -703,11 +677,9 @@ func (x *Defect) GetVehicle() *DefectVehicle {
 // Schema Defect_resolvedBy.
 type DefectResolvedBy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Known values: `driver`, `mechanic`.
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name  *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Known values: `driver`, `mechanic`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -764,13 +736,11 @@ func (x *DefectResolvedBy) GetType() string {
 	return ""
 }
 
-// Schema Defect.trailer.
+// Schema Defect.trailer. It has nothing but `id` and `name`.
 type DefectTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,15 +789,12 @@ func (x *DefectTrailer) GetName() string {
 	return ""
 }
 
-// Schema Defect.vehicle.
+// Schema Defect.vehicle. It has nothing but `external_ids`, `id` and `name`.
 type DefectVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,34 +850,28 @@ func (x *DefectVehicle) GetName() string {
 	return ""
 }
 
-// Schema documentResponseObjectResponseBody.
+// A document. Schema documentResponseObjectResponseBody.
 type Document struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditionalFieldSections`.
+	state                    protoimpl.MessageState     `protogen:"open.v1"`
 	ConditionalFieldSections []*ConditionalFieldSection `protobuf:"bytes,1,rep,name=conditional_field_sections,json=conditionalFieldSections,proto3" json:"conditional_field_sections,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `documentType`. Required.
+	// Required.
 	DocumentType *DocumentTypeTiny `protobuf:"bytes,3,opt,name=document_type,json=documentType,proto3" json:"document_type,omitempty"`
-	// Member `driver`. Required.
+	// Required.
 	Driver *DriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
-	// Member `fields`. Required.
+	// Required.
 	Fields []*Field `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `route`.
-	Route *RouteTiny `protobuf:"bytes,9,opt,name=route,proto3" json:"route,omitempty"`
-	// Member `routeStop`.
+	// Required.
+	Id        *string        `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name      *string        `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes     *string        `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Route     *RouteTiny     `protobuf:"bytes,9,opt,name=route,proto3" json:"route,omitempty"`
 	RouteStop *RouteStopTiny `protobuf:"bytes,10,opt,name=route_stop,json=routeStop,proto3" json:"route_stop,omitempty"`
-	// Member `state`. Required. Known values: `submitted`, `required`, `archived`.
+	// Required. Known values: `submitted`, `required`, `archived`.
 	State *string `protobuf:"bytes,11,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicle`.
+	// A time as in RFC 3339.
+	UpdatedAtTime *string      `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	Vehicle       *VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1037,12 +998,11 @@ func (x *Document) GetVehicle() *VehicleTiny {
 	return nil
 }
 
-// Schema GoaDocumentTinyResponseResponseBody.
+// Schema GoaDocumentTinyResponseResponseBody. It has nothing but `id` and `name`.
 type DocumentTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1092,13 +1052,11 @@ func (x *DocumentTiny) GetName() string {
 	return ""
 }
 
-// Schema GoaDocumentTypeTinyResponseResponseBody.
+// Schema GoaDocumentTypeTinyResponseResponseBody. It has nothing but `id` and `name`.
 type DocumentTypeTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1147,13 +1105,11 @@ func (x *DocumentTypeTiny) GetName() string {
 	return ""
 }
 
-// Schema DriverObjectResponseBody.
+// Schema DriverObjectResponseBody. It has nothing but `id` and `name`.
 type Driver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1202,15 +1158,13 @@ func (x *Driver) GetName() string {
 	return ""
 }
 
-// Schemas GoaDriverTinyResponseResponseBody, driverTinyResponse.
+// Schemas GoaDriverTinyResponseResponseBody, driverTinyResponse. It has nothing but `external_ids`,
+// `id` and `name`.
 type DriverTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1269,9 +1223,8 @@ func (x *DriverTiny) GetName() string {
 // Schema DriverWithExternalIdObjectResponseBody.
 type DriverWithExternalId struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
-	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `externalIds`.
+	// Required.
+	DriverId      *string           `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1321,43 +1274,32 @@ func (x *DriverWithExternalId) GetExternalIds() map[string]string {
 	return nil
 }
 
-// Schema Dvir.
+// A DVIR. Schema Dvir.
 type Dvir struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authorSignature`.
-	AuthorSignature *DvirAuthorSignature `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
-	// Member `endTime`. A time as in RFC 3339.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	AuthorSignature *DvirAuthorSignature   `protobuf:"bytes,1,opt,name=author_signature,json=authorSignature,proto3" json:"author_signature,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`. At most 12 characters.
-	LicensePlate *string `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `location`.
-	Location *string `protobuf:"bytes,5,opt,name=location,proto3,oneof" json:"location,omitempty"`
-	// Member `mechanicNotes`.
+	// At most 12 characters.
+	LicensePlate  *string `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Location      *string `protobuf:"bytes,5,opt,name=location,proto3,oneof" json:"location,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,6,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `odometerMeters`. In metres.
+	// In metres.
 	OdometerMeters *int64 `protobuf:"varint,7,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `safetyStatus`. Known values: `safe`, `unsafe`, `resolved`. Default: `unsafe`.
-	SafetyStatus *string `protobuf:"bytes,8,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
-	// Member `secondSignature`.
+	// Known values: `safe`, `unsafe`, `resolved`. Default: `unsafe`.
+	SafetyStatus    *string              `protobuf:"bytes,8,opt,name=safety_status,json=safetyStatus,proto3,oneof" json:"safety_status,omitempty"`
 	SecondSignature *DvirSecondSignature `protobuf:"bytes,9,opt,name=second_signature,json=secondSignature,proto3" json:"second_signature,omitempty"`
-	// Member `startTime`. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `thirdSignature`.
-	ThirdSignature *DvirThirdSignature `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
-	// Member `trailer`.
-	Trailer *DvirTrailer `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `trailerDefects`.
+	// A time as in RFC 3339.
+	StartTime      *string                    `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	ThirdSignature *DvirThirdSignature        `protobuf:"bytes,11,opt,name=third_signature,json=thirdSignature,proto3" json:"third_signature,omitempty"`
+	Trailer        *DvirTrailer               `protobuf:"bytes,12,opt,name=trailer,proto3" json:"trailer,omitempty"`
 	TrailerDefects []*DvirTrailerDefectsItems `protobuf:"bytes,13,rep,name=trailer_defects,json=trailerDefects,proto3" json:"trailer_defects,omitempty"`
-	// Member `trailerName`.
-	TrailerName *string `protobuf:"bytes,14,opt,name=trailer_name,json=trailerName,proto3,oneof" json:"trailer_name,omitempty"`
-	// Member `type`. Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`. Default:
-	// `unspecified`.
-	Type *string `protobuf:"bytes,15,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `vehicle`.
-	Vehicle *DvirVehicle `protobuf:"bytes,16,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	// Member `vehicleDefects`.
+	TrailerName    *string                    `protobuf:"bytes,14,opt,name=trailer_name,json=trailerName,proto3,oneof" json:"trailer_name,omitempty"`
+	// Known values: `preTrip`, `postTrip`, `mechanic`, `unspecified`. Default: `unspecified`.
+	Type           *string                    `protobuf:"bytes,15,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Vehicle        *DvirVehicle               `protobuf:"bytes,16,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	VehicleDefects []*DvirTrailerDefectsItems `protobuf:"bytes,17,rep,name=vehicle_defects,json=vehicleDefects,proto3" json:"vehicle_defects,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1514,12 +1456,11 @@ func (x *Dvir) GetVehicleDefects() []*DvirTrailerDefectsItems {
 
 // Schema DvirAuthorSignature.
 type DvirAuthorSignature struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `signatoryUser`.
+	state         protoimpl.MessageState      `protogen:"open.v1"`
 	SignatoryUser *DvirSignatureSignatoryUser `protobuf:"bytes,1,opt,name=signatory_user,json=signatoryUser,proto3" json:"signatory_user,omitempty"`
-	// Member `signedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,2,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `type`. Known values: `driver`, `mechanic`. Default: `driver`.
+	// Known values: `driver`, `mechanic`. Default: `driver`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1579,11 +1520,11 @@ func (x *DvirAuthorSignature) GetType() string {
 // Schema DvirResolvedByObjectResponseBody.
 type DvirResolvedBy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Required. Known values: `driver`, `mechanic`.
+	// Required. Known values: `driver`, `mechanic`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1642,12 +1583,11 @@ func (x *DvirResolvedBy) GetType() string {
 
 // Schema DvirSecondSignature.
 type DvirSecondSignature struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `signatoryUser`.
+	state         protoimpl.MessageState      `protogen:"open.v1"`
 	SignatoryUser *DvirSignatureSignatoryUser `protobuf:"bytes,1,opt,name=signatory_user,json=signatoryUser,proto3" json:"signatory_user,omitempty"`
-	// Member `signedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,2,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `type`. Known values: `driver`, `mechanic`. Default: `driver`.
+	// Known values: `driver`, `mechanic`. Default: `driver`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1704,13 +1644,11 @@ func (x *DvirSecondSignature) GetType() string {
 	return ""
 }
 
-// Schema DvirSignature.signatoryUser.
+// Schema DvirSignature.signatoryUser. It has nothing but `id` and `name`.
 type DvirSignatureSignatoryUser struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1761,12 +1699,11 @@ func (x *DvirSignatureSignatoryUser) GetName() string {
 
 // Schema DvirThirdSignature.
 type DvirThirdSignature struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `signatoryUser`.
+	state         protoimpl.MessageState      `protogen:"open.v1"`
 	SignatoryUser *DvirSignatureSignatoryUser `protobuf:"bytes,1,opt,name=signatory_user,json=signatoryUser,proto3" json:"signatory_user,omitempty"`
-	// Member `signedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	SignedAtTime *string `protobuf:"bytes,2,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `type`. Known values: `driver`, `mechanic`. Default: `driver`.
+	// Known values: `driver`, `mechanic`. Default: `driver`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1823,13 +1760,11 @@ func (x *DvirThirdSignature) GetType() string {
 	return ""
 }
 
-// Schema DvirTrailer.
+// Schema DvirTrailer. It has nothing but `id` and `name`.
 type DvirTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1880,31 +1815,25 @@ func (x *DvirTrailer) GetName() string {
 
 // Schema dvirTrailerDefectsItems.
 type DvirTrailerDefectsItems struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`.
-	Comment *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
-	// Member `createdAtTime`. A time as in RFC 3339.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Comment *string                `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `defectType`.
-	DefectType *string `protobuf:"bytes,3,opt,name=defect_type,json=defectType,proto3,oneof" json:"defect_type,omitempty"`
-	// Member `id`. Required.
+	DefectType    *string `protobuf:"bytes,3,opt,name=defect_type,json=defectType,proto3,oneof" json:"defect_type,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `mechanicNotes`.
+	// Required.
+	IsResolved    *bool   `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
 	MechanicNotes *string `protobuf:"bytes,6,opt,name=mechanic_notes,json=mechanicNotes,proto3,oneof" json:"mechanic_notes,omitempty"`
-	// Member `mechanicNotesUpdatedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	MechanicNotesUpdatedAtTime *string `protobuf:"bytes,7,opt,name=mechanic_notes_updated_at_time,json=mechanicNotesUpdatedAtTime,proto3,oneof" json:"mechanic_notes_updated_at_time,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,8,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `resolvedBy`.
-	ResolvedBy *DefectResolvedBy `protobuf:"bytes,9,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
-	// Member `trailer`.
-	Trailer *DvirTrailerDefectsItemsTrailer `protobuf:"bytes,10,opt,name=trailer,proto3" json:"trailer,omitempty"`
-	// Member `vehicle`.
-	Vehicle       *DvirTrailerDefectsItemsVehicle `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A time as in RFC 3339.
+	ResolvedAtTime *string                         `protobuf:"bytes,8,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	ResolvedBy     *DefectResolvedBy               `protobuf:"bytes,9,opt,name=resolved_by,json=resolvedBy,proto3" json:"resolved_by,omitempty"`
+	Trailer        *DvirTrailerDefectsItemsTrailer `protobuf:"bytes,10,opt,name=trailer,proto3" json:"trailer,omitempty"`
+	Vehicle        *DvirTrailerDefectsItemsVehicle `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DvirTrailerDefectsItems) Reset() {
@@ -2014,13 +1943,11 @@ func (x *DvirTrailerDefectsItems) GetVehicle() *DvirTrailerDefectsItemsVehicle {
 	return nil
 }
 
-// Schema dvirTrailerDefectsItems.trailer.
+// Schema dvirTrailerDefectsItems.trailer. It has nothing but `id` and `name`.
 type DvirTrailerDefectsItemsTrailer struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2071,13 +1998,10 @@ func (x *DvirTrailerDefectsItemsTrailer) GetName() string {
 
 // Schema dvirTrailerDefectsItems.vehicle.
 type DvirTrailerDefectsItemsVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2133,15 +2057,12 @@ func (x *DvirTrailerDefectsItemsVehicle) GetName() string {
 	return ""
 }
 
-// Schema DvirVehicle.
+// Schema DvirVehicle. It has nothing but `external_ids`, `id` and `name`.
 type DvirVehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2200,12 +2121,12 @@ func (x *DvirVehicle) GetName() string {
 // Schema fieldObjectResponseBody.
 type Field struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,1,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `type`. Required. Known values: `photo`, `string`, `number`, `multipleChoice`,
-	// `signature`, `dateTime`, `scannedDocument`, `barcode`.
+	// Required. Known values: `photo`, `string`, `number`, `multipleChoice`, `signature`, `dateTime`,
+	// `scannedDocument`, `barcode`.
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *FieldValue `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2264,25 +2185,17 @@ func (x *Field) GetValue() *FieldValue {
 
 // Schemas fieldObjectValueRequestBody, fieldObjectValueResponseBody.
 type FieldValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodeValue`.
-	BarcodeValue []*BarcodeValue `protobuf:"bytes,1,rep,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *DateTimeValue `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `multipleChoiceValue`.
-	MultipleChoiceValue []*MultipleChoiceValue `protobuf:"bytes,3,rep,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *float64 `protobuf:"fixed64,4,opt,name=number_value,json=numberValue,proto3,oneof" json:"number_value,omitempty"`
-	// Member `photoValue`.
-	PhotoValue []*PhotoValue `protobuf:"bytes,5,rep,name=photo_value,json=photoValue,proto3" json:"photo_value,omitempty"`
-	// Member `scannedDocumentValue`.
+	state                protoimpl.MessageState  `protogen:"open.v1"`
+	BarcodeValue         []*BarcodeValue         `protobuf:"bytes,1,rep,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
+	DateTimeValue        *DateTimeValue          `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	MultipleChoiceValue  []*MultipleChoiceValue  `protobuf:"bytes,3,rep,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
+	NumberValue          *float64                `protobuf:"fixed64,4,opt,name=number_value,json=numberValue,proto3,oneof" json:"number_value,omitempty"`
+	PhotoValue           []*PhotoValue           `protobuf:"bytes,5,rep,name=photo_value,json=photoValue,proto3" json:"photo_value,omitempty"`
 	ScannedDocumentValue []*ScannedDocumentValue `protobuf:"bytes,6,rep,name=scanned_document_value,json=scannedDocumentValue,proto3" json:"scanned_document_value,omitempty"`
-	// Member `signatureValue`.
-	SignatureValue *SignatureValue `protobuf:"bytes,7,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
-	// Member `stringValue`.
-	StringValue   *string `protobuf:"bytes,8,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SignatureValue       *SignatureValue         `protobuf:"bytes,7,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
+	StringValue          *string                 `protobuf:"bytes,8,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *FieldValue) Reset() {
@@ -2371,53 +2284,43 @@ func (x *FieldValue) GetStringValue() string {
 	return ""
 }
 
-// Schema FormSubmissionResponseObjectResponseBody.
+// A form submission. Schema FormSubmissionResponseObjectResponseBody.
 type FormSubmission struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `approvalDetails`.
+	state           protoimpl.MessageState                 `protogen:"open.v1"`
 	ApprovalDetails *FormsProductSubmissionApprovalDetails `protobuf:"bytes,1,opt,name=approval_details,json=approvalDetails,proto3" json:"approval_details,omitempty"`
-	// Member `asset`.
-	Asset *FormsAsset `protobuf:"bytes,2,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `assignedAtTime`. A time as in RFC 3339.
-	AssignedAtTime *string `protobuf:"bytes,3,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
-	// Member `assignedTo`.
-	AssignedTo *FormsPolymorphicUser `protobuf:"bytes,4,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	Asset           *FormsAsset                            `protobuf:"bytes,2,opt,name=asset,proto3" json:"asset,omitempty"`
+	// A time as in RFC 3339.
+	AssignedAtTime *string               `protobuf:"bytes,3,opt,name=assigned_at_time,json=assignedAtTime,proto3,oneof" json:"assigned_at_time,omitempty"`
+	AssignedTo     *FormsPolymorphicUser `protobuf:"bytes,4,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,6,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `durationMs`. In milliseconds.
-	DurationMs *int64 `protobuf:"varint,7,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
-	// Member `externalIds`.
+	// In milliseconds.
+	DurationMs  *int64            `protobuf:"varint,7,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `fields`. Required.
+	// Required.
 	Fields []*FormsFieldInput `protobuf:"bytes,9,rep,name=fields,proto3" json:"fields,omitempty"`
-	// Member `formTemplate`. Required.
+	// Required.
 	FormTemplate *FormTemplateReference `protobuf:"bytes,10,opt,name=form_template,json=formTemplate,proto3" json:"form_template,omitempty"`
-	// Member `geofence`.
-	Geofence *FormsGeofence `protobuf:"bytes,11,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Member `id`. Required.
+	Geofence     *FormsGeofence         `protobuf:"bytes,11,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,12,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isRequired`. Required.
-	IsRequired *bool `protobuf:"varint,13,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
-	// Member `location`.
-	Location *FormsLocation `protobuf:"bytes,14,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `routeId`.
-	RouteId *string `protobuf:"bytes,15,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Member `routeStopId`.
-	RouteStopId *string `protobuf:"bytes,16,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
-	// Member `score`.
-	Score *FormsScore `protobuf:"bytes,17,opt,name=score,proto3" json:"score,omitempty"`
-	// Member `status`. Required. Known values: `notStarted`, `completed`, `archived`, `inProgress`,
-	// `needsReview`, `changesRequested`, `approved`.
+	// Required.
+	IsRequired  *bool          `protobuf:"varint,13,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
+	Location    *FormsLocation `protobuf:"bytes,14,opt,name=location,proto3" json:"location,omitempty"`
+	RouteId     *string        `protobuf:"bytes,15,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
+	RouteStopId *string        `protobuf:"bytes,16,opt,name=route_stop_id,json=routeStopId,proto3,oneof" json:"route_stop_id,omitempty"`
+	Score       *FormsScore    `protobuf:"bytes,17,opt,name=score,proto3" json:"score,omitempty"`
+	// Required. Known values: `notStarted`, `completed`, `archived`, `inProgress`, `needsReview`,
+	// `changesRequested`, `approved`.
 	Status *string `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `submittedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	SubmittedAtTime *string `protobuf:"bytes,19,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Member `submittedBy`. Required.
+	// Required.
 	SubmittedBy *FormsPolymorphicUser `protobuf:"bytes,20,opt,name=submitted_by,json=submittedBy,proto3" json:"submitted_by,omitempty"`
-	// Member `title`.
-	Title *string `protobuf:"bytes,21,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	Title       *string               `protobuf:"bytes,21,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,22,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2610,7 +2513,7 @@ func (x *FormSubmission) GetUpdatedAtTime() string {
 // Schema FormSubmissionRequestBarcodeObjectRequestBody.
 type FormSubmissionBarcode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2656,7 +2559,7 @@ func (x *FormSubmissionBarcode) GetValue() string {
 // Schema FormSubmissionRequestBarcodeValueObjectRequestBody.
 type FormSubmissionBarcodeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodes`. Required.
+	// Required.
 	Barcodes      []*FormSubmissionBarcode `protobuf:"bytes,1,rep,name=barcodes,proto3" json:"barcodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2702,7 +2605,7 @@ func (x *FormSubmissionBarcodeValue) GetBarcodes() []*FormSubmissionBarcode {
 // Schema FormSubmissionRequestCheckBoxesValueObjectRequestBody.
 type FormSubmissionCheckBoxesValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `valueIds`. Required. A UUID.
+	// Required. A UUID.
 	ValueIds      []string `protobuf:"bytes,1,rep,name=value_ids,json=valueIds,proto3" json:"value_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2748,7 +2651,7 @@ func (x *FormSubmissionCheckBoxesValue) GetValueIds() []string {
 // Schema FormSubmissionRequestDateTimeValueObjectRequestBody.
 type FormSubmissionDateTimeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2794,9 +2697,9 @@ func (x *FormSubmissionDateTimeValue) GetValue() string {
 // Schema FormSubmissionRequestMediaItemObjectRequestBody.
 type FormSubmissionMediaItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `base64Payload`. Required.
+	// Required.
 	Base64Payload *string `protobuf:"bytes,1,opt,name=base64_payload,json=base64Payload,proto3,oneof" json:"base64_payload,omitempty"`
-	// Member `mediaType`. Required.
+	// Required.
 	MediaType     *string `protobuf:"bytes,2,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2849,7 +2752,7 @@ func (x *FormSubmissionMediaItem) GetMediaType() string {
 // Schema FormSubmissionRequestMediaValueObjectRequestBody.
 type FormSubmissionMediaValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `mediaList`. Required.
+	// Required.
 	MediaList     []*FormSubmissionMediaItem `protobuf:"bytes,1,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2895,7 +2798,7 @@ func (x *FormSubmissionMediaValue) GetMediaList() []*FormSubmissionMediaItem {
 // Schema FormSubmissionRequestMultipleChoiceValueObjectRequestBody.
 type FormSubmissionMultipleChoiceValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `valueId`. Required. A UUID.
+	// Required. A UUID.
 	ValueId       *string `protobuf:"bytes,1,opt,name=value_id,json=valueId,proto3,oneof" json:"value_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2941,7 +2844,7 @@ func (x *FormSubmissionMultipleChoiceValue) GetValueId() string {
 // Schema FormSubmissionRequestNumberValueObjectRequestBody.
 type FormSubmissionNumberValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2987,7 +2890,7 @@ func (x *FormSubmissionNumberValue) GetValue() float64 {
 // Schema FormSubmissionRequestPersonObjectRequestBody.
 type FormSubmissionPerson struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `polymorphicUserId`. Required.
+	// Required.
 	PolymorphicUserId *string `protobuf:"bytes,1,opt,name=polymorphic_user_id,json=polymorphicUserId,proto3,oneof" json:"polymorphic_user_id,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -3033,7 +2936,7 @@ func (x *FormSubmissionPerson) GetPolymorphicUserId() string {
 // Schema FormSubmissionRequestPersonValueObjectRequestBody.
 type FormSubmissionPersonValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `person`. Required.
+	// Required.
 	Person        *FormSubmissionPerson `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3078,25 +2981,18 @@ func (x *FormSubmissionPersonValue) GetPerson() *FormSubmissionPerson {
 
 // Schema FormSubmissionRequestTableCellObjectRequestBody.
 type FormSubmissionTableCell struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodeValue`.
-	BarcodeValue *FormSubmissionBarcodeValue `protobuf:"bytes,1,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
-	// Member `checkBoxesValue`.
+	state           protoimpl.MessageState         `protogen:"open.v1"`
+	BarcodeValue    *FormSubmissionBarcodeValue    `protobuf:"bytes,1,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
 	CheckBoxesValue *FormSubmissionCheckBoxesValue `protobuf:"bytes,2,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *FormSubmissionDateTimeValue `protobuf:"bytes,3,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `multipleChoiceValue`.
+	DateTimeValue   *FormSubmissionDateTimeValue   `protobuf:"bytes,3,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	// Required. A UUID.
+	Id                  *string                            `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	MultipleChoiceValue *FormSubmissionMultipleChoiceValue `protobuf:"bytes,5,opt,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *FormSubmissionNumberValue `protobuf:"bytes,6,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
-	// Member `personValue`.
-	PersonValue *FormSubmissionPersonValue `protobuf:"bytes,7,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
-	// Member `textValue`.
-	TextValue *FormSubmissionTextValue `protobuf:"bytes,8,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `datetime`, `person`, `barcode`.
+	NumberValue         *FormSubmissionNumberValue         `protobuf:"bytes,6,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
+	PersonValue         *FormSubmissionPersonValue         `protobuf:"bytes,7,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
+	TextValue           *FormSubmissionTextValue           `protobuf:"bytes,8,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `datetime`,
+	// `person`, `barcode`.
 	Type          *string `protobuf:"bytes,9,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3198,9 +3094,9 @@ func (x *FormSubmissionTableCell) GetType() string {
 // Schema FormSubmissionRequestTableRowObjectRequestBody.
 type FormSubmissionTableRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cells`. Required.
+	// Required.
 	Cells []*FormSubmissionTableCell `protobuf:"bytes,1,rep,name=cells,proto3" json:"cells,omitempty"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3253,7 +3149,7 @@ func (x *FormSubmissionTableRow) GetId() string {
 // Schema FormSubmissionRequestTableValueObjectRequestBody.
 type FormSubmissionTableValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `rows`. Required.
+	// Required.
 	Rows          []*FormSubmissionTableRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3299,7 +3195,7 @@ func (x *FormSubmissionTableValue) GetRows() []*FormSubmissionTableRow {
 // Schema FormSubmissionRequestTextValueObjectRequestBody.
 type FormSubmissionTextValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3345,9 +3241,9 @@ func (x *FormSubmissionTextValue) GetValue() string {
 // Schema FormTemplateReferenceObjectResponseBody.
 type FormTemplateReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `revisionId`. Required. A UUID.
+	// Required. A UUID.
 	RevisionId    *string `protobuf:"bytes,2,opt,name=revision_id,json=revisionId,proto3,oneof" json:"revision_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3399,13 +3295,11 @@ func (x *FormTemplateReference) GetRevisionId() string {
 
 // Schema FormsActionObjectResponseBody.
 type FormsAction struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldId`.
-	FieldId *string `protobuf:"bytes,1,opt,name=field_id,json=fieldId,proto3,oneof" json:"field_id,omitempty"`
-	// Member `sectionId`.
-	SectionId *string `protobuf:"bytes,2,opt,name=section_id,json=sectionId,proto3,oneof" json:"section_id,omitempty"`
-	// Member `type`. Required. Known values: `askFollowupQuestion`, `showSection`, `requirePhoto`,
-	// `requireNote`, `createIssue`.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	FieldId   *string                `protobuf:"bytes,1,opt,name=field_id,json=fieldId,proto3,oneof" json:"field_id,omitempty"`
+	SectionId *string                `protobuf:"bytes,2,opt,name=section_id,json=sectionId,proto3,oneof" json:"section_id,omitempty"`
+	// Required. Known values: `askFollowupQuestion`, `showSection`, `requirePhoto`, `requireNote`,
+	// `createIssue`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3465,14 +3359,11 @@ func (x *FormsAction) GetType() string {
 // Schema FormsAssetObjectResponseBody.
 type FormsAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entryType`. Required. Known values: `tracked`, `untracked`.
-	EntryType *string `protobuf:"bytes,1,opt,name=entry_type,json=entryType,proto3,oneof" json:"entry_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Required. Known values: `tracked`, `untracked`.
+	EntryType     *string           `protobuf:"bytes,1,opt,name=entry_type,json=entryType,proto3,oneof" json:"entry_type,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3538,7 +3429,7 @@ func (x *FormsAsset) GetName() string {
 // Schema FormsAssetValueObjectResponseBody.
 type FormsAssetValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`. Required.
+	// Required.
 	Asset         *FormsAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3584,7 +3475,7 @@ func (x *FormsAssetValue) GetAsset() *FormsAsset {
 // Schema FormsBarcodeObjectResponseBody.
 type FormsBarcode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3630,7 +3521,7 @@ func (x *FormsBarcode) GetValue() string {
 // Schema FormsBarcodeValueObjectResponseBody.
 type FormsBarcodeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodes`. Required.
+	// Required.
 	Barcodes      []*FormsBarcode `protobuf:"bytes,1,rep,name=barcodes,proto3" json:"barcodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3676,9 +3567,9 @@ func (x *FormsBarcodeValue) GetBarcodes() []*FormsBarcode {
 // Schema FormsCheckBoxesValueObjectResponseBody.
 type FormsCheckBoxesValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value []string `protobuf:"bytes,1,rep,name=value,proto3" json:"value,omitempty"`
-	// Member `valueIds`. Required.
+	// Required.
 	ValueIds      []string `protobuf:"bytes,2,rep,name=value_ids,json=valueIds,proto3" json:"value_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3730,11 +3621,9 @@ func (x *FormsCheckBoxesValue) GetValueIds() []string {
 
 // Schema FormsConditionObjectResponseBody.
 type FormsCondition struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `selectedOptionIds`.
-	SelectedOptionIds []string `protobuf:"bytes,1,rep,name=selected_option_ids,json=selectedOptionIds,proto3" json:"selected_option_ids,omitempty"`
-	// Member `type`. Required. Known values: `multipleChoiceValueCondition`,
-	// `checkBoxesValueCondition`.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	SelectedOptionIds []string               `protobuf:"bytes,1,rep,name=selected_option_ids,json=selectedOptionIds,proto3" json:"selected_option_ids,omitempty"`
+	// Required. Known values: `multipleChoiceValueCondition`, `checkBoxesValueCondition`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3787,9 +3676,9 @@ func (x *FormsCondition) GetType() string {
 // Schema FormsConditionalActionObjectResponseBody.
 type FormsConditionalAction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actions`. Required.
+	// Required.
 	Actions []*FormsAction `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Member `condition`. Required.
+	// Required.
 	Condition     *FormsCondition `protobuf:"bytes,2,opt,name=condition,proto3" json:"condition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3842,11 +3731,11 @@ func (x *FormsConditionalAction) GetCondition() *FormsCondition {
 // Schema FormsDateTimeValueObjectResponseBody.
 type FormsDateTimeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValue`. A date as in RFC 3339, YYYY-MM-DD.
+	// A date as in RFC 3339, YYYY-MM-DD.
 	DateValue *string `protobuf:"bytes,1,opt,name=date_value,json=dateValue,proto3,oneof" json:"date_value,omitempty"`
-	// Member `type`. Required. Known values: `datetime`, `date`, `time`.
+	// Required. Known values: `datetime`, `date`, `time`.
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `value`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3905,42 +3794,31 @@ func (x *FormsDateTimeValue) GetValue() string {
 
 // Schema FormsFieldDefinitionObjectResponseBody.
 type FormsFieldDefinition struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `allowManualEntry`.
-	AllowManualEntry *bool `protobuf:"varint,1,opt,name=allow_manual_entry,json=allowManualEntry,proto3,oneof" json:"allow_manual_entry,omitempty"`
-	// Member `allowedAssetTypes`. Known values: `vehicle`, `trailer`, `equipment`, `unpoweredAsset`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AllowManualEntry *bool                  `protobuf:"varint,1,opt,name=allow_manual_entry,json=allowManualEntry,proto3,oneof" json:"allow_manual_entry,omitempty"`
+	// Known values: `vehicle`, `trailer`, `equipment`, `unpoweredAsset`.
 	AllowedAssetTypes []string `protobuf:"bytes,2,rep,name=allowed_asset_types,json=allowedAssetTypes,proto3" json:"allowed_asset_types,omitempty"`
-	// Member `allowedDateTimeValueType`. Known values: `datetime`, `date`, `time`.
-	AllowedDateTimeValueType *string `protobuf:"bytes,3,opt,name=allowed_date_time_value_type,json=allowedDateTimeValueType,proto3,oneof" json:"allowed_date_time_value_type,omitempty"`
-	// Member `autofillFromId`.
-	AutofillFromId *string `protobuf:"bytes,4,opt,name=autofill_from_id,json=autofillFromId,proto3,oneof" json:"autofill_from_id,omitempty"`
-	// Member `columns`.
-	Columns []*FormsTableFieldDefinition `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `conditionalActions`.
-	ConditionalActions []*FormsConditionalAction `protobuf:"bytes,6,rep,name=conditional_actions,json=conditionalActions,proto3" json:"conditional_actions,omitempty"`
-	// Member `filterByRoleIds`.
-	FilterByRoleIds []string `protobuf:"bytes,7,rep,name=filter_by_role_ids,json=filterByRoleIds,proto3" json:"filter_by_role_ids,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `includeDrivers`.
-	IncludeDrivers *bool `protobuf:"varint,9,opt,name=include_drivers,json=includeDrivers,proto3,oneof" json:"include_drivers,omitempty"`
-	// Member `includeUsers`.
-	IncludeUsers *bool `protobuf:"varint,10,opt,name=include_users,json=includeUsers,proto3,oneof" json:"include_users,omitempty"`
-	// Member `isAutofillSource`.
-	IsAutofillSource *bool `protobuf:"varint,11,opt,name=is_autofill_source,json=isAutofillSource,proto3,oneof" json:"is_autofill_source,omitempty"`
-	// Member `isRequired`. Required.
+	// Known values: `datetime`, `date`, `time`.
+	AllowedDateTimeValueType *string                      `protobuf:"bytes,3,opt,name=allowed_date_time_value_type,json=allowedDateTimeValueType,proto3,oneof" json:"allowed_date_time_value_type,omitempty"`
+	AutofillFromId           *string                      `protobuf:"bytes,4,opt,name=autofill_from_id,json=autofillFromId,proto3,oneof" json:"autofill_from_id,omitempty"`
+	Columns                  []*FormsTableFieldDefinition `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
+	ConditionalActions       []*FormsConditionalAction    `protobuf:"bytes,6,rep,name=conditional_actions,json=conditionalActions,proto3" json:"conditional_actions,omitempty"`
+	FilterByRoleIds          []string                     `protobuf:"bytes,7,rep,name=filter_by_role_ids,json=filterByRoleIds,proto3" json:"filter_by_role_ids,omitempty"`
+	// Required. A UUID.
+	Id               *string `protobuf:"bytes,8,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeDrivers   *bool   `protobuf:"varint,9,opt,name=include_drivers,json=includeDrivers,proto3,oneof" json:"include_drivers,omitempty"`
+	IncludeUsers     *bool   `protobuf:"varint,10,opt,name=include_users,json=includeUsers,proto3,oneof" json:"include_users,omitempty"`
+	IsAutofillSource *bool   `protobuf:"varint,11,opt,name=is_autofill_source,json=isAutofillSource,proto3,oneof" json:"is_autofill_source,omitempty"`
+	// Required.
 	IsRequired *bool `protobuf:"varint,12,opt,name=is_required,json=isRequired,proto3,oneof" json:"is_required,omitempty"`
-	// Member `label`. Required.
-	Label *string `protobuf:"bytes,13,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `numDecimalPlaces`.
-	NumDecimalPlaces *int64 `protobuf:"varint,14,opt,name=num_decimal_places,json=numDecimalPlaces,proto3,oneof" json:"num_decimal_places,omitempty"`
-	// Member `options`.
-	Options []*FormsSelectOption `protobuf:"bytes,15,rep,name=options,proto3" json:"options,omitempty"`
-	// Member `questionWeight`.
-	QuestionWeight *int64 `protobuf:"varint,16,opt,name=question_weight,json=questionWeight,proto3,oneof" json:"question_weight,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `media`, `datetime`, `signature`, `asset`, `person`, `geofence`, `instruction`,
-	// `media_instruction`, `table`, `barcode`.
+	// Required.
+	Label            *string              `protobuf:"bytes,13,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	NumDecimalPlaces *int64               `protobuf:"varint,14,opt,name=num_decimal_places,json=numDecimalPlaces,proto3,oneof" json:"num_decimal_places,omitempty"`
+	Options          []*FormsSelectOption `protobuf:"bytes,15,rep,name=options,proto3" json:"options,omitempty"`
+	QuestionWeight   *int64               `protobuf:"varint,16,opt,name=question_weight,json=questionWeight,proto3,oneof" json:"question_weight,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `media`,
+	// `datetime`, `signature`, `asset`, `person`, `geofence`, `instruction`, `media_instruction`,
+	// `table`, `barcode`.
 	Type          *string `protobuf:"bytes,17,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4097,43 +3975,27 @@ func (x *FormsFieldDefinition) GetType() string {
 
 // Schema FormsFieldInputObjectResponseBody.
 type FormsFieldInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetValue`.
-	AssetValue *FormsAssetValue `protobuf:"bytes,1,opt,name=asset_value,json=assetValue,proto3" json:"asset_value,omitempty"`
-	// Member `barcodeValue`.
-	BarcodeValue *FormsBarcodeValue `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
-	// Member `checkBoxesValue`.
-	CheckBoxesValue *FormsCheckBoxesValue `protobuf:"bytes,3,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *FormsDateTimeValue `protobuf:"bytes,4,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `geofenceValue`.
-	GeofenceValue *FormsGeofenceValue `protobuf:"bytes,5,opt,name=geofence_value,json=geofenceValue,proto3" json:"geofence_value,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `issue`.
-	Issue *FormsIssueCreatedByField `protobuf:"bytes,7,opt,name=issue,proto3" json:"issue,omitempty"`
-	// Member `label`.
-	Label *string `protobuf:"bytes,8,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `mediaList`.
-	MediaList []*FormsMediaRecord `protobuf:"bytes,9,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
-	// Member `mediaValue`.
-	MediaValue *FormsMediaValue `protobuf:"bytes,10,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
-	// Member `multipleChoiceValue`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	AssetValue      *FormsAssetValue       `protobuf:"bytes,1,opt,name=asset_value,json=assetValue,proto3" json:"asset_value,omitempty"`
+	BarcodeValue    *FormsBarcodeValue     `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
+	CheckBoxesValue *FormsCheckBoxesValue  `protobuf:"bytes,3,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
+	DateTimeValue   *FormsDateTimeValue    `protobuf:"bytes,4,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	GeofenceValue   *FormsGeofenceValue    `protobuf:"bytes,5,opt,name=geofence_value,json=geofenceValue,proto3" json:"geofence_value,omitempty"`
+	// Required. A UUID.
+	Id                  *string                   `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Issue               *FormsIssueCreatedByField `protobuf:"bytes,7,opt,name=issue,proto3" json:"issue,omitempty"`
+	Label               *string                   `protobuf:"bytes,8,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	MediaList           []*FormsMediaRecord       `protobuf:"bytes,9,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
+	MediaValue          *FormsMediaValue          `protobuf:"bytes,10,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
 	MultipleChoiceValue *FormsMultipleChoiceValue `protobuf:"bytes,11,opt,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `note`.
-	Note *string `protobuf:"bytes,12,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `numberValue`.
-	NumberValue *FormsNumberValue `protobuf:"bytes,13,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
-	// Member `personValue`.
-	PersonValue *FormsPersonValue `protobuf:"bytes,14,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
-	// Member `signatureValue`.
-	SignatureValue *FormsSignatureValue `protobuf:"bytes,15,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
-	// Member `tableValue`.
-	TableValue *FormsTableValue `protobuf:"bytes,16,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
-	// Member `textValue`.
-	TextValue *FormsTextValue `protobuf:"bytes,17,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `datetime`, `signature`, `media`, `asset`, `table`, `person`, `geofence`, `barcode`.
+	Note                *string                   `protobuf:"bytes,12,opt,name=note,proto3,oneof" json:"note,omitempty"`
+	NumberValue         *FormsNumberValue         `protobuf:"bytes,13,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
+	PersonValue         *FormsPersonValue         `protobuf:"bytes,14,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
+	SignatureValue      *FormsSignatureValue      `protobuf:"bytes,15,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
+	TableValue          *FormsTableValue          `protobuf:"bytes,16,opt,name=table_value,json=tableValue,proto3" json:"table_value,omitempty"`
+	TextValue           *FormsTextValue           `protobuf:"bytes,17,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `datetime`,
+	// `signature`, `media`, `asset`, `table`, `person`, `geofence`, `barcode`.
 	Type          *string `protobuf:"bytes,18,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4297,17 +4159,13 @@ func (x *FormsFieldInput) GetType() string {
 
 // Schema FormsGeofenceObjectResponseBody.
 type FormsGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `entryType`. Required. Known values: `tracked`, `untracked`.
-	EntryType *string `protobuf:"bytes,2,opt,name=entry_type,json=entryType,proto3,oneof" json:"entry_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	// Required. Known values: `tracked`, `untracked`.
+	EntryType     *string           `protobuf:"bytes,2,opt,name=entry_type,json=entryType,proto3,oneof" json:"entry_type,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4380,7 +4238,7 @@ func (x *FormsGeofence) GetName() string {
 // Schema FormsGeofenceValueObjectResponseBody.
 type FormsGeofenceValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `geofence`. Required.
+	// Required.
 	Geofence      *FormsGeofence `protobuf:"bytes,1,opt,name=geofence,proto3" json:"geofence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4423,12 +4281,11 @@ func (x *FormsGeofenceValue) GetGeofence() *FormsGeofence {
 	return nil
 }
 
-// Schema FormsIssueCreatedByFieldObjectResponseBody.
+// Schema FormsIssueCreatedByFieldObjectResponseBody. It has nothing but `external_ids` and `id`.
 type FormsIssueCreatedByField struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4481,9 +4338,9 @@ func (x *FormsIssueCreatedByField) GetId() string {
 // Schema FormsLocationObjectResponseBody.
 type FormsLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4536,13 +4393,13 @@ func (x *FormsLocation) GetLongitude() float64 {
 // Schema FormsMediaRecordObjectResponseBody.
 type FormsMediaRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `processingStatus`. Required. Known values: `unknown`, `processing`, `finished`.
+	// Required. Known values: `unknown`, `processing`, `finished`.
 	ProcessingStatus *string `protobuf:"bytes,2,opt,name=processing_status,json=processingStatus,proto3,oneof" json:"processing_status,omitempty"`
-	// Member `url`. A URI.
+	// A URI.
 	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `urlExpiresAt`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	UrlExpiresAt  *string `protobuf:"bytes,4,opt,name=url_expires_at,json=urlExpiresAt,proto3,oneof" json:"url_expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4609,7 +4466,7 @@ func (x *FormsMediaRecord) GetUrlExpiresAt() string {
 // Schema FormsMediaValueObjectResponseBody.
 type FormsMediaValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `mediaList`. Required.
+	// Required.
 	MediaList     []*FormsMediaRecord `protobuf:"bytes,1,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4655,9 +4512,9 @@ func (x *FormsMediaValue) GetMediaList() []*FormsMediaRecord {
 // Schema FormsMultipleChoiceValueObjectResponseBody.
 type FormsMultipleChoiceValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// Member `valueId`. Required.
+	// Required.
 	ValueId       *string `protobuf:"bytes,2,opt,name=value_id,json=valueId,proto3,oneof" json:"value_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4710,7 +4567,7 @@ func (x *FormsMultipleChoiceValue) GetValueId() string {
 // Schema FormsNumberValueObjectResponseBody.
 type FormsNumberValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4756,11 +4613,9 @@ func (x *FormsNumberValue) GetValue() float64 {
 // Schema FormsPersonObjectResponseBody.
 type FormsPerson struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entryType`. Required. Known values: `tracked`, `untracked`.
-	EntryType *string `protobuf:"bytes,1,opt,name=entry_type,json=entryType,proto3,oneof" json:"entry_type,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `polymorphicUserId`.
+	// Required. Known values: `tracked`, `untracked`.
+	EntryType         *string               `protobuf:"bytes,1,opt,name=entry_type,json=entryType,proto3,oneof" json:"entry_type,omitempty"`
+	Name              *string               `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	PolymorphicUserId *FormsPolymorphicUser `protobuf:"bytes,3,opt,name=polymorphic_user_id,json=polymorphicUserId,proto3" json:"polymorphic_user_id,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -4820,7 +4675,7 @@ func (x *FormsPerson) GetPolymorphicUserId() *FormsPolymorphicUser {
 // Schema FormsPersonValueObjectResponseBody.
 type FormsPersonValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `person`. Required.
+	// Required.
 	Person        *FormsPerson `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4866,9 +4721,9 @@ func (x *FormsPersonValue) GetPerson() *FormsPerson {
 // Schema FormsPolymorphicUserObjectResponseBody.
 type FormsPolymorphicUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `driver`, `user`.
+	// Required. Known values: `driver`, `user`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4921,7 +4776,7 @@ func (x *FormsPolymorphicUser) GetType() string {
 // Schema FormsProductSubmissionApprovalDetailsObjectResponseBody.
 type FormsProductSubmissionApprovalDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comment`. Required.
+	// Required.
 	Comment       *string `protobuf:"bytes,1,opt,name=comment,proto3,oneof" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4967,11 +4822,11 @@ func (x *FormsProductSubmissionApprovalDetails) GetComment() string {
 // Schema FormsScoreObjectResponseBody.
 type FormsScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxPoints`. Required.
+	// Required.
 	MaxPoints *float64 `protobuf:"fixed64,1,opt,name=max_points,json=maxPoints,proto3,oneof" json:"max_points,omitempty"`
-	// Member `scorePercent`. Required. In percent.
+	// Required. In percent.
 	ScorePercent *float64 `protobuf:"fixed64,2,opt,name=score_percent,json=scorePercent,proto3,oneof" json:"score_percent,omitempty"`
-	// Member `scorePoints`. Required.
+	// Required.
 	ScorePoints   *float64 `protobuf:"fixed64,3,opt,name=score_points,json=scorePoints,proto3,oneof" json:"score_points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5031,14 +4886,12 @@ func (x *FormsScore) GetScorePoints() float64 {
 // Schema FormsSelectOptionObjectResponseBody.
 type FormsSelectOption struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `ignoreQuestionFromScoreIfSelected`.
-	IgnoreQuestionFromScoreIfSelected *bool `protobuf:"varint,2,opt,name=ignore_question_from_score_if_selected,json=ignoreQuestionFromScoreIfSelected,proto3,oneof" json:"ignore_question_from_score_if_selected,omitempty"`
-	// Member `label`. Required.
-	Label *string `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `optionScoreWeight`.
-	OptionScoreWeight *int64 `protobuf:"varint,4,opt,name=option_score_weight,json=optionScoreWeight,proto3,oneof" json:"option_score_weight,omitempty"`
+	// Required.
+	Id                                *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IgnoreQuestionFromScoreIfSelected *bool   `protobuf:"varint,2,opt,name=ignore_question_from_score_if_selected,json=ignoreQuestionFromScoreIfSelected,proto3,oneof" json:"ignore_question_from_score_if_selected,omitempty"`
+	// Required.
+	Label             *string `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	OptionScoreWeight *int64  `protobuf:"varint,4,opt,name=option_score_weight,json=optionScoreWeight,proto3,oneof" json:"option_score_weight,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -5104,7 +4957,7 @@ func (x *FormsSelectOption) GetOptionScoreWeight() int64 {
 // Schema FormsSignatureValueObjectResponseBody.
 type FormsSignatureValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
+	// Required.
 	Media         *FormsMediaRecord `protobuf:"bytes,1,opt,name=media,proto3" json:"media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5149,29 +5002,20 @@ func (x *FormsSignatureValue) GetMedia() *FormsMediaRecord {
 
 // Schema FormsTableCellObjectResponseBody.
 type FormsTableCell struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodeValue`.
-	BarcodeValue *FormsBarcodeValue `protobuf:"bytes,1,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
-	// Member `checkBoxesValue`.
-	CheckBoxesValue *FormsCheckBoxesValue `protobuf:"bytes,2,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *FormsDateTimeValue `protobuf:"bytes,3,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mediaValue`.
-	MediaValue *FormsMediaValue `protobuf:"bytes,5,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
-	// Member `multipleChoiceValue`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	BarcodeValue    *FormsBarcodeValue     `protobuf:"bytes,1,opt,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
+	CheckBoxesValue *FormsCheckBoxesValue  `protobuf:"bytes,2,opt,name=check_boxes_value,json=checkBoxesValue,proto3" json:"check_boxes_value,omitempty"`
+	DateTimeValue   *FormsDateTimeValue    `protobuf:"bytes,3,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
+	// Required. A UUID.
+	Id                  *string                   `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	MediaValue          *FormsMediaValue          `protobuf:"bytes,5,opt,name=media_value,json=mediaValue,proto3" json:"media_value,omitempty"`
 	MultipleChoiceValue *FormsMultipleChoiceValue `protobuf:"bytes,6,opt,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *FormsNumberValue `protobuf:"bytes,7,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
-	// Member `personValue`.
-	PersonValue *FormsPersonValue `protobuf:"bytes,8,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
-	// Member `signatureValue`.
-	SignatureValue *FormsSignatureValue `protobuf:"bytes,9,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
-	// Member `textValue`.
-	TextValue *FormsTextValue `protobuf:"bytes,10,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `datetime`, `signature`, `media`, `person`, `barcode`.
+	NumberValue         *FormsNumberValue         `protobuf:"bytes,7,opt,name=number_value,json=numberValue,proto3" json:"number_value,omitempty"`
+	PersonValue         *FormsPersonValue         `protobuf:"bytes,8,opt,name=person_value,json=personValue,proto3" json:"person_value,omitempty"`
+	SignatureValue      *FormsSignatureValue      `protobuf:"bytes,9,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
+	TextValue           *FormsTextValue           `protobuf:"bytes,10,opt,name=text_value,json=textValue,proto3" json:"text_value,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `datetime`,
+	// `signature`, `media`, `person`, `barcode`.
 	Type          *string `protobuf:"bytes,11,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5287,12 +5131,12 @@ func (x *FormsTableCell) GetType() string {
 // Schema FormsTableColumnObjectResponseBody.
 type FormsTableColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `label`. Required.
+	// Required.
 	Label *string `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `type`. Required. Known values: `text`, `number`, `datetime`, `check_boxes`,
-	// `multiple_choice`, `signature`, `media`, `person`, `barcode`.
+	// Required. Known values: `text`, `number`, `datetime`, `check_boxes`, `multiple_choice`,
+	// `signature`, `media`, `person`, `barcode`.
 	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5351,27 +5195,21 @@ func (x *FormsTableColumn) GetType() string {
 
 // Schema FormsTableFieldDefinitionObjectResponseBody.
 type FormsTableFieldDefinition struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `allowManualEntry`.
-	AllowManualEntry *bool `protobuf:"varint,1,opt,name=allow_manual_entry,json=allowManualEntry,proto3,oneof" json:"allow_manual_entry,omitempty"`
-	// Member `allowedDateTimeValueType`. Known values: `datetime`, `date`, `time`.
-	AllowedDateTimeValueType *string `protobuf:"bytes,2,opt,name=allowed_date_time_value_type,json=allowedDateTimeValueType,proto3,oneof" json:"allowed_date_time_value_type,omitempty"`
-	// Member `filterByRoleIds`.
-	FilterByRoleIds []string `protobuf:"bytes,3,rep,name=filter_by_role_ids,json=filterByRoleIds,proto3" json:"filter_by_role_ids,omitempty"`
-	// Member `id`. Required. A UUID.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `includeDrivers`.
-	IncludeDrivers *bool `protobuf:"varint,5,opt,name=include_drivers,json=includeDrivers,proto3,oneof" json:"include_drivers,omitempty"`
-	// Member `includeUsers`.
-	IncludeUsers *bool `protobuf:"varint,6,opt,name=include_users,json=includeUsers,proto3,oneof" json:"include_users,omitempty"`
-	// Member `label`. Required.
-	Label *string `protobuf:"bytes,7,opt,name=label,proto3,oneof" json:"label,omitempty"`
-	// Member `numDecimalPlaces`.
-	NumDecimalPlaces *int64 `protobuf:"varint,8,opt,name=num_decimal_places,json=numDecimalPlaces,proto3,oneof" json:"num_decimal_places,omitempty"`
-	// Member `options`.
-	Options []*FormsSelectOption `protobuf:"bytes,9,rep,name=options,proto3" json:"options,omitempty"`
-	// Member `type`. Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`,
-	// `media`, `datetime`, `signature`, `person`.
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AllowManualEntry *bool                  `protobuf:"varint,1,opt,name=allow_manual_entry,json=allowManualEntry,proto3,oneof" json:"allow_manual_entry,omitempty"`
+	// Known values: `datetime`, `date`, `time`.
+	AllowedDateTimeValueType *string  `protobuf:"bytes,2,opt,name=allowed_date_time_value_type,json=allowedDateTimeValueType,proto3,oneof" json:"allowed_date_time_value_type,omitempty"`
+	FilterByRoleIds          []string `protobuf:"bytes,3,rep,name=filter_by_role_ids,json=filterByRoleIds,proto3" json:"filter_by_role_ids,omitempty"`
+	// Required. A UUID.
+	Id             *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IncludeDrivers *bool   `protobuf:"varint,5,opt,name=include_drivers,json=includeDrivers,proto3,oneof" json:"include_drivers,omitempty"`
+	IncludeUsers   *bool   `protobuf:"varint,6,opt,name=include_users,json=includeUsers,proto3,oneof" json:"include_users,omitempty"`
+	// Required.
+	Label            *string              `protobuf:"bytes,7,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	NumDecimalPlaces *int64               `protobuf:"varint,8,opt,name=num_decimal_places,json=numDecimalPlaces,proto3,oneof" json:"num_decimal_places,omitempty"`
+	Options          []*FormsSelectOption `protobuf:"bytes,9,rep,name=options,proto3" json:"options,omitempty"`
+	// Required. Known values: `number`, `text`, `multiple_choice`, `check_boxes`, `media`,
+	// `datetime`, `signature`, `person`.
 	Type          *string `protobuf:"bytes,10,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5480,9 +5318,9 @@ func (x *FormsTableFieldDefinition) GetType() string {
 // Schema FormsTableRowObjectResponseBody.
 type FormsTableRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cells`. Required.
+	// Required.
 	Cells []*FormsTableCell `protobuf:"bytes,1,rep,name=cells,proto3" json:"cells,omitempty"`
-	// Member `id`. Required. A UUID.
+	// Required. A UUID.
 	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5535,9 +5373,9 @@ func (x *FormsTableRow) GetId() string {
 // Schema FormsTableValueObjectResponseBody.
 type FormsTableValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`. Required.
+	// Required.
 	Columns []*FormsTableColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `rows`. Required.
+	// Required.
 	Rows          []*FormsTableRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5590,7 +5428,7 @@ func (x *FormsTableValue) GetRows() []*FormsTableRow {
 // Schema FormsTextValueObjectResponseBody.
 type FormsTextValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5636,13 +5474,12 @@ func (x *FormsTextValue) GetValue() string {
 // Schemas GoaGatewayTinyResponseResponseBody, gatewayTiny.
 type GatewayTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`,
-	// `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`,
-	// `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`,
-	// `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
-	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
-	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`.
+	// Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`, `AG45`, `AG45EU`,
+	// `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`, `AG53`, `AG53EU`,
+	// `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`, `VG32`, `VG33`,
+	// `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`, `VG54NAE`,
+	// `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
+	Model         *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
 	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5692,13 +5529,11 @@ func (x *GatewayTiny) GetSerial() string {
 	return ""
 }
 
-// Schema GeofenceResponseResponseBody.
+// Schema GeofenceResponseResponseBody. It has nothing but `external_ids` and `id`.
 type Geofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5747,10 +5582,10 @@ func (x *Geofence) GetId() string {
 	return ""
 }
 
-// Schemas IdReferenceObjectRequestBody, IdReferenceObjectResponseBody.
+// Schemas IdReferenceObjectRequestBody, IdReferenceObjectResponseBody. It has nothing but `id`.
 type IdReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5793,38 +5628,33 @@ func (x *IdReference) GetId() string {
 	return ""
 }
 
-// Schema IssueResponseObjectResponseBody.
+// An issue. Schema IssueResponseObjectResponseBody.
 type Issue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *FormsAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `assignedTo`.
-	AssignedTo *FormsPolymorphicUser `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Asset      *FormsAsset            `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	AssignedTo *FormsPolymorphicUser  `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `dueDate`. A time as in RFC 3339.
-	DueDate *string `protobuf:"bytes,5,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
-	// Member `externalIds`.
+	Description   *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// A time as in RFC 3339.
+	DueDate     *string           `protobuf:"bytes,5,opt,name=due_date,json=dueDate,proto3,oneof" json:"due_date,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,6,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `issueSource`. Required.
-	IssueSource *IssueSource `protobuf:"bytes,8,opt,name=issue_source,json=issueSource,proto3" json:"issue_source,omitempty"`
-	// Member `mediaList`.
-	MediaList []*FormsMediaRecord `protobuf:"bytes,9,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
-	// Member `priority`. Known values: `low`, `medium`, `high`.
+	// Required.
+	IssueSource *IssueSource        `protobuf:"bytes,8,opt,name=issue_source,json=issueSource,proto3" json:"issue_source,omitempty"`
+	MediaList   []*FormsMediaRecord `protobuf:"bytes,9,rep,name=media_list,json=mediaList,proto3" json:"media_list,omitempty"`
+	// Known values: `low`, `medium`, `high`.
 	Priority *string `protobuf:"bytes,10,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `status`. Required. Known values: `open`, `inProgress`, `resolved`, `dismissed`.
+	// Required. Known values: `open`, `inProgress`, `resolved`, `dismissed`.
 	Status *string `protobuf:"bytes,11,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `submittedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	SubmittedAtTime *string `protobuf:"bytes,12,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Member `submittedBy`. Required.
+	// Required.
 	SubmittedBy *FormsPolymorphicUser `protobuf:"bytes,13,opt,name=submitted_by,json=submittedBy,proto3" json:"submitted_by,omitempty"`
-	// Member `title`. Required.
+	// Required.
 	Title *string `protobuf:"bytes,14,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,15,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5968,9 +5798,8 @@ func (x *Issue) GetUpdatedAtTime() string {
 // Schema IssueSourceObjectResponseBody.
 type IssueSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `form`, `ad-hoc`.
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required. Known values: `form`, `ad-hoc`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6020,10 +5849,10 @@ func (x *IssueSource) GetType() string {
 	return ""
 }
 
-// Schema GoaIssueTinyResponseResponseBody.
+// Schema GoaIssueTinyResponseResponseBody. It has nothing but `id`.
 type IssueTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6069,11 +5898,11 @@ func (x *IssueTiny) GetId() string {
 // Schema LiveSharingLinkResponseObjectResponseBody.
 type LiveSharingLink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expiresAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
-	// Member `liveSharingUrl`. Required.
+	// Required.
 	LiveSharingUrl *string `protobuf:"bytes,2,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6133,17 +5962,15 @@ func (x *LiveSharingLink) GetName() string {
 // Schema LocationResponseResponseBody.
 type Location struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `accuracyMeters`. In metres.
-	AccuracyMeters *float64 `protobuf:"fixed64,1,opt,name=accuracy_meters,json=accuracyMeters,proto3,oneof" json:"accuracy_meters,omitempty"`
-	// Member `address`.
-	Address *Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `geofence`.
-	Geofence *Geofence `protobuf:"bytes,3,opt,name=geofence,proto3" json:"geofence,omitempty"`
-	// Member `headingDegrees`. Required. In degrees.
+	// In metres.
+	AccuracyMeters *float64  `protobuf:"fixed64,1,opt,name=accuracy_meters,json=accuracyMeters,proto3,oneof" json:"accuracy_meters,omitempty"`
+	Address        *Address  `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Geofence       *Geofence `protobuf:"bytes,3,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	// Required. In degrees.
 	HeadingDegrees *int64 `protobuf:"varint,4,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude     *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6223,11 +6050,9 @@ func (x *Location) GetLongitude() float64 {
 
 // Schemas multipleChoiceValueObjectRequestBody, multipleChoiceValueObjectResponseBody.
 type MultipleChoiceValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `selected`.
-	Selected *bool `protobuf:"varint,1,opt,name=selected,proto3,oneof" json:"selected,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Selected      *bool                  `protobuf:"varint,1,opt,name=selected,proto3,oneof" json:"selected,omitempty"`
+	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6279,31 +6104,28 @@ func (x *MultipleChoiceValue) GetValue() string {
 // Schema OrderObjectResponseBody.
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `customProperties`. Required.
+	// Required.
 	CustomProperties []*OrderCustomProperty `protobuf:"bytes,2,rep,name=custom_properties,json=customProperties,proto3" json:"custom_properties,omitempty"`
-	// Member `customerOrderId`. Required.
-	CustomerOrderId *string `protobuf:"bytes,3,opt,name=customer_order_id,json=customerOrderId,proto3,oneof" json:"customer_order_id,omitempty"`
-	// Member `delivery`.
-	Delivery *OrderTask `protobuf:"bytes,4,opt,name=delivery,proto3" json:"delivery,omitempty"`
-	// Member `hubId`. Required.
+	// Required.
+	CustomerOrderId *string    `protobuf:"bytes,3,opt,name=customer_order_id,json=customerOrderId,proto3,oneof" json:"customer_order_id,omitempty"`
+	Delivery        *OrderTask `protobuf:"bytes,4,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	// Required.
 	HubId *string `protobuf:"bytes,5,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `pickup`.
+	// Required.
+	Id     *string    `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Pickup *OrderTask `protobuf:"bytes,7,opt,name=pickup,proto3" json:"pickup,omitempty"`
-	// Member `planId`. Required.
+	// Required.
 	PlanId *string `protobuf:"bytes,8,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
-	// Member `priority`. Required.
+	// Required.
 	Priority *int64 `protobuf:"varint,9,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `quantities`. Required.
+	// Required.
 	Quantities []*OrderQuantity `protobuf:"bytes,10,rep,name=quantities,proto3" json:"quantities,omitempty"`
-	// Member `routeId`.
-	RouteId *string `protobuf:"bytes,11,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
-	// Member `skillsRequired`. Required.
+	RouteId    *string          `protobuf:"bytes,11,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
+	// Required.
 	SkillsRequired []string `protobuf:"bytes,12,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,13,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6433,11 +6255,11 @@ func (x *Order) GetUpdatedAtTime() string {
 // Schema OrderCustomPropertyResponseBody.
 type OrderCustomProperty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customPropertyId`. Required.
+	// Required.
 	CustomPropertyId *string `protobuf:"bytes,1,opt,name=custom_property_id,json=customPropertyId,proto3,oneof" json:"custom_property_id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6497,9 +6319,9 @@ func (x *OrderCustomProperty) GetValue() string {
 // Schemas OrderQuantityInputRequestBody, OrderQuantityResponseBody.
 type OrderQuantity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`. Required.
+	// Required.
 	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `quantity`. Required.
+	// Required.
 	Quantity      *float64 `protobuf:"fixed64,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6551,22 +6373,16 @@ func (x *OrderQuantity) GetQuantity() float64 {
 
 // Schemas OrderTaskRequestBody, OrderTaskResponseBody.
 type OrderTask struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `appointmentWindow`.
-	AppointmentWindow *AppointmentWindow `protobuf:"bytes,2,opt,name=appointment_window,json=appointmentWindow,proto3" json:"appointment_window,omitempty"`
-	// Member `customerLocationId`.
-	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `position`. Known values: `first`, `last`, `any`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Address            *string                `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	AppointmentWindow  *AppointmentWindow     `protobuf:"bytes,2,opt,name=appointment_window,json=appointmentWindow,proto3" json:"appointment_window,omitempty"`
+	CustomerLocationId *string                `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
+	Latitude           *float64               `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	Longitude          *float64               `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	Notes              *string                `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Known values: `first`, `last`, `any`.
 	Position *string `protobuf:"bytes,7,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `serviceTimeSeconds`. In seconds.
+	// In seconds.
 	ServiceTimeSeconds *int64 `protobuf:"varint,8,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -6666,10 +6482,9 @@ func (x *OrderTask) GetServiceTimeSeconds() int64 {
 // ListHubsResponsePaginationResponseBody, ListPlanOrdersResponsePaginationResponseBody,
 // paginationResponse.
 type Pagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	EndCursor *string                `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
+	// Required.
 	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6721,11 +6536,9 @@ func (x *Pagination) GetHasNextPage() bool {
 
 // Schemas photoValueObjectRequestBody, photoValueObjectResponseBody.
 type PhotoValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
-	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6776,9 +6589,8 @@ func (x *PhotoValue) GetUrl() string {
 
 // Schemas ReverseGeoObjectResponseBody, reverseGeo.
 type ReverseGeo struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedLocation`.
-	FormattedLocation *string `protobuf:"bytes,1,opt,name=formatted_location,json=formattedLocation,proto3,oneof" json:"formatted_location,omitempty"`
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	FormattedLocation *string                `protobuf:"bytes,1,opt,name=formatted_location,json=formattedLocation,proto3,oneof" json:"formatted_location,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -6823,14 +6635,11 @@ func (x *ReverseGeo) GetFormattedLocation() string {
 // Schemas RouteSettingsRequestBody, RouteSettingsResponseBody.
 type RouteSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `routeCompletionCondition`. Known values: `arriveLastStop`, `departLastStop`. Default:
-	// `arriveLastStop`.
+	// Known values: `arriveLastStop`, `departLastStop`. Default: `arriveLastStop`.
 	RouteCompletionCondition *string `protobuf:"bytes,1,opt,name=route_completion_condition,json=routeCompletionCondition,proto3,oneof" json:"route_completion_condition,omitempty"`
-	// Member `routeStartingCondition`. Known values: `departFirstStop`, `arriveFirstStop`. Default:
-	// `departFirstStop`.
+	// Known values: `departFirstStop`, `arriveFirstStop`. Default: `departFirstStop`.
 	RouteStartingCondition *string `protobuf:"bytes,2,opt,name=route_starting_condition,json=routeStartingCondition,proto3,oneof" json:"route_starting_condition,omitempty"`
-	// Member `sequencingMethod`. Known values: `unknown`, `scheduledArrivalTime`, `manual`. Default:
-	// `scheduledArrivalTime`.
+	// Known values: `unknown`, `scheduledArrivalTime`, `manual`. Default: `scheduledArrivalTime`.
 	SequencingMethod *string `protobuf:"bytes,3,opt,name=sequencing_method,json=sequencingMethod,proto3,oneof" json:"sequencing_method,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -6890,9 +6699,9 @@ func (x *RouteSettings) GetSequencingMethod() string {
 // Schemas RouteStopAppointmentWindowRequestBody, RouteStopAppointmentWindowResponseBody.
 type RouteStopAppointmentWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6942,15 +6751,12 @@ func (x *RouteStopAppointmentWindow) GetStartTime() string {
 	return ""
 }
 
-// Schema GoaRouteStopTinyResponseResponseBody.
+// Schema GoaRouteStopTinyResponseResponseBody. It has nothing but `external_ids`, `id` and `name`.
 type RouteStopTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7006,14 +6812,13 @@ func (x *RouteStopTiny) GetName() string {
 	return ""
 }
 
-// Schema GoaRouteTinyResponseResponseBody.
+// Schema GoaRouteTinyResponseResponseBody. It has nothing but `external_ids`, `id` and `name`.
 type RouteTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. At most 255 characters.
+	// At most 255 characters.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7073,13 +6878,13 @@ func (x *RouteTiny) GetName() string {
 // Schemas RoutesSingleUseAddressObjectRequestBody, RoutesSingleUseAddressObjectResponseBody.
 type RoutesSingleUseAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. At most 255 characters.
+	// At most 255 characters.
 	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `radiusMeters`. In metres. At least 0.1.
+	// In metres. At least 0.1.
 	RadiusMeters  *float64 `protobuf:"fixed64,4,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7146,56 +6951,46 @@ func (x *RoutesSingleUseAddress) GetRadiusMeters() float64 {
 // Schema RoutesStopResponseObjectResponseBody.
 type RoutesStop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actualArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualArrivalTime *string `protobuf:"bytes,1,opt,name=actual_arrival_time,json=actualArrivalTime,proto3,oneof" json:"actual_arrival_time,omitempty"`
-	// Member `actualDepartureTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ActualDepartureTime *string `protobuf:"bytes,2,opt,name=actual_departure_time,json=actualDepartureTime,proto3,oneof" json:"actual_departure_time,omitempty"`
-	// Member `actualDistanceMeters`. In metres.
-	ActualDistanceMeters *int64 `protobuf:"varint,3,opt,name=actual_distance_meters,json=actualDistanceMeters,proto3,oneof" json:"actual_distance_meters,omitempty"`
-	// Member `address`.
-	Address *AddressTiny `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `appointmentWindows`.
-	AppointmentWindows []*RouteStopAppointmentWindow `protobuf:"bytes,5,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
-	// Member `documents`.
-	Documents []*DocumentTiny `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
-	// Member `enRouteTime`. A time as in RFC 3339.
+	// In metres.
+	ActualDistanceMeters *int64                        `protobuf:"varint,3,opt,name=actual_distance_meters,json=actualDistanceMeters,proto3,oneof" json:"actual_distance_meters,omitempty"`
+	Address              *AddressTiny                  `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	AppointmentWindows   []*RouteStopAppointmentWindow `protobuf:"bytes,5,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
+	Documents            []*DocumentTiny               `protobuf:"bytes,6,rep,name=documents,proto3" json:"documents,omitempty"`
+	// A time as in RFC 3339.
 	EnRouteTime *string `protobuf:"bytes,7,opt,name=en_route_time,json=enRouteTime,proto3,oneof" json:"en_route_time,omitempty"`
-	// Member `eta`. A time as in RFC 3339.
-	Eta *string `protobuf:"bytes,8,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
-	// Member `externalIds`.
+	// A time as in RFC 3339.
+	Eta         *string           `protobuf:"bytes,8,opt,name=eta,proto3,oneof" json:"eta,omitempty"`
 	ExternalIds map[string]string `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `forms`.
-	Forms []*IdReference `protobuf:"bytes,10,rep,name=forms,proto3" json:"forms,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `issues`.
-	Issues []*IssueTiny `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Member `liveSharingUrl`.
-	LiveSharingUrl *string `protobuf:"bytes,13,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
-	// Member `locationLiveSharingLinks`.
+	Forms       []*IdReference    `protobuf:"bytes,10,rep,name=forms,proto3" json:"forms,omitempty"`
+	// Required.
+	Id                       *string            `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Issues                   []*IssueTiny       `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
+	LiveSharingUrl           *string            `protobuf:"bytes,13,opt,name=live_sharing_url,json=liveSharingUrl,proto3,oneof" json:"live_sharing_url,omitempty"`
 	LocationLiveSharingLinks []*LiveSharingLink `protobuf:"bytes,14,rep,name=location_live_sharing_links,json=locationLiveSharingLinks,proto3" json:"location_live_sharing_links,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,15,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 2000 characters.
+	// At most 2000 characters.
 	Notes *string `protobuf:"bytes,16,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,17,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
+	// In milliseconds.
 	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,18,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `plannedDistanceMeters`. In metres.
+	// In metres.
 	PlannedDistanceMeters *int64 `protobuf:"varint,19,opt,name=planned_distance_meters,json=plannedDistanceMeters,proto3,oneof" json:"planned_distance_meters,omitempty"`
-	// Member `scheduledArrivalTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ScheduledArrivalTime *string `protobuf:"bytes,20,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. A time as in RFC 3339.
-	ScheduledDepartureTime *string `protobuf:"bytes,21,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `sequenceNumber`.
-	SequenceNumber *int64 `protobuf:"varint,22,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
-	// Member `singleUseLocation`.
-	SingleUseLocation *RoutesSingleUseAddress `protobuf:"bytes,23,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
-	// Member `skippedTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
+	ScheduledDepartureTime *string                 `protobuf:"bytes,21,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
+	SequenceNumber         *int64                  `protobuf:"varint,22,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
+	SingleUseLocation      *RoutesSingleUseAddress `protobuf:"bytes,23,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	// A time as in RFC 3339.
 	SkippedTime *string `protobuf:"bytes,24,opt,name=skipped_time,json=skippedTime,proto3,oneof" json:"skipped_time,omitempty"`
-	// Member `state`. Required. Known values: `unassigned`, `scheduled`, `en route`, `skipped`,
-	// `arrived`, `departed`.
+	// Required. Known values: `unassigned`, `scheduled`, `en route`, `skipped`, `arrived`,
+	// `departed`.
 	State         *string `protobuf:"bytes,25,opt,name=state,proto3,oneof" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7408,11 +7203,9 @@ func (x *RoutesStop) GetState() string {
 
 // Schemas scannedDocumentValueObjectRequestBody, scannedDocumentValueObjectResponseBody.
 type ScannedDocumentValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
-	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7464,13 +7257,10 @@ func (x *ScannedDocumentValue) GetUrl() string {
 // Schemas signatureValueObjectRequestBody, signatureValueObjectResponseBody.
 type SignatureValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `signedAtTime`. A time as in RFC 3339.
-	SignedAtTime *string `protobuf:"bytes,3,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `url`.
+	Id    *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name  *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// A time as in RFC 3339.
+	SignedAtTime  *string `protobuf:"bytes,3,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
 	Url           *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7536,13 +7326,10 @@ func (x *SignatureValue) GetUrl() string {
 
 // Schemas GoaTagTinyResponseRequestBody, GoaTagTinyResponseResponseBody, tagTinyResponse.
 type TagTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	ParentTagId   *string                `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7601,13 +7388,11 @@ func (x *TagTiny) GetParentTagId() string {
 // Schema TripAssetResponseBody.
 type TripAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
+	// Required.
+	Id   *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
-	Type *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `vin`.
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	Vin           *string `protobuf:"bytes,4,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7674,19 +7459,13 @@ func (x *TripAsset) GetVin() string {
 // Schema VehicleResponseResponseBody.
 type Vehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetType`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
-	// `vehicle`.
-	AssetType *string `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vehicleVin`.
-	VehicleVin    *string `protobuf:"bytes,6,opt,name=vehicle_vin,json=vehicleVin,proto3,oneof" json:"vehicle_vin,omitempty"`
+	// Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
+	AssetType     *string           `protobuf:"bytes,1,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
+	ExternalIds   map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LicensePlate  *string           `protobuf:"bytes,4,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Name          *string           `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	VehicleVin    *string           `protobuf:"bytes,6,opt,name=vehicle_vin,json=vehicleVin,proto3,oneof" json:"vehicle_vin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7763,15 +7542,13 @@ func (x *Vehicle) GetVehicleVin() string {
 	return ""
 }
 
-// Schemas GoaVehicleTinyResponseResponseBody, vehicleTinyResponse.
+// Schemas GoaVehicleTinyResponseResponseBody, vehicleTinyResponse. It has nothing but
+// `external_ids`, `id` and `name`.
 type VehicleTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -26,13 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListUserRoles.
+// The request of ListUserRoles.
 type ListUserRolesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,20 +73,18 @@ func (x *ListUserRolesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListUserRolesRequest) GetLimit() int64 {
+func (x *ListUserRolesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListUserRoles.
+// One page of user roles.
 type ListUserRolesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*UserRole `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*UserRole            `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,12 +133,12 @@ func (x *ListUserRolesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamUserRoles.
+// The request of StreamUserRoles.
 type StreamUserRolesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUserRoles is asked, page after page.
 	Request *ListUserRolesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -191,7 +188,7 @@ func (x *StreamUserRolesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamUserRoles.
+// One page of user roles, and where to go on from after it.
 type StreamUserRolesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUserRoles answers.
@@ -246,13 +243,12 @@ func (x *StreamUserRolesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListUsers.
+// The request of ListUsers.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit         *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit         *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,20 +290,18 @@ func (x *ListUsersRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListUsersRequest) GetLimit() int64 {
+func (x *ListUsersRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListUsers.
+// One page of users.
 type ListUsersResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data []*User `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`.
-	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []*User                `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,12 +350,12 @@ func (x *ListUsersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamUsers.
+// The request of StreamUsers.
 type StreamUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUsers is asked, page after page.
 	Request *ListUsersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -411,7 +405,7 @@ func (x *StreamUsersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamUsers.
+// One page of users, and where to go on from after it.
 type StreamUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListUsers answers.
@@ -466,18 +460,17 @@ func (x *StreamUsersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateUser.
+// The request of CreateUser.
 type CreateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `authType`. Required. Known values: `default`, `saml`.
+	// Required. Known values: `default`, `saml`.
 	AuthType *string `protobuf:"bytes,1,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
-	// Body member `email`. Required.
-	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Body member `expireAt`.
+	// Required.
+	Email    *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
 	ExpireAt *string `protobuf:"bytes,3,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
-	// Body member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `roles`. Required.
+	// Required.
 	Roles         []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -548,11 +541,10 @@ func (x *CreateUserRequest) GetRoles() []*UserRoleInput {
 	return nil
 }
 
-// Response of CreateUser.
+// The response of CreateUser.
 type CreateUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *User `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *User                  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,10 +586,10 @@ func (x *CreateUserResponse) GetData() *User {
 	return nil
 }
 
-// Request of GetUser.
+// The request of GetUser.
 type GetUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -640,11 +632,10 @@ func (x *GetUserRequest) GetId() string {
 	return ""
 }
 
-// Response of GetUser.
+// The response of GetUser.
 type GetUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *User `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *User                  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,19 +677,16 @@ func (x *GetUserResponse) GetData() *User {
 	return nil
 }
 
-// Request of UpdateUser.
+// The request of UpdateUser.
 type UpdateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `authType`. Known values: `default`, `saml`.
-	AuthType *string `protobuf:"bytes,2,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
-	// Body member `expireAt`.
-	ExpireAt *string `protobuf:"bytes,3,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `roles`.
-	Roles []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	// Known values: `default`, `saml`.
+	AuthType *string          `protobuf:"bytes,2,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
+	ExpireAt *string          `protobuf:"bytes,3,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
+	Name     *string          `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Roles    []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -778,11 +766,10 @@ func (x *UpdateUserRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateUser.
+// The response of UpdateUser.
 type UpdateUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          *User `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          *User                  `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,10 +811,10 @@ func (x *UpdateUserResponse) GetData() *User {
 	return nil
 }
 
-// Request of DeleteUser.
+// The request of DeleteUser.
 type DeleteUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -870,11 +857,9 @@ func (x *DeleteUserRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteUser.
+// The response of DeleteUser.
 type DeleteUserResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The whole JSON value.
-	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,25 +894,18 @@ func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_users_v1_users_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *DeleteUserResponse) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema User.
+// A user. Schema User.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `authType`. Required. Known values: `default`, `saml`.
+	// Required. Known values: `default`, `saml`.
 	AuthType *string `protobuf:"bytes,1,opt,name=auth_type,json=authType,proto3,oneof" json:"auth_type,omitempty"`
-	// Member `email`. Required.
+	// Required.
 	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `roles`. Required.
+	// Required.
 	Roles         []*UserRoleAssignment `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -998,13 +976,11 @@ func (x *User) GetRoles() []*UserRoleAssignment {
 	return nil
 }
 
-// Schema UserRole.
+// A user role. Schema UserRole. It has nothing but `id` and `name`.
 type UserRole struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,13 +1031,10 @@ func (x *UserRole) GetName() string {
 
 // Schema UserRoleAssignment.
 type UserRoleAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `expireAt`.
-	ExpireAt *string `protobuf:"bytes,1,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
-	// Member `role`.
-	Role *UserRole `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
-	// Member `tag`.
-	Tag           *v1.TagTiny `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExpireAt      *string                `protobuf:"bytes,1,opt,name=expire_at,json=expireAt,proto3,oneof" json:"expire_at,omitempty"`
+	Role          *UserRole              `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Tag           *v1.TagTiny            `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1120,9 +1093,8 @@ func (x *UserRoleAssignment) GetTag() *v1.TagTiny {
 // Schema CreateUserRequest_roles.
 type UserRoleInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `roleId`. Required.
-	RoleId *string `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
-	// Member `tagId`.
+	// Required.
+	RoleId        *string `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
 	TagId         *string `protobuf:"bytes,2,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1179,7 +1151,7 @@ const file_samsara_gateway_users_v1_users_proto_rawDesc = "" +
 	"$samsara_gateway/users/v1/users.proto\x12\x18samsara_gateway.users.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x82\x01\n" +
 	"\x14ListUserRolesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x95\x01\n" +
 	"\x15ListUserRolesResponse\x126\n" +
@@ -1196,7 +1168,7 @@ const file_samsara_gateway_users_v1_users_proto_rawDesc = "" +
 	"\a_cursor\"~\n" +
 	"\x10ListUsersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limit\"\x8d\x01\n" +
 	"\x11ListUsersResponse\x122\n" +
@@ -1248,10 +1220,8 @@ const file_samsara_gateway_users_v1_users_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2\x1e.samsara_gateway.users.v1.UserR\x04data\"9\n" +
 	"\x11DeleteUserRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
-	"\x03_id\"A\n" +
-	"\x12DeleteUserResponse\x12!\n" +
-	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\x9e\x02\n" +
+	"\x03_id\"\x14\n" +
+	"\x12DeleteUserResponse\"\x9e\x02\n" +
 	"\x04User\x127\n" +
 	"\tauth_type\x18\x01 \x01(\tB\x15\xda\xce\x18\x11 \x012\adefault2\x04samlH\x00R\bauthType\x88\x01\x01\x12!\n" +
 	"\x05email\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05email\x88\x01\x01\x12\x1b\n" +
@@ -1279,33 +1249,33 @@ const file_samsara_gateway_users_v1_users_proto_rawDesc = "" +
 	"\x06tag_id\x18\x02 \x01(\tH\x01R\x05tagId\x88\x01\x01:\x1b\xda\xce\x18\x17CreateUserRequest_rolesB\n" +
 	"\n" +
 	"\b_role_idB\t\n" +
-	"\a_tag_id2\xda\t\n" +
-	"\fUsersService\x12\xaf\x01\n" +
-	"\rListUserRoles\x12..samsara_gateway.users.v1.ListUserRolesRequest\x1a/.samsara_gateway.users.v1.ListUserRolesResponse\"=\xda\xce\x189\n" +
+	"\a_tag_id2\xed\t\n" +
+	"\fUsersService\x12\xb2\x01\n" +
+	"\rListUserRoles\x12..samsara_gateway.users.v1.ListUserRolesRequest\x1a/.samsara_gateway.users.v1.ListUserRolesResponse\"@\xda\xce\x189\n" +
 	"\rlistUserRoles\x10\x01\x1a\v/user-roles(\x018\x01B\n" +
-	"Read UsersP\x01X\xc8\x01b\x04data\x12\x8f\x01\n" +
-	"\x0fStreamUserRoles\x120.samsara_gateway.users.v1.StreamUserRolesRequest\x1a1.samsara_gateway.users.v1.StreamUserRolesResponse\"\x15\xe2\xce\x18\x11\n" +
-	"\rListUserRoles\x10\x010\x01\x12\x9a\x01\n" +
-	"\tListUsers\x12*.samsara_gateway.users.v1.ListUsersRequest\x1a+.samsara_gateway.users.v1.ListUsersResponse\"4\xda\xce\x180\n" +
+	"Read UsersP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x92\x01\n" +
+	"\x0fStreamUserRoles\x120.samsara_gateway.users.v1.StreamUserRolesRequest\x1a1.samsara_gateway.users.v1.StreamUserRolesResponse\"\x18\xe2\xce\x18\x11\n" +
+	"\rListUserRoles\x10\x01\x90\x02\x010\x01\x12\x9d\x01\n" +
+	"\tListUsers\x12*.samsara_gateway.users.v1.ListUsersRequest\x1a+.samsara_gateway.users.v1.ListUsersResponse\"7\xda\xce\x180\n" +
 	"\tlistUsers\x10\x01\x1a\x06/users(\x018\x01B\n" +
-	"Read UsersP\x01X\xc8\x01b\x04data\x12\x7f\n" +
-	"\vStreamUsers\x12,.samsara_gateway.users.v1.StreamUsersRequest\x1a-.samsara_gateway.users.v1.StreamUsersResponse\"\x11\xe2\xce\x18\r\n" +
-	"\tListUsers\x10\x010\x01\x12\x97\x01\n" +
+	"Read UsersP\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x82\x01\n" +
+	"\vStreamUsers\x12,.samsara_gateway.users.v1.StreamUsersRequest\x1a-.samsara_gateway.users.v1.StreamUsersResponse\"\x14\xe2\xce\x18\r\n" +
+	"\tListUsers\x10\x01\x90\x02\x010\x01\x12\x97\x01\n" +
 	"\n" +
 	"CreateUser\x12+.samsara_gateway.users.v1.CreateUserRequest\x1a,.samsara_gateway.users.v1.CreateUserResponse\".\xda\xce\x18*\n" +
 	"\n" +
-	"createUser\x10\x02\x1a\x06/users \x02B\vWrite UsersP\x01X\xc8\x01\x12\x8f\x01\n" +
-	"\aGetUser\x12(.samsara_gateway.users.v1.GetUserRequest\x1a).samsara_gateway.users.v1.GetUserResponse\"/\xda\xce\x18+\n" +
+	"createUser\x10\x02\x1a\x06/users \x02B\vWrite UsersP\x01X\xc8\x01\x12\x92\x01\n" +
+	"\aGetUser\x12(.samsara_gateway.users.v1.GetUserRequest\x1a).samsara_gateway.users.v1.GetUserResponse\"2\xda\xce\x18+\n" +
 	"\agetUser\x10\x01\x1a\v/users/{id}8\x01B\n" +
-	"Read UsersP\x01X\xc8\x01\x12\x9c\x01\n" +
+	"Read UsersP\x01X\xc8\x01\x90\x02\x01\x12\x9c\x01\n" +
 	"\n" +
 	"UpdateUser\x12+.samsara_gateway.users.v1.UpdateUserRequest\x1a,.samsara_gateway.users.v1.UpdateUserResponse\"3\xda\xce\x18/\n" +
 	"\n" +
-	"updateUser\x10\x04\x1a\v/users/{id} \x02B\vWrite UsersP\x01X\xc8\x01\x12\x9c\x01\n" +
+	"updateUser\x10\x04\x1a\v/users/{id} \x02B\vWrite UsersP\x01X\xc8\x01\x12\x9f\x01\n" +
 	"\n" +
-	"DeleteUser\x12+.samsara_gateway.users.v1.DeleteUserRequest\x1a,.samsara_gateway.users.v1.DeleteUserResponse\"3\xda\xce\x18/\n" +
+	"DeleteUser\x12+.samsara_gateway.users.v1.DeleteUserRequest\x1a,.samsara_gateway.users.v1.DeleteUserResponse\"6\xda\xce\x18/\n" +
 	"\n" +
-	"deleteUser\x10\x05\x1a\v/users/{id}8\x01B\vWrite UsersP\x01X\xcc\x01B\xeb\x01\n" +
+	"deleteUser\x10\x05\x1a\v/users/{id}8\x01B\vWrite UsersP\x01X\xcc\x01\x90\x02\x02B\xeb\x01\n" +
 	"!internal.samsara.gateway.users.v1B\n" +
 	"UsersProtoP\x01Z-samsara.internal/gateway/gen/users/v1;usersv1\xa2\x02\tSGUsersV1\xaa\x02\x17SamsaraGateway.Users.V1\xba\x02\tSGUsersV1\xca\x02\x17SamsaraGateway\\Users\\V1\xe2\x02 SamsaraGateway\\Users\\V1\\Metadata\xea\x02\x19SamsaraGateway::Users::V1b\x06proto3"
 
@@ -1404,7 +1374,6 @@ func file_samsara_gateway_users_v1_users_proto_init() {
 	file_samsara_gateway_users_v1_users_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_gateway_users_v1_users_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_gateway_users_v1_users_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_gateway_users_v1_users_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_gateway_users_v1_users_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_gateway_users_v1_users_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_gateway_users_v1_users_proto_msgTypes[18].OneofWrappers = []any{}

@@ -37,29 +37,53 @@ const (
 //
 // UsersService has the operations of the area users.
 type UsersServiceClient interface {
-	// GET /user-roles
+	// Lists user roles.
+	// Operation `listUserRoles`, GET /user-roles:
+	// https://developers.samsara.com/reference/listuserroles
+	// All pages: StreamUserRoles. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Users.
+	// The gateway repeats it after a failure.
 	ListUserRoles(ctx context.Context, in *ListUserRolesRequest, opts ...grpc.CallOption) (*ListUserRolesResponse, error)
-	// Every page of ListUserRoles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListUserRoles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listUserRoles`, GET /user-roles:
+	// https://developers.samsara.com/reference/listuserroles
+	// Scope: Read Users.
 	StreamUserRoles(ctx context.Context, in *StreamUserRolesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUserRolesResponse], error)
-	// GET /users
+	// Lists users.
+	// Operation `listUsers`, GET /users: https://developers.samsara.com/reference/listusers
+	// All pages: StreamUsers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Users.
+	// The gateway repeats it after a failure.
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
-	// Every page of ListUsers, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
-	StreamUsers(ctx context.Context, in *StreamUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUsersResponse], error)
-	// POST /users
-	// Scope: Write Users.
-	CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*CreateUserResponse, error)
-	// GET /users/{id}
+	// Every page of ListUsers, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listUsers`, GET /users: https://developers.samsara.com/reference/listusers
 	// Scope: Read Users.
+	StreamUsers(ctx context.Context, in *StreamUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamUsersResponse], error)
+	// Creates a user.
+	// Operation `createUser`, POST /users: https://developers.samsara.com/reference/createuser
+	// Scope: Write Users.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*CreateUserResponse, error)
+	// Gets a user.
+	// Operation `getUser`, GET /users/{id}: https://developers.samsara.com/reference/getuser
+	// Scope: Read Users.
+	// The gateway repeats it after a failure.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
-	// PATCH /users/{id}
+	// Updates a user; `update_mask` says what.
+	// Operation `updateUser`, PATCH /users/{id}: https://developers.samsara.com/reference/updateuser
 	// Scope: Write Users.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error)
-	// DELETE /users/{id}
+	// Deletes a user.
+	// Operation `deleteUser`, DELETE /users/{id}: https://developers.samsara.com/reference/deleteuser
 	// Scope: Write Users.
+	// The gateway repeats it after a failure.
 	DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*DeleteUserResponse, error)
 }
 
@@ -175,29 +199,53 @@ func (c *usersServiceClient) DeleteUser(ctx context.Context, in *DeleteUserReque
 //
 // UsersService has the operations of the area users.
 type UsersServiceServer interface {
-	// GET /user-roles
+	// Lists user roles.
+	// Operation `listUserRoles`, GET /user-roles:
+	// https://developers.samsara.com/reference/listuserroles
+	// All pages: StreamUserRoles. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Users.
+	// The gateway repeats it after a failure.
 	ListUserRoles(context.Context, *ListUserRolesRequest) (*ListUserRolesResponse, error)
-	// Every page of ListUserRoles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListUserRoles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listUserRoles`, GET /user-roles:
+	// https://developers.samsara.com/reference/listuserroles
+	// Scope: Read Users.
 	StreamUserRoles(*StreamUserRolesRequest, grpc.ServerStreamingServer[StreamUserRolesResponse]) error
-	// GET /users
+	// Lists users.
+	// Operation `listUsers`, GET /users: https://developers.samsara.com/reference/listusers
+	// All pages: StreamUsers. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Users.
+	// The gateway repeats it after a failure.
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
-	// Every page of ListUsers, one message a page. To go on after the end, set `request.after` to the
-	// last cursor.
-	StreamUsers(*StreamUsersRequest, grpc.ServerStreamingServer[StreamUsersResponse]) error
-	// POST /users
-	// Scope: Write Users.
-	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
-	// GET /users/{id}
+	// Every page of ListUsers, one message a page. To go on after the end, set `options.from_cursor`
+	// to the last cursor.
+	// Operation `listUsers`, GET /users: https://developers.samsara.com/reference/listusers
 	// Scope: Read Users.
+	StreamUsers(*StreamUsersRequest, grpc.ServerStreamingServer[StreamUsersResponse]) error
+	// Creates a user.
+	// Operation `createUser`, POST /users: https://developers.samsara.com/reference/createuser
+	// Scope: Write Users.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
+	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
+	// Gets a user.
+	// Operation `getUser`, GET /users/{id}: https://developers.samsara.com/reference/getuser
+	// Scope: Read Users.
+	// The gateway repeats it after a failure.
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
-	// PATCH /users/{id}
+	// Updates a user; `update_mask` says what.
+	// Operation `updateUser`, PATCH /users/{id}: https://developers.samsara.com/reference/updateuser
 	// Scope: Write Users.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error)
-	// DELETE /users/{id}
+	// Deletes a user.
+	// Operation `deleteUser`, DELETE /users/{id}: https://developers.samsara.com/reference/deleteuser
 	// Scope: Write Users.
+	// The gateway repeats it after a failure.
 	DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error)
 }
 

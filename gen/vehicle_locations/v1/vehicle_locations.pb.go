@@ -25,18 +25,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListVehicleLocations.
+// The request of ListVehicleLocations.
 type ListVehicleLocationsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Query parameter `vehicleIds`.
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	After        *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
+	Time          *string  `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,5,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,12 +103,12 @@ func (x *ListVehicleLocationsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleLocations.
+// One page of vehicle locations.
 type ListVehicleLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleLocationsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,12 +158,12 @@ func (x *ListVehicleLocationsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleLocations.
+// The request of StreamVehicleLocations.
 type StreamVehicleLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocations is asked, page after page.
 	Request *ListVehicleLocationsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -217,7 +213,7 @@ func (x *StreamVehicleLocationsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleLocations.
+// One page of vehicle locations, and where to go on from after it.
 type StreamVehicleLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocations answers.
@@ -272,17 +268,13 @@ func (x *StreamVehicleLocationsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListVehicleLocationsFeed.
+// The request of ListVehicleLocationsFeed.
 type ListVehicleLocationsFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `parentTagIds`.
-	ParentTagIds []string `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
-	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	ParentTagIds  []string               `protobuf:"bytes,2,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds        []string               `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	VehicleIds    []string               `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -345,12 +337,12 @@ func (x *ListVehicleLocationsFeedRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleLocationsFeed.
+// One page of the feed of vehicle locations.
 type ListVehicleLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -400,12 +392,12 @@ func (x *ListVehicleLocationsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleLocationsFeed.
+// The request of StreamVehicleLocationsFeed.
 type StreamVehicleLocationsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocationsFeed is asked, page after page.
 	Request *ListVehicleLocationsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -455,7 +447,7 @@ func (x *StreamVehicleLocationsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleLocationsFeed.
+// One page of the feed of vehicle locations, and where to go on from after it.
 type StreamVehicleLocationsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocationsFeed answers.
@@ -510,7 +502,7 @@ func (x *StreamVehicleLocationsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowVehicleLocations.
+// The request of FollowVehicleLocations.
 type FollowVehicleLocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocationsFeed is asked, page after page.
@@ -565,7 +557,7 @@ func (x *FollowVehicleLocationsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowVehicleLocations.
+// One page of the feed of vehicle locations, and where to go on from after it.
 type FollowVehicleLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocationsFeed answers. Unset in a keep-alive.
@@ -629,20 +621,16 @@ func (x *FollowVehicleLocationsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListVehicleLocationsHistory.
+// The request of ListVehicleLocationsHistory.
 type ListVehicleLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `parentTagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Required. A time as in RFC 3339.
+	EndTime      *string  `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `vehicleIds`.
+	// Required. A time as in RFC 3339.
+	StartTime     *string  `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,6,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -720,12 +708,12 @@ func (x *ListVehicleLocationsHistoryRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleLocationsHistory.
+// One page of the history of vehicle locations.
 type ListVehicleLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleLocationsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -775,12 +763,12 @@ func (x *ListVehicleLocationsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleLocationsHistory.
+// The request of StreamVehicleLocationsHistory.
 type StreamVehicleLocationsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocationsHistory is asked, page after page.
 	Request *ListVehicleLocationsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -830,7 +818,7 @@ func (x *StreamVehicleLocationsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleLocationsHistory.
+// One page of the history of vehicle locations, and where to go on from after it.
 type StreamVehicleLocationsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleLocationsHistory answers.
@@ -887,18 +875,15 @@ func (x *StreamVehicleLocationsHistoryResponse) GetCursor() string {
 
 // Schema VehicleLocation.
 type VehicleLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heading`.
-	Heading *float64 `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
-	// Member `latitude`. Required.
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Heading *float64               `protobuf:"fixed64,1,opt,name=heading,proto3,oneof" json:"heading,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,4,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speed`.
-	Speed *float64 `protobuf:"fixed64,5,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	Speed      *float64       `protobuf:"fixed64,5,opt,name=speed,proto3,oneof" json:"speed,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,6,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -979,11 +964,11 @@ func (x *VehicleLocation) GetTime() string {
 // Schema VehicleLocationsResponse_data.
 type VehicleLocationsData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `location`. Required.
+	// Required.
 	Location *VehicleLocation `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1043,11 +1028,11 @@ func (x *VehicleLocationsData) GetName() string {
 // Schema VehicleLocationsListResponse_data.
 type VehicleLocationsListData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `locations`. Required.
+	// Required.
 	Locations []*VehicleLocation `protobuf:"bytes,2,rep,name=locations,proto3" json:"locations,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1208,22 +1193,22 @@ const file_samsara_gateway_vehicle_locations_v1_vehicle_locations_proto_rawDesc 
 	"\tlocations\x18\x02 \x03(\v25.samsara_gateway.vehicle_locations.v1.VehicleLocationB\x06\xda\xce\x18\x02 \x01R\tlocations\x12\x1f\n" +
 	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:%\xda\xce\x18!VehicleLocationsListResponse_dataB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name2\xb4\r\n" +
-	"\x17VehicleLocationsService\x12\x85\x02\n" +
-	"\x14ListVehicleLocations\x12A.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsRequest\x1aB.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsResponse\"f\xda\xce\x18b\n" +
-	"\x13getVehicleLocations\x10\x01\x1a\x19/fleet/vehicles/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc3\x01\n" +
-	"\x16StreamVehicleLocations\x12C.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsRequest\x1aD.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListVehicleLocations\x10\x010\x01\x12\x9c\x02\n" +
-	"\x18ListVehicleLocationsFeed\x12E.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsFeedRequest\x1aF.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsFeedResponse\"q\xda\xce\x18m\n" +
-	"\x17getVehicleLocationsFeed\x10\x01\x1a\x1e/fleet/vehicles/locations/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xd3\x01\n" +
-	"\x1aStreamVehicleLocationsFeed\x12G.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsFeedRequest\x1aH.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsFeedResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListVehicleLocationsFeed\x10\x010\x01\x12\xc7\x01\n" +
-	"\x16FollowVehicleLocations\x12C.samsara_gateway.vehicle_locations.v1.FollowVehicleLocationsRequest\x1aD.samsara_gateway.vehicle_locations.v1.FollowVehicleLocationsResponse\" \xe2\xce\x18\x1c\n" +
-	"\x18ListVehicleLocationsFeed\x10\x020\x01\x12\xa9\x02\n" +
-	"\x1bListVehicleLocationsHistory\x12H.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsHistoryRequest\x1aI.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsHistoryResponse\"u\xda\xce\x18q\n" +
-	"\x1agetVehicleLocationsHistory\x10\x01\x1a!/fleet/vehicles/locations/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xdf\x01\n" +
-	"\x1dStreamVehicleLocationsHistory\x12J.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest\x1aK.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bListVehicleLocationsHistory\x10\x010\x01B\xdb\x02\n" +
+	"\x05_name2\xc9\r\n" +
+	"\x17VehicleLocationsService\x12\x88\x02\n" +
+	"\x14ListVehicleLocations\x12A.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsRequest\x1aB.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsResponse\"i\xda\xce\x18b\n" +
+	"\x13getVehicleLocations\x10\x01\x1a\x19/fleet/vehicles/locations(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xc6\x01\n" +
+	"\x16StreamVehicleLocations\x12C.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsRequest\x1aD.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListVehicleLocations\x10\x01\x90\x02\x010\x01\x12\x9f\x02\n" +
+	"\x18ListVehicleLocationsFeed\x12E.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsFeedRequest\x1aF.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsFeedResponse\"t\xda\xce\x18m\n" +
+	"\x17getVehicleLocationsFeed\x10\x01\x1a\x1e/fleet/vehicles/locations/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xd6\x01\n" +
+	"\x1aStreamVehicleLocationsFeed\x12G.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsFeedRequest\x1aH.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsFeedResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListVehicleLocationsFeed\x10\x01\x90\x02\x010\x01\x12\xca\x01\n" +
+	"\x16FollowVehicleLocations\x12C.samsara_gateway.vehicle_locations.v1.FollowVehicleLocationsRequest\x1aD.samsara_gateway.vehicle_locations.v1.FollowVehicleLocationsResponse\"#\xe2\xce\x18\x1c\n" +
+	"\x18ListVehicleLocationsFeed\x10\x02\x90\x02\x010\x01\x12\xac\x02\n" +
+	"\x1bListVehicleLocationsHistory\x12H.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsHistoryRequest\x1aI.samsara_gateway.vehicle_locations.v1.ListVehicleLocationsHistoryResponse\"x\xda\xce\x18q\n" +
+	"\x1agetVehicleLocationsHistory\x10\x01\x1a!/fleet/vehicles/locations/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xe2\x01\n" +
+	"\x1dStreamVehicleLocationsHistory\x12J.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsHistoryRequest\x1aK.samsara_gateway.vehicle_locations.v1.StreamVehicleLocationsHistoryResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bListVehicleLocationsHistory\x10\x01\x90\x02\x010\x01B\xdb\x02\n" +
 	"-internal.samsara.gateway.vehicle_locations.v1B\x15VehicleLocationsProtoP\x01ZDsamsara.internal/gateway/gen/vehicle_locations/v1;vehiclelocationsv1\xa2\x02\x14SGVehicleLocationsV1\xaa\x02\"SamsaraGateway.VehicleLocations.V1\xba\x02\x14SGVehicleLocationsV1\xca\x02\"SamsaraGateway\\VehicleLocations\\V1\xe2\x02+SamsaraGateway\\VehicleLocations\\V1\\Metadata\xea\x02$SamsaraGateway::VehicleLocations::V1b\x06proto3"
 
 var (

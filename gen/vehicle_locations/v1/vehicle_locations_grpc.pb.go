@@ -36,31 +36,69 @@ const (
 //
 // VehicleLocationsService has the operations of the area vehicle locations.
 type VehicleLocationsServiceClient interface {
-	// GET /fleet/vehicles/locations
+	// Lists vehicle locations.
+	// Operation `getVehicleLocations`, GET /fleet/vehicles/locations:
+	// https://developers.samsara.com/reference/getvehiclelocations
+	// All pages: StreamVehicleLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleLocations with
+	// `options.max_items`.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleLocations(ctx context.Context, in *ListVehicleLocationsRequest, opts ...grpc.CallOption) (*ListVehicleLocationsResponse, error)
 	// Every page of ListVehicleLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleLocations`, GET /fleet/vehicles/locations:
+	// https://developers.samsara.com/reference/getvehiclelocations
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamVehicleLocations(ctx context.Context, in *StreamVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsResponse], error)
-	// GET /fleet/vehicles/locations/feed
+	// Lists the feed of vehicle locations.
+	// Operation `getVehicleLocationsFeed`, GET /fleet/vehicles/locations/feed:
+	// https://developers.samsara.com/reference/getvehiclelocationsfeed
+	// All pages: StreamVehicleLocationsFeed. For ever: FollowVehicleLocations. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleLocationsFeed with
+	// `options.max_items`.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleLocationsFeed(ctx context.Context, in *ListVehicleLocationsFeedRequest, opts ...grpc.CallOption) (*ListVehicleLocationsFeedResponse, error)
 	// Every page of ListVehicleLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleLocationsFeed`, GET /fleet/vehicles/locations/feed:
+	// https://developers.samsara.com/reference/getvehiclelocationsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleLocationsFeed(ctx context.Context, in *StreamVehicleLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsFeedResponse], error)
 	// Every page of ListVehicleLocationsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getVehicleLocationsFeed`, GET /fleet/vehicles/locations/feed:
+	// https://developers.samsara.com/reference/getvehiclelocationsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	FollowVehicleLocations(ctx context.Context, in *FollowVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleLocationsResponse], error)
-	// GET /fleet/vehicles/locations/history
+	// Lists the history of vehicle locations.
+	// Operation `getVehicleLocationsHistory`, GET /fleet/vehicles/locations/history:
+	// https://developers.samsara.com/reference/getvehiclelocationshistory
+	// All pages: StreamVehicleLocationsHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleLocationsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleLocationsHistory(ctx context.Context, in *ListVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (*ListVehicleLocationsHistoryResponse, error)
 	// Every page of ListVehicleLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleLocationsHistory`, GET /fleet/vehicles/locations/history:
+	// https://developers.samsara.com/reference/getvehiclelocationshistory
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleLocationsHistory(ctx context.Context, in *StreamVehicleLocationsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsHistoryResponse], error)
 }
 
@@ -184,31 +222,69 @@ type VehicleLocationsService_StreamVehicleLocationsHistoryClient = grpc.ServerSt
 //
 // VehicleLocationsService has the operations of the area vehicle locations.
 type VehicleLocationsServiceServer interface {
-	// GET /fleet/vehicles/locations
+	// Lists vehicle locations.
+	// Operation `getVehicleLocations`, GET /fleet/vehicles/locations:
+	// https://developers.samsara.com/reference/getvehiclelocations
+	// All pages: StreamVehicleLocations. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleLocations with
+	// `options.max_items`.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleLocations(context.Context, *ListVehicleLocationsRequest) (*ListVehicleLocationsResponse, error)
 	// Every page of ListVehicleLocations, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleLocations`, GET /fleet/vehicles/locations:
+	// https://developers.samsara.com/reference/getvehiclelocations
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamVehicleLocations(*StreamVehicleLocationsRequest, grpc.ServerStreamingServer[StreamVehicleLocationsResponse]) error
-	// GET /fleet/vehicles/locations/feed
+	// Lists the feed of vehicle locations.
+	// Operation `getVehicleLocationsFeed`, GET /fleet/vehicles/locations/feed:
+	// https://developers.samsara.com/reference/getvehiclelocationsfeed
+	// All pages: StreamVehicleLocationsFeed. For ever: FollowVehicleLocations. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleLocationsFeed with
+	// `options.max_items`.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleLocationsFeed(context.Context, *ListVehicleLocationsFeedRequest) (*ListVehicleLocationsFeedResponse, error)
 	// Every page of ListVehicleLocationsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleLocationsFeed`, GET /fleet/vehicles/locations/feed:
+	// https://developers.samsara.com/reference/getvehiclelocationsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleLocationsFeed(*StreamVehicleLocationsFeedRequest, grpc.ServerStreamingServer[StreamVehicleLocationsFeedResponse]) error
 	// Every page of ListVehicleLocationsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getVehicleLocationsFeed`, GET /fleet/vehicles/locations/feed:
+	// https://developers.samsara.com/reference/getvehiclelocationsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	FollowVehicleLocations(*FollowVehicleLocationsRequest, grpc.ServerStreamingServer[FollowVehicleLocationsResponse]) error
-	// GET /fleet/vehicles/locations/history
+	// Lists the history of vehicle locations.
+	// Operation `getVehicleLocationsHistory`, GET /fleet/vehicles/locations/history:
+	// https://developers.samsara.com/reference/getvehiclelocationshistory
+	// All pages: StreamVehicleLocationsHistory. Next page: `after` is `pagination.end_cursor` of the
+	// page before.
+	// No page size can be asked for. To read no more than wanted, use StreamVehicleLocationsHistory
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleLocationsHistory(context.Context, *ListVehicleLocationsHistoryRequest) (*ListVehicleLocationsHistoryResponse, error)
 	// Every page of ListVehicleLocationsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleLocationsHistory`, GET /fleet/vehicles/locations/history:
+	// https://developers.samsara.com/reference/getvehiclelocationshistory
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleLocationsHistory(*StreamVehicleLocationsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleLocationsHistoryResponse]) error
 }
 

@@ -25,27 +25,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListVehicleStats.
+// The request of ListVehicleStats.
 type ListVehicleStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// 1 to 512.
+	Limit        *int32   `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,3,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `time`. A time as in RFC 3339.
+	TagIds       []string `protobuf:"bytes,4,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	Time *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Query parameter `types`. Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
-	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
-	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`,
-	// `batteryMilliVolts`, `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`,
-	// `engineImmobilizer`, `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`,
-	// `faultCodes`, `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`,
-	// `gpsOdometerMeters`, `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`,
-	// `nfcCardScans`, `obdEngineSeconds`, `obdOdometerMeters`, `syntheticEngineSeconds`,
+	// Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`, `auxInput2`, `auxInput3`,
+	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
+	// `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`, `batteryMilliVolts`,
+	// `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`, `engineImmobilizer`,
+	// `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`,
+	// `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`, `gpsOdometerMeters`,
+	// `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`, `nfcCardScans`,
+	// `obdEngineSeconds`, `obdOdometerMeters`, `syntheticEngineSeconds`,
 	// `evStateOfChargeMilliPercent`, `evChargingStatus`, `evChargingEnergyMicroWh`,
 	// `evChargingVoltageMilliVolt`, `evChargingCurrentMilliAmp`, `evConsumedEnergyMicroWh`,
 	// `evRegeneratedEnergyMicroWh`, `evBatteryVoltageMilliVolt`, `evBatteryCurrentMilliAmp`,
@@ -54,8 +51,7 @@ type ListVehicleStatsRequest struct {
 	// `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`,
 	// `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`,
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
-	Types []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
-	// Query parameter `vehicleIds`.
+	Types         []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -98,7 +94,7 @@ func (x *ListVehicleStatsRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListVehicleStatsRequest) GetLimit() int64 {
+func (x *ListVehicleStatsRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -140,12 +136,12 @@ func (x *ListVehicleStatsRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleStats.
+// One page of vehicle stats.
 type ListVehicleStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleStatsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -195,12 +191,12 @@ func (x *ListVehicleStatsResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleStats.
+// The request of StreamVehicleStats.
 type StreamVehicleStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStats is asked, page after page.
 	Request *ListVehicleStatsRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -250,7 +246,7 @@ func (x *StreamVehicleStatsRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleStats.
+// One page of vehicle stats, and where to go on from after it.
 type StreamVehicleStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStats answers.
@@ -305,38 +301,34 @@ func (x *StreamVehicleStatsResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListVehicleStatsFeed.
+// The request of ListVehicleStatsFeed.
 type ListVehicleStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `decorations`. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
-	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
-	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `batteryMilliVolts`,
-	// `barometricPressurePa`, `defLevelMilliPercent`, `ecuSpeedMph`,
-	// `engineCoolantTemperatureMilliC`, `engineImmobilizer`, `engineLoadPercent`,
-	// `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`, `fuelPercents`,
-	// `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`, `idlingDurationMilliseconds`,
-	// `intakeManifoldTemperatureMilliC`, `nfcCardScans`, `obdEngineSeconds`, `obdOdometerMeters`,
-	// `spreaderLiquidRate`, `spreaderGranularRate`, `spreaderPrewetRate`, `spreaderAirTemp`,
-	// `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`, `spreaderBlastState`,
-	// `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`, `spreaderPlowStatus`,
-	// `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `ambientAirTemperatureMilliC`, `auxInput1`, `auxInput2`, `auxInput3`,
+	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
+	// `auxInput11`, `auxInput12`, `auxInput13`, `batteryMilliVolts`, `barometricPressurePa`,
+	// `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`, `engineImmobilizer`,
+	// `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`,
+	// `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`,
+	// `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`, `nfcCardScans`,
+	// `obdEngineSeconds`, `obdOdometerMeters`, `spreaderLiquidRate`, `spreaderGranularRate`,
+	// `spreaderPrewetRate`, `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`,
+	// `spreaderActive`, `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`,
+	// `spreaderLiquidName`, `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
 	Decorations []string `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 512.
+	Limit        *int32   `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,4,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
-	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
-	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`,
-	// `batteryMilliVolts`, `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`,
-	// `engineImmobilizer`, `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`,
-	// `faultCodes`, `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`,
-	// `gpsOdometerMeters`, `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`,
-	// `nfcCardScans`, `obdEngineSeconds`, `obdOdometerMeters`, `syntheticEngineSeconds`,
+	TagIds       []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`, `auxInput2`, `auxInput3`,
+	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
+	// `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`, `batteryMilliVolts`,
+	// `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`, `engineImmobilizer`,
+	// `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`,
+	// `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`, `gpsOdometerMeters`,
+	// `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`, `nfcCardScans`,
+	// `obdEngineSeconds`, `obdOdometerMeters`, `syntheticEngineSeconds`,
 	// `evStateOfChargeMilliPercent`, `evChargingStatus`, `evChargingEnergyMicroWh`,
 	// `evChargingVoltageMilliVolt`, `evChargingCurrentMilliAmp`, `evConsumedEnergyMicroWh`,
 	// `evRegeneratedEnergyMicroWh`, `evBatteryVoltageMilliVolt`, `evBatteryCurrentMilliAmp`,
@@ -345,8 +337,7 @@ type ListVehicleStatsFeedRequest struct {
 	// `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`,
 	// `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`,
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
-	Types []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
-	// Query parameter `vehicleIds`.
+	Types         []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,7,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -396,7 +387,7 @@ func (x *ListVehicleStatsFeedRequest) GetDecorations() []string {
 	return nil
 }
 
-func (x *ListVehicleStatsFeedRequest) GetLimit() int64 {
+func (x *ListVehicleStatsFeedRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -431,12 +422,12 @@ func (x *ListVehicleStatsFeedRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleStatsFeed.
+// One page of the feed of vehicle stats.
 type ListVehicleStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleStatsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -486,12 +477,12 @@ func (x *ListVehicleStatsFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleStatsFeed.
+// The request of StreamVehicleStatsFeed.
 type StreamVehicleStatsFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStatsFeed is asked, page after page.
 	Request *ListVehicleStatsFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -541,7 +532,7 @@ func (x *StreamVehicleStatsFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleStatsFeed.
+// One page of the feed of vehicle stats, and where to go on from after it.
 type StreamVehicleStatsFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStatsFeed answers.
@@ -596,7 +587,7 @@ func (x *StreamVehicleStatsFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowVehicleStats.
+// The request of FollowVehicleStats.
 type FollowVehicleStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStatsFeed is asked, page after page.
@@ -651,7 +642,7 @@ func (x *FollowVehicleStatsRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowVehicleStats.
+// One page of the feed of vehicle stats, and where to go on from after it.
 type FollowVehicleStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStatsFeed answers. Unset in a keep-alive.
@@ -715,42 +706,38 @@ func (x *FollowVehicleStatsResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of ListVehicleStatsHistory.
+// The request of ListVehicleStatsHistory.
 type ListVehicleStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `decorations`. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
-	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
-	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `batteryMilliVolts`,
-	// `barometricPressurePa`, `defLevelMilliPercent`, `ecuSpeedMph`,
-	// `engineCoolantTemperatureMilliC`, `engineImmobilizer`, `engineLoadPercent`,
-	// `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`, `fuelPercents`,
-	// `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`, `idlingDurationMilliseconds`,
-	// `intakeManifoldTemperatureMilliC`, `nfcCardScans`, `obdEngineSeconds`, `obdOdometerMeters`,
-	// `spreaderLiquidRate`, `spreaderGranularRate`, `spreaderPrewetRate`, `spreaderAirTemp`,
-	// `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`, `spreaderBlastState`,
-	// `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`, `spreaderPlowStatus`,
-	// `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Known values: `ambientAirTemperatureMilliC`, `auxInput1`, `auxInput2`, `auxInput3`,
+	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
+	// `auxInput11`, `auxInput12`, `auxInput13`, `batteryMilliVolts`, `barometricPressurePa`,
+	// `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`, `engineImmobilizer`,
+	// `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`,
+	// `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`,
+	// `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`, `nfcCardScans`,
+	// `obdEngineSeconds`, `obdOdometerMeters`, `spreaderLiquidRate`, `spreaderGranularRate`,
+	// `spreaderPrewetRate`, `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`,
+	// `spreaderActive`, `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`,
+	// `spreaderLiquidName`, `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
 	Decorations []string `protobuf:"bytes,2,rep,name=decorations,proto3" json:"decorations,omitempty"`
-	// Query parameter `endTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `limit`. 1 to 512.
-	Limit *int64 `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`.
+	// 1 to 512.
+	Limit        *int32   `protobuf:"varint,4,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	ParentTagIds []string `protobuf:"bytes,5,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
-	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `tagIds`.
-	TagIds []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Query parameter `types`. Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`,
-	// `auxInput2`, `auxInput3`, `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`,
-	// `auxInput9`, `auxInput10`, `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`,
-	// `batteryMilliVolts`, `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`,
-	// `engineImmobilizer`, `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`,
-	// `faultCodes`, `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`,
-	// `gpsOdometerMeters`, `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`,
-	// `nfcCardScans`, `obdEngineSeconds`, `obdOdometerMeters`, `syntheticEngineSeconds`,
+	// Required. A time as in RFC 3339.
+	StartTime *string  `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	TagIds    []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Required. Known values: `ambientAirTemperatureMilliC`, `auxInput1`, `auxInput2`, `auxInput3`,
+	// `auxInput4`, `auxInput5`, `auxInput6`, `auxInput7`, `auxInput8`, `auxInput9`, `auxInput10`,
+	// `auxInput11`, `auxInput12`, `auxInput13`, `barometricPressurePa`, `batteryMilliVolts`,
+	// `defLevelMilliPercent`, `ecuSpeedMph`, `engineCoolantTemperatureMilliC`, `engineImmobilizer`,
+	// `engineLoadPercent`, `engineOilPressureKPa`, `engineRpm`, `engineStates`, `faultCodes`,
+	// `fuelPercents`, `fuelConsumedMilliliters`, `gps`, `gpsDistanceMeters`, `gpsOdometerMeters`,
+	// `idlingDurationMilliseconds`, `intakeManifoldTemperatureMilliC`, `nfcCardScans`,
+	// `obdEngineSeconds`, `obdOdometerMeters`, `syntheticEngineSeconds`,
 	// `evStateOfChargeMilliPercent`, `evChargingStatus`, `evChargingEnergyMicroWh`,
 	// `evChargingVoltageMilliVolt`, `evChargingCurrentMilliAmp`, `evConsumedEnergyMicroWh`,
 	// `evRegeneratedEnergyMicroWh`, `evBatteryVoltageMilliVolt`, `evBatteryCurrentMilliAmp`,
@@ -759,8 +746,7 @@ type ListVehicleStatsHistoryRequest struct {
 	// `spreaderAirTemp`, `spreaderRoadTemp`, `spreaderOnState`, `spreaderActive`,
 	// `spreaderBlastState`, `spreaderGranularName`, `spreaderPrewetName`, `spreaderLiquidName`,
 	// `spreaderPlowStatus`, `seatbeltDriver`, `tellTales`, `ecuDoorStatus`.
-	Types []string `protobuf:"bytes,8,rep,name=types,proto3" json:"types,omitempty"`
-	// Query parameter `vehicleIds`.
+	Types         []string `protobuf:"bytes,8,rep,name=types,proto3" json:"types,omitempty"`
 	VehicleIds    []string `protobuf:"bytes,9,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -817,7 +803,7 @@ func (x *ListVehicleStatsHistoryRequest) GetEndTime() string {
 	return ""
 }
 
-func (x *ListVehicleStatsHistoryRequest) GetLimit() int64 {
+func (x *ListVehicleStatsHistoryRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
@@ -859,12 +845,12 @@ func (x *ListVehicleStatsHistoryRequest) GetVehicleIds() []string {
 	return nil
 }
 
-// Response of ListVehicleStatsHistory.
+// One page of the history of vehicle stats.
 type ListVehicleStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleStatsListData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -914,12 +900,12 @@ func (x *ListVehicleStatsHistoryResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicleStatsHistory.
+// The request of StreamVehicleStatsHistory.
 type StreamVehicleStatsHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStatsHistory is asked, page after page.
 	Request *ListVehicleStatsHistoryRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -969,7 +955,7 @@ func (x *StreamVehicleStatsHistoryRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicleStatsHistory.
+// One page of the history of vehicle stats, and where to go on from after it.
 type StreamVehicleStatsHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicleStatsHistory answers.
@@ -1024,13 +1010,11 @@ func (x *StreamVehicleStatsHistoryResponse) GetCursor() string {
 	return ""
 }
 
-// Schema VehicleLocationAddress.
+// Schema VehicleLocationAddress. It has nothing but `id` and `name`.
 type VehicleLocationAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,9 +1066,9 @@ func (x *VehicleLocationAddress) GetName() string {
 // Schema VehicleStatsAmbientAirTempMilliC.
 type VehicleStatsAmbientAirTempMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1136,12 +1120,11 @@ func (x *VehicleStatsAmbientAirTempMilliC) GetValue() int64 {
 
 // Schema VehicleStatsAmbientAirTempMilliCWithDecoration.
 type VehicleStatsAmbientAirTempMilliCWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1201,12 +1184,10 @@ func (x *VehicleStatsAmbientAirTempMilliCWithDecoration) GetValue() int64 {
 // Schema VehicleStatsAuxInput.
 type VehicleStatsAuxInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
-	Value         *bool `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// A time as in RFC 3339.
+	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	Value         *bool   `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1265,9 +1246,9 @@ func (x *VehicleStatsAuxInput) GetValue() bool {
 // Schema VehicleStatsAuxInputDecoration.
 type VehicleStatsAuxInputDecoration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *bool `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1319,15 +1300,12 @@ func (x *VehicleStatsAuxInputDecoration) GetValue() bool {
 
 // Schema VehicleStatsAuxInputWithDecoration.
 type VehicleStatsAuxInputWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `time`. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`.
-	Value         *bool `protobuf:"varint,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	Name        *string                  `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// A time as in RFC 3339.
+	Time          *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	Value         *bool   `protobuf:"varint,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1393,9 +1371,9 @@ func (x *VehicleStatsAuxInputWithDecoration) GetValue() bool {
 // Schema VehicleStatsBarometricPressurePa.
 type VehicleStatsBarometricPressurePa struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1447,12 +1425,11 @@ func (x *VehicleStatsBarometricPressurePa) GetValue() int64 {
 
 // Schema VehicleStatsBarometricPressurePaWithDecoration.
 type VehicleStatsBarometricPressurePaWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1512,9 +1489,9 @@ func (x *VehicleStatsBarometricPressurePaWithDecoration) GetValue() int64 {
 // Schema VehicleStatsBatteryVoltage.
 type VehicleStatsBatteryVoltage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1566,12 +1543,11 @@ func (x *VehicleStatsBatteryVoltage) GetValue() int64 {
 
 // Schema VehicleStatsBatteryVoltageWithDecoration.
 type VehicleStatsBatteryVoltageWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1630,136 +1606,73 @@ func (x *VehicleStatsBatteryVoltageWithDecoration) GetValue() int64 {
 
 // Schema VehicleStatsResponse_data.
 type VehicleStatsData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientAirTemperatureMilliC`.
-	AmbientAirTemperatureMilliC *VehicleStatsAmbientAirTempMilliC `protobuf:"bytes,1,opt,name=ambient_air_temperature_milli_c,json=ambientAirTemperatureMilliC,proto3" json:"ambient_air_temperature_milli_c,omitempty"`
-	// Member `auxInput1`.
-	AuxInput1 *VehicleStatsAuxInput `protobuf:"bytes,2,opt,name=aux_input1,json=auxInput1,proto3" json:"aux_input1,omitempty"`
-	// Member `auxInput10`.
-	AuxInput10 *VehicleStatsAuxInput `protobuf:"bytes,3,opt,name=aux_input10,json=auxInput10,proto3" json:"aux_input10,omitempty"`
-	// Member `auxInput11`.
-	AuxInput11 *VehicleStatsAuxInput `protobuf:"bytes,4,opt,name=aux_input11,json=auxInput11,proto3" json:"aux_input11,omitempty"`
-	// Member `auxInput12`.
-	AuxInput12 *VehicleStatsAuxInput `protobuf:"bytes,5,opt,name=aux_input12,json=auxInput12,proto3" json:"aux_input12,omitempty"`
-	// Member `auxInput13`.
-	AuxInput13 *VehicleStatsAuxInput `protobuf:"bytes,6,opt,name=aux_input13,json=auxInput13,proto3" json:"aux_input13,omitempty"`
-	// Member `auxInput2`.
-	AuxInput2 *VehicleStatsAuxInput `protobuf:"bytes,7,opt,name=aux_input2,json=auxInput2,proto3" json:"aux_input2,omitempty"`
-	// Member `auxInput3`.
-	AuxInput3 *VehicleStatsAuxInput `protobuf:"bytes,8,opt,name=aux_input3,json=auxInput3,proto3" json:"aux_input3,omitempty"`
-	// Member `auxInput4`.
-	AuxInput4 *VehicleStatsAuxInput `protobuf:"bytes,9,opt,name=aux_input4,json=auxInput4,proto3" json:"aux_input4,omitempty"`
-	// Member `auxInput5`.
-	AuxInput5 *VehicleStatsAuxInput `protobuf:"bytes,10,opt,name=aux_input5,json=auxInput5,proto3" json:"aux_input5,omitempty"`
-	// Member `auxInput6`.
-	AuxInput6 *VehicleStatsAuxInput `protobuf:"bytes,11,opt,name=aux_input6,json=auxInput6,proto3" json:"aux_input6,omitempty"`
-	// Member `auxInput7`.
-	AuxInput7 *VehicleStatsAuxInput `protobuf:"bytes,12,opt,name=aux_input7,json=auxInput7,proto3" json:"aux_input7,omitempty"`
-	// Member `auxInput8`.
-	AuxInput8 *VehicleStatsAuxInput `protobuf:"bytes,13,opt,name=aux_input8,json=auxInput8,proto3" json:"aux_input8,omitempty"`
-	// Member `auxInput9`.
-	AuxInput9 *VehicleStatsAuxInput `protobuf:"bytes,14,opt,name=aux_input9,json=auxInput9,proto3" json:"aux_input9,omitempty"`
-	// Member `barometricPressurePa`.
-	BarometricPressurePa *VehicleStatsBarometricPressurePa `protobuf:"bytes,15,opt,name=barometric_pressure_pa,json=barometricPressurePa,proto3" json:"barometric_pressure_pa,omitempty"`
-	// Member `batteryMilliVolts`.
-	BatteryMilliVolts *VehicleStatsBatteryVoltage `protobuf:"bytes,16,opt,name=battery_milli_volts,json=batteryMilliVolts,proto3" json:"battery_milli_volts,omitempty"`
-	// Member `defLevelMilliPercent`.
-	DefLevelMilliPercent *VehicleStatsDefLevelMilliPercent `protobuf:"bytes,17,opt,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
-	// Member `ecuDoorStatus`.
-	EcuDoorStatus *VehicleStatsEcuDoorStatus `protobuf:"bytes,18,opt,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
-	// Member `ecuSpeedMph`.
-	EcuSpeedMph *VehicleStatsEcuSpeedMph `protobuf:"bytes,19,opt,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
-	// Member `engineCoolantTemperatureMilliC`.
-	EngineCoolantTemperatureMilliC *VehicleStatsEngineCoolantTempMilliC `protobuf:"bytes,20,opt,name=engine_coolant_temperature_milli_c,json=engineCoolantTemperatureMilliC,proto3" json:"engine_coolant_temperature_milli_c,omitempty"`
-	// Member `engineImmobilizer`.
-	EngineImmobilizer *VehicleStatsEngineImmobilizer `protobuf:"bytes,21,opt,name=engine_immobilizer,json=engineImmobilizer,proto3" json:"engine_immobilizer,omitempty"`
-	// Member `engineLoadPercent`.
-	EngineLoadPercent *VehicleStatsEngineLoadPercent `protobuf:"bytes,22,opt,name=engine_load_percent,json=engineLoadPercent,proto3" json:"engine_load_percent,omitempty"`
-	// Member `engineOilPressureKPa`.
-	EngineOilPressureKPa *VehicleStatsEngineOilPressureKPa `protobuf:"bytes,23,opt,name=engine_oil_pressure_k_pa,json=engineOilPressureKPa,proto3" json:"engine_oil_pressure_k_pa,omitempty"`
-	// Member `engineRpm`.
-	EngineRpm *VehicleStatsEngineRpm `protobuf:"bytes,24,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineState`.
-	EngineState *VehicleStatsEngineState `protobuf:"bytes,25,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
-	// Member `evAverageBatteryTemperatureMilliCelsius`.
+	state                                   protoimpl.MessageState                               `protogen:"open.v1"`
+	AmbientAirTemperatureMilliC             *VehicleStatsAmbientAirTempMilliC                    `protobuf:"bytes,1,opt,name=ambient_air_temperature_milli_c,json=ambientAirTemperatureMilliC,proto3" json:"ambient_air_temperature_milli_c,omitempty"`
+	AuxInput1                               *VehicleStatsAuxInput                                `protobuf:"bytes,2,opt,name=aux_input1,json=auxInput1,proto3" json:"aux_input1,omitempty"`
+	AuxInput10                              *VehicleStatsAuxInput                                `protobuf:"bytes,3,opt,name=aux_input10,json=auxInput10,proto3" json:"aux_input10,omitempty"`
+	AuxInput11                              *VehicleStatsAuxInput                                `protobuf:"bytes,4,opt,name=aux_input11,json=auxInput11,proto3" json:"aux_input11,omitempty"`
+	AuxInput12                              *VehicleStatsAuxInput                                `protobuf:"bytes,5,opt,name=aux_input12,json=auxInput12,proto3" json:"aux_input12,omitempty"`
+	AuxInput13                              *VehicleStatsAuxInput                                `protobuf:"bytes,6,opt,name=aux_input13,json=auxInput13,proto3" json:"aux_input13,omitempty"`
+	AuxInput2                               *VehicleStatsAuxInput                                `protobuf:"bytes,7,opt,name=aux_input2,json=auxInput2,proto3" json:"aux_input2,omitempty"`
+	AuxInput3                               *VehicleStatsAuxInput                                `protobuf:"bytes,8,opt,name=aux_input3,json=auxInput3,proto3" json:"aux_input3,omitempty"`
+	AuxInput4                               *VehicleStatsAuxInput                                `protobuf:"bytes,9,opt,name=aux_input4,json=auxInput4,proto3" json:"aux_input4,omitempty"`
+	AuxInput5                               *VehicleStatsAuxInput                                `protobuf:"bytes,10,opt,name=aux_input5,json=auxInput5,proto3" json:"aux_input5,omitempty"`
+	AuxInput6                               *VehicleStatsAuxInput                                `protobuf:"bytes,11,opt,name=aux_input6,json=auxInput6,proto3" json:"aux_input6,omitempty"`
+	AuxInput7                               *VehicleStatsAuxInput                                `protobuf:"bytes,12,opt,name=aux_input7,json=auxInput7,proto3" json:"aux_input7,omitempty"`
+	AuxInput8                               *VehicleStatsAuxInput                                `protobuf:"bytes,13,opt,name=aux_input8,json=auxInput8,proto3" json:"aux_input8,omitempty"`
+	AuxInput9                               *VehicleStatsAuxInput                                `protobuf:"bytes,14,opt,name=aux_input9,json=auxInput9,proto3" json:"aux_input9,omitempty"`
+	BarometricPressurePa                    *VehicleStatsBarometricPressurePa                    `protobuf:"bytes,15,opt,name=barometric_pressure_pa,json=barometricPressurePa,proto3" json:"barometric_pressure_pa,omitempty"`
+	BatteryMilliVolts                       *VehicleStatsBatteryVoltage                          `protobuf:"bytes,16,opt,name=battery_milli_volts,json=batteryMilliVolts,proto3" json:"battery_milli_volts,omitempty"`
+	DefLevelMilliPercent                    *VehicleStatsDefLevelMilliPercent                    `protobuf:"bytes,17,opt,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
+	EcuDoorStatus                           *VehicleStatsEcuDoorStatus                           `protobuf:"bytes,18,opt,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
+	EcuSpeedMph                             *VehicleStatsEcuSpeedMph                             `protobuf:"bytes,19,opt,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
+	EngineCoolantTemperatureMilliC          *VehicleStatsEngineCoolantTempMilliC                 `protobuf:"bytes,20,opt,name=engine_coolant_temperature_milli_c,json=engineCoolantTemperatureMilliC,proto3" json:"engine_coolant_temperature_milli_c,omitempty"`
+	EngineImmobilizer                       *VehicleStatsEngineImmobilizer                       `protobuf:"bytes,21,opt,name=engine_immobilizer,json=engineImmobilizer,proto3" json:"engine_immobilizer,omitempty"`
+	EngineLoadPercent                       *VehicleStatsEngineLoadPercent                       `protobuf:"bytes,22,opt,name=engine_load_percent,json=engineLoadPercent,proto3" json:"engine_load_percent,omitempty"`
+	EngineOilPressureKPa                    *VehicleStatsEngineOilPressureKPa                    `protobuf:"bytes,23,opt,name=engine_oil_pressure_k_pa,json=engineOilPressureKPa,proto3" json:"engine_oil_pressure_k_pa,omitempty"`
+	EngineRpm                               *VehicleStatsEngineRpm                               `protobuf:"bytes,24,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineState                             *VehicleStatsEngineState                             `protobuf:"bytes,25,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
 	EvAverageBatteryTemperatureMilliCelsius *VehicleStatsEvAverageBatteryTemperatureMilliCelsius `protobuf:"bytes,26,opt,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
-	// Member `evBatteryCurrentMilliAmp`.
-	EvBatteryCurrentMilliAmp *VehicleStatsEvBatteryCurrentMilliAmp `protobuf:"bytes,27,opt,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
-	// Member `evBatteryStateOfHealthMilliPercent`.
-	EvBatteryStateOfHealthMilliPercent *VehicleStatsEvBatteryStateOfHealthMilliPercent `protobuf:"bytes,28,opt,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
-	// Member `evBatteryVoltageMilliVolt`.
-	EvBatteryVoltageMilliVolt *VehicleStatsEvBatteryVoltageMilliVolt `protobuf:"bytes,29,opt,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
-	// Member `evChargingCurrentMilliAmp`.
-	EvChargingCurrentMilliAmp *VehicleStatsEvChargingCurrentMilliAmp `protobuf:"bytes,30,opt,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
-	// Member `evChargingEnergyMicroWh`.
-	EvChargingEnergyMicroWh *VehicleStatsEvChargingEnergyMicroWh `protobuf:"bytes,31,opt,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
-	// Member `evChargingStatus`.
-	EvChargingStatus *VehicleStatsEvChargingStatus `protobuf:"bytes,32,opt,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
-	// Member `evChargingVoltageMilliVolt`.
-	EvChargingVoltageMilliVolt *VehicleStatsEvChargingVoltageMilliVolt `protobuf:"bytes,33,opt,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
-	// Member `evConsumedEnergyMicroWh`.
-	EvConsumedEnergyMicroWh *VehicleStatsEvConsumedEnergyMicroWh `protobuf:"bytes,34,opt,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
-	// Member `evDistanceDrivenMeters`.
-	EvDistanceDrivenMeters *VehicleStatsEvDistanceDrivenMeters `protobuf:"bytes,35,opt,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
-	// Member `evRegeneratedEnergyMicroWh`.
-	EvRegeneratedEnergyMicroWh *VehicleStatsEvRegeneratedEnergyMicroWh `protobuf:"bytes,36,opt,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
-	// Member `evStateOfChargeMilliPercent`.
-	EvStateOfChargeMilliPercent *VehicleStatsEvStateOfChargeMilliPercent `protobuf:"bytes,37,opt,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,38,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `faultCodes`.
-	FaultCodes *VehicleStatsFaultCodes `protobuf:"bytes,39,opt,name=fault_codes,json=faultCodes,proto3" json:"fault_codes,omitempty"`
-	// Member `fuelConsumedMilliliters`.
-	FuelConsumedMilliliters *VehicleStatsFuelConsumedMilliliters `protobuf:"bytes,40,opt,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3" json:"fuel_consumed_milliliters,omitempty"`
-	// Member `fuelPercent`.
-	FuelPercent *VehicleStatsFuelPercent `protobuf:"bytes,41,opt,name=fuel_percent,json=fuelPercent,proto3" json:"fuel_percent,omitempty"`
-	// Member `gps`.
-	Gps *VehicleStatsGps `protobuf:"bytes,42,opt,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsDistanceMeters`.
-	GpsDistanceMeters *VehicleStatsGpsDistanceMeters `protobuf:"bytes,43,opt,name=gps_distance_meters,json=gpsDistanceMeters,proto3" json:"gps_distance_meters,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters *VehicleStatsGpsOdometerMeters `protobuf:"bytes,44,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,45,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `idlingDurationMilliseconds`.
-	IdlingDurationMilliseconds *VehicleStatsIdlingDurationMilliseconds `protobuf:"bytes,46,opt,name=idling_duration_milliseconds,json=idlingDurationMilliseconds,proto3" json:"idling_duration_milliseconds,omitempty"`
-	// Member `intakeManifoldTemperatureMilliC`.
-	IntakeManifoldTemperatureMilliC *VehicleStatsIntakeManifoldTempMilliC `protobuf:"bytes,47,opt,name=intake_manifold_temperature_milli_c,json=intakeManifoldTemperatureMilliC,proto3" json:"intake_manifold_temperature_milli_c,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,48,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `nfcCardScan`.
-	NfcCardScan *VehicleStatsNfcCardScan `protobuf:"bytes,49,opt,name=nfc_card_scan,json=nfcCardScan,proto3" json:"nfc_card_scan,omitempty"`
-	// Member `obdEngineSeconds`.
-	ObdEngineSeconds *VehicleStatsObdEngineSeconds `protobuf:"bytes,50,opt,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdOdometerMeters`.
-	ObdOdometerMeters *VehicleStatsObdOdometerMeters `protobuf:"bytes,51,opt,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
-	// Member `seatbeltDriver`.
-	SeatbeltDriver *VehicleStatsSeatbeltDriver `protobuf:"bytes,52,opt,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
-	// Member `spreaderActive`.
-	SpreaderActive *VehicleStatsSpreaderActive `protobuf:"bytes,53,opt,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
-	// Member `spreaderAirTemp`.
-	SpreaderAirTemp *VehicleStatsSpreaderAirTemp `protobuf:"bytes,54,opt,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
-	// Member `spreaderBlastState`.
-	SpreaderBlastState *VehicleStatsSpreaderBlastState `protobuf:"bytes,55,opt,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
-	// Member `spreaderGranularName`.
-	SpreaderGranularName *VehicleStatsSpreaderGranularName `protobuf:"bytes,56,opt,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
-	// Member `spreaderGranularRate`.
-	SpreaderGranularRate *VehicleStatsSpreaderGranularRate `protobuf:"bytes,57,opt,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
-	// Member `spreaderLiquidName`.
-	SpreaderLiquidName *VehicleStatsSpreaderLiquidName `protobuf:"bytes,58,opt,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
-	// Member `spreaderLiquidRate`.
-	SpreaderLiquidRate *VehicleStatsSpreaderLiquidRate `protobuf:"bytes,59,opt,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
-	// Member `spreaderOnState`.
-	SpreaderOnState *VehicleStatsSpreaderOnState `protobuf:"bytes,60,opt,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
-	// Member `spreaderPlowStatus`.
-	SpreaderPlowStatus *VehicleStatsSpreaderPlowStatus `protobuf:"bytes,61,opt,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
-	// Member `spreaderPrewetName`.
-	SpreaderPrewetName *VehicleStatsSpreaderPrewetName `protobuf:"bytes,62,opt,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
-	// Member `spreaderPrewetRate`.
-	SpreaderPrewetRate *VehicleStatsSpreaderPrewetRate `protobuf:"bytes,63,opt,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
-	// Member `spreaderRoadTemp`.
-	SpreaderRoadTemp *VehicleStatsSpreaderRoadTemp `protobuf:"bytes,64,opt,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
-	// Member `syntheticEngineSeconds`.
+	EvBatteryCurrentMilliAmp                *VehicleStatsEvBatteryCurrentMilliAmp                `protobuf:"bytes,27,opt,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
+	EvBatteryStateOfHealthMilliPercent      *VehicleStatsEvBatteryStateOfHealthMilliPercent      `protobuf:"bytes,28,opt,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
+	EvBatteryVoltageMilliVolt               *VehicleStatsEvBatteryVoltageMilliVolt               `protobuf:"bytes,29,opt,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
+	EvChargingCurrentMilliAmp               *VehicleStatsEvChargingCurrentMilliAmp               `protobuf:"bytes,30,opt,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
+	EvChargingEnergyMicroWh                 *VehicleStatsEvChargingEnergyMicroWh                 `protobuf:"bytes,31,opt,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
+	EvChargingStatus                        *VehicleStatsEvChargingStatus                        `protobuf:"bytes,32,opt,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
+	EvChargingVoltageMilliVolt              *VehicleStatsEvChargingVoltageMilliVolt              `protobuf:"bytes,33,opt,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
+	EvConsumedEnergyMicroWh                 *VehicleStatsEvConsumedEnergyMicroWh                 `protobuf:"bytes,34,opt,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
+	EvDistanceDrivenMeters                  *VehicleStatsEvDistanceDrivenMeters                  `protobuf:"bytes,35,opt,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
+	EvRegeneratedEnergyMicroWh              *VehicleStatsEvRegeneratedEnergyMicroWh              `protobuf:"bytes,36,opt,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
+	EvStateOfChargeMilliPercent             *VehicleStatsEvStateOfChargeMilliPercent             `protobuf:"bytes,37,opt,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
+	ExternalIds                             map[string]string                                    `protobuf:"bytes,38,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	FaultCodes                              *VehicleStatsFaultCodes                              `protobuf:"bytes,39,opt,name=fault_codes,json=faultCodes,proto3" json:"fault_codes,omitempty"`
+	FuelConsumedMilliliters                 *VehicleStatsFuelConsumedMilliliters                 `protobuf:"bytes,40,opt,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3" json:"fuel_consumed_milliliters,omitempty"`
+	FuelPercent                             *VehicleStatsFuelPercent                             `protobuf:"bytes,41,opt,name=fuel_percent,json=fuelPercent,proto3" json:"fuel_percent,omitempty"`
+	Gps                                     *VehicleStatsGps                                     `protobuf:"bytes,42,opt,name=gps,proto3" json:"gps,omitempty"`
+	GpsDistanceMeters                       *VehicleStatsGpsDistanceMeters                       `protobuf:"bytes,43,opt,name=gps_distance_meters,json=gpsDistanceMeters,proto3" json:"gps_distance_meters,omitempty"`
+	GpsOdometerMeters                       *VehicleStatsGpsOdometerMeters                       `protobuf:"bytes,44,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	// Required.
+	Id                              *string                                 `protobuf:"bytes,45,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IdlingDurationMilliseconds      *VehicleStatsIdlingDurationMilliseconds `protobuf:"bytes,46,opt,name=idling_duration_milliseconds,json=idlingDurationMilliseconds,proto3" json:"idling_duration_milliseconds,omitempty"`
+	IntakeManifoldTemperatureMilliC *VehicleStatsIntakeManifoldTempMilliC   `protobuf:"bytes,47,opt,name=intake_manifold_temperature_milli_c,json=intakeManifoldTemperatureMilliC,proto3" json:"intake_manifold_temperature_milli_c,omitempty"`
+	// Required.
+	Name                   *string                             `protobuf:"bytes,48,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NfcCardScan            *VehicleStatsNfcCardScan            `protobuf:"bytes,49,opt,name=nfc_card_scan,json=nfcCardScan,proto3" json:"nfc_card_scan,omitempty"`
+	ObdEngineSeconds       *VehicleStatsObdEngineSeconds       `protobuf:"bytes,50,opt,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
+	ObdOdometerMeters      *VehicleStatsObdOdometerMeters      `protobuf:"bytes,51,opt,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
+	SeatbeltDriver         *VehicleStatsSeatbeltDriver         `protobuf:"bytes,52,opt,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
+	SpreaderActive         *VehicleStatsSpreaderActive         `protobuf:"bytes,53,opt,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
+	SpreaderAirTemp        *VehicleStatsSpreaderAirTemp        `protobuf:"bytes,54,opt,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
+	SpreaderBlastState     *VehicleStatsSpreaderBlastState     `protobuf:"bytes,55,opt,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
+	SpreaderGranularName   *VehicleStatsSpreaderGranularName   `protobuf:"bytes,56,opt,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
+	SpreaderGranularRate   *VehicleStatsSpreaderGranularRate   `protobuf:"bytes,57,opt,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
+	SpreaderLiquidName     *VehicleStatsSpreaderLiquidName     `protobuf:"bytes,58,opt,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
+	SpreaderLiquidRate     *VehicleStatsSpreaderLiquidRate     `protobuf:"bytes,59,opt,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
+	SpreaderOnState        *VehicleStatsSpreaderOnState        `protobuf:"bytes,60,opt,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
+	SpreaderPlowStatus     *VehicleStatsSpreaderPlowStatus     `protobuf:"bytes,61,opt,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
+	SpreaderPrewetName     *VehicleStatsSpreaderPrewetName     `protobuf:"bytes,62,opt,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
+	SpreaderPrewetRate     *VehicleStatsSpreaderPrewetRate     `protobuf:"bytes,63,opt,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
+	SpreaderRoadTemp       *VehicleStatsSpreaderRoadTemp       `protobuf:"bytes,64,opt,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
 	SyntheticEngineSeconds *VehicleStatsSyntheticEngineSeconds `protobuf:"bytes,65,opt,name=synthetic_engine_seconds,json=syntheticEngineSeconds,proto3" json:"synthetic_engine_seconds,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -2252,131 +2165,70 @@ func (x *VehicleStatsData) GetSyntheticEngineSeconds() *VehicleStatsSyntheticEng
 
 // Schema VehicleStatsDecorations.
 type VehicleStatsDecorations struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientAirTemperatureMilliC`.
-	AmbientAirTemperatureMilliC *VehicleStatsDecorationsAmbientAirTemperatureMilliC `protobuf:"bytes,1,opt,name=ambient_air_temperature_milli_c,json=ambientAirTemperatureMilliC,proto3" json:"ambient_air_temperature_milli_c,omitempty"`
-	// Member `auxInput1`.
-	AuxInput1 *VehicleStatsAuxInputDecoration `protobuf:"bytes,2,opt,name=aux_input1,json=auxInput1,proto3" json:"aux_input1,omitempty"`
-	// Member `auxInput10`.
-	AuxInput10 *VehicleStatsAuxInputDecoration `protobuf:"bytes,3,opt,name=aux_input10,json=auxInput10,proto3" json:"aux_input10,omitempty"`
-	// Member `auxInput11`.
-	AuxInput11 *VehicleStatsAuxInputDecoration `protobuf:"bytes,4,opt,name=aux_input11,json=auxInput11,proto3" json:"aux_input11,omitempty"`
-	// Member `auxInput12`.
-	AuxInput12 *VehicleStatsAuxInputDecoration `protobuf:"bytes,5,opt,name=aux_input12,json=auxInput12,proto3" json:"aux_input12,omitempty"`
-	// Member `auxInput13`.
-	AuxInput13 *VehicleStatsAuxInputDecoration `protobuf:"bytes,6,opt,name=aux_input13,json=auxInput13,proto3" json:"aux_input13,omitempty"`
-	// Member `auxInput2`.
-	AuxInput2 *VehicleStatsAuxInputDecoration `protobuf:"bytes,7,opt,name=aux_input2,json=auxInput2,proto3" json:"aux_input2,omitempty"`
-	// Member `auxInput3`.
-	AuxInput3 *VehicleStatsAuxInputDecoration `protobuf:"bytes,8,opt,name=aux_input3,json=auxInput3,proto3" json:"aux_input3,omitempty"`
-	// Member `auxInput4`.
-	AuxInput4 *VehicleStatsAuxInputDecoration `protobuf:"bytes,9,opt,name=aux_input4,json=auxInput4,proto3" json:"aux_input4,omitempty"`
-	// Member `auxInput5`.
-	AuxInput5 *VehicleStatsAuxInputDecoration `protobuf:"bytes,10,opt,name=aux_input5,json=auxInput5,proto3" json:"aux_input5,omitempty"`
-	// Member `auxInput6`.
-	AuxInput6 *VehicleStatsAuxInputDecoration `protobuf:"bytes,11,opt,name=aux_input6,json=auxInput6,proto3" json:"aux_input6,omitempty"`
-	// Member `auxInput7`.
-	AuxInput7 *VehicleStatsAuxInputDecoration `protobuf:"bytes,12,opt,name=aux_input7,json=auxInput7,proto3" json:"aux_input7,omitempty"`
-	// Member `auxInput8`.
-	AuxInput8 *VehicleStatsAuxInputDecoration `protobuf:"bytes,13,opt,name=aux_input8,json=auxInput8,proto3" json:"aux_input8,omitempty"`
-	// Member `auxInput9`.
-	AuxInput9 *VehicleStatsAuxInputDecoration `protobuf:"bytes,14,opt,name=aux_input9,json=auxInput9,proto3" json:"aux_input9,omitempty"`
-	// Member `barometricPressurePa`.
-	BarometricPressurePa *VehicleStatsDecorationsBarometricPressurePa `protobuf:"bytes,15,opt,name=barometric_pressure_pa,json=barometricPressurePa,proto3" json:"barometric_pressure_pa,omitempty"`
-	// Member `batteryMilliVolts`.
-	BatteryMilliVolts *VehicleStatsDecorationsBatteryMilliVolts `protobuf:"bytes,16,opt,name=battery_milli_volts,json=batteryMilliVolts,proto3" json:"battery_milli_volts,omitempty"`
-	// Member `defLevelMilliPercent`.
-	DefLevelMilliPercent *VehicleStatsDecorationsDefLevelMilliPercent `protobuf:"bytes,17,opt,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
-	// Member `ecuDoorStatus`.
-	EcuDoorStatus *VehicleStatsEcuDoorStatus `protobuf:"bytes,18,opt,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
-	// Member `ecuSpeedMph`.
-	EcuSpeedMph *VehicleStatsDecorationsEcuSpeedMph `protobuf:"bytes,19,opt,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
-	// Member `engineCoolantTemperatureMilliC`.
-	EngineCoolantTemperatureMilliC *VehicleStatsDecorationsEngineCoolantTemperatureMilliC `protobuf:"bytes,20,opt,name=engine_coolant_temperature_milli_c,json=engineCoolantTemperatureMilliC,proto3" json:"engine_coolant_temperature_milli_c,omitempty"`
-	// Member `engineImmobilizer`.
-	EngineImmobilizer *VehicleStatsEngineImmobilizer `protobuf:"bytes,21,opt,name=engine_immobilizer,json=engineImmobilizer,proto3" json:"engine_immobilizer,omitempty"`
-	// Member `engineLoadPercent`.
-	EngineLoadPercent *VehicleStatsDecorationsEngineLoadPercent `protobuf:"bytes,22,opt,name=engine_load_percent,json=engineLoadPercent,proto3" json:"engine_load_percent,omitempty"`
-	// Member `engineOilPressureKPa`.
-	EngineOilPressureKPa *VehicleStatsDecorationsEngineOilPressureKPa `protobuf:"bytes,23,opt,name=engine_oil_pressure_k_pa,json=engineOilPressureKPa,proto3" json:"engine_oil_pressure_k_pa,omitempty"`
-	// Member `engineRpm`.
-	EngineRpm *VehicleStatsDecorationsEngineRpm `protobuf:"bytes,24,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineStates`.
-	EngineStates *VehicleStatsDecorationsEngineStates `protobuf:"bytes,25,opt,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
-	// Member `evAverageBatteryTemperatureMilliCelsius`.
-	EvAverageBatteryTemperatureMilliCelsius *VehicleStatsEvAverageBatteryTemperatureMilliCelsius `protobuf:"bytes,26,opt,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
-	// Member `evBatteryCurrentMilliAmp`.
-	EvBatteryCurrentMilliAmp *VehicleStatsEvBatteryCurrentMilliAmp `protobuf:"bytes,27,opt,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
-	// Member `evBatteryStateOfHealthMilliPercent`.
-	EvBatteryStateOfHealthMilliPercent *VehicleStatsEvBatteryStateOfHealthMilliPercent `protobuf:"bytes,28,opt,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
-	// Member `evBatteryVoltageMilliVolt`.
-	EvBatteryVoltageMilliVolt *VehicleStatsEvBatteryVoltageMilliVolt `protobuf:"bytes,29,opt,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
-	// Member `evChargingCurrentMilliAmp`.
-	EvChargingCurrentMilliAmp *VehicleStatsEvChargingCurrentMilliAmp `protobuf:"bytes,30,opt,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
-	// Member `evChargingEnergyMicroWh`.
-	EvChargingEnergyMicroWh *VehicleStatsEvChargingEnergyMicroWh `protobuf:"bytes,31,opt,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
-	// Member `evChargingStatus`.
-	EvChargingStatus *VehicleStatsEvChargingStatus `protobuf:"bytes,32,opt,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
-	// Member `evChargingVoltageMilliVolt`.
-	EvChargingVoltageMilliVolt *VehicleStatsEvChargingVoltageMilliVolt `protobuf:"bytes,33,opt,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
-	// Member `evConsumedEnergyMicroWh`.
-	EvConsumedEnergyMicroWh *VehicleStatsEvConsumedEnergyMicroWh `protobuf:"bytes,34,opt,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
-	// Member `evDistanceDrivenMeters`.
-	EvDistanceDrivenMeters *VehicleStatsEvDistanceDrivenMeters `protobuf:"bytes,35,opt,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
-	// Member `evRegeneratedEnergyMicroWh`.
-	EvRegeneratedEnergyMicroWh *VehicleStatsEvRegeneratedEnergyMicroWh `protobuf:"bytes,36,opt,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
-	// Member `evStateOfChargeMilliPercent`.
-	EvStateOfChargeMilliPercent *VehicleStatsEvStateOfChargeMilliPercent `protobuf:"bytes,37,opt,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
-	// Member `faultCodes`.
-	FaultCodes *VehicleStatsFaultCodesValue `protobuf:"bytes,38,opt,name=fault_codes,json=faultCodes,proto3" json:"fault_codes,omitempty"`
-	// Member `fuelConsumedMilliliters`.
-	FuelConsumedMilliliters *VehicleStatsDecorationsFuelConsumedMilliliters `protobuf:"bytes,39,opt,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3" json:"fuel_consumed_milliliters,omitempty"`
-	// Member `fuelPercents`.
-	FuelPercents *VehicleStatsDecorationsFuelPercents `protobuf:"bytes,40,opt,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
-	// Member `gps`.
-	Gps *VehicleStatsDecorationsGps `protobuf:"bytes,41,opt,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsDistanceMeters`.
-	GpsDistanceMeters *VehicleStatsDecorationsGpsDistanceMeters `protobuf:"bytes,42,opt,name=gps_distance_meters,json=gpsDistanceMeters,proto3" json:"gps_distance_meters,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters *VehicleStatsDecorationsGpsOdometerMeters `protobuf:"bytes,43,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `idlingDurationMilliseconds`.
-	IdlingDurationMilliseconds *VehicleStatsDecorationsIdlingDurationMilliseconds `protobuf:"bytes,44,opt,name=idling_duration_milliseconds,json=idlingDurationMilliseconds,proto3" json:"idling_duration_milliseconds,omitempty"`
-	// Member `intakeManifoldTemperatureMilliC`.
-	IntakeManifoldTemperatureMilliC *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC `protobuf:"bytes,45,opt,name=intake_manifold_temperature_milli_c,json=intakeManifoldTemperatureMilliC,proto3" json:"intake_manifold_temperature_milli_c,omitempty"`
-	// Member `obdEngineSeconds`.
-	ObdEngineSeconds *VehicleStatsDecorationsObdEngineSeconds `protobuf:"bytes,46,opt,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdOdometerMeters`.
-	ObdOdometerMeters *VehicleStatsDecorationsObdOdometerMeters `protobuf:"bytes,47,opt,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
-	// Member `seatbeltDriver`.
-	SeatbeltDriver *VehicleStatsSeatbeltDriver `protobuf:"bytes,48,opt,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
-	// Member `spreaderActive`.
-	SpreaderActive *VehicleStatsSpreaderActive `protobuf:"bytes,49,opt,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
-	// Member `spreaderAirTemp`.
-	SpreaderAirTemp *VehicleStatsSpreaderAirTemp `protobuf:"bytes,50,opt,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
-	// Member `spreaderBlastState`.
-	SpreaderBlastState *VehicleStatsSpreaderBlastState `protobuf:"bytes,51,opt,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
-	// Member `spreaderGranularName`.
-	SpreaderGranularName *VehicleStatsSpreaderGranularName `protobuf:"bytes,52,opt,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
-	// Member `spreaderGranularRate`.
-	SpreaderGranularRate *VehicleStatsSpreaderGranularRate `protobuf:"bytes,53,opt,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
-	// Member `spreaderLiquidName`.
-	SpreaderLiquidName *VehicleStatsSpreaderLiquidName `protobuf:"bytes,54,opt,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
-	// Member `spreaderLiquidRate`.
-	SpreaderLiquidRate *VehicleStatsSpreaderLiquidRate `protobuf:"bytes,55,opt,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
-	// Member `spreaderOnState`.
-	SpreaderOnState *VehicleStatsSpreaderOnState `protobuf:"bytes,56,opt,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
-	// Member `spreaderPlowStatus`.
-	SpreaderPlowStatus *VehicleStatsSpreaderPlowStatus `protobuf:"bytes,57,opt,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
-	// Member `spreaderPrewetName`.
-	SpreaderPrewetName *VehicleStatsSpreaderPrewetName `protobuf:"bytes,58,opt,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
-	// Member `spreaderPrewetRate`.
-	SpreaderPrewetRate *VehicleStatsSpreaderPrewetRate `protobuf:"bytes,59,opt,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
-	// Member `spreaderRoadTemp`.
-	SpreaderRoadTemp *VehicleStatsSpreaderRoadTemp `protobuf:"bytes,60,opt,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
-	// Member `tirePressure`.
-	TirePressure  *VehicleStatsTirePressures `protobuf:"bytes,61,opt,name=tire_pressure,json=tirePressure,proto3" json:"tire_pressure,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                                   protoimpl.MessageState                                  `protogen:"open.v1"`
+	AmbientAirTemperatureMilliC             *VehicleStatsDecorationsAmbientAirTemperatureMilliC     `protobuf:"bytes,1,opt,name=ambient_air_temperature_milli_c,json=ambientAirTemperatureMilliC,proto3" json:"ambient_air_temperature_milli_c,omitempty"`
+	AuxInput1                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,2,opt,name=aux_input1,json=auxInput1,proto3" json:"aux_input1,omitempty"`
+	AuxInput10                              *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,3,opt,name=aux_input10,json=auxInput10,proto3" json:"aux_input10,omitempty"`
+	AuxInput11                              *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,4,opt,name=aux_input11,json=auxInput11,proto3" json:"aux_input11,omitempty"`
+	AuxInput12                              *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,5,opt,name=aux_input12,json=auxInput12,proto3" json:"aux_input12,omitempty"`
+	AuxInput13                              *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,6,opt,name=aux_input13,json=auxInput13,proto3" json:"aux_input13,omitempty"`
+	AuxInput2                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,7,opt,name=aux_input2,json=auxInput2,proto3" json:"aux_input2,omitempty"`
+	AuxInput3                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,8,opt,name=aux_input3,json=auxInput3,proto3" json:"aux_input3,omitempty"`
+	AuxInput4                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,9,opt,name=aux_input4,json=auxInput4,proto3" json:"aux_input4,omitempty"`
+	AuxInput5                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,10,opt,name=aux_input5,json=auxInput5,proto3" json:"aux_input5,omitempty"`
+	AuxInput6                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,11,opt,name=aux_input6,json=auxInput6,proto3" json:"aux_input6,omitempty"`
+	AuxInput7                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,12,opt,name=aux_input7,json=auxInput7,proto3" json:"aux_input7,omitempty"`
+	AuxInput8                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,13,opt,name=aux_input8,json=auxInput8,proto3" json:"aux_input8,omitempty"`
+	AuxInput9                               *VehicleStatsAuxInputDecoration                         `protobuf:"bytes,14,opt,name=aux_input9,json=auxInput9,proto3" json:"aux_input9,omitempty"`
+	BarometricPressurePa                    *VehicleStatsDecorationsBarometricPressurePa            `protobuf:"bytes,15,opt,name=barometric_pressure_pa,json=barometricPressurePa,proto3" json:"barometric_pressure_pa,omitempty"`
+	BatteryMilliVolts                       *VehicleStatsDecorationsBatteryMilliVolts               `protobuf:"bytes,16,opt,name=battery_milli_volts,json=batteryMilliVolts,proto3" json:"battery_milli_volts,omitempty"`
+	DefLevelMilliPercent                    *VehicleStatsDecorationsDefLevelMilliPercent            `protobuf:"bytes,17,opt,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
+	EcuDoorStatus                           *VehicleStatsEcuDoorStatus                              `protobuf:"bytes,18,opt,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
+	EcuSpeedMph                             *VehicleStatsDecorationsEcuSpeedMph                     `protobuf:"bytes,19,opt,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
+	EngineCoolantTemperatureMilliC          *VehicleStatsDecorationsEngineCoolantTemperatureMilliC  `protobuf:"bytes,20,opt,name=engine_coolant_temperature_milli_c,json=engineCoolantTemperatureMilliC,proto3" json:"engine_coolant_temperature_milli_c,omitempty"`
+	EngineImmobilizer                       *VehicleStatsEngineImmobilizer                          `protobuf:"bytes,21,opt,name=engine_immobilizer,json=engineImmobilizer,proto3" json:"engine_immobilizer,omitempty"`
+	EngineLoadPercent                       *VehicleStatsDecorationsEngineLoadPercent               `protobuf:"bytes,22,opt,name=engine_load_percent,json=engineLoadPercent,proto3" json:"engine_load_percent,omitempty"`
+	EngineOilPressureKPa                    *VehicleStatsDecorationsEngineOilPressureKPa            `protobuf:"bytes,23,opt,name=engine_oil_pressure_k_pa,json=engineOilPressureKPa,proto3" json:"engine_oil_pressure_k_pa,omitempty"`
+	EngineRpm                               *VehicleStatsDecorationsEngineRpm                       `protobuf:"bytes,24,opt,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineStates                            *VehicleStatsDecorationsEngineStates                    `protobuf:"bytes,25,opt,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
+	EvAverageBatteryTemperatureMilliCelsius *VehicleStatsEvAverageBatteryTemperatureMilliCelsius    `protobuf:"bytes,26,opt,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
+	EvBatteryCurrentMilliAmp                *VehicleStatsEvBatteryCurrentMilliAmp                   `protobuf:"bytes,27,opt,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
+	EvBatteryStateOfHealthMilliPercent      *VehicleStatsEvBatteryStateOfHealthMilliPercent         `protobuf:"bytes,28,opt,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
+	EvBatteryVoltageMilliVolt               *VehicleStatsEvBatteryVoltageMilliVolt                  `protobuf:"bytes,29,opt,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
+	EvChargingCurrentMilliAmp               *VehicleStatsEvChargingCurrentMilliAmp                  `protobuf:"bytes,30,opt,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
+	EvChargingEnergyMicroWh                 *VehicleStatsEvChargingEnergyMicroWh                    `protobuf:"bytes,31,opt,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
+	EvChargingStatus                        *VehicleStatsEvChargingStatus                           `protobuf:"bytes,32,opt,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
+	EvChargingVoltageMilliVolt              *VehicleStatsEvChargingVoltageMilliVolt                 `protobuf:"bytes,33,opt,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
+	EvConsumedEnergyMicroWh                 *VehicleStatsEvConsumedEnergyMicroWh                    `protobuf:"bytes,34,opt,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
+	EvDistanceDrivenMeters                  *VehicleStatsEvDistanceDrivenMeters                     `protobuf:"bytes,35,opt,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
+	EvRegeneratedEnergyMicroWh              *VehicleStatsEvRegeneratedEnergyMicroWh                 `protobuf:"bytes,36,opt,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
+	EvStateOfChargeMilliPercent             *VehicleStatsEvStateOfChargeMilliPercent                `protobuf:"bytes,37,opt,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
+	FaultCodes                              *VehicleStatsFaultCodesValue                            `protobuf:"bytes,38,opt,name=fault_codes,json=faultCodes,proto3" json:"fault_codes,omitempty"`
+	FuelConsumedMilliliters                 *VehicleStatsDecorationsFuelConsumedMilliliters         `protobuf:"bytes,39,opt,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3" json:"fuel_consumed_milliliters,omitempty"`
+	FuelPercents                            *VehicleStatsDecorationsFuelPercents                    `protobuf:"bytes,40,opt,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
+	Gps                                     *VehicleStatsDecorationsGps                             `protobuf:"bytes,41,opt,name=gps,proto3" json:"gps,omitempty"`
+	GpsDistanceMeters                       *VehicleStatsDecorationsGpsDistanceMeters               `protobuf:"bytes,42,opt,name=gps_distance_meters,json=gpsDistanceMeters,proto3" json:"gps_distance_meters,omitempty"`
+	GpsOdometerMeters                       *VehicleStatsDecorationsGpsOdometerMeters               `protobuf:"bytes,43,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	IdlingDurationMilliseconds              *VehicleStatsDecorationsIdlingDurationMilliseconds      `protobuf:"bytes,44,opt,name=idling_duration_milliseconds,json=idlingDurationMilliseconds,proto3" json:"idling_duration_milliseconds,omitempty"`
+	IntakeManifoldTemperatureMilliC         *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC `protobuf:"bytes,45,opt,name=intake_manifold_temperature_milli_c,json=intakeManifoldTemperatureMilliC,proto3" json:"intake_manifold_temperature_milli_c,omitempty"`
+	ObdEngineSeconds                        *VehicleStatsDecorationsObdEngineSeconds                `protobuf:"bytes,46,opt,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
+	ObdOdometerMeters                       *VehicleStatsDecorationsObdOdometerMeters               `protobuf:"bytes,47,opt,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
+	SeatbeltDriver                          *VehicleStatsSeatbeltDriver                             `protobuf:"bytes,48,opt,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
+	SpreaderActive                          *VehicleStatsSpreaderActive                             `protobuf:"bytes,49,opt,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
+	SpreaderAirTemp                         *VehicleStatsSpreaderAirTemp                            `protobuf:"bytes,50,opt,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
+	SpreaderBlastState                      *VehicleStatsSpreaderBlastState                         `protobuf:"bytes,51,opt,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
+	SpreaderGranularName                    *VehicleStatsSpreaderGranularName                       `protobuf:"bytes,52,opt,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
+	SpreaderGranularRate                    *VehicleStatsSpreaderGranularRate                       `protobuf:"bytes,53,opt,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
+	SpreaderLiquidName                      *VehicleStatsSpreaderLiquidName                         `protobuf:"bytes,54,opt,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
+	SpreaderLiquidRate                      *VehicleStatsSpreaderLiquidRate                         `protobuf:"bytes,55,opt,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
+	SpreaderOnState                         *VehicleStatsSpreaderOnState                            `protobuf:"bytes,56,opt,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
+	SpreaderPlowStatus                      *VehicleStatsSpreaderPlowStatus                         `protobuf:"bytes,57,opt,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
+	SpreaderPrewetName                      *VehicleStatsSpreaderPrewetName                         `protobuf:"bytes,58,opt,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
+	SpreaderPrewetRate                      *VehicleStatsSpreaderPrewetRate                         `protobuf:"bytes,59,opt,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
+	SpreaderRoadTemp                        *VehicleStatsSpreaderRoadTemp                           `protobuf:"bytes,60,opt,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
+	TirePressure                            *VehicleStatsTirePressures                              `protobuf:"bytes,61,opt,name=tire_pressure,json=tirePressure,proto3" json:"tire_pressure,omitempty"`
+	unknownFields                           protoimpl.UnknownFields
+	sizeCache                               protoimpl.SizeCache
 }
 
 func (x *VehicleStatsDecorations) Reset() {
@@ -2839,7 +2691,7 @@ func (x *VehicleStatsDecorations) GetTirePressure() *VehicleStatsTirePressures {
 // Schema VehicleStatsDecorations_ambientAirTemperatureMilliC.
 type VehicleStatsDecorationsAmbientAirTemperatureMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2885,7 +2737,7 @@ func (x *VehicleStatsDecorationsAmbientAirTemperatureMilliC) GetValue() int64 {
 // Schema VehicleStatsDecorations_barometricPressurePa.
 type VehicleStatsDecorationsBarometricPressurePa struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2931,7 +2783,7 @@ func (x *VehicleStatsDecorationsBarometricPressurePa) GetValue() int64 {
 // Schema VehicleStatsDecorations_batteryMilliVolts.
 type VehicleStatsDecorationsBatteryMilliVolts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2977,7 +2829,7 @@ func (x *VehicleStatsDecorationsBatteryMilliVolts) GetValue() int64 {
 // Schema VehicleStatsDecorations_defLevelMilliPercent.
 type VehicleStatsDecorationsDefLevelMilliPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required. 0 to 99999.
+	// Required. 0 to 99999.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3023,7 +2875,7 @@ func (x *VehicleStatsDecorationsDefLevelMilliPercent) GetValue() int64 {
 // Schema VehicleStatsDecorations_ecuSpeedMph.
 type VehicleStatsDecorationsEcuSpeedMph struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3069,7 +2921,7 @@ func (x *VehicleStatsDecorationsEcuSpeedMph) GetValue() float64 {
 // Schema VehicleStatsDecorations_engineCoolantTemperatureMilliC.
 type VehicleStatsDecorationsEngineCoolantTemperatureMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3115,7 +2967,7 @@ func (x *VehicleStatsDecorationsEngineCoolantTemperatureMilliC) GetValue() int64
 // Schema VehicleStatsDecorations_engineLoadPercent.
 type VehicleStatsDecorationsEngineLoadPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3161,7 +3013,7 @@ func (x *VehicleStatsDecorationsEngineLoadPercent) GetValue() int64 {
 // Schema VehicleStatsDecorations_engineOilPressureKPa.
 type VehicleStatsDecorationsEngineOilPressureKPa struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3207,7 +3059,7 @@ func (x *VehicleStatsDecorationsEngineOilPressureKPa) GetValue() int64 {
 // Schema VehicleStatsDecorations_engineRpm.
 type VehicleStatsDecorationsEngineRpm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3253,7 +3105,7 @@ func (x *VehicleStatsDecorationsEngineRpm) GetValue() int64 {
 // Schema VehicleStatsDecorations_engineStates.
 type VehicleStatsDecorationsEngineStates struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required. Known values: `Off`, `On`, `Idle`.
+	// Required. Known values: `Off`, `On`, `Idle`.
 	Value         *string `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3299,7 +3151,7 @@ func (x *VehicleStatsDecorationsEngineStates) GetValue() string {
 // Schema VehicleStatsDecorations_fuelConsumedMilliliters.
 type VehicleStatsDecorationsFuelConsumedMilliliters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3345,7 +3197,7 @@ func (x *VehicleStatsDecorationsFuelConsumedMilliliters) GetValue() int64 {
 // Schema VehicleStatsDecorations_fuelPercents.
 type VehicleStatsDecorationsFuelPercents struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3390,20 +3242,17 @@ func (x *VehicleStatsDecorationsFuelPercents) GetValue() int64 {
 
 // Schema VehicleStatsDecorations_gps.
 type VehicleStatsDecorationsGps struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
+	state   protoimpl.MessageState  `protogen:"open.v1"`
 	Address *VehicleLocationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `headingDegrees`. In degrees.
+	// In degrees.
 	HeadingDegrees *float64 `protobuf:"fixed64,2,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `isEcuSpeed`.
-	IsEcuSpeed *bool `protobuf:"varint,3,opt,name=is_ecu_speed,json=isEcuSpeed,proto3,oneof" json:"is_ecu_speed,omitempty"`
-	// Member `latitude`. Required.
+	IsEcuSpeed     *bool    `protobuf:"varint,3,opt,name=is_ecu_speed,json=isEcuSpeed,proto3,oneof" json:"is_ecu_speed,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,6,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,7,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -3491,7 +3340,7 @@ func (x *VehicleStatsDecorationsGps) GetSpeedMilesPerHour() float64 {
 // Schema VehicleStatsDecorations_gpsDistanceMeters.
 type VehicleStatsDecorationsGpsDistanceMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3537,7 +3386,7 @@ func (x *VehicleStatsDecorationsGpsDistanceMeters) GetValue() float64 {
 // Schema VehicleStatsDecorations_gpsOdometerMeters.
 type VehicleStatsDecorationsGpsOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3583,7 +3432,7 @@ func (x *VehicleStatsDecorationsGpsOdometerMeters) GetValue() int64 {
 // Schema VehicleStatsDecorations_idlingDurationMilliseconds.
 type VehicleStatsDecorationsIdlingDurationMilliseconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3629,7 +3478,7 @@ func (x *VehicleStatsDecorationsIdlingDurationMilliseconds) GetValue() int64 {
 // Schema VehicleStatsDecorations_intakeManifoldTemperatureMilliC.
 type VehicleStatsDecorationsIntakeManifoldTemperatureMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3675,7 +3524,7 @@ func (x *VehicleStatsDecorationsIntakeManifoldTemperatureMilliC) GetValue() int6
 // Schema VehicleStatsDecorations_obdEngineSeconds.
 type VehicleStatsDecorationsObdEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3721,7 +3570,7 @@ func (x *VehicleStatsDecorationsObdEngineSeconds) GetValue() int64 {
 // Schema VehicleStatsDecorations_obdOdometerMeters.
 type VehicleStatsDecorationsObdOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3767,9 +3616,9 @@ func (x *VehicleStatsDecorationsObdOdometerMeters) GetValue() int64 {
 // Schema VehicleStatsDefLevelMilliPercent.
 type VehicleStatsDefLevelMilliPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. 0 to 99999.
+	// Required. 0 to 99999.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3821,12 +3670,11 @@ func (x *VehicleStatsDefLevelMilliPercent) GetValue() int64 {
 
 // Schema VehicleStatsDefLevelMilliPercentWithDecoration.
 type VehicleStatsDefLevelMilliPercentWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. 0 to 99999.
+	// Required. 0 to 99999.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3886,9 +3734,9 @@ func (x *VehicleStatsDefLevelMilliPercentWithDecoration) GetValue() int64 {
 // Schemas VehicleStatsEcuDoorStatus, VehicleStatsResponse_ecuDoorStatus.
 type VehicleStatsEcuDoorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Closed`, `Open`, `Unknown`.
+	// Required. Known values: `Closed`, `Open`, `Unknown`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3941,9 +3789,9 @@ func (x *VehicleStatsEcuDoorStatus) GetValue() string {
 // Schema VehicleStatsEcuSpeedMph.
 type VehicleStatsEcuSpeedMph struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3995,12 +3843,11 @@ func (x *VehicleStatsEcuSpeedMph) GetValue() float64 {
 
 // Schema VehicleStatsEcuSpeedMphWithDecoration.
 type VehicleStatsEcuSpeedMphWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4060,9 +3907,9 @@ func (x *VehicleStatsEcuSpeedMphWithDecoration) GetValue() float64 {
 // Schema VehicleStatsEngineCoolantTempMilliC.
 type VehicleStatsEngineCoolantTempMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4114,12 +3961,11 @@ func (x *VehicleStatsEngineCoolantTempMilliC) GetValue() int64 {
 
 // Schema VehicleStatsEngineCoolantTempMilliCWithDecoration.
 type VehicleStatsEngineCoolantTempMilliCWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4179,11 +4025,11 @@ func (x *VehicleStatsEngineCoolantTempMilliCWithDecoration) GetValue() int64 {
 // Schema VehicleStatsEngineImmobilizer.
 type VehicleStatsEngineImmobilizer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `connected`. Required.
+	// Required.
 	Connected *bool `protobuf:"varint,1,opt,name=connected,proto3,oneof" json:"connected,omitempty"`
-	// Member `state`. Required. Known values: `ignition_disabled`, `ignition_enabled`.
+	// Required. Known values: `ignition_disabled`, `ignition_enabled`.
 	State *string `protobuf:"bytes,2,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4243,13 +4089,12 @@ func (x *VehicleStatsEngineImmobilizer) GetTime() string {
 // Schema VehicleStatsEngineImmobilizerWithDecoration.
 type VehicleStatsEngineImmobilizerWithDecoration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `connected`. Required.
-	Connected *bool `protobuf:"varint,1,opt,name=connected,proto3,oneof" json:"connected,omitempty"`
-	// Member `decorations`.
+	// Required.
+	Connected   *bool                    `protobuf:"varint,1,opt,name=connected,proto3,oneof" json:"connected,omitempty"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `state`. Required. Known values: `ignition_disabled`, `ignition_enabled`.
+	// Required. Known values: `ignition_disabled`, `ignition_enabled`.
 	State *string `protobuf:"bytes,3,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,4,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4316,9 +4161,9 @@ func (x *VehicleStatsEngineImmobilizerWithDecoration) GetTime() string {
 // Schema VehicleStatsEngineLoadPercent.
 type VehicleStatsEngineLoadPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4370,12 +4215,11 @@ func (x *VehicleStatsEngineLoadPercent) GetValue() int64 {
 
 // Schema VehicleStatsEngineLoadPercentWithDecoration.
 type VehicleStatsEngineLoadPercentWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4435,9 +4279,9 @@ func (x *VehicleStatsEngineLoadPercentWithDecoration) GetValue() int64 {
 // Schema VehicleStatsEngineOilPressureKPa.
 type VehicleStatsEngineOilPressureKPa struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4489,12 +4333,11 @@ func (x *VehicleStatsEngineOilPressureKPa) GetValue() int64 {
 
 // Schema VehicleStatsEngineOilPressureKPaWithDecoration.
 type VehicleStatsEngineOilPressureKPaWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4554,9 +4397,9 @@ func (x *VehicleStatsEngineOilPressureKPaWithDecoration) GetValue() int64 {
 // Schema VehicleStatsEngineRpm.
 type VehicleStatsEngineRpm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4608,12 +4451,11 @@ func (x *VehicleStatsEngineRpm) GetValue() int64 {
 
 // Schema VehicleStatsEngineRpmWithDecoration.
 type VehicleStatsEngineRpmWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4673,9 +4515,9 @@ func (x *VehicleStatsEngineRpmWithDecoration) GetValue() int64 {
 // Schema VehicleStatsEngineState.
 type VehicleStatsEngineState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`, `Idle`.
+	// Required. Known values: `Off`, `On`, `Idle`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4727,12 +4569,11 @@ func (x *VehicleStatsEngineState) GetValue() string {
 
 // Schema VehicleStatsEngineStateWithDecoration.
 type VehicleStatsEngineStateWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`, `Idle`.
+	// Required. Known values: `Off`, `On`, `Idle`.
 	Value         *string `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4793,9 +4634,9 @@ func (x *VehicleStatsEngineStateWithDecoration) GetValue() string {
 // VehicleStatsResponse_evAverageBatteryTemperatureMilliCelsius.
 type VehicleStatsEvAverageBatteryTemperatureMilliCelsius struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4848,9 +4689,9 @@ func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) GetValue() int64 {
 // Schemas VehicleStatsEvBatteryCurrentMilliAmp, VehicleStatsResponse_evBatteryCurrentMilliAmp.
 type VehicleStatsEvBatteryCurrentMilliAmp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4904,9 +4745,9 @@ func (x *VehicleStatsEvBatteryCurrentMilliAmp) GetValue() int64 {
 // VehicleStatsResponse_evBatteryStateOfHealthMilliPercent.
 type VehicleStatsEvBatteryStateOfHealthMilliPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4959,9 +4800,9 @@ func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) GetValue() int64 {
 // Schemas VehicleStatsEvBatteryVoltageMilliVolt, VehicleStatsResponse_evBatteryVoltageMilliVolt.
 type VehicleStatsEvBatteryVoltageMilliVolt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5014,9 +4855,9 @@ func (x *VehicleStatsEvBatteryVoltageMilliVolt) GetValue() int64 {
 // Schemas VehicleStatsEvChargingCurrentMilliAmp, VehicleStatsResponse_evChargingCurrentMilliAmp.
 type VehicleStatsEvChargingCurrentMilliAmp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5069,9 +4910,9 @@ func (x *VehicleStatsEvChargingCurrentMilliAmp) GetValue() int64 {
 // Schemas VehicleStatsEvChargingEnergyMicroWh, VehicleStatsResponse_evChargingEnergyMicroWh.
 type VehicleStatsEvChargingEnergyMicroWh struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5124,9 +4965,9 @@ func (x *VehicleStatsEvChargingEnergyMicroWh) GetValue() int64 {
 // Schemas VehicleStatsEvChargingStatus, VehicleStatsResponse_evChargingStatus.
 type VehicleStatsEvChargingStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `0`, `1`, `2`, `3`, `4`.
+	// Required. Known values: `0`, `1`, `2`, `3`, `4`.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5179,9 +5020,9 @@ func (x *VehicleStatsEvChargingStatus) GetValue() int64 {
 // Schemas VehicleStatsEvChargingVoltageMilliVolt, VehicleStatsResponse_evChargingVoltageMilliVolt.
 type VehicleStatsEvChargingVoltageMilliVolt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5234,9 +5075,9 @@ func (x *VehicleStatsEvChargingVoltageMilliVolt) GetValue() int64 {
 // Schemas VehicleStatsEvConsumedEnergyMicroWh, VehicleStatsResponse_evConsumedEnergyMicroWh.
 type VehicleStatsEvConsumedEnergyMicroWh struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5289,9 +5130,9 @@ func (x *VehicleStatsEvConsumedEnergyMicroWh) GetValue() int64 {
 // Schemas VehicleStatsEvDistanceDrivenMeters, VehicleStatsResponse_evDistanceDrivenMeters.
 type VehicleStatsEvDistanceDrivenMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5344,9 +5185,9 @@ func (x *VehicleStatsEvDistanceDrivenMeters) GetValue() int64 {
 // Schemas VehicleStatsEvRegeneratedEnergyMicroWh, VehicleStatsResponse_evRegeneratedEnergyMicroWh.
 type VehicleStatsEvRegeneratedEnergyMicroWh struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5400,9 +5241,9 @@ func (x *VehicleStatsEvRegeneratedEnergyMicroWh) GetValue() int64 {
 // VehicleStatsResponse_evStateOfChargeMilliPercent.
 type VehicleStatsEvStateOfChargeMilliPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5454,16 +5295,12 @@ func (x *VehicleStatsEvStateOfChargeMilliPercent) GetValue() int64 {
 
 // Schema VehicleStatsFaultCodes.
 type VehicleStatsFaultCodes struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `canBusType`.
-	CanBusType *string `protobuf:"bytes,1,opt,name=can_bus_type,json=canBusType,proto3,oneof" json:"can_bus_type,omitempty"`
-	// Member `j1939`.
-	J1939 *VehicleStatsFaultCodesJ1939 `protobuf:"bytes,2,opt,name=j1939,proto3" json:"j1939,omitempty"`
-	// Member `obdii`.
-	Obdii *VehicleStatsFaultCodesOBDII `protobuf:"bytes,3,opt,name=obdii,proto3" json:"obdii,omitempty"`
-	// Member `oem`.
-	Oem *VehicleStatsFaultCodesOem `protobuf:"bytes,4,opt,name=oem,proto3" json:"oem,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state      protoimpl.MessageState       `protogen:"open.v1"`
+	CanBusType *string                      `protobuf:"bytes,1,opt,name=can_bus_type,json=canBusType,proto3,oneof" json:"can_bus_type,omitempty"`
+	J1939      *VehicleStatsFaultCodesJ1939 `protobuf:"bytes,2,opt,name=j1939,proto3" json:"j1939,omitempty"`
+	Obdii      *VehicleStatsFaultCodesOBDII `protobuf:"bytes,3,opt,name=obdii,proto3" json:"obdii,omitempty"`
+	Oem        *VehicleStatsFaultCodesOem   `protobuf:"bytes,4,opt,name=oem,proto3" json:"oem,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,5,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5536,10 +5373,8 @@ func (x *VehicleStatsFaultCodes) GetTime() string {
 
 // Schema VehicleStatsFaultCodesJ1939.
 type VehicleStatsFaultCodesJ1939 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkEngineLights`.
-	CheckEngineLights *VehicleStatsFaultCodesJ1939Lights `protobuf:"bytes,1,opt,name=check_engine_lights,json=checkEngineLights,proto3" json:"check_engine_lights,omitempty"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                    `protogen:"open.v1"`
+	CheckEngineLights      *VehicleStatsFaultCodesJ1939Lights        `protobuf:"bytes,1,opt,name=check_engine_lights,json=checkEngineLights,proto3" json:"check_engine_lights,omitempty"`
 	DiagnosticTroubleCodes []*VehicleStatsFaultCodesJ1939TroubleCode `protobuf:"bytes,2,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -5592,13 +5427,13 @@ func (x *VehicleStatsFaultCodesJ1939) GetDiagnosticTroubleCodes() []*VehicleStat
 // Schema VehicleStatsFaultCodesJ1939Lights.
 type VehicleStatsFaultCodesJ1939Lights struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `emissionsIsOn`. Required.
+	// Required.
 	EmissionsIsOn *bool `protobuf:"varint,1,opt,name=emissions_is_on,json=emissionsIsOn,proto3,oneof" json:"emissions_is_on,omitempty"`
-	// Member `protectIsOn`. Required.
+	// Required.
 	ProtectIsOn *bool `protobuf:"varint,2,opt,name=protect_is_on,json=protectIsOn,proto3,oneof" json:"protect_is_on,omitempty"`
-	// Member `stopIsOn`. Required.
+	// Required.
 	StopIsOn *bool `protobuf:"varint,3,opt,name=stop_is_on,json=stopIsOn,proto3,oneof" json:"stop_is_on,omitempty"`
-	// Member `warningIsOn`. Required.
+	// Required.
 	WarningIsOn   *bool `protobuf:"varint,4,opt,name=warning_is_on,json=warningIsOn,proto3,oneof" json:"warning_is_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5664,24 +5499,20 @@ func (x *VehicleStatsFaultCodesJ1939Lights) GetWarningIsOn() bool {
 
 // Schema VehicleStatsFaultCodesJ1939TroubleCode.
 type VehicleStatsFaultCodesJ1939TroubleCode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fmiDescription`.
-	FmiDescription *string `protobuf:"bytes,1,opt,name=fmi_description,json=fmiDescription,proto3,oneof" json:"fmi_description,omitempty"`
-	// Member `fmiId`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	FmiDescription *string                `protobuf:"bytes,1,opt,name=fmi_description,json=fmiDescription,proto3,oneof" json:"fmi_description,omitempty"`
+	// Required.
 	FmiId *int64 `protobuf:"varint,2,opt,name=fmi_id,json=fmiId,proto3,oneof" json:"fmi_id,omitempty"`
-	// Member `milStatus`. Required.
+	// Required.
 	MilStatus *int64 `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
-	// Member `occurrenceCount`. Required.
-	OccurrenceCount *int64 `protobuf:"varint,4,opt,name=occurrence_count,json=occurrenceCount,proto3,oneof" json:"occurrence_count,omitempty"`
-	// Member `sourceAddressName`.
+	// Required.
+	OccurrenceCount   *int64  `protobuf:"varint,4,opt,name=occurrence_count,json=occurrenceCount,proto3,oneof" json:"occurrence_count,omitempty"`
 	SourceAddressName *string `protobuf:"bytes,5,opt,name=source_address_name,json=sourceAddressName,proto3,oneof" json:"source_address_name,omitempty"`
-	// Member `spnDescription`.
-	SpnDescription *string `protobuf:"bytes,6,opt,name=spn_description,json=spnDescription,proto3,oneof" json:"spn_description,omitempty"`
-	// Member `spnId`. Required.
+	SpnDescription    *string `protobuf:"bytes,6,opt,name=spn_description,json=spnDescription,proto3,oneof" json:"spn_description,omitempty"`
+	// Required.
 	SpnId *int64 `protobuf:"varint,7,opt,name=spn_id,json=spnId,proto3,oneof" json:"spn_id,omitempty"`
-	// Member `txId`. Required.
-	TxId *int64 `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
-	// Member `vendorSpecificFields`.
+	// Required.
+	TxId                 *int64                                      `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
 	VendorSpecificFields *VehicleStatsFaultCodesVendorSpecificFields `protobuf:"bytes,9,opt,name=vendor_specific_fields,json=vendorSpecificFields,proto3" json:"vendor_specific_fields,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -5782,10 +5613,8 @@ func (x *VehicleStatsFaultCodesJ1939TroubleCode) GetVendorSpecificFields() *Vehi
 
 // Schema VehicleStatsFaultCodesOBDII.
 type VehicleStatsFaultCodesOBDII struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkEngineLightIsOn`.
-	CheckEngineLightIsOn *bool `protobuf:"varint,1,opt,name=check_engine_light_is_on,json=checkEngineLightIsOn,proto3,oneof" json:"check_engine_light_is_on,omitempty"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                    `protogen:"open.v1"`
+	CheckEngineLightIsOn   *bool                                     `protobuf:"varint,1,opt,name=check_engine_light_is_on,json=checkEngineLightIsOn,proto3,oneof" json:"check_engine_light_is_on,omitempty"`
 	DiagnosticTroubleCodes []*VehicleStatsFaultCodesOBDIITroubleCode `protobuf:"bytes,2,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -5837,20 +5666,15 @@ func (x *VehicleStatsFaultCodesOBDII) GetDiagnosticTroubleCodes() []*VehicleStat
 
 // Schema VehicleStatsFaultCodesOBDIITroubleCode.
 type VehicleStatsFaultCodesOBDIITroubleCode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `confirmedDtcs`.
+	state         protoimpl.MessageState                `protogen:"open.v1"`
 	ConfirmedDtcs []*VehicleStatsFaultCodesPassengerDtc `protobuf:"bytes,1,rep,name=confirmed_dtcs,json=confirmedDtcs,proto3" json:"confirmed_dtcs,omitempty"`
-	// Member `ignitionType`. Known values: `spark`, `compression`.
-	IgnitionType *string `protobuf:"bytes,2,opt,name=ignition_type,json=ignitionType,proto3,oneof" json:"ignition_type,omitempty"`
-	// Member `milStatus`.
-	MilStatus *bool `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
-	// Member `monitorStatus`.
+	// Known values: `spark`, `compression`.
+	IgnitionType  *string                                       `protobuf:"bytes,2,opt,name=ignition_type,json=ignitionType,proto3,oneof" json:"ignition_type,omitempty"`
+	MilStatus     *bool                                         `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
 	MonitorStatus *VehicleStatsFaultCodesPassengerMonitorStatus `protobuf:"bytes,4,opt,name=monitor_status,json=monitorStatus,proto3" json:"monitor_status,omitempty"`
-	// Member `pendingDtcs`.
-	PendingDtcs []*VehicleStatsFaultCodesPassengerDtc `protobuf:"bytes,5,rep,name=pending_dtcs,json=pendingDtcs,proto3" json:"pending_dtcs,omitempty"`
-	// Member `permanentDtcs`.
-	PermanentDtcs []*VehicleStatsFaultCodesPassengerDtc `protobuf:"bytes,6,rep,name=permanent_dtcs,json=permanentDtcs,proto3" json:"permanent_dtcs,omitempty"`
-	// Member `txId`. Required.
+	PendingDtcs   []*VehicleStatsFaultCodesPassengerDtc         `protobuf:"bytes,5,rep,name=pending_dtcs,json=pendingDtcs,proto3" json:"pending_dtcs,omitempty"`
+	PermanentDtcs []*VehicleStatsFaultCodesPassengerDtc         `protobuf:"bytes,6,rep,name=permanent_dtcs,json=permanentDtcs,proto3" json:"permanent_dtcs,omitempty"`
+	// Required.
 	TxId          *int64 `protobuf:"varint,7,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5937,8 +5761,7 @@ func (x *VehicleStatsFaultCodesOBDIITroubleCode) GetTxId() int64 {
 
 // Schema VehicleStatsFaultCodesOem.
 type VehicleStatsFaultCodesOem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                  `protogen:"open.v1"`
 	DiagnosticTroubleCodes []*VehicleStatsFaultCodesOemTroubleCode `protobuf:"bytes,1,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -5983,17 +5806,13 @@ func (x *VehicleStatsFaultCodesOem) GetDiagnosticTroubleCodes() []*VehicleStatsF
 
 // Schema VehicleStatsFaultCodesOemTroubleCode.
 type VehicleStatsFaultCodesOemTroubleCode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codeDescription`.
-	CodeDescription *string `protobuf:"bytes,1,opt,name=code_description,json=codeDescription,proto3,oneof" json:"code_description,omitempty"`
-	// Member `codeIdentifier`.
-	CodeIdentifier *string `protobuf:"bytes,2,opt,name=code_identifier,json=codeIdentifier,proto3,oneof" json:"code_identifier,omitempty"`
-	// Member `codeSeverity`.
-	CodeSeverity *string `protobuf:"bytes,3,opt,name=code_severity,json=codeSeverity,proto3,oneof" json:"code_severity,omitempty"`
-	// Member `codeSource`.
-	CodeSource    *string `protobuf:"bytes,4,opt,name=code_source,json=codeSource,proto3,oneof" json:"code_source,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	CodeDescription *string                `protobuf:"bytes,1,opt,name=code_description,json=codeDescription,proto3,oneof" json:"code_description,omitempty"`
+	CodeIdentifier  *string                `protobuf:"bytes,2,opt,name=code_identifier,json=codeIdentifier,proto3,oneof" json:"code_identifier,omitempty"`
+	CodeSeverity    *string                `protobuf:"bytes,3,opt,name=code_severity,json=codeSeverity,proto3,oneof" json:"code_severity,omitempty"`
+	CodeSource      *string                `protobuf:"bytes,4,opt,name=code_source,json=codeSource,proto3,oneof" json:"code_source,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VehicleStatsFaultCodesOemTroubleCode) Reset() {
@@ -6056,12 +5875,10 @@ func (x *VehicleStatsFaultCodesOemTroubleCode) GetCodeSource() string {
 
 // Schema VehicleStatsFaultCodesPassengerDtc.
 type VehicleStatsFaultCodesPassengerDtc struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dtcDescription`.
-	DtcDescription *string `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
-	// Member `dtcId`. Required.
-	DtcId *int64 `protobuf:"varint,2,opt,name=dtc_id,json=dtcId,proto3,oneof" json:"dtc_id,omitempty"`
-	// Member `dtcShortCode`.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	DtcDescription *string                `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
+	// Required.
+	DtcId         *int64  `protobuf:"varint,2,opt,name=dtc_id,json=dtcId,proto3,oneof" json:"dtc_id,omitempty"`
 	DtcShortCode  *string `protobuf:"bytes,3,opt,name=dtc_short_code,json=dtcShortCode,proto3,oneof" json:"dtc_short_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6121,29 +5938,28 @@ func (x *VehicleStatsFaultCodesPassengerDtc) GetDtcShortCode() string {
 // Schema VehicleStatsFaultCodesPassengerMonitorStatus.
 type VehicleStatsFaultCodesPassengerMonitorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `catalyst`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Catalyst *string `protobuf:"bytes,1,opt,name=catalyst,proto3,oneof" json:"catalyst,omitempty"`
-	// Member `comprehensive`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Comprehensive *string `protobuf:"bytes,2,opt,name=comprehensive,proto3,oneof" json:"comprehensive,omitempty"`
-	// Member `egr`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Egr *string `protobuf:"bytes,3,opt,name=egr,proto3,oneof" json:"egr,omitempty"`
-	// Member `evapSystem`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	EvapSystem *string `protobuf:"bytes,4,opt,name=evap_system,json=evapSystem,proto3,oneof" json:"evap_system,omitempty"`
-	// Member `fuel`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Fuel *string `protobuf:"bytes,5,opt,name=fuel,proto3,oneof" json:"fuel,omitempty"`
-	// Member `heatedCatalyst`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	HeatedCatalyst *string `protobuf:"bytes,6,opt,name=heated_catalyst,json=heatedCatalyst,proto3,oneof" json:"heated_catalyst,omitempty"`
-	// Member `heatedO2Sensor`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	HeatedO2Sensor *string `protobuf:"bytes,7,opt,name=heated_o2_sensor,json=heatedO2Sensor,proto3,oneof" json:"heated_o2_sensor,omitempty"`
-	// Member `isoSaeReserved`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	IsoSaeReserved *string `protobuf:"bytes,8,opt,name=iso_sae_reserved,json=isoSaeReserved,proto3,oneof" json:"iso_sae_reserved,omitempty"`
-	// Member `misfire`. Known values: `N`, `R`, `U`.
-	Misfire *string `protobuf:"bytes,9,opt,name=misfire,proto3,oneof" json:"misfire,omitempty"`
-	// Member `notReadyCount`.
-	NotReadyCount *int64 `protobuf:"varint,10,opt,name=not_ready_count,json=notReadyCount,proto3,oneof" json:"not_ready_count,omitempty"`
-	// Member `o2Sensor`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
+	Misfire       *string `protobuf:"bytes,9,opt,name=misfire,proto3,oneof" json:"misfire,omitempty"`
+	NotReadyCount *int64  `protobuf:"varint,10,opt,name=not_ready_count,json=notReadyCount,proto3,oneof" json:"not_ready_count,omitempty"`
+	// Known values: `N`, `R`, `U`.
 	O2Sensor *string `protobuf:"bytes,11,opt,name=o2_sensor,json=o2Sensor,proto3,oneof" json:"o2_sensor,omitempty"`
-	// Member `secondaryAir`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	SecondaryAir  *string `protobuf:"bytes,12,opt,name=secondary_air,json=secondaryAir,proto3,oneof" json:"secondary_air,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6265,15 +6081,11 @@ func (x *VehicleStatsFaultCodesPassengerMonitorStatus) GetSecondaryAir() string 
 
 // Schema VehicleStatsFaultCodesValue.
 type VehicleStatsFaultCodesValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `canBusType`.
-	CanBusType *string `protobuf:"bytes,1,opt,name=can_bus_type,json=canBusType,proto3,oneof" json:"can_bus_type,omitempty"`
-	// Member `j1939`.
-	J1939 *VehicleStatsFaultCodesValueJ1939 `protobuf:"bytes,2,opt,name=j1939,proto3" json:"j1939,omitempty"`
-	// Member `obdii`.
-	Obdii *VehicleStatsFaultCodesValueObdii `protobuf:"bytes,3,opt,name=obdii,proto3" json:"obdii,omitempty"`
-	// Member `oem`.
-	Oem           *VehicleStatsFaultCodesValueOem `protobuf:"bytes,4,opt,name=oem,proto3" json:"oem,omitempty"`
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	CanBusType    *string                           `protobuf:"bytes,1,opt,name=can_bus_type,json=canBusType,proto3,oneof" json:"can_bus_type,omitempty"`
+	J1939         *VehicleStatsFaultCodesValueJ1939 `protobuf:"bytes,2,opt,name=j1939,proto3" json:"j1939,omitempty"`
+	Obdii         *VehicleStatsFaultCodesValueObdii `protobuf:"bytes,3,opt,name=obdii,proto3" json:"obdii,omitempty"`
+	Oem           *VehicleStatsFaultCodesValueOem   `protobuf:"bytes,4,opt,name=oem,proto3" json:"oem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6338,10 +6150,8 @@ func (x *VehicleStatsFaultCodesValue) GetOem() *VehicleStatsFaultCodesValueOem {
 
 // Schema VehicleStatsFaultCodesValue_j1939.
 type VehicleStatsFaultCodesValueJ1939 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkEngineLights`.
-	CheckEngineLights *VehicleStatsFaultCodesValueJ1939CheckEngineLights `protobuf:"bytes,1,opt,name=check_engine_lights,json=checkEngineLights,proto3" json:"check_engine_lights,omitempty"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                                   `protogen:"open.v1"`
+	CheckEngineLights      *VehicleStatsFaultCodesValueJ1939CheckEngineLights       `protobuf:"bytes,1,opt,name=check_engine_lights,json=checkEngineLights,proto3" json:"check_engine_lights,omitempty"`
 	DiagnosticTroubleCodes []*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode `protobuf:"bytes,2,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -6394,13 +6204,13 @@ func (x *VehicleStatsFaultCodesValueJ1939) GetDiagnosticTroubleCodes() []*Vehicl
 // Schema VehicleStatsFaultCodesValue_j1939_checkEngineLights.
 type VehicleStatsFaultCodesValueJ1939CheckEngineLights struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `emissionsIsOn`. Required.
+	// Required.
 	EmissionsIsOn *bool `protobuf:"varint,1,opt,name=emissions_is_on,json=emissionsIsOn,proto3,oneof" json:"emissions_is_on,omitempty"`
-	// Member `protectIsOn`. Required.
+	// Required.
 	ProtectIsOn *bool `protobuf:"varint,2,opt,name=protect_is_on,json=protectIsOn,proto3,oneof" json:"protect_is_on,omitempty"`
-	// Member `stopIsOn`. Required.
+	// Required.
 	StopIsOn *bool `protobuf:"varint,3,opt,name=stop_is_on,json=stopIsOn,proto3,oneof" json:"stop_is_on,omitempty"`
-	// Member `warningIsOn`. Required.
+	// Required.
 	WarningIsOn   *bool `protobuf:"varint,4,opt,name=warning_is_on,json=warningIsOn,proto3,oneof" json:"warning_is_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6466,24 +6276,20 @@ func (x *VehicleStatsFaultCodesValueJ1939CheckEngineLights) GetWarningIsOn() boo
 
 // Schema VehicleStatsFaultCodesValue_j1939_diagnosticTroubleCodes.
 type VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fmiDescription`.
-	FmiDescription *string `protobuf:"bytes,1,opt,name=fmi_description,json=fmiDescription,proto3,oneof" json:"fmi_description,omitempty"`
-	// Member `fmiId`. Required.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	FmiDescription *string                `protobuf:"bytes,1,opt,name=fmi_description,json=fmiDescription,proto3,oneof" json:"fmi_description,omitempty"`
+	// Required.
 	FmiId *int64 `protobuf:"varint,2,opt,name=fmi_id,json=fmiId,proto3,oneof" json:"fmi_id,omitempty"`
-	// Member `milStatus`. Required.
+	// Required.
 	MilStatus *int64 `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
-	// Member `occurrenceCount`. Required.
-	OccurrenceCount *int64 `protobuf:"varint,4,opt,name=occurrence_count,json=occurrenceCount,proto3,oneof" json:"occurrence_count,omitempty"`
-	// Member `sourceAddressName`.
+	// Required.
+	OccurrenceCount   *int64  `protobuf:"varint,4,opt,name=occurrence_count,json=occurrenceCount,proto3,oneof" json:"occurrence_count,omitempty"`
 	SourceAddressName *string `protobuf:"bytes,5,opt,name=source_address_name,json=sourceAddressName,proto3,oneof" json:"source_address_name,omitempty"`
-	// Member `spnDescription`.
-	SpnDescription *string `protobuf:"bytes,6,opt,name=spn_description,json=spnDescription,proto3,oneof" json:"spn_description,omitempty"`
-	// Member `spnId`. Required.
+	SpnDescription    *string `protobuf:"bytes,6,opt,name=spn_description,json=spnDescription,proto3,oneof" json:"spn_description,omitempty"`
+	// Required.
 	SpnId *int64 `protobuf:"varint,7,opt,name=spn_id,json=spnId,proto3,oneof" json:"spn_id,omitempty"`
-	// Member `txId`. Required.
-	TxId *int64 `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
-	// Member `vendorSpecificFields`.
+	// Required.
+	TxId                 *int64                                                `protobuf:"varint,8,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
 	VendorSpecificFields *VehicleStatsFaultCodesValueJ1939VendorSpecificFields `protobuf:"bytes,9,opt,name=vendor_specific_fields,json=vendorSpecificFields,proto3" json:"vendor_specific_fields,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -6584,11 +6390,9 @@ func (x *VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode) GetVendorSpecifi
 
 // Schema VehicleStatsFaultCodesValue_j1939_vendorSpecificFields.
 type VehicleStatsFaultCodesValueJ1939VendorSpecificFields struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dtcDescription`.
-	DtcDescription *string `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
-	// Member `repairInstructionsUrl`.
-	RepairInstructionsUrl *string `protobuf:"bytes,2,opt,name=repair_instructions_url,json=repairInstructionsUrl,proto3,oneof" json:"repair_instructions_url,omitempty"`
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	DtcDescription        *string                `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
+	RepairInstructionsUrl *string                `protobuf:"bytes,2,opt,name=repair_instructions_url,json=repairInstructionsUrl,proto3,oneof" json:"repair_instructions_url,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -6639,10 +6443,8 @@ func (x *VehicleStatsFaultCodesValueJ1939VendorSpecificFields) GetRepairInstruct
 
 // Schema VehicleStatsFaultCodesValue_obdii.
 type VehicleStatsFaultCodesValueObdii struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `checkEngineLightIsOn`.
-	CheckEngineLightIsOn *bool `protobuf:"varint,1,opt,name=check_engine_light_is_on,json=checkEngineLightIsOn,proto3,oneof" json:"check_engine_light_is_on,omitempty"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                                   `protogen:"open.v1"`
+	CheckEngineLightIsOn   *bool                                                    `protobuf:"varint,1,opt,name=check_engine_light_is_on,json=checkEngineLightIsOn,proto3,oneof" json:"check_engine_light_is_on,omitempty"`
 	DiagnosticTroubleCodes []*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode `protobuf:"bytes,2,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -6694,12 +6496,10 @@ func (x *VehicleStatsFaultCodesValueObdii) GetDiagnosticTroubleCodes() []*Vehicl
 
 // Schema VehicleStatsFaultCodesValue_obdii_confirmedDtcs.
 type VehicleStatsFaultCodesValueObdiiConfirmedDtc struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dtcDescription`.
-	DtcDescription *string `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
-	// Member `dtcId`. Required.
-	DtcId *int64 `protobuf:"varint,2,opt,name=dtc_id,json=dtcId,proto3,oneof" json:"dtc_id,omitempty"`
-	// Member `dtcShortCode`.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	DtcDescription *string                `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
+	// Required.
+	DtcId         *int64  `protobuf:"varint,2,opt,name=dtc_id,json=dtcId,proto3,oneof" json:"dtc_id,omitempty"`
 	DtcShortCode  *string `protobuf:"bytes,3,opt,name=dtc_short_code,json=dtcShortCode,proto3,oneof" json:"dtc_short_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6758,20 +6558,15 @@ func (x *VehicleStatsFaultCodesValueObdiiConfirmedDtc) GetDtcShortCode() string 
 
 // Schema VehicleStatsFaultCodesValue_obdii_diagnosticTroubleCodes.
 type VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `confirmedDtcs`.
+	state         protoimpl.MessageState                          `protogen:"open.v1"`
 	ConfirmedDtcs []*VehicleStatsFaultCodesValueObdiiConfirmedDtc `protobuf:"bytes,1,rep,name=confirmed_dtcs,json=confirmedDtcs,proto3" json:"confirmed_dtcs,omitempty"`
-	// Member `ignitionType`. Known values: `spark`, `compression`.
-	IgnitionType *string `protobuf:"bytes,2,opt,name=ignition_type,json=ignitionType,proto3,oneof" json:"ignition_type,omitempty"`
-	// Member `milStatus`.
-	MilStatus *bool `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
-	// Member `monitorStatus`.
-	MonitorStatus *VehicleStatsFaultCodesValueObdiiMonitorStatus `protobuf:"bytes,4,opt,name=monitor_status,json=monitorStatus,proto3" json:"monitor_status,omitempty"`
-	// Member `pendingDtcs`.
-	PendingDtcs []*VehicleStatsFaultCodesValueObdiiConfirmedDtc `protobuf:"bytes,5,rep,name=pending_dtcs,json=pendingDtcs,proto3" json:"pending_dtcs,omitempty"`
-	// Member `permanentDtcs`.
+	// Known values: `spark`, `compression`.
+	IgnitionType  *string                                         `protobuf:"bytes,2,opt,name=ignition_type,json=ignitionType,proto3,oneof" json:"ignition_type,omitempty"`
+	MilStatus     *bool                                           `protobuf:"varint,3,opt,name=mil_status,json=milStatus,proto3,oneof" json:"mil_status,omitempty"`
+	MonitorStatus *VehicleStatsFaultCodesValueObdiiMonitorStatus  `protobuf:"bytes,4,opt,name=monitor_status,json=monitorStatus,proto3" json:"monitor_status,omitempty"`
+	PendingDtcs   []*VehicleStatsFaultCodesValueObdiiConfirmedDtc `protobuf:"bytes,5,rep,name=pending_dtcs,json=pendingDtcs,proto3" json:"pending_dtcs,omitempty"`
 	PermanentDtcs []*VehicleStatsFaultCodesValueObdiiConfirmedDtc `protobuf:"bytes,6,rep,name=permanent_dtcs,json=permanentDtcs,proto3" json:"permanent_dtcs,omitempty"`
-	// Member `txId`. Required.
+	// Required.
 	TxId          *int64 `protobuf:"varint,7,opt,name=tx_id,json=txId,proto3,oneof" json:"tx_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6859,29 +6654,28 @@ func (x *VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode) GetTxId() int64 
 // Schema VehicleStatsFaultCodesValue_obdii_monitorStatus.
 type VehicleStatsFaultCodesValueObdiiMonitorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `catalyst`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Catalyst *string `protobuf:"bytes,1,opt,name=catalyst,proto3,oneof" json:"catalyst,omitempty"`
-	// Member `comprehensive`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Comprehensive *string `protobuf:"bytes,2,opt,name=comprehensive,proto3,oneof" json:"comprehensive,omitempty"`
-	// Member `egr`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Egr *string `protobuf:"bytes,3,opt,name=egr,proto3,oneof" json:"egr,omitempty"`
-	// Member `evapSystem`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	EvapSystem *string `protobuf:"bytes,4,opt,name=evap_system,json=evapSystem,proto3,oneof" json:"evap_system,omitempty"`
-	// Member `fuel`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	Fuel *string `protobuf:"bytes,5,opt,name=fuel,proto3,oneof" json:"fuel,omitempty"`
-	// Member `heatedCatalyst`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	HeatedCatalyst *string `protobuf:"bytes,6,opt,name=heated_catalyst,json=heatedCatalyst,proto3,oneof" json:"heated_catalyst,omitempty"`
-	// Member `heatedO2Sensor`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	HeatedO2Sensor *string `protobuf:"bytes,7,opt,name=heated_o2_sensor,json=heatedO2Sensor,proto3,oneof" json:"heated_o2_sensor,omitempty"`
-	// Member `isoSaeReserved`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	IsoSaeReserved *string `protobuf:"bytes,8,opt,name=iso_sae_reserved,json=isoSaeReserved,proto3,oneof" json:"iso_sae_reserved,omitempty"`
-	// Member `misfire`. Known values: `N`, `R`, `U`.
-	Misfire *string `protobuf:"bytes,9,opt,name=misfire,proto3,oneof" json:"misfire,omitempty"`
-	// Member `notReadyCount`.
-	NotReadyCount *int64 `protobuf:"varint,10,opt,name=not_ready_count,json=notReadyCount,proto3,oneof" json:"not_ready_count,omitempty"`
-	// Member `o2Sensor`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
+	Misfire       *string `protobuf:"bytes,9,opt,name=misfire,proto3,oneof" json:"misfire,omitempty"`
+	NotReadyCount *int64  `protobuf:"varint,10,opt,name=not_ready_count,json=notReadyCount,proto3,oneof" json:"not_ready_count,omitempty"`
+	// Known values: `N`, `R`, `U`.
 	O2Sensor *string `protobuf:"bytes,11,opt,name=o2_sensor,json=o2Sensor,proto3,oneof" json:"o2_sensor,omitempty"`
-	// Member `secondaryAir`. Known values: `N`, `R`, `U`.
+	// Known values: `N`, `R`, `U`.
 	SecondaryAir  *string `protobuf:"bytes,12,opt,name=secondary_air,json=secondaryAir,proto3,oneof" json:"secondary_air,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7003,8 +6797,7 @@ func (x *VehicleStatsFaultCodesValueObdiiMonitorStatus) GetSecondaryAir() string
 
 // Schema VehicleStatsFaultCodesValue_oem.
 type VehicleStatsFaultCodesValueOem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `diagnosticTroubleCodes`.
+	state                  protoimpl.MessageState                                 `protogen:"open.v1"`
 	DiagnosticTroubleCodes []*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode `protobuf:"bytes,1,rep,name=diagnostic_trouble_codes,json=diagnosticTroubleCodes,proto3" json:"diagnostic_trouble_codes,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
@@ -7049,17 +6842,13 @@ func (x *VehicleStatsFaultCodesValueOem) GetDiagnosticTroubleCodes() []*VehicleS
 
 // Schema VehicleStatsFaultCodesValue_oem_diagnosticTroubleCodes.
 type VehicleStatsFaultCodesValueOemDiagnosticTroubleCode struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codeDescription`.
-	CodeDescription *string `protobuf:"bytes,1,opt,name=code_description,json=codeDescription,proto3,oneof" json:"code_description,omitempty"`
-	// Member `codeIdentifier`.
-	CodeIdentifier *string `protobuf:"bytes,2,opt,name=code_identifier,json=codeIdentifier,proto3,oneof" json:"code_identifier,omitempty"`
-	// Member `codeSeverity`.
-	CodeSeverity *string `protobuf:"bytes,3,opt,name=code_severity,json=codeSeverity,proto3,oneof" json:"code_severity,omitempty"`
-	// Member `codeSource`.
-	CodeSource    *string `protobuf:"bytes,4,opt,name=code_source,json=codeSource,proto3,oneof" json:"code_source,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	CodeDescription *string                `protobuf:"bytes,1,opt,name=code_description,json=codeDescription,proto3,oneof" json:"code_description,omitempty"`
+	CodeIdentifier  *string                `protobuf:"bytes,2,opt,name=code_identifier,json=codeIdentifier,proto3,oneof" json:"code_identifier,omitempty"`
+	CodeSeverity    *string                `protobuf:"bytes,3,opt,name=code_severity,json=codeSeverity,proto3,oneof" json:"code_severity,omitempty"`
+	CodeSource      *string                `protobuf:"bytes,4,opt,name=code_source,json=codeSource,proto3,oneof" json:"code_source,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) Reset() {
@@ -7122,11 +6911,9 @@ func (x *VehicleStatsFaultCodesValueOemDiagnosticTroubleCode) GetCodeSource() st
 
 // Schema VehicleStatsFaultCodesVendorSpecificFields.
 type VehicleStatsFaultCodesVendorSpecificFields struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dtcDescription`.
-	DtcDescription *string `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
-	// Member `repairInstructionsUrl`.
-	RepairInstructionsUrl *string `protobuf:"bytes,2,opt,name=repair_instructions_url,json=repairInstructionsUrl,proto3,oneof" json:"repair_instructions_url,omitempty"`
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	DtcDescription        *string                `protobuf:"bytes,1,opt,name=dtc_description,json=dtcDescription,proto3,oneof" json:"dtc_description,omitempty"`
+	RepairInstructionsUrl *string                `protobuf:"bytes,2,opt,name=repair_instructions_url,json=repairInstructionsUrl,proto3,oneof" json:"repair_instructions_url,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -7177,18 +6964,13 @@ func (x *VehicleStatsFaultCodesVendorSpecificFields) GetRepairInstructionsUrl() 
 
 // Schema VehicleStatsFaultCodesWithDecoration.
 type VehicleStatsFaultCodesWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `canBusType`.
-	CanBusType *string `protobuf:"bytes,1,opt,name=can_bus_type,json=canBusType,proto3,oneof" json:"can_bus_type,omitempty"`
-	// Member `decorations`.
-	Decorations *VehicleStatsDecorations `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `j1939`.
-	J1939 *VehicleStatsFaultCodesJ1939 `protobuf:"bytes,3,opt,name=j1939,proto3" json:"j1939,omitempty"`
-	// Member `obdii`.
-	Obdii *VehicleStatsFaultCodesOBDII `protobuf:"bytes,4,opt,name=obdii,proto3" json:"obdii,omitempty"`
-	// Member `oem`.
-	Oem *VehicleStatsFaultCodesOem `protobuf:"bytes,5,opt,name=oem,proto3" json:"oem,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	state       protoimpl.MessageState       `protogen:"open.v1"`
+	CanBusType  *string                      `protobuf:"bytes,1,opt,name=can_bus_type,json=canBusType,proto3,oneof" json:"can_bus_type,omitempty"`
+	Decorations *VehicleStatsDecorations     `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	J1939       *VehicleStatsFaultCodesJ1939 `protobuf:"bytes,3,opt,name=j1939,proto3" json:"j1939,omitempty"`
+	Obdii       *VehicleStatsFaultCodesOBDII `protobuf:"bytes,4,opt,name=obdii,proto3" json:"obdii,omitempty"`
+	Oem         *VehicleStatsFaultCodesOem   `protobuf:"bytes,5,opt,name=oem,proto3" json:"oem,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,6,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7269,9 +7051,9 @@ func (x *VehicleStatsFaultCodesWithDecoration) GetTime() string {
 // Schema VehicleStatsFuelConsumedMilliliters.
 type VehicleStatsFuelConsumedMilliliters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7323,12 +7105,11 @@ func (x *VehicleStatsFuelConsumedMilliliters) GetValue() int64 {
 
 // Schema VehicleStatsFuelConsumedMillilitersWithDecoration.
 type VehicleStatsFuelConsumedMillilitersWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7388,9 +7169,9 @@ func (x *VehicleStatsFuelConsumedMillilitersWithDecoration) GetValue() int64 {
 // Schema VehicleStatsFuelPercent.
 type VehicleStatsFuelPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7442,12 +7223,11 @@ func (x *VehicleStatsFuelPercent) GetValue() int64 {
 
 // Schema VehicleStatsFuelPercentWithDecoration.
 type VehicleStatsFuelPercentWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7506,22 +7286,19 @@ func (x *VehicleStatsFuelPercentWithDecoration) GetValue() int64 {
 
 // Schema VehicleStatsGps.
 type VehicleStatsGps struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
+	state   protoimpl.MessageState  `protogen:"open.v1"`
 	Address *VehicleLocationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `headingDegrees`. In degrees.
+	// In degrees.
 	HeadingDegrees *float64 `protobuf:"fixed64,2,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `isEcuSpeed`.
-	IsEcuSpeed *bool `protobuf:"varint,3,opt,name=is_ecu_speed,json=isEcuSpeed,proto3,oneof" json:"is_ecu_speed,omitempty"`
-	// Member `latitude`. Required.
+	IsEcuSpeed     *bool    `protobuf:"varint,3,opt,name=is_ecu_speed,json=isEcuSpeed,proto3,oneof" json:"is_ecu_speed,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,6,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,7,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,8,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7616,9 +7393,9 @@ func (x *VehicleStatsGps) GetTime() string {
 // Schema VehicleStatsGpsDistanceMeters.
 type VehicleStatsGpsDistanceMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7670,12 +7447,11 @@ func (x *VehicleStatsGpsDistanceMeters) GetValue() float64 {
 
 // Schema VehicleStatsGpsDistanceMetersWithDecoration.
 type VehicleStatsGpsDistanceMetersWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *float64 `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7735,9 +7511,9 @@ func (x *VehicleStatsGpsDistanceMetersWithDecoration) GetValue() float64 {
 // Schema VehicleStatsGpsOdometerMeters.
 type VehicleStatsGpsOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7789,12 +7565,11 @@ func (x *VehicleStatsGpsOdometerMeters) GetValue() int64 {
 
 // Schema VehicleStatsGpsOdometerMetersWithDecoration.
 type VehicleStatsGpsOdometerMetersWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7854,9 +7629,9 @@ func (x *VehicleStatsGpsOdometerMetersWithDecoration) GetValue() int64 {
 // Schema VehicleStatsIdlingDurationMilliseconds.
 type VehicleStatsIdlingDurationMilliseconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7908,12 +7683,11 @@ func (x *VehicleStatsIdlingDurationMilliseconds) GetValue() int64 {
 
 // Schema VehicleStatsIdlingDurationMillisecondsWithDecoration.
 type VehicleStatsIdlingDurationMillisecondsWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -7973,9 +7747,9 @@ func (x *VehicleStatsIdlingDurationMillisecondsWithDecoration) GetValue() int64 
 // Schema VehicleStatsIntakeManifoldTempMilliC.
 type VehicleStatsIntakeManifoldTempMilliC struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8027,12 +7801,11 @@ func (x *VehicleStatsIntakeManifoldTempMilliC) GetValue() int64 {
 
 // Schema VehicleStatsIntakeManifoldTempMilliCWithDecoration.
 type VehicleStatsIntakeManifoldTempMilliCWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8091,139 +7864,74 @@ func (x *VehicleStatsIntakeManifoldTempMilliCWithDecoration) GetValue() int64 {
 
 // Schema VehicleStatsListResponse_data.
 type VehicleStatsListData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientAirTemperatureMilliC`.
-	AmbientAirTemperatureMilliC []*VehicleStatsAmbientAirTempMilliCWithDecoration `protobuf:"bytes,1,rep,name=ambient_air_temperature_milli_c,json=ambientAirTemperatureMilliC,proto3" json:"ambient_air_temperature_milli_c,omitempty"`
-	// Member `auxInput1`.
-	AuxInput1 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,2,rep,name=aux_input1,json=auxInput1,proto3" json:"aux_input1,omitempty"`
-	// Member `auxInput10`.
-	AuxInput10 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,3,rep,name=aux_input10,json=auxInput10,proto3" json:"aux_input10,omitempty"`
-	// Member `auxInput11`.
-	AuxInput11 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,4,rep,name=aux_input11,json=auxInput11,proto3" json:"aux_input11,omitempty"`
-	// Member `auxInput12`.
-	AuxInput12 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,5,rep,name=aux_input12,json=auxInput12,proto3" json:"aux_input12,omitempty"`
-	// Member `auxInput13`.
-	AuxInput13 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,6,rep,name=aux_input13,json=auxInput13,proto3" json:"aux_input13,omitempty"`
-	// Member `auxInput2`.
-	AuxInput2 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,7,rep,name=aux_input2,json=auxInput2,proto3" json:"aux_input2,omitempty"`
-	// Member `auxInput3`.
-	AuxInput3 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,8,rep,name=aux_input3,json=auxInput3,proto3" json:"aux_input3,omitempty"`
-	// Member `auxInput4`.
-	AuxInput4 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,9,rep,name=aux_input4,json=auxInput4,proto3" json:"aux_input4,omitempty"`
-	// Member `auxInput5`.
-	AuxInput5 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,10,rep,name=aux_input5,json=auxInput5,proto3" json:"aux_input5,omitempty"`
-	// Member `auxInput6`.
-	AuxInput6 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,11,rep,name=aux_input6,json=auxInput6,proto3" json:"aux_input6,omitempty"`
-	// Member `auxInput7`.
-	AuxInput7 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,12,rep,name=aux_input7,json=auxInput7,proto3" json:"aux_input7,omitempty"`
-	// Member `auxInput8`.
-	AuxInput8 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,13,rep,name=aux_input8,json=auxInput8,proto3" json:"aux_input8,omitempty"`
-	// Member `auxInput9`.
-	AuxInput9 []*VehicleStatsAuxInputWithDecoration `protobuf:"bytes,14,rep,name=aux_input9,json=auxInput9,proto3" json:"aux_input9,omitempty"`
-	// Member `barometricPressurePa`.
-	BarometricPressurePa []*VehicleStatsBarometricPressurePaWithDecoration `protobuf:"bytes,15,rep,name=barometric_pressure_pa,json=barometricPressurePa,proto3" json:"barometric_pressure_pa,omitempty"`
-	// Member `batteryMilliVolts`.
-	BatteryMilliVolts []*VehicleStatsBatteryVoltageWithDecoration `protobuf:"bytes,16,rep,name=battery_milli_volts,json=batteryMilliVolts,proto3" json:"battery_milli_volts,omitempty"`
-	// Member `defLevelMilliPercent`.
-	DefLevelMilliPercent []*VehicleStatsDefLevelMilliPercentWithDecoration `protobuf:"bytes,17,rep,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
-	// Member `ecuDoorStatus`.
-	EcuDoorStatus []*VehicleStatsEcuDoorStatus `protobuf:"bytes,18,rep,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
-	// Member `ecuSpeedMph`.
-	EcuSpeedMph []*VehicleStatsEcuSpeedMphWithDecoration `protobuf:"bytes,19,rep,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
-	// Member `engineCoolantTemperatureMilliC`.
-	EngineCoolantTemperatureMilliC []*VehicleStatsEngineCoolantTempMilliCWithDecoration `protobuf:"bytes,20,rep,name=engine_coolant_temperature_milli_c,json=engineCoolantTemperatureMilliC,proto3" json:"engine_coolant_temperature_milli_c,omitempty"`
-	// Member `engineImmobilizer`.
-	EngineImmobilizer []*VehicleStatsEngineImmobilizerWithDecoration `protobuf:"bytes,21,rep,name=engine_immobilizer,json=engineImmobilizer,proto3" json:"engine_immobilizer,omitempty"`
-	// Member `engineLoadPercent`.
-	EngineLoadPercent []*VehicleStatsEngineLoadPercentWithDecoration `protobuf:"bytes,22,rep,name=engine_load_percent,json=engineLoadPercent,proto3" json:"engine_load_percent,omitempty"`
-	// Member `engineOilPressureKPa`.
-	EngineOilPressureKPa []*VehicleStatsEngineOilPressureKPaWithDecoration `protobuf:"bytes,23,rep,name=engine_oil_pressure_k_pa,json=engineOilPressureKPa,proto3" json:"engine_oil_pressure_k_pa,omitempty"`
-	// Member `engineRpm`.
-	EngineRpm []*VehicleStatsEngineRpmWithDecoration `protobuf:"bytes,24,rep,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
-	// Member `engineStates`.
-	EngineStates []*VehicleStatsEngineStateWithDecoration `protobuf:"bytes,25,rep,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
-	// Member `evAverageBatteryTemperatureMilliCelsius`.
-	EvAverageBatteryTemperatureMilliCelsius []*VehicleStatsEvAverageBatteryTemperatureMilliCelsius `protobuf:"bytes,26,rep,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
-	// Member `evBatteryCurrentMilliAmp`.
-	EvBatteryCurrentMilliAmp []*VehicleStatsEvBatteryCurrentMilliAmp `protobuf:"bytes,27,rep,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
-	// Member `evBatteryStateOfHealthMilliPercent`.
-	EvBatteryStateOfHealthMilliPercent []*VehicleStatsEvBatteryStateOfHealthMilliPercent `protobuf:"bytes,28,rep,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
-	// Member `evBatteryVoltageMilliVolt`.
-	EvBatteryVoltageMilliVolt []*VehicleStatsEvBatteryVoltageMilliVolt `protobuf:"bytes,29,rep,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
-	// Member `evChargingCurrentMilliAmp`.
-	EvChargingCurrentMilliAmp []*VehicleStatsEvChargingCurrentMilliAmp `protobuf:"bytes,30,rep,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
-	// Member `evChargingEnergyMicroWh`.
-	EvChargingEnergyMicroWh []*VehicleStatsEvChargingEnergyMicroWh `protobuf:"bytes,31,rep,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
-	// Member `evChargingStatus`.
-	EvChargingStatus []*VehicleStatsEvChargingStatus `protobuf:"bytes,32,rep,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
-	// Member `evChargingVoltageMilliVolt`.
-	EvChargingVoltageMilliVolt []*VehicleStatsEvChargingVoltageMilliVolt `protobuf:"bytes,33,rep,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
-	// Member `evConsumedEnergyMicroWh`.
-	EvConsumedEnergyMicroWh []*VehicleStatsEvConsumedEnergyMicroWh `protobuf:"bytes,34,rep,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
-	// Member `evDistanceDrivenMeters`.
-	EvDistanceDrivenMeters []*VehicleStatsEvDistanceDrivenMeters `protobuf:"bytes,35,rep,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
-	// Member `evRegeneratedEnergyMicroWh`.
-	EvRegeneratedEnergyMicroWh []*VehicleStatsEvRegeneratedEnergyMicroWh `protobuf:"bytes,36,rep,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
-	// Member `evStateOfChargeMilliPercent`.
-	EvStateOfChargeMilliPercent []*VehicleStatsEvStateOfChargeMilliPercent `protobuf:"bytes,37,rep,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,38,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `faultCodes`.
-	FaultCodes []*VehicleStatsFaultCodesWithDecoration `protobuf:"bytes,39,rep,name=fault_codes,json=faultCodes,proto3" json:"fault_codes,omitempty"`
-	// Member `fuelConsumedMilliliters`.
-	FuelConsumedMilliliters []*VehicleStatsFuelConsumedMillilitersWithDecoration `protobuf:"bytes,40,rep,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3" json:"fuel_consumed_milliliters,omitempty"`
-	// Member `fuelPercents`.
-	FuelPercents []*VehicleStatsFuelPercentWithDecoration `protobuf:"bytes,41,rep,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
-	// Member `gps`.
-	Gps []*VehicleStatsListGps `protobuf:"bytes,42,rep,name=gps,proto3" json:"gps,omitempty"`
-	// Member `gpsDistanceMeters`.
-	GpsDistanceMeters []*VehicleStatsGpsDistanceMetersWithDecoration `protobuf:"bytes,43,rep,name=gps_distance_meters,json=gpsDistanceMeters,proto3" json:"gps_distance_meters,omitempty"`
-	// Member `gpsOdometerMeters`.
-	GpsOdometerMeters []*VehicleStatsGpsOdometerMetersWithDecoration `protobuf:"bytes,44,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,45,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `idlingDurationMilliseconds`.
-	IdlingDurationMilliseconds []*VehicleStatsIdlingDurationMillisecondsWithDecoration `protobuf:"bytes,46,rep,name=idling_duration_milliseconds,json=idlingDurationMilliseconds,proto3" json:"idling_duration_milliseconds,omitempty"`
-	// Member `intakeManifoldTemperatureMilliC`.
-	IntakeManifoldTemperatureMilliC []*VehicleStatsIntakeManifoldTempMilliCWithDecoration `protobuf:"bytes,47,rep,name=intake_manifold_temperature_milli_c,json=intakeManifoldTemperatureMilliC,proto3" json:"intake_manifold_temperature_milli_c,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,48,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `nfcCardScans`.
-	NfcCardScans []*VehicleStatsNfcCardScanWithDecoration `protobuf:"bytes,49,rep,name=nfc_card_scans,json=nfcCardScans,proto3" json:"nfc_card_scans,omitempty"`
-	// Member `obdEngineSeconds`.
-	ObdEngineSeconds []*VehicleStatsObdEngineSecondsWithDecoration `protobuf:"bytes,50,rep,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
-	// Member `obdOdometerMeters`.
-	ObdOdometerMeters []*VehicleStatsObdOdometerMetersWithDecoration `protobuf:"bytes,51,rep,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
-	// Member `seatbeltDriver`.
-	SeatbeltDriver []*VehicleStatsSeatbeltDriver `protobuf:"bytes,52,rep,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
-	// Member `spreaderActive`.
-	SpreaderActive []*VehicleStatsSpreaderActive `protobuf:"bytes,53,rep,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
-	// Member `spreaderAirTemp`.
-	SpreaderAirTemp []*VehicleStatsSpreaderAirTemp `protobuf:"bytes,54,rep,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
-	// Member `spreaderBlastState`.
-	SpreaderBlastState []*VehicleStatsSpreaderBlastState `protobuf:"bytes,55,rep,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
-	// Member `spreaderGranularName`.
-	SpreaderGranularName []*VehicleStatsSpreaderGranularName `protobuf:"bytes,56,rep,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
-	// Member `spreaderGranularRate`.
-	SpreaderGranularRate []*VehicleStatsSpreaderGranularRate `protobuf:"bytes,57,rep,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
-	// Member `spreaderLiquidName`.
-	SpreaderLiquidName []*VehicleStatsSpreaderLiquidName `protobuf:"bytes,58,rep,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
-	// Member `spreaderLiquidRate`.
-	SpreaderLiquidRate []*VehicleStatsSpreaderLiquidRate `protobuf:"bytes,59,rep,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
-	// Member `spreaderOnState`.
-	SpreaderOnState []*VehicleStatsSpreaderOnState `protobuf:"bytes,60,rep,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
-	// Member `spreaderPlowStatus`.
-	SpreaderPlowStatus []*VehicleStatsSpreaderPlowStatus `protobuf:"bytes,61,rep,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
-	// Member `spreaderPrewetName`.
-	SpreaderPrewetName []*VehicleStatsSpreaderPrewetName `protobuf:"bytes,62,rep,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
-	// Member `spreaderPrewetRate`.
-	SpreaderPrewetRate []*VehicleStatsSpreaderPrewetRate `protobuf:"bytes,63,rep,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
-	// Member `spreaderRoadTemp`.
-	SpreaderRoadTemp []*VehicleStatsSpreaderRoadTemp `protobuf:"bytes,64,rep,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
-	// Member `syntheticEngineSeconds`.
-	SyntheticEngineSeconds []*VehicleStatsListSyntheticEngineSeconds `protobuf:"bytes,65,rep,name=synthetic_engine_seconds,json=syntheticEngineSeconds,proto3" json:"synthetic_engine_seconds,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	state                                   protoimpl.MessageState                                  `protogen:"open.v1"`
+	AmbientAirTemperatureMilliC             []*VehicleStatsAmbientAirTempMilliCWithDecoration       `protobuf:"bytes,1,rep,name=ambient_air_temperature_milli_c,json=ambientAirTemperatureMilliC,proto3" json:"ambient_air_temperature_milli_c,omitempty"`
+	AuxInput1                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,2,rep,name=aux_input1,json=auxInput1,proto3" json:"aux_input1,omitempty"`
+	AuxInput10                              []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,3,rep,name=aux_input10,json=auxInput10,proto3" json:"aux_input10,omitempty"`
+	AuxInput11                              []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,4,rep,name=aux_input11,json=auxInput11,proto3" json:"aux_input11,omitempty"`
+	AuxInput12                              []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,5,rep,name=aux_input12,json=auxInput12,proto3" json:"aux_input12,omitempty"`
+	AuxInput13                              []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,6,rep,name=aux_input13,json=auxInput13,proto3" json:"aux_input13,omitempty"`
+	AuxInput2                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,7,rep,name=aux_input2,json=auxInput2,proto3" json:"aux_input2,omitempty"`
+	AuxInput3                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,8,rep,name=aux_input3,json=auxInput3,proto3" json:"aux_input3,omitempty"`
+	AuxInput4                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,9,rep,name=aux_input4,json=auxInput4,proto3" json:"aux_input4,omitempty"`
+	AuxInput5                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,10,rep,name=aux_input5,json=auxInput5,proto3" json:"aux_input5,omitempty"`
+	AuxInput6                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,11,rep,name=aux_input6,json=auxInput6,proto3" json:"aux_input6,omitempty"`
+	AuxInput7                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,12,rep,name=aux_input7,json=auxInput7,proto3" json:"aux_input7,omitempty"`
+	AuxInput8                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,13,rep,name=aux_input8,json=auxInput8,proto3" json:"aux_input8,omitempty"`
+	AuxInput9                               []*VehicleStatsAuxInputWithDecoration                   `protobuf:"bytes,14,rep,name=aux_input9,json=auxInput9,proto3" json:"aux_input9,omitempty"`
+	BarometricPressurePa                    []*VehicleStatsBarometricPressurePaWithDecoration       `protobuf:"bytes,15,rep,name=barometric_pressure_pa,json=barometricPressurePa,proto3" json:"barometric_pressure_pa,omitempty"`
+	BatteryMilliVolts                       []*VehicleStatsBatteryVoltageWithDecoration             `protobuf:"bytes,16,rep,name=battery_milli_volts,json=batteryMilliVolts,proto3" json:"battery_milli_volts,omitempty"`
+	DefLevelMilliPercent                    []*VehicleStatsDefLevelMilliPercentWithDecoration       `protobuf:"bytes,17,rep,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
+	EcuDoorStatus                           []*VehicleStatsEcuDoorStatus                            `protobuf:"bytes,18,rep,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
+	EcuSpeedMph                             []*VehicleStatsEcuSpeedMphWithDecoration                `protobuf:"bytes,19,rep,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
+	EngineCoolantTemperatureMilliC          []*VehicleStatsEngineCoolantTempMilliCWithDecoration    `protobuf:"bytes,20,rep,name=engine_coolant_temperature_milli_c,json=engineCoolantTemperatureMilliC,proto3" json:"engine_coolant_temperature_milli_c,omitempty"`
+	EngineImmobilizer                       []*VehicleStatsEngineImmobilizerWithDecoration          `protobuf:"bytes,21,rep,name=engine_immobilizer,json=engineImmobilizer,proto3" json:"engine_immobilizer,omitempty"`
+	EngineLoadPercent                       []*VehicleStatsEngineLoadPercentWithDecoration          `protobuf:"bytes,22,rep,name=engine_load_percent,json=engineLoadPercent,proto3" json:"engine_load_percent,omitempty"`
+	EngineOilPressureKPa                    []*VehicleStatsEngineOilPressureKPaWithDecoration       `protobuf:"bytes,23,rep,name=engine_oil_pressure_k_pa,json=engineOilPressureKPa,proto3" json:"engine_oil_pressure_k_pa,omitempty"`
+	EngineRpm                               []*VehicleStatsEngineRpmWithDecoration                  `protobuf:"bytes,24,rep,name=engine_rpm,json=engineRpm,proto3" json:"engine_rpm,omitempty"`
+	EngineStates                            []*VehicleStatsEngineStateWithDecoration                `protobuf:"bytes,25,rep,name=engine_states,json=engineStates,proto3" json:"engine_states,omitempty"`
+	EvAverageBatteryTemperatureMilliCelsius []*VehicleStatsEvAverageBatteryTemperatureMilliCelsius  `protobuf:"bytes,26,rep,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
+	EvBatteryCurrentMilliAmp                []*VehicleStatsEvBatteryCurrentMilliAmp                 `protobuf:"bytes,27,rep,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
+	EvBatteryStateOfHealthMilliPercent      []*VehicleStatsEvBatteryStateOfHealthMilliPercent       `protobuf:"bytes,28,rep,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
+	EvBatteryVoltageMilliVolt               []*VehicleStatsEvBatteryVoltageMilliVolt                `protobuf:"bytes,29,rep,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
+	EvChargingCurrentMilliAmp               []*VehicleStatsEvChargingCurrentMilliAmp                `protobuf:"bytes,30,rep,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
+	EvChargingEnergyMicroWh                 []*VehicleStatsEvChargingEnergyMicroWh                  `protobuf:"bytes,31,rep,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
+	EvChargingStatus                        []*VehicleStatsEvChargingStatus                         `protobuf:"bytes,32,rep,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
+	EvChargingVoltageMilliVolt              []*VehicleStatsEvChargingVoltageMilliVolt               `protobuf:"bytes,33,rep,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
+	EvConsumedEnergyMicroWh                 []*VehicleStatsEvConsumedEnergyMicroWh                  `protobuf:"bytes,34,rep,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
+	EvDistanceDrivenMeters                  []*VehicleStatsEvDistanceDrivenMeters                   `protobuf:"bytes,35,rep,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
+	EvRegeneratedEnergyMicroWh              []*VehicleStatsEvRegeneratedEnergyMicroWh               `protobuf:"bytes,36,rep,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
+	EvStateOfChargeMilliPercent             []*VehicleStatsEvStateOfChargeMilliPercent              `protobuf:"bytes,37,rep,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
+	ExternalIds                             map[string]string                                       `protobuf:"bytes,38,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	FaultCodes                              []*VehicleStatsFaultCodesWithDecoration                 `protobuf:"bytes,39,rep,name=fault_codes,json=faultCodes,proto3" json:"fault_codes,omitempty"`
+	FuelConsumedMilliliters                 []*VehicleStatsFuelConsumedMillilitersWithDecoration    `protobuf:"bytes,40,rep,name=fuel_consumed_milliliters,json=fuelConsumedMilliliters,proto3" json:"fuel_consumed_milliliters,omitempty"`
+	FuelPercents                            []*VehicleStatsFuelPercentWithDecoration                `protobuf:"bytes,41,rep,name=fuel_percents,json=fuelPercents,proto3" json:"fuel_percents,omitempty"`
+	Gps                                     []*VehicleStatsListGps                                  `protobuf:"bytes,42,rep,name=gps,proto3" json:"gps,omitempty"`
+	GpsDistanceMeters                       []*VehicleStatsGpsDistanceMetersWithDecoration          `protobuf:"bytes,43,rep,name=gps_distance_meters,json=gpsDistanceMeters,proto3" json:"gps_distance_meters,omitempty"`
+	GpsOdometerMeters                       []*VehicleStatsGpsOdometerMetersWithDecoration          `protobuf:"bytes,44,rep,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
+	Id                                      *string                                                 `protobuf:"bytes,45,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IdlingDurationMilliseconds              []*VehicleStatsIdlingDurationMillisecondsWithDecoration `protobuf:"bytes,46,rep,name=idling_duration_milliseconds,json=idlingDurationMilliseconds,proto3" json:"idling_duration_milliseconds,omitempty"`
+	IntakeManifoldTemperatureMilliC         []*VehicleStatsIntakeManifoldTempMilliCWithDecoration   `protobuf:"bytes,47,rep,name=intake_manifold_temperature_milli_c,json=intakeManifoldTemperatureMilliC,proto3" json:"intake_manifold_temperature_milli_c,omitempty"`
+	Name                                    *string                                                 `protobuf:"bytes,48,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	NfcCardScans                            []*VehicleStatsNfcCardScanWithDecoration                `protobuf:"bytes,49,rep,name=nfc_card_scans,json=nfcCardScans,proto3" json:"nfc_card_scans,omitempty"`
+	ObdEngineSeconds                        []*VehicleStatsObdEngineSecondsWithDecoration           `protobuf:"bytes,50,rep,name=obd_engine_seconds,json=obdEngineSeconds,proto3" json:"obd_engine_seconds,omitempty"`
+	ObdOdometerMeters                       []*VehicleStatsObdOdometerMetersWithDecoration          `protobuf:"bytes,51,rep,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
+	SeatbeltDriver                          []*VehicleStatsSeatbeltDriver                           `protobuf:"bytes,52,rep,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
+	SpreaderActive                          []*VehicleStatsSpreaderActive                           `protobuf:"bytes,53,rep,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
+	SpreaderAirTemp                         []*VehicleStatsSpreaderAirTemp                          `protobuf:"bytes,54,rep,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
+	SpreaderBlastState                      []*VehicleStatsSpreaderBlastState                       `protobuf:"bytes,55,rep,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
+	SpreaderGranularName                    []*VehicleStatsSpreaderGranularName                     `protobuf:"bytes,56,rep,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
+	SpreaderGranularRate                    []*VehicleStatsSpreaderGranularRate                     `protobuf:"bytes,57,rep,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
+	SpreaderLiquidName                      []*VehicleStatsSpreaderLiquidName                       `protobuf:"bytes,58,rep,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
+	SpreaderLiquidRate                      []*VehicleStatsSpreaderLiquidRate                       `protobuf:"bytes,59,rep,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
+	SpreaderOnState                         []*VehicleStatsSpreaderOnState                          `protobuf:"bytes,60,rep,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
+	SpreaderPlowStatus                      []*VehicleStatsSpreaderPlowStatus                       `protobuf:"bytes,61,rep,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
+	SpreaderPrewetName                      []*VehicleStatsSpreaderPrewetName                       `protobuf:"bytes,62,rep,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
+	SpreaderPrewetRate                      []*VehicleStatsSpreaderPrewetRate                       `protobuf:"bytes,63,rep,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
+	SpreaderRoadTemp                        []*VehicleStatsSpreaderRoadTemp                         `protobuf:"bytes,64,rep,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
+	SyntheticEngineSeconds                  []*VehicleStatsListSyntheticEngineSeconds               `protobuf:"bytes,65,rep,name=synthetic_engine_seconds,json=syntheticEngineSeconds,proto3" json:"synthetic_engine_seconds,omitempty"`
+	unknownFields                           protoimpl.UnknownFields
+	sizeCache                               protoimpl.SizeCache
 }
 
 func (x *VehicleStatsListData) Reset() {
@@ -8713,24 +8421,20 @@ func (x *VehicleStatsListData) GetSyntheticEngineSeconds() []*VehicleStatsListSy
 
 // Schema VehicleStatsListGps.
 type VehicleStatsListGps struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *VehicleLocationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
+	Address     *VehicleLocationAddress  `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `headingDegrees`. In degrees.
+	// In degrees.
 	HeadingDegrees *float64 `protobuf:"fixed64,3,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `isEcuSpeed`.
-	IsEcuSpeed *bool `protobuf:"varint,4,opt,name=is_ecu_speed,json=isEcuSpeed,proto3,oneof" json:"is_ecu_speed,omitempty"`
-	// Member `latitude`. Required.
+	IsEcuSpeed     *bool    `protobuf:"varint,4,opt,name=is_ecu_speed,json=isEcuSpeed,proto3,oneof" json:"is_ecu_speed,omitempty"`
+	// Required.
 	Latitude *float64 `protobuf:"fixed64,5,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `reverseGeo`.
+	// Required.
+	Longitude  *float64       `protobuf:"fixed64,6,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,7,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
-	// Member `speedMilesPerHour`. In miles per hour.
+	// In miles per hour.
 	SpeedMilesPerHour *float64 `protobuf:"fixed64,8,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,9,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8831,12 +8535,11 @@ func (x *VehicleStatsListGps) GetTime() string {
 
 // Schema VehicleStatsListSyntheticEngineSeconds.
 type VehicleStatsListSyntheticEngineSeconds struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8896,9 +8599,9 @@ func (x *VehicleStatsListSyntheticEngineSeconds) GetValue() int64 {
 // Schema VehicleStatsNfcCardScan.
 type VehicleStatsNfcCardScan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `card`. Required.
+	// Required.
 	Card *VehicleStatsNfcCardScanCard `protobuf:"bytes,1,opt,name=card,proto3" json:"card,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8948,11 +8651,10 @@ func (x *VehicleStatsNfcCardScan) GetTime() string {
 	return ""
 }
 
-// Schema VehicleStatsNfcCardScan_card.
+// Schema VehicleStatsNfcCardScan_card. It has nothing but `id`.
 type VehicleStatsNfcCardScanCard struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8997,11 +8699,10 @@ func (x *VehicleStatsNfcCardScanCard) GetId() string {
 // Schema VehicleStatsNfcCardScanWithDecoration.
 type VehicleStatsNfcCardScanWithDecoration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `card`. Required.
-	Card *VehicleStatsNfcCardScanCard `protobuf:"bytes,1,opt,name=card,proto3" json:"card,omitempty"`
-	// Member `decorations`.
-	Decorations *VehicleStatsDecorations `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required.
+	Card        *VehicleStatsNfcCardScanCard `protobuf:"bytes,1,opt,name=card,proto3" json:"card,omitempty"`
+	Decorations *VehicleStatsDecorations     `protobuf:"bytes,2,opt,name=decorations,proto3" json:"decorations,omitempty"`
+	// Required. A time as in RFC 3339.
 	Time          *string `protobuf:"bytes,3,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9061,9 +8762,9 @@ func (x *VehicleStatsNfcCardScanWithDecoration) GetTime() string {
 // Schema VehicleStatsObdEngineSeconds.
 type VehicleStatsObdEngineSeconds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9115,12 +8816,11 @@ func (x *VehicleStatsObdEngineSeconds) GetValue() int64 {
 
 // Schema VehicleStatsObdEngineSecondsWithDecoration.
 type VehicleStatsObdEngineSecondsWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9180,9 +8880,9 @@ func (x *VehicleStatsObdEngineSecondsWithDecoration) GetValue() int64 {
 // Schema VehicleStatsObdOdometerMeters.
 type VehicleStatsObdOdometerMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9234,12 +8934,11 @@ func (x *VehicleStatsObdOdometerMeters) GetValue() int64 {
 
 // Schema VehicleStatsObdOdometerMetersWithDecoration.
 type VehicleStatsObdOdometerMetersWithDecoration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9299,9 +8998,9 @@ func (x *VehicleStatsObdOdometerMetersWithDecoration) GetValue() int64 {
 // Schemas VehicleStatsResponse_seatbeltDriver, VehicleStatsSeatbeltDriver.
 type VehicleStatsSeatbeltDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Buckled`, `Unbuckled`.
+	// Required. Known values: `Buckled`, `Unbuckled`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9354,9 +9053,9 @@ func (x *VehicleStatsSeatbeltDriver) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderActive, VehicleStatsSpreaderActive.
 type VehicleStatsSpreaderActive struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`.
+	// Required. Known values: `Off`, `On`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9409,9 +9108,9 @@ func (x *VehicleStatsSpreaderActive) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderAirTemp, VehicleStatsSpreaderAirTemp.
 type VehicleStatsSpreaderAirTemp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9464,9 +9163,9 @@ func (x *VehicleStatsSpreaderAirTemp) GetValue() int64 {
 // Schemas VehicleStatsResponse_spreaderBlastState, VehicleStatsSpreaderBlastState.
 type VehicleStatsSpreaderBlastState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `On`, `Off`.
+	// Required. Known values: `On`, `Off`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9519,9 +9218,9 @@ func (x *VehicleStatsSpreaderBlastState) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderGranularName, VehicleStatsSpreaderGranularName.
 type VehicleStatsSpreaderGranularName struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9574,9 +9273,9 @@ func (x *VehicleStatsSpreaderGranularName) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderGranularRate, VehicleStatsSpreaderGranularRate.
 type VehicleStatsSpreaderGranularRate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9629,9 +9328,9 @@ func (x *VehicleStatsSpreaderGranularRate) GetValue() int64 {
 // Schemas VehicleStatsResponse_spreaderLiquidName, VehicleStatsSpreaderLiquidName.
 type VehicleStatsSpreaderLiquidName struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9684,9 +9383,9 @@ func (x *VehicleStatsSpreaderLiquidName) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderLiquidRate, VehicleStatsSpreaderLiquidRate.
 type VehicleStatsSpreaderLiquidRate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9739,9 +9438,9 @@ func (x *VehicleStatsSpreaderLiquidRate) GetValue() int64 {
 // Schemas VehicleStatsResponse_spreaderOnState, VehicleStatsSpreaderOnState.
 type VehicleStatsSpreaderOnState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `On`, `Off`.
+	// Required. Known values: `On`, `Off`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9794,9 +9493,9 @@ func (x *VehicleStatsSpreaderOnState) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderPlowStatus, VehicleStatsSpreaderPlowStatus.
 type VehicleStatsSpreaderPlowStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Up`, `Down`.
+	// Required. Known values: `Up`, `Down`.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9849,9 +9548,9 @@ func (x *VehicleStatsSpreaderPlowStatus) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderPrewetName, VehicleStatsSpreaderPrewetName.
 type VehicleStatsSpreaderPrewetName struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9904,9 +9603,9 @@ func (x *VehicleStatsSpreaderPrewetName) GetValue() string {
 // Schemas VehicleStatsResponse_spreaderPrewetRate, VehicleStatsSpreaderPrewetRate.
 type VehicleStatsSpreaderPrewetRate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -9959,9 +9658,9 @@ func (x *VehicleStatsSpreaderPrewetRate) GetValue() int64 {
 // Schemas VehicleStatsResponse_spreaderRoadTemp, VehicleStatsSpreaderRoadTemp.
 type VehicleStatsSpreaderRoadTemp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10013,12 +9712,11 @@ func (x *VehicleStatsSpreaderRoadTemp) GetValue() int64 {
 
 // Schema VehicleStatsSyntheticEngineSeconds.
 type VehicleStatsSyntheticEngineSeconds struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `decorations`.
+	state       protoimpl.MessageState   `protogen:"open.v1"`
 	Decorations *VehicleStatsDecorations `protobuf:"bytes,1,opt,name=decorations,proto3" json:"decorations,omitempty"`
-	// Member `time`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,2,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *int64 `protobuf:"varint,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10078,13 +9776,13 @@ func (x *VehicleStatsSyntheticEngineSeconds) GetValue() int64 {
 // Schema VehicleStatsTirePressures.
 type VehicleStatsTirePressures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `backLeftTirePressureKPa`. In kilopascals.
+	// In kilopascals.
 	BackLeftTirePressureKPa *int64 `protobuf:"varint,1,opt,name=back_left_tire_pressure_k_pa,json=backLeftTirePressureKPa,proto3,oneof" json:"back_left_tire_pressure_k_pa,omitempty"`
-	// Member `backRightTirePressureKPa`. In kilopascals.
+	// In kilopascals.
 	BackRightTirePressureKPa *int64 `protobuf:"varint,2,opt,name=back_right_tire_pressure_k_pa,json=backRightTirePressureKPa,proto3,oneof" json:"back_right_tire_pressure_k_pa,omitempty"`
-	// Member `frontLeftTirePressureKPa`. In kilopascals.
+	// In kilopascals.
 	FrontLeftTirePressureKPa *int64 `protobuf:"varint,3,opt,name=front_left_tire_pressure_k_pa,json=frontLeftTirePressureKPa,proto3,oneof" json:"front_left_tire_pressure_k_pa,omitempty"`
-	// Member `frontRightTirePressureKPa`. In kilopascals.
+	// In kilopascals.
 	FrontRightTirePressureKPa *int64 `protobuf:"varint,4,opt,name=front_right_tire_pressure_k_pa,json=frontRightTirePressureKPa,proto3,oneof" json:"front_right_tire_pressure_k_pa,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
@@ -10155,7 +9853,7 @@ const file_samsara_gateway_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"4samsara_gateway/vehicle_stats/v1/vehicle_stats.proto\x12 samsara_gateway.vehicle_stats.v1\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\x94\f\n" +
 	"\x17ListVehicleStatsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x02 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12*\n" +
 	"\x04time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\x04time\x88\x01\x01\x12\xd9\t\n" +
@@ -10190,7 +9888,7 @@ const file_samsara_gateway_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput122\n" +
 	"auxInput132\x11batteryMilliVolts2\x14barometricPressurePa2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\vdecorations\x123\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x01R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
 	"\atag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12\xd9\t\n" +
 	"\x05types\x18\x06 \x03(\tB\xc2\t\xda\xce\x18\xbd\t\b\x02\x18\x01 \x012\x1bambientAirTemperatureMilliC2\tauxInput12\tauxInput22\tauxInput32\tauxInput42\tauxInput52\tauxInput62\tauxInput72\tauxInput82\tauxInput92\n" +
@@ -10233,7 +9931,7 @@ const file_samsara_gateway_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"auxInput132\x11batteryMilliVolts2\x14barometricPressurePa2\x14defLevelMilliPercent2\vecuSpeedMph2\x1eengineCoolantTemperatureMilliC2\x11engineImmobilizer2\x11engineLoadPercent2\x14engineOilPressureKPa2\tengineRpm2\fengineStates2\n" +
 	"faultCodes2\ffuelPercents2\x17fuelConsumedMilliliters2\x03gps2\x11gpsDistanceMeters2\x1aidlingDurationMilliseconds2\x1fintakeManifoldTemperatureMilliC2\fnfcCardScans2\x10obdEngineSeconds2\x11obdOdometerMeters2\x12spreaderLiquidRate2\x14spreaderGranularRate2\x12spreaderPrewetRate2\x0fspreaderAirTemp2\x10spreaderRoadTemp2\x0fspreaderOnState2\x0espreaderActive2\x12spreaderBlastState2\x14spreaderGranularName2\x12spreaderPrewetName2\x12spreaderLiquidName2\x12spreaderPlowStatus2\x0eseatbeltDriver2\ttellTales2\recuDoorStatusR\vdecorations\x123\n" +
 	"\bend_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x01R\aendTime\x88\x01\x01\x123\n" +
-	"\x05limit\x18\x04 \x01(\x03B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x05limit\x18\x04 \x01(\x05B\x18\xda\xce\x18\x14\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@H\x02R\x05limit\x88\x01\x01\x12.\n" +
 	"\x0eparent_tag_ids\x18\x05 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12!\n" +
@@ -11253,22 +10951,22 @@ const file_samsara_gateway_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x1d_back_left_tire_pressure_k_paB \n" +
 	"\x1e_back_right_tire_pressure_k_paB \n" +
 	"\x1e_front_left_tire_pressure_k_paB!\n" +
-	"\x1f_front_right_tire_pressure_k_pa2\xfc\v\n" +
-	"\x13VehicleStatsService\x12\xe9\x01\n" +
-	"\x10ListVehicleStats\x129.samsara_gateway.vehicle_stats.v1.ListVehicleStatsRequest\x1a:.samsara_gateway.vehicle_stats.v1.ListVehicleStatsResponse\"^\xda\xce\x18Z\n" +
-	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xab\x01\n" +
-	"\x12StreamVehicleStats\x12;.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsRequest\x1a<.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListVehicleStats\x10\x010\x01\x12\x80\x02\n" +
-	"\x14ListVehicleStatsFeed\x12=.samsara_gateway.vehicle_stats.v1.ListVehicleStatsFeedRequest\x1a>.samsara_gateway.vehicle_stats.v1.ListVehicleStatsFeedResponse\"i\xda\xce\x18e\n" +
-	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xbb\x01\n" +
-	"\x16StreamVehicleStatsFeed\x12?.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsFeedRequest\x1a@.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsFeedResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListVehicleStatsFeed\x10\x010\x01\x12\xaf\x01\n" +
-	"\x12FollowVehicleStats\x12;.samsara_gateway.vehicle_stats.v1.FollowVehicleStatsRequest\x1a<.samsara_gateway.vehicle_stats.v1.FollowVehicleStatsResponse\"\x1c\xe2\xce\x18\x18\n" +
-	"\x14ListVehicleStatsFeed\x10\x020\x01\x12\x8d\x02\n" +
-	"\x17ListVehicleStatsHistory\x12@.samsara_gateway.vehicle_stats.v1.ListVehicleStatsHistoryRequest\x1aA.samsara_gateway.vehicle_stats.v1.ListVehicleStatsHistoryResponse\"m\xda\xce\x18i\n" +
-	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xc7\x01\n" +
-	"\x19StreamVehicleStatsHistory\x12B.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsHistoryRequest\x1aC.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsHistoryResponse\"\x1f\xe2\xce\x18\x1b\n" +
-	"\x17ListVehicleStatsHistory\x10\x010\x01B\xb3\x02\n" +
+	"\x1f_front_right_tire_pressure_k_pa2\x91\f\n" +
+	"\x13VehicleStatsService\x12\xec\x01\n" +
+	"\x10ListVehicleStats\x129.samsara_gateway.vehicle_stats.v1.ListVehicleStatsRequest\x1a:.samsara_gateway.vehicle_stats.v1.ListVehicleStatsResponse\"a\xda\xce\x18Z\n" +
+	"\x0fgetVehicleStats\x10\x01\x1a\x15/fleet/vehicles/stats(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xae\x01\n" +
+	"\x12StreamVehicleStats\x12;.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsRequest\x1a<.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListVehicleStats\x10\x01\x90\x02\x010\x01\x12\x83\x02\n" +
+	"\x14ListVehicleStatsFeed\x12=.samsara_gateway.vehicle_stats.v1.ListVehicleStatsFeedRequest\x1a>.samsara_gateway.vehicle_stats.v1.ListVehicleStatsFeedResponse\"l\xda\xce\x18e\n" +
+	"\x13getVehicleStatsFeed\x10\x01\x1a\x1a/fleet/vehicles/stats/feed(\x010\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xbe\x01\n" +
+	"\x16StreamVehicleStatsFeed\x12?.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsFeedRequest\x1a@.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsFeedResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListVehicleStatsFeed\x10\x01\x90\x02\x010\x01\x12\xb2\x01\n" +
+	"\x12FollowVehicleStats\x12;.samsara_gateway.vehicle_stats.v1.FollowVehicleStatsRequest\x1a<.samsara_gateway.vehicle_stats.v1.FollowVehicleStatsResponse\"\x1f\xe2\xce\x18\x18\n" +
+	"\x14ListVehicleStatsFeed\x10\x02\x90\x02\x010\x01\x12\x90\x02\n" +
+	"\x17ListVehicleStatsHistory\x12@.samsara_gateway.vehicle_stats.v1.ListVehicleStatsHistoryRequest\x1aA.samsara_gateway.vehicle_stats.v1.ListVehicleStatsHistoryResponse\"p\xda\xce\x18i\n" +
+	"\x16getVehicleStatsHistory\x10\x01\x1a\x1d/fleet/vehicles/stats/history(\x018\x01B\x17Read Vehicle StatisticsJ\x06\b2\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xca\x01\n" +
+	"\x19StreamVehicleStatsHistory\x12B.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsHistoryRequest\x1aC.samsara_gateway.vehicle_stats.v1.StreamVehicleStatsHistoryResponse\"\"\xe2\xce\x18\x1b\n" +
+	"\x17ListVehicleStatsHistory\x10\x01\x90\x02\x010\x01B\xb3\x02\n" +
 	")internal.samsara.gateway.vehicle_stats.v1B\x11VehicleStatsProtoP\x01Z<samsara.internal/gateway/gen/vehicle_stats/v1;vehiclestatsv1\xa2\x02\x10SGVehicleStatsV1\xaa\x02\x1eSamsaraGateway.VehicleStats.V1\xba\x02\x10SGVehicleStatsV1\xca\x02\x1eSamsaraGateway\\VehicleStats\\V1\xe2\x02'SamsaraGateway\\VehicleStats\\V1\\Metadata\xea\x02 SamsaraGateway::VehicleStats::V1b\x06proto3"
 
 var (

@@ -36,31 +36,66 @@ const (
 //
 // VehicleStatsService has the operations of the area vehicle stats.
 type VehicleStatsServiceClient interface {
-	// GET /fleet/vehicles/stats
+	// Lists vehicle stats.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// All pages: StreamVehicleStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleStats(ctx context.Context, in *ListVehicleStatsRequest, opts ...grpc.CallOption) (*ListVehicleStatsResponse, error)
-	// Every page of ListVehicleStats, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListVehicleStats, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStats(ctx context.Context, in *StreamVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsResponse], error)
-	// GET /fleet/vehicles/stats/feed
+	// Lists the feed of vehicle stats.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// All pages: StreamVehicleStatsFeed. For ever: FollowVehicleStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleStatsFeed(ctx context.Context, in *ListVehicleStatsFeedRequest, opts ...grpc.CallOption) (*ListVehicleStatsFeedResponse, error)
 	// Every page of ListVehicleStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsFeed(ctx context.Context, in *StreamVehicleStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse], error)
 	// Every page of ListVehicleStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	FollowVehicleStats(ctx context.Context, in *FollowVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleStatsResponse], error)
-	// GET /fleet/vehicles/stats/history
+	// Lists the history of vehicle stats.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// All pages: StreamVehicleStatsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleStatsHistory(ctx context.Context, in *ListVehicleStatsHistoryRequest, opts ...grpc.CallOption) (*ListVehicleStatsHistoryResponse, error)
 	// Every page of ListVehicleStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsHistory(ctx context.Context, in *StreamVehicleStatsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsHistoryResponse], error)
 }
 
@@ -184,31 +219,66 @@ type VehicleStatsService_StreamVehicleStatsHistoryClient = grpc.ServerStreamingC
 //
 // VehicleStatsService has the operations of the area vehicle stats.
 type VehicleStatsServiceServer interface {
-	// GET /fleet/vehicles/stats
+	// Lists vehicle stats.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// All pages: StreamVehicleStats. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleStats(context.Context, *ListVehicleStatsRequest) (*ListVehicleStatsResponse, error)
-	// Every page of ListVehicleStats, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListVehicleStats, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStats`, GET /fleet/vehicles/stats:
+	// https://developers.samsara.com/reference/getvehiclestats
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStats(*StreamVehicleStatsRequest, grpc.ServerStreamingServer[StreamVehicleStatsResponse]) error
-	// GET /fleet/vehicles/stats/feed
+	// Lists the feed of vehicle stats.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// All pages: StreamVehicleStatsFeed. For ever: FollowVehicleStats. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleStatsFeed(context.Context, *ListVehicleStatsFeedRequest) (*ListVehicleStatsFeedResponse, error)
 	// Every page of ListVehicleStatsFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsFeed(*StreamVehicleStatsFeedRequest, grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]) error
 	// Every page of ListVehicleStatsFeed, then for ever what is new, asked for no more often than
 	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
+	// Operation `getVehicleStatsFeed`, GET /fleet/vehicles/stats/feed:
+	// https://developers.samsara.com/reference/getvehiclestatsfeed
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	FollowVehicleStats(*FollowVehicleStatsRequest, grpc.ServerStreamingServer[FollowVehicleStatsResponse]) error
-	// GET /fleet/vehicles/stats/history
+	// Lists the history of vehicle stats.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// All pages: StreamVehicleStatsHistory. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// Page size: `limit`, 1 to 512.
+	// `start_time` and `end_time` belong together: both are required.
 	// Scope: Read Vehicle Statistics.
 	// Rate limit: 50 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicleStatsHistory(context.Context, *ListVehicleStatsHistoryRequest) (*ListVehicleStatsHistoryResponse, error)
 	// Every page of ListVehicleStatsHistory, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getVehicleStatsHistory`, GET /fleet/vehicles/stats/history:
+	// https://developers.samsara.com/reference/getvehiclestatshistory
+	// Scope: Read Vehicle Statistics.
+	// Rate limit: 50 requests per second and organization, of which each page takes one.
 	StreamVehicleStatsHistory(*StreamVehicleStatsHistoryRequest, grpc.ServerStreamingServer[StreamVehicleStatsHistoryResponse]) error
 }
 

@@ -26,12 +26,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of UpdateEngineImmobilizerState.
+// The request of UpdateEngineImmobilizerState.
 type UpdateEngineImmobilizerStateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `relayStates`. Required.
+	// Required.
 	RelayStates []*EngineImmobilizerRelayState `protobuf:"bytes,2,rep,name=relay_states,json=relayStates,proto3" json:"relay_states,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -91,7 +91,7 @@ func (x *UpdateEngineImmobilizerStateRequest) GetUpdateMask() *fieldmaskpb.Field
 	return nil
 }
 
-// Response of UpdateEngineImmobilizerState.
+// The response of UpdateEngineImmobilizerState.
 type UpdateEngineImmobilizerStateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -128,24 +128,19 @@ func (*UpdateEngineImmobilizerStateResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{1}
 }
 
-// Request of ListVehicles.
+// The request of ListVehicles.
 type ListVehiclesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `attributeValueIds`. A comma-separated list.
-	AttributeValueIds *string `protobuf:"bytes,2,opt,name=attribute_value_ids,json=attributeValueIds,proto3,oneof" json:"attribute_value_ids,omitempty"`
-	// Query parameter `attributes`, repeated for each value.
-	Attributes []string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Query parameter `createdAfterTime`. A time as in RFC 3339.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	After             *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AttributeValueIds []string               `protobuf:"bytes,2,rep,name=attribute_value_ids,json=attributeValueIds,proto3" json:"attribute_value_ids,omitempty"`
+	Attributes        []string               `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// A time as in RFC 3339.
 	CreatedAfterTime *string `protobuf:"bytes,4,opt,name=created_after_time,json=createdAfterTime,proto3,oneof" json:"created_after_time,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit *int64 `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Query parameter `parentTagIds`. A comma-separated list.
-	ParentTagIds *string `protobuf:"bytes,6,opt,name=parent_tag_ids,json=parentTagIds,proto3,oneof" json:"parent_tag_ids,omitempty"`
-	// Query parameter `tagIds`. A comma-separated list.
-	TagIds *string `protobuf:"bytes,7,opt,name=tag_ids,json=tagIds,proto3,oneof" json:"tag_ids,omitempty"`
-	// Query parameter `updatedAfterTime`. A time as in RFC 3339.
+	// 1 to 512. Default: `512`.
+	Limit        *int32   `protobuf:"varint,5,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	ParentTagIds []string `protobuf:"bytes,6,rep,name=parent_tag_ids,json=parentTagIds,proto3" json:"parent_tag_ids,omitempty"`
+	TagIds       []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// A time as in RFC 3339.
 	UpdatedAfterTime *string `protobuf:"bytes,8,opt,name=updated_after_time,json=updatedAfterTime,proto3,oneof" json:"updated_after_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -188,11 +183,11 @@ func (x *ListVehiclesRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListVehiclesRequest) GetAttributeValueIds() string {
-	if x != nil && x.AttributeValueIds != nil {
-		return *x.AttributeValueIds
+func (x *ListVehiclesRequest) GetAttributeValueIds() []string {
+	if x != nil {
+		return x.AttributeValueIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListVehiclesRequest) GetAttributes() []string {
@@ -209,25 +204,25 @@ func (x *ListVehiclesRequest) GetCreatedAfterTime() string {
 	return ""
 }
 
-func (x *ListVehiclesRequest) GetLimit() int64 {
+func (x *ListVehiclesRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-func (x *ListVehiclesRequest) GetParentTagIds() string {
-	if x != nil && x.ParentTagIds != nil {
-		return *x.ParentTagIds
+func (x *ListVehiclesRequest) GetParentTagIds() []string {
+	if x != nil {
+		return x.ParentTagIds
 	}
-	return ""
+	return nil
 }
 
-func (x *ListVehiclesRequest) GetTagIds() string {
-	if x != nil && x.TagIds != nil {
-		return *x.TagIds
+func (x *ListVehiclesRequest) GetTagIds() []string {
+	if x != nil {
+		return x.TagIds
 	}
-	return ""
+	return nil
 }
 
 func (x *ListVehiclesRequest) GetUpdatedAfterTime() string {
@@ -237,12 +232,12 @@ func (x *ListVehiclesRequest) GetUpdatedAfterTime() string {
 	return ""
 }
 
-// Response of ListVehicles.
+// One page of vehicles.
 type ListVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*VehicleObject `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -292,12 +287,12 @@ func (x *ListVehiclesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamVehicles.
+// The request of StreamVehicles.
 type StreamVehiclesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicles is asked, page after page.
 	Request *ListVehiclesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,7 +342,7 @@ func (x *StreamVehiclesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamVehicles.
+// One page of vehicles, and where to go on from after it.
 type StreamVehiclesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListVehicles answers.
@@ -402,17 +397,16 @@ func (x *StreamVehiclesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListEngineImmobilizerStates.
+// The request of ListEngineImmobilizerStates.
 type ListEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `vehicleIds`. Required. A comma-separated list.
-	VehicleIds    *string `protobuf:"bytes,4,opt,name=vehicle_ids,json=vehicleIds,proto3,oneof" json:"vehicle_ids,omitempty"`
+	// Required.
+	VehicleIds    []string `protobuf:"bytes,4,rep,name=vehicle_ids,json=vehicleIds,proto3" json:"vehicle_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -468,19 +462,19 @@ func (x *ListEngineImmobilizerStatesRequest) GetStartTime() string {
 	return ""
 }
 
-func (x *ListEngineImmobilizerStatesRequest) GetVehicleIds() string {
-	if x != nil && x.VehicleIds != nil {
-		return *x.VehicleIds
+func (x *ListEngineImmobilizerStatesRequest) GetVehicleIds() []string {
+	if x != nil {
+		return x.VehicleIds
 	}
-	return ""
+	return nil
 }
 
-// Response of ListEngineImmobilizerStates.
+// One page of engine immobilizer states.
 type ListEngineImmobilizerStatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*EngineImmobilizerState `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -530,12 +524,12 @@ func (x *ListEngineImmobilizerStatesResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamEngineImmobilizerStates.
+// The request of StreamEngineImmobilizerStates.
 type StreamEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEngineImmobilizerStates is asked, page after page.
 	Request *ListEngineImmobilizerStatesRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,7 +579,7 @@ func (x *StreamEngineImmobilizerStatesRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamEngineImmobilizerStates.
+// One page of engine immobilizer states, and where to go on from after it.
 type StreamEngineImmobilizerStatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEngineImmobilizerStates answers.
@@ -640,7 +634,7 @@ func (x *StreamEngineImmobilizerStatesResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowEngineImmobilizerStates.
+// The request of FollowEngineImmobilizerStates.
 type FollowEngineImmobilizerStatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEngineImmobilizerStates is asked, page after page.
@@ -695,7 +689,7 @@ func (x *FollowEngineImmobilizerStatesRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowEngineImmobilizerStates.
+// One page of engine immobilizer states, and where to go on from after it.
 type FollowEngineImmobilizerStatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListEngineImmobilizerStates answers. Unset in a keep-alive.
@@ -759,10 +753,10 @@ func (x *FollowEngineImmobilizerStatesResponse) GetKeepAlive() *v11.KeepAlive {
 	return nil
 }
 
-// Request of GetVehicle.
+// The request of GetVehicle.
 type GetVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,10 +799,10 @@ func (x *GetVehicleRequest) GetId() string {
 	return ""
 }
 
-// Response of GetVehicle.
+// The response of GetVehicle.
 type GetVehicleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Vehicle `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -851,106 +845,97 @@ func (x *GetVehicleResponse) GetData() *Vehicle {
 	return nil
 }
 
-// Request of UpdateVehicle.
+// The request of UpdateVehicle.
 type UpdateVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `attributes`.
+	// Required.
+	Id         *string             `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Body member `auxInputType1`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType1 *string `protobuf:"bytes,3,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
-	// Body member `auxInputType10`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType10 *string `protobuf:"bytes,4,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
-	// Body member `auxInputType11`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType11 *string `protobuf:"bytes,5,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
-	// Body member `auxInputType12`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType12 *string `protobuf:"bytes,6,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
-	// Body member `auxInputType13`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType13 *string `protobuf:"bytes,7,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
-	// Body member `auxInputType2`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType2 *string `protobuf:"bytes,8,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
-	// Body member `auxInputType3`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType3 *string `protobuf:"bytes,9,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
-	// Body member `auxInputType4`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType4 *string `protobuf:"bytes,10,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
-	// Body member `auxInputType5`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType5 *string `protobuf:"bytes,11,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
-	// Body member `auxInputType6`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType6 *string `protobuf:"bytes,12,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
-	// Body member `auxInputType7`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType7 *string `protobuf:"bytes,13,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
-	// Body member `auxInputType8`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType8 *string `protobuf:"bytes,14,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
-	// Body member `auxInputType9`. Known values: `none`, `emergencyLights`, `emergencyAlarm`,
-	// `stopPaddle`, `powerTakeOff`, `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`,
-	// `auxiliaryEngine`, `generator`, `eightWayLights`, `panicButton`, `privacyButton`,
-	// `frontAxleDrive`, `weightSensor`, `other`, `secondaryFuelSource`, `ecuPowerTakeOff`.
+	// Known values: `none`, `emergencyLights`, `emergencyAlarm`, `stopPaddle`, `powerTakeOff`,
+	// `plow`, `sweeper`, `salter`, `reefer`, `door`, `boom`, `auxiliaryEngine`, `generator`,
+	// `eightWayLights`, `panicButton`, `privacyButton`, `frontAxleDrive`, `weightSensor`, `other`,
+	// `secondaryFuelSource`, `ecuPowerTakeOff`.
 	AuxInputType9 *string `protobuf:"bytes,15,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
-	// Body member `engineHours`. In hours.
-	EngineHours *int64 `protobuf:"varint,16,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Body member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Body member `gatewaySerial`.
-	GatewaySerial *string `protobuf:"bytes,18,opt,name=gateway_serial,json=gatewaySerial,proto3,oneof" json:"gateway_serial,omitempty"`
-	// Body member `grossVehicleWeight`.
+	// In hours.
+	EngineHours        *int64              `protobuf:"varint,16,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
+	ExternalIds        map[string]string   `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	GatewaySerial      *string             `protobuf:"bytes,18,opt,name=gateway_serial,json=gatewaySerial,proto3,oneof" json:"gateway_serial,omitempty"`
 	GrossVehicleWeight *GrossVehicleWeight `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
-	// Body member `harshAccelerationSettingType`. Known values: `passengerCar`, `lightTruck`,
-	// `heavyDuty`, `off`, `automatic`.
+	// Known values: `passengerCar`, `lightTruck`, `heavyDuty`, `off`, `automatic`.
 	HarshAccelerationSettingType *string `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
-	// Body member `licensePlate`. At most 12 characters.
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,21,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Body member `name`.
-	Name *string `protobuf:"bytes,22,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `notes`. At most 255 characters.
+	Name         *string `protobuf:"bytes,22,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
 	Notes *string `protobuf:"bytes,23,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,24,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `staticAssignedDriverId`.
-	StaticAssignedDriverId *string `protobuf:"bytes,25,opt,name=static_assigned_driver_id,json=staticAssignedDriverId,proto3,oneof" json:"static_assigned_driver_id,omitempty"`
-	// Body member `tagIds`.
-	TagIds []string `protobuf:"bytes,26,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	// Body member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`, `mixed`.
+	// In metres.
+	OdometerMeters         *int64   `protobuf:"varint,24,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	StaticAssignedDriverId *string  `protobuf:"bytes,25,opt,name=static_assigned_driver_id,json=staticAssignedDriverId,proto3,oneof" json:"static_assigned_driver_id,omitempty"`
+	TagIds                 []string `protobuf:"bytes,26,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
+	// Known values: `regulated`, `unregulated`, `mixed`.
 	VehicleRegulationMode *string `protobuf:"bytes,27,opt,name=vehicle_regulation_mode,json=vehicleRegulationMode,proto3,oneof" json:"vehicle_regulation_mode,omitempty"`
-	// Body member `vehicleType`.
-	VehicleType *string `protobuf:"bytes,28,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
-	// Body member `vin`. 11 to 17 characters.
+	VehicleType           *string `protobuf:"bytes,28,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
+	// 11 to 17 characters.
 	Vin *string `protobuf:"bytes,29,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -1199,10 +1184,10 @@ func (x *UpdateVehicleRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateVehicle.
+// The response of UpdateVehicle.
 type UpdateVehicleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *Vehicle `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1245,10 +1230,10 @@ func (x *UpdateVehicleResponse) GetData() *Vehicle {
 	return nil
 }
 
-// Request of LockVehicle.
+// The request of LockVehicle.
 type LockVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1291,7 +1276,7 @@ func (x *LockVehicleRequest) GetId() string {
 	return ""
 }
 
-// Response of LockVehicle.
+// The response of LockVehicle.
 type LockVehicleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1328,10 +1313,10 @@ func (*LockVehicleResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{17}
 }
 
-// Request of UnlockVehicle.
+// The request of UnlockVehicle.
 type UnlockVehicleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1374,7 +1359,7 @@ func (x *UnlockVehicleRequest) GetId() string {
 	return ""
 }
 
-// Response of UnlockVehicle.
+// The response of UnlockVehicle.
 type UnlockVehicleResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1415,9 +1400,9 @@ func (*UnlockVehicleResponse) Descriptor() ([]byte, []int) {
 // UpdateEngineImmobilizerRelayStateRequestBodyRequestBody.
 type EngineImmobilizerRelayState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. Known values: `relay1`, `relay2`.
+	// Required. Known values: `relay1`, `relay2`.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isOpen`. Required.
+	// Required.
 	IsOpen        *bool `protobuf:"varint,2,opt,name=is_open,json=isOpen,proto3,oneof" json:"is_open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1467,16 +1452,16 @@ func (x *EngineImmobilizerRelayState) GetIsOpen() bool {
 	return false
 }
 
-// Schema EngineImmobilizerStateResponseBody.
+// An engine immobilizer state. Schema EngineImmobilizerStateResponseBody.
 type EngineImmobilizerState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `isConnectedToVehicle`. Required.
+	// Required.
 	IsConnectedToVehicle *bool `protobuf:"varint,2,opt,name=is_connected_to_vehicle,json=isConnectedToVehicle,proto3,oneof" json:"is_connected_to_vehicle,omitempty"`
-	// Member `relayStates`. Required.
+	// Required.
 	RelayStates []*EngineImmobilizerRelayState `protobuf:"bytes,3,rep,name=relay_states,json=relayStates,proto3" json:"relay_states,omitempty"`
-	// Member `vehicleId`. Required.
+	// Required.
 	VehicleId     *string `protobuf:"bytes,4,opt,name=vehicle_id,json=vehicleId,proto3,oneof" json:"vehicle_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1543,10 +1528,9 @@ func (x *EngineImmobilizerState) GetVehicleId() string {
 // Schema GrossVehicleWeight.
 type GrossVehicleWeight struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `unit`. Known values: `lb`, `kg`.
-	Unit *string `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `weight`.
-	Weight        *int64 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	// Known values: `lb`, `kg`.
+	Unit          *string `protobuf:"bytes,1,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
+	Weight        *int64  `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1598,11 +1582,11 @@ func (x *GrossVehicleWeight) GetWeight() int64 {
 // Schemas Sensor, sensorResponseBody.
 type Sensor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mac`. Required.
+	// Required.
 	Mac *string `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1659,77 +1643,50 @@ func (x *Sensor) GetName() string {
 	return ""
 }
 
-// Schema Vehicle.
+// A vehicle. Schema Vehicle.
 type Vehicle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `auxInputType1`.
-	AuxInputType1 *string `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
-	// Member `auxInputType10`.
-	AuxInputType10 *string `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
-	// Member `auxInputType11`.
-	AuxInputType11 *string `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
-	// Member `auxInputType12`.
-	AuxInputType12 *string `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
-	// Member `auxInputType13`.
-	AuxInputType13 *string `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
-	// Member `auxInputType2`.
-	AuxInputType2 *string `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
-	// Member `auxInputType3`.
-	AuxInputType3 *string `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
-	// Member `auxInputType4`.
-	AuxInputType4 *string `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
-	// Member `auxInputType5`.
-	AuxInputType5 *string `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
-	// Member `auxInputType6`.
-	AuxInputType6 *string `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
-	// Member `auxInputType7`.
-	AuxInputType7 *string `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
-	// Member `auxInputType8`.
-	AuxInputType8 *string `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
-	// Member `auxInputType9`.
-	AuxInputType9 *string `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
-	// Member `cameraSerial`.
-	CameraSerial *string `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
-	// Member `esn`.
-	Esn *string `protobuf:"bytes,16,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gateway`.
-	Gateway *v1.GatewayTiny `protobuf:"bytes,18,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Member `grossVehicleWeight`.
-	GrossVehicleWeight *GrossVehicleWeight `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
-	// Member `harshAccelerationSettingType`. Known values: `passengerCar`, `lightTruck`, `heavyDuty`,
-	// `off`, `automatic`.
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Attributes         []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	AuxInputType1      *string                `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
+	AuxInputType10     *string                `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
+	AuxInputType11     *string                `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
+	AuxInputType12     *string                `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
+	AuxInputType13     *string                `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
+	AuxInputType2      *string                `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
+	AuxInputType3      *string                `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
+	AuxInputType4      *string                `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
+	AuxInputType5      *string                `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
+	AuxInputType6      *string                `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
+	AuxInputType7      *string                `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
+	AuxInputType8      *string                `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
+	AuxInputType9      *string                `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
+	CameraSerial       *string                `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
+	Esn                *string                `protobuf:"bytes,16,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
+	ExternalIds        map[string]string      `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gateway            *v1.GatewayTiny        `protobuf:"bytes,18,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	GrossVehicleWeight *GrossVehicleWeight    `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
+	// Known values: `passengerCar`, `lightTruck`, `heavyDuty`, `off`, `automatic`.
 	HarshAccelerationSettingType *string `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,21,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `licensePlate`. At most 12 characters.
+	// At most 12 characters.
 	LicensePlate *string `protobuf:"bytes,22,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `make`. At most 255 characters.
+	// At most 255 characters.
 	Make *string `protobuf:"bytes,23,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Member `model`. At most 255 characters.
+	// At most 255 characters.
 	Model *string `protobuf:"bytes,24,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 255 characters.
-	Notes *string `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `sensorConfiguration`.
-	SensorConfiguration *VehicleSensorConfiguration `protobuf:"bytes,27,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
-	// Member `serial`.
-	Serial *string `protobuf:"bytes,28,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `staticAssignedDriver`.
-	StaticAssignedDriver *v1.DriverTiny `protobuf:"bytes,29,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,30,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`, `mixed`.
+	Name  *string `protobuf:"bytes,25,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// At most 255 characters.
+	Notes                *string                     `protobuf:"bytes,26,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	SensorConfiguration  *VehicleSensorConfiguration `protobuf:"bytes,27,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
+	Serial               *string                     `protobuf:"bytes,28,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	StaticAssignedDriver *v1.DriverTiny              `protobuf:"bytes,29,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
+	Tags                 []*v1.TagTiny               `protobuf:"bytes,30,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Known values: `regulated`, `unregulated`, `mixed`.
 	VehicleRegulationMode *string `protobuf:"bytes,31,opt,name=vehicle_regulation_mode,json=vehicleRegulationMode,proto3,oneof" json:"vehicle_regulation_mode,omitempty"`
-	// Member `vehicleType`.
-	VehicleType *string `protobuf:"bytes,32,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
-	// Member `vin`. 11 to 17 characters.
-	Vin *string `protobuf:"bytes,33,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Member `year`.
+	VehicleType           *string `protobuf:"bytes,32,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
+	// 11 to 17 characters.
+	Vin           *string `protobuf:"bytes,33,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
 	Year          *string `protobuf:"bytes,34,opt,name=year,proto3,oneof" json:"year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2003,89 +1960,55 @@ func (x *Vehicle) GetYear() string {
 	return ""
 }
 
-// Schema VehicleResponseObjectResponseBody.
+// A vehicle. Schema VehicleResponseObjectResponseBody.
 type VehicleObject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `attributes`.
-	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	// Member `auxInputType1`.
-	AuxInputType1 *string `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
-	// Member `auxInputType10`.
-	AuxInputType10 *string `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
-	// Member `auxInputType11`.
-	AuxInputType11 *string `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
-	// Member `auxInputType12`.
-	AuxInputType12 *string `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
-	// Member `auxInputType13`.
-	AuxInputType13 *string `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
-	// Member `auxInputType2`.
-	AuxInputType2 *string `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
-	// Member `auxInputType3`.
-	AuxInputType3 *string `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
-	// Member `auxInputType4`.
-	AuxInputType4 *string `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
-	// Member `auxInputType5`.
-	AuxInputType5 *string `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
-	// Member `auxInputType6`.
-	AuxInputType6 *string `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
-	// Member `auxInputType7`.
-	AuxInputType7 *string `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
-	// Member `auxInputType8`.
-	AuxInputType8 *string `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
-	// Member `auxInputType9`.
-	AuxInputType9 *string `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
-	// Member `cameraSerial`.
-	CameraSerial *string `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,16,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `esn`.
-	Esn *string `protobuf:"bytes,17,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,18,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `gateway`.
-	Gateway *v1.GatewayTiny `protobuf:"bytes,19,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Member `harshAccelerationSettingType`.
-	HarshAccelerationSettingType *string `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,21,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isRemotePrivacyButtonEnabled`.
-	IsRemotePrivacyButtonEnabled *bool `protobuf:"varint,22,opt,name=is_remote_privacy_button_enabled,json=isRemotePrivacyButtonEnabled,proto3,oneof" json:"is_remote_privacy_button_enabled,omitempty"`
-	// Member `licensePlate`.
-	LicensePlate *string `protobuf:"bytes,23,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
-	// Member `make`.
-	Make *string `protobuf:"bytes,24,opt,name=make,proto3,oneof" json:"make,omitempty"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,25,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,26,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,27,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `sensorConfiguration`.
-	SensorConfiguration *VehicleSensorConfiguration `protobuf:"bytes,28,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
-	// Member `serial`.
-	Serial *string `protobuf:"bytes,29,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	// Member `staticAssignedDriver`.
-	StaticAssignedDriver *v1.Driver `protobuf:"bytes,30,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
-	// Member `tags`.
-	Tags []*v1.TagTiny `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `updatedAtTime`. A time as in RFC 3339.
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Attributes     []*v1.AttributeTiny    `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	AuxInputType1  *string                `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
+	AuxInputType10 *string                `protobuf:"bytes,3,opt,name=aux_input_type10,json=auxInputType10,proto3,oneof" json:"aux_input_type10,omitempty"`
+	AuxInputType11 *string                `protobuf:"bytes,4,opt,name=aux_input_type11,json=auxInputType11,proto3,oneof" json:"aux_input_type11,omitempty"`
+	AuxInputType12 *string                `protobuf:"bytes,5,opt,name=aux_input_type12,json=auxInputType12,proto3,oneof" json:"aux_input_type12,omitempty"`
+	AuxInputType13 *string                `protobuf:"bytes,6,opt,name=aux_input_type13,json=auxInputType13,proto3,oneof" json:"aux_input_type13,omitempty"`
+	AuxInputType2  *string                `protobuf:"bytes,7,opt,name=aux_input_type2,json=auxInputType2,proto3,oneof" json:"aux_input_type2,omitempty"`
+	AuxInputType3  *string                `protobuf:"bytes,8,opt,name=aux_input_type3,json=auxInputType3,proto3,oneof" json:"aux_input_type3,omitempty"`
+	AuxInputType4  *string                `protobuf:"bytes,9,opt,name=aux_input_type4,json=auxInputType4,proto3,oneof" json:"aux_input_type4,omitempty"`
+	AuxInputType5  *string                `protobuf:"bytes,10,opt,name=aux_input_type5,json=auxInputType5,proto3,oneof" json:"aux_input_type5,omitempty"`
+	AuxInputType6  *string                `protobuf:"bytes,11,opt,name=aux_input_type6,json=auxInputType6,proto3,oneof" json:"aux_input_type6,omitempty"`
+	AuxInputType7  *string                `protobuf:"bytes,12,opt,name=aux_input_type7,json=auxInputType7,proto3,oneof" json:"aux_input_type7,omitempty"`
+	AuxInputType8  *string                `protobuf:"bytes,13,opt,name=aux_input_type8,json=auxInputType8,proto3,oneof" json:"aux_input_type8,omitempty"`
+	AuxInputType9  *string                `protobuf:"bytes,14,opt,name=aux_input_type9,json=auxInputType9,proto3,oneof" json:"aux_input_type9,omitempty"`
+	CameraSerial   *string                `protobuf:"bytes,15,opt,name=camera_serial,json=cameraSerial,proto3,oneof" json:"camera_serial,omitempty"`
+	// Required. A time as in RFC 3339.
+	CreatedAtTime                *string           `protobuf:"bytes,16,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	Esn                          *string           `protobuf:"bytes,17,opt,name=esn,proto3,oneof" json:"esn,omitempty"`
+	ExternalIds                  map[string]string `protobuf:"bytes,18,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Gateway                      *v1.GatewayTiny   `protobuf:"bytes,19,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	HarshAccelerationSettingType *string           `protobuf:"bytes,20,opt,name=harsh_acceleration_setting_type,json=harshAccelerationSettingType,proto3,oneof" json:"harsh_acceleration_setting_type,omitempty"`
+	// Required.
+	Id                           *string                     `protobuf:"bytes,21,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	IsRemotePrivacyButtonEnabled *bool                       `protobuf:"varint,22,opt,name=is_remote_privacy_button_enabled,json=isRemotePrivacyButtonEnabled,proto3,oneof" json:"is_remote_privacy_button_enabled,omitempty"`
+	LicensePlate                 *string                     `protobuf:"bytes,23,opt,name=license_plate,json=licensePlate,proto3,oneof" json:"license_plate,omitempty"`
+	Make                         *string                     `protobuf:"bytes,24,opt,name=make,proto3,oneof" json:"make,omitempty"`
+	Model                        *string                     `protobuf:"bytes,25,opt,name=model,proto3,oneof" json:"model,omitempty"`
+	Name                         *string                     `protobuf:"bytes,26,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Notes                        *string                     `protobuf:"bytes,27,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	SensorConfiguration          *VehicleSensorConfiguration `protobuf:"bytes,28,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
+	Serial                       *string                     `protobuf:"bytes,29,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	StaticAssignedDriver         *v1.Driver                  `protobuf:"bytes,30,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
+	Tags                         []*v1.TagTiny               `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
+	// A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,32,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`.
+	// Known values: `regulated`, `unregulated`.
 	VehicleRegulationMode *string `protobuf:"bytes,33,opt,name=vehicle_regulation_mode,json=vehicleRegulationMode,proto3,oneof" json:"vehicle_regulation_mode,omitempty"`
-	// Member `vehicleType`. Known values: `unset`, `passenger`, `truck`, `bus`.
-	VehicleType *string `protobuf:"bytes,34,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
-	// Member `vehicleWeight`.
-	VehicleWeight *int64 `protobuf:"varint,35,opt,name=vehicle_weight,json=vehicleWeight,proto3,oneof" json:"vehicle_weight,omitempty"`
-	// Member `vehicleWeightInKilograms`.
-	VehicleWeightInKilograms *int64 `protobuf:"varint,36,opt,name=vehicle_weight_in_kilograms,json=vehicleWeightInKilograms,proto3,oneof" json:"vehicle_weight_in_kilograms,omitempty"`
-	// Member `vehicleWeightInPounds`.
-	VehicleWeightInPounds *int64 `protobuf:"varint,37,opt,name=vehicle_weight_in_pounds,json=vehicleWeightInPounds,proto3,oneof" json:"vehicle_weight_in_pounds,omitempty"`
-	// Member `vin`.
-	Vin *string `protobuf:"bytes,38,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
-	// Member `year`.
-	Year          *string `protobuf:"bytes,39,opt,name=year,proto3,oneof" json:"year,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Known values: `unset`, `passenger`, `truck`, `bus`.
+	VehicleType              *string `protobuf:"bytes,34,opt,name=vehicle_type,json=vehicleType,proto3,oneof" json:"vehicle_type,omitempty"`
+	VehicleWeight            *int64  `protobuf:"varint,35,opt,name=vehicle_weight,json=vehicleWeight,proto3,oneof" json:"vehicle_weight,omitempty"`
+	VehicleWeightInKilograms *int64  `protobuf:"varint,36,opt,name=vehicle_weight_in_kilograms,json=vehicleWeightInKilograms,proto3,oneof" json:"vehicle_weight_in_kilograms,omitempty"`
+	VehicleWeightInPounds    *int64  `protobuf:"varint,37,opt,name=vehicle_weight_in_pounds,json=vehicleWeightInPounds,proto3,oneof" json:"vehicle_weight_in_pounds,omitempty"`
+	Vin                      *string `protobuf:"bytes,38,opt,name=vin,proto3,oneof" json:"vin,omitempty"`
+	Year                     *string `protobuf:"bytes,39,opt,name=year,proto3,oneof" json:"year,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *VehicleObject) Reset() {
@@ -2393,10 +2316,8 @@ func (x *VehicleObject) GetYear() string {
 
 // Schemas VehicleSensorConfiguration, vehicleSensorConfigurationResponseBody.
 type VehicleSensorConfiguration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `areas`.
-	Areas []*VehicleSensorConfigurationArea `protobuf:"bytes,1,rep,name=areas,proto3" json:"areas,omitempty"`
-	// Member `doors`.
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	Areas         []*VehicleSensorConfigurationArea `protobuf:"bytes,1,rep,name=areas,proto3" json:"areas,omitempty"`
 	Doors         []*VehicleSensorConfigurationDoor `protobuf:"bytes,2,rep,name=doors,proto3" json:"doors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2448,15 +2369,11 @@ func (x *VehicleSensorConfiguration) GetDoors() []*VehicleSensorConfigurationDoo
 
 // Schemas VehicleSensorConfigurationArea, vehicleSensorConfigurationAreaResponseBody.
 type VehicleSensorConfigurationArea struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cargoSensors`.
-	CargoSensors []*Sensor `protobuf:"bytes,1,rep,name=cargo_sensors,json=cargoSensors,proto3" json:"cargo_sensors,omitempty"`
-	// Member `humiditySensors`.
-	HumiditySensors []*Sensor `protobuf:"bytes,2,rep,name=humidity_sensors,json=humiditySensors,proto3" json:"humidity_sensors,omitempty"`
-	// Member `position`. Known values: `back`, `front`, `middle`, `Position_Front`,
-	// `Position_Middle`, `Position_Back`.
-	Position *string `protobuf:"bytes,3,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `temperatureSensors`.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	CargoSensors    []*Sensor              `protobuf:"bytes,1,rep,name=cargo_sensors,json=cargoSensors,proto3" json:"cargo_sensors,omitempty"`
+	HumiditySensors []*Sensor              `protobuf:"bytes,2,rep,name=humidity_sensors,json=humiditySensors,proto3" json:"humidity_sensors,omitempty"`
+	// Known values: `back`, `front`, `middle`, `Position_Front`, `Position_Middle`, `Position_Back`.
+	Position           *string   `protobuf:"bytes,3,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	TemperatureSensors []*Sensor `protobuf:"bytes,4,rep,name=temperature_sensors,json=temperatureSensors,proto3" json:"temperature_sensors,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -2523,9 +2440,8 @@ func (x *VehicleSensorConfigurationArea) GetTemperatureSensors() []*Sensor {
 // Schemas VehicleSensorConfigurationDoor, vehicleSensorConfigurationDoorResponseBody.
 type VehicleSensorConfigurationDoor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `position`. Known values: `back`, `left`, `right`, `Position_Left`, `Position_Right`.
-	Position *string `protobuf:"bytes,1,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `sensor`.
+	// Known values: `back`, `left`, `right`, `Position_Left`, `Position_Right`.
+	Position      *string `protobuf:"bytes,1,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	Sensor        *Sensor `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2586,25 +2502,21 @@ const file_samsara_gateway_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"&\n" +
-	"$UpdateEngineImmobilizerStateResponse\"\xb7\x04\n" +
+	"$UpdateEngineImmobilizerStateResponse\"\xf7\x03\n" +
 	"\x13ListVehiclesRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
-	"\x13attribute_value_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x11attributeValueIds\x88\x01\x01\x12(\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
+	"\x13attribute_value_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x11attributeValueIds\x12(\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\n" +
 	"attributes\x12D\n" +
-	"\x12created_after_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\x10createdAfterTime\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x05 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x03R\x05limit\x88\x01\x01\x121\n" +
-	"\x0eparent_tag_ids\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x04R\fparentTagIds\x88\x01\x01\x12$\n" +
-	"\atag_ids\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x05R\x06tagIds\x88\x01\x01\x12D\n" +
-	"\x12updated_after_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x06R\x10updatedAfterTime\x88\x01\x01B\b\n" +
-	"\x06_afterB\x16\n" +
-	"\x14_attribute_value_idsB\x15\n" +
+	"\x12created_after_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x10createdAfterTime\x88\x01\x01\x128\n" +
+	"\x05limit\x18\x05 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01\x12.\n" +
+	"\x0eparent_tag_ids\x18\x06 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\fparentTagIds\x12!\n" +
+	"\atag_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06tagIds\x12D\n" +
+	"\x12updated_after_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x03R\x10updatedAfterTime\x88\x01\x01B\b\n" +
+	"\x06_afterB\x15\n" +
 	"\x13_created_after_timeB\b\n" +
-	"\x06_limitB\x11\n" +
-	"\x0f_parent_tag_idsB\n" +
-	"\n" +
-	"\b_tag_idsB\x15\n" +
+	"\x06_limitB\x15\n" +
 	"\x13_updated_after_time\"\xac\x01\n" +
 	"\x14ListVehiclesResponse\x12F\n" +
 	"\x04data\x18\x01 \x03(\v2*.samsara_gateway.vehicles.v1.VehicleObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -2617,18 +2529,18 @@ const file_samsara_gateway_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x16StreamVehiclesResponse\x12E\n" +
 	"\x04page\x18\x01 \x01(\v21.samsara_gateway.vehicles.v1.ListVehiclesResponseR\x04page\x12\x1b\n" +
 	"\x06cursor\x18\x02 \x01(\tH\x00R\x06cursor\x88\x01\x01B\t\n" +
-	"\a_cursor\"\x99\x02\n" +
+	"\a_cursor\"\x86\x02\n" +
 	"\"ListEngineImmobilizerStatesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\aendTime\x88\x01\x01\x127\n" +
 	"\n" +
-	"start_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12.\n" +
-	"\vvehicle_ids\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x03R\n" +
-	"vehicleIds\x88\x01\x01B\b\n" +
+	"start_time\x18\x03 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01\x12+\n" +
+	"\vvehicle_ids\x18\x04 \x03(\tB\n" +
+	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\n" +
+	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xc4\x01\n" +
+	"\v_start_time\"\xc4\x01\n" +
 	"#ListEngineImmobilizerStatesResponse\x12O\n" +
 	"\x04data\x18\x01 \x03(\v23.samsara_gateway.vehicles.v1.EngineImmobilizerStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
 	"\n" +
@@ -2940,30 +2852,30 @@ const file_samsara_gateway_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x1eVehicleSensorConfigurationDoor\x12\rPosition_Left\x12\x0ePosition_Rightr?\n" +
 	"*vehicleSensorConfigurationDoorResponseBody\x12\x04back\x12\x04left\x12\x05rightH\x00R\bposition\x88\x01\x01\x12C\n" +
 	"\x06sensor\x18\x02 \x01(\v2#.samsara_gateway.vehicles.v1.SensorB\x06\xda\xce\x18\x02`\x01R\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
-	"\t_position2\xf8\x10\n" +
+	"\t_position2\x90\x11\n" +
 	"\x0fVehiclesService\x12\x9d\x02\n" +
 	"\x1cUpdateEngineImmobilizerState\x12@.samsara_gateway.vehicles.v1.UpdateEngineImmobilizerStateRequest\x1aA.samsara_gateway.vehicles.v1.UpdateEngineImmobilizerStateResponse\"x\xda\xce\x18t\n" +
-	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\xc0\x01\n" +
-	"\fListVehicles\x120.samsara_gateway.vehicles.v1.ListVehiclesRequest\x1a1.samsara_gateway.vehicles.v1.ListVehiclesResponse\"K\xda\xce\x18G\n" +
-	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x0eStreamVehicles\x122.samsara_gateway.vehicles.v1.StreamVehiclesRequest\x1a3.samsara_gateway.vehicles.v1.StreamVehiclesResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListVehicles\x10\x010\x01\x12\x9e\x02\n" +
-	"\x1bListEngineImmobilizerStates\x12?.samsara_gateway.vehicles.v1.ListEngineImmobilizerStatesRequest\x1a@.samsara_gateway.vehicles.v1.ListEngineImmobilizerStatesResponse\"|\xda\xce\x18x\n" +
-	"\x1agetEngineImmobilizerStates\x10\x01\x1a\"/fleet/vehicles/immobilizer/stream(\x010\x018\x01B\x1bRead Vehicle ImmobilizationJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x12\xcd\x01\n" +
-	"\x1dStreamEngineImmobilizerStates\x12A.samsara_gateway.vehicles.v1.StreamEngineImmobilizerStatesRequest\x1aB.samsara_gateway.vehicles.v1.StreamEngineImmobilizerStatesResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bListEngineImmobilizerStates\x10\x010\x01\x12\xcd\x01\n" +
-	"\x1dFollowEngineImmobilizerStates\x12A.samsara_gateway.vehicles.v1.FollowEngineImmobilizerStatesRequest\x1aB.samsara_gateway.vehicles.v1.FollowEngineImmobilizerStatesResponse\"#\xe2\xce\x18\x1f\n" +
-	"\x1bListEngineImmobilizerStates\x10\x020\x01\x12\xb5\x01\n" +
+	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\xc3\x01\n" +
+	"\fListVehicles\x120.samsara_gateway.vehicles.v1.ListVehiclesRequest\x1a1.samsara_gateway.vehicles.v1.ListVehiclesResponse\"N\xda\xce\x18G\n" +
+	"\flistVehicles\x10\x01\x1a\x0f/fleet/vehicles(\x018\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x0eStreamVehicles\x122.samsara_gateway.vehicles.v1.StreamVehiclesRequest\x1a3.samsara_gateway.vehicles.v1.StreamVehiclesResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListVehicles\x10\x01\x90\x02\x010\x01\x12\xa1\x02\n" +
+	"\x1bListEngineImmobilizerStates\x12?.samsara_gateway.vehicles.v1.ListEngineImmobilizerStatesRequest\x1a@.samsara_gateway.vehicles.v1.ListEngineImmobilizerStatesResponse\"\x7f\xda\xce\x18x\n" +
+	"\x1agetEngineImmobilizerStates\x10\x01\x1a\"/fleet/vehicles/immobilizer/stream(\x010\x018\x01B\x1bRead Vehicle ImmobilizationJ\x06\b\x05\x12\x02\b\x01P\x02X\xc8\x01b\x04data\x90\x02\x01\x12\xd0\x01\n" +
+	"\x1dStreamEngineImmobilizerStates\x12A.samsara_gateway.vehicles.v1.StreamEngineImmobilizerStatesRequest\x1aB.samsara_gateway.vehicles.v1.StreamEngineImmobilizerStatesResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bListEngineImmobilizerStates\x10\x01\x90\x02\x010\x01\x12\xd0\x01\n" +
+	"\x1dFollowEngineImmobilizerStates\x12A.samsara_gateway.vehicles.v1.FollowEngineImmobilizerStatesRequest\x1aB.samsara_gateway.vehicles.v1.FollowEngineImmobilizerStatesResponse\"&\xe2\xce\x18\x1f\n" +
+	"\x1bListEngineImmobilizerStates\x10\x02\x90\x02\x010\x01\x12\xb8\x01\n" +
 	"\n" +
-	"GetVehicle\x12..samsara_gateway.vehicles.v1.GetVehicleRequest\x1a/.samsara_gateway.vehicles.v1.GetVehicleResponse\"F\xda\xce\x18B\n" +
+	"GetVehicle\x12..samsara_gateway.vehicles.v1.GetVehicleRequest\x1a/.samsara_gateway.vehicles.v1.GetVehicleResponse\"I\xda\xce\x18B\n" +
 	"\n" +
-	"getVehicle\x10\x01\x1a\x14/fleet/vehicles/{id}8\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x12\xc2\x01\n" +
+	"getVehicle\x10\x01\x1a\x14/fleet/vehicles/{id}8\x01B\rRead VehiclesJ\x06\b\x19\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xc2\x01\n" +
 	"\rUpdateVehicle\x121.samsara_gateway.vehicles.v1.UpdateVehicleRequest\x1a2.samsara_gateway.vehicles.v1.UpdateVehicleResponse\"J\xda\xce\x18F\n" +
-	"\rupdateVehicle\x10\x04\x1a\x14/fleet/vehicles/{id} \x02B\x0eWrite VehiclesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd2\x01\n" +
-	"\vLockVehicle\x12/.samsara_gateway.vehicles.v1.LockVehicleRequest\x1a0.samsara_gateway.vehicles.v1.LockVehicleResponse\"`\xda\xce\x18\\\n" +
-	"\vlockVehicle\x10\x03\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x12\xda\x01\n" +
-	"\rUnlockVehicle\x121.samsara_gateway.vehicles.v1.UnlockVehicleRequest\x1a2.samsara_gateway.vehicles.v1.UnlockVehicleResponse\"b\xda\xce\x18^\n" +
-	"\runlockVehicle\x10\x05\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xcc\x01B\x89\x02\n" +
+	"\rupdateVehicle\x10\x04\x1a\x14/fleet/vehicles/{id} \x02B\x0eWrite VehiclesJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xd5\x01\n" +
+	"\vLockVehicle\x12/.samsara_gateway.vehicles.v1.LockVehicleRequest\x1a0.samsara_gateway.vehicles.v1.LockVehicleResponse\"c\xda\xce\x18\\\n" +
+	"\vlockVehicle\x10\x03\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xc8\x01\x90\x02\x02\x12\xdd\x01\n" +
+	"\rUnlockVehicle\x121.samsara_gateway.vehicles.v1.UnlockVehicleRequest\x1a2.samsara_gateway.vehicles.v1.UnlockVehicleResponse\"e\xda\xce\x18^\n" +
+	"\runlockVehicle\x10\x05\x1a!/preview/fleet/vehicles/{id}/lock8\x01B\x19Write Vehicle Lock/UnlockJ\x06\bd\x12\x02\b<P\x03X\xcc\x01\x90\x02\x02B\x89\x02\n" +
 	"$internal.samsara.gateway.vehicles.v1B\rVehiclesProtoP\x01Z3samsara.internal/gateway/gen/vehicles/v1;vehiclesv1\xa2\x02\fSGVehiclesV1\xaa\x02\x1aSamsaraGateway.Vehicles.V1\xba\x02\fSGVehiclesV1\xca\x02\x1aSamsaraGateway\\Vehicles\\V1\xe2\x02#SamsaraGateway\\Vehicles\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Vehicles::V1b\x06proto3"
 
 var (

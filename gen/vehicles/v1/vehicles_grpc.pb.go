@@ -39,49 +39,93 @@ const (
 //
 // VehiclesService has the operations of the area vehicles.
 type VehiclesServiceClient interface {
-	// PATCH /beta/fleet/vehicles/{id}/immobilizer
+	// Updates an engine immobilizer state; `update_mask` says what.
+	// Operation `updateEngineImmobilizerState`, PATCH /beta/fleet/vehicles/{id}/immobilizer:
+	// https://developers.samsara.com/reference/updateengineimmobilizerstate
 	// Scope: Write Vehicle Immobilization.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateEngineImmobilizerState(ctx context.Context, in *UpdateEngineImmobilizerStateRequest, opts ...grpc.CallOption) (*UpdateEngineImmobilizerStateResponse, error)
-	// GET /fleet/vehicles
+	// Lists vehicles.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// All pages: StreamVehicles. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicles(ctx context.Context, in *ListVehiclesRequest, opts ...grpc.CallOption) (*ListVehiclesResponse, error)
-	// Every page of ListVehicles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListVehicles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// Scope: Read Vehicles.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamVehicles(ctx context.Context, in *StreamVehiclesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehiclesResponse], error)
-	// GET /fleet/vehicles/immobilizer/stream
+	// Lists engine immobilizer states.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// All pages: StreamEngineImmobilizerStates. For ever: FollowEngineImmobilizerStates. Next page:
+	// `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEngineImmobilizerStates
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Vehicle Immobilization.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListEngineImmobilizerStates(ctx context.Context, in *ListEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (*ListEngineImmobilizerStatesResponse, error)
 	// Every page of ListEngineImmobilizerStates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamEngineImmobilizerStates(ctx context.Context, in *StreamEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse], error)
 	// Every page of ListEngineImmobilizerStates, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowEngineImmobilizerStates(ctx context.Context, in *FollowEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEngineImmobilizerStatesResponse], error)
-	// GET /fleet/vehicles/{id}
+	// Gets a vehicle.
+	// Operation `getVehicle`, GET /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/getvehicle
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicle(ctx context.Context, in *GetVehicleRequest, opts ...grpc.CallOption) (*GetVehicleResponse, error)
-	// PATCH /fleet/vehicles/{id}
+	// Updates a vehicle; `update_mask` says what.
+	// Operation `updateVehicle`, PATCH /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/updatevehicle
 	// Scope: Write Vehicles.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateVehicle(ctx context.Context, in *UpdateVehicleRequest, opts ...grpc.CallOption) (*UpdateVehicleResponse, error)
-	// PUT /preview/fleet/vehicles/{id}/lock
+	// Locks a vehicle.
+	// Operation `lockVehicle`, PUT /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/lockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	LockVehicle(ctx context.Context, in *LockVehicleRequest, opts ...grpc.CallOption) (*LockVehicleResponse, error)
-	// DELETE /preview/fleet/vehicles/{id}/lock
+	// Unlocks a vehicle.
+	// Operation `unlockVehicle`, DELETE /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/unlockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	UnlockVehicle(ctx context.Context, in *UnlockVehicleRequest, opts ...grpc.CallOption) (*UnlockVehicleResponse, error)
 }
 
@@ -226,49 +270,93 @@ func (c *vehiclesServiceClient) UnlockVehicle(ctx context.Context, in *UnlockVeh
 //
 // VehiclesService has the operations of the area vehicles.
 type VehiclesServiceServer interface {
-	// PATCH /beta/fleet/vehicles/{id}/immobilizer
+	// Updates an engine immobilizer state; `update_mask` says what.
+	// Operation `updateEngineImmobilizerState`, PATCH /beta/fleet/vehicles/{id}/immobilizer:
+	// https://developers.samsara.com/reference/updateengineimmobilizerstate
 	// Scope: Write Vehicle Immobilization.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateEngineImmobilizerState(context.Context, *UpdateEngineImmobilizerStateRequest) (*UpdateEngineImmobilizerStateResponse, error)
-	// GET /fleet/vehicles
+	// Lists vehicles.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// All pages: StreamVehicles. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListVehicles(context.Context, *ListVehiclesRequest) (*ListVehiclesResponse, error)
-	// Every page of ListVehicles, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListVehicles, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listVehicles`, GET /fleet/vehicles:
+	// https://developers.samsara.com/reference/listvehicles
+	// Scope: Read Vehicles.
+	// Rate limit: 25 requests per second and organization, of which each page takes one.
 	StreamVehicles(*StreamVehiclesRequest, grpc.ServerStreamingServer[StreamVehiclesResponse]) error
-	// GET /fleet/vehicles/immobilizer/stream
+	// Lists engine immobilizer states.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// All pages: StreamEngineImmobilizerStates. For ever: FollowEngineImmobilizerStates. Next page:
+	// `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamEngineImmobilizerStates
+	// with `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Vehicle Immobilization.
 	// Rate limit: 5 requests per second and organization.
-	// Stage: beta.
+	// Beta: Samsara may change it.
+	// The gateway repeats it after a failure.
 	ListEngineImmobilizerStates(context.Context, *ListEngineImmobilizerStatesRequest) (*ListEngineImmobilizerStatesResponse, error)
 	// Every page of ListEngineImmobilizerStates, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	StreamEngineImmobilizerStates(*StreamEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]) error
 	// Every page of ListEngineImmobilizerStates, then for ever what is new, asked for no more often
 	// than every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `getEngineImmobilizerStates`, GET /fleet/vehicles/immobilizer/stream:
+	// https://developers.samsara.com/reference/getengineimmobilizerstates
+	// Scope: Read Vehicle Immobilization.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
+	// Beta: Samsara may change it.
 	FollowEngineImmobilizerStates(*FollowEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[FollowEngineImmobilizerStatesResponse]) error
-	// GET /fleet/vehicles/{id}
+	// Gets a vehicle.
+	// Operation `getVehicle`, GET /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/getvehicle
 	// Scope: Read Vehicles.
 	// Rate limit: 25 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetVehicle(context.Context, *GetVehicleRequest) (*GetVehicleResponse, error)
-	// PATCH /fleet/vehicles/{id}
+	// Updates a vehicle; `update_mask` says what.
+	// Operation `updateVehicle`, PATCH /fleet/vehicles/{id}:
+	// https://developers.samsara.com/reference/updatevehicle
 	// Scope: Write Vehicles.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateVehicle(context.Context, *UpdateVehicleRequest) (*UpdateVehicleResponse, error)
-	// PUT /preview/fleet/vehicles/{id}/lock
+	// Locks a vehicle.
+	// Operation `lockVehicle`, PUT /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/lockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	LockVehicle(context.Context, *LockVehicleRequest) (*LockVehicleResponse, error)
-	// DELETE /preview/fleet/vehicles/{id}/lock
+	// Unlocks a vehicle.
+	// Operation `unlockVehicle`, DELETE /preview/fleet/vehicles/{id}/lock:
+	// https://developers.samsara.com/reference/unlockvehicle
 	// Scope: Write Vehicle Lock/Unlock.
 	// Rate limit: 100 requests per minute and organization.
-	// Stage: preview.
+	// Preview: Samsara may change or remove it.
+	// The gateway repeats it after a failure.
 	UnlockVehicle(context.Context, *UnlockVehicleRequest) (*UnlockVehicleResponse, error)
 }
 

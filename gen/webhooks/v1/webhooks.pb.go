@@ -26,15 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of ListWebhooks.
+// The request of ListWebhooks.
 type ListWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`. A comma-separated list.
-	Ids *string `protobuf:"bytes,2,opt,name=ids,proto3,oneof" json:"ids,omitempty"`
-	// Query parameter `limit`. 1 to 512. Default: `512`.
-	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	After *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids   []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// 1 to 512. Default: `512`.
+	Limit         *int32 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -76,26 +74,26 @@ func (x *ListWebhooksRequest) GetAfter() string {
 	return ""
 }
 
-func (x *ListWebhooksRequest) GetIds() string {
-	if x != nil && x.Ids != nil {
-		return *x.Ids
+func (x *ListWebhooksRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
 	}
-	return ""
+	return nil
 }
 
-func (x *ListWebhooksRequest) GetLimit() int64 {
+func (x *ListWebhooksRequest) GetLimit() int32 {
 	if x != nil && x.Limit != nil {
 		return *x.Limit
 	}
 	return 0
 }
 
-// Response of ListWebhooks.
+// One page of webhooks.
 type ListWebhooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*Webhook `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -145,12 +143,12 @@ func (x *ListWebhooksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWebhooks.
+// The request of StreamWebhooks.
 type StreamWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWebhooks is asked, page after page.
 	Request *ListWebhooksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -200,7 +198,7 @@ func (x *StreamWebhooksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWebhooks.
+// One page of webhooks, and where to go on from after it.
 type StreamWebhooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWebhooks answers.
@@ -255,26 +253,26 @@ func (x *StreamWebhooksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateWebhooks.
+// The request of CreateWebhooks.
 type CreateWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Body member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Body member `name`. Required. At most 255 characters.
+	// Required. At most 255 characters.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `url`. Required. At most 2047 characters.
+	// Required. At most 2047 characters.
 	Url *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Body member `version`. Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
+	// Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
 	Version       *string `protobuf:"bytes,5,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,30 +343,30 @@ func (x *CreateWebhooksRequest) GetVersion() string {
 	return ""
 }
 
-// Response of CreateWebhooks.
+// The response of CreateWebhooks.
 type CreateWebhooksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -453,10 +451,10 @@ func (x *CreateWebhooksResponse) GetVersion() string {
 	return ""
 }
 
-// Request of GetWebhook.
+// The request of GetWebhook.
 type GetWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -499,30 +497,30 @@ func (x *GetWebhookRequest) GetId() string {
 	return ""
 }
 
-// Response of GetWebhook.
+// The response of GetWebhook.
 type GetWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -607,18 +605,18 @@ func (x *GetWebhookResponse) GetVersion() string {
 	return ""
 }
 
-// Request of UpdateWebhook.
+// The request of UpdateWebhook.
 type UpdateWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,2,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Body member `name`. At most 255 characters.
+	// At most 255 characters.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Body member `url`. At most 2047 characters.
+	// At most 2047 characters.
 	Url *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Body member `version`. Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
+	// Known values: `2018-01-01`, `2021-06-09`, `2022-09-13`, `2024-02-27`.
 	Version *string `protobuf:"bytes,5,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
@@ -699,30 +697,30 @@ func (x *UpdateWebhookRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWebhook.
+// The response of UpdateWebhook.
 type UpdateWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -807,10 +805,10 @@ func (x *UpdateWebhookResponse) GetVersion() string {
 	return ""
 }
 
-// Request of DeleteWebhook.
+// The request of DeleteWebhook.
 type DeleteWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -853,7 +851,7 @@ func (x *DeleteWebhookRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWebhook.
+// The response of DeleteWebhook.
 type DeleteWebhookResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -893,9 +891,9 @@ func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
 // Schemas CustomHeadersObjectRequestBody, CustomHeadersObjectResponseBody.
 type CustomHeaders struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required. At most 100 characters.
+	// Required. At most 100 characters.
 	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
+	// Required.
 	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -945,30 +943,30 @@ func (x *CustomHeaders) GetValue() string {
 	return ""
 }
 
-// Schema WebhookResponseResponseBody.
+// A webhook. Schema WebhookResponseResponseBody.
 type Webhook struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `customHeaders`. At most 5 entries.
+	// At most 5 entries.
 	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
-	// Member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
-	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
-	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
-	// `GatewayUnplugged`, `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
+	// Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`, `AlertIncident`,
+	// `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`, `DvirSubmitted`,
+	// `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`, `GatewayUnplugged`,
+	// `GeofenceEntry`, `GeofenceExit`, `IssueCreated`, `MissingDvirPastDue`,
 	// `PredictiveMaintenanceAlert`, `RouteStopArrival`, `RouteStopDeparture`,
 	// `RouteStopEarlyLateArrival`, `RouteStopEtaUpdated`, `RouteStopResequence`,
 	// `SevereSpeedingEnded`, `SevereSpeedingStarted`, `SpeedingEventEnded`, `SpeedingEventStarted`,
 	// `SuddenFuelLevelDrop`, `SuddenFuelLevelRise`, `VehicleCreated`, `VehicleUpdated`,
 	// `ShipmentTrackingEvent`, `VisualSearchMatch`, `WorkOrderCreatedOrChanged`.
 	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `secretKey`. Required.
+	// Required.
 	SecretKey *string `protobuf:"bytes,5,opt,name=secret_key,json=secretKey,proto3,oneof" json:"secret_key,omitempty"`
-	// Member `url`. Required.
+	// Required.
 	Url *string `protobuf:"bytes,6,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `version`. Required. Known values: `2018-01-01`, `2021-06-09`.
+	// Required. Known values: `2018-01-01`, `2021-06-09`.
 	Version       *string `protobuf:"bytes,7,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1057,13 +1055,12 @@ var File_samsara_gateway_webhooks_v1_webhooks_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\n" +
-	"*samsara_gateway/webhooks/v1/webhooks.proto\x12\x1bsamsara_gateway.webhooks.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xad\x01\n" +
+	"*samsara_gateway/webhooks/v1/webhooks.proto\x12\x1bsamsara_gateway.webhooks.v1\x1a google/protobuf/field_mask.proto\x1a(samsara_gateway/api/v1/annotations.proto\x1a#samsara_gateway/api/v1/stream.proto\x1a$samsara_gateway/types/v1/types.proto\"\xa2\x01\n" +
 	"\x13ListWebhooksRequest\x12!\n" +
-	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1d\n" +
-	"\x03ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\x03ids\x88\x01\x01\x128\n" +
-	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\b\n" +
-	"\x06_afterB\x06\n" +
-	"\x04_idsB\b\n" +
+	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
+	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
+	"\x05limit\x18\x03 \x01(\x05B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_limit\"\xa6\x01\n" +
 	"\x14ListWebhooksResponse\x12@\n" +
 	"\x04data\x18\x01 \x03(\v2$.samsara_gateway.webhooks.v1.WebhookB\x06\xda\xce\x18\x02 \x01R\x04data\x12L\n" +
@@ -1192,22 +1189,22 @@ const file_samsara_gateway_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\v_secret_keyB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_version2\xcd\b\n" +
-	"\x0fWebhooksService\x12\xba\x01\n" +
-	"\fListWebhooks\x120.samsara_gateway.webhooks.v1.ListWebhooksRequest\x1a1.samsara_gateway.webhooks.v1.ListWebhooksResponse\"E\xda\xce\x18A\n" +
-	"\flistWebhooks\x10\x01\x1a\t/webhooks(\x018\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x91\x01\n" +
-	"\x0eStreamWebhooks\x122.samsara_gateway.webhooks.v1.StreamWebhooksRequest\x1a3.samsara_gateway.webhooks.v1.StreamWebhooksResponse\"\x14\xe2\xce\x18\x10\n" +
-	"\fListWebhooks\x10\x010\x01\x12\xb9\x01\n" +
+	"\b_version2\xd9\b\n" +
+	"\x0fWebhooksService\x12\xbd\x01\n" +
+	"\fListWebhooks\x120.samsara_gateway.webhooks.v1.ListWebhooksRequest\x1a1.samsara_gateway.webhooks.v1.ListWebhooksResponse\"H\xda\xce\x18A\n" +
+	"\flistWebhooks\x10\x01\x1a\t/webhooks(\x018\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\x94\x01\n" +
+	"\x0eStreamWebhooks\x122.samsara_gateway.webhooks.v1.StreamWebhooksRequest\x1a3.samsara_gateway.webhooks.v1.StreamWebhooksResponse\"\x17\xe2\xce\x18\x10\n" +
+	"\fListWebhooks\x10\x01\x90\x02\x010\x01\x12\xb9\x01\n" +
 	"\x0eCreateWebhooks\x122.samsara_gateway.webhooks.v1.CreateWebhooksRequest\x1a3.samsara_gateway.webhooks.v1.CreateWebhooksResponse\">\xda\xce\x18:\n" +
-	"\fpostWebhooks\x10\x02\x1a\t/webhooks \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xaf\x01\n" +
+	"\fpostWebhooks\x10\x02\x1a\t/webhooks \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xb2\x01\n" +
 	"\n" +
-	"GetWebhook\x12..samsara_gateway.webhooks.v1.GetWebhookRequest\x1a/.samsara_gateway.webhooks.v1.GetWebhookResponse\"@\xda\xce\x18<\n" +
+	"GetWebhook\x12..samsara_gateway.webhooks.v1.GetWebhookRequest\x1a/.samsara_gateway.webhooks.v1.GetWebhookResponse\"C\xda\xce\x18<\n" +
 	"\n" +
-	"getWebhook\x10\x01\x1a\x0e/webhooks/{id}8\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\xbb\x01\n" +
+	"getWebhook\x10\x01\x1a\x0e/webhooks/{id}8\x01B\rRead WebhooksJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x90\x02\x01\x12\xbb\x01\n" +
 	"\rUpdateWebhook\x121.samsara_gateway.webhooks.v1.UpdateWebhookRequest\x1a2.samsara_gateway.webhooks.v1.UpdateWebhookResponse\"C\xda\xce\x18?\n" +
-	"\fpatchWebhook\x10\x04\x1a\x0e/webhooks/{id} \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbc\x01\n" +
-	"\rDeleteWebhook\x121.samsara_gateway.webhooks.v1.DeleteWebhookRequest\x1a2.samsara_gateway.webhooks.v1.DeleteWebhookResponse\"D\xda\xce\x18@\n" +
-	"\rdeleteWebhook\x10\x05\x1a\x0e/webhooks/{id}8\x01B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01B\x89\x02\n" +
+	"\fpatchWebhook\x10\x04\x1a\x0e/webhooks/{id} \x02B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xbf\x01\n" +
+	"\rDeleteWebhook\x121.samsara_gateway.webhooks.v1.DeleteWebhookRequest\x1a2.samsara_gateway.webhooks.v1.DeleteWebhookResponse\"G\xda\xce\x18@\n" +
+	"\rdeleteWebhook\x10\x05\x1a\x0e/webhooks/{id}8\x01B\x0eWrite WebhooksJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02B\x89\x02\n" +
 	"$internal.samsara.gateway.webhooks.v1B\rWebhooksProtoP\x01Z3samsara.internal/gateway/gen/webhooks/v1;webhooksv1\xa2\x02\fSGWebhooksV1\xaa\x02\x1aSamsaraGateway.Webhooks.V1\xba\x02\fSGWebhooksV1\xca\x02\x1aSamsaraGateway\\Webhooks\\V1\xe2\x02#SamsaraGateway\\Webhooks\\V1\\Metadata\xea\x02\x1cSamsaraGateway::Webhooks::V1b\x06proto3"
 
 var (

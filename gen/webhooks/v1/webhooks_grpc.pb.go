@@ -35,28 +35,47 @@ const (
 //
 // WebhooksService has the operations of the area webhooks.
 type WebhooksServiceClient interface {
-	// GET /webhooks
+	// Lists webhooks.
+	// Operation `listWebhooks`, GET /webhooks: https://developers.samsara.com/reference/listwebhooks
+	// All pages: StreamWebhooks. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error)
-	// Every page of ListWebhooks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListWebhooks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listWebhooks`, GET /webhooks: https://developers.samsara.com/reference/listwebhooks
+	// Scope: Read Webhooks.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWebhooks(ctx context.Context, in *StreamWebhooksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWebhooksResponse], error)
-	// POST /webhooks
+	// Creates webhooks.
+	// Operation `postWebhooks`, POST /webhooks: https://developers.samsara.com/reference/postwebhooks
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateWebhooks(ctx context.Context, in *CreateWebhooksRequest, opts ...grpc.CallOption) (*CreateWebhooksResponse, error)
-	// GET /webhooks/{id}
+	// Gets a webhook.
+	// Operation `getWebhook`, GET /webhooks/{id}: https://developers.samsara.com/reference/getwebhook
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetWebhook(ctx context.Context, in *GetWebhookRequest, opts ...grpc.CallOption) (*GetWebhookResponse, error)
-	// PATCH /webhooks/{id}
+	// Updates a webhook; `update_mask` says what.
+	// Operation `patchWebhook`, PATCH /webhooks/{id}:
+	// https://developers.samsara.com/reference/patchwebhook
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateWebhook(ctx context.Context, in *UpdateWebhookRequest, opts ...grpc.CallOption) (*UpdateWebhookResponse, error)
-	// DELETE /webhooks/{id}
+	// Deletes a webhook.
+	// Operation `deleteWebhook`, DELETE /webhooks/{id}:
+	// https://developers.samsara.com/reference/deletewebhook
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteWebhook(ctx context.Context, in *DeleteWebhookRequest, opts ...grpc.CallOption) (*DeleteWebhookResponse, error)
 }
 
@@ -143,28 +162,47 @@ func (c *webhooksServiceClient) DeleteWebhook(ctx context.Context, in *DeleteWeb
 //
 // WebhooksService has the operations of the area webhooks.
 type WebhooksServiceServer interface {
-	// GET /webhooks
+	// Lists webhooks.
+	// Operation `listWebhooks`, GET /webhooks: https://developers.samsara.com/reference/listwebhooks
+	// All pages: StreamWebhooks. Next page: `after` is `pagination.end_cursor` of the page before.
+	// Page size: `limit`, 1 to 512, 512 by default.
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
-	// Every page of ListWebhooks, one message a page. To go on after the end, set `request.after` to
-	// the last cursor.
+	// Every page of ListWebhooks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `listWebhooks`, GET /webhooks: https://developers.samsara.com/reference/listwebhooks
+	// Scope: Read Webhooks.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWebhooks(*StreamWebhooksRequest, grpc.ServerStreamingServer[StreamWebhooksResponse]) error
-	// POST /webhooks
+	// Creates webhooks.
+	// Operation `postWebhooks`, POST /webhooks: https://developers.samsara.com/reference/postwebhooks
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateWebhooks(context.Context, *CreateWebhooksRequest) (*CreateWebhooksResponse, error)
-	// GET /webhooks/{id}
+	// Gets a webhook.
+	// Operation `getWebhook`, GET /webhooks/{id}: https://developers.samsara.com/reference/getwebhook
 	// Scope: Read Webhooks.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	GetWebhook(context.Context, *GetWebhookRequest) (*GetWebhookResponse, error)
-	// PATCH /webhooks/{id}
+	// Updates a webhook; `update_mask` says what.
+	// Operation `patchWebhook`, PATCH /webhooks/{id}:
+	// https://developers.samsara.com/reference/patchwebhook
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateWebhook(context.Context, *UpdateWebhookRequest) (*UpdateWebhookResponse, error)
-	// DELETE /webhooks/{id}
+	// Deletes a webhook.
+	// Operation `deleteWebhook`, DELETE /webhooks/{id}:
+	// https://developers.samsara.com/reference/deletewebhook
 	// Scope: Write Webhooks.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error)
 }
 

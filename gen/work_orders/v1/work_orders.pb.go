@@ -26,15 +26,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Request of CreateInvoiceScan.
+// The request of CreateInvoiceScan.
 type CreateInvoiceScanRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `assetId`.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `file`. Required.
-	File *InvoiceScanFile `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
-	// Body member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,3,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AssetId *string                `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	// Required.
+	File          *InvoiceScanFile `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	WorkOrderId   *string          `protobuf:"bytes,3,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -90,10 +88,10 @@ func (x *CreateInvoiceScanRequest) GetWorkOrderId() string {
 	return ""
 }
 
-// Response of CreateInvoiceScan.
+// The response of CreateInvoiceScan.
 type CreateInvoiceScanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *InvoiceScanData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -136,15 +134,12 @@ func (x *CreateInvoiceScanResponse) GetData() *InvoiceScanData {
 	return nil
 }
 
-// Request of ListServiceTasks.
+// The request of ListServiceTasks.
 type ListServiceTasksRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`, repeated for each value.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeArchived`.
-	IncludeArchived *bool `protobuf:"varint,3,opt,name=include_archived,json=includeArchived,proto3,oneof" json:"include_archived,omitempty"`
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	After           *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids             []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeArchived *bool                  `protobuf:"varint,3,opt,name=include_archived,json=includeArchived,proto3,oneof" json:"include_archived,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -200,12 +195,12 @@ func (x *ListServiceTasksRequest) GetIncludeArchived() bool {
 	return false
 }
 
-// Response of ListServiceTasks.
+// One page of service tasks.
 type ListServiceTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*ServiceTaskDefinition `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,12 +250,12 @@ func (x *ListServiceTasksResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamServiceTasks.
+// The request of StreamServiceTasks.
 type StreamServiceTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListServiceTasks is asked, page after page.
 	Request *ListServiceTasksRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -310,7 +305,7 @@ func (x *StreamServiceTasksRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamServiceTasks.
+// One page of service tasks, and where to go on from after it.
 type StreamServiceTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListServiceTasks answers.
@@ -365,15 +360,12 @@ func (x *StreamServiceTasksResponse) GetCursor() string {
 	return ""
 }
 
-// Request of ListWorkOrders.
+// The request of ListWorkOrders.
 type ListWorkOrdersRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `ids`, repeated for each value.
-	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	After              *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	Ids                []string               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	IncludeExternalIds *bool                  `protobuf:"varint,3,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -429,12 +421,12 @@ func (x *ListWorkOrdersRequest) GetIncludeExternalIds() bool {
 	return false
 }
 
-// Response of ListWorkOrders.
+// One page of work orders.
 type ListWorkOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WorkOrderWithTimeEntries `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -484,12 +476,12 @@ func (x *ListWorkOrdersResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWorkOrders.
+// The request of StreamWorkOrders.
 type StreamWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrders is asked, page after page.
 	Request *ListWorkOrdersRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -539,7 +531,7 @@ func (x *StreamWorkOrdersRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWorkOrders.
+// One page of work orders, and where to go on from after it.
 type StreamWorkOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrders answers.
@@ -594,52 +586,40 @@ func (x *StreamWorkOrdersResponse) GetCursor() string {
 	return ""
 }
 
-// Request of CreateWorkOrders.
+// The request of CreateWorkOrders.
 type CreateWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `archivedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Body member `assetId`. Required.
-	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Body member `assignedUserId`.
+	// Required.
+	AssetId        *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	AssignedUserId *string `protobuf:"bytes,3,opt,name=assigned_user_id,json=assignedUserId,proto3,oneof" json:"assigned_user_id,omitempty"`
-	// Body member `category`.
-	Category *string `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Body member `completedAtTime`. A time as in RFC 3339.
-	CompletedAtTime *string `protobuf:"bytes,5,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `discount`.
-	Discount *WorkOrderDiscount `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Body member `dueAtTime`. A time as in RFC 3339.
+	Category       *string `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	// A time as in RFC 3339.
+	CompletedAtTime *string            `protobuf:"bytes,5,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
+	Description     *string            `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Discount        *WorkOrderDiscount `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,8,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Body member `engineHours`. In hours.
-	EngineHours *int64 `protobuf:"varint,9,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Body member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,10,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Body member `items`.
-	Items []*WorkOrderItem `protobuf:"bytes,11,rep,name=items,proto3" json:"items,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,12,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `placeExternalId`.
+	// In hours.
+	EngineHours   *int64           `protobuf:"varint,9,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
+	InvoiceNumber *string          `protobuf:"bytes,10,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	Items         []*WorkOrderItem `protobuf:"bytes,11,rep,name=items,proto3" json:"items,omitempty"`
+	// In metres.
+	OdometerMeters  *int64  `protobuf:"varint,12,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
 	PlaceExternalId *string `protobuf:"bytes,13,opt,name=place_external_id,json=placeExternalId,proto3,oneof" json:"place_external_id,omitempty"`
-	// Body member `placeId`.
-	PlaceId *string `protobuf:"bytes,14,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `poNumber`.
-	PoNumber *string `protobuf:"bytes,15,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Body member `priority`. Known values: `High`, `Low`, `Medium`, `Urgent`.
-	Priority *string `protobuf:"bytes,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Body member `serviceTaskInstances`.
+	PlaceId         *string `protobuf:"bytes,14,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	PoNumber        *string `protobuf:"bytes,15,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
+	// Known values: `High`, `Low`, `Medium`, `Urgent`.
+	Priority             *string                     `protobuf:"bytes,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	ServiceTaskInstances []*ServiceTaskInstanceInput `protobuf:"bytes,17,rep,name=service_task_instances,json=serviceTaskInstances,proto3" json:"service_task_instances,omitempty"`
-	// Body member `startedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,18,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Body member `status`. Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`,
-	// `In Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
-	Status *string `protobuf:"bytes,19,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `tax`.
-	Tax *WorkOrderTaxCreate `protobuf:"bytes,20,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Body member `vendorUuid`.
-	VendorUuid    *string `protobuf:"bytes,21,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
+	// Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`, `In Progress`, `On
+	// Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
+	Status        *string             `protobuf:"bytes,19,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Tax           *WorkOrderTaxCreate `protobuf:"bytes,20,opt,name=tax,proto3" json:"tax,omitempty"`
+	VendorUuid    *string             `protobuf:"bytes,21,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -821,10 +801,10 @@ func (x *CreateWorkOrdersRequest) GetVendorUuid() string {
 	return ""
 }
 
-// Response of CreateWorkOrders.
+// The response of CreateWorkOrders.
 type CreateWorkOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WorkOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -867,54 +847,41 @@ func (x *CreateWorkOrdersResponse) GetData() *WorkOrder {
 	return nil
 }
 
-// Request of UpdateWorkOrders.
+// The request of UpdateWorkOrders.
 type UpdateWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Body member `archivedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Body member `assignedUserId`.
 	AssignedUserId *string `protobuf:"bytes,2,opt,name=assigned_user_id,json=assignedUserId,proto3,oneof" json:"assigned_user_id,omitempty"`
-	// Body member `category`.
-	Category *string `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Body member `closingNotes`.
-	ClosingNotes *string `protobuf:"bytes,4,opt,name=closing_notes,json=closingNotes,proto3,oneof" json:"closing_notes,omitempty"`
-	// Body member `completedAtTime`. A time as in RFC 3339.
-	CompletedAtTime *string `protobuf:"bytes,5,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Body member `description`.
-	Description *string `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Body member `discount`.
-	Discount *WorkOrderDiscount `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Body member `dueAtTime`. A time as in RFC 3339.
+	Category       *string `protobuf:"bytes,3,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	ClosingNotes   *string `protobuf:"bytes,4,opt,name=closing_notes,json=closingNotes,proto3,oneof" json:"closing_notes,omitempty"`
+	// A time as in RFC 3339.
+	CompletedAtTime *string            `protobuf:"bytes,5,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
+	Description     *string            `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Discount        *WorkOrderDiscount `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,8,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Body member `engineHours`. In hours.
+	// In hours.
 	EngineHours *int64 `protobuf:"varint,9,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Body member `id`. Required.
-	Id *string `protobuf:"bytes,10,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Body member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,11,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Body member `items`.
-	Items []*WorkOrderItem `protobuf:"bytes,12,rep,name=items,proto3" json:"items,omitempty"`
-	// Body member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,13,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Body member `placeExternalId`.
+	// Required.
+	Id            *string          `protobuf:"bytes,10,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InvoiceNumber *string          `protobuf:"bytes,11,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	Items         []*WorkOrderItem `protobuf:"bytes,12,rep,name=items,proto3" json:"items,omitempty"`
+	// In metres.
+	OdometerMeters  *int64  `protobuf:"varint,13,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
 	PlaceExternalId *string `protobuf:"bytes,14,opt,name=place_external_id,json=placeExternalId,proto3,oneof" json:"place_external_id,omitempty"`
-	// Body member `placeId`.
-	PlaceId *string `protobuf:"bytes,15,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Body member `poNumber`.
-	PoNumber *string `protobuf:"bytes,16,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Body member `priority`. Known values: `High`, `Low`, `Medium`, `Urgent`.
-	Priority *string `protobuf:"bytes,17,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Body member `serviceTaskInstances`.
+	PlaceId         *string `protobuf:"bytes,15,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	PoNumber        *string `protobuf:"bytes,16,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
+	// Known values: `High`, `Low`, `Medium`, `Urgent`.
+	Priority             *string                     `protobuf:"bytes,17,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	ServiceTaskInstances []*ServiceTaskInstanceInput `protobuf:"bytes,18,rep,name=service_task_instances,json=serviceTaskInstances,proto3" json:"service_task_instances,omitempty"`
-	// Body member `startedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,19,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Body member `status`. Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`,
-	// `In Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
-	Status *string `protobuf:"bytes,20,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Body member `tax`.
-	Tax *WorkOrderTax `protobuf:"bytes,21,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Body member `vendorUuid`.
-	VendorUuid *string `protobuf:"bytes,22,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
+	// Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`, `In Progress`, `On
+	// Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
+	Status     *string       `protobuf:"bytes,20,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Tax        *WorkOrderTax `protobuf:"bytes,21,opt,name=tax,proto3" json:"tax,omitempty"`
+	VendorUuid *string       `protobuf:"bytes,22,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,23,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1113,10 +1080,10 @@ func (x *UpdateWorkOrdersRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// Response of UpdateWorkOrders.
+// The response of UpdateWorkOrders.
 type UpdateWorkOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data          *WorkOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1159,10 +1126,10 @@ func (x *UpdateWorkOrdersResponse) GetData() *WorkOrder {
 	return nil
 }
 
-// Request of DeleteWorkOrders.
+// The request of DeleteWorkOrders.
 type DeleteWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `id`. Required.
+	// Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1205,7 +1172,7 @@ func (x *DeleteWorkOrdersRequest) GetId() string {
 	return ""
 }
 
-// Response of DeleteWorkOrders.
+// The response of DeleteWorkOrders.
 type DeleteWorkOrdersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1242,24 +1209,19 @@ func (*DeleteWorkOrdersResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_gateway_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{15}
 }
 
-// Request of ListWorkOrdersFeed.
+// The request of ListWorkOrdersFeed.
 type ListWorkOrdersFeedRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Query parameter `after`.
-	After *string `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
-	// Query parameter `assetIds`, repeated for each value.
-	AssetIds []string `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
-	// Query parameter `assignedUserIds`, repeated for each value.
-	AssignedUserIds []string `protobuf:"bytes,3,rep,name=assigned_user_ids,json=assignedUserIds,proto3" json:"assigned_user_ids,omitempty"`
-	// Query parameter `endTime`. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Query parameter `includeExternalIds`.
-	IncludeExternalIds *bool `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
-	// Query parameter `startTime`. Required. A time as in RFC 3339.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	After           *string                `protobuf:"bytes,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	AssetIds        []string               `protobuf:"bytes,2,rep,name=asset_ids,json=assetIds,proto3" json:"asset_ids,omitempty"`
+	AssignedUserIds []string               `protobuf:"bytes,3,rep,name=assigned_user_ids,json=assignedUserIds,proto3" json:"assigned_user_ids,omitempty"`
+	// A time as in RFC 3339.
+	EndTime            *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
+	IncludeExternalIds *bool   `protobuf:"varint,5,opt,name=include_external_ids,json=includeExternalIds,proto3,oneof" json:"include_external_ids,omitempty"`
+	// Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Query parameter `workOrderStatuses`, repeated for each value. Known values: `Assigned`,
-	// `Cancelled`, `Closed`, `Completed`, `Estimate`, `In Progress`, `On Hold`, `Open`, `Pending
-	// Approval`, `Pending Parts`, `Planning`.
+	// Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`, `In Progress`, `On
+	// Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
 	WorkOrderStatuses []string `protobuf:"bytes,7,rep,name=work_order_statuses,json=workOrderStatuses,proto3" json:"work_order_statuses,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -1344,12 +1306,12 @@ func (x *ListWorkOrdersFeedRequest) GetWorkOrderStatuses() []string {
 	return nil
 }
 
-// Response of ListWorkOrdersFeed.
+// One page of the feed of work orders.
 type ListWorkOrdersFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`. Required.
+	// Required.
 	Data []*WorkOrderWithTimeEntries `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	// Member `pagination`. Required.
+	// Required.
 	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1399,12 +1361,12 @@ func (x *ListWorkOrdersFeedResponse) GetPagination() *v1.Pagination {
 	return nil
 }
 
-// Request of StreamWorkOrdersFeed.
+// The request of StreamWorkOrdersFeed.
 type StreamWorkOrdersFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrdersFeed is asked, page after page.
 	Request *ListWorkOrdersFeedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
-	// How much to read.
+	// Where to begin, and how much to read.
 	Options       *v11.StreamOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1454,7 +1416,7 @@ func (x *StreamWorkOrdersFeedRequest) GetOptions() *v11.StreamOptions {
 	return nil
 }
 
-// Response of StreamWorkOrdersFeed.
+// One page of the feed of work orders, and where to go on from after it.
 type StreamWorkOrdersFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrdersFeed answers.
@@ -1509,7 +1471,7 @@ func (x *StreamWorkOrdersFeedResponse) GetCursor() string {
 	return ""
 }
 
-// Request of FollowWorkOrders.
+// The request of FollowWorkOrders.
 type FollowWorkOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrdersFeed is asked, page after page.
@@ -1564,7 +1526,7 @@ func (x *FollowWorkOrdersRequest) GetOptions() *v11.FollowOptions {
 	return nil
 }
 
-// Response of FollowWorkOrders.
+// One page of the feed of work orders, and where to go on from after it.
 type FollowWorkOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What ListWorkOrdersFeed answers. Unset in a keep-alive.
@@ -1631,7 +1593,7 @@ func (x *FollowWorkOrdersResponse) GetKeepAlive() *v11.KeepAlive {
 // Schema PostInvoiceScanResponseDataResponseBody.
 type InvoiceScanData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `workOrderId`. Required.
+	// Required.
 	WorkOrderId   *string `protobuf:"bytes,1,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1677,9 +1639,9 @@ func (x *InvoiceScanData) GetWorkOrderId() string {
 // Schema InvoiceScanFileRequestBody.
 type InvoiceScanFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `base64Content`. Required.
+	// Required.
 	Base64Content *string `protobuf:"bytes,1,opt,name=base64_content,json=base64Content,proto3,oneof" json:"base64_content,omitempty"`
-	// Member `contentType`. Required.
+	// Required.
 	ContentType   *string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3,oneof" json:"content_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1731,14 +1693,12 @@ func (x *InvoiceScanFile) GetContentType() string {
 
 // Schemas PartInstanceInputObjectRequestBody, PartInstanceObjectResponseBody.
 type PartInstance struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `costCentsOverride`.
-	CostCentsOverride *int64 `protobuf:"varint,1,opt,name=cost_cents_override,json=costCentsOverride,proto3,oneof" json:"cost_cents_override,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `partId`. Required.
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	CostCentsOverride *int64                 `protobuf:"varint,1,opt,name=cost_cents_override,json=costCentsOverride,proto3,oneof" json:"cost_cents_override,omitempty"`
+	Id                *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Required.
 	PartId *string `protobuf:"bytes,3,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`. Required.
+	// Required.
 	Quantity      *float64 `protobuf:"fixed64,4,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1804,20 +1764,16 @@ func (x *PartInstance) GetQuantity() float64 {
 
 // Schema ServiceTaskDefinitionObjectResponseBody.
 type ServiceTaskDefinition struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `estimatedLaborTimeMinutes`. In minutes.
-	EstimatedLaborTimeMinutes *int64 `protobuf:"varint,3,opt,name=estimated_labor_time_minutes,json=estimatedLaborTimeMinutes,proto3,oneof" json:"estimated_labor_time_minutes,omitempty"`
-	// Member `estimatedPartsCost`.
-	EstimatedPartsCost *WorkOrderMoney `protobuf:"bytes,4,opt,name=estimated_parts_cost,json=estimatedPartsCost,proto3" json:"estimated_parts_cost,omitempty"`
-	// Member `id`. Required.
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Category    *string                `protobuf:"bytes,1,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	Description *string                `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// In minutes.
+	EstimatedLaborTimeMinutes *int64          `protobuf:"varint,3,opt,name=estimated_labor_time_minutes,json=estimatedLaborTimeMinutes,proto3,oneof" json:"estimated_labor_time_minutes,omitempty"`
+	EstimatedPartsCost        *WorkOrderMoney `protobuf:"bytes,4,opt,name=estimated_parts_cost,json=estimatedPartsCost,proto3" json:"estimated_parts_cost,omitempty"`
+	// Required.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `subcategory`.
+	// Required.
+	Name          *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	Subcategory   *string `protobuf:"bytes,7,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1905,7 +1861,7 @@ func (x *ServiceTaskDefinition) GetSubcategory() string {
 // Schema ServiceTaskFormSubtaskObjectResponseBody.
 type ServiceTaskFormSubtask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formSubmissionUuid`. Required.
+	// Required.
 	FormSubmissionUuid *string `protobuf:"bytes,1,opt,name=form_submission_uuid,json=formSubmissionUuid,proto3,oneof" json:"form_submission_uuid,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1951,24 +1907,18 @@ func (x *ServiceTaskFormSubtask) GetFormSubmissionUuid() string {
 // Schema ServiceTaskInstanceObjectResponseBody.
 type ServiceTaskInstance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `laborHourlyCost`.
+	// Required.
+	Id              *string         `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	LaborHourlyCost *WorkOrderMoney `protobuf:"bytes,2,opt,name=labor_hourly_cost,json=laborHourlyCost,proto3" json:"labor_hourly_cost,omitempty"`
-	// Member `laborTimeMinutes`. In minutes.
-	LaborTimeMinutes *int64 `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `parts`.
-	Parts []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `partsCost`.
-	PartsCost *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
-	// Member `serviceTaskId`. Required.
+	// In minutes.
+	LaborTimeMinutes *int64          `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
+	Notes            *string         `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Parts            []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
+	PartsCost        *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
+	// Required.
 	ServiceTaskId *string `protobuf:"bytes,7,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `status`. Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`,
-	// `Completed`.
-	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `subtasks`.
+	// Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`, `Completed`.
+	Status        *string               `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	Subtasks      []*ServiceTaskSubtask `protobuf:"bytes,9,rep,name=subtasks,proto3" json:"subtasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2069,23 +2019,17 @@ func (x *ServiceTaskInstance) GetSubtasks() []*ServiceTaskSubtask {
 
 // Schema ServiceTaskInstanceInputObjectRequestBody.
 type ServiceTaskInstanceInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `laborHourlyCost`.
-	LaborHourlyCost *WorkOrderMoney `protobuf:"bytes,2,opt,name=labor_hourly_cost,json=laborHourlyCost,proto3" json:"labor_hourly_cost,omitempty"`
-	// Member `laborTimeMinutes`. In minutes.
-	LaborTimeMinutes *int64 `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `parts`.
-	Parts []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `partsCost`.
-	PartsCost *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
-	// Member `serviceTaskId`. Required.
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              *string                `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	LaborHourlyCost *WorkOrderMoney        `protobuf:"bytes,2,opt,name=labor_hourly_cost,json=laborHourlyCost,proto3" json:"labor_hourly_cost,omitempty"`
+	// In minutes.
+	LaborTimeMinutes *int64          `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
+	Notes            *string         `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Parts            []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
+	PartsCost        *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
+	// Required.
 	ServiceTaskId *string `protobuf:"bytes,7,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `status`. Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`,
-	// `Completed`.
+	// Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`, `Completed`.
 	Status        *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2180,26 +2124,19 @@ func (x *ServiceTaskInstanceInput) GetStatus() string {
 // Schema ServiceTaskInstanceWithTimeEntriesObjectResponseBody.
 type ServiceTaskInstanceWithTimeEntries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `laborHourlyCost`.
+	// Required.
+	Id              *string         `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	LaborHourlyCost *WorkOrderMoney `protobuf:"bytes,2,opt,name=labor_hourly_cost,json=laborHourlyCost,proto3" json:"labor_hourly_cost,omitempty"`
-	// Member `laborTimeMinutes`. In minutes.
-	LaborTimeMinutes *int64 `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `parts`.
-	Parts []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `partsCost`.
-	PartsCost *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
-	// Member `serviceTaskId`. Required.
+	// In minutes.
+	LaborTimeMinutes *int64          `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
+	Notes            *string         `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	Parts            []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
+	PartsCost        *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
+	// Required.
 	ServiceTaskId *string `protobuf:"bytes,7,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `status`. Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`,
-	// `Completed`.
-	Status *string `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `subtasks`.
-	Subtasks []*ServiceTaskSubtask `protobuf:"bytes,9,rep,name=subtasks,proto3" json:"subtasks,omitempty"`
-	// Member `timeEntries`.
+	// Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`, `Completed`.
+	Status        *string               `protobuf:"bytes,8,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Subtasks      []*ServiceTaskSubtask `protobuf:"bytes,9,rep,name=subtasks,proto3" json:"subtasks,omitempty"`
 	TimeEntries   []*WorkOrderTimeEntry `protobuf:"bytes,10,rep,name=time_entries,json=timeEntries,proto3" json:"time_entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2308,9 +2245,9 @@ func (x *ServiceTaskInstanceWithTimeEntries) GetTimeEntries() []*WorkOrderTimeEn
 // Schema ServiceTaskProcedureSubtaskObjectResponseBody.
 type ServiceTaskProcedureSubtask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isCompleted`. Required.
+	// Required.
 	IsCompleted *bool `protobuf:"varint,1,opt,name=is_completed,json=isCompleted,proto3,oneof" json:"is_completed,omitempty"`
-	// Member `name`. Required.
+	// Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2362,10 +2299,8 @@ func (x *ServiceTaskProcedureSubtask) GetName() string {
 
 // Schema ServiceTaskSubtaskObjectResponseBody.
 type ServiceTaskSubtask struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `form`.
-	Form *ServiceTaskFormSubtask `protobuf:"bytes,1,opt,name=form,proto3" json:"form,omitempty"`
-	// Member `procedure`.
+	state         protoimpl.MessageState       `protogen:"open.v1"`
+	Form          *ServiceTaskFormSubtask      `protobuf:"bytes,1,opt,name=form,proto3" json:"form,omitempty"`
 	Procedure     *ServiceTaskProcedureSubtask `protobuf:"bytes,2,opt,name=procedure,proto3" json:"procedure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2415,65 +2350,49 @@ func (x *ServiceTaskSubtask) GetProcedure() *ServiceTaskProcedureSubtask {
 	return nil
 }
 
-// Schema WorkOrderObjectResponseBody.
+// A work order. Schema WorkOrderObjectResponseBody.
 type WorkOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `archivedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Member `assetId`. Required.
-	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `assignedUserId`.
-	AssignedUserId *string `protobuf:"bytes,3,opt,name=assigned_user_id,json=assignedUserId,proto3,oneof" json:"assigned_user_id,omitempty"`
-	// Member `attachments`.
-	Attachments []*WorkOrderAttachment `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,5,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `closingNotes`.
-	ClosingNotes *string `protobuf:"bytes,6,opt,name=closing_notes,json=closingNotes,proto3,oneof" json:"closing_notes,omitempty"`
-	// Member `completedAtTime`. A time as in RFC 3339.
+	// Required.
+	AssetId        *string                `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	AssignedUserId *string                `protobuf:"bytes,3,opt,name=assigned_user_id,json=assignedUserId,proto3,oneof" json:"assigned_user_id,omitempty"`
+	Attachments    []*WorkOrderAttachment `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	Category       *string                `protobuf:"bytes,5,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	ClosingNotes   *string                `protobuf:"bytes,6,opt,name=closing_notes,json=closingNotes,proto3,oneof" json:"closing_notes,omitempty"`
+	// A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,7,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,8,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdByUserId`.
-	CreatedByUserId *string `protobuf:"bytes,9,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,10,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `discount`.
-	Discount *WorkOrderDiscount `protobuf:"bytes,11,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime   *string            `protobuf:"bytes,8,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CreatedByUserId *string            `protobuf:"bytes,9,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
+	Description     *string            `protobuf:"bytes,10,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Discount        *WorkOrderDiscount `protobuf:"bytes,11,opt,name=discount,proto3" json:"discount,omitempty"`
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,12,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `engineHours`. In hours.
+	// In hours.
 	EngineHours *int64 `protobuf:"varint,13,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,14,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,15,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Member `items`.
-	Items []*WorkOrderItem `protobuf:"bytes,16,rep,name=items,proto3" json:"items,omitempty"`
-	// Member `maintenanceSite`.
+	// Required.
+	Id              *string                   `protobuf:"bytes,14,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InvoiceNumber   *string                   `protobuf:"bytes,15,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	Items           []*WorkOrderItem          `protobuf:"bytes,16,rep,name=items,proto3" json:"items,omitempty"`
 	MaintenanceSite *WorkOrderMaintenanceSite `protobuf:"bytes,17,opt,name=maintenance_site,json=maintenanceSite,proto3" json:"maintenance_site,omitempty"`
-	// Member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,18,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `poNumber`.
-	PoNumber *string `protobuf:"bytes,19,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Member `priority`. Known values: `High`, `Low`, `Medium`, `Urgent`.
-	Priority *string `protobuf:"bytes,20,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `serviceTaskInstances`.
+	// In metres.
+	OdometerMeters *int64  `protobuf:"varint,18,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	PoNumber       *string `protobuf:"bytes,19,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
+	// Known values: `High`, `Low`, `Medium`, `Urgent`.
+	Priority             *string                `protobuf:"bytes,20,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	ServiceTaskInstances []*ServiceTaskInstance `protobuf:"bytes,21,rep,name=service_task_instances,json=serviceTaskInstances,proto3" json:"service_task_instances,omitempty"`
-	// Member `startedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,22,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Member `status`. Required. Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`,
-	// `Estimate`, `In Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
-	Status *string `protobuf:"bytes,23,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `tax`.
-	Tax *WorkOrderTax `protobuf:"bytes,24,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unallocatedLabor`.
+	// Required. Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`, `In
+	// Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
+	Status           *string                    `protobuf:"bytes,23,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Tax              *WorkOrderTax              `protobuf:"bytes,24,opt,name=tax,proto3" json:"tax,omitempty"`
 	UnallocatedLabor *WorkOrderUnallocatedLabor `protobuf:"bytes,25,opt,name=unallocated_labor,json=unallocatedLabor,proto3" json:"unallocated_labor,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,26,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendorUuid`.
-	VendorUuid *string `protobuf:"bytes,27,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
-	// Member `workOrderTemplateIds`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime        *string  `protobuf:"bytes,26,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	VendorUuid           *string  `protobuf:"bytes,27,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
 	WorkOrderTemplateIds []string `protobuf:"bytes,28,rep,name=work_order_template_ids,json=workOrderTemplateIds,proto3" json:"work_order_template_ids,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -2708,13 +2627,13 @@ func (x *WorkOrder) GetWorkOrderTemplateIds() []string {
 // Schema WorkOrderAttachmentObjectResponseBody.
 type WorkOrderAttachment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `processingStatus`. Required. Known values: `unknown`, `processing`, `finished`.
+	// Required. Known values: `unknown`, `processing`, `finished`.
 	ProcessingStatus *string `protobuf:"bytes,2,opt,name=processing_status,json=processingStatus,proto3,oneof" json:"processing_status,omitempty"`
-	// Member `url`. A URI.
+	// A URI.
 	Url *string `protobuf:"bytes,3,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	// Member `urlExpiresAt`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	UrlExpiresAt  *string `protobuf:"bytes,4,opt,name=url_expires_at,json=urlExpiresAt,proto3,oneof" json:"url_expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2780,11 +2699,9 @@ func (x *WorkOrderAttachment) GetUrlExpiresAt() string {
 
 // Schemas WorkOrderDiscountObjectRequestBody, WorkOrderDiscountObjectResponseBody.
 type WorkOrderDiscount struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *WorkOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BasisPoints   *int64                 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
+	Money         *WorkOrderMoney        `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2836,10 +2753,10 @@ func (x *WorkOrderDiscount) GetMoney() *WorkOrderMoney {
 // Schemas WorkOrderItemObjectRequestBody, WorkOrderItemObjectResponseBody.
 type WorkOrderItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
+	// Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `DVIR`, `FAULT`, `FORM`, `ISSUE`,
-	// `ITEM_TYPE_UNSPECIFIED`, `MAINTENANCE_PREDICTION_EVENT`, `SCHEDULED_MAINTENANCE`.
+	// Required. Known values: `DVIR`, `FAULT`, `FORM`, `ISSUE`, `ITEM_TYPE_UNSPECIFIED`,
+	// `MAINTENANCE_PREDICTION_EVENT`, `SCHEDULED_MAINTENANCE`.
 	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2891,15 +2808,12 @@ func (x *WorkOrderItem) GetType() string {
 
 // Schema WorkOrderMaintenanceSiteObjectResponseBody.
 type WorkOrderMaintenanceSite struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `placeExternalIds`.
-	PlaceExternalIds map[string]string `protobuf:"bytes,2,rep,name=place_external_ids,json=placeExternalIds,proto3" json:"place_external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `placeId`.
-	PlaceId       *string `protobuf:"bytes,3,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	PlaceExternalIds map[string]string      `protobuf:"bytes,2,rep,name=place_external_ids,json=placeExternalIds,proto3" json:"place_external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	PlaceId          *string                `protobuf:"bytes,3,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WorkOrderMaintenanceSite) Reset() {
@@ -2956,9 +2870,9 @@ func (x *WorkOrderMaintenanceSite) GetPlaceId() string {
 // Schemas WorkOrderMoneyObjectRequestBody, WorkOrderMoneyObjectResponseBody.
 type WorkOrderMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
+	// Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`.
+	// Required. Known values: `usd`.
 	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3010,11 +2924,9 @@ func (x *WorkOrderMoney) GetCurrency() string {
 
 // Schemas WorkOrderTaxObjectRequestBody, WorkOrderTaxObjectResponseBody.
 type WorkOrderTax struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *WorkOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BasisPoints   *int64                 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
+	Money         *WorkOrderMoney        `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3065,11 +2977,9 @@ func (x *WorkOrderTax) GetMoney() *WorkOrderMoney {
 
 // Schema WorkOrderTaxCreateObjectRequestBody.
 type WorkOrderTaxCreate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *WorkOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BasisPoints   *int64                 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
+	Money         *WorkOrderMoney        `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3121,16 +3031,14 @@ func (x *WorkOrderTaxCreate) GetMoney() *WorkOrderMoney {
 // Schema WorkOrderTimeEntryObjectResponseBody.
 type WorkOrderTimeEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `clockInAtTime`. Required. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
 	ClockInAtTime *string `protobuf:"bytes,1,opt,name=clock_in_at_time,json=clockInAtTime,proto3,oneof" json:"clock_in_at_time,omitempty"`
-	// Member `clockOutAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ClockOutAtTime *string `protobuf:"bytes,2,opt,name=clock_out_at_time,json=clockOutAtTime,proto3,oneof" json:"clock_out_at_time,omitempty"`
-	// Member `driverId`.
-	DriverId *string `protobuf:"bytes,3,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DriverId       *string `protobuf:"bytes,3,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	UserId         *string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WorkOrderTimeEntry) Reset() {
@@ -3194,9 +3102,9 @@ func (x *WorkOrderTimeEntry) GetUserId() string {
 // Schema WorkOrderUnallocatedLaborObjectResponseBody.
 type WorkOrderUnallocatedLabor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`. Required.
+	// Required.
 	Cost *WorkOrderMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `timeMinutes`. Required. In minutes.
+	// Required. In minutes.
 	TimeMinutes   *int64 `protobuf:"varint,2,opt,name=time_minutes,json=timeMinutes,proto3,oneof" json:"time_minutes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3249,62 +3157,46 @@ func (x *WorkOrderUnallocatedLabor) GetTimeMinutes() int64 {
 // Schema WorkOrderWithTimeEntriesObjectResponseBody.
 type WorkOrderWithTimeEntries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `archivedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Member `assetId`. Required.
-	AssetId *string `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `assignedUserId`.
-	AssignedUserId *string `protobuf:"bytes,3,opt,name=assigned_user_id,json=assignedUserId,proto3,oneof" json:"assigned_user_id,omitempty"`
-	// Member `attachments`.
-	Attachments []*WorkOrderAttachment `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,5,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `closingNotes`.
-	ClosingNotes *string `protobuf:"bytes,6,opt,name=closing_notes,json=closingNotes,proto3,oneof" json:"closing_notes,omitempty"`
-	// Member `completedAtTime`. A time as in RFC 3339.
+	// Required.
+	AssetId        *string                `protobuf:"bytes,2,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
+	AssignedUserId *string                `protobuf:"bytes,3,opt,name=assigned_user_id,json=assignedUserId,proto3,oneof" json:"assigned_user_id,omitempty"`
+	Attachments    []*WorkOrderAttachment `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	Category       *string                `protobuf:"bytes,5,opt,name=category,proto3,oneof" json:"category,omitempty"`
+	ClosingNotes   *string                `protobuf:"bytes,6,opt,name=closing_notes,json=closingNotes,proto3,oneof" json:"closing_notes,omitempty"`
+	// A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,7,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,8,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `createdByUserId`.
-	CreatedByUserId *string `protobuf:"bytes,9,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,10,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `discount`.
-	Discount *WorkOrderDiscount `protobuf:"bytes,11,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Member `dueAtTime`. A time as in RFC 3339.
+	// Required. A time as in RFC 3339.
+	CreatedAtTime   *string            `protobuf:"bytes,8,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	CreatedByUserId *string            `protobuf:"bytes,9,opt,name=created_by_user_id,json=createdByUserId,proto3,oneof" json:"created_by_user_id,omitempty"`
+	Description     *string            `protobuf:"bytes,10,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Discount        *WorkOrderDiscount `protobuf:"bytes,11,opt,name=discount,proto3" json:"discount,omitempty"`
+	// A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,12,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
-	// Member `engineHours`. In hours.
+	// In hours.
 	EngineHours *int64 `protobuf:"varint,13,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,14,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,15,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Member `items`.
-	Items []*WorkOrderItem `protobuf:"bytes,16,rep,name=items,proto3" json:"items,omitempty"`
-	// Member `maintenanceSite`.
+	// Required.
+	Id              *string                   `protobuf:"bytes,14,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	InvoiceNumber   *string                   `protobuf:"bytes,15,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
+	Items           []*WorkOrderItem          `protobuf:"bytes,16,rep,name=items,proto3" json:"items,omitempty"`
 	MaintenanceSite *WorkOrderMaintenanceSite `protobuf:"bytes,17,opt,name=maintenance_site,json=maintenanceSite,proto3" json:"maintenance_site,omitempty"`
-	// Member `odometerMeters`. In metres.
-	OdometerMeters *int64 `protobuf:"varint,18,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
-	// Member `poNumber`.
-	PoNumber *string `protobuf:"bytes,19,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Member `priority`. Known values: `High`, `Low`, `Medium`, `Urgent`.
-	Priority *string `protobuf:"bytes,20,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
-	// Member `serviceTaskInstances`.
+	// In metres.
+	OdometerMeters *int64  `protobuf:"varint,18,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
+	PoNumber       *string `protobuf:"bytes,19,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
+	// Known values: `High`, `Low`, `Medium`, `Urgent`.
+	Priority             *string                               `protobuf:"bytes,20,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	ServiceTaskInstances []*ServiceTaskInstanceWithTimeEntries `protobuf:"bytes,21,rep,name=service_task_instances,json=serviceTaskInstances,proto3" json:"service_task_instances,omitempty"`
-	// Member `startedAtTime`. A time as in RFC 3339.
+	// A time as in RFC 3339.
 	StartedAtTime *string `protobuf:"bytes,22,opt,name=started_at_time,json=startedAtTime,proto3,oneof" json:"started_at_time,omitempty"`
-	// Member `status`. Required. Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`,
-	// `Estimate`, `In Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
-	Status *string `protobuf:"bytes,23,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `tax`.
-	Tax *WorkOrderTax `protobuf:"bytes,24,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unallocatedLabor`.
+	// Required. Known values: `Assigned`, `Cancelled`, `Closed`, `Completed`, `Estimate`, `In
+	// Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
+	Status           *string                    `protobuf:"bytes,23,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	Tax              *WorkOrderTax              `protobuf:"bytes,24,opt,name=tax,proto3" json:"tax,omitempty"`
 	UnallocatedLabor *WorkOrderUnallocatedLabor `protobuf:"bytes,25,opt,name=unallocated_labor,json=unallocatedLabor,proto3" json:"unallocated_labor,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,26,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendorUuid`.
-	VendorUuid *string `protobuf:"bytes,27,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
-	// Member `workOrderTemplateIds`.
+	// Required. A time as in RFC 3339.
+	UpdatedAtTime        *string  `protobuf:"bytes,26,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	VendorUuid           *string  `protobuf:"bytes,27,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
 	WorkOrderTemplateIds []string `protobuf:"bytes,28,rep,name=work_order_template_ids,json=workOrderTemplateIds,proto3" json:"work_order_template_ids,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -3970,30 +3862,30 @@ const file_samsara_gateway_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x10_started_at_timeB\t\n" +
 	"\a_statusB\x12\n" +
 	"\x10_updated_at_timeB\x0e\n" +
-	"\f_vendor_uuid2\xe6\x11\n" +
+	"\f_vendor_uuid2\xfe\x11\n" +
 	"\x11WorkOrdersService\x12\xdf\x01\n" +
 	"\x11CreateInvoiceScan\x128.samsara_gateway.work_orders.v1.CreateInvoiceScanRequest\x1a9.samsara_gateway.work_orders.v1.CreateInvoiceScanResponse\"U\xda\xce\x18Q\n" +
-	"\x0fpostInvoiceScan\x10\x02\x1a\x1a/maintenance/invoice-scans \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe3\x01\n" +
-	"\x10ListServiceTasks\x127.samsara_gateway.work_orders.v1.ListServiceTasksRequest\x1a8.samsara_gateway.work_orders.v1.ListServiceTasksResponse\"\\\xda\xce\x18X\n" +
-	"\x0fgetServiceTasks\x10\x01\x1a\x1a/maintenance/service-tasks(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xa7\x01\n" +
-	"\x12StreamServiceTasks\x129.samsara_gateway.work_orders.v1.StreamServiceTasksRequest\x1a:.samsara_gateway.work_orders.v1.StreamServiceTasksResponse\"\x18\xe2\xce\x18\x14\n" +
-	"\x10ListServiceTasks\x10\x010\x01\x12\xd9\x01\n" +
-	"\x0eListWorkOrders\x125.samsara_gateway.work_orders.v1.ListWorkOrdersRequest\x1a6.samsara_gateway.work_orders.v1.ListWorkOrdersResponse\"X\xda\xce\x18T\n" +
-	"\rgetWorkOrders\x10\x01\x1a\x18/maintenance/work-orders(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\x9f\x01\n" +
-	"\x10StreamWorkOrders\x127.samsara_gateway.work_orders.v1.StreamWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.StreamWorkOrdersResponse\"\x16\xe2\xce\x18\x12\n" +
-	"\x0eListWorkOrders\x10\x010\x01\x12\xd9\x01\n" +
+	"\x0fpostInvoiceScan\x10\x02\x1a\x1a/maintenance/invoice-scans \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xe6\x01\n" +
+	"\x10ListServiceTasks\x127.samsara_gateway.work_orders.v1.ListServiceTasksRequest\x1a8.samsara_gateway.work_orders.v1.ListServiceTasksResponse\"_\xda\xce\x18X\n" +
+	"\x0fgetServiceTasks\x10\x01\x1a\x1a/maintenance/service-tasks(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xaa\x01\n" +
+	"\x12StreamServiceTasks\x129.samsara_gateway.work_orders.v1.StreamServiceTasksRequest\x1a:.samsara_gateway.work_orders.v1.StreamServiceTasksResponse\"\x1b\xe2\xce\x18\x14\n" +
+	"\x10ListServiceTasks\x10\x01\x90\x02\x010\x01\x12\xdc\x01\n" +
+	"\x0eListWorkOrders\x125.samsara_gateway.work_orders.v1.ListWorkOrdersRequest\x1a6.samsara_gateway.work_orders.v1.ListWorkOrdersResponse\"[\xda\xce\x18T\n" +
+	"\rgetWorkOrders\x10\x01\x1a\x18/maintenance/work-orders(\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xa2\x01\n" +
+	"\x10StreamWorkOrders\x127.samsara_gateway.work_orders.v1.StreamWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.StreamWorkOrdersResponse\"\x19\xe2\xce\x18\x12\n" +
+	"\x0eListWorkOrders\x10\x01\x90\x02\x010\x01\x12\xd9\x01\n" +
 	"\x10CreateWorkOrders\x127.samsara_gateway.work_orders.v1.CreateWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.CreateWorkOrdersResponse\"R\xda\xce\x18N\n" +
 	"\x0epostWorkOrders\x10\x02\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xda\x01\n" +
 	"\x10UpdateWorkOrders\x127.samsara_gateway.work_orders.v1.UpdateWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.UpdateWorkOrdersResponse\"S\xda\xce\x18O\n" +
-	"\x0fpatchWorkOrders\x10\x04\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xdb\x01\n" +
-	"\x10DeleteWorkOrders\x127.samsara_gateway.work_orders.v1.DeleteWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.DeleteWorkOrdersResponse\"T\xda\xce\x18P\n" +
-	"\x10deleteWorkOrders\x10\x05\x1a\x18/maintenance/work-orders8\x01B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x12\xf1\x01\n" +
-	"\x12ListWorkOrdersFeed\x129.samsara_gateway.work_orders.v1.ListWorkOrdersFeedRequest\x1a:.samsara_gateway.work_orders.v1.ListWorkOrdersFeedResponse\"d\xda\xce\x18`\n" +
-	"\x10streamWorkOrders\x10\x01\x1a\x1f/maintenance/work-orders/stream(\x010\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x12\xaf\x01\n" +
-	"\x14StreamWorkOrdersFeed\x12;.samsara_gateway.work_orders.v1.StreamWorkOrdersFeedRequest\x1a<.samsara_gateway.work_orders.v1.StreamWorkOrdersFeedResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListWorkOrdersFeed\x10\x010\x01\x12\xa3\x01\n" +
-	"\x10FollowWorkOrders\x127.samsara_gateway.work_orders.v1.FollowWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.FollowWorkOrdersResponse\"\x1a\xe2\xce\x18\x16\n" +
-	"\x12ListWorkOrdersFeed\x10\x020\x01B\x9f\x02\n" +
+	"\x0fpatchWorkOrders\x10\x04\x1a\x18/maintenance/work-orders \x02B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xc8\x01\x12\xde\x01\n" +
+	"\x10DeleteWorkOrders\x127.samsara_gateway.work_orders.v1.DeleteWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.DeleteWorkOrdersResponse\"W\xda\xce\x18P\n" +
+	"\x10deleteWorkOrders\x10\x05\x1a\x18/maintenance/work-orders8\x01B\x11Write Work OrdersJ\x06\bd\x12\x02\b<P\x01X\xcc\x01\x90\x02\x02\x12\xf4\x01\n" +
+	"\x12ListWorkOrdersFeed\x129.samsara_gateway.work_orders.v1.ListWorkOrdersFeedRequest\x1a:.samsara_gateway.work_orders.v1.ListWorkOrdersFeedResponse\"g\xda\xce\x18`\n" +
+	"\x10streamWorkOrders\x10\x01\x1a\x1f/maintenance/work-orders/stream(\x010\x018\x01B\x10Read Work OrdersJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01b\x04data\x90\x02\x01\x12\xb2\x01\n" +
+	"\x14StreamWorkOrdersFeed\x12;.samsara_gateway.work_orders.v1.StreamWorkOrdersFeedRequest\x1a<.samsara_gateway.work_orders.v1.StreamWorkOrdersFeedResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListWorkOrdersFeed\x10\x01\x90\x02\x010\x01\x12\xa6\x01\n" +
+	"\x10FollowWorkOrders\x127.samsara_gateway.work_orders.v1.FollowWorkOrdersRequest\x1a8.samsara_gateway.work_orders.v1.FollowWorkOrdersResponse\"\x1d\xe2\xce\x18\x16\n" +
+	"\x12ListWorkOrdersFeed\x10\x02\x90\x02\x010\x01B\x9f\x02\n" +
 	"'internal.samsara.gateway.work_orders.v1B\x0fWorkOrdersProtoP\x01Z8samsara.internal/gateway/gen/work_orders/v1;workordersv1\xa2\x02\x0eSGWorkOrdersV1\xaa\x02\x1cSamsaraGateway.WorkOrders.V1\xba\x02\x0eSGWorkOrdersV1\xca\x02\x1cSamsaraGateway\\WorkOrders\\V1\xe2\x02%SamsaraGateway\\WorkOrders\\V1\\Metadata\xea\x02\x1eSamsaraGateway::WorkOrders::V1b\x06proto3"
 
 var (

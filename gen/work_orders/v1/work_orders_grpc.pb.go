@@ -40,48 +40,100 @@ const (
 //
 // WorkOrdersService has the operations of the area work orders.
 type WorkOrdersServiceClient interface {
-	// POST /maintenance/invoice-scans
+	// Creates an invoice scan.
+	// Operation `postInvoiceScan`, POST /maintenance/invoice-scans:
+	// https://developers.samsara.com/reference/postinvoicescan
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateInvoiceScan(ctx context.Context, in *CreateInvoiceScanRequest, opts ...grpc.CallOption) (*CreateInvoiceScanResponse, error)
-	// GET /maintenance/service-tasks
+	// Lists service tasks.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// All pages: StreamServiceTasks. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamServiceTasks with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListServiceTasks(ctx context.Context, in *ListServiceTasksRequest, opts ...grpc.CallOption) (*ListServiceTasksResponse, error)
-	// Every page of ListServiceTasks, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListServiceTasks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamServiceTasks(ctx context.Context, in *StreamServiceTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamServiceTasksResponse], error)
-	// GET /maintenance/work-orders
+	// Lists work orders.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// All pages: StreamWorkOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrders with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListWorkOrders(ctx context.Context, in *ListWorkOrdersRequest, opts ...grpc.CallOption) (*ListWorkOrdersResponse, error)
-	// Every page of ListWorkOrders, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListWorkOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrders(ctx context.Context, in *StreamWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersResponse], error)
-	// POST /maintenance/work-orders
+	// Creates work orders.
+	// Operation `postWorkOrders`, POST /maintenance/work-orders:
+	// https://developers.samsara.com/reference/postworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateWorkOrders(ctx context.Context, in *CreateWorkOrdersRequest, opts ...grpc.CallOption) (*CreateWorkOrdersResponse, error)
-	// PATCH /maintenance/work-orders
+	// Updates work orders; `update_mask` says what.
+	// Operation `patchWorkOrders`, PATCH /maintenance/work-orders:
+	// https://developers.samsara.com/reference/patchworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateWorkOrders(ctx context.Context, in *UpdateWorkOrdersRequest, opts ...grpc.CallOption) (*UpdateWorkOrdersResponse, error)
-	// DELETE /maintenance/work-orders
+	// Deletes work orders.
+	// Operation `deleteWorkOrders`, DELETE /maintenance/work-orders:
+	// https://developers.samsara.com/reference/deleteworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteWorkOrders(ctx context.Context, in *DeleteWorkOrdersRequest, opts ...grpc.CallOption) (*DeleteWorkOrdersResponse, error)
-	// GET /maintenance/work-orders/stream
+	// Lists the feed of work orders.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// All pages: StreamWorkOrdersFeed. For ever: FollowWorkOrders. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrdersFeed with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListWorkOrdersFeed(ctx context.Context, in *ListWorkOrdersFeedRequest, opts ...grpc.CallOption) (*ListWorkOrdersFeedResponse, error)
 	// Every page of ListWorkOrdersFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrdersFeed(ctx context.Context, in *StreamWorkOrdersFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersFeedResponse], error)
 	// Every page of ListWorkOrdersFeed, then for ever what is new, asked for no more often than every
 	// 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowWorkOrders(ctx context.Context, in *FollowWorkOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowWorkOrdersResponse], error)
 }
 
@@ -245,48 +297,100 @@ type WorkOrdersService_FollowWorkOrdersClient = grpc.ServerStreamingClient[Follo
 //
 // WorkOrdersService has the operations of the area work orders.
 type WorkOrdersServiceServer interface {
-	// POST /maintenance/invoice-scans
+	// Creates an invoice scan.
+	// Operation `postInvoiceScan`, POST /maintenance/invoice-scans:
+	// https://developers.samsara.com/reference/postinvoicescan
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateInvoiceScan(context.Context, *CreateInvoiceScanRequest) (*CreateInvoiceScanResponse, error)
-	// GET /maintenance/service-tasks
+	// Lists service tasks.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// All pages: StreamServiceTasks. Next page: `after` is `pagination.end_cursor` of the page
+	// before.
+	// No page size can be asked for. To read no more than wanted, use StreamServiceTasks with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListServiceTasks(context.Context, *ListServiceTasksRequest) (*ListServiceTasksResponse, error)
-	// Every page of ListServiceTasks, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListServiceTasks, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getServiceTasks`, GET /maintenance/service-tasks:
+	// https://developers.samsara.com/reference/getservicetasks
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamServiceTasks(*StreamServiceTasksRequest, grpc.ServerStreamingServer[StreamServiceTasksResponse]) error
-	// GET /maintenance/work-orders
+	// Lists work orders.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// All pages: StreamWorkOrders. Next page: `after` is `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrders with
+	// `options.max_items`.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListWorkOrders(context.Context, *ListWorkOrdersRequest) (*ListWorkOrdersResponse, error)
-	// Every page of ListWorkOrders, one message a page. To go on after the end, set `request.after`
-	// to the last cursor.
+	// Every page of ListWorkOrders, one message a page. To go on after the end, set
+	// `options.from_cursor` to the last cursor.
+	// Operation `getWorkOrders`, GET /maintenance/work-orders:
+	// https://developers.samsara.com/reference/getworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrders(*StreamWorkOrdersRequest, grpc.ServerStreamingServer[StreamWorkOrdersResponse]) error
-	// POST /maintenance/work-orders
+	// Creates work orders.
+	// Operation `postWorkOrders`, POST /maintenance/work-orders:
+	// https://developers.samsara.com/reference/postworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	CreateWorkOrders(context.Context, *CreateWorkOrdersRequest) (*CreateWorkOrdersResponse, error)
-	// PATCH /maintenance/work-orders
+	// Updates work orders; `update_mask` says what.
+	// Operation `patchWorkOrders`, PATCH /maintenance/work-orders:
+	// https://developers.samsara.com/reference/patchworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure only if Samsara cannot have processed it, or with
+	// `samsara-retry: always`.
 	UpdateWorkOrders(context.Context, *UpdateWorkOrdersRequest) (*UpdateWorkOrdersResponse, error)
-	// DELETE /maintenance/work-orders
+	// Deletes work orders.
+	// Operation `deleteWorkOrders`, DELETE /maintenance/work-orders:
+	// https://developers.samsara.com/reference/deleteworkorders
 	// Scope: Write Work Orders.
 	// Rate limit: 100 requests per minute and organization.
+	// The gateway repeats it after a failure.
 	DeleteWorkOrders(context.Context, *DeleteWorkOrdersRequest) (*DeleteWorkOrdersResponse, error)
-	// GET /maintenance/work-orders/stream
+	// Lists the feed of work orders.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// All pages: StreamWorkOrdersFeed. For ever: FollowWorkOrders. Next page: `after` is
+	// `pagination.end_cursor` of the page before.
+	// No page size can be asked for. To read no more than wanted, use StreamWorkOrdersFeed with
+	// `options.max_items`.
+	// `start_time` and `end_time` belong together: `start_time` is required.
 	// Scope: Read Work Orders.
 	// Rate limit: 5 requests per second and organization.
+	// The gateway repeats it after a failure.
 	ListWorkOrdersFeed(context.Context, *ListWorkOrdersFeedRequest) (*ListWorkOrdersFeedResponse, error)
 	// Every page of ListWorkOrdersFeed, one message a page. To go on after the end, set
-	// `request.after` to the last cursor.
+	// `options.from_cursor` to the last cursor.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	StreamWorkOrdersFeed(*StreamWorkOrdersFeedRequest, grpc.ServerStreamingServer[StreamWorkOrdersFeedResponse]) error
 	// Every page of ListWorkOrdersFeed, then for ever what is new, asked for no more often than every
 	// 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
+	// Operation `streamWorkOrders`, GET /maintenance/work-orders/stream:
+	// https://developers.samsara.com/reference/streamworkorders
+	// Scope: Read Work Orders.
+	// Rate limit: 5 requests per second and organization, of which each page takes one.
 	FollowWorkOrders(*FollowWorkOrdersRequest, grpc.ServerStreamingServer[FollowWorkOrdersResponse]) error
 }
 

@@ -7,6 +7,7 @@ package document
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,9 +26,22 @@ import (
 type Document struct {
 	Location
 	Operations []*Operation
+	Version    string // that Samsara gives it, as X-Samsara-Version has it
+	SHA256     string // as it came, in hexadecimal
 	// Idle are the corrections that change nothing, each with the file that it is in.
 	Idle []error
+	// Marks are the extensions that corrections add.
+	Marks []Mark
 }
+
+// Mark is an extension that a correction adds, and the file that it is in.
+type Mark struct {
+	overlay.Mark
+	file string
+}
+
+// Unread is an error that wraps overlay.ErrIdle for a mark that nobody reads where it is.
+func (m Mark) Unread() error { return fmt.Errorf("%s: %w", m.file, m.Mark.Unread()) }
 
 // Operation is one method of one path.
 type Operation struct {
@@ -98,8 +112,7 @@ type Schema struct {
 	Extensions          map[string]any
 }
 
-// Read reads the document in a file, corrected by the overlay in another one if there is that file. A
-// place is one of the document as it came: what a correction adds is placed where it is added.
+// Read reads the document in a file, corrected by the overlay in another one. A place is one of the document as it came: what a correction adds is placed where it is added.
 func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	raw, err := os.ReadFile(name) //nolint:gosec // the caller names the document
 	if err != nil {
@@ -109,25 +122,29 @@ func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	root := Location{file, ""}
 	loader := openapi3.NewLoader()
 	loader.Context = ctx
-	doc, err := loader.LoadFromData(raw)
-	if err != nil {
+	if _, err := loader.LoadFromData(raw); err != nil {
 		return nil, file.explain(err)
 	}
-	corrected, idle, err := correct(raw, corrections)
+	corrected, err := correct(raw, corrections)
 	if err != nil {
 		return nil, err
 	}
-	if corrected != nil {
-		if doc, err = loader.LoadFromData(corrected); err != nil {
-			return nil, fmt.Errorf("%s, corrected by %s: %w", name, corrections, err)
-		}
+	doc, err := loader.LoadFromData(corrected.Document)
+	if err != nil {
+		return nil, fmt.Errorf("%s, corrected by %s: %w", name, corrections, err)
 	}
 	if !strings.HasPrefix(doc.OpenAPI, "3.0.") && !strings.HasPrefix(doc.OpenAPI, "3.1.") {
 		return nil, root.Errorf("want an OpenAPI document of version 3.0 or 3.1, have %q", doc.OpenAPI)
 	}
-	r := reader{schemas: map[schemaKey]*Schema{}}
+	r := reader{components: doc.Components, schemas: map[schemaKey]*Schema{}}
 	paths := root.member("paths")
-	d := &Document{Location: root, Idle: idle}
+	d := &Document{Location: root, SHA256: fmt.Sprintf("%x", sha256.Sum256(raw)), Idle: corrected.Idle}
+	if doc.Info != nil {
+		d.Version = doc.Info.Version
+	}
+	for _, mark := range corrected.Marks {
+		d.Marks = append(d.Marks, Mark{mark, corrections})
+	}
 	for _, template := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		item := doc.Paths.Value(template)
 		at := paths.member(template).follow(item.Ref)
@@ -142,28 +159,30 @@ func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	return d, nil
 }
 
-// correct returns the document as the overlay in a file corrects it, nil if there is no such file,
-// and the corrections that change nothing.
-func correct(document []byte, name string) (corrected []byte, idle []error, err error) {
+// correct returns the document as the overlay in a file corrects it.
+func correct(document []byte, name string) (overlay.Result, error) {
 	corrections, err := os.ReadFile(name) //nolint:gosec // the caller names the corrections
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return overlay.Result{}, fmt.Errorf("%s: no such file; where nothing is to be corrected it has \"actions: []\"", name)
 	}
 	if err != nil {
-		return nil, nil, err
+		return overlay.Result{}, err
 	}
-	corrected, idle, err = overlay.Apply(document, corrections)
+	corrected, err := overlay.Apply(document, corrections)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
+		return overlay.Result{}, fmt.Errorf("%s: %w", name, err)
 	}
-	for i, err := range idle {
-		idle[i] = fmt.Errorf("%s: %w", name, err)
+	for i, err := range corrected.Idle {
+		corrected.Idle[i] = fmt.Errorf("%s: %w", name, err)
 	}
-	return corrected, idle, nil
+	return corrected, nil
 }
 
 // reader turns what the library read into types of ours.
-type reader struct{ schemas map[schemaKey]*Schema }
+type reader struct {
+	components *openapi3.Components
+	schemas    map[schemaKey]*Schema
+}
 
 // schemaKey tells schemas apart: what refers to one by another name, or adds to it, is another.
 type schemaKey struct {
@@ -255,7 +274,7 @@ func (r reader) schema(at Location, ref *openapi3.SchemaRef) *Schema {
 		Extensions:  v.Extensions,
 	}
 	r.schemas[key] = s
-	if ref.Ref != "" {
+	if ref.Ref != "" && !r.extends(ref) {
 		s.Name = path.Base(ref.Ref)
 	}
 	if i := slices.Index(s.Types, openapi3.TypeNull); i >= 0 && len(s.Types) > 1 {
@@ -279,6 +298,20 @@ func (r reader) schema(at Location, ref *openapi3.SchemaRef) *Schema {
 		s.Properties[name] = r.schema(at.member("properties").member(name), property)
 	}
 	return s
+}
+
+// extends says whether members of an object stand beside a $ref: what has them is another object than
+// what the $ref leads to. The library adds what stands there to the allOf of a copy.
+func (r reader) extends(ref *openapi3.SchemaRef) bool {
+	if r.components == nil {
+		return false
+	}
+	target := r.components.Schemas[path.Base(ref.Ref)]
+	if target == nil || target.Value == nil || len(ref.Value.AllOf) <= len(target.Value.AllOf) {
+		return false
+	}
+	beside := ref.Value.AllOf[len(ref.Value.AllOf)-1].Value
+	return beside != nil && len(beside.Properties)+len(beside.Required) > 0
 }
 
 func (r reader) members(at Location, refs openapi3.SchemaRefs) []*Schema {

@@ -106,7 +106,29 @@ func (p *Property) read(prose string) {
 	p.Notes.CommaSeparated = p.Notes.CommaSeparated ||
 		p.Shape.Kind == KindString && p.Shape.Label == Single && strings.Contains(strings.ReplaceAll(prose, "-", " "), "comma separated")
 	p.Notes.UnixMilliseconds = p.Notes.UnixMilliseconds ||
-		p.Shape.Kind == KindInteger && (strings.Contains(prose, "unix") || strings.Contains(prose, "epoch"))
+		p.Shape.Kind == KindInteger && regexp.MustCompile(`unix|epoch|timestamp in milliseconds`).MatchString(prose)
+}
+
+// split makes a list of a text that holds one, joined by commas. What is sent is the same.
+func (p *Property) split() {
+	p.Shape.Label = List
+	p.Options.ArrayStyle = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
+	p.Options.Minimum, p.Options.Maximum = nil, nil // They are of the whole text.
+}
+
+// ordered says whether the order of a list's values counts, of which only prose tells.
+func ordered(prose string) bool { return strings.Contains(strings.ToLower(prose), "in priority order") }
+
+// narrow makes 32 bits of a whole number that needs no more: it is the size of a page, or its maximum
+// says so. It is for requests, where some languages have an easier type for 32 bits. What an answer
+// holds may go beyond what is declared.
+func (p *Property) narrow() {
+	o := p.Options
+	atMost := o.Maximum != nil && o.GetMaximum() <= math.MaxInt32
+	pageSize := o.Maximum == nil && p.Wire == "limit" && o.GetIn() == apiv1.Location_LOCATION_QUERY
+	if p.Shape.Label == Single && p.Shape.Kind == KindInteger && o.GetMinimum() >= math.MinInt32 && (atMost || pageSize) {
+		p.Shape.Kind = KindInt32
+	}
 }
 
 // text is a JSON value as a query parameter would hold it.

@@ -82,6 +82,63 @@ func TestPropertyFacts(t *testing.T) {
 	}
 }
 
+func TestReadParameter_shapes(t *testing.T) {
+	t.Parallel()
+	const query, list = apiv1.Location_LOCATION_QUERY, "A comma-separated list of ids."
+	comma := func(options *apiv1.Field) *apiv1.Field {
+		options.In, options.ArrayStyle = query, apiv1.ArrayStyle_ARRAY_STYLE_COMMA
+		return options
+	}
+	number := func(least, most *float64) document.Schema {
+		return document.Schema{Types: []string{"integer"}, Minimum: least, Maximum: most}
+	}
+	text := document.Schema{Types: []string{"string"}}
+	for _, test := range []struct {
+		name, in, of, prose string
+		schema              document.Schema
+		kind                Kind
+		label               Label
+		want                *apiv1.Field
+	}{
+		{"text that holds a list", "query", "ids", list, text, KindString, List, comma(&apiv1.Field{})},
+		{"the schema says so", "query", "ids", "", document.Schema{Types: []string{"string"}, Description: list}, KindString, List, comma(&apiv1.Field{})},
+		{"lengths are of the whole text", "query", "ids", "Comma separated ids.", document.Schema{Types: []string{"string"}, MaxLength: proto.Uint64(9)}, KindString, List, comma(&apiv1.Field{})},
+		{"values are of one element", "query", "expand", list, document.Schema{Types: []string{"string"}, Enum: []any{"route"}}, KindString, List, comma(&apiv1.Field{Values: []string{"route"}})},
+		{"the order counts", "query", "types", "Comma-separated types in priority order.", text, KindString, List, comma(&apiv1.Field{Ordered: true})},
+		{"a path has no list", "path", "ids", list, text, KindString, Single, &apiv1.Field{In: apiv1.Location_LOCATION_PATH}},
+		{"a number that prose says is a list", "query", "ids", list, number(nil, nil), KindInteger, Single, &apiv1.Field{In: query}},
+		{"text that is none", "query", "id", "An id.", text, KindString, Single, &apiv1.Field{In: query}},
+		{"the size of a page", "query", "limit", "", number(nil, nil), KindInt32, Single, &apiv1.Field{In: query}},
+		{"a size that may be greater", "query", "limit", "", number(nil, proto.Float64(1<<31)), KindInteger, Single, &apiv1.Field{In: query, Maximum: proto.Float64(1 << 31)}},
+		{"a limit that is no page's", "path", "limit", "", number(nil, nil), KindInteger, Single, &apiv1.Field{In: apiv1.Location_LOCATION_PATH}},
+		{"a greatest number", "query", "year", "", number(nil, proto.Float64(1<<31-1)), KindInt32, Single, &apiv1.Field{In: query, Maximum: proto.Float64(1<<31 - 1)}},
+		{"a least number that is too small", "query", "year", "", number(proto.Float64(-1<<31-1), proto.Float64(9)), KindInteger, Single, &apiv1.Field{In: query, Minimum: proto.Float64(-1<<31 - 1), Maximum: proto.Float64(9)}},
+		{"no greatest number", "query", "year", "", number(proto.Float64(1), nil), KindInteger, Single, &apiv1.Field{In: query, Minimum: proto.Float64(1)}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p, err := readParameter(&document.Parameter{Name: test.of, In: test.in, Description: test.prose, Schema: &test.schema})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, p.Options, protocmp.Transform()); diff != "" || p.Shape.Kind != test.kind || p.Shape.Label != test.label {
+				t.Errorf("kind %v and label %v, want %v and %v; options (-want +got):\n%s", p.Shape.Kind, p.Shape.Label, test.kind, test.label, diff)
+			}
+		})
+	}
+}
+
+func TestReadResponse_withoutContent(t *testing.T) {
+	t.Parallel()
+	content := []document.Media{{Type: "application/json", Schema: &document.Schema{Types: []string{"string"}}}}
+	for code, want := range map[string]int{"200": 1, "204": 0} {
+		status, _, fields, err := readResponse("x", &document.Operation{Path: "/x", Responses: []*document.Response{{Status: code, Content: content}}})
+		if err != nil || text(float64(status)) != code || len(fields) != want {
+			t.Errorf("%s: status %d with %d fields, %v, want %d fields", code, status, len(fields), err, want)
+		}
+	}
+}
+
 func TestFeedFactsAreFoundInProse(t *testing.T) {
 	t.Parallel()
 	parameter := func(name, prose string, required bool) *document.Parameter {

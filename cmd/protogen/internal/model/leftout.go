@@ -86,11 +86,13 @@ type Model struct {
 	Unsupported []error     // the operations that cannot be expressed, and are not left out
 	Unused      []error     // the entries of the list that leave out nothing
 	Idle        []error     // the corrections of the document that change nothing
+	Version     string      // of the document
+	SHA256      string      // of the document as it came, in hexadecimal
 }
 
 // Read reads what the document says of the API, without the operations that are left out.
 func Read(doc *document.Document, leftOut LeftOut) Model {
-	m := Model{Idle: doc.Idle}
+	m := Model{Idle: doc.Idle, Version: doc.Version, SHA256: doc.SHA256}
 	used := map[int]bool{}
 	ids := map[string]*document.Operation{}
 	places := newAreas(doc.Operations)
@@ -122,8 +124,23 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 			m.Unused = append(m.Unused, leftOut.errorf(e, "the document has no operation %q to leave out", e.Operation))
 		}
 	}
+	for _, mark := range doc.Marks {
+		// What cannot be expressed is not read to its end.
+		read := slices.ContainsFunc(m.Operations, func(o Operation) bool { return o.reads(mark) })
+		if !read && len(m.Unsupported) == 0 {
+			m.Idle = append(m.Idle, mark.Unread())
+		}
+	}
 	slices.SortFunc(m.Operations, func(a, b Operation) int { return Compare(a.Annotation, b.Annotation) })
 	return m
+}
+
+// reads says whether an extension is read of the operation.
+func (o Operation) reads(mark document.Mark) bool {
+	if mark.Name == "x-wrapped-in" {
+		return mark.Pointer == o.answer
+	}
+	return mark.Pointer == o.Pointer
 }
 
 // named is the operation as an error names it.

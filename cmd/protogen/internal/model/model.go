@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ type Operation struct {
 	Request, Response Source
 	Deprecated        bool
 	Feed              FeedFacts
+	// MayBeTooLarge is whether the document declares that Samsara may answer 413.
+	MayBeTooLarge bool
 	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
 	NoFeed bool
 	// Records leads to the list of a page's records, from the response on by wire names. It counts only if
@@ -43,6 +46,8 @@ type Operation struct {
 	Unstreamable error
 	// idle are the corrections of it that say what the document does.
 	idle []error
+	// answer is where the schema of its answer's body is, a JSON pointer.
+	answer string
 }
 
 // Source is what the document says of one message. The key tells sources apart.
@@ -106,6 +111,7 @@ const (
 	KindNullable                  // a message of the tree that stands for a scalar or null inside a list
 	KindString
 	KindInteger
+	KindInt32 // of a request, an integer whose bounds say that 32 bits hold it
 	KindNumber
 	KindBoolean
 )
@@ -137,6 +143,8 @@ func (k Kind) Name() string {
 		return "string"
 	case KindInteger:
 		return "int64"
+	case KindInt32:
+		return "int32"
 	case KindNumber:
 		return "double"
 	case KindBoolean:
@@ -190,7 +198,7 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 		return Operation{}, err
 	}
 	key := verb + " " + template
-	status, response, err := readResponse(key, op)
+	status, answer, response, err := readResponse(key, op)
 	if fails(err) {
 		return Operation{}, err
 	}
@@ -212,8 +220,9 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 		return Operation{}, err
 	}
 	return Operation{
-		Location: op.Location,
-		Place:    where,
+		Location:      op.Location,
+		Place:         where,
+		MayBeTooLarge: slices.ContainsFunc(op.Responses, func(r *document.Response) bool { return r.Status == "413" }),
 		Annotation: &apiv1.Operation{
 			Id:            op.ID,
 			Method:        apiv1.HttpMethod(verbNumber),
@@ -235,6 +244,7 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 		Unstreamable: unstreamable(op, paging, lists, parameters, response),
 		NoFeed:       noFeed,
 		idle:         idle,
+		answer:       answer,
 	}, nil
 }
 
@@ -337,9 +347,14 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 	if !p.Shape.Kind.Scalar() || p.Shape.Label == Mapping {
 		return Property{}, fmt.Errorf("a parameter that is neither a scalar nor an array of scalars: %w", ErrUnsupported)
 	}
-	if p.Shape.Label == List {
+	switch {
+	case p.Shape.Label == List:
 		p.Options.ArrayStyle = arrayStyle(parameter)
+	case p.Notes.CommaSeparated && parameter.In == "query":
+		p.split()
 	}
+	p.Options.Ordered = p.Shape.Label == List && ordered(parameter.Description)
+	p.narrow()
 	return p, nil
 }
 
@@ -356,8 +371,9 @@ func readBody(key string, op *document.Operation) (apiv1.Body, []Property, error
 	if !content.isObject() {
 		fields = []Property{rootProperty("body", content)}
 	}
-	for _, p := range fields {
-		p.Options.In = apiv1.Location_LOCATION_BODY
+	for i := range fields {
+		fields[i].Options.In = apiv1.Location_LOCATION_BODY
+		fields[i].narrow()
 	}
 	if op.Body.Required {
 		return apiv1.Body_BODY_REQUIRED, fields, nil
@@ -365,30 +381,33 @@ func readBody(key string, op *document.Operation) (apiv1.Body, []Property, error
 	return apiv1.Body_BODY_OPTIONAL, fields, nil
 }
 
-// readResponse returns the status of success and the members of its body; a body that is no
-// object is one field. With them comes an overlay.ErrIdle if a correction says of a body that is no
-// array what that would be wrapped in.
-func readResponse(key string, op *document.Operation) (int32, []Property, error) {
+// readResponse returns the status of success, where the schema of its body is, and the members of that; a
+// body that is no object is one field. With them comes an overlay.ErrIdle if a correction says of a body
+// that is no array what that would be wrapped in.
+func readResponse(key string, op *document.Operation) (success int32, at string, fields []Property, err error) {
 	for _, response := range op.Responses {
 		status, err := strconv.ParseInt(response.Status, 10, 32)
 		if err != nil || status < 200 || status > 299 {
 			continue
 		}
+		if status == http.StatusNoContent { // It has no body, whatever the document declares.
+			return int32(status), "", nil, nil
+		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
 		if err != nil || content.Schema == nil {
-			return int32(status), nil, err
+			return int32(status), "", nil, err
 		}
 		name, err := wrappedIn(content)
 		switch {
 		case content.isObject():
-			return int32(status), content.properties(), err
+			return int32(status), content.Pointer, content.properties(), err
 		case content.isArray():
-			return int32(status), []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
+			return int32(status), content.Pointer, []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
 		default:
-			return int32(status), []Property{rootProperty("value", content)}, err
+			return int32(status), content.Pointer, []Property{rootProperty("value", content)}, err
 		}
 	}
-	return 0, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
+	return 0, "", nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
 // recordLists leads, by wire names, to the lists of a response that could hold a page's records: its
@@ -427,7 +446,7 @@ func holdsRecords(wire string, kind Kind) bool {
 
 // IsRecord says whether a value of the kind can be a record: messages and texts can.
 func IsRecord(kind Kind) bool {
-	return kind != KindInteger && kind != KindNumber && kind != KindBoolean
+	return kind != KindInteger && kind != KindInt32 && kind != KindNumber && kind != KindBoolean
 }
 
 // CursorParameter is the wire name of the parameter that says where the next page begins.

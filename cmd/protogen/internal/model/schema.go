@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ type schema struct {
 	key      string
 	nullable bool
 	inURL    bool // no entry of an array is null there
+	// Deprecated is whether the schema is, or what refers to it.
+	Deprecated bool
 	*document.Schema
 }
 
@@ -22,43 +25,14 @@ type schema struct {
 const maxAliases = 16
 
 // resolve gives a schema its key; inline is that of a schema that has no name of its own. A schema
-// that is another one, or null, is that other one.
+// that is another one, or null, is that other one, and as narrow as both: see conjoined.
 func resolve(s *document.Schema, inline string) schema {
-	resolved := schema{key: inline, nullable: isNullable(s), Schema: s}
-	if s.Name != "" {
-		resolved.key = s.Name
-	}
-	for range maxAliases {
-		other := resolved.alias()
-		if other == nil {
-			break
-		}
-		if other.Name != "" {
-			resolved.key = other.Name
-		}
-		resolved.Schema, resolved.nullable = other, resolved.nullable || isNullable(other)
-	}
-	return resolved
+	return schema{key: cmp.Or(s.Name, inline), nullable: isNullable(s), Deprecated: s.Deprecated, Schema: s}.conjoined()
 }
 
 // isNullable says whether a schema allows null beside what else it allows.
 func isNullable(s *document.Schema) bool {
 	return s.Nullable || slices.ContainsFunc(slices.Concat(s.OneOf, s.AnyOf), func(m *document.Schema) bool { return m.Is("null") })
-}
-
-// alias returns the only schema that this one can be, nil if it says something itself: the only
-// member of an allOf, or of a oneOf or anyOf apart from null.
-func (s schema) alias() *document.Schema {
-	if len(s.Properties) > 0 {
-		return nil
-	}
-	if len(s.AllOf) == 1 {
-		return s.AllOf[0]
-	}
-	if members := s.choices(); len(s.AllOf) == 0 && len(members) == 1 {
-		return members[0]
-	}
-	return nil
 }
 
 // choices are the members of a oneOf or an anyOf, except null.
@@ -102,10 +76,16 @@ func (s schema) entry() (Kind, schema) {
 }
 
 // element is the kind of one value of the schema, with the schema behind it for messages.
-func (s schema) element() (Kind, schema) {
+func (s schema) element() (Kind, schema) { return s.elementTo(maxAliases) }
+
+// elementTo looks into arrays to the given depth: one may be of itself.
+func (s schema) elementTo(depth int) (Kind, schema) {
 	switch {
 	case s.isArray():
-		if inner, _ := s.items().element(); inner == KindAny {
+		if depth == 0 {
+			return KindWrapper, s
+		}
+		if inner, _ := s.items().elementTo(depth - 1); inner == KindAny {
 			return KindList, schema{}
 		}
 		return KindWrapper, s

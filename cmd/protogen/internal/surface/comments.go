@@ -2,10 +2,12 @@ package surface
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/cmd/protogen/internal/words"
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
@@ -16,27 +18,109 @@ func (p *pkg) comment() string {
 	return fmt.Sprintf("%s has the operations of the area %s.", p.Service(), strings.ReplaceAll(p.Area, "_", " "))
 }
 
-func stageWord(s apiv1.Stage) string {
-	return strings.ToLower(strings.TrimPrefix(s.String(), "STAGE_"))
-}
-
-// comment returns lines.
+// comment returns lines: what the method does, of which operation it is, and what a caller has to know
+// of it, each from a fact of the document.
 func (m *method) comment() []string {
-	o := m.operation
-	lines := []string{strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_") + " " + o.GetPath()}
-	if o.GetScope() != "" {
-		lines = append(lines, "Scope: "+o.GetScope()+".")
+	does := words.Sentence(words.Clause(m.name, m.pages()))
+	if mask := m.request.mask(); mask != "" && strings.HasPrefix(does, "Updates ") {
+		does += "; `" + mask + "` says what"
 	}
-	if limit := o.GetRateLimit(); limit != nil {
-		lines = append(lines, fmt.Sprintf("Rate limit: %d requests per %s and organization.", limit.GetRequests(), windowWord(limit)))
+	lines := append([]string{does + "."}, m.reference())
+	if m.pages() {
+		lines = append(lines, m.paging()...)
 	}
-	if o.GetStage() != apiv1.Stage_STAGE_STABLE {
-		lines = append(lines, "Stage: "+stageWord(o.GetStage())+".")
+	for _, both := range m.request.ranges() {
+		lines = append(lines, both.comment())
+	}
+	lines = append(lines, m.access("")...)
+	if m.operation.GetRepeatable() {
+		lines = append(lines, "The gateway repeats it after a failure.")
+	} else {
+		lines = append(lines, "The gateway repeats it after a failure only if Samsara cannot have processed it, or with `samsara-retry: always`.")
+	}
+	if m.mayBeTooLarge {
+		lines = append(lines, "Samsara may answer 413, content too large: INVALID_ARGUMENT.")
 	}
 	if m.deprecated {
 		lines = append(lines, kept)
 	}
 	return lines
+}
+
+// pages says whether the method answers page after page.
+func (m *method) pages() bool {
+	return m.operation.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED
+}
+
+// reference says which operation of Samsara's the method is, and where Samsara describes it. The address
+// is the operationId in lower case, as in all the links that the document has.
+func (m *method) reference() string {
+	o := m.operation
+	verb := strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_")
+	return fmt.Sprintf("Operation `%s`, %s %s: https://developers.samsara.com/reference/%s", o.GetId(), verb, o.GetPath(), strings.ToLower(o.GetId()))
+}
+
+// access says what the token must allow, how often one may ask, which is said of what, and how
+// mature the operation is.
+func (m *method) access(what string) []string {
+	var lines []string
+	o := m.operation
+	if o.GetScope() != "" {
+		lines = append(lines, "Scope: "+o.GetScope()+".")
+	}
+	if limit := o.GetRateLimit(); limit != nil {
+		lines = append(lines, fmt.Sprintf("Rate limit: %d requests per %s and organization%s.", limit.GetRequests(), windowWord(limit), what))
+	}
+	switch o.GetStage() {
+	case apiv1.Stage_STAGE_BETA:
+		lines = append(lines, "Beta: Samsara may change it.")
+	case apiv1.Stage_STAGE_PREVIEW:
+		lines = append(lines, "Preview: Samsara may change or remove it.")
+	case apiv1.Stage_STAGE_LEGACY:
+		lines = append(lines, "Legacy: superseded, and kept by Samsara for old integrations.")
+	case apiv1.Stage_STAGE_UNSPECIFIED, apiv1.Stage_STAGE_STABLE:
+	}
+	return lines
+}
+
+// paging says how to read the pages, all of them or each, and how large they are.
+func (m *method) paging() []string {
+	var lines, how []string
+	pages := m.served(apiv1.StreamShape_STREAM_SHAPE_PAGES)
+	if pages != "" {
+		how = append(how, "All pages: "+pages+".")
+	}
+	if follow := m.served(apiv1.StreamShape_STREAM_SHAPE_FOLLOW); follow != "" {
+		how = append(how, "For ever: "+follow+".")
+	}
+	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
+	if end := m.response.path([]string{"pagination", "endCursor"}); cursor != "" && end != "" {
+		how = append(how, fmt.Sprintf("Next page: `%s` is `%s` of the page before.", cursor, end))
+	}
+	if len(how) > 0 {
+		lines = append(lines, strings.Join(how, " "))
+	}
+	if size := m.request.current("limit"); size != nil {
+		text := "Page size: `" + size.name + "`"
+		if bounds := size.bounds(); bounds != "" {
+			text += ", " + lowerFirst(bounds)
+		}
+		if value := size.options.GetDefault(); value != "" {
+			text += ", " + value + " by default"
+		}
+		lines = append(lines, text+".")
+	} else if pages != "" {
+		lines = append(lines, "No page size can be asked for. To read no more than wanted, use "+pages+" with `options.max_items`.")
+	}
+	return lines
+}
+
+// served is the name of the twin of a shape, empty if there is none or if it is not served any more.
+func (m *method) served(shape apiv1.StreamShape) string {
+	if t := m.twin(shape); t != nil && !t.unserved {
+		return t.name
+	}
+	return ""
 }
 
 // twinComment returns lines for a twin. What holds of all twins stands in stream.proto.
@@ -49,7 +133,7 @@ func (m *method) twinComment(t *twin) []string {
 	start, end := m.request.parameter("startTime"), m.request.parameter("endTime")
 	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
 	if t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_PAGES {
-		add("Every page of %s, one message a page. To go on after the end, set `request.%s` to the last cursor.", m.name, cursor)
+		add("Every page of %s, one message a page. To go on after the end, set `options.from_cursor` to the last cursor.", m.name)
 		if t.stream.GetEndRequired() {
 			add("`request.%s` is required: without it, the document says both that the pages end now and that they never do.", end)
 		}
@@ -73,11 +157,62 @@ func (m *method) twinComment(t *twin) []string {
 			add("`request.%s` must not be set: it goes on from `options.from_cursor`.", cursor)
 		}
 	}
+	lines = append(lines, m.reference())
+	lines = append(lines, m.access(", of which each page takes one")...)
 	if t.deprecated {
 		add(kept)
 	}
 	return lines
 }
+
+// span is two fields of a request that say from when on and until when.
+type span struct{ start, end *field }
+
+// ranges finds the fields that belong together because one of them says start for what the other
+// says end.
+func (m *message) ranges() []span {
+	var all []span
+	for _, start := range m.fields {
+		name := "_" + start.name + "_"
+		other := strings.Trim(strings.Replace(name, "_start_", "_end_", 1), "_")
+		i := slices.IndexFunc(m.fields, func(f *field) bool { return f.name == other })
+		if other == start.name || i < 0 {
+			continue
+		}
+		end := m.fields[i]
+		if isBound := func(f *field) bool { return f.label == model.Single && f.kind.Scalar() && !f.deprecated }; isBound(start) && isBound(end) {
+			all = append(all, span{start, end})
+		}
+	}
+	return all
+}
+
+// comment says which of the two a request needs.
+func (s span) comment() string {
+	start, end := "`"+s.start.name+"`", "`"+s.end.name+"`"
+	both := start + " and " + end + " belong together: "
+	switch needsStart, needsEnd := s.start.options.GetRequired(), s.end.options.GetRequired(); {
+	case needsStart && needsEnd:
+		return both + "both are required."
+	case needsStart:
+		return both + start + " is required."
+	case needsEnd:
+		return both + end + " is required."
+	}
+	return both + "neither is required."
+}
+
+// mask is the name of the request's update mask, empty if it has none.
+func (m *message) mask() string {
+	for _, f := range m.fields {
+		if f.kind == model.KindMask {
+			return f.name
+		}
+	}
+	return ""
+}
+
+func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
 
 // parameter is the name of the field for a parameter, empty if there is none.
 func (m *message) parameter(wire string) string {
@@ -100,21 +235,95 @@ func windowWord(limit *apiv1.RateLimit) string {
 	}
 }
 
+// comment says what the message is: of which RPC, or of which schemas.
 func (m *message) comment() string {
-	text := "Schema " + strings.Join(m.schemas, ", ") + "."
-	switch request, ok := strings.CutSuffix(m.name, "Request"); {
-	case len(m.schemas) > 1:
-		text = "Schemas " + strings.Join(m.schemas, ", ") + "."
-	case len(m.schemas) == 1:
-	case ok:
-		text = "Request of " + request + "."
+	var sentences []string
+	add := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
+	request, isRequest := strings.CutSuffix(m.name, "Request")
+	switch {
+	case m.isRecord:
+		add("%s.", words.Sentence(words.NounOf(words.Split(m.name)).One()))
+	case len(m.schemas) > 0:
+	case m.pageOf != "":
+		add("One page of %s.", m.pageOf)
+	case isRequest:
+		add("The request of %s.", request)
 	default:
-		text = "Response of " + strings.TrimSuffix(m.name, "Response") + "."
+		add("The response of %s.", strings.TrimSuffix(m.name, "Response"))
+	}
+	switch len(m.schemas) {
+	case 0:
+	case 1:
+		add("Schema %s.", m.schemas[0])
+	default:
+		add("Schemas %s.", strings.Join(m.schemas, ", "))
+	}
+	if names := m.namesOnly(); len(m.schemas) > 0 && names != "" {
+		add("It has nothing but %s.", names)
 	}
 	if m.deprecated {
-		text += " " + kept
+		add(kept)
 	}
-	return text
+	return strings.Join(sentences, " ")
+}
+
+// namesOnly are the fields of a message that only names something; empty if it says more.
+func (m *message) namesOnly() string {
+	var names []string
+	for _, f := range m.fields {
+		switch wire := f.wire(); {
+		case f.deprecated:
+		case wire == "id", wire == "name", wire == "externalIds":
+			names = append(names, "`"+f.name+"`")
+		default:
+			return ""
+		}
+	}
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
+}
+
+// describe finds what of the messages only their methods tell.
+func describe(t *tree) {
+	for _, p := range t.packages {
+		for _, m := range p.methods {
+			listed := words.Listed(m.name)
+			if record := m.record(); record != nil {
+				noun := words.NounOf(words.Split(record.name))
+				record.isRecord = record.isRecord || noun.IsWhole() && noun.Many() == listed
+			}
+			if !m.pages() {
+				continue
+			}
+			m.response.pageOf = listed
+			for _, t := range m.twins {
+				t.response.pageOf = listed + ", and where to go on from after it"
+			}
+		}
+	}
+}
+
+// record is the message of what the method answers: of a page's records if there are pages, else of
+// the data. Nil if there is no such message.
+func (m *method) record() *message {
+	path := []string{"data"}
+	if items := m.operation.GetItems(); items != "" {
+		path = strings.Split(items, ".")
+	}
+	in := m.response
+	for _, name := range path {
+		i := -1
+		if in != nil {
+			i = slices.IndexFunc(in.fields, func(f *field) bool { return f.name == name && !f.deprecated })
+		}
+		if i < 0 {
+			return nil
+		}
+		in = in.fields[i].message
+	}
+	return in
 }
 
 // comment states the facts of a field in whole sentences.
@@ -123,7 +332,10 @@ func (f *field) comment() string {
 		return f.text
 	}
 	o := f.options
-	sentences := []string{f.subject()}
+	var sentences []string
+	if subject := f.subject(); subject != "" {
+		sentences = append(sentences, subject)
+	}
 	add := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)+".") }
 	if o.GetRequired() {
 		add("Required")
@@ -131,8 +343,11 @@ func (f *field) comment() string {
 	if f.notes.NullEntries {
 		add("An entry that is null is in its place, without a value")
 	}
-	if f.notes.CommaSeparated {
+	if f.notes.CommaSeparated && f.label != model.List {
 		add("A comma-separated list")
+	}
+	if o.GetOrdered() {
+		add("Their order counts")
 	}
 	if text := formatText(o.GetFormat()); text != "" {
 		add("%s", text)
@@ -169,30 +384,30 @@ func quoted(values []string) string {
 	return strings.Join(all, ", ")
 }
 
-// subject says what the field is.
+// subject says what the field is; empty if that is what its JSON name says.
 func (f *field) subject() string {
-	wire := "`" + f.wire() + "`"
-	switch f.options.GetIn() {
-	case apiv1.Location_LOCATION_PATH:
-		return "Path parameter " + wire + "."
-	case apiv1.Location_LOCATION_QUERY:
-		if f.options.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_REPEAT {
-			return "Query parameter " + wire + ", repeated for each value."
-		}
-		return "Query parameter " + wire + "."
-	case apiv1.Location_LOCATION_UPDATE_MASK:
+	in := f.options.GetIn()
+	switch {
+	case in == apiv1.Location_LOCATION_UPDATE_MASK:
 		return "The body fields to send; one that is named but not set is sent as null. Without it, the fields that are set are sent."
-	case apiv1.Location_LOCATION_BODY:
-		if f.options.GetRoot() {
-			return "The whole body."
-		}
-		return "Body member " + wire + "."
-	case apiv1.Location_LOCATION_UNSPECIFIED:
-	}
-	if f.options.GetRoot() {
+	case f.options.GetRoot() && in == apiv1.Location_LOCATION_BODY:
+		return "The whole body."
+	case f.options.GetRoot():
 		return "The whole JSON value."
+	case f.wire() == f.jsonName:
+		return ""
 	}
-	return "Member " + wire + "."
+	what := "Member"
+	switch in {
+	case apiv1.Location_LOCATION_PATH:
+		what = "Path parameter"
+	case apiv1.Location_LOCATION_QUERY:
+		what = "Query parameter"
+	case apiv1.Location_LOCATION_BODY:
+		what = "Body member"
+	case apiv1.Location_LOCATION_UPDATE_MASK, apiv1.Location_LOCATION_UNSPECIFIED:
+	}
+	return what + " `" + f.wire() + "`."
 }
 
 func formatText(format string) string {
@@ -239,7 +454,7 @@ func (f *field) bounds() string {
 
 // unit reads the unit of a number from its name.
 func (f *field) unit() string {
-	if f.kind != model.KindInteger && f.kind != model.KindNumber {
+	if f.kind != model.KindInteger && f.kind != model.KindInt32 && f.kind != model.KindNumber {
 		return ""
 	}
 	if f.notes.UnixMilliseconds {

@@ -2,7 +2,6 @@ package surface
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,37 +57,23 @@ type Report struct {
 // Drift returns what Update would change in the tree below root, and changes nothing. What would make
 // a run refuse the document is a change that somebody has to look at, and stops nothing.
 func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
-	var trees [2]*tree
-	for i := range trees {
-		t, err := readTree(ctx, root)
-		if err != nil {
-			return Report{}, fmt.Errorf("reading the tree below %s: %w", root, err)
-		}
-		trees[i] = t
+	r, err := regenerate(ctx, m, root)
+	if err != nil {
+		return Report{}, err
 	}
-	before, after := trees[0], trees[1]
-	c := comparison{changes: []Change{}}
+	c := comparison{changes: r.report.Changes}
 	for _, err := range m.Idle {
 		c.add(Structural, "correction changes nothing", "the corrections", "%v", err)
 	}
 	for _, err := range m.Unused {
 		c.add(Structural, "left out for nothing", "the list of what is left out", "%v", err)
 	}
-	for _, err := range slices.Concat(m.Unsupported, merge(after, m.Operations)) {
+	for _, err := range slices.Concat(m.Unsupported, r.problems) {
 		c.unsupported(err)
 	}
-	c.compare(before, after)
-	report := Report{Changes: c.changes}
-	if err := report.count(after, root); err != nil {
-		return Report{}, err
-	}
-	slices.SortFunc(report.Changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(b.Class, a.Class), cmp.Compare(a.What, b.What), cmp.Compare(a.Where, b.Where))
-	})
-	if len(report.Changes) > 0 {
-		report.Class = report.Changes[0].Class
-	}
-	return report, nil
+	r.report.Changes = c.changes
+	r.report.sort()
+	return r.report, nil
 }
 
 // count counts what would be written. A file in which nothing else has changed has other texts.
@@ -139,6 +124,7 @@ func lines(have, want []byte) (added, removed int) {
 type comparison struct {
 	changes []Change
 	sent    map[*message]bool // what operations in good standing send, in the later tree
+	told    map[*field]bool   // what is told of a whole answer, in the later tree
 }
 
 func (c *comparison) add(class Class, what, where, format string, args ...any) {
@@ -158,7 +144,7 @@ func (c *comparison) unsupported(err error) {
 }
 
 func (c *comparison) compare(before, after *tree) {
-	c.sent = map[*message]bool{}
+	c.sent, c.told = map[*message]bool{}, map[*field]bool{}
 	for _, p := range after.packages {
 		for _, m := range p.methods {
 			if !m.deprecated {
@@ -171,10 +157,12 @@ func (c *comparison) compare(before, after *tree) {
 		for _, m := range p.methods {
 			i := slices.IndexFunc(old.methods, func(other *method) bool { return other.name == m.name })
 			if i < 0 {
-				c.add(Additive, "operation added", m.fullName(), "%s", m.line())
+				c.add(Additive, "operation added", m.fullName(), "%s", m.withTwins())
 				continue
 			}
 			c.method(old.methods[i], m)
+			c.answer(m.fullName(), old.methods[i].response, m.response)
+			c.removed(old.methods[i], m)
 		}
 		for _, m := range p.messages {
 			if i := slices.IndexFunc(old.messages, func(other *message) bool { return other.name == m.name }); i >= 0 {
@@ -222,7 +210,7 @@ func (c *comparison) annotation(where string, before, after *apiv1.Operation) {
 		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
 	}
 	if before.GetStage() != after.GetStage() {
-		c.add(Cosmetic, "stage changed", where, "%s, now %s", stageWord(before.GetStage()), stageWord(after.GetStage()))
+		c.add(Cosmetic, "stage changed", where, "%s, now %s", before.GetStage(), after.GetStage())
 	}
 	if !proto.Equal(before.GetRateLimit(), after.GetRateLimit()) {
 		c.add(Structural, "rate limit changed", where, "%s, now %s", limitText(before.GetRateLimit()), limitText(after.GetRateLimit()))
@@ -254,28 +242,37 @@ func limitText(limit *apiv1.RateLimit) string {
 // message compares the fields of a message that was there before.
 func (c *comparison) message(before, after *message) {
 	for _, f := range after.fields {
-		i := slices.IndexFunc(before.fields, func(other *field) bool { return other.name == f.name })
-		where := after.pkg.String() + "." + after.name + "." + f.name
-		switch successor := after.successor(f); {
-		case i < 0 && slices.ContainsFunc(before.fields, func(other *field) bool { return other.slot() == f.slot() && !other.options.GetRetired() }):
-			// It is told of the field that it replaces.
-		case i < 0 && f.options.GetRequired() && c.sent[after]:
+		if c.told[f] {
+			continue
+		}
+		where, was, sent := after.pkg.String()+"."+after.name+"."+f.name, before.named(f.name), c.sent[after]
+		switch successor, predecessor := after.successor(f), before.successor(f); {
+		case was == nil && predecessor != nil:
+			// It is told of the field that it replaces, except what a client must send now.
+			if sent && f.options.GetRequired() && !predecessor.options.GetRequired() {
+				c.add(Breaking, "field required", where, "")
+			}
+		case was == nil && f.options.GetRequired() && sent:
 			c.add(Breaking, "required field added", where, "%s", f.typeIn(after.pkg))
-		case i < 0:
+		case was == nil:
 			c.add(Additive, "field added", where, "%s", f.typeIn(after.pkg))
-		case f.options.GetRetired() && !before.fields[i].options.GetRetired() && successor != nil:
-			c.add(Breaking, "field retyped", where, "%s, now %s in %s", f.typeIn(after.pkg), successor.typeIn(after.pkg), successor.name)
-		case f.gone && !before.fields[i].deprecated:
+		case f.options.GetRetired() && !was.options.GetRetired() && successor != nil:
+			c.add(Structural, "field retyped", where, "%s, now %s in %s", f.typeIn(after.pkg), successor.typeIn(after.pkg), successor.name)
+		case f.options.GetRoot() && f.gone && !was.deprecated && sent && after.live():
+			// What is set is sent, as it always was.
+			c.add(Structural, "field retyped", where, "%s, now an object", f.typeIn(after.pkg))
+		case f.gone && !was.deprecated:
 			c.add(Breaking, "field removed", where, "%s", f.typeIn(after.pkg))
 		default:
-			c.field(where, before.fields[i], f, c.sent[after])
+			c.field(where, was, f, sent)
 		}
 	}
 }
 
-// successor returns the field that is read and sent for the wire name of a retired one.
-func (m *message) successor(retired *field) *field {
-	i := slices.IndexFunc(m.fields, func(f *field) bool { return f.slot() == retired.slot() && !f.options.GetRetired() })
+// successor returns the newest field for what another one is for, nil if there is none that is not
+// retired.
+func (m *message) successor(other *field) *field {
+	i := slices.IndexFunc(m.fields, func(f *field) bool { return f.slot() == other.slot() && !f.options.GetRetired() })
 	if i < 0 {
 		return nil
 	}
@@ -304,6 +301,7 @@ func (c *comparison) field(where string, before, after *field, sent bool) {
 	}{
 		{Structural, "location", was.GetIn(), is.GetIn()},
 		{Structural, "array style", was.GetArrayStyle(), is.GetArrayStyle()},
+		{Structural, "order counts", was.GetOrdered(), is.GetOrdered()},
 		{Structural, "root", was.GetRoot(), is.GetRoot()},
 		{Cosmetic, "format", was.GetFormat(), is.GetFormat()},
 		{Cosmetic, "minimum", bound(was.Minimum), bound(is.Minimum)},
@@ -352,4 +350,22 @@ func (m *method) fullName() string {
 // line is the operation as the first line of a request has it.
 func (m *method) line() string {
 	return strings.TrimPrefix(m.operation.GetMethod().String(), "HTTP_METHOD_") + " " + m.operation.GetPath()
+}
+
+// withTwins is the operation as the first line of a request has it, and the names of its twins.
+func (m *method) withTwins() string {
+	text := m.line()
+	for i, t := range m.twins {
+		text += []string{", with ", " and "}[min(i, 1)] + t.name
+	}
+	return text
+}
+
+// removed tells of the twins that a method has no more.
+func (c *comparison) removed(before, after *method) {
+	for _, t := range before.twins {
+		if after.twin(t.stream.GetShape()) == nil {
+			c.add(Breaking, "stream removed", after.place().String()+"."+after.place().Service()+"."+t.name, "of %s", after.name)
+		}
+	}
 }

@@ -27,20 +27,23 @@ func (f *field) same(other *field) bool {
 		f.kind == other.kind && f.label == other.label && f.message == other.message
 }
 
-// match returns the field that can hold the property. A field at another place of the request
-// will do if the document has nothing else for it.
+// match returns the field that can hold the property, one that is not retired if there is one. A
+// field at another place of the request will do if the document has nothing else for it.
 func (m *message) match(p property, src source) *field {
-	var moved *field
+	var retired, moved *field
 	for _, f := range m.fields {
-		if f.wire() != p.Wire || !f.fits(p) {
-			continue
-		}
-		if f.slot() == p.slot() {
+		switch {
+		case f.wire() != p.Wire || !f.fits(p):
+		case f.slot() == p.slot() && !f.options.GetRetired():
 			return f
-		}
-		if !src.has(f.slot()) {
+		case f.slot() == p.slot():
+			retired = f
+		case !src.has(f.slot()):
 			moved = f
 		}
+	}
+	if retired != nil {
+		return retired
 	}
 	return moved
 }
@@ -147,6 +150,14 @@ func locationPrefix(in apiv1.Location) string {
 // set makes the field say what the document says of the property.
 func (f *field) set(p model.Property) {
 	f.options, f.notes, f.deprecated = proto.CloneOf(p.Options), p.Notes, p.Deprecated
+	switch f.label {
+	case p.Shape.Label:
+	case model.List: // It was one when the document said that the text holds several.
+		f.options.ArrayStyle = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
+		f.options.Minimum, f.options.Maximum = nil, nil
+	default: // It was a text before the document said so.
+		f.options.ArrayStyle, f.options.Ordered = apiv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED, false
+	}
 	if f.jsonName != p.Wire {
 		f.options.Name = p.Wire
 	}

@@ -68,6 +68,7 @@ func merge(t *tree, operations []model.Operation) []error {
 		}
 	}
 	deprecateUnused(t)
+	describe(t)
 	return problems
 }
 
@@ -98,7 +99,7 @@ func (p *pkg) newMethod() *method {
 // next page they end, or wait.
 func (m *method) bind(o model.Operation) {
 	before := m.operation
-	m.operation, m.feed = proto.CloneOf(o.Annotation), o.Feed
+	m.operation, m.feed, m.mayBeTooLarge = proto.CloneOf(o.Annotation), o.Feed, o.MayBeTooLarge
 	m.deprecated, m.gone = o.Deprecated, false
 	shapes := o.Shapes()
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
@@ -22,19 +23,18 @@ import (
 // lineWidth is where comments wrap.
 const lineWidth = 100
 
-// write writes the files that differ from the tree below root and returns how many.
-func write(t *tree, root string) (int, error) {
+// write writes the files that differ from those of the tree below root, by path, and returns how many.
+func write(files map[string][]byte, root string) (int, error) {
 	written := 0
-	for _, p := range t.sorted() {
-		file := filepath.Join(root, filepath.FromSlash(p.File()))
-		want := p.print()
-		if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, want) { //nolint:gosec // the caller names the tree
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		file := filepath.Join(root, filepath.FromSlash(name))
+		if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, files[name]) { //nolint:gosec // the caller names the tree
 			continue
 		}
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // sources are for everybody to read
 			return written, err
 		}
-		if err := os.WriteFile(file, want, 0o644); err != nil { //nolint:gosec // sources are for everybody to read
+		if err := os.WriteFile(file, files[name], 0o644); err != nil { //nolint:gosec // sources are for everybody to read
 			return written, err
 		}
 		written++
@@ -155,6 +155,9 @@ func (out *printer) method(m *method) {
 	if m.deprecated {
 		out.line(2, "option deprecated = true;")
 	}
+	if level := idempotency(m.operation); level != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN {
+		out.line(2, "option idempotency_level = %s;", level)
+	}
 	out.line(2, "option (samsara_gateway.api.v1.operation) = %s;", literal(m.operation.ProtoReflect(), 2))
 	out.line(1, "}")
 }
@@ -167,10 +170,23 @@ func (out *printer) twin(m *method, t *twin) {
 	if t.deprecated {
 		out.line(2, "option deprecated = true;")
 	}
+	out.line(2, "option idempotency_level = %s;", descriptorpb.MethodOptions_NO_SIDE_EFFECTS)
 	if !t.unserved {
 		out.line(2, "option (samsara_gateway.api.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
 	}
 	out.line(1, "}")
+}
+
+// idempotency is what an operation says of itself to clients that are not ours. One that may be
+// repeated either reads, or is of a method of HTTP whose second request changes nothing more.
+func idempotency(o *apiv1.Operation) descriptorpb.MethodOptions_IdempotencyLevel {
+	switch verb := o.GetMethod(); {
+	case !o.GetRepeatable():
+		return descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	case verb == apiv1.HttpMethod_HTTP_METHOD_PUT, verb == apiv1.HttpMethod_HTTP_METHOD_DELETE:
+		return descriptorpb.MethodOptions_IDEMPOTENT
+	}
+	return descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 }
 
 func (out *printer) message(m *message) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/bufbuild/protocompile"
+	"github.com/bufbuild/protocompile/linker"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -23,12 +24,13 @@ import (
 // cannot keep what is in it.
 var ErrForeign = errors.New("not written by protogen")
 
-// readTree reads the proto files of earlier runs; a directory without any is an empty tree.
-func readTree(ctx context.Context, root string) (*tree, error) {
-	t := &tree{packages: map[model.Place]*pkg{}}
+// readTrees reads the proto files of earlier runs into two trees that are alike; a directory without any
+// is an empty tree.
+func readTrees(ctx context.Context, root string) ([2]*tree, error) {
+	trees := [2]*tree{{packages: map[model.Place]*pkg{}}, {packages: map[model.Place]*pkg{}}}
 	files, err := findFiles(root)
 	if err != nil || len(files) == 0 {
-		return t, err
+		return trees, err
 	}
 	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(protocompile.CompositeResolver{
 		protocompile.ResolverFunc(linkedIn),
@@ -36,20 +38,30 @@ func readTree(ctx context.Context, root string) (*tree, error) {
 	})}
 	compiled, err := compiler.Compile(ctx, files...)
 	if err != nil {
-		return nil, err
+		return trees, err
 	}
+	for _, t := range trees {
+		if err := t.read(compiled); err != nil {
+			return trees, err
+		}
+	}
+	return trees, nil
+}
+
+// read adds what files say to a tree.
+func (t *tree) read(files linker.Files) error {
 	r := reader{tree: t, messages: map[protoreflect.FullName]*message{}}
-	for _, file := range compiled {
+	for _, file := range files {
 		if err := r.declare(file); err != nil {
-			return nil, fmt.Errorf("%s: %w", file.Path(), err)
+			return fmt.Errorf("%s: %w", file.Path(), err)
 		}
 	}
-	for _, file := range compiled {
+	for _, file := range files {
 		if err := r.fill(file); err != nil {
-			return nil, fmt.Errorf("%s: %w", file.Path(), err)
+			return fmt.Errorf("%s: %w", file.Path(), err)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // linkedIn resolves the gateway's own files to the version that protogen itself was compiled with.
@@ -175,7 +187,7 @@ func kindOf(d protoreflect.FieldDescriptor) (model.Kind, bool) {
 	}
 	for _, k := range []model.Kind{
 		model.KindAny, model.KindList, model.KindMask, model.KindStreamOptions, model.KindFollowOptions, model.KindKeepAlive,
-		model.KindString, model.KindInteger, model.KindNumber, model.KindBoolean,
+		model.KindString, model.KindInteger, model.KindInt32, model.KindNumber, model.KindBoolean,
 	} {
 		if k.Name() == name {
 			return k, true

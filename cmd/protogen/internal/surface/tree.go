@@ -106,6 +106,7 @@ type method struct {
 	deprecated        bool
 	gone              bool // the document no longer has it
 	feed              model.FeedFacts
+	mayBeTooLarge     bool    // the document declares 413
 	twins             []*twin // by shape
 }
 
@@ -120,6 +121,8 @@ type message struct {
 	reserved   reserved
 	deprecated bool
 	statements map[*field][]statement // once updated
+	isRecord   bool                   // a method answers it, or a list of it, under the name that it has
+	pageOf     string                 // what the pages of the method that answers it are of
 }
 
 // reserved holds what somebody reserved by hand; protogen reserves nothing itself.
@@ -163,9 +166,22 @@ func (f *field) wire() string {
 	return f.jsonName
 }
 
-// fits says whether the field can hold the property as it is.
+// fits says whether the field can hold the property. If one type has come to be written as another
+// that holds no more, the field keeps the one that it has: an integer of 64 bits, a text that holds a
+// list joined by commas, and such a list if the document no longer says that the text is one.
 func (f *field) fits(p property) bool {
-	return f.kind == p.Shape.Kind.Proto() && f.label == p.Shape.Label
+	kind, label := p.Shape.Kind.Proto(), p.Shape.Label
+	switch {
+	case f.kind == kind && f.label == label:
+		return true
+	case kind == model.KindInt32:
+		return f.kind == model.KindInteger && f.label == label
+	case p.Notes.CommaSeparated && label == model.List:
+		return f.is(model.KindString)
+	case f.options.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA:
+		return f.kind == model.KindString && kind == model.KindString && label == model.Single
+	}
+	return false
 }
 
 // property is what the document says of a field, with the message of the tree that its value is,

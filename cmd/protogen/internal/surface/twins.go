@@ -127,7 +127,7 @@ func (m *method) attach(t *twin) {
 		t.request.fields = []*field{request, own(2, "options", model.KindFollowOptions, "How to follow.")}
 		t.response.fields = []*field{page, cursor, own(3, "keep_alive", model.KindKeepAlive, "How it is going while there is no page.")}
 	} else {
-		t.request.fields = []*field{request, own(2, "options", model.KindStreamOptions, "How much to read.")}
+		t.request.fields = []*field{request, own(2, "options", model.KindStreamOptions, "Where to begin, and how much to read.")}
 		t.response.fields = []*field{page, cursor}
 	}
 	m.twins = append(m.twins, t)
@@ -188,6 +188,9 @@ func (m *message) current(wire string) *field {
 func (m *message) path(wires []string) string {
 	var names []string
 	for _, wire := range wires {
+		if m == nil {
+			return ""
+		}
 		f := m.current(wire)
 		if f == nil {
 			return ""

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"samsara.internal/gateway/internal/catalog"
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/explain"
+	"samsara.internal/gateway/internal/reload"
+	"samsara.internal/gateway/upstream"
+)
+
+// maxExplainBytes bounds a request that is explained: it is the most that a gateway may be told to take.
+const maxExplainBytes = 64 << 20
+
+func explainUsage() string {
+	return `Explain prints what a call does: the HTTP request that it makes, its quota, times and retries, how its
+pages are read, and the reasons that it can end with. It asks nobody, and needs no token.
+
+Usage:
+  gateway explain [flags] METHOD [JSON]
+
+METHOD is a method's full name, its own name if no other service has one of that name, an operationId,
+or an HTTP method and a path such as 'GET /tags'. JSON is the request in protobuf's JSON form, or where
+it is: @FILE, or - for standard input; without it the request is empty. A request that the gateway
+refuses is refused in the same words, and the exit code is 1.
+
+All settings of the gateway count as they do there, from flags, the environment and the file: see
+gateway help. The further flags are
+` + config.ExplainUsage()
+}
+
+// explainCall prints what a call does.
+func explainCall(ctx context.Context, args, environ []string, stdin io.Reader, stdout io.Writer) error {
+	endpoints, err := loadEndpoints()
+	if err != nil {
+		return err
+	}
+	cfg, err := config.LoadExplain(args, environ, apiOf(endpoints), checkProxy)
+	if err != nil {
+		return err
+	}
+	if n := len(cfg.Arguments); n < 1 || n > 2 {
+		return badUsage("explain takes METHOD and at most one JSON, got %d arguments", n)
+	}
+	var request []byte
+	if len(cfg.Arguments) == 2 {
+		if request, err = readRequest(cfg.Arguments[1], stdin); err != nil {
+			return err
+		}
+	}
+	explainer, stop, err := newExplainer(&cfg, endpoints)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	plan, err := explainer.Explain(ctx, cfg.Arguments[0], request)
+	if err != nil {
+		return err
+	}
+	switch {
+	case cfg.Curl:
+		_, err = io.WriteString(stdout, plan.Request.Curl())
+		return err
+	case cfg.JSON:
+		return writeJSON(stdout, plan)
+	default:
+		return plan.WriteText(stdout)
+	}
+}
+
+// newExplainer returns what explains calls to a gateway of cfg, by a client and a quota such as that has.
+// It must be stopped.
+func newExplainer(cfg *config.Explain, endpoints []*endpoint.Endpoint) (x *explain.Explainer, stop func(), err error) {
+	own := cfg.Config
+	own.QuotaRedis = config.Secret{} // which is not asked
+	log := slog.New(slog.DiscardHandler)
+	limiter, err := newLimiter(own, nil, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	target := upstreamTarget{url: own.UpstreamURL, token: upstream.StaticToken(explain.Token)}
+	client, err := upstream.New(upstreamConfig(own, target, limiter, log))
+	if err != nil {
+		return nil, nil, err
+	}
+	stop = func() {
+		client.Close()
+		if limiter != nil {
+			_ = limiter.Close() // Nobody waits for it.
+		}
+	}
+	return &explain.Explainer{Methods: catalog.New(endpoints), Client: client, Quota: limiter, Config: cfg}, stop, nil
+}
+
+// readRequest returns the text of a request, or what it names.
+func readRequest(text string, stdin io.Reader) ([]byte, error) {
+	file, isFile := strings.CutPrefix(text, "@")
+	switch {
+	case isFile:
+		return reload.ReadFile(file, maxExplainBytes)
+	case text == "-":
+		all, err := io.ReadAll(io.LimitReader(stdin, maxExplainBytes+1))
+		if err == nil && len(all) > maxExplainBytes {
+			err = fmt.Errorf("standard input: more than %d bytes", maxExplainBytes)
+		}
+		return all, err
+	default:
+		return []byte(text), nil
+	}
+}

@@ -1,0 +1,177 @@
+package catalog_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	_ "samsara.internal/gateway/gen"
+	"samsara.internal/gateway/internal/catalog"
+	"samsara.internal/gateway/internal/endpoint"
+)
+
+func load(t *testing.T) []*endpoint.Endpoint {
+	t.Helper()
+	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return endpoints
+}
+
+// ids returns the operationIds, which do not change.
+func ids(endpoints []*endpoint.Endpoint) []string {
+	var ids []string
+	for _, e := range endpoints {
+		ids = append(ids, e.Operation.GetId())
+	}
+	return ids
+}
+
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	c := catalog.New(load(t))
+	for name, test := range map[string]struct {
+		words []string
+		// first is the operationId of the first, count how many there are.
+		first string
+		count int
+	}{
+		"all":                                {nil, "createAddress", 387},
+		"an operationId":                     {[]string{"patchTag"}, "patchTag", 1},
+		"an id in another case":              {[]string{"PATCHTAG"}, "patchTag", 1},
+		"a name of Samsara's Python SDK":     {[]string{"get_safety_events_v2_stream"}, "getSafetyEventsV2Stream", 1},
+		"a former name":                      {[]string{"ListSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
+		"a former name without V1":           {[]string{"ListAssetCurrentLocations"}, "V1getAllAssetCurrentLocations", 1},
+		"a former twin":                      {[]string{"StreamSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
+		"an id before a former twin":         {[]string{"streamWorkOrders"}, "streamWorkOrders", 2},
+		"a former follower":                  {[]string{"FollowVehicleStats"}, "getVehicleStatsFeed", 1},
+		"a full name of another surface":     {[]string{"of.another.v1beta1.Old_Service/UpdateTag"}, "patchTag", 1},
+		"words of an id":                     {[]string{"safety", "events", "v2", "batch"}, "patchSafetyEventsV2Batch", 1},
+		"words of an id as one":              {[]string{"safety events v2 batch"}, "patchSafetyEventsV2Batch", 1},
+		"a path with an id":                  {[]string{"/tags/123"}, "deleteTag", 4},
+		"a path with an id and its method":   {[]string{"PATCH /fleet/vehicles/123"}, "updateVehicle", 1},
+		"the two as words":                   {[]string{"patch", "/fleet/vehicles/123"}, "updateVehicle", 1},
+		"a URL":                              {[]string{"https://api.samsara.com/fleet/vehicles/123?x=1"}, "getVehicle", 2},
+		"a literal path before one of ids":   {[]string{"GET /fleet/vehicles/stats"}, "getVehicleStats", 3},
+		"a template":                         {[]string{"DELETE /tags/{id}"}, "deleteTag", 1},
+		"a scope":                            {[]string{"write tags"}, "createTag", 4},
+		"a stage and a word":                 {[]string{"legacy", "dvir", "history"}, "getDvirDefects", 2},
+		"deprecated":                         {[]string{"deprecated", "DELETE"}, "deleteRidershipAccount", 1},
+		"the exact name before those longer": {[]string{"listTags"}, "listTags", 2},
+		"what begins with it before the rest": {
+			[]string{"getVehicle"}, "getVehicle", 13,
+		},
+		"nothing":           {[]string{"no such thing"}, "", 0},
+		"no word in common": {[]string{"patchTag", "beta"}, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := ids(c.Search(test.words))
+			first := ""
+			if len(found) > 0 {
+				first = found[0]
+			}
+			if first != test.first || len(found) != test.count {
+				t.Errorf("%q finds %d, first %q: %v\nwant %d, first %q", test.words, len(found), first, found[:min(9, len(found))], test.count, test.first)
+			}
+		})
+	}
+}
+
+// TestSearch_everyName finds each method first by each of its names, and explain resolves them alike.
+func TestSearch_everyName(t *testing.T) {
+	t.Parallel()
+	endpoints := load(t)
+	c := catalog.New(endpoints)
+	for _, e := range endpoints {
+		full := strings.TrimPrefix(e.FullMethod, "/")
+		id := e.Operation.GetId()
+		for _, name := range []string{full, e.FullMethod, strings.ReplaceAll(full, "/", "."), id, e.HTTPMethod + " " + e.Operation.GetPath()} {
+			if found := c.Search([]string{name}); len(found) == 0 || found[0].Operation.GetId() != id {
+				t.Errorf("search for %q finds %v, want %s first", name, ids(found), id)
+			}
+			if m, err := c.Resolve(name); err != nil || m.Endpoint != e || m.Stream != nil {
+				t.Errorf("%q resolves to %v, %v, want %s", name, m.Endpoint, err, full)
+			}
+		}
+		for _, s := range e.Streams {
+			if m, err := c.Resolve(s.FullMethod); err != nil || m.Stream != s {
+				t.Errorf("%q resolves to %v, %v", s.FullMethod, m.Stream, err)
+			}
+		}
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	t.Parallel()
+	c := catalog.New(load(t))
+	for name, test := range map[string]struct {
+		words []string
+		want  string
+	}{
+		"misspelt":        {[]string{"tags", "lstTags"}, `no method has "lstTags"; similar: listTags`},
+		"a misspelt path": {[]string{"/fleet/vehicels"}, `no method has "/fleet/vehicels"; similar: /fleet/vehicles`},
+		"nothing similar": {[]string{"xylophone"}, `no method has "xylophone"`},
+		"not together":    {[]string{"patchTag", "vehicle"}, "no method has all of these words, though each of them is found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := c.NotFound(test.words).Error(); !strings.HasPrefix(got, test.want) {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	c := catalog.New(load(t))
+	for name, id := range map[string]string{
+		"listTags":                 "listTags",
+		"patch_tag":                "patchTag",
+		"UpdateTag":                "patchTag",
+		"GET /tags":                "listTags",
+		"get /tags/7":              "getTag",
+		"/me":                      "getOrganizationInfo",
+		"https://a.example/me":     "getOrganizationInfo",
+		"StreamTags":               "listTags",
+		"FollowVehicleStats":       "getVehicleStatsFeed",
+		"getAllAssets":             "",
+		"V1getAllAssets":           "V1getAllAssets",
+		"GET /fleet/vehicles/9":    "getVehicle",
+		"GET /fleet/vehicles/{id}": "getVehicle",
+	} {
+		if m, err := c.Resolve(name); id != "" && (err != nil || m.Operation.GetId() != id) {
+			t.Errorf("%q: %v, want %s", name, err, id)
+		}
+	}
+}
+
+func TestResolve_severalOrNone(t *testing.T) {
+	t.Parallel()
+	c := catalog.New(load(t))
+	_, err := c.Resolve("/tags/7")
+	var several *catalog.AmbiguousError
+	if !errors.As(err, &several) {
+		t.Fatalf("%v", err)
+	}
+	want := []string{"GET /tags/{id}", "PUT /tags/{id}", "PATCH /tags/{id}", "DELETE /tags/{id}"}
+	if diff := cmp.Diff(want, several.Candidates); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]string{
+		"lstTags":                           `"lstTags" is no method; similar: listTags`,
+		"GET /tagz":                         `"GET /tagz" is no method; similar: /tags`,
+		"GET /tags?limit=1":                 `"GET /tags?limit=1" is no method`,
+		"a.v1.TagsService/NoSuchThingAtAll": `"a.v1.TagsService/NoSuchThingAtAll" is no method`,
+		"":                                  `"" is no method`,
+	} {
+		if _, err := c.Resolve(name); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+}

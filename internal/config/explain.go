@@ -1,0 +1,75 @@
+package config
+
+import (
+	"runtime/debug"
+	"slices"
+
+	"github.com/spf13/pflag"
+)
+
+// Explain is the configuration of an explanation: that of the gateway whose calls are explained, from the
+// same flags, environment and file. What LoadExplain returns has passed every check of that, except
+// for the token, which it has none of, and for files other than the configuration's, which it does not
+// open.
+type Explain struct {
+	Config
+	// Arguments are those that are no flags.
+	Arguments []string
+	// Curl is whether a command line is wanted, JSON whether JSON is. They exclude each other.
+	Curl, JSON bool
+
+	origins map[string]string
+}
+
+// Origin says where the value of a setting of the gateway comes from, such as "the command line".
+func (e *Explain) Origin(setting string) string {
+	if origin, ok := e.origins[setting]; ok {
+		return origin
+	}
+	return "the default"
+}
+
+// flags are what the gateway itself does not have. They are neither in the environment nor in a file.
+func (e *Explain) flags() []setting {
+	const group = "Flags"
+	return []setting{
+		{"curl", group, "print a command line that makes the request, with the token from $" + TokenVariable, boolean(&e.Curl)},
+		{"json", group, "print all as JSON", boolean(&e.JSON)},
+	}
+}
+
+// LoadExplain reads the configuration of an explanation as Load does.
+func LoadExplain(args, environ []string, api API, checks ...Check) (Explain, error) {
+	e := Explain{Config: defaults()}
+	settings := e.settings()
+	l := newLoader(slices.Concat(settings, e.flags()))
+	flags, rest, help := l.fromArgs(args)
+	if help {
+		return Explain{}, pflag.ErrHelp
+	}
+	l.settings = settings
+	env := l.fromEnviron(environ)
+	file := l.fromFile(lastOf("config", env, flags))
+	l.settings = slices.Concat(settings, e.flags())
+	l.apply(file)
+	l.apply(env)
+	l.apply(flags)
+	e.Arguments, e.origins = rest, l.origins
+	e.size(debug.SetMemoryLimit(-1))
+	e.check(l)
+	if e.Sandbox {
+		l.problem("%s: is not explained: where it listens is known only once it serves; give --upstream-url", l.where("sandbox"))
+	}
+	if e.Curl && e.JSON {
+		l.problem("--curl and --json: one excludes the other")
+	}
+	api.check(l, &e.Config)
+	l.run(&e.Config, checks)
+	return e, l.err()
+}
+
+// ExplainUsage returns the text that describes the flags that an explanation has beside the gateway's.
+func ExplainUsage() string {
+	var e Explain
+	return usage(e.flags(), false)
+}

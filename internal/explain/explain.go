@@ -1,0 +1,250 @@
+// Package explain says what a call would do: the HTTP request that it makes, the budgets, times and
+// repeats that bound it, how its pages are read, and the reasons that it can end with.
+//
+// It makes the request by the code that makes it for the gateway, package endpoint and the gateway's own
+// client of package upstream, and takes each number from what is in force, so that it cannot say anything
+// else. It asks nobody for anything. It shows no token, for its client has none.
+package explain
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"samsara.internal/gateway/internal/catalog"
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/http1"
+	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/upstream"
+)
+
+// Token stands for the token.
+const Token = "<token>"
+
+// Explainer explains calls to a gateway. It is safe for concurrent use.
+type Explainer struct {
+	Methods *catalog.Catalog
+	// Client is as the gateway's, with Token for a token.
+	Client *upstream.Client
+	// Quota is the client's; nil: it keeps none.
+	Quota *quota.Limiter
+	// Config is that of the gateway.
+	Config *config.Explain
+}
+
+// RefusedError lists what is wrong with a request, as the BadRequest of the gateway's error does.
+type RefusedError struct {
+	Method     string
+	Violations []endpoint.Violation
+}
+
+func (e *RefusedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: INVALID_ARGUMENT: the gateway refuses the request", e.Method)
+	for _, v := range e.Violations {
+		fmt.Fprintf(&b, "\n  %s: %s", v.Field, v.Description)
+	}
+	return b.String()
+}
+
+// Explain explains a call of the method that a name stands for, see [catalog.Catalog.Resolve], with a
+// request in protobuf's JSON form; none is an empty one. The error is one of Resolve's, a
+// *RefusedError, or says why the text is no request.
+func (x *Explainer) Explain(ctx context.Context, name string, request []byte) (*Plan, error) {
+	m, err := x.Methods.Resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	in := m.Input
+	if m.Stream != nil {
+		in = m.Stream.Input
+	}
+	message := in.New()
+	if len(bytes.TrimSpace(request)) > 0 {
+		if err := protojson.Unmarshal(request, message.Interface()); err != nil {
+			// Its texts begin with one of two spaces, so that nobody goes by them.
+			text := strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
+			return nil, fmt.Errorf("%s: the request is not the JSON of a %s: %s", m.FullName(), in.Descriptor().FullName(), text)
+		}
+	}
+	p, err := x.plan(ctx, m, message)
+	var refused *endpoint.ArgumentError
+	if errors.As(err, &refused) {
+		return nil, &RefusedError{m.FullName(), refused.Violations}
+	}
+	return p, err
+}
+
+func (x *Explainer) plan(ctx context.Context, m catalog.Method, message protoreflect.Message) (*Plan, error) {
+	// As package service resolves it.
+	op, err := x.Client.Operation(upstream.OperationSpec{Endpoint: m.Endpoint, Pages: m.Stream != nil})
+	if err != nil {
+		return nil, err
+	}
+	var (
+		bound endpoint.Request
+		walk  *endpoint.Walk
+	)
+	if m.Stream == nil {
+		bound, err = m.Bind(message)
+	} else if walk, err = m.Stream.Bind(message); err == nil {
+		bound = walk.Request(walk.Start)
+	}
+	if err != nil {
+		return nil, err
+	}
+	call := upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body}
+	preview, err := x.Client.Preview(ctx, op, call)
+	if err != nil {
+		return nil, err
+	}
+	call.RetryAlways = true
+	always, err := x.Client.Preview(ctx, op, call)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{
+		Method: m.FullName(), OperationID: m.Operation.GetId(),
+		Stage: catalog.Stage(m.Operation.GetStage()), Scope: m.Operation.GetScope(),
+		Times:   x.times(m.Stream != nil),
+		Retries: x.retries(preview, always),
+		Reads:   x.reads(m, preview),
+		Streams: streams(m.Endpoint),
+		Page:    page(m.Endpoint),
+		Reasons: reasons(m, preview, x.Quota != nil),
+	}
+	if p.Request, err = newRequest(preview); err != nil {
+		return nil, err
+	}
+	if x.Quota != nil {
+		p.Quota = x.quota(m)
+	}
+	if walk != nil {
+		if p.Walk, err = x.walk(ctx, m, op, walk); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// newRequest writes down the request of a first attempt.
+func newRequest(p upstream.Preview) (Request, error) {
+	r := Request{Method: p.Request.Method, URL: p.Request.URL.String()}
+	for name, values := range p.Request.Header {
+		for _, value := range values {
+			r.Headers = append(r.Headers, Header{name, value})
+		}
+	}
+	if length, said := http1.ContentLength(p.Request); said {
+		r.Headers = append(r.Headers, Header{"Content-Length", fmt.Sprint(length)})
+	}
+	slices.SortStableFunc(r.Headers, func(a, b Header) int { return strings.Compare(a.Name, b.Name) })
+	if p.Request.Body == nil {
+		return r, nil
+	}
+	body, err := io.ReadAll(p.Request.Body)
+	r.Body = string(body)
+	return r, err
+}
+
+func (x *Explainer) setting(name string) string {
+	return fmt.Sprintf("--%s (%s)", name, x.Config.Origin(name))
+}
+
+// quota says what every attempt takes from. The numbers are those of the limiter.
+func (x *Explainer) quota(m catalog.Method) *Quota {
+	name := strings.TrimPrefix(m.FullMethod, "/")
+	q := &Quota{
+		MaxWaitSeconds: x.Config.QuotaMaxWait.Seconds(), MaxWaitFrom: x.setting("quota-max-wait"),
+		Batch: m.Stream != nil, BatchPercent: x.Config.QuotaBatchPercent,
+		Shared: x.Config.QuotaRedis.Reveal() != "",
+	}
+	for _, b := range x.Quota.Snapshot().Budgets {
+		budget := Budget{Name: b.Name, Limit: config.FormatLimit(b.Limit), Effective: b.Effective}
+		override, overridden := x.Config.QuotaLimit(name)
+		switch {
+		case b.Name == quota.TokenBudget:
+			budget.From = x.setting("quota-token-limit")
+		case b.Name == quota.OrganizationBudget:
+			budget.From = x.setting("quota-organization-limit")
+		case b.Name != quota.OperationPrefix+name:
+			continue // It has been explained before.
+		case overridden:
+			budget.From = fmt.Sprintf("--quota-limits %s=%s (%s)", override.Operations, config.FormatLimit(override.Limit), x.Config.Origin("quota-limits"))
+		case m.Operation.GetRateLimit() == nil:
+			budget.From = "Samsara's API document, which states none"
+		default:
+			budget.From = "Samsara's API document"
+		}
+		q.Budgets = append(q.Budgets, budget)
+	}
+	return q
+}
+
+func (x *Explainer) times(isStream bool) []Time {
+	deadline := "a call that comes without a deadline"
+	if isStream {
+		deadline = "each page of a call that comes without a deadline"
+	}
+	return []Time{
+		{deadline, x.Config.DefaultDeadline.Seconds(), x.setting("default-deadline")},
+		{"one attempt, from connecting to the last byte", x.Config.UpstreamTimeout.Seconds(), x.setting("upstream-timeout")},
+	}
+}
+
+func (x *Explainer) retries(p, always upstream.Preview) Retries {
+	r := Retries{
+		MaxAttempts: p.Retry.MaxAttempts, MaxAttemptsFrom: x.setting("retry-max-attempts"),
+		BaseDelaySeconds: p.Retry.BaseDelay.Seconds(), BaseDelayFrom: x.setting("retry-base-delay"),
+		MaxDelaySeconds: p.Retry.MaxDelay.Seconds(), MaxDelayFrom: x.setting("retry-max-delay"),
+		Repeatable: p.Repeatable,
+		Statuses:   statuses(p), StatusesAlways: statuses(always),
+		Budget: p.Retry.Budget, CircuitAttempts: p.Breaker.MinAttempts,
+		CircuitPercent: p.Breaker.FailureRatio * 100, CircuitOpenSeconds: p.Breaker.OpenFor.Seconds(),
+	}
+	return r
+}
+
+// statuses returns after which a call is repeated, such as 408, 429, 500-599.
+func statuses(p upstream.Preview) []string {
+	found := []string{} // [] in JSON, if there are none
+	for from := 100; from < 600; from++ {
+		to := from
+		for to < 600 && p.Repeats(to) {
+			to++
+		}
+		switch to - from {
+		case 0:
+			continue
+		case 1:
+			found = append(found, fmt.Sprint(from))
+		default:
+			found = append(found, fmt.Sprintf("%d-%d", from, to-1))
+		}
+		from = to
+	}
+	return found
+}
+
+func (x *Explainer) reads(m catalog.Method, p upstream.Preview) Reads {
+	r := Reads{Shared: p.Shared, CacheSeconds: p.CacheTTL.Seconds()}
+	rule, ok := x.Config.CacheRule(m.FullMethod)
+	switch {
+	case !p.Shared || m.Stream != nil:
+	case ok:
+		r.CacheFrom = fmt.Sprintf("--cache %s (%s)", rule, x.Config.Origin("cache"))
+	case len(x.Config.Cache) > 0:
+		r.CacheFrom = "no pattern of " + x.setting("cache") + " matches"
+	default:
+		r.CacheFrom = x.setting("cache")
+	}
+	return r
+}

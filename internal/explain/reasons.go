@@ -37,6 +37,7 @@ func reasons(m catalog.Method, p upstream.Preview, quota bool) []Reason {
 			if noBody {
 				continue
 			}
+		default:
 		}
 		verdict, _ := proto.GetExtension(values.Get(i).Options(), gatewayv1.E_Verdict).(*gatewayv1.Verdict)
 		all = append(all, Reason{

@@ -37,6 +37,7 @@ func reasons(m catalog.Method, p upstream.Preview, quota bool) []Reason {
 			if noBody {
 				continue
 			}
+		default:
 		}
 		verdict, _ := proto.GetExtension(values.Get(i).Options(), apiv1.E_Verdict).(*apiv1.Verdict)
 		all = append(all, Reason{

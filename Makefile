@@ -44,7 +44,6 @@ CYCLES ?= 100
 OVERLOAD ?= 60
 # Of limits, in percent. A busy machine needs more than the default: it stops processes for longer.
 MARGIN ?= 4
-PACKAGES = $$(go list ./... | grep -v '^samsara.internal/gateway/gen')
 # More flags of go test, such as -count=1.
 TESTFLAGS ?=
 # make check lints the packages that were changed since this commit.
@@ -55,8 +54,9 @@ TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD=
 # folders PATTERN: those that have tests of a name.
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
-# Modules of their own, whose dependencies the gateway does not have.
-MODULES := bench tools tools/conformance tools/conformance/reference
+# Modules of their own: gen is for callers, who need little; the others have dependencies that the gateway
+# does not have.
+MODULES := gen bench tools tools/conformance tools/conformance/reference
 
 # Whose ...Locked methods are looked at.
 LOCKED := internal/feed internal/lease internal/quota service upstream
@@ -98,21 +98,21 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@git rev-parse --verify --quiet --end-of-options '$(SINCE)^{commit}' >/dev/null || { echo 'make $@: SINCE=$(SINCE): must be a commit' >&2; exit 1; }; \
 	changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
-	folders=$$(changed '*.go' ':!gen' $(MODULES:%=':!%')); \
+	folders=$$(changed '*.go' $(MODULES:%=':!%')); \
 	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
-	for module in $(MODULES); do \
+	for module in $(filter-out gen,$(MODULES)); do \
 		[[ -z $$(changed "$$module/*.go") ]] || (set -x; cd $$module && '$(BIN)/golangci-lint' run --allow-parallel-runners --config '$(CURDIR)/.golangci.yml'); \
 	done
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
 	@# What go test would vet, vet has.
-	go test -short -vet=off $(TESTFLAGS) $(PACKAGES)
+	go test -short -vet=off $(TESTFLAGS) ./...
 	go -C bench test -short -vet=off $(TESTFLAGS) ./...
 
 .PHONY: test
 test: deps-test $(PROGRAMS) ## run all tests with the race detector, but for those of test-time and test-root
-	$(TEST) CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) $(PACKAGES)
+	$(TEST) CGO_ENABLED=1 go test -race -timeout 15m $(TESTFLAGS) ./...
 	$(TEST) go -C bench test $(TESTFLAGS) ./...
 	go -C tools test $(TESTFLAGS) ./...
 
@@ -132,6 +132,10 @@ test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chr
 test-sdk: deps-sdk $(PROGRAMS) bin/sdk/installed ## run Samsara's official SDKs for JavaScript and Python against the sandbox; needs the network once
 	$(TEST) SAMSARA_TEST_SDK=1 go test -v -timeout 15m -run '^TestSDK_' $(TESTFLAGS) ./cmd/gateway
 
+.PHONY: test-protoc
+test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the eight languages that it knows
+	tools/protoc.sh
+
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and say how often they failed
 	tools/flake.sh 20 test-short
@@ -141,8 +145,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and say how often th
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance test-sdk fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for eight languages, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk test-protoc fuzz test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against a foreign service behind the gateway's own gRPC
@@ -208,6 +212,7 @@ drift: bin/protogen ## sort what the OpenAPI document SPEC= would change in prot
 
 .PHONY: generate
 generate: bin/buf ## write gen/ from proto/
+	rm -rf gen/*/ gen/gen.go gen/comments.binpb.gz
 	bin/buf generate
 
 .PHONY: checkgenerate
@@ -296,6 +301,10 @@ bin/sdk/installed: tools/sdk/package-lock.json tools/sdk/requirements.txt
 .PHONY: deps-sdk
 deps-sdk: ## install what the SDKs need of the machine, or name all that is missing
 	@tools/deps.sh node npm python3
+
+.PHONY: deps-protoc
+deps-protoc: ## install Debian's protoc, or say that it is missing
+	@tools/deps.sh protoc
 
 .PHONY: deps-test
 deps-test: ## install what the tests need of the machine (git, curl, a C compiler, redis-server), or name all that is missing

@@ -2,6 +2,8 @@ module samsara.internal/gateway
 
 go 1.26.0
 
+replace samsara.internal/gateway/gen => ./gen
+
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/bufbuild/protocompile v0.14.1
@@ -26,6 +28,7 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+	samsara.internal/gateway/gen v0.0.0
 )
 
 require (

@@ -2,7 +2,10 @@ module samsara.internal/gateway/bench
 
 go 1.26.0
 
-replace samsara.internal/gateway => ../
+replace (
+	samsara.internal/gateway => ../
+	samsara.internal/gateway/gen => ../gen
+)
 
 tool golang.org/x/perf/cmd/benchstat
 
@@ -11,6 +14,7 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20260817212433-ac3dfec99bb1
 	google.golang.org/protobuf v1.36.12
 	samsara.internal/gateway v0.0.0
+	samsara.internal/gateway/gen v0.0.0
 )
 
 require (

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
@@ -50,7 +50,7 @@ func TestEveryStreamOfTheAPIReadsTwoPages(t *testing.T) {
 			t.Run(s.FullMethod, func(t *testing.T) {
 				t.Parallel()
 				first, second := "", "2"
-				if e.Operation.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+				if e.Operation.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER {
 					first = "1"
 				}
 				want := []proto.Message{twoPages(e, first), twoPages(e, second)}

@@ -9,7 +9,7 @@
 // another copy. Nothing that fails, panics included, takes the server down or tells the caller
 // more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
 // error is logged and appears as Internal with the message "internal error". The reasons, and the keys of
-// an ErrorInfo and of metadata, are those of samsara/gateway/v1/errors.proto.
+// an ErrorInfo and of metadata, are those of samsara_gateway/api/v1/errors.proto.
 //
 // Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
 // is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
@@ -40,7 +40,7 @@ const maxStackBytes = 16 << 10
 const internalMessage = "internal error"
 
 // newError returns a status of the gateway's own with an ErrorInfo, which has facts, and further details.
-func newError(reason gatewayv1.Reason, message string, facts upstream.Facts, details ...protoadapt.MessageV1) error {
+func newError(reason apiv1.Reason, message string, facts upstream.Facts, details ...protoadapt.MessageV1) error {
 	s := status.New(upstream.Code(reason), message)
 	detailed, err := s.WithDetails(append([]protoadapt.MessageV1{upstream.Info(reason, facts)}, details...)...)
 	if err != nil {
@@ -55,7 +55,7 @@ func noRoom(err error) error {
 	if !errors.Is(err, lease.ErrNoRoom) {
 		return err
 	}
-	return newError(gatewayv1.Reason_REASON_GATEWAY_MEMORY, "the request: "+err.Error(), nil)
+	return newError(apiv1.Reason_REASON_GATEWAY_MEMORY, "the request: "+err.Error(), nil)
 }
 
 // invalidArgument refuses a request to the operation. Violations beyond maxViolationBytes are
@@ -80,13 +80,13 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 		})
 	}
 	facts := upstream.Facts{
-		gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_METHOD: method,
-		gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_PATH:   template,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_METHOD: method,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_PATH:   template,
 	}
 	if method != methodGet {
-		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED] = "no"
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED] = "no"
 	}
-	return newError(gatewayv1.Reason_REASON_REQUEST_INVALID_ARGUMENT, message.String(), facts, &bad)
+	return newError(apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT, message.String(), facts, &bad)
 }
 
 // refusal is the error of a request that could not be bound to the operation of e.
@@ -104,7 +104,7 @@ const drainDelay = time.Second
 
 // draining is the error of a stream that ends because the server stops.
 func draining() error {
-	return newError(gatewayv1.Reason_REASON_GATEWAY_DRAINING, "the server is stopping: go on at another one, from the last cursor",
+	return newError(apiv1.Reason_REASON_GATEWAY_DRAINING, "the server is stopping: go on at another one, from the last cursor",
 		nil, &errdetails.RetryInfo{RetryDelay: durationpb.New(drainDelay)})
 }
 
@@ -140,18 +140,18 @@ func (p presenter) present(ctx context.Context, err error) error {
 		return over(ctx, err)
 	default:
 		p.logger.ErrorContext(ctx, "call failed by a fault of the gateway", methodAttr(ctx), slog.Any("error", err))
-		return newError(gatewayv1.Reason_REASON_GATEWAY_INTERNAL, internalMessage, nil)
+		return newError(apiv1.Reason_REASON_GATEWAY_INTERNAL, internalMessage, nil)
 	}
 }
 
 // ofWrite adds to the status of a write whether it was processed, if that is not there: then it was not
 // sent, unless the gateway has a fault.
 func ofWrite(err error) error {
-	processed := upstream.KeyText(gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)
+	processed := upstream.KeyText(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)
 	return withInfo(status.Convert(err), func(info *errdetails.ErrorInfo) {
 		switch {
 		case info.Metadata[processed] != "":
-		case info.Reason == upstream.ReasonText(gatewayv1.Reason_REASON_GATEWAY_INTERNAL):
+		case info.Reason == upstream.ReasonText(apiv1.Reason_REASON_GATEWAY_INTERNAL):
 			info.Metadata[processed] = "unknown"
 		default:
 			info.Metadata[processed] = "no"
@@ -182,9 +182,9 @@ func withInfo(s *status.Status, change func(info *errdetails.ErrorInfo)) *status
 // over is the error of a call whose context, or one derived from that, ended with err.
 func over(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || upstream.Expired(ctx) {
-		return newError(gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "deadline exceeded", nil)
+		return newError(apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "deadline exceeded", nil)
 	}
-	return newError(gatewayv1.Reason_REASON_REQUEST_CANCELLED, "call cancelled", nil)
+	return newError(apiv1.Reason_REASON_REQUEST_CANCELLED, "call cancelled", nil)
 }
 
 // panicked logs a panic with its stack; the caller sees that there was one, and nothing of it.
@@ -192,7 +192,7 @@ func (p presenter) panicked(ctx context.Context, cause any) error {
 	stack := make([]byte, maxStackBytes)
 	stack = stack[:runtime.Stack(stack, false)]
 	p.logger.ErrorContext(ctx, "call panicked", methodAttr(ctx), slog.Any("panic", cause), slog.String("stack", string(stack)))
-	return newError(gatewayv1.Reason_REASON_GATEWAY_INTERNAL, internalMessage, nil)
+	return newError(apiv1.Reason_REASON_GATEWAY_INTERNAL, internalMessage, nil)
 }
 
 func (p presenter) recovered() recovery.Option {

@@ -30,7 +30,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "samsara.internal/gateway/gen"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/transcode"
@@ -268,7 +268,7 @@ func fillRequest(m protoreflect.Message) {
 		case "after", "startingAfter", "endingBefore":
 			continue
 		}
-		if transcode.FieldOptions(fd).GetIn() != gatewayv1.Location_LOCATION_UPDATE_MASK {
+		if transcode.FieldOptions(fd).GetIn() != apiv1.Location_LOCATION_UPDATE_MASK {
 			fillField(m, fd)
 		}
 	}
@@ -283,7 +283,7 @@ func fillField(m protoreflect.Message, fd protoreflect.FieldDescriptor) {
 		if fd.MapValue().Kind() == protoreflect.MessageKind {
 			fillMessage(v.Message())
 		} else {
-			v = scalar(fd.MapValue(), &gatewayv1.Field{})
+			v = scalar(fd.MapValue(), &apiv1.Field{})
 		}
 		m.Mutable(fd).Map().Set(protoreflect.ValueOfString("crmId").MapKey(), v)
 	case fd.IsList():
@@ -293,7 +293,7 @@ func fillField(m protoreflect.Message, fd protoreflect.FieldDescriptor) {
 				fillMessage(list.AppendMutable().Message())
 			} else {
 				// Minimum and maximum of a list count its elements.
-				list.Append(scalar(fd, &gatewayv1.Field{Values: options.GetValues(), Format: options.GetFormat()}))
+				list.Append(scalar(fd, &apiv1.Field{Values: options.GetValues(), Format: options.GetFormat()}))
 			}
 		}
 	case fd.Kind() == protoreflect.MessageKind:
@@ -317,12 +317,12 @@ func fillMessage(m protoreflect.Message) {
 }
 
 // scalar returns a value that the annotation allows, awkward to write where it allows anything.
-func scalar(fd protoreflect.FieldDescriptor, options *gatewayv1.Field) protoreflect.Value {
+func scalar(fd protoreflect.FieldDescriptor, options *apiv1.Field) protoreflect.Value {
 	name := strings.ToLower(transcode.WireName(fd))
-	inPath := options.GetIn() == gatewayv1.Location_LOCATION_PATH
+	inPath := options.GetIn() == apiv1.Location_LOCATION_PATH
 	// Functions and their files are known by name, everything else by id.
 	id := strings.HasSuffix(name, "id") || strings.HasSuffix(name, "ids") || inPath && name != "pagenumber" ||
-		name == "name" && options.GetIn() == gatewayv1.Location_LOCATION_QUERY
+		name == "name" && options.GetIn() == apiv1.Location_LOCATION_QUERY
 	switch fd.Kind() {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(true)

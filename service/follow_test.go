@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
@@ -183,10 +183,10 @@ func TestFollowOutlastsFailuresAndShowsThem(t *testing.T) {
 		up := &pager{t: t, page: func(_ context.Context, cursor string, n int) (string, error) {
 			switch {
 			case cursor == "a" && n == 1:
-				return "", &upstream.Error{Code: codes.Unavailable, Reason: gatewayv1.Reason_REASON_BAD_GATEWAY, Domain: upstream.DomainSamsara, Message: "down", HTTPStatus: 502}
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: apiv1.Reason_REASON_BAD_GATEWAY, Domain: upstream.DomainSamsara, Message: "down", HTTPStatus: 502}
 			case cursor == "a" && n == 2:
 				return "", &upstream.Error{
-					Code: codes.ResourceExhausted, Reason: gatewayv1.Reason_REASON_RATE_LIMITED, Domain: upstream.DomainSamsara, Message: "slow down", HTTPStatus: 429,
+					Code: codes.ResourceExhausted, Reason: apiv1.Reason_REASON_RATE_LIMITED, Domain: upstream.DomainSamsara, Message: "slow down", HTTPStatus: 429,
 					RetryAfter: 90*time.Second + 400*time.Millisecond, RetryAfterKnown: true,
 				}
 			case cursor == "a":
@@ -201,7 +201,7 @@ func TestFollowOutlastsFailuresAndShowsThem(t *testing.T) {
 		r := g.open(ctx, t, followReadings, `{"options":{"fromCursor":"a"}}`)
 		for range 3 {
 			m := r.must()
-			want := &gatewayv1.Failure{Code: int32(codes.ResourceExhausted), Reason: "RATE_LIMITED", Message: "slow down", Count: 2}
+			want := &apiv1.Failure{Code: int32(codes.ResourceExhausted), Reason: "RATE_LIMITED", Message: "slow down", Count: 2}
 			if diff := cmp.Diff(want, m.KeepAlive.GetFailure(), protocmp.Transform()); diff != "" {
 				t.Errorf("failure (-want +got):\n%s", diff)
 			}
@@ -230,7 +230,7 @@ func TestFollowBacksOffUpToAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := &pager{t: t, page: func(ctx context.Context, _ string, _ int) (string, error) {
-			return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, Message: "late"}
+			return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, Message: "late"}
 		}}
 		g := follows(t, up)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -265,15 +265,15 @@ func TestFollowEndsWithWhatDoesNotPass(t *testing.T) {
 	}{
 		{
 			name: "a rejected cursor", wantCode: codes.InvalidArgument, wantReason: "UPSTREAM_CURSOR_REJECTED",
-			err: &upstream.Error{Code: codes.InvalidArgument, Reason: gatewayv1.Reason_REASON_BAD_REQUEST, Domain: upstream.DomainSamsara, Message: "old", HTTPStatus: 400},
+			err: &upstream.Error{Code: codes.InvalidArgument, Reason: apiv1.Reason_REASON_BAD_REQUEST, Domain: upstream.DomainSamsara, Message: "old", HTTPStatus: 400},
 		},
 		{
 			name: "a refusal", wantCode: codes.PermissionDenied, wantReason: "FORBIDDEN",
-			err: &upstream.Error{Code: codes.PermissionDenied, Reason: gatewayv1.Reason_REASON_FORBIDDEN, Domain: upstream.DomainSamsara, Message: "no", HTTPStatus: 403},
+			err: &upstream.Error{Code: codes.PermissionDenied, Reason: apiv1.Reason_REASON_FORBIDDEN, Domain: upstream.DomainSamsara, Message: "no", HTTPStatus: 403},
 		},
 		{
 			name: "a page that is too large", wantCode: codes.ResourceExhausted, wantReason: "UPSTREAM_BODY_TOO_LARGE",
-			err: &upstream.Error{Code: codes.ResourceExhausted, Reason: gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, Domain: upstream.DomainGateway, Message: "no"},
+			err: &upstream.Error{Code: codes.ResourceExhausted, Reason: apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, Domain: upstream.DomainGateway, Message: "no"},
 		},
 		{name: "a fault of the gateway", err: errors.New("fault"), wantCode: codes.Internal, wantReason: "GATEWAY_INTERNAL"},
 		{name: "a page without pagination", answer: `{"data":[{"id":"9"}]}`, wantCode: codes.Internal, wantReason: "UPSTREAM_PAGINATION_INVALID"},
@@ -531,7 +531,7 @@ func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
 			if n%7 == 3 {
-				return "", &upstream.Error{Code: codes.Unavailable, Reason: gatewayv1.Reason_REASON_UPSTREAM_RESET, Message: "reset"}
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: apiv1.Reason_REASON_UPSTREAM_RESET, Message: "reset"}
 			}
 			return page(ctx, cursor, n)
 		}
@@ -667,7 +667,7 @@ func TestObserverIsToldWhatStreamsDo(t *testing.T) {
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
 			if cursor == "2" && n == 1 {
-				return "", &upstream.Error{Code: codes.Unavailable, Reason: gatewayv1.Reason_REASON_UPSTREAM_RESET, Message: "reset"}
+				return "", &upstream.Error{Code: codes.Unavailable, Reason: apiv1.Reason_REASON_UPSTREAM_RESET, Message: "reset"}
 			}
 			return page(ctx, cursor, n)
 		}

@@ -26,7 +26,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/internal/transcode"
@@ -39,37 +39,37 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // vehicles is a small API: one operation that reads, one that writes and one without response.
 const vehicles = `
 syntax = "proto3";
-package samsara.vehicles.v1;
-import "samsara/gateway/v1/annotations.proto";
+package samsara_gateway.vehicles.v1;
+import "samsara_gateway/api/v1/annotations.proto";
 service VehiclesService {
   rpc GetVehicle(GetVehicleRequest) returns (GetVehicleResponse) {
-    option (samsara.gateway.v1.operation) = {
+    option (samsara_gateway.api.v1.operation) = {
       id: "getVehicle" method: HTTP_METHOD_GET path: "/fleet/vehicles/{id}" repeatable: true
     };
   }
   rpc CreateVehicle(CreateVehicleRequest) returns (CreateVehicleResponse) {
-    option (samsara.gateway.v1.operation) = {
+    option (samsara_gateway.api.v1.operation) = {
       id: "createVehicle" method: HTTP_METHOD_POST path: "/fleet/vehicles" body: BODY_REQUIRED
     };
   }
   rpc DeleteVehicle(DeleteVehicleRequest) returns (DeleteVehicleResponse) {
-    option (samsara.gateway.v1.operation) = {
+    option (samsara_gateway.api.v1.operation) = {
       id: "deleteVehicle" method: HTTP_METHOD_DELETE path: "/fleet/vehicles/{id}" repeatable: true
     };
   }
 }
 message GetVehicleRequest {
-  optional string id = 1 [(samsara.gateway.v1.field) = {in: LOCATION_PATH required: true}];
-  repeated string types = 2 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY array_style: ARRAY_STYLE_COMMA}];
+  optional string id = 1 [(samsara_gateway.api.v1.field) = {in: LOCATION_PATH required: true}];
+  repeated string types = 2 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY array_style: ARRAY_STYLE_COMMA}];
 }
 message GetVehicleResponse { Vehicle data = 1; }
 message CreateVehicleRequest {
-  optional string name = 1 [(samsara.gateway.v1.field) = {in: LOCATION_BODY required: true}];
-  optional int64 year = 2 [(samsara.gateway.v1.field) = {in: LOCATION_BODY required: true}];
+  optional string name = 1 [(samsara_gateway.api.v1.field) = {in: LOCATION_BODY required: true}];
+  optional int64 year = 2 [(samsara_gateway.api.v1.field) = {in: LOCATION_BODY required: true}];
 }
 message CreateVehicleResponse { Vehicle data = 1; }
 message DeleteVehicleRequest {
-  optional string id = 1 [(samsara.gateway.v1.field) = {in: LOCATION_PATH required: true}];
+  optional string id = 1 [(samsara_gateway.api.v1.field) = {in: LOCATION_PATH required: true}];
 }
 message DeleteVehicleResponse {}
 message Vehicle {
@@ -80,10 +80,10 @@ message Vehicle {
 `
 
 const (
-	getVehicle    = "/samsara.vehicles.v1.VehiclesService/GetVehicle"
-	createVehicle = "/samsara.vehicles.v1.VehiclesService/CreateVehicle"
-	deleteVehicle = "/samsara.vehicles.v1.VehiclesService/DeleteVehicle"
-	passthrough   = gatewayv1.PassthroughService_Call_FullMethodName
+	getVehicle    = "/samsara_gateway.vehicles.v1.VehiclesService/GetVehicle"
+	createVehicle = "/samsara_gateway.vehicles.v1.VehiclesService/CreateVehicle"
+	deleteVehicle = "/samsara_gateway.vehicles.v1.VehiclesService/DeleteVehicle"
+	passthrough   = apiv1.PassthroughService_Call_FullMethodName
 )
 
 // endpoints compiles the operations of vehicles.
@@ -323,7 +323,7 @@ func (g *gateway) call(ctx context.Context, t *testing.T, fullMethod, request st
 // pass calls PassthroughService.
 func (g *gateway) pass(ctx context.Context, t *testing.T, request string) reply {
 	t.Helper()
-	return g.invoke(ctx, t, passthrough, request, new(gatewayv1.CallRequest), new(gatewayv1.CallResponse))
+	return g.invoke(ctx, t, passthrough, request, new(apiv1.CallRequest), new(apiv1.CallResponse))
 }
 
 func (g *gateway) invoke(ctx context.Context, t *testing.T, fullMethod, request string, in, out proto.Message) reply {

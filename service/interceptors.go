@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/upstream"
 )
@@ -166,9 +166,9 @@ const overloadDelay = time.Second
 
 // overloaded is the error of a call beyond the limit.
 func (c *calls) overloaded() error {
-	facts := upstream.Facts{gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_LIMIT: strconv.FormatInt(c.limit, 10)}
+	facts := upstream.Facts{apiv1.ErrorInfoKey_ERROR_INFO_KEY_LIMIT: strconv.FormatInt(c.limit, 10)}
 	wait := overloadDelay + rand.N(overloadDelay) //nolint:gosec // it spreads load and keeps nothing secret
-	return newError(gatewayv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS, "too many calls at one time", facts, &errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+	return newError(apiv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS, "too many calls at one time", facts, &errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
 }
 
 // unknownName stands for the name of every method that is not served, in logs and metrics, so that
@@ -208,5 +208,5 @@ func (m methods) rename(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 // unknownMethod answers calls of methods that are not served.
 func unknownMethod(_ any, ss grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(ss)
-	return newError(gatewayv1.Reason_REASON_REQUEST_METHOD_UNKNOWN, "method "+strconv.Quote(clip(method, 256))+": is not served", nil)
+	return newError(apiv1.Reason_REASON_REQUEST_METHOD_UNKNOWN, "method "+strconv.Quote(clip(method, 256))+": is not served", nil)
 }

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/identity"
@@ -128,10 +128,10 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 	code, reason := failed.Code, failed.ReasonText()
 	switch {
 	case code == codes.Unavailable:
-	case code == codes.ResourceExhausted && failed.Reason != gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
+	case code == codes.ResourceExhausted && failed.Reason != apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 	case code == codes.DeadlineExceeded:
 		// The deadline is no caller's but the one of asking for a page.
-		code, reason = codes.Unavailable, upstream.ReasonText(gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT)
+		code, reason = codes.Unavailable, upstream.ReasonText(apiv1.Reason_REASON_UPSTREAM_TIMEOUT)
 	default:
 		return feed.Failure{}, false
 	}
@@ -145,7 +145,7 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 // invalid is the error of a page that does not say how to go on. Such a page is not sent, so
 // that a client can ask for it again.
 func (s *source) invalid(p *page, what string) error {
-	return s.operation.Unfit(s.call, p.resp, gatewayv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
+	return s.operation.Unfit(s.call, p.resp, apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
 }
 
 // failure tells a rejected cursor apart. Samsara has no code for it and changes its texts: it is
@@ -222,7 +222,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 
 // sendKeepAlive sends how the feed is doing.
 func (c *client) sendKeepAlive(s *feed.State) error {
-	k := new(gatewayv1.KeepAlive)
+	k := new(apiv1.KeepAlive)
 	if !s.Answered.IsZero() {
 		k.LastAnswerTime = timestamppb.New(s.Answered)
 	}
@@ -230,7 +230,7 @@ func (c *client) sendKeepAlive(s *feed.State) error {
 		k.NextRequestTime = timestamppb.New(s.Due)
 	}
 	if f := s.Failure; f != nil {
-		k.Failure = &gatewayv1.Failure{Code: f.Code, Reason: f.Reason, Message: f.Message, Count: s.Failures}
+		k.Failure = &apiv1.Failure{Code: f.Code, Reason: f.Reason, Message: f.Message, Count: s.Failures}
 	}
 	wire, err := proto.Marshal(k)
 	if err != nil {
@@ -288,7 +288,7 @@ func (c *client) nameCursor(s *status.Status, trailer metadata.MD) *status.Statu
 	case c.cursor == "":
 	case c.unfit || !isCarried(c.cursor):
 		s = withInfo(s, func(info *errdetails.ErrorInfo) {
-			info.Metadata[upstream.KeyText(gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED)] = strconv.Itoa(len(c.cursor))
+			info.Metadata[upstream.KeyText(apiv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED)] = strconv.Itoa(len(c.cursor))
 		})
 	default:
 		trailer.Set(cursorKey, c.cursor)
@@ -310,7 +310,7 @@ func (e *cursorError) Unwrap() error { return e.failed }
 // GRPCStatus keeps the upstream's text and its name for the request.
 func (e *cursorError) GRPCStatus() *status.Status {
 	facts := e.failed.Facts()
-	facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD] = e.field
-	return status.Convert(newError(gatewayv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED, e.failed.Message, facts,
+	facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD] = e.field
+	return status.Convert(newError(apiv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED, e.failed.Message, facts,
 		&errdetails.RequestInfo{RequestId: e.failed.RequestID}))
 }

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
@@ -25,12 +25,12 @@ const (
 
 // passthrough returns PassthroughService.Call.
 func (h *handler) passthrough() grpc.MethodDesc {
-	return unary(gatewayv1.PassthroughService_Call_FullMethodName, func(ctx context.Context, decode func(any) error) (any, error) {
+	return unary(apiv1.PassthroughService_Call_FullMethodName, func(ctx context.Context, decode func(any) error) (any, error) {
 		from, err := connectionOf(ctx)
 		if err != nil {
 			return nil, err
 		}
-		in := new(gatewayv1.CallRequest)
+		in := new(apiv1.CallRequest)
 		if err := h.receive(ctx, from, decode, in); err != nil {
 			return nil, err
 		}
@@ -40,7 +40,7 @@ func (h *handler) passthrough() grpc.MethodDesc {
 	})
 }
 
-func (h *handler) pass(ctx context.Context, from *connection, in *gatewayv1.CallRequest) (any, error) {
+func (h *handler) pass(ctx context.Context, from *connection, in *apiv1.CallRequest) (any, error) {
 	query := encodeQuery(in.GetQuery())
 	if violations := passthroughViolations(in, query); len(violations) > 0 {
 		return nil, invalidArgument(clip(in.GetMethod(), 64), upstream.PassthroughOperation, violations)
@@ -58,7 +58,7 @@ func (h *handler) pass(ctx context.Context, from *connection, in *gatewayv1.Call
 		resp.Release()
 		return nil, err
 	}
-	return h.framed(ctx, from, gatewayv1.PassthroughService_Call_FullMethodName, resp), nil
+	return h.framed(ctx, from, apiv1.PassthroughService_Call_FullMethodName, resp), nil
 }
 
 // passedBodyNumber is that of CallResponse.body.
@@ -70,7 +70,7 @@ func encodePassed(from *connection, resp *upstream.Response) error {
 	if resp.Lease == nil {
 		resp.Lease = from.answers.Add(0)
 	}
-	rest := &gatewayv1.CallResponse{Status: proto.Int32(int32(resp.Status)), Headers: endToEnd(resp.Header)}
+	rest := &apiv1.CallResponse{Status: proto.Int32(int32(resp.Status)), Headers: endToEnd(resp.Header)}
 	size := proto.Size(rest) + protowire.SizeTag(passedBodyNumber) + protowire.SizeBytes(len(resp.Body))
 	message, err := proto.MarshalOptions{}.MarshalAppend(resp.Lease.Buffer(size), rest)
 	if err != nil {
@@ -86,7 +86,7 @@ func encodePassed(from *connection, resp *upstream.Response) error {
 }
 
 // passthroughViolations lists what is wrong with a request whose encoded query is query.
-func passthroughViolations(in *gatewayv1.CallRequest, query string) []endpoint.Violation {
+func passthroughViolations(in *apiv1.CallRequest, query string) []endpoint.Violation {
 	var violations []endpoint.Violation
 	refuse := func(field, description string) {
 		violations = append(violations, endpoint.Violation{Field: field, Description: description})
@@ -155,7 +155,7 @@ func isPathChar(r rune) bool {
 }
 
 // encodeQuery encodes parameters in order, a space as %20.
-func encodeQuery(parameters []*gatewayv1.QueryParameter) string {
+func encodeQuery(parameters []*apiv1.QueryParameter) string {
 	var b strings.Builder
 	for i, p := range parameters {
 		if i > 0 {
@@ -170,7 +170,7 @@ func escapeQuery(s string) string { return strings.ReplaceAll(url.QueryEscape(s)
 
 // endToEnd returns the fields that are for the caller: neither cookies nor hop-by-hop fields,
 // which are those of RFC 9110 section 7.6.1 and those that Connection names.
-func endToEnd(fields []upstream.Header) []*gatewayv1.Header {
+func endToEnd(fields []upstream.Header) []*apiv1.Header {
 	var hop []string
 	for _, f := range fields {
 		if strings.EqualFold(f.Name, "Connection") {
@@ -179,13 +179,13 @@ func endToEnd(fields []upstream.Header) []*gatewayv1.Header {
 			}
 		}
 	}
-	var out []*gatewayv1.Header
+	var out []*apiv1.Header
 	for _, f := range fields {
 		name := strings.ToLower(f.Name)
 		if isWithheld(name) || slices.Contains(hop, name) {
 			continue
 		}
-		out = append(out, &gatewayv1.Header{
+		out = append(out, &apiv1.Header{
 			Name:  proto.String(strings.ToValidUTF8(f.Name, "\uFFFD")),
 			Value: proto.String(strings.ToValidUTF8(f.Value, "\uFFFD")),
 		})

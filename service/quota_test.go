@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
@@ -111,7 +111,7 @@ func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
 		}
 		return of
 	}
-	const service = "operation:samsara.vehicles.v1.VehiclesService/"
+	const service = "operation:samsara_gateway.vehicles.v1.VehiclesService/"
 	for _, test := range []struct {
 		method, request, want string
 	}{
@@ -147,7 +147,7 @@ func TestOperationsThatCannotBeResolvedAreListed(t *testing.T) {
 	served := endpoints(t)
 	for _, e := range served[:2] {
 		e.Operation = proto.CloneOf(e.Operation)
-		e.Operation.RateLimit = &gatewayv1.RateLimit{Requests: 1_000_000, Window: durationpb.New(time.Second)}
+		e.Operation.RateLimit = &apiv1.RateLimit{Requests: 1_000_000, Window: durationpb.New(time.Second)}
 	}
 	_, err = service.New(service.Config{Endpoints: served, Upstream: client})
 	for _, e := range served[:2] {

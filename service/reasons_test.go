@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // written is what the code of this package and of package upstream writes, apart from tests.
@@ -52,7 +52,7 @@ func readCode(t *testing.T) written {
 				case *ast.BinaryExpr:
 					return n.Op != token.EQL && n.Op != token.NEQ
 				case *ast.SelectorExpr:
-					if of, ok := n.X.(*ast.Ident); ok && of.Name == "gatewayv1" {
+					if of, ok := n.X.(*ast.Ident); ok && of.Name == "apiv1" {
 						w.values = append(w.values, n.Sel.Name)
 					}
 				case *ast.CompositeLit:
@@ -85,7 +85,7 @@ func valuesOf(enum protoreflect.EnumDescriptor) []string {
 func TestReasons_codeAndFileAgree(t *testing.T) {
 	t.Parallel()
 	code := readCode(t)
-	for _, enum := range []protoreflect.EnumDescriptor{gatewayv1.Reason(0).Descriptor(), gatewayv1.ErrorInfoKey(0).Descriptor()} {
+	for _, enum := range []protoreflect.EnumDescriptor{apiv1.Reason(0).Descriptor(), apiv1.ErrorInfoKey(0).Descriptor()} {
 		for _, value := range valuesOf(enum) {
 			if !slices.Contains(code.values, value) {
 				t.Errorf("errors.proto has %s, and the gateway never writes it", value)
@@ -106,9 +106,9 @@ func TestReasons_codeAndFileAgree(t *testing.T) {
 func TestMetadata_codeAndFileAgree(t *testing.T) {
 	t.Parallel()
 	var want []string
-	for _, enum := range []protoreflect.EnumDescriptor{gatewayv1.RequestMetadata(0).Descriptor(), gatewayv1.ResponseMetadata(0).Descriptor()} {
+	for _, enum := range []protoreflect.EnumDescriptor{apiv1.RequestMetadata(0).Descriptor(), apiv1.ResponseMetadata(0).Descriptor()} {
 		for i := 1; i < enum.Values().Len(); i++ {
-			key, _ := proto.GetExtension(enum.Values().Get(i).Options(), gatewayv1.E_Key).(string)
+			key, _ := proto.GetExtension(enum.Values().Get(i).Options(), apiv1.E_Key).(string)
 			want = append(want, key)
 		}
 	}

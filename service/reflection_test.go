@@ -16,16 +16,16 @@ import (
 	"samsara.internal/gateway/service"
 )
 
-const annotations = "samsara/gateway/v1/annotations.proto"
+const annotations = "samsara_gateway/api/v1/annotations.proto"
 
 // questions are three ways to ask for files that end at the annotations, each a request of version 1.
 func questions() map[string]*reflectionv1.ServerReflectionRequest {
 	return map[string]*reflectionv1.ServerReflectionRequest{
 		"by symbol": {MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{
-			FileContainingSymbol: "samsara.tags.v1.TagsService.ListTags",
+			FileContainingSymbol: "samsara_gateway.tags.v1.TagsService.ListTags",
 		}},
 		"by path": {MessageRequest: &reflectionv1.ServerReflectionRequest_FileByFilename{
-			FileByFilename: "samsara/tags/v1/tags.proto",
+			FileByFilename: "samsara_gateway/tags/v1/tags.proto",
 		}},
 		"by extension": {MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingExtension{
 			FileContainingExtension: &reflectionv1.ExtensionRequest{ContainingType: "google.protobuf.MethodOptions", ExtensionNumber: 50411},
@@ -122,7 +122,7 @@ func TestReflection_comments(t *testing.T) {
 						t.Errorf("%s, %s: %s is not among %v", version, way, annotations, comments)
 					}
 					for file, n := range comments {
-						ours := file == annotations || file == "samsara/tags/v1/tags.proto" || file == "samsara/types/v1/types.proto" || file == "samsara/gateway/v1/stream.proto"
+						ours := file == annotations || file == "samsara_gateway/tags/v1/tags.proto" || file == "samsara_gateway/types/v1/types.proto" || file == "samsara_gateway/api/v1/stream.proto"
 						if (n > 0) != (wanted && ours) {
 							t.Errorf("%s, %s: %d comments in %s, want some: %t", version, way, n, file, wanted && ours)
 						}

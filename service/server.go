@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/lease"
 )
@@ -196,8 +196,8 @@ func (c Config) services(stopping context.Context, ops operations, feeds *feed.H
 	}
 	if c.Passthrough {
 		descs = append(descs, &grpc.ServiceDesc{
-			ServiceName: gatewayv1.PassthroughService_ServiceDesc.ServiceName,
-			Metadata:    gatewayv1.PassthroughService_ServiceDesc.Metadata,
+			ServiceName: apiv1.PassthroughService_ServiceDesc.ServiceName,
+			Metadata:    apiv1.PassthroughService_ServiceDesc.Metadata,
 			Methods:     []grpc.MethodDesc{h.passthrough()},
 		})
 	}

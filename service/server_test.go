@@ -81,7 +81,7 @@ func TestHealthIsSetForTheServerAndEachService(t *testing.T) {
 	g := start(t, service.Config{Upstream: answers(`{}`), Endpoints: endpoints(t), Passthrough: true})
 	check := func(want healthv1.HealthCheckResponse_ServingStatus) {
 		t.Helper()
-		for _, name := range []string{"", "samsara.vehicles.v1.VehiclesService", "samsara.gateway.v1.PassthroughService"} {
+		for _, name := range []string{"", "samsara_gateway.vehicles.v1.VehiclesService", "samsara_gateway.api.v1.PassthroughService"} {
 			got, err := healthv1.NewHealthClient(g.conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: name})
 			if err != nil || got.GetStatus() != want {
 				t.Errorf("service %q is %v (error %v), want %v", name, got.GetStatus(), err, want)
@@ -123,7 +123,7 @@ func TestReflectionListsServicesAndDescribesTypes(t *testing.T) {
 	want := []string{
 		"grpc.channelz.v1.Channelz", "grpc.health.v1.Health",
 		"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
-		"samsara.gateway.v1.PassthroughService", "samsara.vehicles.v1.VehiclesService",
+		"samsara_gateway.api.v1.PassthroughService", "samsara_gateway.vehicles.v1.VehiclesService",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
@@ -131,7 +131,7 @@ func TestReflectionListsServicesAndDescribesTypes(t *testing.T) {
 
 	files := ask(&reflectionv1.ServerReflectionRequest{
 		MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{
-			FileContainingSymbol: "samsara.gateway.v1.PassthroughService",
+			FileContainingSymbol: "samsara_gateway.api.v1.PassthroughService",
 		},
 	}).GetFileDescriptorResponse().GetFileDescriptorProto()
 	var messages []string
@@ -341,7 +341,7 @@ func TestServeSaysWhyItEnded(t *testing.T) {
 
 func TestRequestMessages_notOne(t *testing.T) {
 	t.Parallel()
-	for _, method := range []string{getVehicle, passthrough, "/samsara.readings.v1.ReadingsService/StreamReadings"} {
+	for _, method := range []string{getVehicle, passthrough, "/samsara_gateway.readings.v1.ReadingsService/StreamReadings"} {
 		for _, messages := range []int{0, 2} {
 			t.Run(fmt.Sprintf("%d to %s", messages, method), func(t *testing.T) {
 				t.Parallel()

@@ -27,7 +27,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/testproto"
@@ -124,7 +124,7 @@ func script(t *testing.T, pages map[string]string) *pager {
 }
 
 func notFound() error {
-	return &upstream.Error{Code: codes.NotFound, Reason: gatewayv1.Reason_REASON_NOT_FOUND, Domain: upstream.DomainSamsara, Message: "no such page", HTTPStatus: 404, Attempts: 1}
+	return &upstream.Error{Code: codes.NotFound, Reason: apiv1.Reason_REASON_NOT_FOUND, Domain: upstream.DomainSamsara, Message: "no such page", HTTPStatus: 404, Attempts: 1}
 }
 
 // body is a page of records with an end cursor, which is left out where it is "-".
@@ -150,7 +150,7 @@ type reader struct {
 // got is a message of a stream.
 type got struct {
 	IDs, Cursor string
-	KeepAlive   *gatewayv1.KeepAlive
+	KeepAlive   *apiv1.KeepAlive
 }
 
 // open begins a stream, its request in protojson.
@@ -199,7 +199,7 @@ func (r *reader) next() (got, error) {
 		if err != nil {
 			r.t.Errorf("marshal keep-alive: %v", err)
 		}
-		m.KeepAlive = new(gatewayv1.KeepAlive)
+		m.KeepAlive = new(apiv1.KeepAlive)
 		if err := proto.Unmarshal(wire, m.KeepAlive); err != nil {
 			r.t.Errorf("unmarshal keep-alive: %v", err)
 		}
@@ -464,7 +464,7 @@ func TestStreamTellsOfARejectedCursor(t *testing.T) {
 			return body("1", "a", true), nil
 		}
 		return "", &upstream.Error{
-			Code: codes.InvalidArgument, Reason: gatewayv1.Reason_REASON_BAD_REQUEST, Domain: upstream.DomainSamsara, Message: "Parameters differ.",
+			Code: codes.InvalidArgument, Reason: apiv1.Reason_REASON_BAD_REQUEST, Domain: upstream.DomainSamsara, Message: "Parameters differ.",
 			HTTPStatus: 400, Attempts: 1, RequestID: "r1", Method: "GET", Template: "/readings/{id}",
 		}
 	}}
@@ -518,7 +518,7 @@ func TestStreamSaysInMetadataWhatPagesSaid(t *testing.T) {
 	if diff := cmp.Diff(want, end.trailer); diff != "" {
 		t.Errorf("trailer (-want +got), the cursor not being fit for it:\n%s", diff)
 	}
-	method := "/samsara.readings.v1.ReadingsService/StreamReadings"
+	method := "/samsara_gateway.readings.v1.ReadingsService/StreamReadings"
 	if diff := cmp.Diff([]string{method + "2", method + "1"}, told); diff != "" {
 		t.Errorf("Config.Drift was told (-want +got):\n%s", diff)
 	}
@@ -553,7 +553,7 @@ func TestStreamBoundsTheAskingForEachPage(t *testing.T) {
 			case <-time.After(wait):
 				return body("1", "a", true), nil
 			case <-ctx.Done():
-				return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, Domain: upstream.DomainGateway, Message: "too late"}
+				return "", &upstream.Error{Code: codes.DeadlineExceeded, Reason: apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, Domain: upstream.DomainGateway, Message: "too late"}
 			}
 		}}
 		g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up, DefaultDeadline: time.Minute})

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
@@ -143,5 +143,5 @@ func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Respon
 		return nil
 	}
 	resp.Release()
-	return op.Unfit(call, resp, gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, "the response is "+err.Error(), err)
+	return op.Unfit(call, resp, apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, "the response is "+err.Error(), err)
 }

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
@@ -317,7 +317,7 @@ func TestCallPresentsErrors(t *testing.T) {
 		{
 			name: "an upstream error by its status, without what wraps it",
 			err: fmt.Errorf("secret: %w", &upstream.Error{
-				Code: codes.Unavailable, Reason: gatewayv1.Reason_REASON_UPSTREAM_RESET, Domain: upstream.DomainGateway, Message: "reset",
+				Code: codes.Unavailable, Reason: apiv1.Reason_REASON_UPSTREAM_RESET, Domain: upstream.DomainGateway, Message: "reset",
 			}),
 			wantCode: codes.Unavailable, wantReason: "UPSTREAM_RESET", wantMessage: "reset",
 			wantLog: "level=WARN msg=\"call finished\"",

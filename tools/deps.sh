@@ -4,14 +4,15 @@
 #
 #	tools/deps.sh NEED...
 #
-# A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node, npm
-# or python3 (with venv).
+# A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node,
+# npm, python3 (with venv) or protoc (with the well-known types).
 set -euo pipefail
 
 # has NEED says if it is there.
 has() {
 	case $1 in
 	cc) "$(go env CC)" -x c -o /dev/null - <<<$'#include <stdlib.h>\nint main(void) { return 0; }' 2>/dev/null ;;
+	protoc) protoc --descriptor_set_out=/dev/null google/protobuf/descriptor.proto google/protobuf/struct.proto 2>/dev/null ;;
 	python3) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
@@ -23,6 +24,7 @@ packages() {
 	case $1 in
 	cc) echo gcc libc6-dev ;;
 	node) echo nodejs ;;
+	protoc) echo protobuf-compiler libprotobuf-dev ;;
 	python3) echo python3 python3-venv ;;
 	*) echo "$1" ;;
 	esac

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/lease"
@@ -45,8 +45,8 @@ func BenchmarkRead(b *testing.B) {
 	client.attempt.transport = canned(`{"name":"n"}`)
 	operation := func(pages bool) *Operation {
 		op, err := client.Operation(OperationSpec{Pages: pages, Endpoint: &endpoint.Endpoint{
-			FullMethod: "/samsara.fleet.v1.FleetService/GetVehicle", HTTPMethod: http.MethodGet, HasResponse: true, Response: decoder,
-			Operation: &gatewayv1.Operation{Path: "/fleet/vehicles/{id}", Repeatable: true},
+			FullMethod: "/samsara_gateway.fleet.v1.FleetService/GetVehicle", HTTPMethod: http.MethodGet, HasResponse: true, Response: decoder,
+			Operation: &apiv1.Operation{Path: "/fleet/vehicles/{id}", Repeatable: true},
 		}})
 		if err != nil {
 			b.Fatal(err)

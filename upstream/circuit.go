@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // probes is how many attempts a half-open circuit lets through at a time, and how many of them must be
@@ -52,7 +52,7 @@ func (e *Error) scopeOutcome() outcome {
 		return outcomeWorked
 	}
 	switch e.Reason {
-	case gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE, gatewayv1.Reason_REASON_UPSTREAM_RESET, gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED, gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT:
+	case apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, apiv1.Reason_REASON_UPSTREAM_RESET, apiv1.Reason_REASON_UPSTREAM_TRUNCATED, apiv1.Reason_REASON_UPSTREAM_TIMEOUT:
 		return outcomeFailed
 	default: // The status says it, if there is one.
 	}
@@ -77,7 +77,7 @@ func (e *Error) hostOutcome() outcome {
 	switch {
 	case e == nil || e.HTTPStatus != 0:
 		return outcomeWorked
-	case e.unsent && (e.Reason == gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE || e.Reason == gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT):
+	case e.unsent && (e.Reason == apiv1.Reason_REASON_UPSTREAM_UNREACHABLE || e.Reason == apiv1.Reason_REASON_UPSTREAM_TIMEOUT):
 		return outcomeFailed
 	default:
 		return outcomeNone

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 func TestScopeOutcome_everyStatus(t *testing.T) {
@@ -38,30 +38,30 @@ func TestScopeOutcome_everyStatus(t *testing.T) {
 func TestOutcomes_everyReason(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		reason      gatewayv1.Reason
+		reason      apiv1.Reason
 		status      int
 		unsent      bool
 		scope, host outcome
 	}{
-		{gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE, 0, true, outcomeFailed, outcomeFailed},
-		{gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT, 0, true, outcomeFailed, outcomeFailed},
-		{gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT, 0, false, outcomeFailed, outcomeNone},
-		{gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT, 200, false, outcomeFailed, outcomeWorked},
-		{gatewayv1.Reason_REASON_UPSTREAM_RESET, 0, false, outcomeFailed, outcomeNone},
-		{gatewayv1.Reason_REASON_UPSTREAM_RESET, 200, false, outcomeFailed, outcomeWorked},
-		{gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED, 0, false, outcomeFailed, outcomeNone},
-		{gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED, 200, false, outcomeFailed, outcomeWorked},
-		{gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 0, true, outcomeNone, outcomeNone},
-		{gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 0, false, outcomeNone, outcomeNone},
-		{gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 200, false, outcomeNone, outcomeWorked},
-		{gatewayv1.Reason_REASON_REQUEST_CANCELLED, 0, true, outcomeNone, outcomeNone},
-		{gatewayv1.Reason_REASON_REQUEST_CANCELLED, 200, false, outcomeNone, outcomeWorked},
-		{gatewayv1.Reason_REASON_GATEWAY_QUOTA, 0, false, outcomeNone, outcomeNone},
-		{gatewayv1.Reason_REASON_GATEWAY_MEMORY, 200, false, outcomeNone, outcomeWorked},
-		{gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, 200, false, outcomeWorked, outcomeWorked},
-		{gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, 200, false, outcomeWorked, outcomeWorked},
-		{gatewayv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, 200, false, outcomeWorked, outcomeWorked},
-		{gatewayv1.Reason_REASON_UPSTREAM_UNEXPECTED_STATUS, 302, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, 0, true, outcomeFailed, outcomeFailed},
+		{apiv1.Reason_REASON_UPSTREAM_TIMEOUT, 0, true, outcomeFailed, outcomeFailed},
+		{apiv1.Reason_REASON_UPSTREAM_TIMEOUT, 0, false, outcomeFailed, outcomeNone},
+		{apiv1.Reason_REASON_UPSTREAM_TIMEOUT, 200, false, outcomeFailed, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_RESET, 0, false, outcomeFailed, outcomeNone},
+		{apiv1.Reason_REASON_UPSTREAM_RESET, 200, false, outcomeFailed, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_TRUNCATED, 0, false, outcomeFailed, outcomeNone},
+		{apiv1.Reason_REASON_UPSTREAM_TRUNCATED, 200, false, outcomeFailed, outcomeWorked},
+		{apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 0, true, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 0, false, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, 200, false, outcomeNone, outcomeWorked},
+		{apiv1.Reason_REASON_REQUEST_CANCELLED, 0, true, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_REQUEST_CANCELLED, 200, false, outcomeNone, outcomeWorked},
+		{apiv1.Reason_REASON_GATEWAY_QUOTA, 0, false, outcomeNone, outcomeNone},
+		{apiv1.Reason_REASON_GATEWAY_MEMORY, 200, false, outcomeNone, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, 200, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, 200, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, 200, false, outcomeWorked, outcomeWorked},
+		{apiv1.Reason_REASON_UPSTREAM_UNEXPECTED_STATUS, 302, false, outcomeWorked, outcomeWorked},
 	} {
 		failure := fault(test.reason, "", nil)
 		failure.HTTPStatus, failure.unsent = test.status, test.unsent

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -49,7 +49,7 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		resp.Message = []byte{}
 		return nil
 	case blank && op.reads:
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, "it is empty", nil)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, "it is empty", nil)
 	case blank:
 		resp.Message = []byte{}
 		op.decoder.Absent(&resp.Drift)
@@ -61,17 +61,17 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
 		return nil
 	case err != nil:
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, err.Error(), err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, err.Error(), err)
 	case maybeError(message, &resp.Drift) && isErrorObject(body):
 		text, id := readErrorBody(body)
 		if id != "" {
 			resp.RequestID = bounded(scrub(id, from.token), maxRequestIDBytes)
 		}
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, scrub(text, from.token), nil)
+		return fault(apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, scrub(text, from.token), nil)
 	}
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
 	if op.requires && isForeign(op.decoder, body, message, &resp.Drift) {
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
 	}
 	from.lease.Keep(message)
 	resp.Message, resp.Lease = message, from.lease

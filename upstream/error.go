@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -31,7 +31,7 @@ const maxRequestIDBytes = 128
 type Error struct {
 	Code codes.Code
 	// Reason is why. Code and Domain follow from it.
-	Reason gatewayv1.Reason
+	Reason apiv1.Reason
 	// Domain is DomainSamsara or DomainGateway.
 	Domain string
 	// Message is the upstream's text or the gateway's, for people. It is one line of valid
@@ -89,7 +89,7 @@ func (e *Error) Error() string {
 // ReasonText returns the Reason as an ErrorInfo has it.
 func (e *Error) ReasonText() string {
 	switch e.Reason {
-	case gatewayv1.Reason_REASON_HTTP_4XX, gatewayv1.Reason_REASON_HTTP_5XX:
+	case apiv1.Reason_REASON_HTTP_4XX, apiv1.Reason_REASON_HTTP_5XX:
 		return "HTTP_" + strconv.Itoa(e.HTTPStatus)
 	default:
 		return ReasonText(e.Reason)
@@ -114,21 +114,21 @@ func (e *Error) IsBadRequest() bool { return e.HTTPStatus == http.StatusBadReque
 // Facts returns the metadata of the error's ErrorInfo.
 func (e *Error) Facts() Facts {
 	facts := Facts{
-		gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_METHOD:   e.Method,
-		gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_PATH:     e.Template,
-		gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_ATTEMPTS: strconv.Itoa(e.Attempts),
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_METHOD:   e.Method,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_PATH:     e.Template,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_ATTEMPTS: strconv.Itoa(e.Attempts),
 	}
 	if e.HTTPStatus != 0 {
-		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS] = strconv.Itoa(e.HTTPStatus)
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS] = strconv.Itoa(e.HTTPStatus)
 	}
 	if e.EarlierStatusKnown {
-		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_EARLIER_STATUS] = strconv.Itoa(e.EarlierStatus)
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_EARLIER_STATUS] = strconv.Itoa(e.EarlierStatus)
 	}
 	if e.NotRepeated != "" {
-		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_NOT_REPEATED] = e.NotRepeated
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_NOT_REPEATED] = e.NotRepeated
 	}
 	if e.Processed != "" {
-		facts[gatewayv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED] = e.Processed
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED] = e.Processed
 	}
 	return facts
 }
@@ -170,12 +170,12 @@ func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 }
 
 // ReasonText returns a reason as an ErrorInfo has it, or of those that stand for several the pattern.
-func ReasonText(reason gatewayv1.Reason) string {
+func ReasonText(reason apiv1.Reason) string {
 	return strings.TrimPrefix(reason.String(), "REASON_")
 }
 
 // Facts are the metadata of an ErrorInfo.
-type Facts map[gatewayv1.ErrorInfoKey]string
+type Facts map[apiv1.ErrorInfoKey]string
 
 // texts returns the facts by the text of their keys.
 func (f Facts) texts() map[string]string {
@@ -187,12 +187,12 @@ func (f Facts) texts() map[string]string {
 }
 
 // KeyText returns the text of a key, as errors.proto has it.
-func KeyText(key gatewayv1.ErrorInfoKey) string {
-	text, _ := proto.GetExtension(key.Descriptor().Values().ByNumber(key.Number()).Options(), gatewayv1.E_Key).(string)
+func KeyText(key apiv1.ErrorInfoKey) string {
+	text, _ := proto.GetExtension(key.Descriptor().Values().ByNumber(key.Number()).Options(), apiv1.E_Key).(string)
 	return text
 }
 
 // Info returns the ErrorInfo of a reason of the gateway's own.
-func Info(reason gatewayv1.Reason, facts Facts) *errdetails.ErrorInfo {
+func Info(reason apiv1.Reason, facts Facts) *errdetails.ErrorInfo {
 	return &errdetails.ErrorInfo{Reason: ReasonText(reason), Domain: DomainGateway, Metadata: facts.texts()}
 }

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
@@ -258,7 +258,7 @@ func (c *client) operation(k kind) (*upstream.Operation, error) {
 	op, err := c.Operation(upstream.OperationSpec{Endpoint: &endpoint.Endpoint{
 		FullMethod:  "/" + k.Template,
 		HTTPMethod:  k.Method,
-		Operation:   &gatewayv1.Operation{Path: k.Template, Repeatable: k.Repeatable},
+		Operation:   &apiv1.Operation{Path: k.Template, Repeatable: k.Repeatable},
 		HasResponse: !k.NoBody,
 		Response:    k.Decoder,
 	}})

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
@@ -72,7 +72,7 @@ func (o *Operation) Name(call Call) (method, template string) {
 
 // Unfit returns the error of a call whose response its caller cannot use, although it is a success to
 // the upstream. The reason is one of the gateway's own, the message for people.
-func (o *Operation) Unfit(call Call, resp *Response, reason gatewayv1.Reason, message string, cause error) *Error {
+func (o *Operation) Unfit(call Call, resp *Response, reason apiv1.Reason, message string, cause error) *Error {
 	method, template := o.Name(call)
 	return &Error{
 		Code:       Code(reason),

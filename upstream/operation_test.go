@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/upstream"
 )
@@ -29,7 +29,7 @@ func TestOperation_cacheTTL(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	e := &endpoint.Endpoint{FullMethod: "/a.B/Get", HTTPMethod: "GET", Operation: new(gatewayv1.Operation), Response: decoder}
+	e := &endpoint.Endpoint{FullMethod: "/a.B/Get", HTTPMethod: "GET", Operation: new(apiv1.Operation), Response: decoder}
 	for _, spec := range []upstream.OperationSpec{
 		{Endpoint: e}, {Endpoint: e, Pages: true}, {Endpoint: e, Passthrough: true}, {},
 	} {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // Preview is how a call would be made, as far as that is known before.
@@ -47,7 +47,7 @@ func (c *Client) Preview(ctx context.Context, op *Operation, call Call) (Preview
 func (p Preview) Repeats(status int) bool {
 	failure := &Error{HTTPStatus: status, unsent: status == 0}
 	if status == 0 {
-		failure.Reason = gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE
+		failure.Reason = apiv1.Reason_REASON_UPSTREAM_UNREACHABLE
 		failure.Code = Code(failure.Reason)
 	} else {
 		failure.judge()

@@ -8,13 +8,13 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // stated returns what errors.proto states of a reason.
-func stated(t *testing.T, reason gatewayv1.Reason) (*gatewayv1.Verdict, codes.Code) {
+func stated(t *testing.T, reason apiv1.Reason) (*apiv1.Verdict, codes.Code) {
 	t.Helper()
-	v, ok := proto.GetExtension(reason.Descriptor().Values().ByNumber(reason.Number()).Options(), gatewayv1.E_Verdict).(*gatewayv1.Verdict)
+	v, ok := proto.GetExtension(reason.Descriptor().Values().ByNumber(reason.Number()).Options(), apiv1.E_Verdict).(*apiv1.Verdict)
 	var code codes.Code
 	if err := code.UnmarshalJSON([]byte(`"` + v.GetCode() + `"`)); !ok || err != nil {
 		t.Fatalf("%s: %v, %v", reason, v, err)
@@ -25,17 +25,17 @@ func stated(t *testing.T, reason gatewayv1.Reason) (*gatewayv1.Verdict, codes.Co
 // TestReasons_asTheFileStates holds the code, domain and repetition of every reason against errors.proto.
 func TestReasons_asTheFileStates(t *testing.T) {
 	t.Parallel()
-	statuses := map[gatewayv1.Reason][]int{}
+	statuses := map[apiv1.Reason][]int{}
 	for status := 100; status < 600; status++ {
 		if status/100 != 2 {
 			reason, _ := verdict(status)
 			statuses[reason] = append(statuses[reason], status)
 		}
 	}
-	values := gatewayv1.Reason(0).Descriptor().Values()
+	values := apiv1.Reason(0).Descriptor().Values()
 	for i := range values.Len() {
-		reason := gatewayv1.Reason(values.Get(i).Number())
-		if reason == gatewayv1.Reason_REASON_UNSPECIFIED {
+		reason := apiv1.Reason(values.Get(i).Number())
+		if reason == apiv1.Reason_REASON_UNSPECIFIED {
 			continue
 		}
 		want, code := stated(t, reason)
@@ -52,15 +52,15 @@ func TestReasons_asTheFileStates(t *testing.T) {
 			if e.Reason != reason || e.Code != code || e.Domain != want.GetDomain() {
 				t.Errorf("%s of status %d is %s, %v in %s, want %v in %s", reason, e.HTTPStatus, e.Reason, e.Code, e.Domain, code, want.GetDomain())
 			}
-			repeats := e.transient() && reason != gatewayv1.Reason_REASON_GATEWAY_DRAINING // that is not about an attempt
-			if repeats != (want.GetRepeat() == gatewayv1.Repeat_REPEAT_BY_GATEWAY) {
+			repeats := e.transient() && reason != apiv1.Reason_REASON_GATEWAY_DRAINING // that is not about an attempt
+			if repeats != (want.GetRepeat() == apiv1.Repeat_REPEAT_BY_GATEWAY) {
 				t.Errorf("%s of status %d is repeated: %t, want %s", reason, e.HTTPStatus, repeats, want.GetRepeat())
 			}
 		}
 		if len(failures) == 0 {
 			t.Errorf("%s is of no HTTP status", reason)
 		}
-		if repeat := want.GetRepeat(); repeat == gatewayv1.Repeat_REPEAT_UNSPECIFIED {
+		if repeat := want.GetRepeat(); repeat == apiv1.Repeat_REPEAT_UNSPECIFIED {
 			t.Errorf("%s: repeat is %s", reason, repeat)
 		}
 	}
@@ -70,10 +70,10 @@ func TestReasons_asTheFileStates(t *testing.T) {
 // reasons for which that helps.
 func TestReasons_whileCallersMayCallAgain(t *testing.T) {
 	t.Parallel()
-	values := gatewayv1.Reason(0).Descriptor().Values()
+	values := apiv1.Reason(0).Descriptor().Values()
 	for i := 1; i < values.Len(); i++ {
-		reason := gatewayv1.Reason(values.Get(i).Number())
-		if v, code := stated(t, reason); code == codes.Unavailable && v.GetRepeat() == gatewayv1.Repeat_REPEAT_NO {
+		reason := apiv1.Reason(values.Get(i).Number())
+		if v, code := stated(t, reason); code == codes.Unavailable && v.GetRepeat() == apiv1.Repeat_REPEAT_NO {
 			t.Errorf("%s is %v and %s", reason, code, v.GetRepeat())
 		}
 	}
@@ -87,8 +87,8 @@ func TestReasonText_everyStatus(t *testing.T) {
 		e := &Error{HTTPStatus: status}
 		e.judge()
 		switch text := e.ReasonText(); {
-		case gatewayv1.Reason_value["REASON_"+text] == int32(e.Reason):
-		case text == "HTTP_"+strconv.Itoa(status) && (e.Reason == gatewayv1.Reason_REASON_HTTP_4XX || e.Reason == gatewayv1.Reason_REASON_HTTP_5XX):
+		case apiv1.Reason_value["REASON_"+text] == int32(e.Reason):
+		case text == "HTTP_"+strconv.Itoa(status) && (e.Reason == apiv1.Reason_REASON_HTTP_4XX || e.Reason == apiv1.Reason_REASON_HTTP_5XX):
 		default:
 			t.Errorf("status %d has reason %q of %s", status, text, e.Reason)
 		}
@@ -99,12 +99,12 @@ func TestReasonText_everyStatus(t *testing.T) {
 func TestKeyText_everyKey(t *testing.T) {
 	t.Parallel()
 	for _, enum := range []protoreflect.EnumDescriptor{
-		gatewayv1.ErrorInfoKey(0).Descriptor(), gatewayv1.RequestMetadata(0).Descriptor(), gatewayv1.ResponseMetadata(0).Descriptor(),
+		apiv1.ErrorInfoKey(0).Descriptor(), apiv1.RequestMetadata(0).Descriptor(), apiv1.ResponseMetadata(0).Descriptor(),
 	} {
 		seen := map[string]bool{"": true}
 		for i := 1; i < enum.Values().Len(); i++ {
 			value := enum.Values().Get(i)
-			text, _ := proto.GetExtension(value.Options(), gatewayv1.E_Key).(string)
+			text, _ := proto.GetExtension(value.Options(), apiv1.E_Key).(string)
 			if seen[text] {
 				t.Errorf("%s: the key %q is empty, or another's", value.FullName(), text)
 			}

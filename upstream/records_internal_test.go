@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/identity"
 )
 
@@ -52,7 +52,7 @@ func answering(code int) *Error {
 }
 
 func refusedConnect() *Error {
-	e := fault(gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE, "connection refused", nil)
+	e := fault(apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, "connection refused", nil)
 	e.unsent = true
 	return e
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -48,7 +48,7 @@ func (r *refusal) conclude(said *Error) *Error {
 	var paused *quota.RefusedError
 	switch {
 	case r.reason == notWanted:
-		return fault(gatewayv1.Reason_REASON_REQUEST_CANCELLED, "", r.err)
+		return fault(apiv1.Reason_REASON_REQUEST_CANCELLED, "", r.err)
 	case said != nil:
 		said.NotRepeated = r.reason
 		said.hurried = r.reason == notDeadline || r.reason == notQuota
@@ -57,15 +57,15 @@ func (r *refusal) conclude(said *Error) *Error {
 		said.RetryAfterKnown = said.RetryAfterKnown || r.known
 		return said
 	case r.reason == notDeadline:
-		said = fault(gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "", r.err)
+		said = fault(apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "", r.err)
 	case r.reason == notCircuit:
-		said = fault(gatewayv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN, "", nil)
+		said = fault(apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN, "", nil)
 	case errors.As(r.err, &paused) && paused.Paused:
 		said = &Error{HTTPStatus: http.StatusTooManyRequests, Message: bounded(oneLine(
 			"the upstream answered 429 to others: "+strings.TrimPrefix(r.err.Error(), "quota: ")), MaxMessageBytes), Err: r.err}
 		said.judge()
 	default:
-		said = fault(gatewayv1.Reason_REASON_GATEWAY_QUOTA, strings.TrimPrefix(r.err.Error(), "quota: "), r.err)
+		said = fault(apiv1.Reason_REASON_GATEWAY_QUOTA, strings.TrimPrefix(r.err.Error(), "quota: "), r.err)
 	}
 	said.RetryAfter, said.RetryAfterKnown, said.early, said.refusedOwn = r.wait, r.known, true, r.own
 	return said

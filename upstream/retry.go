@@ -7,7 +7,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // MaxUnboundedWait is the longest wait between attempts for a caller without a deadline.
@@ -101,7 +101,7 @@ func (r *retry) again(ctx context.Context, req *request, h *history, token strin
 		return 0, &refusal{reason: notToken}
 	}
 	switch {
-	case failure.Reason == gatewayv1.Reason_REASON_GATEWAY_MEMORY:
+	case failure.Reason == apiv1.Reason_REASON_GATEWAY_MEMORY:
 		return 0, &refusal{reason: notMemory}
 	case !failure.transient():
 		return 0, &refusal{} // There is nothing to repeat.

@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 )
 
@@ -24,100 +24,100 @@ const (
 )
 
 // verdict maps an HTTP status other than 2XX onto a reason and a domain. It is total.
-func verdict(status int) (reason gatewayv1.Reason, domain string) {
+func verdict(status int) (reason apiv1.Reason, domain string) {
 	switch status {
 	case http.StatusBadRequest:
-		return gatewayv1.Reason_REASON_BAD_REQUEST, DomainSamsara
+		return apiv1.Reason_REASON_BAD_REQUEST, DomainSamsara
 	case http.StatusUnauthorized:
-		return gatewayv1.Reason_REASON_UNAUTHORIZED, DomainSamsara
+		return apiv1.Reason_REASON_UNAUTHORIZED, DomainSamsara
 	case http.StatusForbidden:
-		return gatewayv1.Reason_REASON_FORBIDDEN, DomainSamsara
+		return apiv1.Reason_REASON_FORBIDDEN, DomainSamsara
 	case http.StatusNotFound:
-		return gatewayv1.Reason_REASON_NOT_FOUND, DomainSamsara
+		return apiv1.Reason_REASON_NOT_FOUND, DomainSamsara
 	case http.StatusMethodNotAllowed:
-		return gatewayv1.Reason_REASON_METHOD_NOT_ALLOWED, DomainSamsara
+		return apiv1.Reason_REASON_METHOD_NOT_ALLOWED, DomainSamsara
 	case http.StatusRequestTimeout:
-		return gatewayv1.Reason_REASON_REQUEST_TIMEOUT, DomainSamsara
+		return apiv1.Reason_REASON_REQUEST_TIMEOUT, DomainSamsara
 	case http.StatusConflict:
-		return gatewayv1.Reason_REASON_CONFLICT, DomainSamsara
+		return apiv1.Reason_REASON_CONFLICT, DomainSamsara
 	case http.StatusGone:
-		return gatewayv1.Reason_REASON_GONE, DomainSamsara
+		return apiv1.Reason_REASON_GONE, DomainSamsara
 	case http.StatusPreconditionFailed:
-		return gatewayv1.Reason_REASON_PRECONDITION_FAILED, DomainSamsara
+		return apiv1.Reason_REASON_PRECONDITION_FAILED, DomainSamsara
 	case http.StatusRequestEntityTooLarge:
-		return gatewayv1.Reason_REASON_PAYLOAD_TOO_LARGE, DomainSamsara
+		return apiv1.Reason_REASON_PAYLOAD_TOO_LARGE, DomainSamsara
 	case http.StatusUnprocessableEntity:
-		return gatewayv1.Reason_REASON_UNPROCESSABLE, DomainSamsara
+		return apiv1.Reason_REASON_UNPROCESSABLE, DomainSamsara
 	case http.StatusTooManyRequests:
-		return gatewayv1.Reason_REASON_RATE_LIMITED, DomainSamsara
+		return apiv1.Reason_REASON_RATE_LIMITED, DomainSamsara
 	case http.StatusInternalServerError:
-		return gatewayv1.Reason_REASON_INTERNAL_SERVER_ERROR, DomainSamsara
+		return apiv1.Reason_REASON_INTERNAL_SERVER_ERROR, DomainSamsara
 	case http.StatusNotImplemented:
-		return gatewayv1.Reason_REASON_NOT_IMPLEMENTED, DomainSamsara
+		return apiv1.Reason_REASON_NOT_IMPLEMENTED, DomainSamsara
 	case http.StatusBadGateway:
-		return gatewayv1.Reason_REASON_BAD_GATEWAY, DomainSamsara
+		return apiv1.Reason_REASON_BAD_GATEWAY, DomainSamsara
 	case http.StatusServiceUnavailable:
-		return gatewayv1.Reason_REASON_SERVICE_UNAVAILABLE, DomainSamsara
+		return apiv1.Reason_REASON_SERVICE_UNAVAILABLE, DomainSamsara
 	case http.StatusGatewayTimeout:
-		return gatewayv1.Reason_REASON_GATEWAY_TIMEOUT, DomainSamsara
+		return apiv1.Reason_REASON_GATEWAY_TIMEOUT, DomainSamsara
 	}
 	switch status / 100 {
 	case 4:
-		return gatewayv1.Reason_REASON_HTTP_4XX, DomainSamsara
+		return apiv1.Reason_REASON_HTTP_4XX, DomainSamsara
 	case 5:
-		return gatewayv1.Reason_REASON_HTTP_5XX, DomainSamsara
+		return apiv1.Reason_REASON_HTTP_5XX, DomainSamsara
 	default:
-		return gatewayv1.Reason_REASON_UPSTREAM_UNEXPECTED_STATUS, DomainGateway
+		return apiv1.Reason_REASON_UPSTREAM_UNEXPECTED_STATUS, DomainGateway
 	}
 }
 
 // Code returns the code of every error with a reason. A test holds it against errors.proto.
-func Code(reason gatewayv1.Reason) codes.Code {
+func Code(reason apiv1.Reason) codes.Code {
 	switch reason {
-	case gatewayv1.Reason_REASON_BAD_REQUEST,
-		gatewayv1.Reason_REASON_PAYLOAD_TOO_LARGE,
-		gatewayv1.Reason_REASON_UNPROCESSABLE,
-		gatewayv1.Reason_REASON_HTTP_4XX,
-		gatewayv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED,
-		gatewayv1.Reason_REASON_REQUEST_INVALID_ARGUMENT:
+	case apiv1.Reason_REASON_BAD_REQUEST,
+		apiv1.Reason_REASON_PAYLOAD_TOO_LARGE,
+		apiv1.Reason_REASON_UNPROCESSABLE,
+		apiv1.Reason_REASON_HTTP_4XX,
+		apiv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED,
+		apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT:
 		return codes.InvalidArgument
-	case gatewayv1.Reason_REASON_UNAUTHORIZED:
+	case apiv1.Reason_REASON_UNAUTHORIZED:
 		return codes.Unauthenticated
-	case gatewayv1.Reason_REASON_FORBIDDEN:
+	case apiv1.Reason_REASON_FORBIDDEN:
 		return codes.PermissionDenied
-	case gatewayv1.Reason_REASON_NOT_FOUND,
-		gatewayv1.Reason_REASON_GONE:
+	case apiv1.Reason_REASON_NOT_FOUND,
+		apiv1.Reason_REASON_GONE:
 		return codes.NotFound
-	case gatewayv1.Reason_REASON_METHOD_NOT_ALLOWED,
-		gatewayv1.Reason_REASON_REQUEST_METHOD_UNKNOWN:
+	case apiv1.Reason_REASON_METHOD_NOT_ALLOWED,
+		apiv1.Reason_REASON_REQUEST_METHOD_UNKNOWN:
 		return codes.Unimplemented
-	case gatewayv1.Reason_REASON_CONFLICT:
+	case apiv1.Reason_REASON_CONFLICT:
 		return codes.Aborted
-	case gatewayv1.Reason_REASON_PRECONDITION_FAILED:
+	case apiv1.Reason_REASON_PRECONDITION_FAILED:
 		return codes.FailedPrecondition
-	case gatewayv1.Reason_REASON_RATE_LIMITED,
-		gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE,
-		gatewayv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS,
-		gatewayv1.Reason_REASON_GATEWAY_MEMORY,
-		gatewayv1.Reason_REASON_GATEWAY_QUOTA:
+	case apiv1.Reason_REASON_RATE_LIMITED,
+		apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE,
+		apiv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS,
+		apiv1.Reason_REASON_GATEWAY_MEMORY,
+		apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return codes.ResourceExhausted
-	case gatewayv1.Reason_REASON_REQUEST_TIMEOUT,
-		gatewayv1.Reason_REASON_INTERNAL_SERVER_ERROR,
-		gatewayv1.Reason_REASON_NOT_IMPLEMENTED,
-		gatewayv1.Reason_REASON_BAD_GATEWAY,
-		gatewayv1.Reason_REASON_SERVICE_UNAVAILABLE,
-		gatewayv1.Reason_REASON_GATEWAY_TIMEOUT,
-		gatewayv1.Reason_REASON_HTTP_5XX,
-		gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE,
-		gatewayv1.Reason_REASON_UPSTREAM_RESET,
-		gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED,
-		gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT,
-		gatewayv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN,
-		gatewayv1.Reason_REASON_GATEWAY_DRAINING:
+	case apiv1.Reason_REASON_REQUEST_TIMEOUT,
+		apiv1.Reason_REASON_INTERNAL_SERVER_ERROR,
+		apiv1.Reason_REASON_NOT_IMPLEMENTED,
+		apiv1.Reason_REASON_BAD_GATEWAY,
+		apiv1.Reason_REASON_SERVICE_UNAVAILABLE,
+		apiv1.Reason_REASON_GATEWAY_TIMEOUT,
+		apiv1.Reason_REASON_HTTP_5XX,
+		apiv1.Reason_REASON_UPSTREAM_UNREACHABLE,
+		apiv1.Reason_REASON_UPSTREAM_RESET,
+		apiv1.Reason_REASON_UPSTREAM_TRUNCATED,
+		apiv1.Reason_REASON_UPSTREAM_TIMEOUT,
+		apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN,
+		apiv1.Reason_REASON_GATEWAY_DRAINING:
 		return codes.Unavailable
-	case gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
+	case apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
 		return codes.DeadlineExceeded
-	case gatewayv1.Reason_REASON_REQUEST_CANCELLED:
+	case apiv1.Reason_REASON_REQUEST_CANCELLED:
 		return codes.Canceled
 	default:
 		return codes.Internal
@@ -130,7 +130,7 @@ func (e *Error) transient() bool {
 	switch {
 	case e.HTTPStatus == http.StatusTooManyRequests:
 		return true
-	case e.Reason == gatewayv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN: // no attempt was made
+	case e.Reason == apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN: // no attempt was made
 		return false
 	default:
 		return e.Code == codes.Unavailable
@@ -144,7 +144,7 @@ func (e *Error) ownAffair() bool {
 		return true
 	}
 	switch e.Reason {
-	case gatewayv1.Reason_REASON_REQUEST_CANCELLED, gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, gatewayv1.Reason_REASON_GATEWAY_MEMORY, gatewayv1.Reason_REASON_GATEWAY_QUOTA:
+	case apiv1.Reason_REASON_REQUEST_CANCELLED, apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, apiv1.Reason_REASON_GATEWAY_MEMORY, apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return true
 	default:
 		return false
@@ -210,7 +210,7 @@ var (
 )
 
 // fault returns an error of the gateway's own. The detail is for people and may be empty.
-func fault(reason gatewayv1.Reason, detail string, cause error) *Error {
+func fault(reason apiv1.Reason, detail string, cause error) *Error {
 	message := explain(reason)
 	if detail != "" {
 		message += ": " + detail
@@ -225,35 +225,35 @@ func fault(reason gatewayv1.Reason, detail string, cause error) *Error {
 }
 
 // explain says in words what a reason of the gateway's own means.
-func explain(reason gatewayv1.Reason) string {
+func explain(reason apiv1.Reason) string {
 	switch reason {
-	case gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE:
+	case apiv1.Reason_REASON_UPSTREAM_UNREACHABLE:
 		return "no connection to the upstream"
-	case gatewayv1.Reason_REASON_UPSTREAM_RESET:
+	case apiv1.Reason_REASON_UPSTREAM_RESET:
 		return "the connection to the upstream broke"
-	case gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED:
+	case apiv1.Reason_REASON_UPSTREAM_TRUNCATED:
 		return "the upstream's response ended early"
-	case gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT:
+	case apiv1.Reason_REASON_UPSTREAM_TIMEOUT:
 		return "the upstream did not answer in time"
-	case gatewayv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN:
+	case apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN:
 		return "the upstream fails too often to be asked now"
-	case gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID:
+	case apiv1.Reason_REASON_UPSTREAM_BODY_INVALID:
 		return "the upstream's response body is not what the operation returns"
-	case gatewayv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN:
+	case apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN:
 		return "the upstream's response body has nothing of what the operation returns"
-	case gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
+	case apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 		return "the upstream's response body is too large"
-	case gatewayv1.Reason_REASON_GATEWAY_MEMORY:
+	case apiv1.Reason_REASON_GATEWAY_MEMORY:
 		return "the gateway has no memory left for the upstream's response"
-	case gatewayv1.Reason_REASON_GATEWAY_QUOTA:
+	case apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return "the gateway's quota for the upstream is used up"
-	case gatewayv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY:
+	case apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY:
 		return "the upstream answered success with an error for a body"
-	case gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
+	case apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
 		return "the caller's deadline passed"
-	case gatewayv1.Reason_REASON_REQUEST_CANCELLED:
+	case apiv1.Reason_REASON_REQUEST_CANCELLED:
 		return "the caller cancelled"
-	case gatewayv1.Reason_REASON_GATEWAY_INTERNAL:
+	case apiv1.Reason_REASON_GATEWAY_INTERNAL:
 		return "the request cannot be sent"
 	default:
 		return "unexpected response"
@@ -313,7 +313,7 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 		return ended(ctx)
 	}
 	if errors.Is(err, lease.ErrNoRoom) {
-		return fault(gatewayv1.Reason_REASON_GATEWAY_MEMORY, err.Error(), err)
+		return fault(apiv1.Reason_REASON_GATEWAY_MEMORY, err.Error(), err)
 	}
 	var untrusted *tls.CertificateVerificationError
 	lasting := errors.As(err, &untrusted)
@@ -323,17 +323,17 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 	}
 	switch {
 	case !connected:
-		failure := fault(gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE, text, err)
+		failure := fault(apiv1.Reason_REASON_UPSTREAM_UNREACHABLE, text, err)
 		failure.lasting = lasting
 		return failure
 	case errors.Is(err, errTooLarge):
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE, text, err)
 	case errors.Is(err, errEncoding):
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, text, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_TRUNCATED, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_TRUNCATED, text, err)
 	default:
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_RESET, text, err)
+		return fault(apiv1.Reason_REASON_UPSTREAM_RESET, text, err)
 	}
 }
 
@@ -341,11 +341,11 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 func ended(ctx context.Context) *Error {
 	switch {
 	case errors.Is(context.Cause(ctx), errAttemptTimeout):
-		return fault(gatewayv1.Reason_REASON_UPSTREAM_TIMEOUT, "", errAttemptTimeout)
+		return fault(apiv1.Reason_REASON_UPSTREAM_TIMEOUT, "", errAttemptTimeout)
 	case Expired(ctx):
-		return fault(gatewayv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "", context.DeadlineExceeded)
+		return fault(apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "", context.DeadlineExceeded)
 	default:
-		return fault(gatewayv1.Reason_REASON_REQUEST_CANCELLED, "", ctx.Err())
+		return fault(apiv1.Reason_REASON_REQUEST_CANCELLED, "", ctx.Err())
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -177,7 +177,7 @@ func TestErrorFitsTheHeadersOfAnyClient(t *testing.T) {
 
 func TestErrorReadsAsOneLine(t *testing.T) {
 	t.Parallel()
-	err := &upstream.Error{Method: "GET", Template: "/x/{id}", Reason: gatewayv1.Reason_REASON_NOT_FOUND, Attempts: 1, Message: "gone"}
+	err := &upstream.Error{Method: "GET", Template: "/x/{id}", Reason: apiv1.Reason_REASON_NOT_FOUND, Attempts: 1, Message: "gone"}
 	if got, want := err.Error(), "GET /x/{id}: NOT_FOUND (attempts: 1): gone"; got != want {
 		t.Errorf("Error() = %q, want %q", got, want)
 	}

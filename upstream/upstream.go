@@ -26,7 +26,7 @@ import (
 	"net/http"
 	"strings"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 )
@@ -159,7 +159,7 @@ func (c *Client) aim(req *request) *Error {
 	req.Method, req.memory = cmp.Or(req.op.method, req.Method), cmp.Or(req.Memory, c.own)
 	var err error
 	if req.url, err = c.site.aim(&req.Call); err != nil {
-		return req.failed(fault(gatewayv1.Reason_REASON_GATEWAY_INTERNAL, err.Error(), err))
+		return req.failed(fault(apiv1.Reason_REASON_GATEWAY_INTERNAL, err.Error(), err))
 	}
 	return nil
 }

@@ -25,10 +25,10 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	contactsv1 "samsara.internal/gateway/gen/samsara/contacts/v1"
-	trailersv1 "samsara.internal/gateway/gen/samsara/trailers/v1"
-	usersv1 "samsara.internal/gateway/gen/samsara/users/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	contactsv1 "samsara.internal/gateway/gen/contacts/v1"
+	trailersv1 "samsara.internal/gateway/gen/trailers/v1"
+	usersv1 "samsara.internal/gateway/gen/users/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/testenv"
 )
@@ -556,7 +556,7 @@ func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
 	testenv.Alone(t)
 	const calls, limit, window = 2000, 100, 2 * time.Second
 	box, flags := startSandbox(t)
-	_, at := startBefore(t, flags, "--quota-limits=samsara.contacts.v1.*=100/s", "--quota-margin=100", // which makes the window twice as long
+	_, at := startBefore(t, flags, "--quota-limits=samsara_gateway.contacts.v1.*=100/s", "--quota-margin=100", // which makes the window twice as long
 		"--quota-token-limit=none", "--quota-organization-limit=none", "--quota-max-wait=1ms")
 	conns := ready(t, at.GRPC, 4)
 	c := newCallers(t)

@@ -19,9 +19,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	driversv1 "samsara.internal/gateway/gen/samsara/drivers/v1"
-	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	driversv1 "samsara.internal/gateway/gen/drivers/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // rawAnswer is what a server says to a call, as it is on the wire.
@@ -144,7 +144,7 @@ func TestCompression_gzipRequest(t *testing.T) {
 func TestCompression_ghz(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
-	out, err := output(t, "ghz", "--insecure", "--enable-compression", "--call", "samsara.vehicles.v1.VehiclesService/ListVehicles",
+	out, err := output(t, "ghz", "--insecure", "--enable-compression", "--call", "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles",
 		"-d", "{}", "-n", "20", "--format", "json", at.GRPC)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -13,7 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 

@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	driversv1 "samsara.internal/gateway/gen/samsara/drivers/v1"
+	driversv1 "samsara.internal/gateway/gen/drivers/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -104,82 +104,76 @@ func TestCorrections(t *testing.T) {
 		drift           string
 	}{
 		"a sensor's reading keeps its place": {
-			method:  "samsara.legacy.v1.LegacyService/GetSensorsHistory",
+			method:  "samsara_gateway.legacy.v1.LegacyService/GetSensorsHistory",
 			request: `{"fillMissing": "withNull", "startMs": "1", "endMs": "4", "stepMs": "1", "series": [{"field": "ambientTemperature", "widgetId": "1"}, {"field": "probeTemperature", "widgetId": "2"}]}`,
 			line:    "POST /v1/sensors/history",
 			answer: `{"results": [{"timeMs": 1, "series": [null, 21500]}, {"timeMs": 2, "series": [4250, null]},
 				{"timeMs": 3, "series": [null, null]}, {"timeMs": 4, "series": [4300, 0]}]}`,
-			want: `{"results": [{"timeMs": "1", "seriesV2": [{}, {"value": "21500"}]}, {"timeMs": "2", "seriesV2": [{"value": "4250"}, {}]},
-				{"timeMs": "3", "seriesV2": [{}, {}]}, {"timeMs": "4", "series": ["4300", "0"], "seriesV2": [{"value": "4300"}, {"value": "0"}]}]}`,
+			want: `{"results": [{"timeMs": "1", "series": [{}, {"value": "21500"}]}, {"timeMs": "2", "series": [{"value": "4250"}, {}]},
+				{"timeMs": "3", "series": [{}, {}]}, {"timeMs": "4", "series": [{"value": "4300"}, {"value": "0"}]}]}`,
 		},
 		"a driver has hosSetting": {
-			method: "samsara.drivers.v1.DriversService/GetDriver", request: `{"id": "1001"}`,
+			method: "samsara_gateway.drivers.v1.DriversService/GetDriver", request: `{"id": "1001"}`,
 			line:   "GET /fleet/drivers/1001",
 			answer: `{"data": {"id": "1001", "name": "A", "hosSetting": {"heavyHaulExemptionToggleEnabled": true}}}`,
 			want:   `{"data": {"id": "1001", "name": "A", "hosSetting": {"heavyHaulExemptionToggleEnabled": true}}}`,
 		},
 		"listed drivers have hosSetting": {
-			method: "samsara.drivers.v1.DriversService/ListDrivers", request: `{}`,
+			method: "samsara_gateway.drivers.v1.DriversService/ListDrivers", request: `{}`,
 			line:   "GET /fleet/drivers",
 			answer: `{"data": [{"id": "1001", "hosSetting": {"heavyHaulExemptionToggleEnabled": false}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"data": [{"id": "1001", "hosSetting": {"heavyHaulExemptionToggleEnabled": false}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"a tiny vehicle has externalIds": {
-			method: "samsara.hours_of_service.v1.HoursOfServiceService/GetHosClocks", request: `{}`,
+			method: "samsara_gateway.hours_of_service.v1.HoursOfServiceService/ListHosClocks", request: `{}`,
 			line:   "GET /fleet/hos/clocks",
 			answer: `{"data": [{"currentVehicle": {"id": "1", "externalIds": {"vin": "V"}}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
-			want:   `{"data": [{"currentVehicle": {"id": "1", "externalIdsV2": {"vin": "V"}}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
-		},
-		"a tiny vehicle may have ExternalIds": {
-			method: "samsara.hours_of_service.v1.HoursOfServiceService/GetHosClocks", request: `{}`,
-			line:   "GET /fleet/hos/clocks",
-			answer: `{"data": [{"currentVehicle": {"id": "1", "ExternalIds": {"vin": "V"}}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
-			want:   `{"data": [{"currentVehicle": {"id": "1", "ExternalIds": {"vin": "V"}}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
+			want:   `{"data": [{"currentVehicle": {"id": "1", "externalIds": {"vin": "V"}}}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"locations of an asset are an array": {
-			method: "samsara.legacy.v1.LegacyService/GetAssetLocation", request: `{"asset_id": "7", "startMs": "1", "endMs": "2"}`,
+			method: "samsara_gateway.legacy.v1.LegacyService/GetAssetLocation", request: `{"asset_id": "7", "startMs": "1", "endMs": "2"}`,
 			line:   "GET /v1/fleet/assets/7/locations?endMs=2&startMs=1",
 			answer: `[{"latitude": 37.5, "time": 1}, {"latitude": 38, "time": 2}]`,
 			want:   `{"locations": [{"latitude": 37.5, "time": 1}, {"latitude": 38, "time": 2}]}`,
 		},
 		"locations of an asset are in an object": {
-			method: "samsara.legacy.v1.LegacyService/GetAssetLocation", request: `{"asset_id": "7", "startMs": "1", "endMs": "2"}`,
+			method: "samsara_gateway.legacy.v1.LegacyService/GetAssetLocation", request: `{"asset_id": "7", "startMs": "1", "endMs": "2"}`,
 			line:   "GET /v1/fleet/assets/7/locations?endMs=2&startMs=1",
 			answer: `{"locations": [{"latitude": 37.5, "time": 1}, {"latitude": 38, "time": 2}]}`,
 			want:   `{"locations": [{"latitude": 37.5, "time": 1}, {"latitude": 38, "time": 2}]}`,
 		},
 		"ids of work order templates are repeated": {
-			method: "samsara.maintenance.v1beta1.MaintenanceService/GetWorkOrderTemplates", request: `{"ids": ["a", "b,c"]}`,
+			method: "samsara_gateway.maintenance.v1.MaintenanceService/ListWorkOrderTemplates", request: `{"ids": ["a", "b,c"]}`,
 			line:   "GET /maintenance/work-order-templates?ids=a&ids=b%2Cc",
 			answer: `{"data": [], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"stats of vehicles are limited": {
-			method: "samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStats", request: `{"types": ["gps"], "limit": "512"}`,
+			method: "samsara_gateway.vehicle_stats.v1.VehicleStatsService/ListVehicleStats", request: `{"types": ["gps"], "limit": "512"}`,
 			line:   "GET /fleet/vehicles/stats?limit=512&types=gps",
 			answer: `{"data": [], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"a feed of stats of vehicles is limited": {
-			method: "samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStatsFeed", request: `{"types": ["gps"], "limit": "1"}`,
+			method: "samsara_gateway.vehicle_stats.v1.VehicleStatsService/ListVehicleStatsFeed", request: `{"types": ["gps"], "limit": "1"}`,
 			line:   "GET /fleet/vehicles/stats/feed?limit=1&types=gps",
 			answer: `{"data": [], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"past stats of vehicles are limited": {
-			method: "samsara.vehicle_stats.v1.VehicleStatsService/GetVehicleStatsHistory", request: `{"types": ["gps"], "startTime": "a", "endTime": "b", "limit": "1"}`,
+			method: "samsara_gateway.vehicle_stats.v1.VehicleStatsService/ListVehicleStatsHistory", request: `{"types": ["gps"], "startTime": "a", "endTime": "b", "limit": "1"}`,
 			line:   "GET /fleet/vehicles/stats/history?endTime=b&limit=1&startTime=a&types=gps",
 			answer: `{"data": [], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"sessions of voice agents are a list": {
-			method: "samsara.agent_studio.v1beta1.AgentStudioService/GetVoiceSessionsStream", request: `{"startTime": "a"}`,
+			method: "samsara_gateway.agent_studio.v1.AgentStudioService/ListVoiceSessions", request: `{"startTime": "a"}`,
 			line:   "GET /agent-studio/voice-sessions/stream?startTime=a",
 			answer: `{"data": [], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"pagination": {"endCursor": "", "hasNextPage": false}}`,
 		},
 		"elsewhere a null entry is left out, and counted": {
-			method: "samsara.drivers.v1.DriversService/ListDrivers", request: `{}`,
+			method: "samsara_gateway.drivers.v1.DriversService/ListDrivers", request: `{}`,
 			line:   "GET /fleet/drivers",
 			answer: `{"data": [null, {"id": "1", "tags": [null, null]}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"data": [{"id": "1"}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
@@ -207,7 +201,7 @@ func TestCorrections(t *testing.T) {
 // Voice sessions come newest first, so that nothing follows them.
 func TestCorrections_voiceSessionsAreNoFeed(t *testing.T) {
 	t.Parallel()
-	const service = "samsara.agent_studio.v1beta1.AgentStudioService"
+	const service = "samsara_gateway.agent_studio.v1.AgentStudioService"
 	conn, _ := connectBefore(t, &scripted{answer: "{}"})
 	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/"+service+"/FollowVoiceSessions")
 	if err == nil {

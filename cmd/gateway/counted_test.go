@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
-	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 	"samsara.internal/gateway/internal/admin"
 )
 
@@ -46,7 +46,7 @@ func budgetAt(t *testing.T, address, name string) admin.Budget {
 }
 
 // getTagBudget is that of GetTag.
-const getTagBudget = "operation:samsara.tags.v1.TagsService/GetTag"
+const getTagBudget = "operation:samsara_gateway.tags.v1.TagsService/GetTag"
 
 // TestQuota_redirectsCount has three calls that are each led to another path.
 func TestQuota_redirectsCount(t *testing.T) {
@@ -62,7 +62,7 @@ func TestQuota_redirectsCount(t *testing.T) {
 					return
 				}
 				said{status: http.StatusOK}.say(w, r)
-			}), fmt.Sprintf("--quota-limits=samsara.tags.*=%d/min", limit), "--quota-max-wait=1s")
+			}), fmt.Sprintf("--quota-limits=samsara_gateway.tags.*=%d/min", limit), "--quota-max-wait=1s")
 			succeeded := 0
 			for range 3 {
 				v := verdictOf(readTag(waiting(t), client, "old"))
@@ -183,7 +183,7 @@ func TestQuota_lateRequestsCount(t *testing.T) {
 			if by.proxy != "" {
 				url, env = "https://"+upstreamName, append(env, "HTTPS_PROXY="+startProxy(t, by.proxy, nil, "127.0.0.1:"+port, nil))
 			}
-			flags := append(flagsAt(url, tokenFile(t, "open")), fmt.Sprintf("--quota-limits=samsara.tags.*=2/%v", window), "--quota-max-wait=1m")
+			flags := append(flagsAt(url, tokenFile(t, "open")), fmt.Sprintf("--quota-limits=samsara_gateway.tags.*=2/%v", window), "--quota-max-wait=1m")
 			if by.flag != "" {
 				flags = append(flags, by.flag)
 			}

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 

@@ -21,10 +21,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	aempv1beta1 "samsara.internal/gateway/gen/samsara/aemp/v1beta1"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	legacyv1 "samsara.internal/gateway/gen/samsara/legacy/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	aempv1 "samsara.internal/gateway/gen/aemp/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	legacyv1 "samsara.internal/gateway/gen/legacy/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // TestFromCursor_afterFailure has the third of four pages fail, and goes on from where the trailer
@@ -46,7 +46,7 @@ func TestFromCursor_afterFailure(t *testing.T) {
 	var ids []string
 	read := func(from string) (last string, trailer metadata.MD, err error) {
 		stream, err := vehiclesv1.NewVehiclesServiceClient(conn).StreamVehicles(waiting(t), &vehiclesv1.StreamVehiclesRequest{
-			Options: &gatewayv1.StreamOptions{FromCursor: &from},
+			Options: &apiv1.StreamOptions{FromCursor: &from},
 		})
 		for err == nil {
 			var m *vehiclesv1.StreamVehiclesResponse
@@ -93,8 +93,8 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 			in: &legacyv1.StreamAssetCurrentLocationsRequest{}, out: (&legacyv1.StreamAssetCurrentLocationsResponse{}).ProtoReflect().Type(),
 		},
 		"a page number": {
-			method: aempv1beta1.AempService_StreamAempEquipmentList_FullMethodName, own: "page_number", first: `page_number: "1"`,
-			in: &aempv1beta1.StreamAempEquipmentListRequest{}, out: (&aempv1beta1.StreamAempEquipmentListResponse{}).ProtoReflect().Type(),
+			method: aempv1.AempService_StreamAempEquipmentList_FullMethodName, own: "page_number", first: `page_number: "1"`,
+			in: &aempv1.StreamAempEquipmentListRequest{}, out: (&aempv1.StreamAempEquipmentListResponse{}).ProtoReflect().Type(),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func recordIDs(m proto.Message) string {
 		for _, record := range m.GetPage().GetAssets() {
 			ids = append(ids, record.GetId())
 		}
-	case *aempv1beta1.StreamAempEquipmentListResponse:
+	case *aempv1.StreamAempEquipmentListResponse:
 		for _, record := range m.GetPage().GetFleet().GetEquipment() {
 			ids = append(ids, record.GetEquipmentHeader().GetEquipmentId())
 		}

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
+	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 

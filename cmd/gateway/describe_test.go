@@ -15,12 +15,12 @@ import (
 // described is what grpcurl describes, by the file of testdata/describe that has what it prints.
 func described() map[string]string {
 	return map[string]string{
-		"method":  "samsara.tags.v1.TagsService.ListTags",
-		"write":   "samsara.tags.v1.TagsService.PatchTag",
-		"pages":   "samsara.vehicle_stats.v1.VehicleStatsService.StreamVehicleStatsFeed",
-		"follow":  "samsara.vehicle_stats.v1.VehicleStatsService.FollowVehicleStats",
-		"message": "samsara.trips.v1.GetTripsRequest",
-		"ours":    "samsara.gateway.v1.FollowOptions",
+		"method":  "samsara_gateway.tags.v1.TagsService.ListTags",
+		"write":   "samsara_gateway.tags.v1.TagsService.UpdateTag",
+		"pages":   "samsara_gateway.vehicle_stats.v1.VehicleStatsService.StreamVehicleStatsFeed",
+		"follow":  "samsara_gateway.vehicle_stats.v1.VehicleStatsService.FollowVehicleStats",
+		"message": "samsara_gateway.trips.v1.ListTripsRequest",
+		"ours":    "samsara_gateway.api.v1.FollowOptions",
 	}
 }
 

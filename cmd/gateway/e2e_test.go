@@ -36,15 +36,15 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
 // connect returns a client connection that repeats nothing by itself.
-func connect(t *testing.T, address string, creds credentials.TransportCredentials) *grpc.ClientConn {
+func connect(t *testing.T, address string, creds credentials.TransportCredentials, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds), grpc.WithDisableRetry())
+	conn, err := grpc.NewClient(address, append(options, grpc.WithTransportCredentials(creds), grpc.WithDisableRetry())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
 	if err != nil || len(vehicles.GetData()) == 0 {
 		t.Errorf("ListVehicles: got %d vehicles, %v", len(vehicles.GetData()), err)
 	}
-	_, err = gatewayv1.NewPassthroughServiceClient(conn).Call(t.Context(), &gatewayv1.CallRequest{})
+	_, err = apiv1.NewPassthroughServiceClient(conn).Call(t.Context(), &apiv1.CallRequest{})
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("passthrough without --passthrough: got %v, want Unimplemented", err)
 	}
@@ -102,7 +102,7 @@ func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
 	}
 	_, text := get(t, "http://"+at.Admin+"/metrics", "")
 	for _, want := range []string{
-		`grpc_server_handled_total{grpc_code="OK",grpc_method="ListVehicles",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="ListVehicles",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
 		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",template="/fleet/vehicles"} 1`,
 		`samsara_gateway_build_info{`,
 	} {
@@ -140,9 +140,9 @@ func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
 func TestPassthroughReachesAnyPath(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--passthrough")
-	client := gatewayv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	client := apiv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
 	method, path := "GET", "/fleet/vehicles"
-	res, err := client.Call(t.Context(), &gatewayv1.CallRequest{Method: &method, Path: &path})
+	res, err := client.Call(t.Context(), &apiv1.CallRequest{Method: &method, Path: &path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, at := startSandboxed(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", certFile,
-		"--quota-limits=samsara.contacts.v1.*=1/min", "--quota-max-wait=5m")
+		"--quota-limits=samsara_gateway.contacts.v1.*=1/min", "--quota-max-wait=5m")
 	call := func(ctx context.Context, cfg *tls.Config) error {
 		return getContact(connect(t, at.GRPC, credentials.NewTLS(cfg)))(metadata.AppendToOutgoingContext(ctx, "samsara-caller", "somebody else"), 0)
 	}
@@ -428,7 +428,7 @@ func TestGrpcurlExploresAndCalls(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")
 	_, at := startSandboxed(t)
-	const method = "samsara.vehicles.v1.VehiclesService/GetVehicle"
+	const method = "samsara_gateway.vehicles.v1.VehiclesService/GetVehicle"
 	for _, test := range []struct {
 		name  string
 		args  []string
@@ -437,14 +437,14 @@ func TestGrpcurlExploresAndCalls(t *testing.T) {
 	}{
 		{
 			name: "services are listed", args: []string{at.GRPC, "list"},
-			want: []string{"samsara.vehicles.v1.VehiclesService\n", "samsara.legacy.v1.LegacyService\n", "grpc.health.v1.Health\n"},
+			want: []string{"samsara_gateway.vehicles.v1.VehiclesService\n", "samsara_gateway.legacy.v1.LegacyService\n", "grpc.health.v1.Health\n"},
 		},
 		{
-			name: "a method is described with its annotation", args: []string{at.GRPC, "describe", "samsara.vehicles.v1.VehiclesService.GetVehicle"},
-			want: []string{"rpc GetVehicle ( .samsara.vehicles.v1.GetVehicleRequest )", "/fleet/vehicles/{id}"},
+			name: "a method is described with its annotation", args: []string{at.GRPC, "describe", "samsara_gateway.vehicles.v1.VehiclesService.GetVehicle"},
+			want: []string{"rpc GetVehicle ( .samsara_gateway.vehicles.v1.GetVehicleRequest )", "/fleet/vehicles/{id}"},
 		},
 		{
-			name: "a call is answered, with the number of attempts", args: []string{"-v", at.GRPC, "samsara.vehicles.v1.VehiclesService/ListVehicles"},
+			name: "a call is answered, with the number of attempts", args: []string{"-v", at.GRPC, "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles"},
 			want: []string{`"data": [`, `"vin": "`, "samsara-attempts: 1", "samsara-request-id: "},
 		},
 		{
@@ -475,7 +475,7 @@ func TestGhzSeesNoError(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "ghz")
 	_, at := startSandboxed(t)
-	out, err := output(t, "ghz", "--insecure", "--call", "samsara.vehicles.v1.VehiclesService.ListVehicles",
+	out, err := output(t, "ghz", "--insecure", "--call", "samsara_gateway.vehicles.v1.VehiclesService.ListVehicles",
 		"-n", "500", "-c", "20", "--format", "json", at.GRPC)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

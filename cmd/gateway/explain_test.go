@@ -26,7 +26,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/explain"
@@ -102,7 +102,7 @@ func fill(m protoreflect.Message, all bool, depth int) {
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 		options := transcode.FieldOptions(fd)
-		inPath := options.GetIn() == gatewayv1.Location_LOCATION_PATH
+		inPath := options.GetIn() == apiv1.Location_LOCATION_PATH
 		if options.GetRetired() || !options.GetRequired() && !inPath && (!all || depth > 1) {
 			continue
 		}
@@ -111,7 +111,7 @@ func fill(m protoreflect.Message, all bool, depth int) {
 			continue
 		}
 		switch {
-		case options.GetIn() == gatewayv1.Location_LOCATION_UPDATE_MASK:
+		case options.GetIn() == apiv1.Location_LOCATION_UPDATE_MASK:
 		case fd.IsMap():
 			entries := m.Mutable(fd).Map()
 			value := entries.NewValue()
@@ -308,12 +308,12 @@ func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
 	x := explainerOf(t)
 	for _, test := range []struct{ method, request string }{
-		{"samsara.tags.v1.TagsService/GetTag", `{}`},
-		{"samsara.tags.v1.TagsService/GetTag", `{"id": "%2e%2E"}`},
-		{"samsara.drivers.v1.DriversService/CreateDriver", `{"name": "a"}`},
-		{"samsara.contacts.v1.ContactsService/UpdateContact", `{"id": "1", "updateMask": "fristName,nope"}`},
-		{"samsara.drivers.v1.DriversService/ListDrivers", `{"updatedAfterTime": "` + strings.Repeat("long", 20_000) + `"}`},
-		{"samsara.alerts.v1.AlertsService/PostConfigurations", `{"triggers": [{}, {"triggerTypeId": "1"}], "actions": [{}]}`},
+		{"samsara_gateway.tags.v1.TagsService/GetTag", `{}`},
+		{"samsara_gateway.tags.v1.TagsService/GetTag", `{"id": "%2e%2E"}`},
+		{"samsara_gateway.drivers.v1.DriversService/CreateDriver", `{"name": "a"}`},
+		{"samsara_gateway.contacts.v1.ContactsService/UpdateContact", `{"id": "1", "updateMask": "fristName,nope"}`},
+		{"samsara_gateway.drivers.v1.DriversService/ListDrivers", `{"updatedAfterTime": "` + strings.Repeat("long", 20_000) + `"}`},
+		{"samsara_gateway.alerts.v1.AlertsService/CreateConfigurations", `{"triggers": [{}, {"triggerTypeId": "1"}], "actions": [{}]}`},
 	} {
 		var md protoreflect.MethodDescriptor
 		for _, e := range x.endpoints {

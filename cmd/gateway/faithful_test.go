@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	driversv1 "samsara.internal/gateway/gen/samsara/drivers/v1"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	driversv1 "samsara.internal/gateway/gen/drivers/v1"
+	vehiclestatsv1 "samsara.internal/gateway/gen/vehicle_stats/v1"
 )
 
 // nested returns a value within so many arrays.
@@ -30,9 +30,9 @@ func nested(value string, levels int) string {
 func TestFaithful(t *testing.T) {
 	t.Parallel()
 	const (
-		getDriver   = "samsara.drivers.v1.DriversService/GetDriver"
-		getAddress  = "samsara.addresses.v1.AddressesService/GetAddress"
-		getSnapshot = "samsara.readings.v1.ReadingsService/GetReadingsSnapshot"
+		getDriver   = "samsara_gateway.drivers.v1.DriversService/GetDriver"
+		getAddress  = "samsara_gateway.addresses.v1.AddressesService/GetAddress"
+		getSnapshot = "samsara_gateway.readings.v1.ReadingsService/ListReadingsSnapshot"
 	)
 	for name, test := range map[string]struct {
 		method, request string
@@ -113,7 +113,7 @@ func TestPassthrough_nesting(t *testing.T) {
 	t.Parallel()
 	document := nested("1", 50_000)
 	conn, _ := connectBefore(t, &scripted{answer: document}, "--passthrough")
-	reply, err := gatewayv1.NewPassthroughServiceClient(conn).Call(t.Context(), &gatewayv1.CallRequest{
+	reply, err := apiv1.NewPassthroughServiceClient(conn).Call(t.Context(), &apiv1.CallRequest{
 		Method: proto.String("POST"), Path: proto.String("/deep"), Body: proto.String(document),
 	})
 	if err != nil {
@@ -160,7 +160,7 @@ func TestStreamCursor_long(t *testing.T) {
 		"feed": func(t *testing.T, conn *grpc.ClientConn) (grpc.ClientStream, func() (string, error)) {
 			t.Helper()
 			stream, err := vehiclestatsv1.NewVehicleStatsServiceClient(conn).FollowVehicleStats(waiting(t),
-				&vehiclestatsv1.FollowVehicleStatsRequest{Request: &vehiclestatsv1.GetVehicleStatsFeedRequest{Types: []string{"gps"}}})
+				&vehiclestatsv1.FollowVehicleStatsRequest{Request: &vehiclestatsv1.ListVehicleStatsFeedRequest{Types: []string{"gps"}}})
 			if err != nil {
 				t.Fatal(err)
 			}

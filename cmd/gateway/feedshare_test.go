@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
 )
 
 // endlessFeed is a feed that always has one record more.
@@ -61,7 +61,7 @@ func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...st
 	f := &feedFollower{}
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), pairs...))
 	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
-		Request: &locationandspeedv1.GetLocationAndSpeedRequest{}, Options: &gatewayv1.FollowOptions{},
+		Request: &locationandspeedv1.ListLocationAndSpeedRequest{}, Options: &apiv1.FollowOptions{},
 	}
 	if from != "" {
 		request.Options.FromCursor = &from
@@ -147,7 +147,7 @@ func (a askers) only(name string, of *feedFollower, pages int64) {
 func startFeed(t *testing.T) (*endlessFeed, *grpc.ClientConn, logLine) {
 	t.Helper()
 	feed := &endlessFeed{asked: map[string]int{}}
-	conn, at := connectBefore(t, feed, "--quota-limits=samsara.location_and_speed.*=1/s", "--quota-max-wait=1m")
+	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=1/s", "--quota-max-wait=1m")
 	return feed, conn, at
 }
 
@@ -247,7 +247,7 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	feed := &endlessFeed{asked: map[string]int{}}
-	conn, at := connectBefore(t, feed, "--quota-limits=samsara.location_and_speed.*=5/s", "--quota-max-wait=2s")
+	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=5/s", "--quota-max-wait=2s")
 	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
 	greedy.has(t, 1)
 	other := startFollower(t, conn, *greedy.cursor.Load(), "samsara-caller", "B", "samsara-priority", "interactive")
@@ -259,7 +259,7 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	defer stop()
 	var asked, refused atomic.Int64
 	repeat(ctx, &flood, 50, 20*time.Millisecond, func(int) {
-		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).GetLocationAndSpeed(ctx, &locationandspeedv1.GetLocationAndSpeedRequest{
+		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).ListLocationAndSpeed(ctx, &locationandspeedv1.ListLocationAndSpeedRequest{
 			Ids: []string{fmt.Sprint(asked.Add(1))}, // Each asks for something else.
 		})
 		if status.Code(err) == codes.ResourceExhausted {

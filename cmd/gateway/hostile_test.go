@@ -19,9 +19,9 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -90,8 +90,8 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 		{
 			"FollowX", locationandspeedv1.LocationAndSpeedService_FollowLocationAndSpeed_FullMethodName,
 			&locationandspeedv1.FollowLocationAndSpeedRequest{
-				Request: &locationandspeedv1.GetLocationAndSpeedRequest{Limit: proto.Int32(512), StartTime: &hourAgo},
-				Options: &gatewayv1.FollowOptions{},
+				Request: &locationandspeedv1.ListLocationAndSpeedRequest{Limit: proto.Int32(512), StartTime: &hourAgo},
+				Options: &apiv1.FollowOptions{},
 			}, 128 << 10,
 		},
 	} {
@@ -455,7 +455,7 @@ func TestTime_deadlineEndsTheCall(t *testing.T) {
 // handledVehicles returns how many calls about vehicles have ended.
 func handledVehicles(t *testing.T, admin string) float64 {
 	t.Helper()
-	return metric(t, admin, "grpc_server_handled_total", `grpc_service="samsara.vehicles.v1.VehiclesService"`)
+	return metric(t, admin, "grpc_server_handled_total", `grpc_service="samsara_gateway.vehicles.v1.VehiclesService"`)
 }
 
 // mostResident is what a gateway at its defaults may have resident while clients send it requests that
@@ -606,7 +606,7 @@ func TestCompression_ofEverySize(t *testing.T) {
 				var request, answer proto.Message = list, &vehiclesv1.ListVehiclesResponse{}
 				if method == vehiclesv1.VehiclesService_StreamVehicles_FullMethodName {
 					request, answer = &vehiclesv1.StreamVehiclesRequest{
-						Request: list, Options: &gatewayv1.StreamOptions{MaxPages: proto.Int32(1)},
+						Request: list, Options: &apiv1.StreamOptions{MaxPages: proto.Int32(1)},
 					}, &vehiclesv1.StreamVehiclesResponse{}
 				}
 				c := rawCalls{

@@ -16,12 +16,12 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
-	addressesv1 "samsara.internal/gateway/gen/samsara/addresses/v1"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	industrialv1beta1 "samsara.internal/gateway/gen/samsara/industrial/v1beta1"
-	legacyv1 "samsara.internal/gateway/gen/samsara/legacy/v1"
-	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	addressesv1 "samsara.internal/gateway/gen/addresses/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	industrialv1 "samsara.internal/gateway/gen/industrial/v1"
+	legacyv1 "samsara.internal/gateway/gen/legacy/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // answerTo makes a call, and returns its answer and samsara-drift.
@@ -61,9 +61,9 @@ var (
 	getSensors = to(func(c conn) func(context.Context, *legacyv1.GetSensorsRequest, ...grpc.CallOption) (*legacyv1.GetSensorsResponse, error) {
 		return legacyv1.NewLegacyServiceClient(c).GetSensors
 	}, &legacyv1.GetSensorsRequest{})
-	deleteJob = to(func(c conn) func(context.Context, *industrialv1beta1.DeleteJobRequest, ...grpc.CallOption) (*industrialv1beta1.DeleteJobResponse, error) {
-		return industrialv1beta1.NewIndustrialServiceClient(c).DeleteJob
-	}, &industrialv1beta1.DeleteJobRequest{Id: proto.String("1")})
+	deleteJob = to(func(c conn) func(context.Context, *industrialv1.DeleteJobRequest, ...grpc.CallOption) (*industrialv1.DeleteJobResponse, error) {
+		return industrialv1.NewIndustrialServiceClient(c).DeleteJob
+	}, &industrialv1.DeleteJobRequest{Id: proto.String("1")})
 	deleteAddress = to(func(c conn) func(context.Context, *addressesv1.DeleteAddressRequest, ...grpc.CallOption) (*addressesv1.DeleteAddressResponse, error) {
 		return addressesv1.NewAddressesServiceClient(c).DeleteAddress
 	}, &addressesv1.DeleteAddressRequest{Id: proto.String("1")})
@@ -155,7 +155,7 @@ func TestAnswer_nothingKnown(t *testing.T) {
 			conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				asked.Add(1)
 				answerWith(200, test.body)(w, r)
-			}), "--quota=false", "--cache=samsara.*=1m")
+			}), "--quota=false", "--cache=samsara_gateway.*=1m")
 			for n := int64(1); n <= 2; n++ { // An error is neither repeated nor kept.
 				_, drift, err := test.call(waiting(t), conn)
 				v := verdictOf(err)
@@ -207,7 +207,7 @@ func TestPassthrough_answerWithoutBody(t *testing.T) {
 		t.Run(strconv.Quote(body), func(t *testing.T) {
 			t.Parallel()
 			conn, _ := connectBefore(t, answerWith(200, body), "--passthrough")
-			got, err := gatewayv1.NewPassthroughServiceClient(conn).Call(waiting(t), &gatewayv1.CallRequest{
+			got, err := apiv1.NewPassthroughServiceClient(conn).Call(waiting(t), &apiv1.CallRequest{
 				Method: proto.String(http.MethodPatch), Path: proto.String("/tags/1"), Body: proto.String("{}"),
 			})
 			if err != nil {
@@ -226,7 +226,7 @@ func TestEarlierStatus_everyWrite(t *testing.T) {
 	t.Parallel()
 	status := func(code int) http.HandlerFunc { return said{status: code}.say }
 	passDelete := func(ctx context.Context, conn *grpc.ClientConn) (proto.Message, string, error) {
-		out, err := gatewayv1.NewPassthroughServiceClient(conn).Call(ctx, &gatewayv1.CallRequest{
+		out, err := apiv1.NewPassthroughServiceClient(conn).Call(ctx, &apiv1.CallRequest{
 			Method: proto.String(http.MethodDelete), Path: proto.String("/tags/1"),
 		})
 		return out, "", err

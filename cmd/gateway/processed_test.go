@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
-	contactsv1 "samsara.internal/gateway/gen/samsara/contacts/v1"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	contactsv1 "samsara.internal/gateway/gen/contacts/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 )
 
 // answerWith answers with a status and a body.
@@ -59,7 +59,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 	writes := map[string]tagCall{
 		"POST": createTag,
 		"PATCH": func(ctx context.Context, client tagsv1.TagsServiceClient, id string, opts ...grpc.CallOption) error {
-			_, err := client.PatchTag(ctx, &tagsv1.PatchTagRequest{Id: &id, Name: proto.String("it")}, opts...)
+			_, err := client.UpdateTag(ctx, &tagsv1.UpdateTagRequest{Id: &id, Name: proto.String("it")}, opts...)
 			return err
 		},
 	}
@@ -185,7 +185,7 @@ func TestProcessed_passthrough(t *testing.T) {
 				code, _ := strconv.Atoi(r.URL.Path[1:])
 				said{status: code}.say(w, r)
 			}), "--quota=false", "--retry-base-delay=1ms", "--passthrough")
-			_, err := gatewayv1.NewPassthroughServiceClient(conn).Call(waiting(t), &gatewayv1.CallRequest{Method: &test.method, Path: &test.path})
+			_, err := apiv1.NewPassthroughServiceClient(conn).Call(waiting(t), &apiv1.CallRequest{Method: &test.method, Path: &test.path})
 			if got := verdictOf(err); err == nil || got.processed != test.want {
 				t.Errorf("got %v, want an error, processed %q", got, test.want)
 			}
@@ -206,7 +206,7 @@ func TestProcessed_neverSent(t *testing.T) {
 	})
 	t.Run("the quota is used up", func(t *testing.T) {
 		t.Parallel()
-		client, _ := startTags(t, http.HandlerFunc(said{status: http.StatusOK}.say), "--quota-limits=samsara.tags.*=1/min", "--quota-max-wait=1s")
+		client, _ := startTags(t, http.HandlerFunc(said{status: http.StatusOK}.say), "--quota-limits=samsara_gateway.tags.*=1/min", "--quota-max-wait=1s")
 		if err := createTag(waiting(t), client, "it"); err != nil {
 			t.Fatal(err)
 		}

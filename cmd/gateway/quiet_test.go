@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // vehicleAnswer is a whole response about one vehicle, with a body that is longer than padding.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -82,16 +82,16 @@ func TestREADME_reasons(t *testing.T) {
 			got[reason] = strings.Trim(cells[2], "`") + ", " + repeated
 		}
 	}
-	repeated := map[gatewayv1.Repeat]string{
-		gatewayv1.Repeat_REPEAT_NO:         "no",
-		gatewayv1.Repeat_REPEAT_BY_GATEWAY: "by the gateway",
-		gatewayv1.Repeat_REPEAT_BY_CALLER:  "by the caller",
+	repeated := map[apiv1.Repeat]string{
+		apiv1.Repeat_REPEAT_NO:         "no",
+		apiv1.Repeat_REPEAT_BY_GATEWAY: "by the gateway",
+		apiv1.Repeat_REPEAT_BY_CALLER:  "by the caller",
 	}
 	want := map[string]string{}
-	values := gatewayv1.Reason(0).Descriptor().Values()
+	values := apiv1.Reason(0).Descriptor().Values()
 	for i := 1; i < values.Len(); i++ {
 		value := values.Get(i)
-		verdict, _ := proto.GetExtension(value.Options(), gatewayv1.E_Verdict).(*gatewayv1.Verdict)
+		verdict, _ := proto.GetExtension(value.Options(), apiv1.E_Verdict).(*apiv1.Verdict)
 		want[strings.TrimPrefix(string(value.Name()), "REASON_")] = verdict.GetCode() + ", " + repeated[verdict.GetRepeat()]
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

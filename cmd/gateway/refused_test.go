@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // series returns how many lines there are of a metric.
@@ -31,9 +31,9 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 	before := series(t, at.Admin, "grpc_server_handled_total")
 	const calls = 300
 	for i := range calls {
-		method := fmt.Sprintf("/samsara.nope%d.v1.NopeService/Nope", i)
+		method := fmt.Sprintf("/samsara_gateway.nope%d.v1.NopeService/Nope", i)
 		if i%2 == 0 {
-			method = fmt.Sprintf("/samsara.vehicles.v1.VehiclesService/Nope%d", i)
+			method = fmt.Sprintf("/samsara_gateway.vehicles.v1.VehiclesService/Nope%d", i)
 		}
 		err := conn.Invoke(t.Context(), method, new(emptypb.Empty), new(emptypb.Empty))
 		if status.Code(err) != codes.Unimplemented || verdictOf(err).reason != "REQUEST_METHOD_UNKNOWN" {
@@ -47,7 +47,7 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 		t.Errorf("there are %d series, and were %d, want one more", after, before)
 	}
 	_, text, _ := p.log()
-	if !strings.Contains(text, "samsara.vehicles.v1.VehiclesService/Nope0") {
+	if !strings.Contains(text, "samsara_gateway.vehicles.v1.VehiclesService/Nope0") {
 		t.Errorf("the first unknown method is not in the log:\n%s", text)
 	}
 	lines, _, _ := p.log()

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/testenv"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -214,7 +214,7 @@ func sdkReads(t *testing.T) []sdkRead {
 				plain.arguments[name] = sdkValue(fd, rule, name, 1)
 				lists.arguments[name] = plain.arguments[name]
 			}
-			if fd.IsList() && rule.GetIn() == gatewayv1.Location_LOCATION_QUERY && rule.GetMaximum() != 1 {
+			if fd.IsList() && rule.GetIn() == apiv1.Location_LOCATION_QUERY && rule.GetMaximum() != 1 {
 				lists.arguments[name] = sdkValue(fd, rule, name, 2)
 				lists.arrays++
 			}
@@ -228,7 +228,7 @@ func sdkReads(t *testing.T) []sdkRead {
 }
 
 // sdkValue returns a right value for a parameter, so many of a list.
-func sdkValue(fd protoreflect.FieldDescriptor, rule *gatewayv1.Field, name string, n int) any {
+func sdkValue(fd protoreflect.FieldDescriptor, rule *apiv1.Field, name string, n int) any {
 	one := func(i int) any {
 		allowed, lower := rule.GetValues(), strings.ToLower(name)
 		switch {

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // leak returns a part of the API token that a text holds, as it is or percent-encoded, in whatever
@@ -131,7 +131,7 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 		delete(trailer, "grpc-status-details-bin")
 		check("the trailer of a stream", map[string][]string(trailer))
 		check("the error of a stream", err, status.Convert(err).Details())
-		res, err := gatewayv1.NewPassthroughServiceClient(conn).Call(t.Context(), &gatewayv1.CallRequest{Method: proto.String("GET"), Path: proto.String(fmt.Sprintf("/x.%d", form))})
+		res, err := apiv1.NewPassthroughServiceClient(conn).Call(t.Context(), &apiv1.CallRequest{Method: proto.String("GET"), Path: proto.String(fmt.Sprintf("/x.%d", form))})
 		if err != nil {
 			t.Errorf("passthrough: %v", err)
 		}

@@ -22,9 +22,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
-	locationandspeedv1 "samsara.internal/gateway/gen/samsara/location_and_speed/v1"
-	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/testenv"
 )
@@ -55,8 +55,8 @@ func placeOf(t *testing.T, record *locationandspeedv1.LocationAndSpeed, fleet in
 func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, from time.Time, limit int32, cursor string) grpc.ServerStreamingClient[locationandspeedv1.FollowLocationAndSpeedResponse] {
 	t.Helper()
 	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
-		Request: &locationandspeedv1.GetLocationAndSpeedRequest{Limit: &limit},
-		Options: &gatewayv1.FollowOptions{KeepAliveInterval: durationpb.New(time.Second)},
+		Request: &locationandspeedv1.ListLocationAndSpeedRequest{Limit: &limit},
+		Options: &apiv1.FollowOptions{KeepAliveInterval: durationpb.New(time.Second)},
 	}
 	if !from.IsZero() {
 		request.Request.StartTime = proto.String(from.UTC().Format(time.RFC3339))
@@ -73,11 +73,11 @@ func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, f
 
 // streamVehicles streams the list of vehicles from a cursor on, from the beginning if it is empty.
 // It leaves the options as they are.
-func streamVehicles(ctx context.Context, t *testing.T, conn *grpc.ClientConn, limit int32, cursor string, options *gatewayv1.StreamOptions) grpc.ServerStreamingClient[vehiclesv1.StreamVehiclesResponse] {
+func streamVehicles(ctx context.Context, t *testing.T, conn *grpc.ClientConn, limit int32, cursor string, options *apiv1.StreamOptions) grpc.ServerStreamingClient[vehiclesv1.StreamVehiclesResponse] {
 	t.Helper()
 	request := &vehiclesv1.StreamVehiclesRequest{
 		Request: &vehiclesv1.ListVehiclesRequest{Limit: &limit},
-		Options: &gatewayv1.StreamOptions{},
+		Options: &apiv1.StreamOptions{},
 	}
 	proto.Merge(request.Options, options)
 	if cursor != "" {
@@ -116,24 +116,24 @@ func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) 
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
 	for _, test := range []struct {
 		name    string
-		options *gatewayv1.StreamOptions
+		options *apiv1.StreamOptions
 		want    [][]int
 		// wantRest is what comes from the last cursor on; nil where there is none.
 		wantRest [][]int
 	}{
 		{name: "whole", want: [][]int{{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}, {10, 11}}},
 		{
-			name: "some pages", options: &gatewayv1.StreamOptions{MaxPages: proto.Int32(2)},
+			name: "some pages", options: &apiv1.StreamOptions{MaxPages: proto.Int32(2)},
 			want: [][]int{{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}}, wantRest: [][]int{{10, 11}},
 		},
 		{
-			name: "some records, whose last page comes again", options: &gatewayv1.StreamOptions{MaxItems: proto.Int32(7)},
+			name: "some records, whose last page comes again", options: &apiv1.StreamOptions{MaxItems: proto.Int32(7)},
 			want: [][]int{{0, 1, 2, 3, 4}, {5, 6}}, wantRest: [][]int{{5, 6, 7, 8, 9}, {10, 11}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			read := func(cursor string, options *gatewayv1.StreamOptions) (pages [][]int, last string) {
+			read := func(cursor string, options *apiv1.StreamOptions) (pages [][]int, last string) {
 				stream := streamVehicles(waiting(t), t, conn, 5, cursor, options)
 				for {
 					m, err := stream.Recv()
@@ -174,15 +174,15 @@ func TestGrpcurlReadsStreams(t *testing.T) {
 		wantRecords, wantMessages int
 	}{
 		{
-			name: "a whole list", method: "samsara.vehicles.v1.VehiclesService/StreamVehicles",
+			name: "a whole list", method: "samsara_gateway.vehicles.v1.VehiclesService/StreamVehicles",
 			request: `{"request": {"limit": 5}}`, wantRecords: 12, wantMessages: 3,
 		},
 		{
-			name: "pages of a list", method: "samsara.vehicles.v1.VehiclesService/StreamVehicles",
+			name: "pages of a list", method: "samsara_gateway.vehicles.v1.VehiclesService/StreamVehicles",
 			request: `{"request": {"limit": 5}, "options": {"maxPages": 1}}`, wantRecords: 5, wantMessages: 1,
 		},
 		{
-			name: "records of a feed", method: "samsara.location_and_speed.v1.LocationAndSpeedService/FollowLocationAndSpeed",
+			name: "records of a feed", method: "samsara_gateway.location_and_speed.v1.LocationAndSpeedService/FollowLocationAndSpeed",
 			request:     fmt.Sprintf(`{"request": {"limit": 8, "startTime": %q}, "options": {"maxItems": 20}}`, time.Now().Add(-time.Hour).Format(time.RFC3339)),
 			wantRecords: 20, wantMessages: 3,
 		},

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 

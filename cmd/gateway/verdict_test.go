@@ -20,8 +20,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	assetsv1 "samsara.internal/gateway/gen/samsara/assets/v1"
-	tagsv1 "samsara.internal/gateway/gen/samsara/tags/v1"
+	assetsv1 "samsara.internal/gateway/gen/assets/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -224,7 +224,7 @@ func TestVerdict_quotaRefusesTheRetry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, _ := startTags(t, http.HandlerFunc(first.say),
-				"--retry-base-delay=1ms", "--quota-limits=samsara.tags.*=1/min", "--quota-max-wait=1s")
+				"--retry-base-delay=1ms", "--quota-limits=samsara_gateway.tags.*=1/min", "--quota-max-wait=1s")
 			for _, call := range []tagCall{readTag, createTagAgain} {
 				err := call(lasts(t, 5*time.Minute), client, "it")
 				checkWait(t, checkVerdict(t, err, first.verdict(), "quota"), 30*time.Second, 2*time.Minute)
@@ -410,7 +410,7 @@ func TestVerdict_noUselessSleep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, _ := startTags(t, http.HandlerFunc(first.say),
-				"--retry-base-delay=24s", "--retry-max-delay=24s", "--quota-limits=samsara.tags.*=1/min", "--quota-max-wait=5m")
+				"--retry-base-delay=24s", "--retry-max-delay=24s", "--quota-limits=samsara_gateway.tags.*=1/min", "--quota-max-wait=5m")
 			for shape, call := range map[string]func(ctx context.Context) error{
 				"GetTag":    func(ctx context.Context) error { return readTag(ctx, client, "it") },
 				"CreateTag": func(ctx context.Context) error { return createTagAgain(ctx, client, "it") },

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	assetsv1 "samsara.internal/gateway/gen/samsara/assets/v1"
-	contactsv1 "samsara.internal/gateway/gen/samsara/contacts/v1"
+	assetsv1 "samsara.internal/gateway/gen/assets/v1"
+	contactsv1 "samsara.internal/gateway/gen/contacts/v1"
 )
 
 // Samsara has answered POST /assets both ways, and a create cannot be repeated: what it answers is

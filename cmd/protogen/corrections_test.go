@@ -79,11 +79,11 @@ func TestCorrections(t *testing.T) {
 			`target: $.components.schemas.Thing.properties.counts.items, update: {nullable: true}`,
 			"  repeated int64 counts = 1;",
 			"  // Member `counts`. An entry that is null is in its place, without a value.\n" +
-				"  repeated ThingCount counts_v2 = 2 [(samsara.gateway.v1.field) = {name: \"counts\"}];",
+				"  repeated ThingCount counts_v2 = 2 [(samsara_gateway.api.v1.field) = {name: \"counts\"}];",
 		},
 		"an array that may be wrapped": {
 			`target: $.components.schemas.Things, update: {x-wrapped-in: records}`,
-			"", "  repeated Thing records = 2 [(samsara.gateway.v1.field) = {root: true}];",
+			"", "  repeated Thing records = 2 [(samsara_gateway.api.v1.field) = {root: true}];",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestCorrections(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file, err := os.ReadFile(filepath.Join(root, "samsara/things/v1/things.proto"))
+			file, err := os.ReadFile(filepath.Join(root, "samsara_gateway/things/v1/things.proto"))
 			if err != nil {
 				t.Fatal(err)
 			}

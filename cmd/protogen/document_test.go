@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/cmd/protogen/overlay"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // checkDocument walks a document as plain JSON, and the descriptors of a tree beside it: every
@@ -38,11 +38,11 @@ func checkDocument(t *testing.T, spec, module string, kept bool) {
 	w := walker{
 		T:            t,
 		kept:         kept,
-		methods:      map[string][]protoreflect.MethodDescriptor{},
-		twins:        map[protoreflect.FullName]map[gatewayv1.StreamShape]protoreflect.MethodDescriptor{},
-		operations:   map[gatewayv1.StreamShape]int{},
+		methods:      map[string]protoreflect.MethodDescriptor{},
+		twins:        map[protoreflect.FullName]map[apiv1.StreamShape]protoreflect.MethodDescriptor{},
+		operations:   map[apiv1.StreamShape]int{},
 		wantStanding: map[protoreflect.FullName]bool{},
-		options:      map[protoreflect.FieldDescriptor]*gatewayv1.Field{},
+		options:      map[protoreflect.FieldDescriptor]*apiv1.Field{},
 		seen:         map[string]bool{},
 		wanted:       map[protoreflect.FieldDescriptor][]string{},
 	}
@@ -99,12 +99,12 @@ type walker struct {
 			RequestBodies map[string]content
 		}
 	}
-	methods map[string][]protoreflect.MethodDescriptor // by HTTP method and path
+	methods map[string]protoreflect.MethodDescriptor // by operationId
 	// By the full name of their unary method.
-	twins        map[protoreflect.FullName]map[gatewayv1.StreamShape]protoreflect.MethodDescriptor
-	operations   map[gatewayv1.StreamShape]int  // how many ask for a twin of a shape
+	twins        map[protoreflect.FullName]map[apiv1.StreamShape]protoreflect.MethodDescriptor
+	operations   map[apiv1.StreamShape]int      // how many ask for a twin of a shape
 	wantStanding map[protoreflect.FullName]bool // for the twins that the document asks for
-	options      map[protoreflect.FieldDescriptor]*gatewayv1.Field
+	options      map[protoreflect.FieldDescriptor]*apiv1.Field
 	seen         map[string]bool // message and schema
 	// What the document wants a field to be. A message that stands for several schemas, because
 	// a reference changed, can be right for only one of them.
@@ -140,7 +140,7 @@ type parameter struct {
 
 func (w *walker) index(root string) {
 	w.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "samsara/*/*/*.proto"))
+	files, err := filepath.Glob(filepath.Join(root, "samsara_gateway/*/*/*.proto"))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -159,8 +159,10 @@ func (w *walker) index(root string) {
 			methods := file.Services().Get(i).Methods()
 			for i := range methods.Len() {
 				if o := annotation(w.T, methods.Get(i)); o.GetPath() != "" {
-					key := strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_") + " " + o.GetPath()
-					w.methods[key] = append(w.methods[key], methods.Get(i))
+					if other := w.methods[o.GetId()]; other != nil {
+						w.Errorf("%s and %s are both for %s", other.FullName(), methods.Get(i).FullName(), o.GetId())
+					}
+					w.methods[o.GetId()] = methods.Get(i)
 				} else if methods.Get(i).IsStreamingServer() {
 					w.indexTwin(methods, methods.Get(i))
 				}
@@ -178,12 +180,12 @@ func (w *walker) indexTwin(methods protoreflect.MethodDescriptors, d protoreflec
 		return
 	}
 	if w.twins[unary.FullName()] == nil {
-		w.twins[unary.FullName()] = map[gatewayv1.StreamShape]protoreflect.MethodDescriptor{}
+		w.twins[unary.FullName()] = map[apiv1.StreamShape]protoreflect.MethodDescriptor{}
 	}
 	w.twins[unary.FullName()][stream.GetShape()] = d
-	const own = "samsara.gateway.v1."
+	const own = "samsara_gateway.api.v1."
 	name, options, response := "Stream", own+"StreamOptions", "page "+string(unary.Output().FullName())+", cursor string"
-	if stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+	if stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_FOLLOW {
 		name, options, response = "Follow", own+"FollowOptions", response+", keep_alive "+own+"KeepAlive"
 	}
 	if !strings.HasPrefix(string(d.Name()), name) {
@@ -214,52 +216,40 @@ func fieldsOf(m protoreflect.MessageDescriptor) string {
 	return strings.Join(all, ", ")
 }
 
-// paging checks that an operation that pages has its twins where it belongs, and says where the
-// records of a page are.
-func (w *walker) paging(methods []protoreflect.MethodDescriptor, template string, parameters []parameter, noFeed bool) {
+// paging checks that an operation that pages has its twins, and says where the records of a page are.
+func (w *walker) paging(d protoreflect.MethodDescriptor, template string, parameters []parameter, noFeed bool) {
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(parameters, func(p parameter) bool { return slices.Contains(names, p.Name) })
 	}
-	var shapes []gatewayv1.StreamShape
+	var shapes []apiv1.StreamShape
 	if has("after", "startingAfter", "endingBefore", "pageNumber") {
-		shapes = append(shapes, gatewayv1.StreamShape_STREAM_SHAPE_PAGES)
+		shapes = append(shapes, apiv1.StreamShape_STREAM_SHAPE_PAGES)
 	}
 	if last := path.Base(template); has("after") && (last == "feed" || last == "stream") && !noFeed {
-		shapes = append(shapes, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW)
+		shapes = append(shapes, apiv1.StreamShape_STREAM_SHAPE_FOLLOW)
 	}
 	for _, shape := range shapes {
 		w.operations[shape]++
-		found := false
-		for _, d := range methods {
-			twin := w.twins[d.FullName()][shape]
-			switch {
-			case twin != nil:
-				w.wantStanding[twin.FullName()] = !deprecated(d)
-				found = true
-			case !deprecated(d):
-				w.Errorf("%s has no twin of the shape %s", d.FullName(), shape)
-			}
-			w.items(d)
+		if twin := w.twins[d.FullName()][shape]; twin != nil {
+			w.wantStanding[twin.FullName()] = !deprecated(d)
+		} else {
+			w.Errorf("%s has no twin of the shape %s", d.FullName(), shape)
 		}
-		if !found {
-			w.Errorf("%s has no twin of the shape %s anywhere", template, shape)
-		}
+		w.items(d)
 	}
 }
 
 // endRequired checks that an end must be set exactly where one place of the document says that
 // polling goes on without it, and another that it is now.
-func (w *walker) endRequired(methods []protoreflect.MethodDescriptor, prose string, parameters []parameter) {
+func (w *walker) endRequired(d protoreflect.MethodDescriptor, prose string, parameters []parameter) {
 	now := slices.ContainsFunc(parameters, func(p parameter) bool {
 		return p.Name == "endTime" && strings.Contains(p.Description, "efaults to now")
 	})
 	want := now && strings.Contains(prose, "include an endTime") && strings.Contains(prose, "poll")
-	for _, d := range methods {
-		for shape, twin := range w.twins[d.FullName()] {
-			pages := shape == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
-			if have := streamOf(w.T, twin).GetEndRequired(); have != (want && pages) {
-				w.Errorf("%s requires an end: %t, want %t", twin.FullName(), have, want && pages)
-			}
+	for shape, twin := range w.twins[d.FullName()] {
+		pages := shape == apiv1.StreamShape_STREAM_SHAPE_PAGES
+		if have := streamOf(w.T, twin).GetEndRequired(); have != (want && pages) {
+			w.Errorf("%s requires an end: %t, want %t", twin.FullName(), have, want && pages)
 		}
 	}
 }
@@ -299,50 +289,45 @@ func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
 		}
 	}
 	parameters = slices.Concat(parameters, op.Parameters)
-	standing := 0
-	for _, d := range w.methods[verb+" "+template] {
-		if !deprecated(d) {
-			standing++
+	d := w.methods[op.OperationID]
+	if d == nil {
+		w.Errorf("%s %s has no method", verb, template)
+		return
+	}
+	if o := annotation(w.T, d); o.GetMethod().String() != "HTTP_METHOD_"+verb || o.GetPath() != template {
+		w.Errorf("%s has the path %s %s, want %s %s", d.FullName(), o.GetMethod(), o.GetPath(), verb, template)
+	}
+	if want := op.Deprecated || op.Absent != nil; deprecated(d) != want {
+		w.Errorf("%s is deprecated: %t, want %t", d.FullName(), !want, want)
+	}
+	for _, p := range parameters {
+		w.parameter(d.Input(), p)
+	}
+	if body, ok := w.content(op.RequestBody); ok {
+		w.body(d.Input(), body, apiv1.Location_LOCATION_BODY)
+		if f := w.field(d.Input(), "updateMask", apiv1.Location_LOCATION_UPDATE_MASK); (f != nil) != (verb == "PATCH" || verb == "PUT") {
+			w.Errorf("%s has the update mask %v", d.Input().FullName(), f)
 		}
-		if o := annotation(w.T, d); o.GetId() != op.OperationID {
-			w.Errorf("%s has the id %q, want %q", d.FullName(), o.GetId(), op.OperationID)
-		}
-		w.idempotency(d, verb, op.OperationID)
-		for _, p := range parameters {
-			w.parameter(d.Input(), p)
-		}
-		if body, ok := w.content(op.RequestBody); ok {
-			w.body(d.Input(), body, gatewayv1.Location_LOCATION_BODY)
-			if f := w.field(d.Input(), "updateMask", gatewayv1.Location_LOCATION_UPDATE_MASK); (f != nil) != (verb == "PATCH" || verb == "PUT") {
-				w.Errorf("%s has the update mask %v", d.Input().FullName(), f)
+	}
+	w.idempotency(d, verb, op.OperationID)
+	for code, response := range op.Responses {
+		if strings.HasPrefix(code, "2") {
+			if body, ok := w.content(response); ok && code == "204" {
+				w.empty(d.Output())
+			} else if ok {
+				w.body(d.Output(), body, apiv1.Location_LOCATION_UNSPECIFIED)
+			}
+			if o := annotation(w.T, d); fmt.Sprint(o.GetSuccessStatus()) != code {
+				w.Errorf("%s has the status %d, want %s", d.FullName(), o.GetSuccessStatus(), code)
 			}
 		}
-		for code, response := range op.Responses {
-			if strings.HasPrefix(code, "2") {
-				if body, ok := w.content(response); ok && code == "204" {
-					w.empty(d.Output())
-				} else if ok {
-					w.body(d.Output(), body, gatewayv1.Location_LOCATION_UNSPECIFIED)
-				}
-				if o := annotation(w.T, d); fmt.Sprint(o.GetSuccessStatus()) != code {
-					w.Errorf("%s has the status %d, want %s", d.FullName(), o.GetSuccessStatus(), code)
-				}
-			}
-		}
 	}
-	w.paging(w.methods[verb+" "+template], template, parameters, op.Feed != nil)
-	w.endRequired(w.methods[verb+" "+template], op.Description, parameters)
-	want := 1
-	if op.Deprecated || op.Absent != nil {
-		want = 0
-	}
-	if standing != want || len(w.methods[verb+" "+template]) == 0 {
-		w.Errorf("%s %s has %d methods, %d of them in good standing, want %d", verb, template, len(w.methods[verb+" "+template]), standing, want)
-	}
+	w.paging(d, template, parameters, op.Feed != nil)
+	w.endRequired(d, op.Description, parameters)
 }
 
 func (w *walker) parameter(in protoreflect.MessageDescriptor, p parameter) {
-	location := map[string]gatewayv1.Location{"path": gatewayv1.Location_LOCATION_PATH, "query": gatewayv1.Location_LOCATION_QUERY}[p.In]
+	location := map[string]apiv1.Location{"path": apiv1.Location_LOCATION_PATH, "query": apiv1.Location_LOCATION_QUERY}[p.In]
 	f := w.want(in, p.Name, location, p.Schema)
 	if f == nil {
 		return
@@ -361,12 +346,12 @@ func (w *walker) parameter(in protoreflect.MessageDescriptor, p parameter) {
 	if want := p.Required && !p.Unknown; options.GetRequired() != want {
 		w.Errorf("%s is required: %t, want %t", f.FullName(), options.GetRequired(), want)
 	}
-	style := gatewayv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED
+	style := apiv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED
 	switch {
 	case f.IsList() && p.Explode != nil && !*p.Explode:
-		style = gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+		style = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 	case f.IsList():
-		style = gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT
+		style = apiv1.ArrayStyle_ARRAY_STYLE_REPEAT
 	}
 	if options.GetArrayStyle() != style {
 		w.Errorf("%s has the style %s, want %s", f.FullName(), options.GetArrayStyle(), style)
@@ -374,7 +359,7 @@ func (w *walker) parameter(in protoreflect.MessageDescriptor, p parameter) {
 }
 
 // body checks that a message holds a whole body.
-func (w *walker) body(in protoreflect.MessageDescriptor, body jsonSchemaObject, location gatewayv1.Location) {
+func (w *walker) body(in protoreflect.MessageDescriptor, body jsonSchemaObject, location apiv1.Location) {
 	if len(w.properties(body)) > 0 {
 		w.members(in, body, location)
 		return
@@ -390,14 +375,14 @@ func (w *walker) body(in protoreflect.MessageDescriptor, body jsonSchemaObject, 
 	w.Errorf("%s has no root field", in.FullName())
 }
 
-func (w *walker) members(in protoreflect.MessageDescriptor, s jsonSchemaObject, location gatewayv1.Location) {
+func (w *walker) members(in protoreflect.MessageDescriptor, s jsonSchemaObject, location apiv1.Location) {
 	for name, property := range w.properties(s) {
 		w.want(in, name, location, property)
 	}
 }
 
 // want finds the field for a property and checks what is below it.
-func (w *walker) want(in protoreflect.MessageDescriptor, name string, location gatewayv1.Location, s jsonSchemaObject) protoreflect.FieldDescriptor {
+func (w *walker) want(in protoreflect.MessageDescriptor, name string, location apiv1.Location, s jsonSchemaObject) protoreflect.FieldDescriptor {
 	f := w.field(in, name, location)
 	if f == nil {
 		w.Errorf("%s has no field for %q in %s", in.FullName(), name, location)
@@ -405,8 +390,8 @@ func (w *walker) want(in protoreflect.MessageDescriptor, name string, location g
 	}
 	w.wants(f, w.typ(name, s))
 	most := w.resolve(s).Maximum
-	if location != gatewayv1.Location_LOCATION_UNSPECIFIED && w.typ(name, s) == "int64" &&
-		(most != nil && *most < 1<<31 || most == nil && name == "limit" && location == gatewayv1.Location_LOCATION_QUERY) {
+	if location != apiv1.Location_LOCATION_UNSPECIFIED && w.typ(name, s) == "int64" &&
+		(most != nil && *most < 1<<31 || most == nil && name == "limit" && location == apiv1.Location_LOCATION_QUERY) {
 		w.prefer(f, "int32")
 	}
 	w.below(f, s)
@@ -488,11 +473,11 @@ func (w *walker) below(f protoreflect.FieldDescriptor, s jsonSchemaObject) {
 		return
 	}
 	w.seen[key] = true
-	w.body(value.Message(), s, gatewayv1.Location_LOCATION_UNSPECIFIED)
+	w.body(value.Message(), s, apiv1.Location_LOCATION_UNSPECIFIED)
 }
 
 // field finds the one field for a wire name.
-func (w *walker) field(in protoreflect.MessageDescriptor, wire string, location gatewayv1.Location) protoreflect.FieldDescriptor {
+func (w *walker) field(in protoreflect.MessageDescriptor, wire string, location apiv1.Location) protoreflect.FieldDescriptor {
 	var found protoreflect.FieldDescriptor
 	for i := range in.Fields().Len() {
 		f := in.Fields().Get(i)
@@ -618,26 +603,26 @@ func valueType(f protoreflect.FieldDescriptor) string {
 	return "message"
 }
 
-func annotation(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Operation {
+func annotation(t *testing.T, d protoreflect.MethodDescriptor) *apiv1.Operation {
 	t.Helper()
 	var options descriptorpb.MethodOptions
 	if err := reparse(d, &options); err != nil {
 		t.Fatal(err)
 	}
-	operation, ok := proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
+	operation, ok := proto.GetExtension(&options, apiv1.E_Operation).(*apiv1.Operation)
 	if !ok {
 		t.Fatalf("%s has an annotation of another type", d.FullName())
 	}
 	return operation
 }
 
-func streamOf(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Stream {
+func streamOf(t *testing.T, d protoreflect.MethodDescriptor) *apiv1.Stream {
 	t.Helper()
 	var options descriptorpb.MethodOptions
 	if err := reparse(d, &options); err != nil {
 		t.Fatal(err)
 	}
-	stream, ok := proto.GetExtension(&options, gatewayv1.E_Stream).(*gatewayv1.Stream)
+	stream, ok := proto.GetExtension(&options, apiv1.E_Stream).(*apiv1.Stream)
 	if !ok {
 		t.Fatalf("%s has an annotation of another type", d.FullName())
 	}
@@ -649,14 +634,14 @@ func deprecated(d protoreflect.MethodDescriptor) bool {
 	return ok && options.GetDeprecated()
 }
 
-func (w *walker) fieldOptions(d protoreflect.FieldDescriptor) *gatewayv1.Field {
+func (w *walker) fieldOptions(d protoreflect.FieldDescriptor) *apiv1.Field {
 	if w.options[d] == nil {
 		var options descriptorpb.FieldOptions
 		if err := reparse(d, &options); err != nil {
 			w.Fatal(err)
 		}
-		w.options[d] = &gatewayv1.Field{}
-		if value, ok := proto.GetExtension(&options, gatewayv1.E_Field).(*gatewayv1.Field); ok && value != nil {
+		w.options[d] = &apiv1.Field{}
+		if value, ok := proto.GetExtension(&options, apiv1.E_Field).(*apiv1.Field); ok && value != nil {
 			w.options[d] = value
 		}
 	}

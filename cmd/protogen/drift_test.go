@@ -29,7 +29,7 @@ func TestDrift_edits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const things = "samsara.things.v1.ThingsService."
+	const things = "samsara_gateway.things.v1.ThingsService."
 	const state = "{name: {type: string}, since: {type: string}}"
 	const box = "{data: {type: object, properties: {color: {type: string}, size: {type: integer}}}}"
 	const noList = `things.yaml:5:5: #/paths/~1things/get: listThings (GET /things): pages with 0 lists of records [], want 1: not supported`
@@ -40,27 +40,27 @@ func TestDrift_edits(t *testing.T) {
 	}{
 		{"nothing", "title: What changes", "title: Nothing changes", nil},
 		{"a text that reaches no comment", "description: When.", "description: When it was made.", nil},
-		{"a text that reaches a comment", "description: How long.", "description: How long since the epoch.", []string{"cosmetic|texts changed|samsara.things.v1|2 lines added, 2 removed"}},
+		{"a text that reaches a comment", "description: How long.", "description: How long since the epoch.", []string{"cosmetic|texts changed|samsara_gateway.things.v1|2 lines added, 2 removed"}},
 		{"known values", "[cat, dog]", "[cat, bird]", []string{
-			`cosmetic|known values changed|samsara.things.v1.CreateThingRequest.kind|+"bird" -"dog"`,
-			`cosmetic|known values changed|samsara.things.v1.Thing.kind|+"bird" -"dog"`,
+			`cosmetic|known values changed|samsara_gateway.things.v1.CreateThingRequest.kind|+"bird" -"dog"`,
+			`cosmetic|known values changed|samsara_gateway.things.v1.Thing.kind|+"bird" -"dog"`,
 		}},
 		{"a format", "description: When.", "format: date-time", []string{
-			"cosmetic|field changed|samsara.things.v1.CreateThingRequest.made_at|format , now date-time",
-			"cosmetic|field changed|samsara.things.v1.Thing.made_at|format , now date-time",
+			"cosmetic|field changed|samsara_gateway.things.v1.CreateThingRequest.made_at|format , now date-time",
+			"cosmetic|field changed|samsara_gateway.things.v1.Thing.made_at|format , now date-time",
 		}},
-		{"a bound", "maximum: 100", "maximum: 512", []string{"cosmetic|field changed|samsara.things.v1.ListThingsRequest.size|maximum 100, now 512"}},
+		{"a bound", "maximum: 100", "maximum: 512", []string{"cosmetic|field changed|samsara_gateway.things.v1.ListThingsRequest.size|maximum 100, now 512"}},
 		{"a bound that is gone", "maximum: 100", "minimum: 0", []string{
-			"breaking|field retyped|samsara.things.v1.ListThingsRequest.size|optional int32, now optional int64 in size_v2",
+			"structural|field retyped|samsara_gateway.things.v1.ListThingsRequest.size|optional int32, now optional int64 in size_v2",
 		}},
 		{"a bound where there was none", "name: most, in: query, schema: {type: integer", "name: most, in: query, schema: {type: integer, maximum: 9", []string{
-			"cosmetic|field changed|samsara.things.v1.ListThingsRequest.most|maximum none, now 9",
+			"cosmetic|field changed|samsara_gateway.things.v1.ListThingsRequest.most|maximum none, now 9",
 		}},
-		{"a text that is said to be a list", "A word.", "Comma-separated words.", []string{"cosmetic|texts changed|samsara.things.v1|1 lines added, 1 removed"}},
+		{"a text that is said to be a list", "A word.", "Comma-separated words.", []string{"cosmetic|texts changed|samsara_gateway.things.v1|1 lines added, 0 removed"}},
 		{"a list that is no longer said to be one", "A comma-separated list.", "A list.", nil},
 		{"a new field", "        sizeMs:", "        color: {type: string}\n        sizeMs:", []string{
-			"additive|field added|samsara.things.v1.CreateThingRequest.color|optional string",
-			"additive|field added|samsara.things.v1.Thing.color|optional string",
+			"additive|field added|samsara_gateway.things.v1.CreateThingRequest.color|optional string",
+			"additive|field added|samsara_gateway.things.v1.Thing.color|optional string",
 		}},
 		{
 			"a new operation", "  /things/{id}:\n    delete:", "  /things/{id}:\n    get:\n      operationId: getThing\n      tags: [Things]\n" +
@@ -73,88 +73,90 @@ func TestDrift_edits(t *testing.T) {
 			[]string{"structural|operation not supported|uploadThing (POST /uploads)|things.yaml:39:7: #/paths/~1uploads/post/requestBody: uploadThing (POST /uploads): content of the type multipart/form-data, want application/json: not supported"},
 		},
 		{"a rate limit", "5 requests/sec", "100 requests/min", []string{"structural|rate limit changed|" + things + "ListThings|5 per second, now 100 per minute"}},
-		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
+		{"an array style", "explode: false", "explode: true", []string{"structural|field changed|samsara_gateway.things.v1.ListThingsRequest.kinds|array style ARRAY_STYLE_COMMA, now ARRAY_STYLE_REPEAT"}},
 		{"a status", `"204": {description: It is gone.}`, `"200": {description: It is gone.}`, []string{"structural|operation changed|" + things + "DeleteThing|success status 204, now 200"}},
 		{"a deprecated field", "name: {type: string}\n        owner", "name: {type: string, deprecated: true}\n        owner", []string{
-			"structural|field deprecated|samsara.things.v1.CreateThingRequest.name|",
-			"structural|field deprecated|samsara.things.v1.Thing.name|",
+			"structural|field deprecated|samsara_gateway.things.v1.CreateThingRequest.name|",
+			"structural|field deprecated|samsara_gateway.things.v1.Thing.name|",
 		}},
 		{"a deprecated operation", "operationId: createThing", "operationId: createThing\n      deprecated: true", []string{"structural|operation deprecated|" + things + "CreateThing|POST /things"}},
-		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", []string{
-			"structural|operation moved|" + things + "CreateThing|goes on working; POST /things is now samsara.goods.v1.GoodsService.CreateThing",
-			"additive|operation added|samsara.goods.v1.GoodsService.CreateThing|POST /things",
-			"additive|package added|samsara.types.v1|15 lines added, 0 removed",
+		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil},
+		{"another stage", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Beta APIs]", []string{
+			"cosmetic|stage changed|" + things + "CreateThing|STAGE_STABLE, now STAGE_BETA",
+		}},
+		{"another operationId", "operationId: createThing", "operationId: makeThing", []string{
+			"breaking|operation removed|" + things + "CreateThing|calls POST /things still",
+			"additive|operation added|" + things + "MakeThing|POST /things",
 		}},
 		{"another path", "  /things/{id}:", "  /goods/{id}:", []string{
-			"breaking|operation moved|" + things + "DeleteThing|calls DELETE /things/{id} still; DELETE /goods/{id} is now samsara.things.v1.ThingsService.DeleteThingV2",
-			"additive|operation added|" + things + "DeleteThingV2|DELETE /goods/{id}",
+			"structural|operation moved|" + things + "DeleteThing|DELETE /things/{id}, now DELETE /goods/{id}",
 		}},
 		{"text is a list", "name: {type: string}\n        owner", "name: {type: array, items: {type: string}}\n        owner", []string{
-			"structural|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
-			"structural|field retyped|samsara.things.v1.Thing.name|optional string, now repeated string in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now repeated string in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now repeated string in name_v2",
 		}},
 		{"text is an object", "name: {type: string}\n        owner", "name: {type: object, properties: {full: {type: string}}}\n        owner", []string{
-			"structural|field retyped|samsara.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
-			"structural|field retyped|samsara.things.v1.Thing.name|optional string, now ThingName in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.CreateThingRequest.name|optional string, now ThingName in name_v2",
+			"structural|field retyped|samsara_gateway.things.v1.Thing.name|optional string, now ThingName in name_v2",
 		}},
 		{"a parameter of another type that is required", "name: size, in: query, schema: {type: integer, maximum: 100}", "name: size, in: query, required: true, schema: {type: string}", []string{
-			"breaking|field required|samsara.things.v1.ListThingsRequest.size_v2|",
-			"structural|field retyped|samsara.things.v1.ListThingsRequest.size|optional int64, now optional string in size_v2",
+			"breaking|field required|samsara_gateway.things.v1.ListThingsRequest.size_v2|",
+			"structural|field retyped|samsara_gateway.things.v1.ListThingsRequest.size|optional int32, now optional string in size_v2",
 		}},
 		{"a body of another type", "schema: {type: array, items: {type: string}}}}}\n      responses:\n        \"204\": {description: They", "schema: {type: object, properties: {tags: {type: array, items: {type: string}}}}}}}\n      responses:\n        \"204\": {description: They", []string{
-			"structural|field retyped|samsara.things.v1.ReplaceTagsRequest.body|repeated string, now an object",
-			"additive|field added|samsara.things.v1.ReplaceTagsRequest.tags|repeated string",
+			"structural|field retyped|samsara_gateway.things.v1.ReplaceTagsRequest.body|repeated string, now an object",
+			"additive|field added|samsara_gateway.things.v1.ReplaceTagsRequest.tags|repeated string",
 		}},
 		{"an answer that is wrapped", state, "{data: {type: object, properties: " + state + "}}", []string{
 			"structural|answer wrapped|" + things + "GetState|read in both forms: name, since",
 		}},
 		{"an answer that is wrapped, and has other members", state, "{data: {type: object, properties: {name: {type: array, items: {type: string}}, until: {type: string}}}}", []string{
-			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.since|optional string",
 			"structural|answer wrapped|" + things + "GetState|read in both forms: name",
-			"structural|field retyped|samsara.things.v1.GetStateResponse.name|optional string, now repeated string in data.name",
+			"structural|field retyped|samsara_gateway.things.v1.GetStateResponse.name|optional string, now repeated string in data.name",
 		}},
 		{"an answer that is wrapped, beside another member", state, "{data: {type: object, properties: " + state + "}, more: {type: string}}", []string{
-			"breaking|field removed|samsara.things.v1.GetStateResponse.name|optional string",
-			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
-			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
-			"additive|field added|samsara.things.v1.GetStateResponse.more|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.name|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.since|optional string",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.more|optional string",
 		}},
 		{"an answer with other members in data", state, "{data: {type: object, properties: {until: {type: string}}}}", []string{
-			"breaking|field removed|samsara.things.v1.GetStateResponse.name|optional string",
-			"breaking|field removed|samsara.things.v1.GetStateResponse.since|optional string",
-			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.name|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.GetStateResponse.since|optional string",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
 		}},
 		{"an answer that is bare", box, "{color: {type: string}, size: {type: string}, weight: {type: number}}", []string{
 			"structural|answer bare|" + things + "GetBox|read in both forms: data.color, data.size",
-			"structural|field retyped|samsara.things.v1.GetBoxResponse.data.size|optional int64, now optional string in size",
-			"additive|field added|samsara.things.v1.GetBoxResponse.weight|optional double",
+			"structural|field retyped|samsara_gateway.things.v1.GetBoxResponse.data.size|optional int64, now optional string in size",
+			"additive|field added|samsara_gateway.things.v1.GetBoxResponse.weight|optional double",
 		}},
 		{"an answer that is bare, and lacks a member", box, "{color: {type: string}}", []string{
-			"breaking|field removed|samsara.things.v1.GetBoxResponse.data.size|optional int64",
+			"breaking|field removed|samsara_gateway.things.v1.GetBoxResponse.data.size|optional int64",
 			"structural|answer bare|" + things + "GetBox|read in both forms: data.color",
 		}},
 		{"an answer with a new member data that is deprecated", state, strings.TrimSuffix(state, "}") + ", data: {type: object, deprecated: true, properties: " + state + "}}", []string{
-			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
 		}},
 		{"an answer whose other members are deprecated", state, strings.ReplaceAll(state, "string}", "string, deprecated: true}")[:len(state)+2*len(", deprecated: true")-1] + ", data: {type: object, properties: " + state + "}}", []string{
-			"structural|field deprecated|samsara.things.v1.GetStateResponse.name|",
-			"structural|field deprecated|samsara.things.v1.GetStateResponse.since|",
-			"additive|field added|samsara.things.v1.GetStateResponse.data|ThingsIdStateData",
+			"structural|field deprecated|samsara_gateway.things.v1.GetStateResponse.name|",
+			"structural|field deprecated|samsara_gateway.things.v1.GetStateResponse.since|",
+			"additive|field added|samsara_gateway.things.v1.GetStateResponse.data|ThingsIdStateData",
 		}},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", []string{
-			"breaking|field removed|samsara.things.v1.CreateThingRequest.made_at|optional string",
-			"breaking|field removed|samsara.things.v1.Thing.made_at|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.CreateThingRequest.made_at|optional string",
+			"breaking|field removed|samsara_gateway.things.v1.Thing.made_at|optional string",
 		}},
-		{"a parameter that is required", "name: kinds, in: query", "name: kinds, in: query, required: true", []string{"breaking|field required|samsara.things.v1.ListThingsRequest.kinds|"}},
+		{"a parameter that is required", "name: kinds, in: query", "name: kinds, in: query, required: true", []string{"breaking|field required|samsara_gateway.things.v1.ListThingsRequest.kinds|"}},
 		{"a new parameter that is required", "        - {name: kinds", "        - {name: color, in: query, required: true, schema: {type: string}}\n        - {name: kinds", []string{
-			"breaking|required field added|samsara.things.v1.ListThingsRequest.color|optional string",
+			"breaking|required field added|samsara_gateway.things.v1.ListThingsRequest.color|optional string",
 		}},
 		{"an operation that is gone", "    delete:\n", "    options:\n", []string{
 			"breaking|operation removed|" + things + "DeleteThing|calls DELETE /things/{id} still",
 			"structural|operation not supported|deleteThing (OPTIONS /things/{id})|things.yaml:36:5: #/paths/~1things~1{id}/options: deleteThing (OPTIONS /things/{id}): method OPTIONS: not supported",
 		}},
 		{"pages whose records are gone", "data: {type: array, items: {$ref: \"#/components/schemas/Thing\"}}", "data: {type: string}", []string{
-			"structural|field retyped|samsara.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
+			"structural|field retyped|samsara_gateway.things.v1.ListThingsResponse.data|repeated Thing, now optional string in data_v2",
 			"structural|stream deprecated|" + things + "StreamThings|ListThings no longer pages",
 		}},
 		{
@@ -348,7 +350,7 @@ func TestTime_driftSamsaraOlderToNewer(t *testing.T) {
 	if took > time.Minute {
 		t.Errorf("drift took %s, want a minute at most", took)
 	}
-	for what, want := range map[string]int{"breaking operation removed": 4, "breaking operation moved": 9, "breaking field removed": 4, "structural answer wrapped": 2, "structural field retyped": 0, "additive operation added": 192} {
+	for what, want := range map[string]int{"breaking operation removed": 4, "structural operation moved": 9, "breaking field removed": 4, "structural answer wrapped": 2, "structural field retyped": 0, "additive operation added": 174} {
 		if have[what] != want {
 			t.Errorf("%s: %d, want %d", what, have[what], want)
 		}
@@ -560,10 +562,10 @@ func release(t *testing.T, document map[string]any, root string, chance *rand.Ra
 		paths[fmt.Sprintf("/released/%d", i)] = map[string]any{"get": map[string]any{
 			"operationId": fmt.Sprintf("getReleased%d", i), "tags": []any{"Released"}, "responses": response,
 		}}
-		add("operation added", fmt.Sprintf("samsara.released.v1.ReleasedService.GetReleased%d", i))
+		add("operation added", fmt.Sprintf("samsara_gateway.released.v1.ReleasedService.GetReleased%d", i))
 	}
 	delete(objectAt(paths, "/contacts/{id}"), "delete")
-	add("operation removed", "samsara.contacts.v1.ContactsService.DeleteContact")
+	add("operation removed", "samsara_gateway.contacts.v1.ContactsService.DeleteContact")
 	paths["/released/upload"] = map[string]any{"post": map[string]any{
 		"operationId": "releasedUpload", "tags": []any{"Released"}, "responses": response,
 		"requestBody": map[string]any{"content": map[string]any{"multipart/form-data": map[string]any{"schema": map[string]any{"type": "object"}}}},
@@ -582,7 +584,7 @@ func messagesOf(t *testing.T, root string) map[string]string {
 		}
 		pkg := strings.ReplaceAll(strings.TrimSuffix(filepath.ToSlash(filepath.Dir(file)), "/"), "/", ".")
 		for _, body := range regexp.MustCompile(`(?m)^message (\w+) \{\n((?s:.*?))^\}`).FindAllStringSubmatch(text, -1) {
-			names := regexp.MustCompile(`option \(samsara.gateway.v1.schema\) = "([^"]+)"`).FindAllStringSubmatch(body[2], -1)
+			names := regexp.MustCompile(`option \(samsara_gateway.api.v1.schema\) = "([^"]+)"`).FindAllStringSubmatch(body[2], -1)
 			for _, name := range names {
 				found[name[1]] = append(found[name[1]], pkg+"."+body[1])
 			}

@@ -1,9 +1,10 @@
 // Command protogen writes the proto files of the gateway's API from Samsara's OpenAPI document.
 //
 // It reads a document and the proto tree of earlier runs, and writes one file a package below
-// samsara/ in that tree. What the tree already says is for ever: every package, message, field,
+// samsara_gateway/ in that tree. What the tree already says is for ever: every package, message, field,
 // name, number and type stays, so a client of any earlier tree keeps working; what the document
-// adds is added, what it lacks stays as deprecated. The same document and tree give the same
+// adds is added, what it lacks stays as deprecated. An operation is its operationId: it keeps its method
+// whatever becomes of its path, tag and stage. The same document and tree give the same
 // bytes, and a second run over its own output changes nothing.
 //
 // The tree's corrections.yaml, which must be there, is an OpenAPI Overlay that says where Samsara differs

@@ -127,11 +127,11 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		is                     error
 	}{
 		{name: "no document", want: "want --spec FILE"},
-		{name: "a tree that does not compile", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { B b = 1; }`, want: "unknown type B"},
-		{name: "a tree with an enum", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; enum E { A = 0; }`, want: "package samsara.things.v1", is: surface.ErrForeign},
-		{name: "a tree with a field without presence", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { string b = 1; }`, want: "field samsara.things.v1.A.b", is: surface.ErrForeign},
-		{name: "a tree with a field of another type", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { optional bytes b = 1; }`, want: "field samsara.things.v1.A.b", is: surface.ErrForeign},
-		{name: "a tree with a method without annotation", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A {} service S { rpc M(A) returns (A); }`, want: "method samsara.things.v1.S.M", is: surface.ErrForeign},
+		{name: "a tree that does not compile", spec: operation(""), tree: `syntax = "proto3"; package samsara_gateway.things.v1; message A { B b = 1; }`, want: "unknown type B"},
+		{name: "a tree with an enum", spec: operation(""), tree: `syntax = "proto3"; package samsara_gateway.things.v1; enum E { A = 0; }`, want: "package samsara_gateway.things.v1", is: surface.ErrForeign},
+		{name: "a tree with a field without presence", spec: operation(""), tree: `syntax = "proto3"; package samsara_gateway.things.v1; message A { string b = 1; }`, want: "field samsara_gateway.things.v1.A.b", is: surface.ErrForeign},
+		{name: "a tree with a field of another type", spec: operation(""), tree: `syntax = "proto3"; package samsara_gateway.things.v1; message A { optional bytes b = 1; }`, want: "field samsara_gateway.things.v1.A.b", is: surface.ErrForeign},
+		{name: "a tree with a method without annotation", spec: operation(""), tree: `syntax = "proto3"; package samsara_gateway.things.v1; message A {} service S { rpc M(A) returns (A); }`, want: "method samsara_gateway.things.v1.S.M", is: surface.ErrForeign},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 				args = append(args, "--spec", spec)
 			}
 			if test.tree != "" {
-				writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), test.tree)
+				writeFile(t, filepath.Join(root, "samsara_gateway/things/v1/things.proto"), test.tree)
 			}
 			before := readFiles(t, root)
 			var stdout, stderr bytes.Buffer
@@ -203,17 +203,17 @@ func TestRefused(t *testing.T) {
 func TestReservedNumbersAndNamesStay(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
-	file := filepath.Join(root, "samsara/things/v1/things.proto")
+	file := filepath.Join(root, "samsara_gateway/things/v1/things.proto")
 	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
-	const schema = `option (samsara.gateway.v1.schema) = "Thing";`
-	have := readFiles(t, root)["samsara/things/v1/things.proto"]
+	const schema = `option (samsara_gateway.api.v1.schema) = "Thing";`
+	have := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
 	writeFile(t, file, strings.Replace(have, schema, schema+"\n  reserved 20 to 30, 40;\n  reserved \"added\";", 1))
 	if _, err := generateAll(t.Context(), "testdata/evolution-2.json", root); err != nil {
 		t.Fatal(err)
 	}
-	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
 	for _, want := range []string{"  reserved 20 to 30, 40;\n  reserved \"added\";\n", "optional string added_v2 = 41 ["} {
 		if !strings.Contains(made, want) {
 			t.Errorf("no %q in:\n%s", want, made)
@@ -286,7 +286,7 @@ func newModule(t *testing.T) string {
 	}
 	writeFile(t, filepath.Join(module, "buf.yaml"), string(config))
 	writeFile(t, filepath.Join(module, "proto", correctionsFile), nothing)
-	if err := os.CopyFS(filepath.Join(module, "proto/samsara/gateway"), os.DirFS("../../proto/samsara/gateway")); err != nil {
+	if err := os.CopyFS(filepath.Join(module, "proto/samsara_gateway/api"), os.DirFS("../../proto/samsara_gateway/api")); err != nil {
 		t.Fatal(err)
 	}
 	return module

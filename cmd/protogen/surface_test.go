@@ -45,23 +45,24 @@ func TestSurface_releases(t *testing.T) {
 		{"a field", "        sizeMs:", "        color: {type: string}\n        sizeMs:", []string{"--sdk-release", "14.7.0"}, "", 3, "1.1.0", "14.7.0"},
 		{"a parameter that is required", "name: kinds, in: query", "name: kinds, in: query, required: true", nil, "", 3, "1.1.1", "14.7.0"},
 		{"a field that is gone", "        madeAt: {type: string, description: When.}\n", "", nil, "", 3, "1.2.0", "14.7.0"},
-		{"another path", "  /things/{id}:", "  /goods/{id}:", nil, "", 3, "1.3.0", "14.7.0"},
+		{"another path", "  /things/{id}:", "  /goods/{id}:", nil, "", 3, "1.2.1", "14.7.0"},
 		{"another type", "name: {type: string}\n        owner", "name: {type: array, items: {type: string}}\n        owner", []string{"--accept", "retyped"}, `2 changes to look at, nothing is written:
-  field retyped: samsara.things.v1.CreateThingRequest.name: optional string, now repeated string in name_v2
-  field retyped: samsara.things.v1.Thing.name: optional string, now repeated string in name_v2
-accepted with ACCEPT=retyped, or --accept`, 3, "1.4.0", "14.7.0"},
+  field retyped: samsara_gateway.things.v1.CreateThingRequest.name: optional string, now repeated string in name_v2
+  field retyped: samsara_gateway.things.v1.Thing.name: optional string, now repeated string in name_v2
+accepted with ACCEPT=retyped, or --accept`, 3, "1.3.0", "14.7.0"},
 		{"an answer that is wrapped", state, wrapped, []string{"--accept", "wrapped,retyped"}, `1 changes to look at, nothing is written:
-  answer wrapped: samsara.things.v1.ThingsService.GetState: read in both forms: name, since
-accepted with ACCEPT=wrapped, or --accept`, 3, "1.5.0", "14.7.0"},
+  answer wrapped: samsara_gateway.things.v1.ThingsService.GetState: read in both forms: name, since
+accepted with ACCEPT=wrapped, or --accept`, 3, "1.4.0", "14.7.0"},
 		{"an answer that is bare, and another type", box, strings.Replace(bare, "size: {type: integer}", "size: {type: string}", 1), []string{"--accept", "wrapped", "--accept", "retyped"}, `2 changes to look at, nothing is written:
-  answer bare: samsara.things.v1.ThingsService.GetBox: read in both forms: data.color, data.size
-  field retyped: samsara.things.v1.GetBoxResponse.data.size: optional int64, now optional string in size
-accepted with ACCEPT=retyped,wrapped, or --accept`, 3, "1.6.0", "14.7.0"},
+  answer bare: samsara_gateway.things.v1.ThingsService.GetBox: read in both forms: data.color, data.size
+  field retyped: samsara_gateway.things.v1.GetBoxResponse.data.size: optional int64, now optional string in size
+accepted with ACCEPT=retyped,wrapped, or --accept`, 3, "1.5.0", "14.7.0"},
 		{"an answer that is bare again, and another type", wrapped, strings.Replace(state, "since: {type: string}", "since: {type: integer}", 1), []string{"--accept", "retyped,wrapped"}, `2 changes to look at, nothing is written:
-  answer bare: samsara.things.v1.ThingsService.GetState: read in both forms: data.name, data.since
-  field retyped: samsara.things.v1.GetStateResponse.data.since: optional string, now optional int64 in since_v2
-accepted with ACCEPT=retyped,wrapped, or --accept`, 3, "1.7.0", "14.7.0"},
-		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil, "", 5, "1.8.0", "14.7.0"},
+  answer bare: samsara_gateway.things.v1.ThingsService.GetState: read in both forms: data.name, data.since
+  field retyped: samsara_gateway.things.v1.GetStateResponse.data.since: optional string, now optional int64 in since_v2
+accepted with ACCEPT=retyped,wrapped, or --accept`, 3, "1.6.0", "14.7.0"},
+		{"another tag", "operationId: createThing\n      tags: [Things]", "operationId: createThing\n      tags: [Goods]", nil, "", 1, "1.6.0", "14.7.0"},
+		{"another stage", "operationId: createThing\n      tags: [Goods]", "operationId: createThing\n      tags: [Beta APIs]", nil, "", 3, "1.6.1", "14.7.0"},
 	} {
 		if !strings.Contains(document, release.old) {
 			t.Fatalf("%s: no %q in the document", release.name, release.old)
@@ -181,7 +182,7 @@ func TestSurface_anew(t *testing.T) {
 	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(root, "samsara")); err != nil {
+	if err := os.RemoveAll(filepath.Join(root, "samsara_gateway")); err != nil {
 		t.Fatal(err)
 	}
 	before := readFiles(t, root)
@@ -254,7 +255,7 @@ func TestSurface_samsaraOlderToNewer(t *testing.T) {
 	for _, c := range unaccepted.Changes {
 		have = append(have, c.What+" "+c.Where)
 	}
-	want := []string{"answer wrapped samsara.assets.v1beta1.AssetsService.CreateAsset", "answer wrapped samsara.assets.v1beta1.AssetsService.UpdateAsset"}
+	want := []string{"answer wrapped samsara_gateway.assets.v1.AssetsService.CreateAsset", "answer wrapped samsara_gateway.assets.v1.AssetsService.UpdateAsset"}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("unaccepted (-want +have):\n%s", diff)
 	}
@@ -273,7 +274,7 @@ func TestSurface_samsaraOlderToNewer(t *testing.T) {
 		name, lines, _ := strings.Cut(part, "\n")
 		counts[name] = strings.Count(lines, "\n- ")
 	}
-	if diff := cmp.Diff(map[string]int{"Added": 359, "Deprecated": 12, "Moved": 18, "Retyped": 1, "Wrapped": 2, "Changed": 54}, counts); diff != "" {
+	if diff := cmp.Diff(map[string]int{"Added": 351, "Deprecated": 14, "Moved": 9, "Retyped": 1, "Wrapped": 2, "Changed": 56}, counts); diff != "" {
 		t.Errorf("changes by section (-want +have):\n%s", diff)
 	}
 	if written := runProtogen(t, current, module); written > 0 {

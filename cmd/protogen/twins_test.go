@@ -24,13 +24,16 @@ func TestTwin_noNameFree(t *testing.T) {
 	t.Parallel()
 	spec, root := filepath.Join(t.TempDir(), "openapi.json"), newTree(t)
 	const records = `"data":{"type":"array","items":{"type":"string"}}`
-	paths := strings.Join([]string{getPages("listThings", "after", records), getPages("getThings", "after", records), getPages("StreamListThings", "id", records)}, ",")
+	at := func(path, id, query string) string {
+		return strings.Replace(getPages(id, query, records), `"/`+id+`"`, `"`+path+`"`, 1)
+	}
+	paths := strings.Join([]string{at("/things/feed", "listThings", "after"), at("/a", "followThings", "id"), at("/b", "followListThings", "id")}, ",")
 	writeFile(t, spec, `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{`+paths+`}}`)
 	if _, err := generateAll(t.Context(), spec, root); err != nil {
 		t.Fatal(err)
 	}
-	made := readFiles(t, root)["samsara/things/v1/things.proto"]
-	for _, want := range []string{"rpc StreamThings(", "rpc StreamListThings(", "rpc StreamListThingsV2("} {
+	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
+	for _, want := range []string{"rpc StreamThings(", "rpc FollowThings(", "rpc FollowListThings(", "rpc FollowListThingsV2("} {
 		if !strings.Contains(made, want) {
 			t.Errorf("no %q in:\n%s", want, made)
 		}
@@ -53,7 +56,7 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
 	for _, want := range []string{`items: "box.cats"`, `items: "box.dogs"`} {
 		if !strings.Contains(made, want) {
 			t.Errorf("no %q in:\n%s", want, made)
@@ -67,11 +70,11 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
-	writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), `syntax = "proto3"; package samsara.things.v1; message StreamThingsResponse {}`)
+	writeFile(t, filepath.Join(root, "samsara_gateway/things/v1/things.proto"), `syntax = "proto3"; package samsara_gateway.things.v1; message StreamThingsResponse {}`)
 	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 		t.Fatal(err)
 	}
-	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	made := readFiles(t, root)["samsara_gateway/things/v1/things.proto"]
 	if want := "rpc StreamListThings("; !strings.Contains(made, want) {
 		t.Errorf("no %q in:\n%s", want, made)
 	}
@@ -83,11 +86,11 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"of no method":               {`method: "ListThings"`, `method: "ListNothing"`},
 		"of no shape":                {"STREAM_SHAPE_PAGES", "STREAM_SHAPE_UNSPECIFIED"},
-		"with messages of the other": {"samsara.gateway.v1.StreamOptions", "samsara.gateway.v1.FollowOptions"},
+		"with messages of the other": {"samsara_gateway.api.v1.StreamOptions", "samsara_gateway.api.v1.FollowOptions"},
 		"with one more field":        {"optional string cursor = 2;", "optional string cursor = 2;\n  optional string more = 3;"},
 		"with a field renumbered":    {"optional string cursor = 2;", "optional string cursor = 3;"},
 		"with a stream of requests":  {"(StreamThingsRequest)", "(stream StreamThingsRequest)"},
-		"there already":              {twin, strings.Replace(twin, "Things(", "ThingsAgain(", 1) + "    option (samsara.gateway.v1.stream) = {\n      method: \"ListThings\"\n      shape: STREAM_SHAPE_PAGES\n    };\n  }\n" + twin},
+		"there already":              {twin, strings.Replace(twin, "Things(", "ThingsAgain(", 1) + "    option (samsara_gateway.api.v1.stream) = {\n      method: \"ListThings\"\n      shape: STREAM_SHAPE_PAGES\n    };\n  }\n" + twin},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +98,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 			if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join(root, "samsara/things/v1/things.proto")
+			file := filepath.Join(root, "samsara_gateway/things/v1/things.proto")
 			have, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -119,7 +122,7 @@ func TestAnEndIsRequiredWhileTheDocumentContradictsItself(t *testing.T) {
 		if _, err := generateAll(t.Context(), spec, root); err != nil {
 			t.Fatal(err)
 		}
-		made := readFiles(t, root)["samsara/probes/v1/probes.proto"]
+		made := readFiles(t, root)["samsara_gateway/probes/v1/probes.proto"]
 		if have, want := strings.Contains(made, "end_required: true"), spec == "testdata/evolution-1.json"; have != want {
 			t.Errorf("after %s an end is required: %t, want %t", spec, have, want)
 		}

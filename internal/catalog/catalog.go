@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 )
 
@@ -38,7 +38,7 @@ type Method struct {
 	Stream *endpoint.Stream
 }
 
-// FullName is "samsara.vehicles.v1.VehiclesService/ListVehicles".
+// FullName is "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
 func (m Method) FullName() string {
 	full := m.FullMethod
 	if m.Stream != nil {
@@ -66,7 +66,7 @@ func methods(endpoints []*endpoint.Endpoint) []Method {
 }
 
 // Stage is a stage as people call it.
-func Stage(s gatewayv1.Stage) string {
+func Stage(s apiv1.Stage) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "STAGE_"))
 }
 

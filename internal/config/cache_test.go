@@ -12,17 +12,17 @@ import (
 func TestCacheRulesComeFromEverySource(t *testing.T) {
 	t.Parallel()
 	want := []config.CacheRule{
-		{Methods: "samsara.vehicles.v1.VehiclesService/Get*"},
-		{Methods: "samsara.vehicles.v1.*", TTL: 30 * time.Second},
+		{Methods: "samsara_gateway.vehicles.v1.VehiclesService/Get*"},
+		{Methods: "samsara_gateway.vehicles.v1.*", TTL: 30 * time.Second},
 	}
-	const list = "/samsara.vehicles.v1.VehiclesService/Get* = 0s, samsara.vehicles.v1.*=30s"
+	const list = "/samsara_gateway.vehicles.v1.VehiclesService/Get* = 0s, samsara_gateway.vehicles.v1.*=30s"
 	for name, c := range map[string]config.Config{
-		"flags":                     mustLoad(t, []string{"--cache", "samsara.vehicles.v1.VehiclesService/Get*=0s", "--cache", "samsara.vehicles.v1.*=30s"}),
+		"flags":                     mustLoad(t, []string{"--cache", "samsara_gateway.vehicles.v1.VehiclesService/Get*=0s", "--cache", "samsara_gateway.vehicles.v1.*=30s"}),
 		"one flag":                  mustLoad(t, []string{"--cache", list}),
 		"a variable":                mustLoad(t, nil, "SAMSARA_GATEWAY_CACHE="+list),
-		"a sequence in the file":    mustLoad(t, []string{"--config", write(t, "cache: [samsara.vehicles.v1.VehiclesService/Get*=0s, samsara.vehicles.v1.*=30s]\n")}),
-		"a mapping in the file":     mustLoad(t, []string{"--config", write(t, "cache:\n  samsara.vehicles.v1.VehiclesService/Get*: 0s\n  samsara.vehicles.v1.*: 30s\n")}),
-		"flags, not from the file":  mustLoad(t, []string{"--cache", list, "--config", write(t, "cache: {samsara.*: 1h}\n")}),
+		"a sequence in the file":    mustLoad(t, []string{"--config", write(t, "cache: [samsara_gateway.vehicles.v1.VehiclesService/Get*=0s, samsara_gateway.vehicles.v1.*=30s]\n")}),
+		"a mapping in the file":     mustLoad(t, []string{"--config", write(t, "cache:\n  samsara_gateway.vehicles.v1.VehiclesService/Get*: 0s\n  samsara_gateway.vehicles.v1.*: 30s\n")}),
+		"flags, not from the file":  mustLoad(t, []string{"--cache", list, "--config", write(t, "cache: {samsara_gateway.*: 1h}\n")}),
 		"flags, not from variables": mustLoad(t, []string{"--cache", list}, "SAMSARA_GATEWAY_CACHE=*=1h"),
 	} {
 		if diff := cmp.Diff(want, c.Cache); diff != "" {
@@ -33,13 +33,13 @@ func TestCacheRulesComeFromEverySource(t *testing.T) {
 
 func TestFirstCacheRuleThatMatchesCounts(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, []string{"--cache", "samsara.vehicles.v1.VehiclesService/Get*=0s,samsara.vehicles.v1.*=30s,*/List*=1m"})
+	c := mustLoad(t, []string{"--cache", "samsara_gateway.vehicles.v1.VehiclesService/Get*=0s,samsara_gateway.vehicles.v1.*=30s,*/List*=1m"})
 	for method, want := range map[string]time.Duration{
-		"/samsara.vehicles.v1.VehiclesService/GetVehicle":   0,
-		"/samsara.vehicles.v1.VehiclesService/ListVehicles": 30 * time.Second,
-		"samsara.vehicles.v1.VehiclesService/ListVehicles":  30 * time.Second,
-		"/samsara.drivers.v1.DriversService/ListDrivers":    time.Minute,
-		"/samsara.drivers.v1.DriversService/GetDriver":      0,
+		"/samsara_gateway.vehicles.v1.VehiclesService/GetVehicle":   0,
+		"/samsara_gateway.vehicles.v1.VehiclesService/ListVehicles": 30 * time.Second,
+		"samsara_gateway.vehicles.v1.VehiclesService/ListVehicles":  30 * time.Second,
+		"/samsara_gateway.drivers.v1.DriversService/ListDrivers":    time.Minute,
+		"/samsara_gateway.drivers.v1.DriversService/GetDriver":      0,
 	} {
 		if got := c.CacheTTL(method); got != want {
 			t.Errorf("%s is cached for %v, want %v", method, got, want)
@@ -49,14 +49,14 @@ func TestFirstCacheRuleThatMatchesCounts(t *testing.T) {
 
 func TestCacheRuleIsRefusedWithItsRule(t *testing.T) {
 	t.Parallel()
-	file := write(t, "cache:\n  samsara.vehicles.v1.*: 30\n  samsara.drivers.v1.*: [30s]\n")
+	file := write(t, "cache:\n  samsara_gateway.vehicles.v1.*: 30\n  samsara_gateway.drivers.v1.*: [30s]\n")
 	for _, test := range []struct {
 		name string
 		args []string
 		want string
 	}{
-		{"no time", []string{"--cache=samsara.*"}, `--cache "samsara.*" (from the command line): "samsara.*": not of the form PATTERN=TIME`},
-		{"one of several", []string{"--cache=*=1s,samsara.*"}, `--cache "*=1s,samsara.*" (from the command line): "samsara.*": not of the form PATTERN=TIME`},
+		{"no time", []string{"--cache=samsara_gateway.*"}, `--cache "samsara_gateway.*" (from the command line): "samsara_gateway.*": not of the form PATTERN=TIME`},
+		{"one of several", []string{"--cache=*=1s,samsara_gateway.*"}, `--cache "*=1s,samsara_gateway.*" (from the command line): "samsara_gateway.*": not of the form PATTERN=TIME`},
 		{"a number", []string{"--cache=*=30"}, `--cache "*=30" (from the command line): "*=30": not a duration such as "250ms" or "5m"`},
 		{"too long", []string{"--cache=*=25h"}, `--cache "*=25h" (from the command line): "*=25h": not between 0s and 24h`},
 		{"negative", []string{"--cache=*=-1s"}, `--cache "*=-1s" (from the command line): "*=-1s": not between 0s and 24h`},

@@ -60,7 +60,7 @@ type Config struct {
 	TLSClientCAFile string
 	// Insecure allows plaintext beyond loopback.
 	Insecure bool
-	// Passthrough serves samsara.gateway.v1.PassthroughService.
+	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
 	Passthrough bool
 	// ReflectionComments serves comments by reflection.
 	ReflectionComments bool

@@ -27,11 +27,11 @@ const token = "samsara_api_s3cr3t"
 // api is a small one.
 func api() config.API {
 	reads := []string{
-		"samsara.vehicles.v1.VehiclesService/GetVehicle", "samsara.vehicles.v1.VehiclesService/ListVehicles",
-		"samsara.drivers.v1.DriversService/ListDrivers", "samsara.tags.v1.TagsService/ListTags",
+		"samsara_gateway.vehicles.v1.VehiclesService/GetVehicle", "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles",
+		"samsara_gateway.drivers.v1.DriversService/ListDrivers", "samsara_gateway.tags.v1.TagsService/ListTags",
 	}
 	return config.API{
-		Methods: append(reads, "samsara.tags.v1.TagsService/CreateTag"), Reads: reads,
+		Methods: append(reads, "samsara_gateway.tags.v1.TagsService/CreateTag"), Reads: reads,
 		Paths: []string{"/fleet/vehicles", "/fleet/vehicles/{id}/stats", "/tags", "/a"},
 	}
 }
@@ -107,8 +107,8 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 		"upstream-url": "https://api.eu.samsara.com", "api-version": "2024-11-18",
 		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true", "upstream-http2": "true",
 		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",
-		"cache": "samsara.vehicles.v1.*=30s", "cache-max-bytes": "2MiB",
-		"quota": "false", "quota-token-limit": "15/10s", "quota-organization-limit": "none", "quota-limits": "samsara.vehicles.v1.*=50/min,*=1/h",
+		"cache": "samsara_gateway.vehicles.v1.*=30s", "cache-max-bytes": "2MiB",
+		"quota": "false", "quota-token-limit": "15/10s", "quota-organization-limit": "none", "quota-limits": "samsara_gateway.vehicles.v1.*=50/min,*=1/h",
 		"quota-margin": "5", "quota-max-wait": "1s", "quota-max-queue": "50", "quota-weights": "billing=2,web=0.5", "quota-batch-percent": "20",
 		"quota-redis": "redis://redis.internal:6379/1", "quota-redis-timeout": "40ms", "quota-replicas": "3", "quota-organization": "acme",
 		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
@@ -244,22 +244,22 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			},
 		},
 		{
-			name: "every element of a list", args: []string{"--quota-limits=samsara.tags.*=0/s,*=5/day", "--cache=a,b=1"},
+			name: "every element of a list", args: []string{"--quota-limits=samsara_gateway.tags.*=0/s,*=5/day", "--cache=a,b=1"},
 			want: []string{
-				`--quota-limits "samsara.tags.*=0/s,*=5/day" (from the command line): "samsara.tags.*=0/s": requests not between 1 and 100000`,
-				`--quota-limits "samsara.tags.*=0/s,*=5/day" (from the command line): "*=5/day": window not a duration such as "250ms" or "5m"`,
+				`--quota-limits "samsara_gateway.tags.*=0/s,*=5/day" (from the command line): "samsara_gateway.tags.*=0/s": requests not between 1 and 100000`,
+				`--quota-limits "samsara_gateway.tags.*=0/s,*=5/day" (from the command line): "*=5/day": window not a duration such as "250ms" or "5m"`,
 				`--cache "a,b=1" (from the command line): "a": not of the form PATTERN=TIME`,
 				`--cache "a,b=1" (from the command line): "b=1": not a duration such as "250ms" or "5m"`,
 			},
 		},
 		{
 			name: "patterns that match nothing, or nothing that is left",
-			args: []string{"--quota-limits=samsara.nope.*=1/s,samsara.tags.*=1/s,*/CreateTag=2/s", "--cache=*/CreateTag=1s,*=2s,*/List*=3s"},
+			args: []string{"--quota-limits=samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s", "--cache=*/CreateTag=1s,*=2s,*/List*=3s"},
 			want: []string{
 				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/CreateTag=1s": matches no method that reads`,
 				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/List*=3s": matches no method that reads but such as patterns before it match`,
-				`--quota-limits "samsara.nope.*=1/s,samsara.tags.*=1/s,*/CreateTag=2/s" (from the command line): "samsara.nope.*=1/s": matches no method`,
-				`--quota-limits "samsara.nope.*=1/s,samsara.tags.*=1/s,*/CreateTag=2/s" (from the command line): "*/CreateTag=2/s": matches no method but such as patterns before it match`,
+				`--quota-limits "samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s" (from the command line): "samsara_gateway.nope.*=1/s": matches no method`,
+				`--quota-limits "samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s" (from the command line): "*/CreateTag=2/s": matches no method but such as patterns before it match`,
 			},
 		},
 		{

@@ -14,15 +14,15 @@ func TestQuotaSettings(t *testing.T) {
 	t.Parallel()
 	got := mustLoad(t, []string{
 		"--quota-token-limit=100/min", "--quota-organization-limit", "5/500ms",
-		"--quota-limits=samsara.vehicles.v1.*=50/h, /samsara.tags.v1.TagsService/ListTags = none", "--quota-limits=*=7/s",
+		"--quota-limits=samsara_gateway.vehicles.v1.*=50/h, /samsara_gateway.tags.v1.TagsService/ListTags = none", "--quota-limits=*=7/s",
 		"--quota-weights=billing=2", "--quota-weights=spiffe://acme/web=0.5",
 	})
 	if got.QuotaTokenLimit != (quota.Limit{Requests: 100, Window: time.Minute}) || got.QuotaOrganizationLimit != (quota.Limit{Requests: 5, Window: 500 * time.Millisecond}) {
 		t.Errorf("limits are %v and %v", got.QuotaTokenLimit, got.QuotaOrganizationLimit)
 	}
 	if diff := cmp.Diff([]quota.Override{
-		{Operations: "samsara.vehicles.v1.*", Limit: quota.Limit{Requests: 50, Window: time.Hour}},
-		{Operations: "samsara.tags.v1.TagsService/ListTags"},
+		{Operations: "samsara_gateway.vehicles.v1.*", Limit: quota.Limit{Requests: 50, Window: time.Hour}},
+		{Operations: "samsara_gateway.tags.v1.TagsService/ListTags"},
 		{Operations: "*", Limit: quota.Limit{Requests: 7, Window: time.Second}},
 	}, got.QuotaLimits); diff != "" {
 		t.Errorf("limits of operations (-want +got):\n%s", diff)
@@ -39,7 +39,7 @@ func TestQuotaSettingsThatAreRefused(t *testing.T) {
 		"no requests":        {"--quota-token-limit=0/s", `--quota-token-limit "0/s" (from the command line): requests not between 1 and 100000`},
 		"an odd window":      {"--quota-token-limit=5/day", `--quota-token-limit "5/day" (from the command line): window not a duration such as "250ms" or "5m"`},
 		"a long window":      {"--quota-token-limit=5/25h", `--quota-token-limit "5/25h" (from the command line): window not between 1ms and 24h`},
-		"no limit":           {"--quota-limits=samsara.*", `--quota-limits "samsara.*" (from the command line): "samsara.*": not of the form PATTERN=LIMIT`},
+		"no limit":           {"--quota-limits=samsara_gateway.*", `--quota-limits "samsara_gateway.*" (from the command line): "samsara_gateway.*": not of the form PATTERN=LIMIT`},
 		"an open bracket":    {"--quota-limits=[=5/s", `--quota-limits "[=5/s" (from the command line): "[=5/s": pattern has an open bracket or a backslash at its end`},
 		"no weight":          {"--quota-weights=billing", `--quota-weights "billing" (from the command line): "billing": not of the form CALLER=WEIGHT`},
 		"a weight of nought": {"--quota-weights=billing=0", `--quota-weights "billing=0" (from the command line): "billing=0": weight not between 0.001 and 1000`},

@@ -52,13 +52,13 @@ func (c *Config) settings() []setting {
 		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute)},
 		{"retry-max-delay", retries, "`TIME` that no such wait exceeds, except where Retry-After says so", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute)},
 
-		{"cache", caching, "`PATTERN=TIME` for which reads are answered from memory, such as samsara.vehicles.v1.*=30s; the first that matches a method counts; may be repeated, or several separated by commas", cacheRules(&c.Cache)},
+		{"cache", caching, "`PATTERN=TIME` for which reads are answered from memory, such as samsara_gateway.vehicles.v1.*=30s; the first that matches a method counts; may be repeated, or several separated by commas", cacheRules(&c.Cache)},
 		{"cache-max-bytes", caching, "`SIZE` of all responses kept for that", bytes(&c.CacheMaxBytes, 1<<20, 1<<40)},
 
 		{"quota", quotas, "keep within Samsara's rate limits: requests wait for their turn", boolean(&c.Quota)},
 		{"quota-token-limit", quotas, "`LIMIT` of the API token, such as 150/s, or none", limit(&c.QuotaTokenLimit)},
 		{"quota-organization-limit", quotas, "`LIMIT` of the organization", limit(&c.QuotaOrganizationLimit)},
-		{"quota-limits", quotas, "`PATTERN=LIMIT` instead of what operations state, such as samsara.vehicles.v1.*=50/s (or /min, /h, /10s, or none); the first that matches a method counts; may be repeated, or several separated by commas", quotaLimits(&c.QuotaLimits)},
+		{"quota-limits", quotas, "`PATTERN=LIMIT` instead of what operations state, such as samsara_gateway.vehicles.v1.*=50/s (or /min, /h, /10s, or none); the first that matches a method counts; may be repeated, or several separated by commas", quotaLimits(&c.QuotaLimits)},
 		{"quota-margin", quotas, "`PERCENT` of a limit that is left unused, because the network squeezes requests together", whole(&c.QuotaMargin, 0, 100)},
 		{"quota-max-wait", quotas, "`TIME` that an attempt waits for its turn at most; where it would be longer it is refused at once", duration(&c.QuotaMaxWait, time.Millisecond, 5*time.Minute)},
 		{"quota-max-queue", quotas, "`NUMBER` of attempts that wait at most; a tenth of it of one caller", whole(&c.QuotaMaxQueue, 10, 1_000_000)},

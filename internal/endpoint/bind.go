@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -172,7 +172,7 @@ func (b *binding) form(newest *parameter, m protoreflect.Message) *parameter {
 func (b *binding) separate(p *parameter, i int) {
 	switch {
 	case i == 0:
-	case p.style == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA:
+	case p.style == apiv1.ArrayStyle_ARRAY_STYLE_COMMA:
 		b.line = append(b.line, ',')
 	default:
 		b.line = append(b.line, '&')
@@ -269,7 +269,7 @@ func floatBits(kind protoreflect.Kind) int {
 
 // body returns the JSON body, nil where none is sent.
 func (b *binding) body(e *Endpoint, m protoreflect.Message) []byte {
-	required := e.Operation.GetBody() == gatewayv1.Body_BODY_REQUIRED
+	required := e.Operation.GetBody() == apiv1.Body_BODY_REQUIRED
 	mask, ok := b.mask(e, m)
 	if !ok {
 		return nil

@@ -297,7 +297,7 @@ func TestBindRefusesMessagesOfAnotherType(t *testing.T) {
 	if !errors.As(err, &refused) {
 		t.Fatalf("error is %v, want an *ArgumentError", err)
 	}
-	want := []endpoint.Violation{{Description: "message is samsara.test.v1.ListRequest, must be samsara.test.v1.GetRequest"}}
+	want := []endpoint.Violation{{Description: "message is samsara_gateway.test.v1.ListRequest, must be samsara_gateway.test.v1.GetRequest"}}
 	if diff := cmp.Diff(want, refused.Violations); diff != "" {
 		t.Errorf("violations differ (-want +got):\n%s", diff)
 	}

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -73,17 +73,17 @@ func messageType(types *protoregistry.Types, md protoreflect.MessageDescriptor) 
 	return mt
 }
 
-func httpMethod(m gatewayv1.HttpMethod) (string, error) {
+func httpMethod(m apiv1.HttpMethod) (string, error) {
 	switch m {
-	case gatewayv1.HttpMethod_HTTP_METHOD_GET:
+	case apiv1.HttpMethod_HTTP_METHOD_GET:
 		return "GET", nil
-	case gatewayv1.HttpMethod_HTTP_METHOD_POST:
+	case apiv1.HttpMethod_HTTP_METHOD_POST:
 		return "POST", nil
-	case gatewayv1.HttpMethod_HTTP_METHOD_PUT:
+	case apiv1.HttpMethod_HTTP_METHOD_PUT:
 		return "PUT", nil
-	case gatewayv1.HttpMethod_HTTP_METHOD_PATCH:
+	case apiv1.HttpMethod_HTTP_METHOD_PATCH:
 		return "PATCH", nil
-	case gatewayv1.HttpMethod_HTTP_METHOD_DELETE:
+	case apiv1.HttpMethod_HTTP_METHOD_DELETE:
 		return "DELETE", nil
 	default:
 		return "", fmt.Errorf("HTTP method is %s", m)
@@ -100,13 +100,13 @@ func (e *Endpoint) placeFields() (problems []error) {
 	slices.SortFunc(byNumber, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
 	for _, fd := range byNumber {
 		switch in := transcode.FieldOptions(fd).GetIn(); in {
-		case gatewayv1.Location_LOCATION_PATH:
+		case apiv1.Location_LOCATION_PATH:
 			e.PathFields = append(e.PathFields, fd)
-		case gatewayv1.Location_LOCATION_QUERY:
+		case apiv1.Location_LOCATION_QUERY:
 			e.QueryFields = append(e.QueryFields, fd)
-		case gatewayv1.Location_LOCATION_BODY:
+		case apiv1.Location_LOCATION_BODY:
 			e.BodyFields = append(e.BodyFields, fd)
-		case gatewayv1.Location_LOCATION_UPDATE_MASK:
+		case apiv1.Location_LOCATION_UPDATE_MASK:
 			if e.mask != nil {
 				problems = append(problems, fmt.Errorf("field %s: %s is an update mask already", fd.Name(), e.mask.Name()))
 			}
@@ -171,7 +171,7 @@ type parameter struct {
 	// key is the escaped name with the equals sign.
 	key      string
 	required bool
-	style    gatewayv1.ArrayStyle
+	style    apiv1.ArrayStyle
 	// set is whether the values of a list are sorted, none twice.
 	set bool
 	// older are the retired forms of the parameter, the newest first.
@@ -200,7 +200,7 @@ func (e *Endpoint) cursorLast() [][]protoreflect.FieldDescriptor {
 
 func (e *Endpoint) compileQuery() error {
 	var problems []error
-	paged := e.Operation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED
+	paged := e.Operation.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED
 	for _, fields := range e.cursorLast() {
 		var forms []parameter
 		for i, fd := range fields {
@@ -217,7 +217,7 @@ func (e *Endpoint) compileQuery() error {
 			}
 			if !isText(fd.Kind()) {
 				problems = append(problems, fmt.Errorf("field %s: %s does not fit into a query", fd.Name(), kindName(fd)))
-			} else if fd.IsList() && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT {
+			} else if fd.IsList() && p.style != apiv1.ArrayStyle_ARRAY_STYLE_COMMA && p.style != apiv1.ArrayStyle_ARRAY_STYLE_REPEAT {
 				problems = append(problems, fmt.Errorf("field %s: array_style of a repeated query parameter is %s", fd.Name(), p.style))
 			}
 			forms = append(forms, p)
@@ -232,8 +232,8 @@ func (e *Endpoint) compileQuery() error {
 func (e *Endpoint) checkBody() error {
 	var problems []error
 	switch e.Operation.GetBody() {
-	case gatewayv1.Body_BODY_OPTIONAL, gatewayv1.Body_BODY_REQUIRED:
-	case gatewayv1.Body_BODY_UNSPECIFIED:
+	case apiv1.Body_BODY_OPTIONAL, apiv1.Body_BODY_REQUIRED:
+	case apiv1.Body_BODY_UNSPECIFIED:
 		for _, fd := range e.BodyFields {
 			problems = append(problems, fmt.Errorf("field %s: the operation has no body", fd.Name()))
 		}

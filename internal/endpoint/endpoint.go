@@ -20,21 +20,21 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
 // Endpoint is one operation of the REST API as a gRPC method, made by Load. It is immutable and
 // safe for concurrent use.
 type Endpoint struct {
-	// FullMethod is "/samsara.vehicles.v1.VehiclesService/ListVehicles".
+	// FullMethod is "/samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
 	FullMethod string
 	// Method is the method's descriptor.
 	Method protoreflect.MethodDescriptor
 	// Input makes request messages.
 	Input protoreflect.MessageType
 	// Operation is the method's annotation.
-	Operation *gatewayv1.Operation
+	Operation *apiv1.Operation
 	// HTTPMethod is "GET", "POST", "PUT", "PATCH" or "DELETE".
 	HTTPMethod string
 	// PathFields are the request's fields in the path, as the template has them. Here and below,
@@ -75,7 +75,7 @@ func (l line) isSet(m protoreflect.Message) bool { return slices.ContainsFunc(l,
 
 // numbered reports whether pages have numbers rather than cursors.
 func (e *Endpoint) numbered() bool {
-	return e.Operation.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER
+	return e.Operation.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER
 }
 
 // cursorKey is the query parameter of the cursor with its equals sign, which is the last one.

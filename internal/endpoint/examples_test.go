@@ -427,7 +427,7 @@ func TestExamples_requests(t *testing.T) {
 	t.Logf("%d examples in %d bodies of %d operations, %d written whole", len(examples), bodies, operations, whole)
 	if diff := cmp.Diff(map[string]int{
 		// An optional list that is empty, which no message holds: it is not sent.
-		"/samsara.qualification_records.v1beta1.QualificationRecordsService/PostQualificationRecord": 1,
+		"/samsara_gateway.qualification_records.v1.QualificationRecordsService/CreateQualificationRecord": 1,
 	}, differing); diff != "" {
 		t.Errorf("bodies that are written otherwise (-want +got):\n%s", diff)
 	}

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -80,7 +80,7 @@ func Load(files *protoregistry.Files, types *protoregistry.Types) ([]*Endpoint, 
 func methods(files *protoregistry.Files, wanted func(protoreflect.MethodDescriptor) bool) []protoreflect.MethodDescriptor {
 	var methods []protoreflect.MethodDescriptor
 	files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		if !strings.HasPrefix(string(file.Package()), "samsara.") {
+		if !strings.HasPrefix(string(file.Package()), "samsara_gateway.") {
 			return true
 		}
 		for i := range file.Services().Len() {
@@ -100,8 +100,8 @@ func methods(files *protoregistry.Files, wanted func(protoreflect.MethodDescript
 }
 
 // operation returns a method's annotation, nil where it has none.
-func operation(method protoreflect.MethodDescriptor) *gatewayv1.Operation {
-	op, ok := proto.GetExtension(method.Options(), gatewayv1.E_Operation).(*gatewayv1.Operation)
+func operation(method protoreflect.MethodDescriptor) *apiv1.Operation {
+	op, ok := proto.GetExtension(method.Options(), apiv1.E_Operation).(*apiv1.Operation)
 	if !ok {
 		return nil
 	}

@@ -11,13 +11,13 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
 // streamOption returns a method's annotation as a stream, nil where it has none.
-func streamOption(method protoreflect.MethodDescriptor) *gatewayv1.Stream {
-	option, ok := proto.GetExtension(method.Options(), gatewayv1.E_Stream).(*gatewayv1.Stream)
+func streamOption(method protoreflect.MethodDescriptor) *apiv1.Stream {
+	option, ok := proto.GetExtension(method.Options(), apiv1.E_Stream).(*apiv1.Stream)
 	if !ok {
 		return nil
 	}
@@ -45,7 +45,7 @@ func compileStream(method protoreflect.MethodDescriptor, pages *Endpoint, types 
 		Method:      method,
 		Input:       messageType(types, method.Input()),
 		Pages:       pages,
-		Follow:      option.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW,
+		Follow:      option.GetShape() == apiv1.StreamShape_STREAM_SHAPE_FOLLOW,
 		endRequired: option.GetEndRequired(),
 	}
 	var problems []error
@@ -57,8 +57,8 @@ func compileStream(method protoreflect.MethodDescriptor, pages *Endpoint, types 
 	require(operation(method) == nil, "is annotated as an operation too")
 	require(method.IsStreamingServer() && !method.IsStreamingClient(), "is not server streaming")
 	switch option.GetShape() {
-	case gatewayv1.StreamShape_STREAM_SHAPE_PAGES:
-	case gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW:
+	case apiv1.StreamShape_STREAM_SHAPE_PAGES:
+	case apiv1.StreamShape_STREAM_SHAPE_FOLLOW:
 		require(pages.Operation.GetFeed(), "follows %s, which is not a feed", pages.Method.Name())
 	default:
 		require(false, "shape is %s", option.GetShape())
@@ -69,9 +69,9 @@ func compileStream(method protoreflect.MethodDescriptor, pages *Endpoint, types 
 
 // placeMessages finds the fields of the stream's own messages.
 func (s *Stream) placeMessages() error {
-	options := new(gatewayv1.StreamOptions).ProtoReflect().Descriptor()
+	options := new(apiv1.StreamOptions).ProtoReflect().Descriptor()
 	if s.Follow {
-		options = new(gatewayv1.FollowOptions).ProtoReflect().Descriptor()
+		options = new(apiv1.FollowOptions).ProtoReflect().Descriptor()
 	}
 	input, output, inner := s.Method.Input(), s.Method.Output(), s.Pages.Method
 	var problems []error
@@ -91,7 +91,7 @@ func (s *Stream) placeMessages() error {
 	field(output, "page", PageNumber, inner.Output())
 	field(output, "cursor", CursorNumber, nil)
 	if s.Follow {
-		field(output, "keep_alive", KeepAliveNumber, new(gatewayv1.KeepAlive).ProtoReflect().Descriptor())
+		field(output, "keep_alive", KeepAliveNumber, new(apiv1.KeepAlive).ProtoReflect().Descriptor())
 	}
 	return errors.Join(problems...)
 }
@@ -167,13 +167,13 @@ func byWireName(md protoreflect.MessageDescriptor, name string) protoreflect.Fie
 }
 
 // cursorName is the wire name of the field that holds the cursor.
-func cursorName(p gatewayv1.Pagination) string {
+func cursorName(p apiv1.Pagination) string {
 	switch p {
-	case gatewayv1.Pagination_PAGINATION_CURSOR:
+	case apiv1.Pagination_PAGINATION_CURSOR:
 		return "after"
-	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+	case apiv1.Pagination_PAGINATION_BIDIRECTIONAL:
 		return "startingAfter"
-	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+	case apiv1.Pagination_PAGINATION_PAGE_NUMBER:
 		return "pageNumber"
 	default:
 		return ""

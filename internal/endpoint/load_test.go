@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/testproto"
 )
@@ -17,16 +17,16 @@ import (
 // preamble begins every source of these tests.
 const preamble = `
 syntax = "proto3";
-package samsara.test.v1;
+package samsara_gateway.test.v1;
 import "google/protobuf/field_mask.proto";
 import "google/protobuf/struct.proto";
 import "google/protobuf/timestamp.proto";
-import "samsara/gateway/v1/annotations.proto";
+import "samsara_gateway/api/v1/annotations.proto";
 `
 
 // source completes a source: a word such as `@path` stands for an annotation.
 func source(text string) string {
-	const annotation = "(.samsara.gateway.v1.field)"
+	const annotation = "(.samsara_gateway.api.v1.field)"
 	return preamble + strings.NewReplacer(
 		"@path", annotation+".in = LOCATION_PATH",
 		"@query", annotation+".in = LOCATION_QUERY",
@@ -38,7 +38,7 @@ func source(text string) string {
 		"@name", annotation+".name",
 		"@root", annotation+".root = true",
 		"@retired", annotation+".retired = true",
-		"@operation", "option (.samsara.gateway.v1.operation)",
+		"@operation", "option (.samsara_gateway.api.v1.operation)",
 	).Replace(text)
 }
 
@@ -103,7 +103,7 @@ func TestLoad(t *testing.T) {
 	}
 	var got []summary
 	for _, e := range endpoints {
-		if e.Operation.GetMethod() == gatewayv1.HttpMethod_HTTP_METHOD_UNSPECIFIED {
+		if e.Operation.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_UNSPECIFIED {
 			t.Errorf("%s has no annotation", e.FullMethod)
 		}
 		got = append(got, summary{
@@ -112,16 +112,16 @@ func TestLoad(t *testing.T) {
 		})
 	}
 	empty := func(method, httpMethod string) summary {
-		return summary{FullMethod: method, Input: "samsara.test.v1.EmptyRequest", HTTPMethod: httpMethod, Path: "/zones", HasDecoder: true}
+		return summary{FullMethod: method, Input: "samsara_gateway.test.v1.EmptyRequest", HTTPMethod: httpMethod, Path: "/zones", HasDecoder: true}
 	}
 	want := []summary{
-		empty("/samsara.test.v1.AreasService/Add", "POST"),
-		empty("/samsara.test.v1.AreasService/Drop", "DELETE"),
-		empty("/samsara.test.v1.AreasService/Put", "PUT"),
-		empty("/samsara.test.v1.ZonesService/List", "GET"),
-		empty("/samsara.test.v1.ZonesService/Old", "GET"),
+		empty("/samsara_gateway.test.v1.AreasService/Add", "POST"),
+		empty("/samsara_gateway.test.v1.AreasService/Drop", "DELETE"),
+		empty("/samsara_gateway.test.v1.AreasService/Put", "PUT"),
+		empty("/samsara_gateway.test.v1.ZonesService/List", "GET"),
+		empty("/samsara_gateway.test.v1.ZonesService/Old", "GET"),
 		{
-			FullMethod: "/samsara.test.v1.ZonesService/Set", Input: "samsara.test.v1.SetRequest",
+			FullMethod: "/samsara_gateway.test.v1.ZonesService/Set", Input: "samsara_gateway.test.v1.SetRequest",
 			HTTPMethod: "PATCH", Path: "/zones/{zone}/parts/{part}",
 			InPath: []string{"zone_id", "zone_name", "part"}, InQuery: []string{"first", "second"}, InBody: []string{"note", "zone"},
 			HasResponse: true, HasDecoder: true,
@@ -138,7 +138,7 @@ func TestLoadLeavesForeignPackagesOut(t *testing.T) {
 	text := strings.Replace(source(`
 		service S { rpc M(Request) returns (Response) { @operation = {path: "/nothing valid"}; } }
 		message Request {}
-		message Response {}`), "package samsara.test.v1", "package other.samsara.v1", 1)
+		message Response {}`), "package samsara_gateway.test.v1", "package other.samsara.v1", 1)
 	if err := files.RegisterFile(testproto.Compile(t, text)); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestLoadRefuses(t *testing.T) {
 		operation string // `method: HTTP_METHOD_GET, path: "/a"` where empty
 		fields    string
 		more      string
-		want      []string // after "method samsara.test.v1.S.M: "
+		want      []string // after "method samsara_gateway.test.v1.S.M: "
 	}{
 		"no HTTP method": {
 			operation: `path: "/a"`, want: []string{"HTTP method is HTTP_METHOD_UNSPECIFIED"},
@@ -282,7 +282,7 @@ func TestLoadRefuses(t *testing.T) {
 				message M {} enum E { E_UNSPECIFIED = 0; } E d = 4 [@query];`,
 			want: []string{
 				"field a: a map does not fit into a query",
-				"field b: samsara.test.v1.Request.M does not fit into a query",
+				"field b: samsara_gateway.test.v1.Request.M does not fit into a query",
 				"field c: repeated google.protobuf.Value does not fit into a query",
 				"field d: enum does not fit into a query",
 			},
@@ -306,12 +306,12 @@ func TestLoadRefuses(t *testing.T) {
 		"two body fields of one name": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `optional string a = 1 [@body]; optional string b = 2 [@body, @name = "a"];`,
-			want:      []string{`message cannot be translated: samsara.test.v1.Request.b shares its wire name "a" with another field`},
+			want:      []string{`message cannot be translated: samsara_gateway.test.v1.Request.b shares its wire name "a" with another field`},
 		},
 		"two root fields": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `repeated string a = 1 [@body, @root]; repeated string b = 2 [@body, @root];`,
-			want:      []string{"message cannot be translated: samsara.test.v1.Request.b is a second root field"},
+			want:      []string{"message cannot be translated: samsara_gateway.test.v1.Request.b is a second root field"},
 		},
 		"two update masks": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
@@ -331,11 +331,11 @@ func TestLoadRefuses(t *testing.T) {
 		"a message without JSON form in the body": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `google.protobuf.Timestamp a = 1 [@body];`,
-			want:      []string{"message cannot be translated: samsara.test.v1.Request.a is of type google.protobuf.Timestamp, which has no JSON form here"},
+			want:      []string{"message cannot be translated: samsara_gateway.test.v1.Request.a is of type google.protobuf.Timestamp, which has no JSON form here"},
 		},
 		"another method for the operation": {
 			more: `rpc L(Request) returns (Response) { @operation = {method: HTTP_METHOD_GET, path: "/a"}; }`,
-			want: []string{"GET /a is bound to samsara.test.v1.S.L as well"},
+			want: []string{"GET /a is bound to samsara_gateway.test.v1.S.L as well"},
 		},
 		"all problems of a method at once": {
 			operation: `path: "/{a}"`,
@@ -365,7 +365,7 @@ func TestLoadRefuses(t *testing.T) {
 			}
 			var want []string
 			for _, w := range test.want {
-				want = append(want, "method samsara.test.v1.S.M: "+w)
+				want = append(want, "method samsara_gateway.test.v1.S.M: "+w)
 			}
 			if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 				t.Errorf("errors differ (-want +got):\n%s", diff)
@@ -383,7 +383,7 @@ func TestLoadRefusesStreams(t *testing.T) {
 		}
 		message Request {}
 		message Response {}`)
-	want := "method samsara.test.v1.S.A: an operation does not stream\nmethod samsara.test.v1.S.B: an operation does not stream"
+	want := "method samsara_gateway.test.v1.S.A: an operation does not stream\nmethod samsara_gateway.test.v1.S.B: an operation does not stream"
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
 	}
@@ -395,7 +395,7 @@ func TestLoadRefusesResponsesThatCannotBeDecoded(t *testing.T) {
 		service S { rpc M(Request) returns (Response) { @operation = {method: HTTP_METHOD_GET, path: "/a"}; } }
 		message Request {}
 		message Response { google.protobuf.Timestamp at = 1; }`)
-	if err == nil || !strings.HasPrefix(err.Error(), "method samsara.test.v1.S.M: ") || !strings.Contains(err.Error(), "samsara.test.v1.Response.at") {
+	if err == nil || !strings.HasPrefix(err.Error(), "method samsara_gateway.test.v1.S.M: ") || !strings.Contains(err.Error(), "samsara_gateway.test.v1.Response.at") {
 		t.Errorf("error is %v, want one that names method and field", err)
 	}
 }
@@ -411,7 +411,7 @@ func TestLoadTellsTemplatesApartByTheirShape(t *testing.T) {
 		message RequestB { FIELD }
 		message Response {}`
 	_, err := load(t, strings.NewReplacer("PATH", "/a/{y}", "FIELD", "optional string y = 1 [@path];").Replace(methods))
-	if want := "method samsara.test.v1.S.B: GET /a/{} is bound to samsara.test.v1.S.A as well"; err == nil || err.Error() != want {
+	if want := "method samsara_gateway.test.v1.S.B: GET /a/{} is bound to samsara_gateway.test.v1.S.A as well"; err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
 	}
 	endpoints, err := load(t, strings.NewReplacer("PATH", "/a/x", "FIELD", "").Replace(methods))

@@ -15,7 +15,7 @@ func TestRequiresResponse_everyForm(t *testing.T) {
 		"an optional member":           {`optional string id = 1;`, false},
 		"a required member":            {`optional string id = 1; optional string name = 2 [@required];`, true},
 		"a member that was required":   {`optional string id = 1 [@required, @retired]; optional int64 id_v2 = 2 [@name = "id"];`, false},
-		"one that some require":        {`optional string id = 1 [(.samsara.gateway.v1.field).answered = true];`, true},
+		"one that some require":        {`optional string id = 1 [(.samsara_gateway.api.v1.field).answered = true];`, true},
 		"an envelope":                  {`Loose data = 1;`, true},
 		"a list of pages":              {`repeated Strict items = 1; Strict pagination = 2;`, true},
 		"a list":                       {`repeated Strict items = 1;`, false},

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -29,7 +29,7 @@ func TestShapes_counted(t *testing.T) {
 		countOperation(got, e)
 	}
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		if strings.HasPrefix(string(file.Package()), "samsara.") {
+		if strings.HasPrefix(string(file.Package()), "samsara_gateway.") {
 			for i := range file.Services().Len() {
 				methods := file.Services().Get(i).Methods()
 				for i := range methods.Len() {
@@ -61,7 +61,7 @@ func TestShapes_counted(t *testing.T) {
 func countOperation(counts map[string]int, e *endpoint.Endpoint) {
 	commas := 0
 	for _, fd := range e.QueryFields {
-		if transcode.FieldOptions(fd).GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
+		if transcode.FieldOptions(fd).GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA {
 			counts["query parameters joined by commas"]++
 			commas++
 		}
@@ -134,7 +134,7 @@ func TestShapes_idempotency(t *testing.T) {
 // TestShapes_streamOptions has the counts of pages and records fit into a number of JavaScript.
 func TestShapes_streamOptions(t *testing.T) {
 	t.Parallel()
-	for _, m := range []proto.Message{&gatewayv1.StreamOptions{}, &gatewayv1.FollowOptions{}, &gatewayv1.Failure{}} {
+	for _, m := range []proto.Message{&apiv1.StreamOptions{}, &apiv1.FollowOptions{}, &apiv1.Failure{}} {
 		fields := m.ProtoReflect().Descriptor().Fields()
 		for i := range fields.Len() {
 			if fd := fields.Get(i); fd.Kind() == protoreflect.Int64Kind {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // The bounds and defaults of stream options, as stream.proto states them.
@@ -36,7 +36,7 @@ const statusNotFound = 404
 // Stream is a method that reads the pages of an operation one after another, made by Load. It
 // is immutable and safe for concurrent use.
 type Stream struct {
-	// FullMethod is "/samsara.vehicles.v1.VehiclesService/StreamVehicles".
+	// FullMethod is "/samsara_gateway.vehicles.v1.VehiclesService/StreamVehicles".
 	FullMethod string
 	// Method is the method's descriptor.
 	Method protoreflect.MethodDescriptor
@@ -121,22 +121,22 @@ func (s *Stream) inRequest(field string) string { return string(s.request.Name()
 
 // readOptions returns the options of either kind: those of streams that end are part of the
 // others.
-func (s *Stream) readOptions(m protoreflect.Message) (*gatewayv1.FollowOptions, error) {
+func (s *Stream) readOptions(m protoreflect.Message) (*apiv1.FollowOptions, error) {
 	wire, err := proto.Marshal(m.Interface())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.options.Name(), err)
 	}
 	if s.Follow {
-		var options gatewayv1.FollowOptions
+		var options apiv1.FollowOptions
 		err = proto.Unmarshal(wire, &options)
 		return &options, err
 	}
-	var options gatewayv1.StreamOptions
+	var options apiv1.StreamOptions
 	err = proto.Unmarshal(wire, &options)
-	return &gatewayv1.FollowOptions{MaxPages: options.MaxPages, MaxItems: options.MaxItems, FromCursor: options.FromCursor}, err
+	return &apiv1.FollowOptions{MaxPages: options.MaxPages, MaxItems: options.MaxItems, FromCursor: options.FromCursor}, err
 }
 
-func (b *binding) options(w *Walk, options *gatewayv1.FollowOptions) {
+func (b *binding) options(w *Walk, options *apiv1.FollowOptions) {
 	w.MaxPages = b.count("options.max_pages", options.MaxPages)
 	w.MaxItems = b.count("options.max_items", options.MaxItems)
 	w.PollInterval = b.interval("options.poll_interval", options.GetPollInterval(), MinPollInterval, MinPollInterval, maxPollInterval)
@@ -169,7 +169,7 @@ func (b *binding) interval(field string, d *durationpb.Duration, unset, least, m
 }
 
 // bounds finds out where the stream begins, and that it may do so and end where it does.
-func (b *binding) bounds(w *Walk, options *gatewayv1.FollowOptions, inner protoreflect.Message) {
+func (b *binding) bounds(w *Walk, options *apiv1.FollowOptions, inner protoreflect.Message) {
 	s := w.stream
 	refuse := func(fields line, rule string) { b.violation(s.inRequest(fields.name()), rule) }
 	b.start(w, options.GetFromCursor(), inner)

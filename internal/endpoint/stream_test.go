@@ -70,7 +70,7 @@ func TestLoadPutsStreamsIntoTheirOperations(t *testing.T) {
 			t.Errorf("%s is not among the streams of %s", name, s.Pages.FullMethod)
 		}
 	}
-	const service = "/samsara.readings.v1.ReadingsService/"
+	const service = "/samsara_gateway.readings.v1.ReadingsService/"
 	want := map[string]summary{
 		"StreamReadings":       {service + "StreamReadings", "ListReadings", false},
 		"StreamReadingsStream": {service + "StreamReadingsStream", "GetReadingsStream", false},
@@ -86,7 +86,7 @@ func TestLoadPutsStreamsIntoTheirOperations(t *testing.T) {
 func TestLoadRefusesStreamsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	const pages, follow = "method: \"ListReadings\" shape: STREAM_SHAPE_PAGES", "{method: \"GetReadingsStream\" shape: STREAM_SHAPE_FOLLOW}"
-	const service = "method samsara.readings.v1.ReadingsService."
+	const service = "method samsara_gateway.readings.v1.ReadingsService."
 	for name, test := range map[string]struct {
 		old, changed string
 		want         []string
@@ -102,8 +102,8 @@ func TestLoadRefusesStreamsThatCannotBeRead(t *testing.T) {
 			"returns (stream StreamReadingsResponse)", "returns (StreamReadingsResponse)", []string{service + "StreamReadings: is not server streaming"},
 		},
 		"that are operations as well": {
-			`option (samsara.gateway.v1.stream) = {` + pages + `};`,
-			`option (samsara.gateway.v1.stream) = {` + pages + `}; option (samsara.gateway.v1.operation) = {method: HTTP_METHOD_GET path: "/x"};`,
+			`option (samsara_gateway.api.v1.stream) = {` + pages + `};`,
+			`option (samsara_gateway.api.v1.stream) = {` + pages + `}; option (samsara_gateway.api.v1.operation) = {method: HTTP_METHOD_GET path: "/x"};`,
 			[]string{
 				service + "StreamReadings: field request: in is LOCATION_UNSPECIFIED",
 				service + "StreamReadings: field options: in is LOCATION_UNSPECIFIED",
@@ -117,24 +117,24 @@ func TestLoadRefusesStreamsThatCannotBeRead(t *testing.T) {
 		"whose messages are others": {
 			follow, `{method: "ListReadings" shape: STREAM_SHAPE_PAGES}`,
 			[]string{
-				service + "FollowReadings: message FollowReadingsRequest has no field `samsara.readings.v1.ListReadingsRequest request = 1`",
-				service + "FollowReadings: message FollowReadingsRequest has no field `samsara.gateway.v1.StreamOptions options = 2`",
-				service + "FollowReadings: message FollowReadingsResponse has no field `samsara.readings.v1.ListReadingsResponse page = 1`",
+				service + "FollowReadings: message FollowReadingsRequest has no field `samsara_gateway.readings.v1.ListReadingsRequest request = 1`",
+				service + "FollowReadings: message FollowReadingsRequest has no field `samsara_gateway.api.v1.StreamOptions options = 2`",
+				service + "FollowReadings: message FollowReadingsResponse has no field `samsara_gateway.readings.v1.ListReadingsResponse page = 1`",
 			},
 		},
 		"whose fields have other numbers": {
 			"  ListReadingsResponse page = 1;\n  optional string cursor = 2;", "  ListReadingsResponse page = 2;\n  optional string cursor = 1;",
 			[]string{
-				service + "StreamReadings: message StreamReadingsResponse has no field `samsara.readings.v1.ListReadingsResponse page = 1`",
+				service + "StreamReadings: message StreamReadingsResponse has no field `samsara_gateway.readings.v1.ListReadingsResponse page = 1`",
 				service + "StreamReadings: message StreamReadingsResponse has no field `string cursor = 2`",
 			},
 		},
 		"over pages without cursor": {
-			"optional string after = 2 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY}];\n  repeated string types", "repeated string types",
+			"optional string after = 2 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY}];\n  repeated string types", "repeated string types",
 			[]string{service + "StreamReadings: ListReadingsRequest has no field for the cursor of PAGINATION_CURSOR"},
 		},
 		"over pages whose cursor is no text": {
-			"optional string after = 2 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY}];\n  repeated string types", "optional int64 after = 2 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY}];\n  repeated string types",
+			"optional string after = 2 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY}];\n  repeated string types", "optional int64 after = 2 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY}];\n  repeated string types",
 			[]string{service + "StreamReadings: field after: int64 is not a cursor"},
 		},
 		"over pages without pagination": {
@@ -553,11 +553,11 @@ func FuzzPage(f *testing.F) {
 func TestStream_retypedParameters(t *testing.T) {
 	t.Parallel()
 	source := strings.Replace(testproto.Readings, "message ListReadingsRequest {", `message ListReadingsRequest {
-		optional int64 old_after = 21 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY name: "after" retired: true}];
-		optional int64 old_end = 22 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY name: "endTime" retired: true}];
-		optional string end_time = 23 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY name: "endTime"}];`, 1)
+		optional int64 old_after = 21 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY name: "after" retired: true}];
+		optional int64 old_end = 22 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY name: "endTime" retired: true}];
+		optional string end_time = 23 [(samsara_gateway.api.v1.field) = {in: LOCATION_QUERY name: "endTime"}];`, 1)
 	source = strings.Replace(source, "message ListSheetsRequest {", `message ListSheetsRequest {
-		optional int64 old_number = 21 [(samsara.gateway.v1.field) = {in: LOCATION_PATH name: "pageNumber" retired: true}];`, 1)
+		optional int64 old_number = 21 [(samsara_gateway.api.v1.field) = {in: LOCATION_PATH name: "pageNumber" retired: true}];`, 1)
 	streams := streamsOf(t, source)
 	for name, test := range map[string]struct{ request, start, first, next string }{
 		"StreamReadings": {`request {id: "1" old_after: 5 old_end: 7}`, "5", "/readings/1?endTime=7", "/readings/1?endTime=7&after=6"},

@@ -38,7 +38,7 @@ func load(t *testing.T) []*endpoint.Endpoint {
 func newExplainer(t *testing.T, base string, args ...string) *explain.Explainer {
 	t.Helper()
 	endpoints := load(t)
-	cfg, err := config.LoadExplain(args, nil, config.API{Methods: []string{"samsara.tags.v1.TagsService/GetTag"}, Reads: []string{"samsara.tags.v1.TagsService/GetTag"}})
+	cfg, err := config.LoadExplain(args, nil, config.API{Methods: []string{"samsara_gateway.tags.v1.TagsService/GetTag"}, Reads: []string{"samsara_gateway.tags.v1.TagsService/GetTag"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestExplain_repeatsAsTheClientDoes(t *testing.T) {
 	// Without the quota, which pauses after 429.
 	x := newExplainer(t, server.URL, "--quota=false")
 	endpoints := load(t)
-	for name, request := range map[string]string{"GetTag": `{"id": "1"}`, "CreateTag": `{"name": "a"}`, "PatchTag": `{"id": "1"}`, "DeleteTag": `{"id": "1"}`} {
+	for name, request := range map[string]string{"GetTag": `{"id": "1"}`, "CreateTag": `{"name": "a"}`, "UpdateTag": `{"id": "1"}`, "DeleteTag": `{"id": "1"}`} {
 		i := slices.IndexFunc(endpoints, func(e *endpoint.Endpoint) bool { return string(e.Method.Name()) == name })
 		e := endpoints[i]
 		plan, err := x.Explain(t.Context(), name, []byte(request))
@@ -133,21 +133,21 @@ func holds(t *testing.T, list []string, status int) bool {
 
 func TestExplain_budgetsAndCacheSayWhereTheyComeFrom(t *testing.T) {
 	t.Parallel()
-	x := newExplainer(t, "http://127.0.0.1:1", "--quota-limits", "samsara.tags.*=1/min", "--cache=samsara.tags.*=30s")
+	x := newExplainer(t, "http://127.0.0.1:1", "--quota-limits", "samsara_gateway.tags.*=1/min", "--cache=samsara_gateway.tags.*=30s")
 	for name, test := range map[string]struct {
 		want  explain.Budget
 		cache float64
 	}{
 		"GetTag": {explain.Budget{
-			Name: "operation:samsara.tags.v1.TagsService/GetTag", Limit: "1/min", Effective: 1 / 1.04,
-			From: "--quota-limits samsara.tags.*=1/min (the command line)",
+			Name: "operation:samsara_gateway.tags.v1.TagsService/GetTag", Limit: "1/min", Effective: 1 / 1.04,
+			From: "--quota-limits samsara_gateway.tags.*=1/min (the command line)",
 		}, 30},
 		"ListDrivers": {explain.Budget{
-			Name: "operation:samsara.drivers.v1.DriversService/ListDrivers", Limit: "5/s", Effective: 5 / 1.04,
+			Name: "operation:samsara_gateway.drivers.v1.DriversService/ListDrivers", Limit: "5/s", Effective: 5 / 1.04,
 			From: "Samsara's API document",
 		}, 0},
 		"GetAttribute": {explain.Budget{
-			Name: "operation:samsara.attributes.v1.AttributesService/GetAttribute", Limit: "none", From: "Samsara's API document, which states none",
+			Name: "operation:samsara_gateway.attributes.v1.AttributesService/GetAttribute", Limit: "none", From: "Samsara's API document, which states none",
 		}, 0},
 	} {
 		request := `{"id": "1"}`
@@ -174,12 +174,12 @@ func TestExplain_refusesRequests(t *testing.T) {
 	t.Parallel()
 	x := newExplainer(t, "http://127.0.0.1:1")
 	for _, test := range []struct{ method, request, want string }{
-		{"GetTag", ``, "samsara.tags.v1.TagsService/GetTag: INVALID_ARGUMENT: the gateway refuses the request\n  id: is required"},
-		{"GetTag", `{"id": ".."}`, "samsara.tags.v1.TagsService/GetTag: INVALID_ARGUMENT: the gateway refuses the request\n  id: is \"..\", must be neither empty nor a path segment of dots"},
-		{"FollowVehicleStats", `{"request": {"after": "x"}, "options": {"pollInterval": "1s"}}`, "samsara.vehicle_stats.v1.VehicleStatsService/FollowVehicleStats: INVALID_ARGUMENT: the gateway refuses the request\n" +
+		{"GetTag", ``, "samsara_gateway.tags.v1.TagsService/GetTag: INVALID_ARGUMENT: the gateway refuses the request\n  id: is required"},
+		{"GetTag", `{"id": ".."}`, "samsara_gateway.tags.v1.TagsService/GetTag: INVALID_ARGUMENT: the gateway refuses the request\n  id: is \"..\", must be neither empty nor a path segment of dots"},
+		{"FollowVehicleStats", `{"request": {"after": "x"}, "options": {"pollInterval": "1s"}}`, "samsara_gateway.vehicle_stats.v1.VehicleStatsService/FollowVehicleStats: INVALID_ARGUMENT: the gateway refuses the request\n" +
 			"  options.poll_interval: is 1s, must be at least 5s\n  request.after: must not be set: a followed feed begins at options.from_cursor\n  request.types: is required"},
-		{"GetTag", `{"id": 1`, "samsara.tags.v1.TagsService/GetTag: the request is not the JSON of a samsara.tags.v1.GetTagRequest: (line 1:8): invalid value for string field id: 1"},
-		{"GetTag", `{"ids": "1"}`, "samsara.tags.v1.TagsService/GetTag: the request is not the JSON of a samsara.tags.v1.GetTagRequest: (line 1:2): unknown field \"ids\""},
+		{"GetTag", `{"id": 1`, "samsara_gateway.tags.v1.TagsService/GetTag: the request is not the JSON of a samsara_gateway.tags.v1.GetTagRequest: (line 1:8): invalid value for string field id: 1"},
+		{"GetTag", `{"ids": "1"}`, "samsara_gateway.tags.v1.TagsService/GetTag: the request is not the JSON of a samsara_gateway.tags.v1.GetTagRequest: (line 1:2): unknown field \"ids\""},
 		{"NoSuch", ``, `"NoSuch" is no method`},
 	} {
 		_, err := x.Explain(t.Context(), test.method, []byte(test.request))

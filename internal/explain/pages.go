@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/catalog"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/transcode"
@@ -19,7 +19,7 @@ const cursorPlaceholder = "CURSOR"
 func (x *Explainer) walk(ctx context.Context, m catalog.Method, op *upstream.Operation, walk *endpoint.Walk) (*Walk, error) {
 	w := &Walk{
 		CursorField: endpoint.FromCursor, Follow: m.Stream.Follow,
-		Numbered: m.Operation.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER,
+		Numbered: m.Operation.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER,
 		MaxPages: bound(walk.MaxPages), MaxItems: bound(walk.MaxItems),
 	}
 	if w.Follow {
@@ -49,7 +49,7 @@ func bound(n int64) int64 {
 
 // page says how large the pages of an operation are, nil if it has none.
 func page(e *endpoint.Endpoint) *Page {
-	if e.Operation.GetPagination() == gatewayv1.Pagination_PAGINATION_UNSPECIFIED {
+	if e.Operation.GetPagination() == apiv1.Pagination_PAGINATION_UNSPECIFIED {
 		return nil
 	}
 	p := &Page{}

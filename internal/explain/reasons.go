@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/catalog"
 	"samsara.internal/gateway/upstream"
 )
@@ -14,32 +14,32 @@ import (
 func reasons(m catalog.Method, p upstream.Preview, quota bool) []Reason {
 	noBody := !m.HasResponse || m.Operation.GetSuccessStatus() == http.StatusNoContent
 	var all []Reason
-	values := gatewayv1.Reason(0).Descriptor().Values()
+	values := apiv1.Reason(0).Descriptor().Values()
 	for i := range values.Len() {
-		reason := gatewayv1.Reason(values.Get(i).Number())
+		reason := apiv1.Reason(values.Get(i).Number())
 		switch reason {
-		case gatewayv1.Reason_REASON_UNSPECIFIED, gatewayv1.Reason_REASON_REQUEST_METHOD_UNKNOWN:
+		case apiv1.Reason_REASON_UNSPECIFIED, apiv1.Reason_REASON_REQUEST_METHOD_UNKNOWN:
 			continue
-		case gatewayv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED,
-			gatewayv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID,
-			gatewayv1.Reason_REASON_GATEWAY_DRAINING:
+		case apiv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED,
+			apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID,
+			apiv1.Reason_REASON_GATEWAY_DRAINING:
 			if m.Stream == nil {
 				continue
 			}
-		case gatewayv1.Reason_REASON_GATEWAY_QUOTA:
+		case apiv1.Reason_REASON_GATEWAY_QUOTA:
 			if !quota {
 				continue
 			}
-		case gatewayv1.Reason_REASON_UPSTREAM_BODY_INVALID,
-			gatewayv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN,
-			gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE,
-			gatewayv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY:
+		case apiv1.Reason_REASON_UPSTREAM_BODY_INVALID,
+			apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN,
+			apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE,
+			apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY:
 			if noBody {
 				continue
 			}
 		default:
 		}
-		verdict, _ := proto.GetExtension(values.Get(i).Options(), gatewayv1.E_Verdict).(*gatewayv1.Verdict)
+		verdict, _ := proto.GetExtension(values.Get(i).Options(), apiv1.E_Verdict).(*apiv1.Verdict)
 		all = append(all, Reason{
 			Code: verdict.GetCode(), Reason: upstream.ReasonText(reason), Domain: verdict.GetDomain(),
 			Repeated:  repeated(reason, verdict, p),
@@ -50,11 +50,11 @@ func reasons(m catalog.Method, p upstream.Preview, quota bool) []Reason {
 }
 
 // outlasted reports whether a stream that follows a feed goes on after a reason, as package service has it.
-func outlasted(reason gatewayv1.Reason, verdict *gatewayv1.Verdict) bool {
+func outlasted(reason apiv1.Reason, verdict *apiv1.Verdict) bool {
 	switch reason {
-	case gatewayv1.Reason_REASON_GATEWAY_DRAINING,
-		gatewayv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS,
-		gatewayv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
+	case apiv1.Reason_REASON_GATEWAY_DRAINING,
+		apiv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS,
+		apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 		return false
 	default:
 		return verdict.GetCode() == "UNAVAILABLE" || verdict.GetCode() == "RESOURCE_EXHAUSTED"
@@ -62,11 +62,11 @@ func outlasted(reason gatewayv1.Reason, verdict *gatewayv1.Verdict) bool {
 }
 
 // repeated reports whether the gateway repeats a call before it ends with a reason.
-func repeated(reason gatewayv1.Reason, verdict *gatewayv1.Verdict, p upstream.Preview) bool {
+func repeated(reason apiv1.Reason, verdict *apiv1.Verdict, p upstream.Preview) bool {
 	switch {
-	case verdict.GetRepeat() != gatewayv1.Repeat_REPEAT_BY_GATEWAY:
+	case verdict.GetRepeat() != apiv1.Repeat_REPEAT_BY_GATEWAY:
 		return false
-	case reason == gatewayv1.Reason_REASON_UPSTREAM_UNREACHABLE:
+	case reason == apiv1.Reason_REASON_UPSTREAM_UNREACHABLE:
 		return p.Repeats(0)
 	case http.StatusText(int(reason)) != "": // Its number is the status.
 		return p.Repeats(int(reason))

@@ -6,7 +6,7 @@ import (
 	"samsara.internal/gateway/internal/glob"
 )
 
-const list = "samsara.vehicles.v1.VehiclesService/ListVehicles"
+const list = "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles"
 
 func TestPatternMatchesWholeNames(t *testing.T) {
 	t.Parallel()
@@ -18,18 +18,18 @@ func TestPatternMatchesWholeNames(t *testing.T) {
 		{"/" + list, list, true},
 		{list, "/" + list, true},
 		{"*", list, true},
-		{"samsara.*", list, true},
-		{"samsara.vehicles.v1.*", list, true},
-		{"samsara.vehicles.v1.VehiclesService/*", list, true},
-		{"samsara.*/List*", list, true},
+		{"samsara_gateway.*", list, true},
+		{"samsara_gateway.vehicles.v1.*", list, true},
+		{"samsara_gateway.vehicles.v1.VehiclesService/*", list, true},
+		{"samsara_gateway.*/List*", list, true},
 		{"*/ListVehicles", list, true},
 		{"*.v?.*", list, true},
 		{"*.v[12].*", list, true},
-		{"samsara.vehicles.v1", list, false},
+		{"samsara_gateway.vehicles.v1", list, false},
 		{"vehicles.*", list, false},
-		{"samsara.vehicles.v1beta1.*", list, false},
-		{"samsara.vehicles.v1.*", "samsara.vehicles.v1beta1.VehiclesService/ListVehicles", false},
-		{"samsara.drivers.*", list, false},
+		{"samsara_gateway.vehicles.v2.*", list, false},
+		{"samsara_gateway.vehicles.v1.*", "samsara_gateway.vehicles.v1beta1.VehiclesService/ListVehicles", false},
+		{"samsara_gateway.drivers.*", list, false},
 		{"*/List", list, false},
 	} {
 		t.Run(test.pattern+" "+test.method, func(t *testing.T) {
@@ -48,12 +48,12 @@ func TestPatternMatchesWholeNames(t *testing.T) {
 func TestPatternIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":             "pattern is empty",
-		"/":            "pattern is empty",
-		"samsara.[a":   "pattern has an open bracket or a backslash at its end",
-		"samsara.[]":   "pattern has an open bracket or a backslash at its end",
-		`samsara.*\`:   "pattern has an open bracket or a backslash at its end",
-		"[z-a]samsara": "",
+		"":                   "pattern is empty",
+		"/":                  "pattern is empty",
+		"samsara.[a":         "pattern has an open bracket or a backslash at its end",
+		"samsara.[]":         "pattern has an open bracket or a backslash at its end",
+		`samsara_gateway.*\`: "pattern has an open bracket or a backslash at its end",
+		"[z-a]samsara":       "",
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()

@@ -484,14 +484,14 @@ func TestOverridesReplaceWhatOperationsState(t *testing.T) {
 	t.Parallel()
 	cfg := quota.Defaults()
 	cfg.Overrides = []quota.Override{
-		{Operations: "samsara.vehicles.v1.*.ListVehicles", Limit: quota.Limit{Requests: 50, Window: time.Second}},
-		{Operations: "samsara.vehicles.*", Limit: quota.Limit{Requests: 2, Window: time.Second}},
-		{Operations: "samsara.tags.*"},
+		{Operations: "samsara_gateway.vehicles.v1.*.ListVehicles", Limit: quota.Limit{Requests: 50, Window: time.Second}},
+		{Operations: "samsara_gateway.vehicles.*", Limit: quota.Limit{Requests: 2, Window: time.Second}},
+		{Operations: "samsara_gateway.tags.*"},
 	}
 	l := newLimiter(t, cfg)
 	for _, name := range []string{
-		"samsara.vehicles.v1.VehiclesService.ListVehicles", "samsara.vehicles.v1.VehiclesService.GetVehicle",
-		"samsara.tags.v1.TagsService.ListTags", "samsara.users.v1.UsersService.ListUsers",
+		"samsara_gateway.vehicles.v1.VehiclesService.ListVehicles", "samsara_gateway.vehicles.v1.VehiclesService.GetVehicle",
+		"samsara_gateway.tags.v1.TagsService.ListTags", "samsara_gateway.users.v1.UsersService.ListUsers",
 	} {
 		operation(t, l, name, 25, time.Second)
 	}
@@ -501,10 +501,10 @@ func TestOverridesReplaceWhatOperationsState(t *testing.T) {
 	}
 	want := []string{
 		"token 150 in 1s", "organization 200 in 1s",
-		"operation:samsara.tags.v1.TagsService.ListTags none",
-		"operation:samsara.users.v1.UsersService.ListUsers 25 in 1s",
-		"operation:samsara.vehicles.v1.VehiclesService.GetVehicle 2 in 1s",
-		"operation:samsara.vehicles.v1.VehiclesService.ListVehicles 50 in 1s",
+		"operation:samsara_gateway.tags.v1.TagsService.ListTags none",
+		"operation:samsara_gateway.users.v1.UsersService.ListUsers 25 in 1s",
+		"operation:samsara_gateway.vehicles.v1.VehiclesService.GetVehicle 2 in 1s",
+		"operation:samsara_gateway.vehicles.v1.VehiclesService.ListVehicles 50 in 1s",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -381,7 +381,7 @@ func TestThousandsOfBudgetsInRedisAreSmallAndExpire(t *testing.T) {
 	before := s.used()
 	const operations = 3000
 	for i := range operations {
-		o := operation(t, limiters[i%3], fmt.Sprint("samsara.vehicles.v1.VehiclesService/ListVehicles", i), 50, time.Hour)
+		o := operation(t, limiters[i%3], fmt.Sprint("samsara_gateway.vehicles.v1.VehiclesService/ListVehicles", i), 50, time.Hour)
 		if i%3 == 0 {
 			o.Pause(t.Context(), time.Now())
 		}

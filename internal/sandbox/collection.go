@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 const (
@@ -399,7 +399,7 @@ func replacement(body *schema, values map[string]any) map[string]any {
 		return out
 	}
 	for _, m := range body.members {
-		if _, ok := out[m.name]; !ok && m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY {
+		if _, ok := out[m.name]; !ok && m.rule.GetIn() == apiv1.Location_LOCATION_BODY {
 			out[m.name] = nil
 		}
 	}

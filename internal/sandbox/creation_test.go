@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // What is created has what was sent and what the response requires. These members besides are what
@@ -20,7 +20,7 @@ func TestCreation_inventsNothingInAnyCollection(t *testing.T) {
 	a := serve(t, nil)
 	assigned, created := map[string]bool{}, 0
 	for _, e := range endpoints(t) {
-		if e.Operation.GetMethod() != gatewayv1.HttpMethod_HTTP_METHOD_POST || deprecated(e.Method) {
+		if e.Operation.GetMethod() != apiv1.HttpMethod_HTTP_METHOD_POST || deprecated(e.Method) {
 			continue
 		}
 		x := requestFor(e, false)

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "samsara.internal/gateway/gen"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/sandbox"
 )
@@ -59,7 +59,7 @@ func endpointsIn(fd protoreflect.FileDescriptor) []*endpoint.Endpoint {
 		methods := fd.Services().Get(i).Methods()
 		for j := range methods.Len() {
 			md := methods.Get(j)
-			if op, ok := proto.GetExtension(md.Options(), gatewayv1.E_Operation).(*gatewayv1.Operation); ok && op != nil {
+			if op, ok := proto.GetExtension(md.Options(), apiv1.E_Operation).(*apiv1.Operation); ok && op != nil {
 				out = append(out, &endpoint.Endpoint{
 					FullMethod: fmt.Sprintf("/%s/%s", md.Parent().FullName(), md.Name()), Method: md, Operation: op,
 				})
@@ -198,11 +198,11 @@ func column(v any, list, member string) []string {
 	return out
 }
 
-func rule(fd protoreflect.FieldDescriptor) *gatewayv1.Field {
-	if f, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field); ok && f != nil {
+func rule(fd protoreflect.FieldDescriptor) *apiv1.Field {
+	if f, ok := proto.GetExtension(fd.Options(), apiv1.E_Field).(*apiv1.Field); ok && f != nil {
 		return f
 	}
-	return &gatewayv1.Field{}
+	return &apiv1.Field{}
 }
 
 func wireName(fd protoreflect.FieldDescriptor) string {
@@ -222,9 +222,9 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 		fd := e.Method.Input().Fields().Get(i)
 		name, f := wireName(fd), rule(fd)
 		switch f.GetIn() {
-		case gatewayv1.Location_LOCATION_PATH:
+		case apiv1.Location_LOCATION_PATH:
 			path = strings.ReplaceAll(path, "{"+name+"}", pathValue(fd, name))
-		case gatewayv1.Location_LOCATION_QUERY:
+		case apiv1.Location_LOCATION_QUERY:
 			cursor := name == "after" || name == "startingAfter" || name == "endingBefore"
 			// One of placeId and externalId is required, which the document says in prose only.
 			if !f.GetRequired() && (!full && name != "placeId" || cursor) {
@@ -235,7 +235,7 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 				v = knownID
 			}
 			query.Set(name, v)
-		case gatewayv1.Location_LOCATION_BODY:
+		case apiv1.Location_LOCATION_BODY:
 			if f.GetRequired() || full {
 				body[name] = sample(fd, full, 0)
 			}
@@ -246,7 +246,7 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 	if len(query) > 0 {
 		x.line += "?" + query.Encode()
 	}
-	if len(body) > 0 || e.Operation.GetBody() == gatewayv1.Body_BODY_REQUIRED {
+	if len(body) > 0 || e.Operation.GetBody() == apiv1.Body_BODY_REQUIRED {
 		data, err := json.Marshal(body)
 		if err != nil {
 			panic(err)

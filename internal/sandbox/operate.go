@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // operate answers a request that no fault keeps from its operation.
@@ -174,7 +174,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 				return json.RawMessage(written), true
 			case m == e.paging:
 				return s.cursors(q, p), true
-			case strings.EqualFold(m.name, linksName) && op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+			case strings.EqualFold(m.name, linksName) && op.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER:
 				return q.links(p), true
 			}
 			return nil, bare && !c.assigns(m)

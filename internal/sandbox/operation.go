@@ -8,14 +8,14 @@ import (
 
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 )
 
 // operation is one operation of the REST API: how it is called, which records it is about, and
 // what it answers.
 type operation struct {
-	*gatewayv1.Operation
+	*apiv1.Operation
 	verb       string
 	segments   []segment
 	path       []*member // in the order of the template's names
@@ -76,25 +76,25 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 	if opts, ok := e.Method.Options().(*descriptorpb.MethodOptions); ok {
 		op.deprecated = opts.GetDeprecated()
 	}
-	if op.GetBody() != gatewayv1.Body_BODY_UNSPECIFIED {
+	if op.GetBody() != apiv1.Body_BODY_UNSPECIFIED {
 		op.body = &schema{named: map[string]*member{}}
 	}
 	inPath := map[string]*member{}
 	for _, m := range known.of(e.Method.Input(), "").members {
 		switch {
-		case m.rule.GetIn() == gatewayv1.Location_LOCATION_PATH:
+		case m.rule.GetIn() == apiv1.Location_LOCATION_PATH:
 			inPath[m.name] = m
-		case m.rule.GetIn() == gatewayv1.Location_LOCATION_QUERY:
+		case m.rule.GetIn() == apiv1.Location_LOCATION_QUERY:
 			op.query[m.name] = m
-		case m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY && op.body == nil:
+		case m.rule.GetIn() == apiv1.Location_LOCATION_BODY && op.body == nil:
 			return nil, fmt.Errorf("%s: field %s goes into a body that is not declared", e.FullMethod, m.name)
-		case m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY:
+		case m.rule.GetIn() == apiv1.Location_LOCATION_BODY:
 			op.body.members = append(op.body.members, m)
 			op.body.named[m.name] = m
 			if m.rule.GetRoot() {
 				op.body.root = m
 			}
-		case m.rule.GetIn() == gatewayv1.Location_LOCATION_UNSPECIFIED, m.rule.GetIn() == gatewayv1.Location_LOCATION_UPDATE_MASK:
+		case m.rule.GetIn() == apiv1.Location_LOCATION_UNSPECIFIED, m.rule.GetIn() == apiv1.Location_LOCATION_UPDATE_MASK:
 		}
 	}
 	for part := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {
@@ -111,17 +111,17 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		op.path = append(op.path, inPath[name])
 	}
 	op.response = known.of(e.Method.Output(), "")
-	op.envelope = envelopeOf(op.response, op.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED)
+	op.envelope = envelopeOf(op.response, op.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED)
 	return op, nil
 }
 
-func verbOf(m gatewayv1.HttpMethod) (string, bool) {
+func verbOf(m apiv1.HttpMethod) (string, bool) {
 	switch m {
-	case gatewayv1.HttpMethod_HTTP_METHOD_GET, gatewayv1.HttpMethod_HTTP_METHOD_POST,
-		gatewayv1.HttpMethod_HTTP_METHOD_PUT, gatewayv1.HttpMethod_HTTP_METHOD_PATCH,
-		gatewayv1.HttpMethod_HTTP_METHOD_DELETE:
+	case apiv1.HttpMethod_HTTP_METHOD_GET, apiv1.HttpMethod_HTTP_METHOD_POST,
+		apiv1.HttpMethod_HTTP_METHOD_PUT, apiv1.HttpMethod_HTTP_METHOD_PATCH,
+		apiv1.HttpMethod_HTTP_METHOD_DELETE:
 		return strings.TrimPrefix(m.String(), "HTTP_METHOD_"), true
-	case gatewayv1.HttpMethod_HTTP_METHOD_UNSPECIFIED:
+	case apiv1.HttpMethod_HTTP_METHOD_UNSPECIFIED:
 	}
 	return "", false
 }

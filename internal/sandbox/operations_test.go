@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/testproto"
@@ -48,16 +48,16 @@ func TestEveryOperationAnswersWhatItDeclaresAndTheSameForASeed(t *testing.T) {
 }
 
 func deletesLast(e *endpoint.Endpoint) int {
-	if e.Operation.GetMethod() == gatewayv1.HttpMethod_HTTP_METHOD_DELETE {
+	if e.Operation.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_DELETE {
 		return 1
 	}
 	return 0
 }
 
 const header = `syntax = "proto3";
-package samsara.test.v1;
-import "samsara/gateway/v1/annotations.proto";
-message Request { optional string id = 1 [(samsara.gateway.v1.field).in = LOCATION_PATH]; }
+package samsara_gateway.test.v1;
+import "samsara_gateway/api/v1/annotations.proto";
+message Request { optional string id = 1 [(samsara_gateway.api.v1.field).in = LOCATION_PATH]; }
 message Old { optional string old = 1; }
 message New { optional string new = 1; }
 `
@@ -65,14 +65,14 @@ message New { optional string new = 1; }
 func TestNewNamesEveryMistake(t *testing.T) {
 	t.Parallel()
 	source := header + `
-message WithBody { optional string name = 1 [(samsara.gateway.v1.field).in = LOCATION_BODY]; }
+message WithBody { optional string name = 1 [(samsara_gateway.api.v1.field).in = LOCATION_BODY]; }
 service TestService {
-  rpc NoVerb(Request) returns (New) { option (samsara.gateway.v1.operation) = { id: "noVerb" path: "/a" success_status: 200 }; }
-  rpc NoField(Request) returns (New) { option (samsara.gateway.v1.operation) = { id: "noField" method: HTTP_METHOD_GET path: "/a/{name}" success_status: 200 }; }
-  rpc NoBody(WithBody) returns (New) { option (samsara.gateway.v1.operation) = { id: "noBody" method: HTTP_METHOD_POST path: "/a" success_status: 200 }; }
-  rpc NoStatus(Request) returns (New) { option (samsara.gateway.v1.operation) = { id: "noStatus" method: HTTP_METHOD_GET path: "/b" }; }
-  rpc One(Request) returns (New) { option (samsara.gateway.v1.operation) = { id: "one" method: HTTP_METHOD_GET path: "/c" success_status: 200 }; }
-  rpc Two(Request) returns (New) { option (samsara.gateway.v1.operation) = { id: "two" method: HTTP_METHOD_GET path: "/c" success_status: 200 }; }
+  rpc NoVerb(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "noVerb" path: "/a" success_status: 200 }; }
+  rpc NoField(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "noField" method: HTTP_METHOD_GET path: "/a/{name}" success_status: 200 }; }
+  rpc NoBody(WithBody) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "noBody" method: HTTP_METHOD_POST path: "/a" success_status: 200 }; }
+  rpc NoStatus(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "noStatus" method: HTTP_METHOD_GET path: "/b" }; }
+  rpc One(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "one" method: HTTP_METHOD_GET path: "/c" success_status: 200 }; }
+  rpc Two(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "two" method: HTTP_METHOD_GET path: "/c" success_status: 200 }; }
 }`
 	_, err := sandbox.New(sandbox.Config{
 		Endpoints: endpointsIn(testproto.Compile(t, source)),
@@ -90,10 +90,10 @@ service TestService {
 		`fault 0: status: must be an HTTP status from 400 to 599, is "200"`,
 		`fault 1: latency: must be a duration such as 200ms, above 0 and at most 10m0s, is "-1ns"`,
 		`fault 2: is "reset; match=/a; truncate" in its text form, which stands for another fault`,
-		"/samsara.test.v1.TestService/NoVerb: HTTP_METHOD_UNSPECIFIED is not an HTTP method",
-		"/samsara.test.v1.TestService/NoField: path /a/{name}: no field for the name name",
-		"/samsara.test.v1.TestService/NoBody: field name goes into a body that is not declared",
-		"/samsara.test.v1.TestService/NoStatus: success status must be from 200 to 299, is 0",
+		"/samsara_gateway.test.v1.TestService/NoVerb: HTTP_METHOD_UNSPECIFIED is not an HTTP method",
+		"/samsara_gateway.test.v1.TestService/NoField: path /a/{name}: no field for the name name",
+		"/samsara_gateway.test.v1.TestService/NoBody: field name goes into a body that is not declared",
+		"/samsara_gateway.test.v1.TestService/NoStatus: success status must be from 200 to 299, is 0",
 		"GET /c: served by both one and two",
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
@@ -107,14 +107,14 @@ func TestOfTwoOperationsInOnePlaceTheOneThatIsNotDeprecatedIsServed(t *testing.T
 service TestService {
   rpc GetOld(Request) returns (Old) {
     option deprecated = true;
-    option (samsara.gateway.v1.operation) = { id: "getOld" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
+    option (samsara_gateway.api.v1.operation) = { id: "getOld" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
   }
   rpc GetNew(Request) returns (New) {
-    option (samsara.gateway.v1.operation) = { id: "getNew" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
+    option (samsara_gateway.api.v1.operation) = { id: "getNew" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
   }
   rpc GetOlder(Request) returns (Old) {
     option deprecated = true;
-    option (samsara.gateway.v1.operation) = { id: "getOlder" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
+    option (samsara_gateway.api.v1.operation) = { id: "getOlder" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
   }
 }`
 	a := serve(t, func(c *sandbox.Config) { c.Endpoints = endpointsIn(testproto.Compile(t, source)) })

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 const (
@@ -115,11 +115,11 @@ func (s *Sandbox) page(q *request) (page, *refusal) {
 	}
 	l := q.listing()
 	switch q.op.GetPagination() {
-	case gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+	case apiv1.Pagination_PAGINATION_UNSPECIFIED:
 		return l.page(0, MaxPageSize), nil
-	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+	case apiv1.Pagination_PAGINATION_PAGE_NUMBER:
 		return l.numbered(q.path["pageNumber"])
-	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+	case apiv1.Pagination_PAGINATION_CURSOR, apiv1.Pagination_PAGINATION_BIDIRECTIONAL:
 	}
 	name, refused := q.cursorName()
 	switch {

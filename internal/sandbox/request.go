@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // MaxRequestBytes is how large a request body may be.
@@ -84,7 +84,7 @@ func (q *request) readQuery(raw string) []string {
 		} else if v != nil {
 			q.args[name] = v
 		}
-		if m.shape == list && len(given[name]) > 1 && m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
+		if m.shape == list && len(given[name]) > 1 && m.rule.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA {
 			q.repeated = append(q.repeated, m)
 		}
 	}
@@ -100,7 +100,7 @@ func (q *request) readQuery(raw string) []string {
 // that was not sent: nil. Values that are declared as joined by commas may come one by one, too, or with
 // escaped commas: the official SDKs send them so, as some are declared as lists and others as text.
 func (m *member) parseQuery(values []string) (any, string) {
-	comma := m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+	comma := m.rule.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 	switch {
 	case m.shape == single && len(values) > 1:
 		return nil, fmt.Sprintf("must be given once, is given %d times", len(values))
@@ -143,7 +143,7 @@ func (q *request) readBody(r *http.Request) ([]string, *refusal) {
 		return nil, refuse(http.StatusBadRequest, "body: cannot be read")
 	case len(data) > MaxRequestBytes:
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body: must be at most %d bytes", MaxRequestBytes)
-	case len(data) == 0 && q.op.GetBody() == gatewayv1.Body_BODY_REQUIRED:
+	case len(data) == 0 && q.op.GetBody() == apiv1.Body_BODY_REQUIRED:
 		return []string{"body: is required"}, nil
 	case len(data) == 0:
 		return nil, nil

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // kind is the JSON type of a member, or of its elements where it is a list or a map.
@@ -41,9 +41,9 @@ const (
 
 // member is one member of a JSON object.
 type member struct {
-	name     string           // as in JSON and in the URL
-	rule     *gatewayv1.Field // what the annotation states
-	answered bool             // answers have it
+	name     string       // as in JSON and in the URL
+	rule     *apiv1.Field // what the annotation states
+	answered bool         // answers have it
 	kind     kind
 	shape    shape
 	schema   *schema // of an object, else nil
@@ -130,8 +130,8 @@ func (s *schema) depend(m *member) {
 }
 
 func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {
-	m := &member{name: fd.JSONName(), rule: &gatewayv1.Field{}}
-	if rule, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field); ok && rule != nil {
+	m := &member{name: fd.JSONName(), rule: &apiv1.Field{}}
+	if rule, ok := proto.GetExtension(fd.Options(), apiv1.E_Field).(*apiv1.Field); ok && rule != nil {
 		m.rule = rule
 	}
 	holds := m.rule.GetSchema()

@@ -144,7 +144,7 @@ func TestTheBuildIsNamed(t *testing.T) {
 func TestCallsAreCountedByMethodKindAndCode(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
-	unary := &grpc.UnaryServerInfo{FullMethod: "/samsara.vehicles.v1.VehiclesService/GetVehicle"}
+	unary := &grpc.UnaryServerInfo{FullMethod: "/samsara_gateway.vehicles.v1.VehiclesService/GetVehicle"}
 	for _, want := range []error{nil, nil, status.Error(codes.NotFound, "no")} {
 		resp, err := m.UnaryInterceptor()(t.Context(), nil, unary, func(context.Context, any) (any, error) { return "resp", want })
 		if resp != "resp" || !errors.Is(err, want) {
@@ -166,20 +166,20 @@ func TestCallsAreCountedByMethodKindAndCode(t *testing.T) {
 			`grpc_server_started_total{grpc_method="Chat",grpc_service="s",grpc_type="bidi_stream"} 1`,
 			`grpc_server_started_total{grpc_method="Collect",grpc_service="s",grpc_type="client_stream"} 1`,
 			`grpc_server_started_total{grpc_method="Follow",grpc_service="s",grpc_type="server_stream"} 1`,
-			`grpc_server_started_total{grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 3`,
+			`grpc_server_started_total{grpc_method="GetVehicle",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 3`,
 		},
 		"grpc_server_handled_total": {
 			`grpc_server_handled_total{grpc_code="Canceled",grpc_method="Chat",grpc_service="s",grpc_type="bidi_stream"} 1`,
 			`grpc_server_handled_total{grpc_code="Canceled",grpc_method="Collect",grpc_service="s",grpc_type="client_stream"} 1`,
 			`grpc_server_handled_total{grpc_code="Canceled",grpc_method="Follow",grpc_service="s",grpc_type="server_stream"} 1`,
-			`grpc_server_handled_total{grpc_code="NotFound",grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
-			`grpc_server_handled_total{grpc_code="OK",grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 2`,
+			`grpc_server_handled_total{grpc_code="NotFound",grpc_method="GetVehicle",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
+			`grpc_server_handled_total{grpc_code="OK",grpc_method="GetVehicle",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 2`,
 		},
 		"grpc_server_handling_seconds_count": {
 			`grpc_server_handling_seconds_count{grpc_method="Chat",grpc_service="s",grpc_type="bidi_stream"} 1`,
 			`grpc_server_handling_seconds_count{grpc_method="Collect",grpc_service="s",grpc_type="client_stream"} 1`,
 			`grpc_server_handling_seconds_count{grpc_method="Follow",grpc_service="s",grpc_type="server_stream"} 1`,
-			`grpc_server_handling_seconds_count{grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 3`,
+			`grpc_server_handling_seconds_count{grpc_method="GetVehicle",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 3`,
 		},
 	} {
 		if diff := cmp.Diff(want, scrape(t, m, prefix)); diff != "" {

@@ -25,8 +25,6 @@ import (
 	_ "google.golang.org/protobuf/types/known/structpb"
 	_ "google.golang.org/protobuf/types/known/timestamppb"
 	_ "google.golang.org/protobuf/types/known/wrapperspb"
-
-	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
 // path is the name that the compiled file has.

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/testproto"
 )
 
@@ -15,17 +15,17 @@ func TestCompiledFieldsCarryTheGeneratedOptions(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
 		syntax = "proto3";
-		package samsara.test.v1;
+		package samsara_gateway.test.v1;
 		import "google/protobuf/struct.proto";
-		import "samsara/gateway/v1/annotations.proto";
+		import "samsara_gateway/api/v1/annotations.proto";
 		message Reading {
-			optional string engine_id = 1 [json_name = "EngineID", (samsara.gateway.v1.field) = {name: "EngineID", required: true}];
+			optional string engine_id = 1 [json_name = "EngineID", (samsara_gateway.api.v1.field) = {name: "EngineID", required: true}];
 			google.protobuf.Value value = 2;
 		}`, "Reading")
 
 	field := md.Fields().ByName("engine_id")
-	got := proto.GetExtension(field.Options(), gatewayv1.E_Field)
-	want := &gatewayv1.Field{Name: "EngineID", Required: true}
+	got := proto.GetExtension(field.Options(), apiv1.E_Field)
+	want := &apiv1.Field{Name: "EngineID", Required: true}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("option of engine_id (-want +got):\n%s", diff)
 	}

@@ -5,13 +5,13 @@ package transcode_test
 import (
 	"testing"
 
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	vehiclestatsv1 "samsara.internal/gateway/gen/vehicle_stats/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
 // The race detector allocates on its own account.
 func TestDecodingAllocatesNothingOnceWarm(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts for the whole process
-	d := decoder(t, (&vehiclestatsv1.GetVehicleStatsFeedResponse{}).ProtoReflect().Descriptor())
+	d := decoder(t, (&vehiclestatsv1.ListVehicleStatsFeedResponse{}).ProtoReflect().Descriptor())
 	document := statsFeed(50_000)
 	var drift transcode.Drift
 	var wire []byte

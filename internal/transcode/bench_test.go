@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	vehiclestatsv1 "samsara.internal/gateway/gen/vehicle_stats/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -51,7 +51,7 @@ func ordered(b *testing.B, document []byte) []byte {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	d := decoder(b, (&vehiclestatsv1.GetVehicleStatsFeedResponse{}).ProtoReflect().Descriptor())
+	d := decoder(b, (&vehiclestatsv1.ListVehicleStatsFeedResponse{}).ProtoReflect().Descriptor())
 	for _, size := range []struct {
 		name  string
 		bytes int
@@ -79,7 +79,7 @@ func BenchmarkDecode(b *testing.B) {
 			options := protojson.UnmarshalOptions{DiscardUnknown: true}
 			var wire []byte
 			for b.Loop() {
-				var m vehiclestatsv1.GetVehicleStatsFeedResponse
+				var m vehiclestatsv1.ListVehicleStatsFeedResponse
 				if err := options.Unmarshal(document, &m); err != nil {
 					b.Fatal(err)
 				}

@@ -26,11 +26,11 @@ func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
 		{"a map not keyed by strings", `map<int64, string> a = 1;`, "Outer.a"},
 		{"a well-known type", `google.protobuf.Timestamp a = 1;`, "Outer.a"},
 		{"a oneof", `oneof o { string a = 1; }`, "Outer.a"},
-		{"two fields of one wire name", `string b = 1; string a = 2 [(samsara.gateway.v1.field) = {name: "b"}];`, "Outer.a"},
-		{"two root fields", `repeated string b = 1 [(samsara.gateway.v1.field) = {root: true}]; string a = 2 [(samsara.gateway.v1.field) = {root: true}];`, "Outer.a"},
-		{"a message as root", `Fine a = 1 [(samsara.gateway.v1.field) = {root: true}];`, "Outer.a"},
-		{"a Struct as root", `google.protobuf.Struct a = 1 [(samsara.gateway.v1.field) = {root: true}];`, "Outer.a"},
-		{"a map as root", `map<string, string> a = 1 [(samsara.gateway.v1.field) = {root: true}];`, "Outer.a"},
+		{"two fields of one wire name", `string b = 1; string a = 2 [(samsara_gateway.api.v1.field) = {name: "b"}];`, "Outer.a"},
+		{"two root fields", `repeated string b = 1 [(samsara_gateway.api.v1.field) = {root: true}]; string a = 2 [(samsara_gateway.api.v1.field) = {root: true}];`, "Outer.a"},
+		{"a message as root", `Fine a = 1 [(samsara_gateway.api.v1.field) = {root: true}];`, "Outer.a"},
+		{"a Struct as root", `google.protobuf.Struct a = 1 [(samsara_gateway.api.v1.field) = {root: true}];`, "Outer.a"},
+		{"a map as root", `map<string, string> a = 1 [(samsara_gateway.api.v1.field) = {root: true}];`, "Outer.a"},
 		{"a nested message", `message Inner { int32 a = 1; } repeated Inner inners = 1;`, "Outer.Inner.a"},
 		{"a message in a map", `message Inner { int32 a = 1; } map<string, Inner> inners = 1;`, "Outer.Inner.a"},
 	} {
@@ -38,10 +38,10 @@ func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
 			t.Parallel()
 			file := testproto.Compile(t, `
 				syntax = "proto3";
-				package samsara.test.v1;
+				package samsara_gateway.test.v1;
 				import "google/protobuf/struct.proto";
 				import "google/protobuf/timestamp.proto";
-				import "samsara/gateway/v1/annotations.proto";
+				import "samsara_gateway/api/v1/annotations.proto";
 				message Fine { string a = 1; }
 				message Outer { Fine fine = 99; google.protobuf.Value value = 98; `+test.body+` }`)
 			var compiler transcode.Compiler
@@ -51,7 +51,7 @@ func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
 				if !errors.Is(err, transcode.ErrDescriptor) {
 					t.Fatalf("error = %v, want ErrDescriptor", err)
 				}
-				if !strings.Contains(err.Error(), " samsara.test.v1."+test.field+" ") {
+				if !strings.Contains(err.Error(), " samsara_gateway.test.v1."+test.field+" ") {
 					t.Errorf("error %q does not name the field %s", err, test.field)
 				}
 			}
@@ -74,7 +74,7 @@ func TestAMessageWithManyFieldsFindsEach(t *testing.T) {
 	t.Parallel()
 	const fields = 700
 	var source, document strings.Builder
-	source.WriteString(`syntax = "proto3"; package samsara.test.v1; message Wide {`)
+	source.WriteString(`syntax = "proto3"; package samsara_gateway.test.v1; message Wide {`)
 	document.WriteString(`{"z":0`)
 	for i := range fields {
 		// They differ only where the hash does not look, so that most of them collide.

@@ -77,7 +77,7 @@ func TestNamesOfEveryLengthAreToldApart(t *testing.T) {
 	t.Parallel()
 	for length := 1; length <= 40; length++ {
 		name := strings.Repeat("n", length)
-		md := testproto.Message(t, `syntax = "proto3"; package samsara.test.v1; message M { optional int64 `+name+` = 1; }`, "M")
+		md := testproto.Message(t, `syntax = "proto3"; package samsara_gateway.test.v1; message M { optional int64 `+name+` = 1; }`, "M")
 		d := decoder(t, md)
 		for at := range length {
 			other := name[:at] + "x" + name[at+1:]
@@ -97,9 +97,9 @@ func TestANameThatJSONEscapesIsFoundHoweverItIsWritten(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
 		syntax = "proto3";
-		package samsara.test.v1;
-		import "samsara/gateway/v1/annotations.proto";
-		message M { optional int64 a = 1 [(samsara.gateway.v1.field) = {name: "a\"\\\n:é"}]; }`, "M")
+		package samsara_gateway.test.v1;
+		import "samsara_gateway/api/v1/annotations.proto";
+		message M { optional int64 a = 1 [(samsara_gateway.api.v1.field) = {name: "a\"\\\n:é"}]; }`, "M")
 	d := decoder(t, md)
 	for _, name := range []string{`a\"\\\n:é`, `\u0061\u0022\u005c\u000a\u003a\u00e9`} {
 		if got := decoded(t, d, md, `{"`+name+`":7}`, nil).Get(md.Fields().Get(0)).Int(); got != 7 {

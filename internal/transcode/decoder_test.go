@@ -22,9 +22,9 @@ import (
 // fleet has every type of field that the surface uses.
 const fleet = `
 	syntax = "proto3";
-	package samsara.test.v1;
+	package samsara_gateway.test.v1;
 	import "google/protobuf/struct.proto";
-	import "samsara/gateway/v1/annotations.proto";
+	import "samsara_gateway/api/v1/annotations.proto";
 	message Vehicle {
 		optional string id = 1;
 		optional int64 odometer_meters = 2;
@@ -50,7 +50,7 @@ const fleet = `
 		string plain = 22;
 		int64 bare = 23;
 		repeated int64 loose = 24 [packed = false];
-		optional string former = 25 [(samsara.gateway.v1.field) = {retired: true}];
+		optional string former = 25 [(samsara_gateway.api.v1.field) = {retired: true}];
 		optional string equipment_id = 26 [json_name = "EquipmentID"];
 		optional Vehicle towed = 27;
 		optional Matrix matrix = 28;
@@ -65,31 +65,31 @@ const fleet = `
 		}
 	}
 	message Matrix {
-		repeated Numbers rows = 1 [(samsara.gateway.v1.field) = {root: true}];
+		repeated Numbers rows = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 		optional string note = 2;
 	}
 	message Numbers {
-		repeated int64 values = 1 [(samsara.gateway.v1.field) = {root: true}];
+		repeated int64 values = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 	}
 	message Verdict {
-		optional string text = 1 [(samsara.gateway.v1.field) = {root: true}];
+		optional string text = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 	}
 	message Count {
-		optional int64 value = 1 [(samsara.gateway.v1.field) = {root: true}];
+		optional int64 value = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 	}
 	message Anything {
-		google.protobuf.Value value = 1 [(samsara.gateway.v1.field) = {root: true}];
+		google.protobuf.Value value = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 	}
 	message Sequence {
-		google.protobuf.ListValue value = 1 [(samsara.gateway.v1.field) = {root: true}];
+		google.protobuf.ListValue value = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 	}
 	message Assets {
-		repeated Vehicle assets = 1 [(samsara.gateway.v1.field) = {root: true}];
+		repeated Vehicle assets = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 		optional string note = 2;
 	}
 	message Renamed {
-		optional string first = 1 [(samsara.gateway.v1.field) = {name: "Is First?"}];
-		optional string second = 2 [(samsara.gateway.v1.field) = {name: "first"}];
+		optional string first = 1 [(samsara_gateway.api.v1.field) = {name: "Is First?"}];
+		optional string second = 2 [(samsara_gateway.api.v1.field) = {name: "first"}];
 	}
 	message Empty {}`
 

@@ -65,7 +65,7 @@ func twins(t testing.TB) (all []twin, own int) {
 	}
 	var files []protoreflect.FileDescriptor
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		if strings.HasPrefix(string(file.Package()), "samsara.") && file.Package() != "samsara.gateway.v1" {
+		if strings.HasPrefix(string(file.Package()), "samsara_gateway.") && file.Package() != "samsara_gateway.api.v1" {
 			files = append(files, file)
 		}
 		return true
@@ -81,9 +81,9 @@ func twins(t testing.TB) (all []twin, own int) {
 // corners has what the surface could have, and other tests have not.
 const corners = `
 	syntax = "proto3";
-	package samsara.test.v1;
+	package samsara_gateway.test.v1;
 	import "google/protobuf/struct.proto";
-	import "samsara/gateway/v1/annotations.proto";
+	import "samsara_gateway/api/v1/annotations.proto";
 	message Corners {
 		repeated Free frees = 1;
 		map<string, Free> keyed = 2;
@@ -96,26 +96,26 @@ const corners = `
 		Former former = 9;
 		Corners corners = 10;
 		map<string, Corners> keyed_corners = 11;
-		map<string, string> labels = 12 [(samsara.gateway.v1.field) = {retired: true}];
-		Former labels_v2 = 13 [(samsara.gateway.v1.field) = {name: "labels"}];
+		map<string, string> labels = 12 [(samsara_gateway.api.v1.field) = {retired: true}];
+		Former labels_v2 = 13 [(samsara_gateway.api.v1.field) = {name: "labels"}];
 		map<string, google.protobuf.Value> values = 14;
 		map<string, string> texts = 15;
 		repeated Object objects = 16;
-		optional double height = 17 [(samsara.gateway.v1.field) = {retired: true}];
-		google.protobuf.Value height_v2 = 18 [(samsara.gateway.v1.field) = {name: "height"}];
-		repeated Corners list = 19 [(samsara.gateway.v1.field) = {retired: true}];
-		map<string, Corners> list_v2 = 20 [(samsara.gateway.v1.field) = {name: "list"}];
+		optional double height = 17 [(samsara_gateway.api.v1.field) = {retired: true}];
+		google.protobuf.Value height_v2 = 18 [(samsara_gateway.api.v1.field) = {name: "height"}];
+		repeated Corners list = 19 [(samsara_gateway.api.v1.field) = {retired: true}];
+		map<string, Corners> list_v2 = 20 [(samsara_gateway.api.v1.field) = {name: "list"}];
 	}
-	message Free { google.protobuf.Value value = 1 [(samsara.gateway.v1.field) = {root: true}]; }
-	message Row { google.protobuf.ListValue values = 1 [(samsara.gateway.v1.field) = {root: true}]; optional string note = 2; }
+	message Free { google.protobuf.Value value = 1 [(samsara_gateway.api.v1.field) = {root: true}]; }
+	message Row { google.protobuf.ListValue values = 1 [(samsara_gateway.api.v1.field) = {root: true}]; optional string note = 2; }
 	message Object { google.protobuf.Struct data = 1; optional bool flag = 2; }
 	message Former {
-		optional int64 value = 1 [(samsara.gateway.v1.field) = {root: true, retired: true}];
-		repeated double value_v2 = 2 [(samsara.gateway.v1.field) = {root: true, name: "value", retired: true}];
-		google.protobuf.Value value_v3 = 3 [(samsara.gateway.v1.field) = {root: true, name: "value"}];
+		optional int64 value = 1 [(samsara_gateway.api.v1.field) = {root: true, retired: true}];
+		repeated double value_v2 = 2 [(samsara_gateway.api.v1.field) = {root: true, name: "value", retired: true}];
+		google.protobuf.Value value_v3 = 3 [(samsara_gateway.api.v1.field) = {root: true, name: "value"}];
 		optional string name = 4;
 	}
-	message Reply { Corners data = 1; repeated string data_v0 = 2 [(samsara.gateway.v1.field) = {name: "data", retired: true}]; }
+	message Reply { Corners data = 1; repeated string data_v0 = 2 [(samsara_gateway.api.v1.field) = {name: "data", retired: true}]; }
 	message Both {
 		Corners data = 1;
 		repeated Free frees = 2 [deprecated = true];

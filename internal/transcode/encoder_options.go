@@ -7,15 +7,15 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // FieldOptions returns the gateway's annotation of a field; an empty one where it has none,
 // never nil. It is shared: do not change it.
-func FieldOptions(fd protoreflect.FieldDescriptor) *gatewayv1.Field {
-	options, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field)
+func FieldOptions(fd protoreflect.FieldDescriptor) *apiv1.Field {
+	options, ok := proto.GetExtension(fd.Options(), apiv1.E_Field).(*apiv1.Field)
 	if !ok || options == nil {
-		return &gatewayv1.Field{}
+		return &apiv1.Field{}
 	}
 	return options
 }

@@ -20,10 +20,10 @@ import (
 
 const encoderSource = `
 syntax = "proto3";
-package samsara.test.v1;
+package samsara_gateway.test.v1;
 import "google/protobuf/field_mask.proto";
 import "google/protobuf/struct.proto";
-import "samsara/gateway/v1/annotations.proto";
+import "samsara_gateway/api/v1/annotations.proto";
 
 message Request {
   optional string name = 2;
@@ -31,8 +31,8 @@ message Request {
   optional double ratio = 3;
   optional bool active = 4;
   optional string serial_number = 5 [json_name = "SerialNumber"];
-  optional string odd = 6 [(samsara.gateway.v1.field) = {name: "odd-Name\"é"}];
-  optional string old = 7 [(samsara.gateway.v1.field) = {name: "odd2", retired: true}];
+  optional string odd = 6 [(samsara_gateway.api.v1.field) = {name: "odd-Name\"é"}];
+  optional string old = 7 [(samsara_gateway.api.v1.field) = {name: "odd2", retired: true}];
   repeated string tags = 8;
   repeated int64 numbers = 9;
   map<string, string> external_ids = 10;
@@ -56,17 +56,17 @@ message Circle {
   Circle inner = 3;
 }
 message Stop {
-  optional string name = 1 [(samsara.gateway.v1.field) = {required: true}];
-  repeated string notes = 2 [(samsara.gateway.v1.field) = {required: true}];
-  map<string, string> labels = 3 [(samsara.gateway.v1.field) = {required: true}];
-  Place place = 4 [(samsara.gateway.v1.field) = {required: true}];
+  optional string name = 1 [(samsara_gateway.api.v1.field) = {required: true}];
+  repeated string notes = 2 [(samsara_gateway.api.v1.field) = {required: true}];
+  map<string, string> labels = 3 [(samsara_gateway.api.v1.field) = {required: true}];
+  Place place = 4 [(samsara_gateway.api.v1.field) = {required: true}];
   repeated Stop sub_stops = 5;
 }
-message Place { optional string id = 1 [(samsara.gateway.v1.field) = {required: true}]; }
-message Row { repeated double cells = 1 [(samsara.gateway.v1.field) = {root: true}]; }
-message Text { optional string value = 1 [(samsara.gateway.v1.field) = {root: true}]; }
+message Place { optional string id = 1 [(samsara_gateway.api.v1.field) = {required: true}]; }
+message Row { repeated double cells = 1 [(samsara_gateway.api.v1.field) = {root: true}]; }
+message Text { optional string value = 1 [(samsara_gateway.api.v1.field) = {root: true}]; }
 message Mixed {
-  optional string value = 1 [(samsara.gateway.v1.field) = {root: true}];
+  optional string value = 1 [(samsara_gateway.api.v1.field) = {root: true}];
   optional string id = 2;
 }
 message Scalars {
@@ -491,35 +491,35 @@ func TestEncoderRefusesMessagesWithoutJSONForm(t *testing.T) {
 	tests := map[string]struct{ fields, want string }{
 		"an enum": {
 			`enum E { E_UNSPECIFIED = 0; } E e = 1;`,
-			"message cannot be translated: samsara.test.v1.M.e is of type enum, which has no JSON form here",
+			"message cannot be translated: samsara_gateway.test.v1.M.e is of type enum, which has no JSON form here",
 		},
 		"a message of the runtime": {
 			`google.protobuf.Timestamp at = 1;`,
-			"message cannot be translated: samsara.test.v1.M.at is of type google.protobuf.Timestamp, which has no JSON form here",
+			"message cannot be translated: samsara_gateway.test.v1.M.at is of type google.protobuf.Timestamp, which has no JSON form here",
 		},
 		"a map key that is not a string": {
 			`map<int64, string> m = 1;`,
-			"message cannot be translated: samsara.test.v1.M.m has keys of type int64, must be string",
+			"message cannot be translated: samsara_gateway.test.v1.M.m has keys of type int64, must be string",
 		},
 		"two fields of one wire name": {
-			`string a = 1; string b = 2 [(samsara.gateway.v1.field) = {name: "a"}];`,
-			`message cannot be translated: samsara.test.v1.M.b shares its wire name "a" with another field`,
+			`string a = 1; string b = 2 [(samsara_gateway.api.v1.field) = {name: "a"}];`,
+			`message cannot be translated: samsara_gateway.test.v1.M.b shares its wire name "a" with another field`,
 		},
 		"two root fields": {
-			`string a = 1 [(samsara.gateway.v1.field) = {root: true}]; string b = 2 [(samsara.gateway.v1.field) = {root: true}];`,
-			"message cannot be translated: samsara.test.v1.M.b is a second root field",
+			`string a = 1 [(samsara_gateway.api.v1.field) = {root: true}]; string b = 2 [(samsara_gateway.api.v1.field) = {root: true}];`,
+			"message cannot be translated: samsara_gateway.test.v1.M.b is a second root field",
 		},
 		"all of it, in nested messages too": {
 			`message N { google.protobuf.Timestamp at = 1; map<string, google.protobuf.Timestamp> by_name = 2; } repeated N n = 1; N m = 2;`,
-			"message cannot be translated: samsara.test.v1.M.N.at is of type google.protobuf.Timestamp, which has no JSON form here\n" +
-				"message cannot be translated: samsara.test.v1.M.N.ByNameEntry.value is of type google.protobuf.Timestamp, which has no JSON form here",
+			"message cannot be translated: samsara_gateway.test.v1.M.N.at is of type google.protobuf.Timestamp, which has no JSON form here\n" +
+				"message cannot be translated: samsara_gateway.test.v1.M.N.ByNameEntry.value is of type google.protobuf.Timestamp, which has no JSON form here",
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			md := testproto.Message(t, `syntax = "proto3"; package samsara.test.v1;
-				import "google/protobuf/timestamp.proto"; import "samsara/gateway/v1/annotations.proto";
+			md := testproto.Message(t, `syntax = "proto3"; package samsara_gateway.test.v1;
+				import "google/protobuf/timestamp.proto"; import "samsara_gateway/api/v1/annotations.proto";
 				message M {`+test.fields+`}`, "M")
 			var compiler transcode.Compiler
 			_, err := compiler.Encoder(md, fieldsOf(md))
@@ -533,7 +533,7 @@ func TestEncoderRefusesMessagesWithoutJSONForm(t *testing.T) {
 		file := testproto.Compile(t, encoderSource)
 		var compiler transcode.Compiler
 		_, err := compiler.Encoder(file.Messages().ByName("Row"), fieldsOf(file.Messages().ByName("Place")))
-		if want := "message cannot be translated: samsara.test.v1.Place.id is not a field of samsara.test.v1.Row"; err == nil || err.Error() != want {
+		if want := "message cannot be translated: samsara_gateway.test.v1.Place.id is not a field of samsara_gateway.test.v1.Row"; err == nil || err.Error() != want {
 			t.Errorf("error is %v, want %s", err, want)
 		}
 	})

@@ -22,48 +22,48 @@ import (
 // retyped has lines of fields of every pair of types that a text, a number or an object becomes.
 const retyped = `
 	syntax = "proto3";
-	package samsara.test.v1;
+	package samsara_gateway.test.v1;
 	import "google/protobuf/struct.proto";
-	import "samsara/gateway/v1/annotations.proto";
+	import "samsara_gateway/api/v1/annotations.proto";
 	message Thing {
 		optional string name = 1;
-		optional string phone = 2 [(samsara.gateway.v1.field) = {retired: true}];
-		Phone phone_v2 = 3 [(samsara.gateway.v1.field) = {name: "phone"}];
-		optional string size = 4 [(samsara.gateway.v1.field) = {retired: true}];
-		optional int64 size_v2 = 5 [(samsara.gateway.v1.field) = {name: "size"}];
-		optional string tags = 6 [(samsara.gateway.v1.field) = {retired: true}];
-		repeated string tags_v2 = 7 [(samsara.gateway.v1.field) = {name: "tags"}];
-		repeated int64 counts = 8 [(samsara.gateway.v1.field) = {retired: true}];
-		repeated Count counts_v2 = 9 [(samsara.gateway.v1.field) = {name: "counts"}];
-		optional double level = 10 [(samsara.gateway.v1.field) = {retired: true}];
-		optional int64 level_v2 = 11 [(samsara.gateway.v1.field) = {name: "level"}];
-		google.protobuf.Value extra = 12 [(samsara.gateway.v1.field) = {retired: true}];
-		Phone extra_v2 = 13 [(samsara.gateway.v1.field) = {name: "extra"}];
+		optional string phone = 2 [(samsara_gateway.api.v1.field) = {retired: true}];
+		Phone phone_v2 = 3 [(samsara_gateway.api.v1.field) = {name: "phone"}];
+		optional string size = 4 [(samsara_gateway.api.v1.field) = {retired: true}];
+		optional int64 size_v2 = 5 [(samsara_gateway.api.v1.field) = {name: "size"}];
+		optional string tags = 6 [(samsara_gateway.api.v1.field) = {retired: true}];
+		repeated string tags_v2 = 7 [(samsara_gateway.api.v1.field) = {name: "tags"}];
+		repeated int64 counts = 8 [(samsara_gateway.api.v1.field) = {retired: true}];
+		repeated Count counts_v2 = 9 [(samsara_gateway.api.v1.field) = {name: "counts"}];
+		optional double level = 10 [(samsara_gateway.api.v1.field) = {retired: true}];
+		optional int64 level_v2 = 11 [(samsara_gateway.api.v1.field) = {name: "level"}];
+		google.protobuf.Value extra = 12 [(samsara_gateway.api.v1.field) = {retired: true}];
+		Phone extra_v2 = 13 [(samsara_gateway.api.v1.field) = {name: "extra"}];
 		// A type that came back: the newest has the smaller number.
 		optional bool flag = 14;
-		optional string flag_v2 = 15 [(samsara.gateway.v1.field) = {name: "flag", retired: true}];
-		optional string three = 16 [(samsara.gateway.v1.field) = {retired: true}];
-		optional int64 three_v2 = 17 [(samsara.gateway.v1.field) = {name: "three", retired: true}];
-		repeated string three_v3 = 18 [(samsara.gateway.v1.field) = {name: "three"}];
-		Thing inner = 19 [(samsara.gateway.v1.field) = {name: "thing"}];
-		Other inner_v2 = 20 [(samsara.gateway.v1.field) = {name: "thing", retired: true}];
+		optional string flag_v2 = 15 [(samsara_gateway.api.v1.field) = {name: "flag", retired: true}];
+		optional string three = 16 [(samsara_gateway.api.v1.field) = {retired: true}];
+		optional int64 three_v2 = 17 [(samsara_gateway.api.v1.field) = {name: "three", retired: true}];
+		repeated string three_v3 = 18 [(samsara_gateway.api.v1.field) = {name: "three"}];
+		Thing inner = 19 [(samsara_gateway.api.v1.field) = {name: "thing"}];
+		Other inner_v2 = 20 [(samsara_gateway.api.v1.field) = {name: "thing", retired: true}];
 		Text text = 21;
 	}
 	message Other {
-		Thing a = 1 [(samsara.gateway.v1.field) = {name: "thing"}];
-		Other b = 2 [(samsara.gateway.v1.field) = {name: "thing", retired: true}];
+		Thing a = 1 [(samsara_gateway.api.v1.field) = {name: "thing"}];
+		Other b = 2 [(samsara_gateway.api.v1.field) = {name: "thing", retired: true}];
 		optional string name = 3;
 	}
 	message Phone {
 		optional string number = 1;
 	}
 	message Count {
-		optional int64 value = 1 [(samsara.gateway.v1.field) = {root: true}];
+		optional int64 value = 1 [(samsara_gateway.api.v1.field) = {root: true}];
 	}
 	// An array at one time, a text at another, and now an object.
 	message Text {
-		repeated string value = 1 [(samsara.gateway.v1.field) = {root: true, retired: true}];
-		optional string value_v2 = 2 [(samsara.gateway.v1.field) = {name: "value", root: true, retired: true}];
+		repeated string value = 1 [(samsara_gateway.api.v1.field) = {root: true, retired: true}];
+		optional string value_v2 = 2 [(samsara_gateway.api.v1.field) = {name: "value", root: true, retired: true}];
 		optional string text = 3;
 	}`
 
@@ -244,7 +244,7 @@ func TestMask_protoNameFirst(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
 		syntax = "proto3";
-		package samsara.test.v1;
+		package samsara_gateway.test.v1;
 		message M { optional string a_b = 1 [json_name = "other"]; optional string other = 2 [json_name = "aB"]; }`, "M")
 	encoder := newEncoder(t, md)
 	for path, want := range map[string]string{"other": `{"aB":null}`, "a_b": `{"other":null}`, "aB": `{"aB":null}`} {
@@ -274,9 +274,9 @@ func TestMask_manyWrongPaths(t *testing.T) {
 // wrappings has answers that are wrapped, bare, or both at different times.
 const wrappings = `
 	syntax = "proto3";
-	package samsara.test.v1;
+	package samsara_gateway.test.v1;
 	import "google/protobuf/struct.proto";
-	import "samsara/gateway/v1/annotations.proto";
+	import "samsara_gateway/api/v1/annotations.proto";
 	message Asset {
 		optional string id = 1;
 		optional string name = 2;
@@ -286,7 +286,7 @@ const wrappings = `
 	message Wrapped { Asset data = 1; }
 	message Paged { Asset data = 1; optional string cursor = 2; }
 	message Listed { repeated Asset data = 1; }
-	message Array { repeated string value = 1 [(samsara.gateway.v1.field) = {root: true}]; }
+	message Array { repeated string value = 1 [(samsara_gateway.api.v1.field) = {root: true}]; }
 	message WrappedNow {
 		optional string id = 1 [deprecated = true];
 		repeated string tags = 2 [deprecated = true];
@@ -299,8 +299,8 @@ const wrappings = `
 	}
 	message BareOtherwise {
 		Asset data = 1 [deprecated = true];
-		optional string id = 2 [deprecated = true, (samsara.gateway.v1.field) = {retired: true}];
-		optional int64 id_v2 = 3 [(samsara.gateway.v1.field) = {name: "id"}];
+		optional string id = 2 [deprecated = true, (samsara_gateway.api.v1.field) = {retired: true}];
+		optional int64 id_v2 = 3 [(samsara_gateway.api.v1.field) = {name: "id"}];
 	}
 	message Neither {
 		Asset data = 1;

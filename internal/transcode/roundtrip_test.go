@@ -22,7 +22,7 @@ func responses() []protoreflect.MessageDescriptor {
 	var messages []protoreflect.MessageDescriptor
 	seen := map[protoreflect.FullName]bool{}
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		if !strings.HasPrefix(string(file.Package()), "samsara.") || file.Package() == "samsara.gateway.v1" {
+		if !strings.HasPrefix(string(file.Package()), "samsara_gateway.") || file.Package() == "samsara_gateway.api.v1" {
 			return true
 		}
 		for i := range file.Services().Len() {

@@ -5,6 +5,7 @@ go 1.26.0
 replace (
 	connectrpc.com/conformance/reference => ./reference
 	samsara.internal/gateway => ../../
+	samsara.internal/gateway/gen => ../../gen
 )
 
 tool connectrpc.com/conformance/cmd/connectconformance
@@ -58,4 +59,5 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	nhooyr.io/websocket v1.8.6 // indirect
+	samsara.internal/gateway/gen v0.0.0 // indirect
 )

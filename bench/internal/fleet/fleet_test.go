@@ -148,7 +148,7 @@ func TestRoute_size(t *testing.T) {
 	if n := len(doc.Stops); len(route) < 50<<10 || n < 50 || n > 150 {
 		t.Errorf("%d bytes with %d stops, want 50 KB in 50 to 150", len(route), n)
 	}
-	if _, err := method(t, fleet.PatchRoute).Request(route); err != nil {
+	if _, err := method(t, fleet.UpdateRoute).Request(route); err != nil {
 		t.Error(err)
 	}
 }

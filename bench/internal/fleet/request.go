@@ -13,8 +13,8 @@ const (
 	Stats surface.Operation = "GET /fleet/vehicles/stats"
 	// Feed answers a FeedPage.
 	Feed surface.Operation = "GET /fleet/vehicles/stats/feed"
-	// PatchRoute is sent a Route.
-	PatchRoute surface.Operation = "PATCH /fleet/routes/{id}"
+	// UpdateRoute is sent a Route.
+	UpdateRoute surface.Operation = "PATCH /fleet/routes/{id}"
 )
 
 // types are the statistics that are asked for.
@@ -32,7 +32,7 @@ func Request(b Body, worker int) []byte {
 	return appendJSON(nil, object{{"after", text(b.Cursor())}, {"types", types()}, {"time", textf("%d", worker)}}, Declared)
 }
 
-// Route returns a request of PatchRoute whose JSON is at least size bytes long, and at most one
+// Route returns a request of UpdateRoute whose JSON is at least size bytes long, and at most one
 // stop, about 700 bytes, longer.
 func Route(size int) []byte {
 	source := newSource()

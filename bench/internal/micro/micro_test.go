@@ -108,7 +108,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	patch := find(b, endpoints(b), fleet.PatchRoute)
+	patch := find(b, endpoints(b), fleet.UpdateRoute)
 	encoder, err := new(transcode.Compiler).Encoder(patch.Method.Input(), patch.BodyFields)
 	if err != nil {
 		b.Fatal(err)

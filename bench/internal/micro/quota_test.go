@@ -34,7 +34,7 @@ func admission(b *testing.B, cfg quota.Config) *quota.Operation {
 			b.Error(err)
 		}
 	})
-	operation, err := limiter.Operation("samsara.vehicles.v1.VehiclesService.ListVehicles", cfg.Token)
+	operation, err := limiter.Operation("samsara_gateway.vehicles.v1.VehiclesService.ListVehicles", cfg.Token)
 	if err != nil {
 		b.Fatal(err)
 	}

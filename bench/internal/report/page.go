@@ -24,7 +24,7 @@ func (r *Results) WritePage(w io.Writer, picture string) error {
 	p.line("Each is the median of %d rounds (least–greatest); ratios are taken within each round.", r.Rounds)
 	p.line("CPU is what the kernel charged the server's process with, a request.\n")
 	p.line("Client, server and upstream share the machine and speak plaintext over loopback. gRPC clients have %d connections.", load.Connections)
-	p.line("Answers are those of `%s`, request bodies those of `%s`, sizes those of their JSON.", fleet.Stats, fleet.PatchRoute)
+	p.line("Answers are those of `%s`, request bodies those of `%s`, sizes those of their JSON.", fleet.Stats, fleet.UpdateRoute)
 	p.line("The gateway is the binary itself in its default configuration: it checks, logs and counts every call, which the others do not.\n")
 	p.line("Floor A is a gRPC server with a canned answer. Floor B is an HTTP server that fetches and sends on. Floor C is a gRPC server")
 	p.line("that fetches, and sends a canned answer. `protojson` is a gateway written by hand for one method, `vanguard` is")

@@ -21,7 +21,7 @@ type Binary struct {
 
 // listed is an operation as `gateway endpoints --format json` has it.
 type listed struct {
-	// Method is "samsara.vehicles.v1.VehiclesService/ListVehicles".
+	// Method is "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
 	Method     string   `json:"method"`
 	HTTPMethod string   `json:"httpMethod"`
 	Path       string   `json:"path"`
@@ -77,7 +77,7 @@ func (b *Binary) Known(arguments ...string) []string {
 }
 
 // Unary returns the name of an operation's method, such as
-// "/samsara.vehicles.v1.VehiclesService/ListVehicles".
+// "/samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
 func (b *Binary) Unary(o Operation) (string, error) {
 	one, ok := b.methods[o]
 	if !ok {

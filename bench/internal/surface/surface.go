@@ -40,7 +40,7 @@ func (o Operation) Path() string {
 // Method is a gRPC method of one build. Its messages are read and written as protojson does, so
 // fields have their JSON names.
 type Method struct {
-	// Name is "/samsara.vehicles.v1.VehiclesService/ListVehicles".
+	// Name is "/samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
 	Name string
 	// Input and Output make its messages.
 	Input, Output protoreflect.MessageType

@@ -15,13 +15,13 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/document"
 	"samsara.internal/gateway/cmd/protogen/overlay"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // newProperty states what the schema says of a property's values.
 func newProperty(wire string, s schema) Property {
 	p := Property{Wire: wire, Shape: s.shape(wire), Deprecated: s.Deprecated}
-	p.Options = &gatewayv1.Field{Format: s.Format, Default: text(s.Default)}
+	p.Options = &apiv1.Field{Format: s.Format, Default: text(s.Default)}
 	values := s.Enum
 	switch {
 	case p.Shape.Label == List:
@@ -112,7 +112,7 @@ func (p *Property) read(prose string) {
 // split makes a list of a text that holds one, joined by commas. What is sent is the same.
 func (p *Property) split() {
 	p.Shape.Label = List
-	p.Options.ArrayStyle = gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+	p.Options.ArrayStyle = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 	p.Options.Minimum, p.Options.Maximum = nil, nil // They are of the whole text.
 }
 
@@ -125,7 +125,7 @@ func ordered(prose string) bool { return strings.Contains(strings.ToLower(prose)
 func (p *Property) narrow() {
 	o := p.Options
 	atMost := o.Maximum != nil && o.GetMaximum() <= math.MaxInt32
-	pageSize := o.Maximum == nil && p.Wire == "limit" && o.GetIn() == gatewayv1.Location_LOCATION_QUERY
+	pageSize := o.Maximum == nil && p.Wire == "limit" && o.GetIn() == apiv1.Location_LOCATION_QUERY
 	if p.Shape.Label == Single && p.Shape.Kind == KindInteger && o.GetMinimum() >= math.MinInt32 && (atMost || pageSize) {
 		p.Shape.Kind = KindInt32
 	}
@@ -162,7 +162,7 @@ func scope(prose string) string {
 // rateLimit is the rate limit that a correction gives an operation, or else the one that its prose
 // states, nil if there is neither. With it comes an overlay.ErrIdle if the correction says what the
 // prose does.
-func rateLimit(op *document.Operation) (*gatewayv1.RateLimit, error) {
+func rateLimit(op *document.Operation) (*apiv1.RateLimit, error) {
 	stated, err := parseRateLimit(`(?i)rate limit:\W*(?:b>)?\W*`, op.Description)
 	if err != nil {
 		return nil, op.Errorf("%w", err)
@@ -185,7 +185,7 @@ func rateLimit(op *document.Operation) (*gatewayv1.RateLimit, error) {
 }
 
 // parseRateLimit finds the rate limit that follows a pattern in a text.
-func parseRateLimit(before, text string) (*gatewayv1.RateLimit, error) {
+func parseRateLimit(before, text string) (*apiv1.RateLimit, error) {
 	match := regexp.MustCompile(before + `(\d+) requests?/(sec|min|hour)`).FindStringSubmatch(text)
 	if match == nil {
 		return nil, nil
@@ -195,13 +195,13 @@ func parseRateLimit(before, text string) (*gatewayv1.RateLimit, error) {
 		return nil, fmt.Errorf("rate limit of %s requests: %w", match[1], ErrUnsupported)
 	}
 	window := map[string]time.Duration{"sec": time.Second, "min": time.Minute, "hour": time.Hour}[strings.ToLower(match[2])]
-	return &gatewayv1.RateLimit{Requests: int32(requests), Window: durationpb.New(window)}, nil
+	return &apiv1.RateLimit{Requests: int32(requests), Window: durationpb.New(window)}, nil
 }
 
 // feed says whether an operation is a feed, and whether it looks like one but a correction denies it.
 // With that comes an overlay.ErrIdle if the correction denies what nothing suggests.
-func feed(op *document.Operation, paging gatewayv1.Pagination) (is, denied bool, err error) {
-	looks := paging == gatewayv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(op.Path, "/feed") || strings.HasSuffix(op.Path, "/stream"))
+func feed(op *document.Operation, paging apiv1.Pagination) (is, denied bool, err error) {
+	looks := paging == apiv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(op.Path, "/feed") || strings.HasSuffix(op.Path, "/stream"))
 	switch value, corrected := op.Extensions["x-feed"]; {
 	case !corrected:
 		return looks, false, nil
@@ -235,11 +235,11 @@ func extension(marks map[string]any, name string) bool {
 
 // arrayStyle is how a query parameter that is an array is written. OpenAPI's default is one
 // parameter a value.
-func arrayStyle(p *document.Parameter) gatewayv1.ArrayStyle {
+func arrayStyle(p *document.Parameter) apiv1.ArrayStyle {
 	if p.Explode == nil || *p.Explode {
-		return gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT
+		return apiv1.ArrayStyle_ARRAY_STYLE_REPEAT
 	}
-	return gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+	return apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 }
 
 // FeedFacts are what only prose states of where a feed begins and ends.

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/document"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 func TestScopeIsFoundInProse(t *testing.T) {
@@ -28,10 +28,10 @@ func TestScopeIsFoundInProse(t *testing.T) {
 
 func TestRateLimitIsFoundInProse(t *testing.T) {
 	t.Parallel()
-	limit := func(requests int32, window time.Duration) *gatewayv1.RateLimit {
-		return &gatewayv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
+	limit := func(requests int32, window time.Duration) *apiv1.RateLimit {
+		return &apiv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
 	}
-	for prose, want := range map[string]*gatewayv1.RateLimit{
+	for prose, want := range map[string]*apiv1.RateLimit{
 		"<b>Rate limit:</b> 5 requests/sec (more).": limit(5, time.Second),
 		"**Rate limit:** 100 requests/min":          limit(100, time.Minute),
 		"Rate limit: 1 request/hour":                limit(1, time.Hour),
@@ -57,19 +57,19 @@ func TestPropertyFacts(t *testing.T) {
 		name   string
 		schema schema
 		prose  string
-		want   *gatewayv1.Field
+		want   *apiv1.Field
 		notes  Notes
 	}{
-		{"a number has bounds", of("integer", document.Schema{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}, Notes{}},
-		{"a string has lengths", of("string", document.Schema{MinLength: 1, MaxLength: proto.Uint64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(9)}, Notes{}},
-		{"a number's format is its type", of("integer", document.Schema{Format: "int64"}), "", &gatewayv1.Field{}, Notes{}},
-		{"a string that is a string has no format", of("string", document.Schema{Format: "string"}), "", &gatewayv1.Field{}, Notes{}},
-		{"prose states a time", of("string", document.Schema{}), "UTC time in RFC 3339 format", &gatewayv1.Field{Format: "date-time"}, Notes{}},
-		{"prose does not overrule a format", of("string", document.Schema{Format: "date"}), "as in RFC 3339", &gatewayv1.Field{Format: "date"}, Notes{}},
-		{"prose states a list", of("string", document.Schema{}), "A comma separated list.", &gatewayv1.Field{}, Notes{CommaSeparated: true}},
-		{"prose states an epoch", of("integer", document.Schema{}), "Unix milliseconds.", &gatewayv1.Field{}, Notes{UnixMilliseconds: true}},
-		{"values are told once and as text", of("integer", document.Schema{Enum: []any{1.0, 2.5, 1.0}, Default: true}), "", &gatewayv1.Field{Values: []string{"1", "2.5"}, Default: "true"}, Notes{}},
-		{"a default may be a list", of("string", document.Schema{Default: []any{"a", 1.0}}), "", &gatewayv1.Field{Default: `["a",1]`}, Notes{}},
+		{"a number has bounds", of("integer", document.Schema{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}), "", &apiv1.Field{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}, Notes{}},
+		{"a string has lengths", of("string", document.Schema{MinLength: 1, MaxLength: proto.Uint64(9)}), "", &apiv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(9)}, Notes{}},
+		{"a number's format is its type", of("integer", document.Schema{Format: "int64"}), "", &apiv1.Field{}, Notes{}},
+		{"a string that is a string has no format", of("string", document.Schema{Format: "string"}), "", &apiv1.Field{}, Notes{}},
+		{"prose states a time", of("string", document.Schema{}), "UTC time in RFC 3339 format", &apiv1.Field{Format: "date-time"}, Notes{}},
+		{"prose does not overrule a format", of("string", document.Schema{Format: "date"}), "as in RFC 3339", &apiv1.Field{Format: "date"}, Notes{}},
+		{"prose states a list", of("string", document.Schema{}), "A comma separated list.", &apiv1.Field{}, Notes{CommaSeparated: true}},
+		{"prose states an epoch", of("integer", document.Schema{}), "Unix milliseconds.", &apiv1.Field{}, Notes{UnixMilliseconds: true}},
+		{"values are told once and as text", of("integer", document.Schema{Enum: []any{1.0, 2.5, 1.0}, Default: true}), "", &apiv1.Field{Values: []string{"1", "2.5"}, Default: "true"}, Notes{}},
+		{"a default may be a list", of("string", document.Schema{Default: []any{"a", 1.0}}), "", &apiv1.Field{Default: `["a",1]`}, Notes{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -84,9 +84,9 @@ func TestPropertyFacts(t *testing.T) {
 
 func TestReadParameter_shapes(t *testing.T) {
 	t.Parallel()
-	const query, list = gatewayv1.Location_LOCATION_QUERY, "A comma-separated list of ids."
-	comma := func(options *gatewayv1.Field) *gatewayv1.Field {
-		options.In, options.ArrayStyle = query, gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+	const query, list = apiv1.Location_LOCATION_QUERY, "A comma-separated list of ids."
+	comma := func(options *apiv1.Field) *apiv1.Field {
+		options.In, options.ArrayStyle = query, apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 		return options
 	}
 	number := func(least, most *float64) document.Schema {
@@ -98,22 +98,22 @@ func TestReadParameter_shapes(t *testing.T) {
 		schema              document.Schema
 		kind                Kind
 		label               Label
-		want                *gatewayv1.Field
+		want                *apiv1.Field
 	}{
-		{"text that holds a list", "query", "ids", list, text, KindString, List, comma(&gatewayv1.Field{})},
-		{"the schema says so", "query", "ids", "", document.Schema{Types: []string{"string"}, Description: list}, KindString, List, comma(&gatewayv1.Field{})},
-		{"lengths are of the whole text", "query", "ids", "Comma separated ids.", document.Schema{Types: []string{"string"}, MaxLength: proto.Uint64(9)}, KindString, List, comma(&gatewayv1.Field{})},
-		{"values are of one element", "query", "expand", list, document.Schema{Types: []string{"string"}, Enum: []any{"route"}}, KindString, List, comma(&gatewayv1.Field{Values: []string{"route"}})},
-		{"the order counts", "query", "types", "Comma-separated types in priority order.", text, KindString, List, comma(&gatewayv1.Field{Ordered: true})},
-		{"a path has no list", "path", "ids", list, text, KindString, Single, &gatewayv1.Field{In: gatewayv1.Location_LOCATION_PATH}},
-		{"a number that prose says is a list", "query", "ids", list, number(nil, nil), KindInteger, Single, &gatewayv1.Field{In: query}},
-		{"text that is none", "query", "id", "An id.", text, KindString, Single, &gatewayv1.Field{In: query}},
-		{"the size of a page", "query", "limit", "", number(nil, nil), KindInt32, Single, &gatewayv1.Field{In: query}},
-		{"a size that may be greater", "query", "limit", "", number(nil, proto.Float64(1<<31)), KindInteger, Single, &gatewayv1.Field{In: query, Maximum: proto.Float64(1 << 31)}},
-		{"a limit that is no page's", "path", "limit", "", number(nil, nil), KindInteger, Single, &gatewayv1.Field{In: gatewayv1.Location_LOCATION_PATH}},
-		{"a greatest number", "query", "year", "", number(nil, proto.Float64(1<<31-1)), KindInt32, Single, &gatewayv1.Field{In: query, Maximum: proto.Float64(1<<31 - 1)}},
-		{"a least number that is too small", "query", "year", "", number(proto.Float64(-1<<31-1), proto.Float64(9)), KindInteger, Single, &gatewayv1.Field{In: query, Minimum: proto.Float64(-1<<31 - 1), Maximum: proto.Float64(9)}},
-		{"no greatest number", "query", "year", "", number(proto.Float64(1), nil), KindInteger, Single, &gatewayv1.Field{In: query, Minimum: proto.Float64(1)}},
+		{"text that holds a list", "query", "ids", list, text, KindString, List, comma(&apiv1.Field{})},
+		{"the schema says so", "query", "ids", "", document.Schema{Types: []string{"string"}, Description: list}, KindString, List, comma(&apiv1.Field{})},
+		{"lengths are of the whole text", "query", "ids", "Comma separated ids.", document.Schema{Types: []string{"string"}, MaxLength: proto.Uint64(9)}, KindString, List, comma(&apiv1.Field{})},
+		{"values are of one element", "query", "expand", list, document.Schema{Types: []string{"string"}, Enum: []any{"route"}}, KindString, List, comma(&apiv1.Field{Values: []string{"route"}})},
+		{"the order counts", "query", "types", "Comma-separated types in priority order.", text, KindString, List, comma(&apiv1.Field{Ordered: true})},
+		{"a path has no list", "path", "ids", list, text, KindString, Single, &apiv1.Field{In: apiv1.Location_LOCATION_PATH}},
+		{"a number that prose says is a list", "query", "ids", list, number(nil, nil), KindInteger, Single, &apiv1.Field{In: query}},
+		{"text that is none", "query", "id", "An id.", text, KindString, Single, &apiv1.Field{In: query}},
+		{"the size of a page", "query", "limit", "", number(nil, nil), KindInt32, Single, &apiv1.Field{In: query}},
+		{"a size that may be greater", "query", "limit", "", number(nil, proto.Float64(1<<31)), KindInteger, Single, &apiv1.Field{In: query, Maximum: proto.Float64(1 << 31)}},
+		{"a limit that is no page's", "path", "limit", "", number(nil, nil), KindInteger, Single, &apiv1.Field{In: apiv1.Location_LOCATION_PATH}},
+		{"a greatest number", "query", "year", "", number(nil, proto.Float64(1<<31-1)), KindInt32, Single, &apiv1.Field{In: query, Maximum: proto.Float64(1<<31 - 1)}},
+		{"a least number that is too small", "query", "year", "", number(proto.Float64(-1<<31-1), proto.Float64(9)), KindInteger, Single, &apiv1.Field{In: query, Minimum: proto.Float64(-1<<31 - 1), Maximum: proto.Float64(9)}},
+		{"no greatest number", "query", "year", "", number(proto.Float64(1), nil), KindInteger, Single, &apiv1.Field{In: query, Minimum: proto.Float64(1)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -95,8 +95,9 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 	m := Model{Idle: doc.Idle, Version: doc.Version, SHA256: doc.SHA256}
 	used := map[int]bool{}
 	ids := map[string]*document.Operation{}
+	places := newAreas(doc.Operations)
 	for _, op := range doc.Operations {
-		o, err := newOperation(op)
+		o, err := newOperation(op, places)
 		if other := ids[op.ID]; other != nil && err == nil {
 			err = op.Errorf("the operationId %q is that of %s %s too: %w", op.ID, other.Method, other.Path, ErrUnsupported)
 		}

@@ -18,12 +18,9 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	"samsara.internal/gateway/cmd/protogen/internal/document"
-	"samsara.internal/gateway/cmd/protogen/internal/words"
 	"samsara.internal/gateway/cmd/protogen/overlay"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // ErrUnsupported is in every error for a document that cannot be expressed without loss.
@@ -33,8 +30,7 @@ var ErrUnsupported = errors.New("not supported")
 type Operation struct {
 	document.Location
 	Place             Place
-	Name              string // of the RPC
-	Annotation        *gatewayv1.Operation
+	Annotation        *apiv1.Operation
 	Request, Response Source
 	Deprecated        bool
 	Feed              FeedFacts
@@ -65,7 +61,7 @@ type Source struct {
 type Property struct {
 	Wire       string
 	Shape      Shape
-	Options    *gatewayv1.Field
+	Options    *apiv1.Field
 	Notes      Notes
 	Deprecated bool
 }
@@ -107,9 +103,9 @@ const (
 	KindAny           Kind = iota // google.protobuf.Value
 	KindList                      // google.protobuf.ListValue
 	KindMask                      // google.protobuf.FieldMask
-	KindStreamOptions             // samsara.gateway.v1.StreamOptions
-	KindFollowOptions             // samsara.gateway.v1.FollowOptions
-	KindKeepAlive                 // samsara.gateway.v1.KeepAlive
+	KindStreamOptions             // samsara_gateway.api.v1.StreamOptions
+	KindFollowOptions             // samsara_gateway.api.v1.FollowOptions
+	KindKeepAlive                 // samsara_gateway.api.v1.KeepAlive
 	KindMessage                   // a message of the tree
 	KindWrapper                   // a message of the tree that stands for an array inside a list or map
 	KindNullable                  // a message of the tree that stands for a scalar or null inside a list
@@ -138,11 +134,11 @@ func (k Kind) Name() string {
 	case KindMask:
 		return "google.protobuf.FieldMask"
 	case KindStreamOptions:
-		return "samsara.gateway.v1.StreamOptions"
+		return "samsara_gateway.api.v1.StreamOptions"
 	case KindFollowOptions:
-		return "samsara.gateway.v1.FollowOptions"
+		return "samsara_gateway.api.v1.FollowOptions"
 	case KindKeepAlive:
-		return "samsara.gateway.v1.KeepAlive"
+		return "samsara_gateway.api.v1.KeepAlive"
 	case KindString:
 		return "string"
 	case KindInteger:
@@ -171,21 +167,21 @@ const (
 	Mapping // keys are strings
 )
 
-// Compare orders operations by path and method.
-func Compare(a, b *gatewayv1.Operation) int {
-	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()))
+// Compare orders operations by path, method and operationId.
+func Compare(a, b *apiv1.Operation) int {
+	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()), cmp.Compare(a.GetId(), b.GetId()))
 }
 
-func newOperation(op *document.Operation) (Operation, error) {
+func newOperation(op *document.Operation, places areas) (Operation, error) {
 	verb, template := op.Method, op.Path
-	verbNumber, ok := gatewayv1.HttpMethod_value["HTTP_METHOD_"+verb]
+	verbNumber, ok := apiv1.HttpMethod_value["HTTP_METHOD_"+verb]
 	if !ok {
 		return Operation{}, op.Errorf("method %s: %w", verb, ErrUnsupported)
 	}
 	if op.ID == "" {
 		return Operation{}, op.Errorf("operation without operationId: %w", ErrUnsupported)
 	}
-	where, err := placeOf(template, op.Tags)
+	where, err := places.place(op)
 	if err != nil {
 		return Operation{}, op.Errorf("%w", err)
 	}
@@ -214,7 +210,7 @@ func newOperation(op *document.Operation) (Operation, error) {
 	if err != nil {
 		return Operation{}, err
 	}
-	if body != gatewayv1.Body_BODY_UNSPECIFIED && (verb == "PATCH" || verb == "PUT") {
+	if body != apiv1.Body_BODY_UNSPECIFIED && (verb == "PATCH" || verb == "PUT") {
 		fields = append(fields, updateMask())
 	}
 	paging := pagination(template, parameters)
@@ -226,12 +222,12 @@ func newOperation(op *document.Operation) (Operation, error) {
 	return Operation{
 		Location:      op.Location,
 		Place:         where,
-		Name:          rpcName(op.ID),
 		MayBeTooLarge: slices.ContainsFunc(op.Responses, func(r *document.Response) bool { return r.Status == "413" }),
-		Annotation: &gatewayv1.Operation{
+		Annotation: &apiv1.Operation{
 			Id:            op.ID,
-			Method:        gatewayv1.HttpMethod(verbNumber),
+			Method:        apiv1.HttpMethod(verbNumber),
 			Path:          template,
+			Stage:         stageOf(op),
 			Body:          body,
 			Pagination:    paging,
 			Feed:          isFeed,
@@ -252,16 +248,6 @@ func newOperation(op *document.Operation) (Operation, error) {
 	}, nil
 }
 
-// rpcName is the operationId as an RPC's name, without the V1 of legacy operations. A name that
-// begins with the verb stream would promise a stream, so it becomes a Get.
-func rpcName(id string) string {
-	w := words.Split(strings.TrimPrefix(id, "V1"))
-	if len(w) > 1 && w[0] == "stream" {
-		return "Get" + words.UpperCamel(w[1:]) + "Stream"
-	}
-	return words.Identifier(words.UpperCamel(w), "Call")
-}
-
 // repeatable says whether sending twice does no more than sending once: by HTTP's rules, and
 // for POSTs that only read by their names.
 func repeatable(verb, id string) bool {
@@ -274,19 +260,19 @@ func repeatable(verb, id string) bool {
 	return false
 }
 
-func pagination(template string, parameters []Property) gatewayv1.Pagination {
+func pagination(template string, parameters []Property) apiv1.Pagination {
 	has := func(wire string) bool {
 		return slices.ContainsFunc(parameters, func(p Property) bool { return p.Wire == wire })
 	}
 	switch {
 	case has("after"):
-		return gatewayv1.Pagination_PAGINATION_CURSOR
+		return apiv1.Pagination_PAGINATION_CURSOR
 	case has("startingAfter"), has("endingBefore"):
-		return gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL
+		return apiv1.Pagination_PAGINATION_BIDIRECTIONAL
 	case strings.Contains(template, "{pageNumber}"):
-		return gatewayv1.Pagination_PAGINATION_PAGE_NUMBER
+		return apiv1.Pagination_PAGINATION_PAGE_NUMBER
 	}
-	return gatewayv1.Pagination_PAGINATION_UNSPECIFIED
+	return apiv1.Pagination_PAGINATION_UNSPECIFIED
 }
 
 // readParameters returns the path parameters in the order of the path, then the query
@@ -308,7 +294,7 @@ func readParameters(op *document.Operation) ([]Property, error) {
 		all = append(all, p)
 	}
 	position := func(p Property) int {
-		if p.Options.GetIn() == gatewayv1.Location_LOCATION_PATH {
+		if p.Options.GetIn() == apiv1.Location_LOCATION_PATH {
 			return strings.Index(op.Path, "{"+p.Wire+"}")
 		}
 		return len(op.Path)
@@ -349,9 +335,9 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 	style := ""
 	switch parameter.In {
 	case "path":
-		p.Options.In, style = gatewayv1.Location_LOCATION_PATH, "simple"
+		p.Options.In, style = apiv1.Location_LOCATION_PATH, "simple"
 	case "query":
-		p.Options.In, style = gatewayv1.Location_LOCATION_QUERY, "form"
+		p.Options.In, style = apiv1.Location_LOCATION_QUERY, "form"
 	default:
 		return Property{}, fmt.Errorf("a parameter in %q: %w", parameter.In, ErrUnsupported)
 	}
@@ -373,26 +359,26 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 }
 
 // readBody returns the members of the request's body; a body that is no object is one field.
-func readBody(key string, op *document.Operation) (gatewayv1.Body, []Property, error) {
+func readBody(key string, op *document.Operation) (apiv1.Body, []Property, error) {
 	if op.Body == nil {
-		return gatewayv1.Body_BODY_UNSPECIFIED, nil, nil
+		return apiv1.Body_BODY_UNSPECIFIED, nil, nil
 	}
 	content, err := jsonSchema(op.Body.Location, op.Body.Content, key+" body")
 	if err != nil || content.Schema == nil {
-		return gatewayv1.Body_BODY_UNSPECIFIED, nil, err
+		return apiv1.Body_BODY_UNSPECIFIED, nil, err
 	}
 	fields := content.properties()
 	if !content.isObject() {
 		fields = []Property{rootProperty("body", content)}
 	}
 	for i := range fields {
-		fields[i].Options.In = gatewayv1.Location_LOCATION_BODY
+		fields[i].Options.In = apiv1.Location_LOCATION_BODY
 		fields[i].narrow()
 	}
 	if op.Body.Required {
-		return gatewayv1.Body_BODY_REQUIRED, fields, nil
+		return apiv1.Body_BODY_REQUIRED, fields, nil
 	}
-	return gatewayv1.Body_BODY_OPTIONAL, fields, nil
+	return apiv1.Body_BODY_OPTIONAL, fields, nil
 }
 
 // readResponse returns the status of success, where the schema of its body is, and the members of that; a
@@ -464,20 +450,20 @@ func IsRecord(kind Kind) bool {
 }
 
 // CursorParameter is the wire name of the parameter that says where the next page begins.
-func CursorParameter(p gatewayv1.Pagination) string {
+func CursorParameter(p apiv1.Pagination) string {
 	switch p {
-	case gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
+	case apiv1.Pagination_PAGINATION_BIDIRECTIONAL:
 		return "startingAfter"
-	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+	case apiv1.Pagination_PAGINATION_PAGE_NUMBER:
 		return "pageNumber"
-	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+	case apiv1.Pagination_PAGINATION_CURSOR, apiv1.Pagination_PAGINATION_UNSPECIFIED:
 	}
 	return "after"
 }
 
 // unstreamable says why pages cannot be read one after the other.
-func unstreamable(op *document.Operation, paging gatewayv1.Pagination, lists [][]string, parameters, response []Property) error {
-	if paging == gatewayv1.Pagination_PAGINATION_UNSPECIFIED {
+func unstreamable(op *document.Operation, paging apiv1.Pagination, lists [][]string, parameters, response []Property) error {
+	if paging == apiv1.Pagination_PAGINATION_UNSPECIFIED {
 		return nil
 	}
 	is := func(fields []Property, wire string, kind Kind) bool {
@@ -495,7 +481,7 @@ func unstreamable(op *document.Operation, paging gatewayv1.Pagination, lists [][
 		}
 		return op.Errorf("pages with %d lists of records %q, want 1: %w", len(lists), names, ErrUnsupported)
 	}
-	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+	if paging == apiv1.Pagination_PAGINATION_PAGE_NUMBER {
 		return nil
 	}
 	for _, p := range response {
@@ -544,26 +530,19 @@ func updateMask() Property {
 	return Property{
 		Wire:    "updateMask",
 		Shape:   Shape{Kind: KindMask},
-		Options: &gatewayv1.Field{In: gatewayv1.Location_LOCATION_UPDATE_MASK},
+		Options: &apiv1.Field{In: apiv1.Location_LOCATION_UPDATE_MASK},
 	}
 }
 
-// Placed is the operation's annotation at a place.
-func (o Operation) Placed(p Place) *gatewayv1.Operation {
-	annotation := proto.CloneOf(o.Annotation)
-	annotation.Stage = p.Stage()
-	return annotation
-}
-
 // Shapes are the shapes of the streaming twins that the operation should have.
-func (o Operation) Shapes() []gatewayv1.StreamShape {
+func (o Operation) Shapes() []apiv1.StreamShape {
 	switch {
 	case o.Unstreamable != nil:
 		return nil
 	case o.Annotation.GetFeed():
-		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}
-	case o.Annotation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
-		return []gatewayv1.StreamShape{gatewayv1.StreamShape_STREAM_SHAPE_PAGES}
+		return []apiv1.StreamShape{apiv1.StreamShape_STREAM_SHAPE_PAGES, apiv1.StreamShape_STREAM_SHAPE_FOLLOW}
+	case o.Annotation.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED:
+		return []apiv1.StreamShape{apiv1.StreamShape_STREAM_SHAPE_PAGES}
 	}
 	return nil
 }

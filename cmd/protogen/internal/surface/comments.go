@@ -8,7 +8,7 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // kept is said of everything deprecated.
@@ -49,7 +49,7 @@ func (m *method) comment() []string {
 
 // pages says whether the method answers page after page.
 func (m *method) pages() bool {
-	return m.operation.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED
+	return m.operation.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED
 }
 
 // reference says which operation of Samsara's the method is, and where Samsara describes it. The address
@@ -72,13 +72,13 @@ func (m *method) access(what string) []string {
 		lines = append(lines, fmt.Sprintf("Rate limit: %d requests per %s and organization%s.", limit.GetRequests(), windowWord(limit), what))
 	}
 	switch o.GetStage() {
-	case gatewayv1.Stage_STAGE_BETA:
+	case apiv1.Stage_STAGE_BETA:
 		lines = append(lines, "Beta: Samsara may change it.")
-	case gatewayv1.Stage_STAGE_PREVIEW:
+	case apiv1.Stage_STAGE_PREVIEW:
 		lines = append(lines, "Preview: Samsara may change or remove it.")
-	case gatewayv1.Stage_STAGE_LEGACY:
+	case apiv1.Stage_STAGE_LEGACY:
 		lines = append(lines, "Legacy: superseded, and kept by Samsara for old integrations.")
-	case gatewayv1.Stage_STAGE_UNSPECIFIED, gatewayv1.Stage_STAGE_STABLE:
+	case apiv1.Stage_STAGE_UNSPECIFIED, apiv1.Stage_STAGE_STABLE:
 	}
 	return lines
 }
@@ -86,11 +86,11 @@ func (m *method) access(what string) []string {
 // paging says how to read the pages, all of them or each, and how large they are.
 func (m *method) paging() []string {
 	var lines, how []string
-	pages := m.served(gatewayv1.StreamShape_STREAM_SHAPE_PAGES)
+	pages := m.served(apiv1.StreamShape_STREAM_SHAPE_PAGES)
 	if pages != "" {
 		how = append(how, "All pages: "+pages+".")
 	}
-	if follow := m.served(gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW); follow != "" {
+	if follow := m.served(apiv1.StreamShape_STREAM_SHAPE_FOLLOW); follow != "" {
 		how = append(how, "For ever: "+follow+".")
 	}
 	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
@@ -116,7 +116,7 @@ func (m *method) paging() []string {
 }
 
 // served is the name of the twin of a shape, empty if there is none or if it is not served any more.
-func (m *method) served(shape gatewayv1.StreamShape) string {
+func (m *method) served(shape apiv1.StreamShape) string {
 	if t := m.twin(shape); t != nil && !t.unserved {
 		return t.name
 	}
@@ -132,7 +132,7 @@ func (m *method) twinComment(t *twin) []string {
 	}
 	start, end := m.request.parameter("startTime"), m.request.parameter("endTime")
 	cursor := m.request.parameter(model.CursorParameter(m.operation.GetPagination()))
-	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES {
+	if t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_PAGES {
 		add("Every page of %s, one message a page. To go on after the end, set `options.from_cursor` to the last cursor.", m.name)
 		if t.stream.GetEndRequired() {
 			add("`request.%s` is required: without it, the document says both that the pages end now and that they never do.", end)
@@ -222,7 +222,7 @@ func (m *message) parameter(wire string) string {
 	return ""
 }
 
-func windowWord(limit *gatewayv1.RateLimit) string {
+func windowWord(limit *apiv1.RateLimit) string {
 	switch seconds := limit.GetWindow().GetSeconds(); seconds {
 	case 1:
 		return "second"
@@ -388,9 +388,9 @@ func quoted(values []string) string {
 func (f *field) subject() string {
 	in := f.options.GetIn()
 	switch {
-	case in == gatewayv1.Location_LOCATION_UPDATE_MASK:
+	case in == apiv1.Location_LOCATION_UPDATE_MASK:
 		return "The body fields to send; one that is named but not set is sent as null. Without it, the fields that are set are sent."
-	case f.options.GetRoot() && in == gatewayv1.Location_LOCATION_BODY:
+	case f.options.GetRoot() && in == apiv1.Location_LOCATION_BODY:
 		return "The whole body."
 	case f.options.GetRoot():
 		return "The whole JSON value."
@@ -399,13 +399,13 @@ func (f *field) subject() string {
 	}
 	what := "Member"
 	switch in {
-	case gatewayv1.Location_LOCATION_PATH:
+	case apiv1.Location_LOCATION_PATH:
 		what = "Path parameter"
-	case gatewayv1.Location_LOCATION_QUERY:
+	case apiv1.Location_LOCATION_QUERY:
 		what = "Query parameter"
-	case gatewayv1.Location_LOCATION_BODY:
+	case apiv1.Location_LOCATION_BODY:
 		what = "Body member"
-	case gatewayv1.Location_LOCATION_UPDATE_MASK, gatewayv1.Location_LOCATION_UNSPECIFIED:
+	case apiv1.Location_LOCATION_UPDATE_MASK, apiv1.Location_LOCATION_UNSPECIFIED:
 	}
 	return what + " `" + f.wire() + "`."
 }

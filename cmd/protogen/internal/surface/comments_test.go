@@ -9,13 +9,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // scalarField is a text of a message, whose JSON name is its wire name.
-func scalarField(name, wire string, options *gatewayv1.Field) *field {
+func scalarField(name, wire string, options *apiv1.Field) *field {
 	if options == nil {
-		options = &gatewayv1.Field{}
+		options = &apiv1.Field{}
 	}
 	return &field{name: name, jsonName: wire, kind: model.KindString, options: options}
 }
@@ -25,15 +25,15 @@ func paged(change func(m *method)) *method {
 	pagination := &message{name: "Pagination", fields: []*field{scalarField("end_cursor", "endCursor", nil)}}
 	m := &method{
 		name: "ListHosLogs",
-		operation: &gatewayv1.Operation{
-			Id: "V1listHosLogs", Method: gatewayv1.HttpMethod_HTTP_METHOD_GET, Path: "/hos/logs/{id}",
-			Pagination: gatewayv1.Pagination_PAGINATION_CURSOR, Repeatable: true,
+		operation: &apiv1.Operation{
+			Id: "V1listHosLogs", Method: apiv1.HttpMethod_HTTP_METHOD_GET, Path: "/hos/logs/{id}",
+			Pagination: apiv1.Pagination_PAGINATION_CURSOR, Repeatable: true,
 		},
 		request:  &message{name: "ListHosLogsRequest", fields: []*field{scalarField("after", "after", nil)}},
-		response: &message{name: "ListHosLogsResponse", fields: []*field{{name: "pagination", jsonName: "pagination", kind: model.KindMessage, message: pagination, options: &gatewayv1.Field{}}}},
+		response: &message{name: "ListHosLogsResponse", fields: []*field{{name: "pagination", jsonName: "pagination", kind: model.KindMessage, message: pagination, options: &apiv1.Field{}}}},
 		twins: []*twin{
-			{name: "StreamHosLogs", stream: &gatewayv1.Stream{Shape: gatewayv1.StreamShape_STREAM_SHAPE_PAGES}},
-			{name: "FollowHosLogs", stream: &gatewayv1.Stream{Shape: gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW}},
+			{name: "StreamHosLogs", stream: &apiv1.Stream{Shape: apiv1.StreamShape_STREAM_SHAPE_PAGES}},
+			{name: "FollowHosLogs", stream: &apiv1.Stream{Shape: apiv1.StreamShape_STREAM_SHAPE_FOLLOW}},
 		},
 	}
 	change(m)
@@ -44,7 +44,7 @@ func paged(change func(m *method)) *method {
 func single(name string, change func(m *method)) *method {
 	return paged(func(m *method) {
 		m.name, m.twins, m.request = name, nil, &message{}
-		m.operation.Pagination = gatewayv1.Pagination_PAGINATION_UNSPECIFIED
+		m.operation.Pagination = apiv1.Pagination_PAGINATION_UNSPECIFIED
 		change(m)
 	})
 }
@@ -66,7 +66,7 @@ func TestMethodComment(t *testing.T) {
 		}},
 		{"page size", paged(func(m *method) {
 			m.twins = m.twins[:1]
-			limit := scalarField("limit", "limit", &gatewayv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(512), Default: "100"})
+			limit := scalarField("limit", "limit", &apiv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(512), Default: "100"})
 			limit.kind = model.KindInteger
 			m.request.fields = append(m.request.fields, limit)
 		}), []string{
@@ -85,14 +85,14 @@ func TestMethodComment(t *testing.T) {
 			m.twins, m.request.fields = nil, nil
 		}), []string{"Lists HOS logs.", reference, repeats}},
 		{"scope, limit and stage", single("GetHosLog", func(m *method) {
-			m.operation.Scope, m.operation.Stage = "Read Logs", gatewayv1.Stage_STAGE_BETA
-			m.operation.RateLimit = &gatewayv1.RateLimit{Requests: 5, Window: durationpb.New(time.Minute)}
+			m.operation.Scope, m.operation.Stage = "Read Logs", apiv1.Stage_STAGE_BETA
+			m.operation.RateLimit = &apiv1.RateLimit{Requests: 5, Window: durationpb.New(time.Minute)}
 		}), []string{
 			"Gets an HOS log.", reference, "Scope: Read Logs.", "Rate limit: 5 requests per minute and organization.", "Beta: Samsara may change it.", repeats,
 		}},
 		{"not to be repeated, and perhaps too large", single("CreateHosLog", func(m *method) {
 			m.operation.Repeatable, m.mayBeTooLarge, m.deprecated = false, true, true
-			m.operation.Stage = gatewayv1.Stage_STAGE_PREVIEW
+			m.operation.Stage = apiv1.Stage_STAGE_PREVIEW
 		}), []string{
 			"Creates an HOS log.", reference, "Preview: Samsara may change or remove it.",
 			"The gateway repeats it after a failure only if Samsara cannot have processed it, or with `samsara-retry: always`.",
@@ -100,14 +100,14 @@ func TestMethodComment(t *testing.T) {
 			"Kept for existing clients.",
 		}},
 		{"a mask of what is updated", single("PatchHosLog", func(m *method) {
-			m.request.fields = []*field{{name: "update_mask", kind: model.KindMask, options: &gatewayv1.Field{}}}
+			m.request.fields = []*field{{name: "update_mask", kind: model.KindMask, options: &apiv1.Field{}}}
 		}), []string{"Updates an HOS log; `update_mask` says what.", reference, repeats}},
 		{"a mask of what is replaced", single("ReplaceHosLog", func(m *method) {
-			m.request.fields = []*field{{name: "update_mask", kind: model.KindMask, options: &gatewayv1.Field{}}}
-			m.operation.Stage = gatewayv1.Stage_STAGE_LEGACY
+			m.request.fields = []*field{{name: "update_mask", kind: model.KindMask, options: &apiv1.Field{}}}
+			m.operation.Stage = apiv1.Stage_STAGE_LEGACY
 		}), []string{"Replaces an HOS log.", reference, "Legacy: superseded, and kept by Samsara for old integrations.", repeats}},
 		{"times that belong together", single("GetHosLog", func(m *method) {
-			required := &gatewayv1.Field{Required: true}
+			required := &apiv1.Field{Required: true}
 			gone := scalarField("start_date", "startDate", nil)
 			gone.deprecated = true
 			m.request.fields = []*field{
@@ -139,8 +139,8 @@ func TestMethodComment(t *testing.T) {
 func TestTwinComment(t *testing.T) {
 	t.Parallel()
 	m := paged(func(m *method) {
-		m.operation.Scope, m.operation.Stage = "Read Logs", gatewayv1.Stage_STAGE_BETA
-		m.operation.RateLimit = &gatewayv1.RateLimit{Requests: 5, Window: durationpb.New(time.Second)}
+		m.operation.Scope, m.operation.Stage = "Read Logs", apiv1.Stage_STAGE_BETA
+		m.operation.RateLimit = &apiv1.RateLimit{Requests: 5, Window: durationpb.New(time.Second)}
 		m.request.fields = append(m.request.fields, scalarField("start_time", "startTime", nil), scalarField("end_time", "endTime", nil))
 		m.feed = model.FeedFacts{Begins: "now", EndsNow: true}
 	})
@@ -190,25 +190,25 @@ func TestMessageComment(t *testing.T) {
 
 func TestFieldComment(t *testing.T) {
 	t.Parallel()
-	const query, path, body = gatewayv1.Location_LOCATION_QUERY, gatewayv1.Location_LOCATION_PATH, gatewayv1.Location_LOCATION_BODY
+	const query, path, body = apiv1.Location_LOCATION_QUERY, apiv1.Location_LOCATION_PATH, apiv1.Location_LOCATION_BODY
 	for _, test := range []struct {
 		name, wire string // of what is sent
 		jsonName   string
-		options    *gatewayv1.Field
+		options    *apiv1.Field
 		want       string
 	}{
-		{"name", "name", "name", &gatewayv1.Field{}, ""},
-		{"name", "name", "name", &gatewayv1.Field{In: query, ArrayStyle: gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT}, ""},
-		{"id", "id", "id", &gatewayv1.Field{In: path, Required: true}, "Required."},
-		{"name_v2", "name", "nameV2", &gatewayv1.Field{}, "Member `name`."},
-		{"path_id", "id", "pathId", &gatewayv1.Field{In: path, Required: true}, "Path parameter `id`. Required."},
-		{"query_id", "id", "queryId", &gatewayv1.Field{In: query}, "Query parameter `id`."},
-		{"body_id", "id", "bodyId", &gatewayv1.Field{In: body, Format: "uuid"}, "Body member `id`. A UUID."},
-		{"at", "at", "at", &gatewayv1.Field{Format: "date-time", Required: true}, "Required. A time as in RFC 3339."},
-		{"kind", "kind", "kind", &gatewayv1.Field{Values: []string{"a", ""}, Default: "a"}, "Known values: `a`, the empty string. Default: `a`."},
-		{"size_v2", "size", "sizeV2", &gatewayv1.Field{In: query, Retired: true}, "Query parameter `size`. Of an earlier type: sent, and read if the value fits. Kept for existing clients."},
-		{"body", "body", "body", &gatewayv1.Field{In: body, Root: true}, "The whole body."},
-		{"value", "value", "value", &gatewayv1.Field{Root: true}, "The whole JSON value."},
+		{"name", "name", "name", &apiv1.Field{}, ""},
+		{"name", "name", "name", &apiv1.Field{In: query, ArrayStyle: apiv1.ArrayStyle_ARRAY_STYLE_REPEAT}, ""},
+		{"id", "id", "id", &apiv1.Field{In: path, Required: true}, "Required."},
+		{"name_v2", "name", "nameV2", &apiv1.Field{}, "Member `name`."},
+		{"path_id", "id", "pathId", &apiv1.Field{In: path, Required: true}, "Path parameter `id`. Required."},
+		{"query_id", "id", "queryId", &apiv1.Field{In: query}, "Query parameter `id`."},
+		{"body_id", "id", "bodyId", &apiv1.Field{In: body, Format: "uuid"}, "Body member `id`. A UUID."},
+		{"at", "at", "at", &apiv1.Field{Format: "date-time", Required: true}, "Required. A time as in RFC 3339."},
+		{"kind", "kind", "kind", &apiv1.Field{Values: []string{"a", ""}, Default: "a"}, "Known values: `a`, the empty string. Default: `a`."},
+		{"size_v2", "size", "sizeV2", &apiv1.Field{In: query, Retired: true}, "Query parameter `size`. Of an earlier type: sent, and read if the value fits. Kept for existing clients."},
+		{"body", "body", "body", &apiv1.Field{In: body, Root: true}, "The whole body."},
+		{"value", "value", "value", &apiv1.Field{Root: true}, "The whole JSON value."},
 	} {
 		f := scalarField(test.name, test.jsonName, test.options)
 		if test.wire != test.jsonName {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // Class is what a change means for clients that are deployed. A greater one includes the lesser.
@@ -123,9 +123,8 @@ func lines(have, want []byte) (added, removed int) {
 // under the same name.
 type comparison struct {
 	changes []Change
-	sent    map[*message]bool  // what operations in good standing send, in the later tree
-	live    map[string]*method // operations in good standing by operationId, in the later tree
-	told    map[*field]bool    // what is told of a whole answer, in the later tree
+	sent    map[*message]bool // what operations in good standing send, in the later tree
+	told    map[*field]bool   // what is told of a whole answer, in the later tree
 }
 
 func (c *comparison) add(class Class, what, where, format string, args ...any) {
@@ -145,11 +144,10 @@ func (c *comparison) unsupported(err error) {
 }
 
 func (c *comparison) compare(before, after *tree) {
-	c.sent, c.live, c.told = map[*message]bool{}, map[string]*method{}, map[*field]bool{}
+	c.sent, c.told = map[*message]bool{}, map[*field]bool{}
 	for _, p := range after.packages {
 		for _, m := range p.methods {
 			if !m.deprecated {
-				c.live[m.operation.GetId()] = m
 				m.request.use(c.sent)
 			}
 		}
@@ -176,21 +174,19 @@ func (c *comparison) compare(before, after *tree) {
 
 func (c *comparison) method(before, after *method) {
 	where := after.fullName()
-	moved := c.live[after.operation.GetId()]
 	switch {
 	case before.deprecated && after.deprecated:
 		return
 	case before.deprecated:
 		c.add(Additive, "operation back", where, "%s", after.line())
-	case after.deprecated && moved != nil && moved != after && after.gone:
-		c.add(Breaking, "operation moved", where, "calls %s still; %s is now %s", after.line(), moved.line(), moved.fullName())
-	case after.deprecated && moved != nil && moved != after:
-		c.add(Structural, "operation moved", where, "goes on working; %s is now %s", moved.line(), moved.fullName())
 	case after.deprecated && after.gone:
 		c.add(Breaking, "operation removed", where, "calls %s still", after.line())
 		return
 	case after.deprecated:
 		c.add(Structural, "operation deprecated", where, "%s", after.line())
+	}
+	if before.line() != after.line() {
+		c.add(Structural, "operation moved", where, "%s, now %s", before.line(), after.line())
 	}
 	c.annotation(where, before.operation, after.operation)
 	for _, t := range after.twins {
@@ -209,9 +205,12 @@ func (c *comparison) method(before, after *method) {
 }
 
 // annotation compares what methods say of an operation.
-func (c *comparison) annotation(where string, before, after *gatewayv1.Operation) {
+func (c *comparison) annotation(where string, before, after *apiv1.Operation) {
 	if before.GetScope() != after.GetScope() {
 		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
+	}
+	if before.GetStage() != after.GetStage() {
+		c.add(Cosmetic, "stage changed", where, "%s, now %s", before.GetStage(), after.GetStage())
 	}
 	if !proto.Equal(before.GetRateLimit(), after.GetRateLimit()) {
 		c.add(Structural, "rate limit changed", where, "%s, now %s", limitText(before.GetRateLimit()), limitText(after.GetRateLimit()))
@@ -220,7 +219,6 @@ func (c *comparison) annotation(where string, before, after *gatewayv1.Operation
 		name          string
 		before, after any
 	}{
-		{"operationId", before.GetId(), after.GetId()},
 		{"body", before.GetBody(), after.GetBody()},
 		{"pagination", before.GetPagination(), after.GetPagination()},
 		{"feed", before.GetFeed(), after.GetFeed()},
@@ -234,7 +232,7 @@ func (c *comparison) annotation(where string, before, after *gatewayv1.Operation
 	}
 }
 
-func limitText(limit *gatewayv1.RateLimit) string {
+func limitText(limit *apiv1.RateLimit) string {
 	if limit == nil {
 		return "none"
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // What is written beside the proto files.
@@ -102,7 +102,7 @@ func (t *tree) counts() Counts {
 			one(m.deprecated, &c.Methods.Unary, &c.Deprecated.Methods)
 			for _, t := range m.twins {
 				count := &c.Methods.Stream
-				if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+				if t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_FOLLOW {
 					count = &c.Methods.Follow
 				}
 				one(t.deprecated, count, &c.Deprecated.Methods)

@@ -7,14 +7,14 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // slot is what a field is for: a wire name at a place of the request, or in no place. One field
 // of a message fills a slot at a time; the others were there before its type changed.
 type slot struct {
 	wire string
-	in   gatewayv1.Location
+	in   apiv1.Location
 }
 
 func (p property) slot() slot { return slot{p.Wire, p.Options.GetIn()} }
@@ -134,15 +134,15 @@ func (m *message) hasJSONName(name string) bool {
 	return slices.ContainsFunc(m.fields, func(f *field) bool { return f.jsonName == name })
 }
 
-func locationPrefix(in gatewayv1.Location) string {
+func locationPrefix(in apiv1.Location) string {
 	switch in {
-	case gatewayv1.Location_LOCATION_PATH:
+	case apiv1.Location_LOCATION_PATH:
 		return "path_"
-	case gatewayv1.Location_LOCATION_QUERY:
+	case apiv1.Location_LOCATION_QUERY:
 		return "query_"
-	case gatewayv1.Location_LOCATION_BODY:
+	case apiv1.Location_LOCATION_BODY:
 		return "body_"
-	case gatewayv1.Location_LOCATION_UPDATE_MASK, gatewayv1.Location_LOCATION_UNSPECIFIED:
+	case apiv1.Location_LOCATION_UPDATE_MASK, apiv1.Location_LOCATION_UNSPECIFIED:
 	}
 	return ""
 }
@@ -153,10 +153,10 @@ func (f *field) set(p model.Property) {
 	switch f.label {
 	case p.Shape.Label:
 	case model.List: // It was one when the document said that the text holds several.
-		f.options.ArrayStyle = gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+		f.options.ArrayStyle = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 		f.options.Minimum, f.options.Maximum = nil, nil
 	default: // It was a text before the document said so.
-		f.options.ArrayStyle, f.options.Ordered = gatewayv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED, false
+		f.options.ArrayStyle, f.options.Ordered = apiv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED, false
 	}
 	if f.jsonName != p.Wire {
 		f.options.Name = p.Wire

@@ -16,6 +16,7 @@ type forms struct {
 	sources  map[string]source   // of each schema of the document
 	schemas  map[string]string   // form of each schema of the document
 	messages map[*message]string // form of each message of the tree
+	members  map[string][]string // of each form, sorted
 	uses     map[string]int      // how many operations lead to a schema
 	shared   map[string]bool     // forms with a schema that several packages lead to
 }
@@ -27,6 +28,7 @@ func newForms(t *tree, operations []model.Operation) *forms {
 		sources:  map[string]source{},
 		schemas:  map[string]string{},
 		messages: map[*message]string{},
+		members:  map[string][]string{},
 		uses:     map[string]int{},
 		shared:   map[string]bool{},
 	}
@@ -109,7 +111,24 @@ func (f *forms) ofMessage(m *message) string {
 
 func (f *forms) form(key string, members []string) string {
 	slices.Sort(members)
-	return f.names.plain(key) + "{" + strings.Join(members, ",") + "}"
+	form := f.names.plain(key) + "{" + strings.Join(members, ",") + "}"
+	f.members[form] = members
+	return form
+}
+
+// nested says whether one of two messages has all members of the other.
+func (f *forms) nested(a, b *message) bool {
+	of := func(m *message) []string {
+		form, known := f.messages[m]
+		if !known {
+			form = f.schemas[m.schemas[0]]
+		}
+		return f.members[form]
+	}
+	within := func(some, all []string) bool {
+		return !slices.ContainsFunc(some, func(member string) bool { return !slices.Contains(all, member) })
+	}
+	return within(of(a), of(b)) || within(of(b), of(a))
 }
 
 func member(wire string, k model.Kind, l model.Label, root bool, below string) string {

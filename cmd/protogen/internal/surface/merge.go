@@ -3,9 +3,10 @@ package surface
 import (
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	"samsara.internal/gateway/cmd/protogen/internal/words"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
@@ -14,8 +15,15 @@ import (
 //
 // What the tree has never stops it. A field that the document no longer has stays, deprecated. One
 // that has another type stays, retired, beside a new one with the next version in its name. A method
-// whose pages can no longer be streamed stays, and so do its twins, deprecated.
+// whose pages can no longer be streamed stays, and so do its twins, deprecated. A method is that of
+// its operationId, whatever becomes of the operation's path, tag and stage.
 func merge(t *tree, operations []model.Operation) []error {
+	operations = slices.Clone(operations)
+	for i, o := range operations {
+		if known := t.method(o.Annotation.GetId()); known != nil {
+			operations[i].Place = known.place()
+		}
+	}
 	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
 	var bindings []binding
 	for _, p := range t.sorted() {
@@ -24,16 +32,21 @@ func merge(t *tree, operations []model.Operation) []error {
 		}
 	}
 	var problems []error
+	var added []*method
 	for _, o := range operations {
-		known := m.known(o)
-		if len(known) == 0 && o.Unstreamable != nil {
+		known := t.method(o.Annotation.GetId())
+		if known == nil && o.Unstreamable != nil {
 			problems = append(problems, o.Unstreamable)
 			continue
 		}
-		for _, method := range m.methods(o, known) {
-			bindings = append(bindings, binding{method, o})
+		if known == nil {
+			known = t.at(o.Place).newMethod()
+			added = append(added, known)
 		}
+		known.bind(o)
+		bindings = append(bindings, binding{known, o})
 	}
+	nameMethods(added)
 	addTwins(bindings)
 	for _, b := range bindings {
 		m.reach(b.method.response, newSource(b.operation.Response), false)
@@ -74,38 +87,9 @@ type merger struct {
 	unnamed []unnamed
 }
 
-// known returns the methods of the tree that stand for the operation.
-func (m *merger) known(o model.Operation) []*method {
-	var all []*method
-	for _, p := range m.tree.sorted() {
-		for _, method := range p.methods {
-			if model.Compare(method.operation, o.Annotation) == 0 {
-				all = append(all, method)
-			}
-		}
-	}
-	return all
-}
-
-// methods returns the methods that stand for the operation, with the annotation brought up to
-// date: the one where it belongs, new if need be, and deprecated ones where it used to be.
-func (m *merger) methods(o model.Operation, known []*method) []*method {
-	here := false
-	for _, method := range known {
-		method.bind(o)
-		here = here || method.place() == o.Place
-	}
-	if here {
-		return known
-	}
-	return append(known, m.tree.at(o.Place).newMethod(o))
-}
-
-// newMethod adds a method with an empty request and response.
-func (p *pkg) newMethod(o model.Operation) *method {
-	name := words.Unique(o.Name, "V", p.takes)
-	added := &method{name: name, request: p.addNamed(name + "Request"), response: p.addNamed(name + "Response")}
-	added.bind(o)
+// newMethod adds a method without a name, with an empty request and response.
+func (p *pkg) newMethod() *method {
+	added := &method{request: p.add(), response: p.add()}
 	p.methods = append(p.methods, added)
 	return added
 }
@@ -114,19 +98,19 @@ func (p *pkg) newMethod(o model.Operation) *method {
 // operation that no longer pages keeps saying how it did, so that they still work: without a
 // next page they end, or wait.
 func (m *method) bind(o model.Operation) {
-	before, here := m.operation, m.place()
-	m.operation, m.feed, m.mayBeTooLarge = o.Placed(here), o.Feed, o.MayBeTooLarge
-	m.deprecated, m.gone = o.Deprecated || here != o.Place, false
+	before := m.operation
+	m.operation, m.feed, m.mayBeTooLarge = proto.CloneOf(o.Annotation), o.Feed, o.MayBeTooLarge
+	m.deprecated, m.gone = o.Deprecated, false
 	shapes := o.Shapes()
 	switch {
 	case len(shapes) > 0:
 	case len(m.twins) == 0:
-		m.operation.Pagination, m.operation.Feed = gatewayv1.Pagination_PAGINATION_UNSPECIFIED, false
+		m.operation.Pagination, m.operation.Feed = apiv1.Pagination_PAGINATION_UNSPECIFIED, false
 	default:
 		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
 	}
 	if o.NoFeed {
-		m.dropTwin(gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW)
+		m.dropTwin(apiv1.StreamShape_STREAM_SHAPE_FOLLOW)
 	}
 	for _, t := range m.twins {
 		t.deprecated = m.deprecated || !slices.Contains(shapes, t.stream.GetShape())

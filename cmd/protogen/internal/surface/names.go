@@ -8,7 +8,104 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
+
+// nameMethods names new methods. What has the fewest names to choose from gets its name first: so
+// listOrders is ListOrders, and getOrdersStream is ListOrdersFeed beside it.
+func nameMethods(added []*method) {
+	added = slices.Clone(added)
+	slices.SortStableFunc(added, func(a, b *method) int { return len(rpcNames(a.operation)) - len(rpcNames(b.operation)) })
+	for _, m := range added {
+		names, taken := rpcNames(m.operation), m.request.pkg.takes
+		i := slices.IndexFunc(names, func(name string) bool { return !taken(name) })
+		if i < 0 {
+			m.rename(words.Unique(names[0], "V", taken))
+			continue
+		}
+		m.rename(names[i])
+	}
+}
+
+func (m *method) rename(name string) {
+	m.name, m.request.name, m.response.name = name, name+"Request", name+"Response"
+}
+
+// rpcNames lists names for an operation's method, the best first: without the V1 in front of legacy
+// operationIds and versions within, without the Stream that feeds end in; as a Feed; with versions.
+func rpcNames(o *apiv1.Operation) []string {
+	id, legacy := strings.CutPrefix(o.GetId(), "V1")
+	all := words.Split(id)
+	plain := slices.DeleteFunc(slices.Clone(all), isVersion)
+	variants := [][]string{plain}
+	if legacy {
+		variants = append(variants, slices.Concat([]string{"V1"}, all))
+	} else if len(plain) < len(all) {
+		variants = append(variants, all)
+	}
+	var names []string
+	for _, w := range variants {
+		verb, noun := verbAndNoun(o, w)
+		if last := len(noun) - 1; pages(o) && last > 0 && noun[last] == "Stream" {
+			noun = noun[:last]
+		}
+		name := words.Identifier(words.UpperCamel(slices.Concat(verb, noun)), "Call")
+		names = append(names, name)
+		if o.GetFeed() && !strings.HasSuffix(name, "Feed") {
+			names = append(names, name+"Feed")
+		}
+	}
+	return names
+}
+
+// verbAndNoun parts the words of an operationId. Verbs that say no more than the HTTP method does
+// become those of one rule: what pages is listed. An id that is the end of its path has no verb.
+func verbAndNoun(o *apiv1.Operation, w []string) (verb, noun []string) {
+	first := ""
+	if len(w) > 0 {
+		first = strings.ToLower(w[0])
+	}
+	path := words.Split(o.GetPath())
+	ofPath := len(w) <= len(path) && slices.EqualFunc(w, path[len(path)-len(w):], strings.EqualFold)
+	noun = w
+	switch first {
+	case "get", "list", "fetch", "stream", "post", "patch", "put":
+		if len(w) == 1 {
+			return nil, w
+		}
+		noun = w[1:]
+	default:
+		if !ofPath {
+			return nil, w
+		}
+	}
+	switch {
+	case pages(o):
+		if len(noun) > 1 && noun[0] == "All" {
+			noun = noun[1:]
+		}
+		return []string{"List"}, noun
+	case o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_GET:
+		return []string{"Get"}, noun
+	case o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_POST && o.GetRepeatable():
+		return nil, w
+	case o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_POST:
+		return []string{"Create"}, noun
+	case o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_PATCH:
+		return []string{"Update"}, noun
+	case o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_PUT:
+		return []string{"Replace"}, noun
+	}
+	return []string{"Delete"}, noun
+}
+
+// pages says whether the operation is one that lists.
+func pages(o *apiv1.Operation) bool {
+	return o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_GET && o.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED
+}
+
+// isVersion says whether a word is such as V2.
+func isVersion(word string) bool { return word[0] == 'V' && isNumber(word[1:]) }
 
 // unnamed is a new message, with what counts for its name: whether it was first reached from a
 // request, and as an element of a list or map; how many operations lead to it; the names it
@@ -35,7 +132,52 @@ func (m *merger) nameMessages() {
 			group = append(group, added)
 		}
 		slices.SortFunc(group, compareClaims)
-		p.nameMessages(group)
+		for _, left := range p.nameMessages(group) {
+			if same := m.sameThing(left); same != nil {
+				m.fold(left.message, same)
+				continue
+			}
+			p.number(left)
+		}
+	}
+}
+
+// sameThing returns the message that has the plain name which another one could not have, if one has
+// all members of the other: then both are one thing, told in two schemas. Nil if it has not.
+func (m *merger) sameThing(left unnamed) *message {
+	for _, other := range left.pkg.messages {
+		if other.name != left.candidates[0] {
+			continue
+		}
+		for _, key := range other.schemas {
+			if m.forms.names.plain(key) == m.forms.names.plain(left.schemas[0]) && m.forms.nested(other, left.message) {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// fold makes one message stand for what another one, which is new, was to stand for.
+func (m *merger) fold(from, into *message) {
+	for _, key := range from.schemas {
+		into.join(key)
+	}
+	if m.sources[into] == nil {
+		m.reached = append(m.reached, into)
+	}
+	m.sources[into] = append(m.sources[into], m.sources[from]...)
+	delete(m.sources, from)
+	is := func(other *message) bool { return other == from }
+	m.reached, from.pkg.messages = slices.DeleteFunc(m.reached, is), slices.DeleteFunc(from.pkg.messages, is)
+	for _, sources := range m.sources {
+		for _, src := range sources {
+			for i := range src.fields {
+				if src.fields[i].message == from {
+					src.fields[i].message = into
+				}
+			}
+		}
 	}
 }
 
@@ -58,8 +200,8 @@ func (u unnamed) claim() []int {
 
 // nameMessages gives each message of the group, which is in the order of their claims, the best
 // name it can have. The order decides who gets a plain name. A longer name should tell apart, so
-// it goes to nobody while several want it. What has no name then is numbered.
-func (p *pkg) nameMessages(group []unnamed) {
+// it goes to nobody while several want it. It returns what has no name then.
+func (p *pkg) nameMessages(group []unnamed) []unnamed {
 	taken := p.names()
 	longest := 0
 	for _, m := range group {
@@ -82,12 +224,13 @@ func (p *pkg) nameMessages(group []unnamed) {
 			}
 		}
 	}
-	for _, m := range group {
-		if m.name == "" {
-			m.name = words.Unique(m.candidates[0], "", func(name string) bool { return taken[name] })
-			taken[m.name] = true
-		}
-	}
+	return slices.DeleteFunc(group, func(m unnamed) bool { return m.name != "" })
+}
+
+// number gives a message its best name with a number.
+func (p *pkg) number(m unnamed) {
+	taken := p.names()
+	m.name = words.Unique(m.candidates[0], "", func(name string) bool { return taken[name] })
 }
 
 // names makes names of messages from names of schemas. Those carry the debris of the generator
@@ -144,6 +287,9 @@ func (n names) candidates(u unnamed) []string {
 			name = collapse(name)
 			if last := len(name) - 1; last >= 0 && u.element && strings.ContainsAny(key, "._[{") {
 				name[last] = words.Singular(name[last])
+			}
+			if len(name) > 1 && isNumber(name[len(name)-1]) && numbered(key) {
+				all = append(all, name[:len(name)-1])
 			}
 			all = append(all, name)
 			if u.input && !slices.Contains(name, "Input") {
@@ -224,6 +370,10 @@ func keyWords(key string) []string {
 func withoutHash(key string) string {
 	return regexp.MustCompile(`PublicVariant[0-9A-Fa-f]{12}`).ReplaceAllString(key, "Variant")
 }
+
+// numbered says whether a schema has its number only to tell it from another one that a generator
+// named after the same property.
+func numbered(key string) bool { return regexp.MustCompile(`_\d+$`).MatchString(key) }
 
 // withoutBody drops what says that a schema is a request's or a response's body.
 func withoutBody(w []string) []string {

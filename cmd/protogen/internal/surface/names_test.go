@@ -10,6 +10,7 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // testNames knows the operations whose names begin names of schemas in the tests.
@@ -74,6 +75,7 @@ func TestCandidatesKeepSomeDebrisToTellSchemasApart(t *testing.T) {
 		{name: "deep inside", keys: []string{"Report.rows[].cells{}.value"}, want: []string{"ReportRowCellValue"}},
 		{name: "a path", keys: []string{"GET /things/{id}/places response[]"}, element: true, want: []string{"ThingsIdPlace"}},
 		{name: "nothing but debris", keys: []string{"Response"}, want: []string{"Schema"}},
+		{name: "a number that tells two of one name apart", keys: []string{"V1Thing_alarms_1"}, element: true, want: []string{"ThingAlarms", "ThingAlarms1", "V1ThingAlarms", "V1ThingAlarms1"}},
 		{name: "a number", keys: []string{"200"}, want: []string{"Schema200"}},
 	}
 	for _, test := range tests {
@@ -109,10 +111,15 @@ func TestNamesInConflict(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := &pkg{Place: model.Place{Area: "jobs", Version: "v1"}}
+			p := &pkg{Place: model.Place{Area: "jobs"}}
 			sorted := slices.Clone(test.group)
 			slices.SortFunc(sorted, compareClaims)
-			p.nameMessages(sorted)
+			for _, u := range sorted {
+				p.messages = append(p.messages, u.message)
+			}
+			for _, left := range p.nameMessages(sorted) {
+				p.number(left)
+			}
 			var got []string
 			for _, u := range test.group {
 				got = append(got, u.name)
@@ -121,6 +128,84 @@ func TestNamesInConflict(t *testing.T) {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestRPCNames(t *testing.T) {
+	t.Parallel()
+	const get, post, patch, put, remove = "GET", "POST", "PATCH", "PUT", "DELETE"
+	for _, test := range []struct {
+		name, id, method, path string
+		pages, feed, reads     bool
+		want                   []string
+	}{
+		{name: "what pages is listed", id: "getTrips", method: get, pages: true, want: []string{"ListTrips"}},
+		{name: "and so is what is fetched", id: "fetchTrips", method: get, pages: true, want: []string{"ListTrips"}},
+		{name: "what does not is got", id: "listTrips", method: get, want: []string{"GetTrips"}},
+		{name: "all is said by List", id: "V1getAllTrips", method: get, pages: true, want: []string{"ListTrips", "V1GetAllTrips"}},
+		{name: "but not by Get", id: "V1getAllTrips", method: get, want: []string{"GetAllTrips", "V1GetAllTrips"}},
+		{name: "a word that begins with all", id: "getAllocations", method: get, pages: true, want: []string{"ListAllocations"}},
+		{name: "what is streamed", id: "streamTrips", method: get, pages: true, want: []string{"ListTrips"}},
+		{name: "no verb, but a word that begins with one", id: "streamlineTrips", method: get, want: []string{"StreamlineTrips"}},
+		{name: "a feed", id: "streamTrips", method: get, pages: true, feed: true, want: []string{"ListTrips", "ListTripsFeed"}},
+		{name: "a feed that says so", id: "getTripsFeed", method: get, pages: true, feed: true, want: []string{"ListTripsFeed"}},
+		{name: "a feed that says stream, and a version", id: "getTripsV2Stream", method: get, pages: true, feed: true, want: []string{"ListTrips", "ListTripsFeed", "ListTripsV2", "ListTripsV2Feed"}},
+		{name: "pages in a stream that is no feed", id: "getTripsStream", method: get, pages: true, want: []string{"ListTrips"}},
+		{name: "a post", id: "postTrips", method: post, want: []string{"CreateTrips"}},
+		{name: "a post that reads", id: "V1getTrips", method: post, reads: true, want: []string{"GetTrips", "V1GetTrips"}},
+		{name: "a patch", id: "patch-Trip_Plan", method: patch, want: []string{"UpdateTripPlan"}},
+		{name: "a patch of another verb", id: "archiveTrip", method: patch, want: []string{"ArchiveTrip"}},
+		{name: "a put", id: "putTrip", method: put, want: []string{"ReplaceTrip"}},
+		{name: "a put that updates", id: "updateTrip", method: put, want: []string{"UpdateTrip"}},
+		{name: "no verb, but what its path ends in", id: "authToken", method: post, path: "/fleet/auth-token", want: []string{"CreateAuthToken"}},
+		{name: "no verb, but what the path of a deletion ends in", id: "authToken", method: remove, path: "/auth-token", want: []string{"DeleteAuthToken"}},
+		{name: "a verb alone", id: "get", method: get, want: []string{"Get"}},
+		{name: "no letters", id: "-", method: get, want: []string{"Get"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := &apiv1.Operation{
+				Id: test.id, Path: test.path, Feed: test.feed, Repeatable: test.reads,
+				Method: apiv1.HttpMethod(apiv1.HttpMethod_value["HTTP_METHOD_"+test.method]),
+			}
+			if test.pages {
+				o.Pagination = apiv1.Pagination_PAGINATION_CURSOR
+			}
+			if diff := cmp.Diff(test.want, rpcNames(o)); diff != "" {
+				t.Errorf("rpcNames(%s) (-want +got):\n%s", test.id, diff)
+			}
+		})
+	}
+}
+
+// Two schemas of one plain name are one thing if one has all members of the other.
+func TestSameThing(t *testing.T) {
+	t.Parallel()
+	p := &pkg{Place: model.Place{Area: "jobs"}}
+	m := merger{forms: &forms{names: testNames(), schemas: map[string]string{}, members: map[string][]string{}}}
+	of := func(name, key string, members ...string) *message {
+		added := p.add(key)
+		added.name = name
+		m.forms.schemas[key] = m.forms.form(key, members)
+		return added
+	}
+	driver := of("Driver", "DriverResponseBody", "id", "name")
+	for _, test := range []struct {
+		name    string
+		key     string
+		members []string
+		want    *message
+	}{
+		{"fewer members", "driver", []string{"id"}, driver},
+		{"more members", "DriverObject", []string{"id", "name", "phone"}, driver},
+		{"other members", "DriverResponse", []string{"id", "phone"}, nil},
+		{"a name with a verb", "GetDriver", []string{"id"}, driver},
+		{"another thing", "Car", []string{"id"}, nil},
+	} {
+		left := of("", test.key, test.members...)
+		if got := m.sameThing(unnamed{message: left, candidates: []string{"Driver"}}); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // lineWidth is where comments wrap.
@@ -75,9 +75,8 @@ func (p *pkg) print() []byte {
 	for _, file := range p.imports() {
 		out.line(0, "import %q;", file)
 	}
-	goName := strings.ReplaceAll(p.Area, "_", "") + p.Version
-	out.line(0, "\noption go_package = \"samsara.internal/gateway/gen/samsara/%s/%s;%s\";", p.Area, p.Version, goName)
-	out.line(0, "option java_multiple_files = true;")
+	out.line(0, "")
+	out.options(p.Place)
 	if len(p.methods) > 0 {
 		out.line(0, "")
 		out.comment(0, p.comment())
@@ -94,6 +93,21 @@ func (p *pkg) print() []byte {
 		out.message(m)
 	}
 	return []byte(strings.Join(out.lines, "\n") + "\n")
+}
+
+// options writes the options of a file, with which its names are those that each language is used to.
+func (out *printer) options(p model.Place) {
+	camel := p.Camel()
+	out.line(0, `option csharp_namespace = "SamsaraGateway.%s.V1";`, camel)
+	out.line(0, `option go_package = "samsara.internal/gateway/gen/%s/v1;%sv1";`, p.Area, strings.ReplaceAll(p.Area, "_", ""))
+	out.line(0, `option java_multiple_files = true;`)
+	out.line(0, `option java_outer_classname = "%sProto";`, camel)
+	out.line(0, `option java_package = "internal.samsara.gateway.%s.v1";`, p.Area)
+	out.line(0, `option objc_class_prefix = "SG%sV1";`, camel)
+	out.line(0, `option php_metadata_namespace = "SamsaraGateway\\%s\\V1\\Metadata";`, camel)
+	out.line(0, `option php_namespace = "SamsaraGateway\\%s\\V1";`, camel)
+	out.line(0, `option ruby_package = "SamsaraGateway::%s::V1";`, camel)
+	out.line(0, `option swift_prefix = "SG%sV1";`, camel)
 }
 
 // ordered returns the messages in the order they are printed.
@@ -115,7 +129,7 @@ func (p *pkg) ordered() []*message {
 }
 
 func (p *pkg) imports() []string {
-	files := map[string]bool{gatewayv1.File_samsara_gateway_v1_annotations_proto.Path(): true}
+	files := map[string]bool{apiv1.File_samsara_gateway_api_v1_annotations_proto.Path(): true}
 	for _, m := range p.messages {
 		for _, f := range m.fields {
 			switch {
@@ -124,7 +138,7 @@ func (p *pkg) imports() []string {
 			case f.kind == model.KindMask:
 				files["google/protobuf/field_mask.proto"] = true
 			case f.kind == model.KindStreamOptions || f.kind == model.KindFollowOptions || f.kind == model.KindKeepAlive:
-				files[gatewayv1.File_samsara_gateway_v1_stream_proto.Path()] = true
+				files[apiv1.File_samsara_gateway_api_v1_stream_proto.Path()] = true
 			case f.message != nil && f.message.pkg != p:
 				files[f.message.pkg.File()] = true
 			}
@@ -144,7 +158,7 @@ func (out *printer) method(m *method) {
 	if level := idempotency(m.operation); level != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN {
 		out.line(2, "option idempotency_level = %s;", level)
 	}
-	out.line(2, "option (samsara.gateway.v1.operation) = %s;", literal(m.operation.ProtoReflect(), 2))
+	out.line(2, "option (samsara_gateway.api.v1.operation) = %s;", literal(m.operation.ProtoReflect(), 2))
 	out.line(1, "}")
 }
 
@@ -158,18 +172,18 @@ func (out *printer) twin(m *method, t *twin) {
 	}
 	out.line(2, "option idempotency_level = %s;", descriptorpb.MethodOptions_NO_SIDE_EFFECTS)
 	if !t.unserved {
-		out.line(2, "option (samsara.gateway.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
+		out.line(2, "option (samsara_gateway.api.v1.stream) = %s;", literal(t.stream.ProtoReflect(), 2))
 	}
 	out.line(1, "}")
 }
 
 // idempotency is what an operation says of itself to clients that are not ours. One that may be
 // repeated either reads, or is of a method of HTTP whose second request changes nothing more.
-func idempotency(o *gatewayv1.Operation) descriptorpb.MethodOptions_IdempotencyLevel {
+func idempotency(o *apiv1.Operation) descriptorpb.MethodOptions_IdempotencyLevel {
 	switch verb := o.GetMethod(); {
 	case !o.GetRepeatable():
 		return descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
-	case verb == gatewayv1.HttpMethod_HTTP_METHOD_PUT, verb == gatewayv1.HttpMethod_HTTP_METHOD_DELETE:
+	case verb == apiv1.HttpMethod_HTTP_METHOD_PUT, verb == apiv1.HttpMethod_HTTP_METHOD_DELETE:
 		return descriptorpb.MethodOptions_IDEMPOTENT
 	}
 	return descriptorpb.MethodOptions_NO_SIDE_EFFECTS
@@ -183,7 +197,7 @@ func (out *printer) message(m *message) {
 		body.line(1, "option deprecated = true;")
 	}
 	for _, schema := range m.schemas {
-		body.line(1, "option (samsara.gateway.v1.schema) = %q;", schema)
+		body.line(1, "option (samsara_gateway.api.v1.schema) = %q;", schema)
 	}
 	body.reserved(m.reserved)
 	slices.SortFunc(m.fields, func(a, b *field) int { return cmp.Compare(a.number, b.number) })
@@ -227,7 +241,7 @@ func (out *printer) field(in *pkg, f *field) {
 	}
 	if proto.Size(f.options) > 0 {
 		options = append(options, func(depth int) string {
-			return "(samsara.gateway.v1.field) = " + literal(f.options.ProtoReflect(), depth)
+			return "(samsara_gateway.api.v1.field) = " + literal(f.options.ProtoReflect(), depth)
 		})
 	}
 	declaration := fmt.Sprintf("%s %s = %d", f.typeIn(in), f.name, f.number)

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // ErrForeign is in the error for a proto file that protogen would not have written, so it
@@ -67,24 +67,24 @@ func (t *tree) read(files linker.Files) error {
 // linkedIn resolves the gateway's own files to the version that protogen itself was compiled with.
 func linkedIn(file string) (protocompile.SearchResult, error) {
 	switch file {
-	case gatewayv1.File_samsara_gateway_v1_annotations_proto.Path():
-		return protocompile.SearchResult{Desc: gatewayv1.File_samsara_gateway_v1_annotations_proto}, nil
-	case gatewayv1.File_samsara_gateway_v1_stream_proto.Path():
-		return protocompile.SearchResult{Desc: gatewayv1.File_samsara_gateway_v1_stream_proto}, nil
+	case apiv1.File_samsara_gateway_api_v1_annotations_proto.Path():
+		return protocompile.SearchResult{Desc: apiv1.File_samsara_gateway_api_v1_annotations_proto}, nil
+	case apiv1.File_samsara_gateway_api_v1_stream_proto.Path():
+		return protocompile.SearchResult{Desc: apiv1.File_samsara_gateway_api_v1_stream_proto}, nil
 	}
 	return protocompile.SearchResult{}, fs.ErrNotExist
 }
 
-// findFiles returns the proto files below samsara/, those of the gateway itself excepted.
+// findFiles returns the proto files that protogen wrote.
 func findFiles(root string) ([]string, error) {
 	var files []string
-	err := fs.WalkDir(os.DirFS(root), "samsara", func(file string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(root), model.Root, func(file string, entry fs.DirEntry, err error) error {
 		switch {
-		case file == "samsara" && errors.Is(err, fs.ErrNotExist):
+		case file == model.Root && errors.Is(err, fs.ErrNotExist):
 			return fs.SkipAll
 		case err != nil:
 			return err
-		case file == "samsara/gateway":
+		case path.Dir(file) == model.Root && !(model.Place{Area: path.Base(file)}).Written():
 			return fs.SkipDir
 		case path.Ext(file) == ".proto":
 			files = append(files, file)
@@ -105,8 +105,8 @@ func (r *reader) declare(file protoreflect.FileDescriptor) error {
 	if len(parts) != 3 {
 		return fmt.Errorf("package %s: %w", file.Package(), ErrForeign)
 	}
-	p := model.Place{Area: parts[1], Version: parts[2]}
-	if file.Path() != p.File() || file.Enums().Len()+file.Extensions().Len() > 0 || file.Services().Len() > 1 {
+	p := model.Place{Area: parts[1]}
+	if string(file.Package()) != p.String() || file.Path() != p.File() || file.Enums().Len()+file.Extensions().Len() > 0 || file.Services().Len() > 1 {
 		return fmt.Errorf("package %s: %w", file.Package(), ErrForeign)
 	}
 	for i := range file.Messages().Len() {
@@ -221,8 +221,8 @@ func (r *reader) method(d protoreflect.MethodDescriptor) error {
 		return err
 	}
 	request, response := r.messages[d.Input().FullName()], r.messages[d.Output().FullName()]
-	operation, ok := proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
-	if !ok || operation == nil || request == nil || response == nil || d.IsStreamingClient() {
+	operation, ok := proto.GetExtension(&options, apiv1.E_Operation).(*apiv1.Operation)
+	if !ok || operation == nil || r.tree.method(operation.GetId()) != nil || request == nil || response == nil || d.IsStreamingClient() {
 		return fmt.Errorf("method %s: %w", d.FullName(), ErrForeign)
 	}
 	request.pkg.methods = append(request.pkg.methods, &method{
@@ -242,12 +242,12 @@ func (r *reader) twin(d protoreflect.MethodDescriptor) error {
 	}
 	foreign := fmt.Errorf("method %s: %w", d.FullName(), ErrForeign)
 	request, response := r.messages[d.Input().FullName()], r.messages[d.Output().FullName()]
-	stream, ok := proto.GetExtension(&options, gatewayv1.E_Stream).(*gatewayv1.Stream)
+	stream, ok := proto.GetExtension(&options, apiv1.E_Stream).(*apiv1.Stream)
 	unserved := ok && stream == nil && request != nil
 	if unserved {
 		stream = request.streamOf()
 	}
-	if !ok || stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_UNSPECIFIED || request == nil || response == nil || d.IsStreamingClient() {
+	if !ok || stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_UNSPECIFIED || request == nil || response == nil || d.IsStreamingClient() {
 		return foreign
 	}
 	unary := slices.IndexFunc(request.pkg.methods, func(m *method) bool { return m.name == stream.GetMethod() })
@@ -271,8 +271,8 @@ func (r *reader) twin(d protoreflect.MethodDescriptor) error {
 }
 
 // streamOf is what the annotation of a twin would say if it had one: its request tells.
-func (m *message) streamOf() *gatewayv1.Stream {
-	stream := &gatewayv1.Stream{}
+func (m *message) streamOf() *apiv1.Stream {
+	stream := &apiv1.Stream{}
 	for _, f := range m.fields {
 		switch f.kind {
 		case model.KindMessage:
@@ -282,9 +282,9 @@ func (m *message) streamOf() *gatewayv1.Stream {
 				}
 			}
 		case model.KindStreamOptions:
-			stream.Shape = gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+			stream.Shape = apiv1.StreamShape_STREAM_SHAPE_PAGES
 		case model.KindFollowOptions:
-			stream.Shape = gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW
+			stream.Shape = apiv1.StreamShape_STREAM_SHAPE_FOLLOW
 		default:
 		}
 	}
@@ -301,13 +301,13 @@ func reparse(d protoreflect.Descriptor, into proto.Message) error {
 }
 
 func schemaExtension(options *descriptorpb.MessageOptions) []string {
-	value, _ := proto.GetExtension(options, gatewayv1.E_Schema).([]string)
+	value, _ := proto.GetExtension(options, apiv1.E_Schema).([]string)
 	return value
 }
 
-func fieldExtension(options *descriptorpb.FieldOptions) *gatewayv1.Field {
-	if value, ok := proto.GetExtension(options, gatewayv1.E_Field).(*gatewayv1.Field); ok && value != nil {
+func fieldExtension(options *descriptorpb.FieldOptions) *apiv1.Field {
+	if value, ok := proto.GetExtension(options, apiv1.E_Field).(*apiv1.Field); ok && value != nil {
 		return value
 	}
-	return &gatewayv1.Field{}
+	return &apiv1.Field{}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // tree is the API surface: what readTree finds, merge extends and write prints.
@@ -36,6 +36,18 @@ func (t *tree) sorted() []*pkg {
 	}
 	slices.SortFunc(all, func(a, b *pkg) int { return cmp.Compare(a.String(), b.String()) })
 	return all
+}
+
+// method returns the method that stands for the operation of that id, nil if there is none.
+func (t *tree) method(id string) *method {
+	for _, p := range t.packages {
+		for _, m := range p.methods {
+			if m.operation.GetId() == id {
+				return m
+			}
+		}
+	}
+	return nil
 }
 
 // schema returns the package's message for the schema of that name, nil if there is none.
@@ -89,7 +101,7 @@ func (p *pkg) names() map[string]bool {
 // method is one operation at one place.
 type method struct {
 	name              string
-	operation         *gatewayv1.Operation
+	operation         *apiv1.Operation
 	request, response *message
 	deprecated        bool
 	gone              bool // the document no longer has it
@@ -139,7 +151,7 @@ type field struct {
 	kind       model.Kind
 	label      model.Label
 	message    *message // for model.KindMessage
-	options    *gatewayv1.Field
+	options    *apiv1.Field
 	deprecated bool
 	gone       bool // the document no longer has it
 	notes      model.Notes
@@ -166,7 +178,7 @@ func (f *field) fits(p property) bool {
 		return f.kind == model.KindInteger && f.label == label
 	case p.Notes.CommaSeparated && label == model.List:
 		return f.is(model.KindString)
-	case f.options.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA:
+	case f.options.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA:
 		return f.kind == model.KindString && kind == model.KindString && label == model.Single
 	}
 	return false

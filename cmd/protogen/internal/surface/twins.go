@@ -8,13 +8,13 @@ import (
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 	"samsara.internal/gateway/cmd/protogen/internal/words"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // twin is a server-streaming method that reads the pages of a unary one of the same service.
 type twin struct {
 	name              string
-	stream            *gatewayv1.Stream
+	stream            *apiv1.Stream
 	request, response *message
 	deprecated        bool
 	// The pages can no longer be read one after the other, because the document gave the cursor, the
@@ -24,7 +24,7 @@ type twin struct {
 }
 
 // twin returns the method's twin of a shape, nil if there is none.
-func (m *method) twin(shape gatewayv1.StreamShape) *twin {
+func (m *method) twin(shape apiv1.StreamShape) *twin {
 	for _, t := range m.twins {
 		if t.stream.GetShape() == shape {
 			return t
@@ -36,18 +36,17 @@ func (m *method) twin(shape gatewayv1.StreamShape) *twin {
 // claim is a method's want of a twin. It could have any of the names, the first is the best.
 type claim struct {
 	method *method
-	shape  gatewayv1.StreamShape
+	shape  apiv1.StreamShape
 	names  []string
 }
 
-// addTwins adds the twins that operations lack where they belong; those that moved away get
-// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
-// is the twin of ListTrips, if there is one, and not of GetTripsStream.
+// addTwins adds the twins that operations lack. What has the fewest names to choose from gets its name first: StreamTrips
+// is the twin of ListTrips, if there is one, and not of ListAllTrips.
 func addTwins(bindings []binding) {
 	var claims []claim
 	for _, b := range bindings {
 		for _, shape := range b.operation.Shapes() {
-			if b.method.twin(shape) == nil && b.method.place() == b.operation.Place {
+			if b.method.twin(shape) == nil {
 				claims = append(claims, claim{b.method, shape, twinNames(shape, b.method.name)})
 			}
 		}
@@ -58,13 +57,13 @@ func addTwins(bindings []binding) {
 	}
 }
 
-// twinNames lists names for a twin, the best first: without the verb of the unary method and what
-// says that it is a stream, or if it is followed, a feed; without the verb; with all of it.
-func twinNames(shape gatewayv1.StreamShape, unary string) []string {
-	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
-	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
-	if shape == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
-		verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
+// twinNames lists names for a twin, the best first: without the verb of the unary method, and if it is
+// followed, without what says that it is a feed; without the verb; with all of it.
+func twinNames(shape apiv1.StreamShape, unary string) []string {
+	subject := regexp.MustCompile(`^(?:Get|List)([A-Z].*)$`).ReplaceAllString(unary, "$1")
+	verb, plain := "Stream", subject
+	if shape == apiv1.StreamShape_STREAM_SHAPE_FOLLOW {
+		verb, plain = "Follow", strings.TrimSuffix(subject, "Feed")
 	}
 	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
 }
@@ -89,11 +88,11 @@ func (p *pkg) takes(name string) bool {
 	})
 }
 
-func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
+func (m *method) addTwin(name string, shape apiv1.StreamShape) {
 	p := m.request.pkg
 	t := &twin{
 		name:       name,
-		stream:     &gatewayv1.Stream{Method: m.name, Shape: shape},
+		stream:     &apiv1.Stream{Method: m.name, Shape: shape},
 		request:    p.addNamed(name + "Request"),
 		response:   p.addNamed(name + "Response"),
 		deprecated: m.deprecated,
@@ -102,7 +101,7 @@ func (m *method) addTwin(name string, shape gatewayv1.StreamShape) {
 }
 
 // dropTwin removes the twin of a shape, if there is one. It is for one that never was of use.
-func (m *method) dropTwin(shape gatewayv1.StreamShape) {
+func (m *method) dropTwin(shape apiv1.StreamShape) {
 	dropped := m.twin(shape)
 	if dropped == nil {
 		return
@@ -116,14 +115,14 @@ func (m *method) dropTwin(shape gatewayv1.StreamShape) {
 // in every twin of a shape.
 func (m *method) attach(t *twin) {
 	own := func(number int32, name string, k model.Kind, text string) *field {
-		return &field{name: name, jsonName: words.JSONName(name), number: number, kind: k, options: &gatewayv1.Field{}, text: text}
+		return &field{name: name, jsonName: words.JSONName(name), number: number, kind: k, options: &apiv1.Field{}, text: text}
 	}
 	request := own(1, "request", model.KindMessage, "What "+m.name+" is asked, page after page.")
 	request.message = m.request
 	page := own(1, "page", model.KindMessage, "What "+m.name+" answers.")
 	page.message = m.response
 	cursor := own(2, "cursor", model.KindString, "Where to go on from after this message.")
-	if t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
+	if t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_FOLLOW {
 		page.text += " Unset in a keep-alive."
 		t.request.fields = []*field{request, own(2, "options", model.KindFollowOptions, "How to follow.")}
 		t.response.fields = []*field{page, cursor, own(3, "keep_alive", model.KindKeepAlive, "How it is going while there is no page.")}
@@ -139,7 +138,7 @@ func (m *method) attach(t *twin) {
 // whether an end must be set to have one.
 func (b binding) finish() {
 	for _, t := range b.method.twins {
-		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		paged := t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_PAGES
 		t.stream.EndRequired = paged && b.operation.Feed.Contradictory()
 	}
 	if len(b.operation.Shapes()) > 0 {
@@ -164,7 +163,7 @@ func (m *method) streamable() bool {
 	if cursor == nil || !cursor.is(model.KindString) || !m.response.hasRecords(m.operation.GetItems()) {
 		return false
 	}
-	if paging == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
+	if paging == apiv1.Pagination_PAGINATION_PAGE_NUMBER {
 		return true
 	}
 	pagination := m.response.current("pagination")
@@ -178,7 +177,7 @@ func (m *method) streamable() bool {
 // current is the field for a wire name outside of the body, nil if there is none or if it is retired.
 func (m *message) current(wire string) *field {
 	for _, f := range m.fields {
-		if f.wire() == wire && f.options.GetIn() != gatewayv1.Location_LOCATION_BODY && !f.options.GetRetired() {
+		if f.wire() == wire && f.options.GetIn() != apiv1.Location_LOCATION_BODY && !f.options.GetRetired() {
 			return f
 		}
 	}

@@ -5,25 +5,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 func TestTwinNames(t *testing.T) {
 	t.Parallel()
-	const pages, follow = gatewayv1.StreamShape_STREAM_SHAPE_PAGES, gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW
+	const pages, follow = apiv1.StreamShape_STREAM_SHAPE_PAGES, apiv1.StreamShape_STREAM_SHAPE_FOLLOW
 	for _, test := range []struct {
 		name, unary string
-		shape       gatewayv1.StreamShape
+		shape       apiv1.StreamShape
 		want        []string
 	}{
 		{"a list loses its verb", "ListVehicles", pages, []string{"StreamVehicles", "StreamListVehicles"}},
-		{"all is part of the verb", "GetAllAssets", pages, []string{"StreamAssets", "StreamGetAllAssets"}},
-		{"a word that begins with all is not", "GetAllocations", pages, []string{"StreamAllocations", "StreamGetAllocations"}},
+		{"so does what came to page later", "GetVehicles", pages, []string{"StreamVehicles", "StreamGetVehicles"}},
 		{"a verb that does not read stays", "ReplaceTags", pages, []string{"StreamReplaceTags"}},
-		{"a stream is not one twice", "GetTripsStream", pages, []string{"StreamTrips", "StreamTripsStream", "StreamGetTripsStream"}},
-		{"the pages of a feed are not what they are a feed of", "GetStatsFeed", pages, []string{"StreamStatsFeed", "StreamGetStatsFeed"}},
-		{"what is followed is no feed by name", "GetStatsFeed", follow, []string{"FollowStats", "FollowStatsFeed", "FollowGetStatsFeed"}},
-		{"nor a stream", "FetchTripsStream", follow, []string{"FollowTrips", "FollowTripsStream", "FollowFetchTripsStream"}},
+		{"the pages of a feed are not what they are a feed of", "ListStatsFeed", pages, []string{"StreamStatsFeed", "StreamListStatsFeed"}},
+		{"what is followed is no feed by name", "ListStatsFeed", follow, []string{"FollowStats", "FollowStatsFeed", "FollowListStatsFeed"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

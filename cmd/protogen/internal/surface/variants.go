@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
 // statement is what one source says of a field.
@@ -88,10 +88,10 @@ func (s statement) holds(f *field, varying map[*message]bool) string {
 	return s.Shape.Key()
 }
 
-func (f *field) variants(statements []statement, varying map[*message]bool) []*gatewayv1.Variant {
-	var out []*gatewayv1.Variant
+func (f *field) variants(statements []statement, varying map[*message]bool) []*apiv1.Variant {
+	var out []*apiv1.Variant
 	for _, s := range statements {
-		v := &gatewayv1.Variant{Schema: s.source.key, Holds: s.holds(f, varying)}
+		v := &apiv1.Variant{Schema: s.source.key, Holds: s.holds(f, varying)}
 		if f.narrower(s) {
 			v.Values = s.Options.GetValues()
 		}
@@ -99,6 +99,6 @@ func (f *field) variants(statements []statement, varying map[*message]bool) []*g
 			out = append(out, v)
 		}
 	}
-	slices.SortFunc(out, func(a, b *gatewayv1.Variant) int { return strings.Compare(a.GetSchema(), b.GetSchema()) })
+	slices.SortFunc(out, func(a, b *apiv1.Variant) int { return strings.Compare(a.GetSchema(), b.GetSchema()) })
 	return out
 }

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Has protoc generate all files of proto/ for each language that it knows by itself, and says how many
+# files came of it. Fails if it fails for one, or if two Objective-C classes have one name, which protoc
+# does not mind but a linker does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+mapfile -t files < <(find proto -name '*.proto' -printf '%P\n' | sort)
+protoc --version
+failed=()
+for language in cpp java kotlin python csharp objc php ruby; do
+	mkdir "$out/$language"
+	options=()
+	[[ $language != csharp ]] || options=(--csharp_opt=base_namespace=) # folders as the namespaces are
+	if protoc -I proto "--${language}_out=$out/$language" "${options[@]}" "${files[@]}"; then
+		echo "$language: $(find "$out/$language" -type f | wc -l) files"
+	else
+		failed+=("$language")
+	fi
+done
+twice=$(grep -rhoE '@interface \w+ :' "$out/objc" | sort | uniq -d)
+[[ -z $twice ]] || failed+=("objc: there twice is $twice")
+((!${#failed[@]})) || { printf 'protoc fails for %s\n' "${failed[@]}" >&2; exit 1; }

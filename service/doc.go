@@ -45,13 +45,16 @@
 // # Streams
 //
 // A StreamX method sends every page of a list in order, and ends with OK after the one that says
-// that none follows, or after as much as the options ask for. Empty pages are passed over; one
-// that is the last for the options' sake is sent for the sake of its cursor. The next page is
+// that none follows, or after as much as the options ask for. Pages without records are passed over,
+// unless they have something beside records and pagination, or drift of another kind than "unknown" and
+// "coerced", which may have cost them their records; one that is the last for the options' sake is sent
+// for the sake of its cursor. The drift of those that are passed over is told nevertheless. The next page is
 // fetched while one is being sent: two of them exist at most, however slowly the client reads.
 //
 // A FollowX method goes on after the last page. If nothing is new it asks again after the
-// poll interval and up to a tenth more; nothing new means that the page is empty, that its
-// cursor is the one it was asked for with, or that no page follows. Streams with the same request,
+// poll interval and up to a tenth more; nothing new means that the page has no records, that its
+// cursor is the one it was asked for with, or that no page follows. A page without records is sent as a
+// list's is, if its cursor is another one than it was asked for with. Streams with the same request,
 // samsara-retry and forwarded headers are read once for all, see package feed, unless one wants
 // no-store; who reads too slowly for the others goes on by itself. Each request goes in the name of
 // a caller whose stream is there: of an interactive one before any that is batch, then of the one

@@ -25,7 +25,8 @@ func (h *handler) list(c *client) error {
 			// What was fetched meanwhile is not sent by a server that stops.
 			err = context.Cause(h.stopping)
 		}
-		if err != nil {
+		if err != nil || p.passed {
+			c.drifted.add(&p.resp.Drift)
 			p.lease.Release()
 			continue
 		}
@@ -45,6 +46,8 @@ type part struct {
 	items int64
 	// lease is the page's memory. Its slot is free again when that is over.
 	lease *lease.Lease
+	// passed is whether the page is passed over: no more than its drift is told.
+	passed bool
 }
 
 // ahead reads a list while its pages are being sent. A page takes a slot before it is asked for
@@ -68,8 +71,8 @@ func (a *ahead) run(ctx context.Context) {
 	a.err = a.read(ctx)
 }
 
-// read puts the pages out that are to be sent. Empty ones are passed over, unless the client
-// wants no more pages: without one it could not go on behind them.
+// read puts the pages out that are to be sent. Empty ones are passed over, unless they tell something, or
+// the client wants no more pages: without one it could not go on behind them.
 func (a *ahead) read(ctx context.Context) error {
 	pages, items := a.walk.MaxPages, a.walk.MaxItems
 	cursor, seen := a.walk.Start, a.walk.Start
@@ -97,13 +100,14 @@ func (a *ahead) read(ctx context.Context) error {
 		if n&(n-1) == 0 {
 			seen = next
 		}
-		wanted := part{p, min(p.Items, items), held}
+		wanted := part{page: p, items: min(p.Items, items), lease: held}
 		pages, items = pages-1, items-wanted.items
 		done := pages == 0 || items == 0
 		last := done || !p.More
-		if p.Items == 0 && (!done || !p.More) {
-			held.Release()
-		} else if !a.put(ctx, wanted) {
+		if p.Items == 0 && (!done || !p.More) && !p.tells() {
+			wanted.passed = true
+		}
+		if !a.put(ctx, wanted) {
 			return context.Cause(ctx)
 		}
 		if last {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,7 @@ import (
 	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -33,6 +35,14 @@ type page struct {
 	// its memory has owners of its own.
 	resp *upstream.Response
 	wire []byte
+}
+
+// tells reports whether the page is worth sending though it has no records: it has something else, or may
+// have lost them to drift.
+func (p *page) tells() bool {
+	return p.Speaks || slices.ContainsFunc(p.resp.Drift.Findings(), func(f transcode.Finding) bool {
+		return f.Kind != transcode.Unknown && f.Kind != transcode.Coerced
+	})
 }
 
 // source asks for the pages of one walk. It is immutable and safe for concurrent use.
@@ -115,7 +125,7 @@ func (s *source) Page(ctx context.Context, cursor string, as identity.Identity, 
 		held.Release()
 		return nil, s.invalid(p, "has records, and names no cursor for what comes after them")
 	}
-	return &feed.Page{Cursor: p.Cursor, More: p.More, Items: p.Items, Bytes: len(p.wire), Lease: held, Content: p}, nil
+	return &feed.Page{Cursor: p.Cursor, More: p.More, Items: p.Items, Tells: p.tells(), Bytes: len(p.wire), Lease: held, Content: p}, nil
 }
 
 // Outlast implements feed.Source. A feed outlasts what may go better when it is asked again. What is

@@ -16,6 +16,8 @@ type Page struct {
 	Valid bool
 	// Items is the number of its records.
 	Items int64
+	// Speaks is whether the page has something beside records and pagination.
+	Speaks bool
 }
 
 // layout is where things are in the wire form of a page, as field numbers.
@@ -31,7 +33,7 @@ type layout struct {
 // A numbered page says nothing of the kind: the document declares links without their relations,
 // so it is taken for the last one where it has no records. Its cursor is the next number.
 func (w *Walk) Page(cursor string, wire []byte) Page {
-	p := Page{Items: count(wire, w.stream.page.items)}
+	p := Page{Items: count(wire, w.stream.page.items), Speaks: speaks(wire, w.stream.page.pagination, w.stream.page.items)}
 	if w.stream.Pages.numbered() {
 		p.Valid, p.More = true, p.Items > 0
 		if number, err := strconv.ParseUint(cursor, 10, 32); err == nil && p.More {
@@ -90,6 +92,18 @@ func count(wire []byte, path []protowire.Number) (n int64) {
 		}
 	}
 	return n
+}
+
+// speaks reports whether there is something beside the pagination, 0 if there is none, and the values at path.
+func speaks(wire []byte, pagination protowire.Number, path []protowire.Number) bool {
+	for f := range fields(wire) {
+		switch {
+		case f.number == pagination:
+		case f.number != path[0], len(path) > 1 && speaks(f.value, 0, path[1:]):
+			return true
+		}
+	}
+	return false
 }
 
 // wireField is one field on the wire: all of it, and its value without tag and length.

@@ -419,7 +419,7 @@ func TestPageSaysHowToGoOn(t *testing.T) {
 		"that none follows":                  {"StreamReadings", `request {id: "7"}`, "", `pagination {end_cursor: "" has_next_page: false}`, endpoint.Page{Valid: true}},
 		"nothing of what follows":            {"StreamReadings", `request {id: "7"}`, "", `data {id: "1"} pagination {end_cursor: "c"}`, endpoint.Page{Cursor: "c", Items: 1}},
 		"nothing":                            {"StreamReadings", `request {id: "7"}`, "", ``, endpoint.Page{}},
-		"how many records there are, nested": {"StreamOldReadings", ``, "", `data {unit: "u" readings {} readings {id: "2"}} pagination {has_next_page: true}`, endpoint.Page{More: true, Valid: true, Items: 2}},
+		"how many records there are, nested": {"StreamOldReadings", ``, "", `data {unit: "u" readings {} readings {id: "2"}} pagination {has_next_page: true}`, endpoint.Page{More: true, Valid: true, Items: 2, Speaks: true}},
 		"the next number":                    {"StreamSheets", `request {page_number: "9" book: "b"}`, "9", `sheet {readings {}}`, endpoint.Page{Cursor: "10", More: true, Valid: true, Items: 1}},
 		"no next number where it is empty":   {"StreamSheets", `request {page_number: "9" book: "b"}`, "9", `sheet {}`, endpoint.Page{Valid: true}},
 	} {

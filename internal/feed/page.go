@@ -27,6 +27,8 @@ type Page struct {
 	More bool
 	// Items is the number of its records.
 	Items int64
+	// Tells is whether followers get the page though it has no records, if its cursor is another one.
+	Tells bool
 	// Bytes is how long it is.
 	Bytes int
 	// Lease is its memory, which is of whoever has the page.

@@ -243,7 +243,7 @@ func (r *reader) takeLocked(p *Page) {
 	if moved {
 		r.cursor = p.Cursor
 	}
-	if p.Items == 0 {
+	if p.Items == 0 && (!p.Tells || !moved) {
 		p.Lease.Release()
 		return
 	}

@@ -45,10 +45,10 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
 	body := from.body
 	switch blank := isBlank(body); {
-	case op.noBody, blank && promisesNone, blank && op.method == http.MethodDelete:
+	case op.noBody, blank && op.method == http.MethodDelete:
 		resp.Message = []byte{}
 		return nil
-	case blank && op.reads:
+	case blank && op.reads && !promisesNone:
 		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, "it is empty", nil)
 	case blank:
 		resp.Message = []byte{}
@@ -59,6 +59,7 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	switch {
 	case err != nil && promisesNone:
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
+		op.decoder.Absent(&resp.Drift)
 		return nil
 	case err != nil:
 		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, err.Error(), err)
@@ -72,6 +73,9 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
 	if op.requires && isForeign(op.decoder, body, message, &resp.Drift) {
 		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
+	}
+	if len(message) == 0 && op.requires && len(resp.Drift.Findings()) == 0 && op.method != http.MethodDelete {
+		op.decoder.Absent(&resp.Drift) // It is null, an empty object, or holds nothing but nulls.
 	}
 	from.lease.Keep(message)
 	resp.Message, resp.Lease = message, from.lease

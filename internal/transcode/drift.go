@@ -29,7 +29,8 @@ const (
 	// Wrapped is an answer that holds under `data` what the message has at its top, or the
 	// reverse. It was read nevertheless. Its member is "*".
 	Wrapped
-	// NoBody is that there was no answer at all where one is declared. Its member is "*".
+	// NoBody is that there was no answer, or none that holds anything, though one is declared. Its member
+	// is "*".
 	NoBody
 )
 

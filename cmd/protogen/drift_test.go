@@ -85,7 +85,7 @@ func TestDrift_edits(t *testing.T) {
 			"cosmetic|stage changed|" + things + "CreateThing|STAGE_STABLE, now STAGE_BETA",
 		}},
 		{"another operationId", "operationId: createThing", "operationId: makeThing", []string{
-			"breaking|operation removed|" + things + "CreateThing|calls POST /things still",
+			"structural|operation deprecated|" + things + "CreateThing|POST /things goes on working, and is now " + things + "MakeThing",
 			"additive|operation added|" + things + "MakeThing|POST /things",
 		}},
 		{"another path", "  /things/{id}:", "  /goods/{id}:", []string{

@@ -123,8 +123,9 @@ func lines(have, want []byte) (added, removed int) {
 // under the same name.
 type comparison struct {
 	changes []Change
-	sent    map[*message]bool // what operations in good standing send, in the later tree
-	told    map[*field]bool   // what is told of a whole answer, in the later tree
+	sent    map[*message]bool  // what operations in good standing send, in the later tree
+	told    map[*field]bool    // what is told of a whole answer, in the later tree
+	live    map[string]*method // operations in good standing by HTTP method and path, in the later tree
 }
 
 func (c *comparison) add(class Class, what, where, format string, args ...any) {
@@ -144,11 +145,12 @@ func (c *comparison) unsupported(err error) {
 }
 
 func (c *comparison) compare(before, after *tree) {
-	c.sent, c.told = map[*message]bool{}, map[*field]bool{}
+	c.sent, c.told, c.live = map[*message]bool{}, map[*field]bool{}, map[string]*method{}
 	for _, p := range after.packages {
 		for _, m := range p.methods {
 			if !m.deprecated {
 				m.request.use(c.sent)
+				c.live[m.line()] = m
 			}
 		}
 	}
@@ -179,6 +181,10 @@ func (c *comparison) method(before, after *method) {
 		return
 	case before.deprecated:
 		c.add(Additive, "operation back", where, "%s", after.line())
+	case after.deprecated && after.gone && c.live[after.line()] != nil:
+		// It has another id, by which a method is known.
+		c.add(Structural, "operation deprecated", where, "%s goes on working, and is now %s", after.line(), c.live[after.line()].fullName())
+		return
 	case after.deprecated && after.gone:
 		c.add(Breaking, "operation removed", where, "calls %s still", after.line())
 		return

@@ -208,7 +208,7 @@ func TestStreamCursor_long(t *testing.T) {
 				got, err := receive()
 				if test.refused {
 					if v := verdictOf(err); v.code != codes.Internal || v.reason != "UPSTREAM_PAGINATION_INVALID" || !strings.Contains(v.text, "a cursor of 65536 bytes") {
-						t.Errorf("the stream ended with %v, want Internal/PAGINATION_INVALID with the length", v)
+						t.Errorf("the stream ended with %v, want Internal/UPSTREAM_PAGINATION_INVALID with the length", v)
 					}
 					return
 				}
@@ -220,7 +220,7 @@ func TestStreamCursor_long(t *testing.T) {
 				}
 				_, err = receive()
 				if v := verdictOf(err); v.code != codes.InvalidArgument || v.reason != "UPSTREAM_CURSOR_REJECTED" || !strings.HasPrefix(v.text, "éééé") || v.requestID == "" {
-					t.Fatalf("the stream ended with %v, want InvalidArgument/CURSOR_REJECTED in Samsara's words", v)
+					t.Fatalf("the stream ended with %v, want InvalidArgument/UPSTREAM_CURSOR_REJECTED in Samsara's words", v)
 				}
 				trailer := stream.Trailer()
 				if len(trailer.Get("samsara-drift")) == 0 {

@@ -180,9 +180,9 @@ func (x *Explainer) quota(m catalog.Method) *Quota {
 		case overridden:
 			budget.From = fmt.Sprintf("--quota-limits %s=%s (%s)", override.Operations, config.FormatLimit(override.Limit), x.Config.Origin("quota-limits"))
 		case m.Operation.GetRateLimit() == nil:
-			budget.From = "Samsara's API document, which states none"
+			budget.From = "Samsara's API document as corrected, which states none"
 		default:
-			budget.From = "Samsara's API document"
+			budget.From = "Samsara's API document as corrected"
 		}
 		q.Budgets = append(q.Budgets, budget)
 	}

@@ -144,10 +144,10 @@ func TestExplain_budgetsAndCacheSayWhereTheyComeFrom(t *testing.T) {
 		}, 30},
 		"ListDrivers": {explain.Budget{
 			Name: "operation:samsara_gateway.drivers.v1.DriversService/ListDrivers", Limit: "5/s", Effective: 5 / 1.04,
-			From: "Samsara's API document",
+			From: "Samsara's API document as corrected",
 		}, 0},
 		"GetAttribute": {explain.Budget{
-			Name: "operation:samsara_gateway.attributes.v1.AttributesService/GetAttribute", Limit: "none", From: "Samsara's API document, which states none",
+			Name: "operation:samsara_gateway.attributes.v1.AttributesService/GetAttribute", Limit: "none", From: "Samsara's API document as corrected, which states none",
 		}, 0},
 	} {
 		request := `{"id": "1"}`

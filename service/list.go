@@ -25,13 +25,16 @@ func (h *handler) list(c *client) error {
 			// What was fetched meanwhile is not sent by a server that stops.
 			err = context.Cause(h.stopping)
 		}
-		if err != nil || p.passed {
+		switch {
+		case err != nil:
+			p.lease.Release()
+		case p.passed:
 			c.drifted.add(&p.resp.Drift)
 			p.lease.Release()
-			continue
-		}
-		if err = c.sendPage(p.page, p.items, p.lease); err != nil {
-			cancel()
+		default:
+			if err = c.sendPage(p.page, p.items, p.lease); err != nil {
+				cancel()
+			}
 		}
 	}
 	if err == nil {

@@ -38,9 +38,6 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 	return e, errors.Join(problems...)
 }
 
-// envelope is the name of the member that Samsara wraps answers in.
-const envelope = "data"
-
 // requiresSome reports whether a response requires a member, itself or in a message that is a member. Those
 // in which it looks already are above.
 func requiresSome(md protoreflect.MessageDescriptor, above []protoreflect.FullName) bool {
@@ -54,7 +51,7 @@ func requiresSome(md protoreflect.MessageDescriptor, above []protoreflect.FullNa
 		options := transcode.FieldOptions(fd)
 		switch {
 		case options.GetRetired():
-		case options.GetRequired(), options.GetAnswered(), transcode.WireName(fd) == envelope && len(above) == 1:
+		case options.GetRequired(), options.GetAnswered(), transcode.WireName(fd) == transcode.Envelope && len(above) == 1:
 			return true
 		case fd.Message() != nil && !fd.IsList() && !fd.IsMap() && requiresSome(fd.Message(), above):
 			return true

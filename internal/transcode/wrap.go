@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// envelope is the name of the member in which Samsara wraps what an answer is about, if it does.
-const envelope = "data"
+// Envelope is the name of the member in which Samsara wraps what an answer is about, if it does.
+const Envelope = "data"
 
 // decoder compiles md and, beside it, what reads answers that are wrapped though md is not, or
 // the reverse.
@@ -19,7 +19,7 @@ func (b *builder) decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Decoder{message: m, data: m.lookup([]byte(envelope)).single()}
+	d := &Decoder{message: m, data: m.lookup([]byte(Envelope)).single()}
 	if d.data == nil {
 		return d, nil
 	}
@@ -27,7 +27,7 @@ func (b *builder) decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	var others, newest []protoreflect.FieldDescriptor
 	shared := false
 	for _, line := range Lines(fieldsOf(md)) {
-		if name := WireName(line[0]); name == envelope {
+		if name := WireName(line[0]); name == Envelope {
 			data = line[0]
 		} else {
 			others, newest = append(others, line...), append(newest, line[0])
@@ -182,7 +182,7 @@ func (r *run) scan(i int, m *message) (known bool, data int) {
 			break
 		}
 		known = m != nil && m.lookup(name) != nil
-		if data == 0 && string(name) == envelope {
+		if data == 0 && string(name) == Envelope {
 			data = i
 		}
 		i, more = r.more(r.skip(i), '}')

@@ -5,15 +5,13 @@ import (
 	"strings"
 
 	"samsara.internal/gateway/cmd/protogen/internal/model"
+	"samsara.internal/gateway/internal/transcode"
 )
-
-// envelope is the name of the member in which Samsara wraps an answer, if it does.
-const envelope = "data"
 
 // answer compares the form of two answers. One that was bare and is wrapped, or the reverse, goes on
 // working as far as its members are in both.
 func (c *comparison) answer(where string, before, after *message) {
-	was, is := before.current(envelope), after.current(envelope)
+	was, is := before.current(transcode.Envelope), after.current(transcode.Envelope)
 	switch {
 	case !after.bothForms(is):
 		return

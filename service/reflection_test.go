@@ -75,7 +75,7 @@ func askV1Alpha(t *testing.T, conn *grpc.ClientConn, request *reflectionv1.Serve
 	if err := errors.Join(err, stream.CloseSend()); err != nil {
 		t.Error(err)
 	}
-	return answer.GetFileDescriptorResponse().GetFileDescriptorProto() //nolint:staticcheck // as above
+	return answer.GetFileDescriptorResponse().GetFileDescriptorProto() //nolint:staticcheck // many clients know no other
 }
 
 // checkFiles compares files with what is registered, and returns how many comments each has.

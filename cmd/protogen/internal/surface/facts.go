@@ -66,7 +66,7 @@ func readFacts(root string) (*Facts, error) {
 	file := filepath.Join(root, factsFile)
 	raw, err := os.ReadFile(file) //nolint:gosec // the caller names the tree
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // a first surface
+		return nil, nil //nolint:nilnil // a tree without the file has no surface yet, which is no error
 	}
 	if err != nil {
 		return nil, err

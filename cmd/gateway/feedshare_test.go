@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
@@ -23,6 +24,9 @@ import (
 
 // endlessFeed is a feed that always has one record more.
 type endlessFeed struct {
+	// held is locked while no answer is given.
+	held sync.Mutex
+
 	mu    sync.Mutex
 	asked map[string]int // by cursor
 }
@@ -33,6 +37,8 @@ func (f *endlessFeed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.asked[after]++
 	f.mu.Unlock()
+	f.held.Lock()
+	defer f.held.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"data":[{"happenedAtTime":"2026-01-01T00:00:00Z","asset":{"id":"%d"}}],"pagination":{"endCursor":"c%d","hasNextPage":true}}`, n, n+1)
 }
@@ -48,11 +54,32 @@ func (f *endlessFeed) total() (requests, most int) {
 	return requests, most
 }
 
+// times returns how often a cursor was asked with.
+func (f *endlessFeed) times(cursor string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[cursor]
+}
+
 // feedFollower is a stream that follows the feed in somebody's name.
 type feedFollower struct {
-	pages  atomic.Int64
-	cursor atomic.Pointer[string] // that of the last page
-	leave  func()
+	pages, keepAlives atomic.Int64
+	cursor            atomic.Pointer[string] // that of the last page
+	leave             func()
+}
+
+// joinFollower follows from where another follower is, and has joined that when it returns: the feed does
+// not go on meanwhile, however slow the machine is.
+func joinFollower(t *testing.T, conn *grpc.ClientConn, feed *endlessFeed, first *feedFollower, pairs ...string) *feedFollower {
+	t.Helper()
+	feed.held.Lock()
+	defer feed.held.Unlock()
+	eventually(t, "the first follower has all that was answered, and more is asked for", func() bool {
+		return feed.times(*first.cursor.Load()) == 1
+	})
+	second := startFollower(t, conn, *first.cursor.Load(), pairs...)
+	eventually(t, "the second is told that nothing is new", func() bool { return second.keepAlives.Load() > 0 })
+	return second
 }
 
 // startFollower follows from a cursor on, from the beginning if it is empty. Metadata is in pairs.
@@ -61,7 +88,8 @@ func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...st
 	f := &feedFollower{}
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), pairs...))
 	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
-		Request: &locationandspeedv1.ListLocationAndSpeedRequest{}, Options: &apiv1.FollowOptions{},
+		Request: &locationandspeedv1.ListLocationAndSpeedRequest{},
+		Options: &apiv1.FollowOptions{KeepAliveInterval: durationpb.New(time.Second)},
 	}
 	if from != "" {
 		request.Options.FromCursor = &from
@@ -82,6 +110,7 @@ func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...st
 				return
 			}
 			if m.GetPage() == nil {
+				f.keepAlives.Add(1)
 				continue
 			}
 			if n := len(m.GetPage().GetData()); n != 1 || m.GetCursor() == before {
@@ -182,7 +211,7 @@ func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
 			first := startFollower(t, conn, "", test.first...)
 			first.has(t, 1)
 			polls.only(test.alone, first, 2)
-			second := startFollower(t, conn, *first.cursor.Load(), test.second...)
+			second := joinFollower(t, conn, feed, first, test.second...)
 			second.has(t, 1)
 			if n := readers(t, at); n != 1 {
 				t.Errorf("there are %d readers, want 1 for both", n)
@@ -222,11 +251,7 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 	if n := readers(t, at); n != 3 {
 		t.Errorf("there are %d readers, want 3", n)
 	}
-	eventually(t, "each has asked with the cursor that all began with", func() bool {
-		feed.mu.Lock()
-		defer feed.mu.Unlock()
-		return feed.asked[cursor] == 3
-	})
+	eventually(t, "each has asked with the cursor that all began with", func() bool { return feed.times(cursor) == 3 })
 	seen := map[string]bool{}
 	eventually(t, "each has been seen to wait in its own name", func() bool {
 		for name := range strings.SplitSeq(polls.now(), ", ") {
@@ -250,7 +275,7 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=5/s", "--quota-max-wait=2s")
 	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
 	greedy.has(t, 1)
-	other := startFollower(t, conn, *greedy.cursor.Load(), "samsara-caller", "B", "samsara-priority", "interactive")
+	other := joinFollower(t, conn, feed, greedy, "samsara-caller", "B", "samsara-priority", "interactive")
 	other.has(t, 1)
 
 	var flood sync.WaitGroup

@@ -108,9 +108,12 @@ func membersOf(drift *transcode.Drift) string {
 	return "it has " + strings.Join(names, ", ")
 }
 
+// byteOrderMark may stand before JSON, of which it is no part (RFC 8259, section 8.1).
+const byteOrderMark = "\ufeff"
+
 // isBlank reports whether a body holds nothing.
 func isBlank(body []byte) bool {
-	return len(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")) == 0
+	return len(bytes.TrimLeft(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")) == 0
 }
 
 func headerList(token string, header http.Header) []Header {

@@ -69,6 +69,7 @@ func TestFaultOfTheUpstreamHasItsReason(t *testing.T) {
 		{"gzip on a connection that breaks", raw(ok + "Content-Encoding: gzip\r\nContent-Length: 999\r\n\r\n" + zipped("{}")[:20]), codes.Unavailable, "UPSTREAM_TRUNCATED", 200},
 		{"unknown encoding", answer(200, "{}", "Content-Encoding", "br", "Request-Id", "r-1"), codes.Internal, "UPSTREAM_BODY_INVALID", 200},
 	}
+		{"two encodings", answer(200, zipped("{}"), "Content-Encoding", "br, gzip", "Request-Id", "r-1"), codes.Internal, "UPSTREAM_BODY_INVALID", 200},
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

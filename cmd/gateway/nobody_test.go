@@ -77,6 +77,14 @@ func encodedAnswer(status int, encoding, body string) http.HandlerFunc {
 	}
 }
 
+// flushed sends an answer in chunks, of which an empty one has none.
+func flushed(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r)
+		_ = http.NewResponseController(w).Flush() // It fails only if the gateway is gone.
+	}
+}
+
 // A write that has gone through is no failure because Samsara says nothing of it.
 func TestWrite_answerWithoutBody(t *testing.T) {
 	t.Parallel()
@@ -96,6 +104,15 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 		"an empty object":           {upstream: answerWith(201, "{}"), call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"white space":               {upstream: answerWith(200, " \r\n"), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
 		"nothing, by its gzip":      {upstream: encodedAnswer(200, "gzip", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
+		"nothing, by its x-gzip":    {upstream: encodedAnswer(200, "x-gzip", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
+		"nothing, in br":            {upstream: encodedAnswer(200, "br", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
+		"nothing, in deflate":       {upstream: encodedAnswer(201, "deflate", ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"nothing, in identity":      {upstream: encodedAnswer(202, "identity", ""), call: replaceATag, drift: "ReplaceTagResponse.*=no_body"},
+		"nothing, in several":       {upstream: encodedAnswer(200, "gzip, br", ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"204 in br":                 {upstream: encodedAnswer(204, "br", ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"no chunk, in br":           {upstream: flushed(encodedAnswer(200, "br", "")), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"nothing, in br to a GET":   {upstream: encodedAnswer(200, "br", ""), call: getATag, reason: "UPSTREAM_BODY_INVALID"},
+		"200 to a DELETE in br":     {upstream: encodedAnswer(200, "br", ""), call: deleteJob},
 		"200 to a DELETE":           {upstream: answerWith(200, ""), call: deleteJob},
 		"200 to a DELETE, for 204":  {upstream: answerWith(200, ""), call: deleteAddress},
 		"200 to a GET":              {upstream: answerWith(200, ""), call: getATag, reason: "UPSTREAM_BODY_INVALID"},

@@ -31,8 +31,8 @@
 //
 // The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
 // whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
-// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Of passthrough, errors before
-// its request is read say nothing.
+// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Passthrough writes unless its
+// request says GET: errors before that is read say "no", or "unknown" of such a fault.
 //
 // # Memory
 //

@@ -29,7 +29,7 @@ func translate(op *Operation, from *received) (*Response, *Error) {
 	if op.decoder == nil {
 		resp.Header = headerList(from.token, from.header)
 		if !isBlank(from.body) {
-			resp.Body, resp.Lease = from.body, from.lease
+			resp.Body, resp.Lease = bytes.TrimPrefix(from.body, []byte(byteOrderMark)), from.lease
 		}
 		return resp, nil
 	}

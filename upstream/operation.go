@@ -126,7 +126,8 @@ type Response struct {
 	// Message is the wire form of the decoded body, nil of passthrough. It must not be used after
 	// Release.
 	Message []byte
-	// Body is the body of passthrough, nil if it is empty. It must not be used after Release.
+	// Body is the body of passthrough, decompressed and without a byte order mark; nil if it is empty.
+	// It must not be used after Release.
 	Body      []byte
 	Drift     transcode.Drift
 	RequestID string

@@ -96,7 +96,7 @@ func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity,
 			resp.Release()
 		}
 	}()
-	if findings := resp.Drift.Findings(); s.drift != nil && len(findings) > 0 {
+	if findings := resp.Drift.Findings(); s.drift != nil && len(findings) > 0 && resp.IsNew() {
 		s.drift(s.stream.FullMethod, findings)
 	}
 	p := &page{Page: s.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}

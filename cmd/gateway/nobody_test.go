@@ -145,6 +145,39 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 	}
 }
 
+// TestCache_answerWithoutBody has a read be answered with nothing at first. That is not kept, and does not
+// hide what comes later.
+func TestCache_answerWithoutBody(t *testing.T) {
+	t.Parallel()
+	for name, empty := range map[string]http.HandlerFunc{
+		"204": answerWith(204, ""), "205": answerWith(205, ""), "an empty object": answerWith(200, "{}"), "null": answerWith(200, "null"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			answers := inTurn(empty, answerWith(200, `{"data": {"id": "1", "name": "one"}}`), answerWith(404, ""))
+			conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				answers(w, r)
+			}), "--quota=false", "--cache=samsara_gateway.*=1m")
+			got, drift, err := getATag(waiting(t), conn)
+			if err != nil || proto.Size(got) != 0 || drift != "GetTagResponse.*=no_body" {
+				t.Fatalf("got %v with drift %q, %v, want nothing with GetTagResponse.*=no_body", got, drift, err)
+			}
+			for range 2 { // The second is from the cache.
+				got, drift, err := getATag(waiting(t), conn)
+				want := &tagsv1.GetTagResponse{Data: &tagsv1.Tag{Id: proto.String("1"), Name: proto.String("one")}}
+				if err != nil || !proto.Equal(got, want) || drift != "" {
+					t.Errorf("got %v with drift %q, %v, want %v", got, drift, err, want)
+				}
+			}
+			if n := asked.Load(); n != 2 {
+				t.Errorf("the upstream was asked %d times, want 2", n)
+			}
+		})
+	}
+}
+
 // An answer of which nothing is known is not the empty message that it would be read as.
 func TestAnswer_nothingKnown(t *testing.T) {
 	t.Parallel()

@@ -73,8 +73,9 @@
 //	                             wrong ones. The metadata has the field it was given in as
 //	                             cursor_field.
 //	UPSTREAM_PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not
-//	                             say whether one follows, or leads back to where the stream has
-//	                             been. That page is not sent.
+//	                             say whether one follows, leads back to where the stream has been,
+//	                             or names a cursor that cannot be sent back: one above 16 KiB, or
+//	                             with text that is not valid and was replaced. That page is not sent.
 //	GATEWAY_DRAINING             UNAVAILABLE: the server stops. The stream ends after a whole
 //	                             message, and another server goes on with it.
 //

@@ -161,7 +161,7 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 	}
 	s.observer.FailureOutlasted(code.String())
 	return feed.Failure{
-		Code: int32(code), Reason: reason, Message: failed.Message,
+		Code: int32(code), Reason: reason, Message: failed.Message, Own: failed.IsOwn(),
 		RetryAfter: failed.RetryAfter, OthersAfter: failed.OthersAfter(),
 	}, true
 }

@@ -108,6 +108,10 @@ func (e *Error) OthersAfter() time.Duration {
 	return e.RetryAfter
 }
 
+// IsOwn reports whether the error says nothing of the upstream, only what its caller has done or waits
+// for: no attempt was made because of this one's own circuit, or place in the quota's queue.
+func (e *Error) IsOwn() bool { return e.early && e.refusedOwn }
+
 // IsBadRequest reports whether the upstream refused the request for what it asks.
 func (e *Error) IsBadRequest() bool { return e.Reason == apiv1.Reason_REASON_BAD_REQUEST }
 

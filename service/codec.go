@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -163,9 +164,18 @@ type arrival interface {
 // messageHeader stands before each message: a byte that says whether it is compressed, and its length.
 type messageHeader [5]byte
 
-// awaitMessage waits for the header of a message, or the end of the stream: io.EOF.
-func awaitMessage(from arrival) (header messageHeader, err error) {
-	return header, arrivalError(from.ReadMessageHeader(header[:]))
+// awaitMessage waits for the header of a message, the end of the requests, which is io.EOF, or that of ctx,
+// after which the stream must end.
+func awaitMessage(ctx context.Context, from arrival) (messageHeader, error) {
+	var header messageHeader
+	arrived := make(chan error, 1)
+	go func() { arrived <- from.ReadMessageHeader(header[:]) }() // It ends with the stream.
+	select {
+	case err := <-arrived:
+		return header, arrivalError(err)
+	case <-ctx.Done():
+		return messageHeader{}, ctx.Err()
+	}
 }
 
 // receive reads the message behind a header, of at most limit bytes, as grpc does and with its errors.

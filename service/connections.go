@@ -170,13 +170,13 @@ type roomStream struct {
 }
 
 // RecvMsg implements grpc.ServerStream. Room is held while a request is being read, not while the next
-// one is awaited, which may last as long as the connection.
+// one is awaited, which may last until the server stops.
 func (s roomStream) RecvMsg(into any) error {
 	from, ok := grpc.ServerTransportStreamFromContext(s.Context()).(arrival)
 	if !ok || !s.many {
 		return s.room.read(s.Context(), s.ServerStream.RecvMsg, into)
 	}
-	header, err := awaitMessage(from)
+	header, err := awaitMessage(s.Context(), from)
 	if err != nil {
 		return err
 	}

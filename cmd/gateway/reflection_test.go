@@ -146,3 +146,26 @@ func TestReflection_questionsOfEveryForm(t *testing.T) {
 		})
 	}
 }
+
+// TestReflection_idleStreamEndsWithTheGateway has a stream of reflection wait for its next question when
+// the gateway is stopped. It is ended in an orderly way, and holds nothing up.
+func TestReflection_idleStreamEndsWithTheGateway(t *testing.T) {
+	t.Parallel()
+	p, at := startSandboxed(t)
+	stream, err := reflectionv1.NewServerReflectionClient(connect(t, at.GRPC, insecure.NewCredentials())).ServerReflectionInfo(waiting(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(askedFor("samsara_gateway.tags.v1.TagsService")); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := stream.Recv()
+	wantFiles(t, answer, err)
+	began := time.Now()
+	p.stop(t)
+	_, err = stream.Recv()
+	t.Logf("stopped after %v; the stream ended with %v", time.Since(began).Round(time.Millisecond), verdictOf(err))
+	if v := verdictOf(err); v.reason != "REQUEST_CANCELLED" {
+		t.Errorf("the stream ended with %v, want REQUEST_CANCELLED: its connection was closed under it", v)
+	}
+}

@@ -92,7 +92,7 @@ var serves = regexp.MustCompile(`^bin/gateway (sandbox )?-.* &$`)
 
 // varies matches what differs from run to run (cursors, ids of requests, times, what is left of a wait)
 // and from build to build.
-var varies = regexp.MustCompile(`"[\w-]{40,}"|[0-9a-f]{8}-[0-9a-f]{8}|\d{4}-\d\d-\d\dT[\d:.]+Z|(\d+m)?\d+\.\d{6,}s|samsara-gateway/[^\s']+`)
+var varies = regexp.MustCompile(`"[\w-]{40,}"|[0-9a-f]{8}-[0-9a-f]{8}|\d{4}-\d\d-\d\dT[\d:.]+Z|(\d+m)?\d+\.\d{4,}s|samsara-gateway/[^\s']+`)
 
 // TestDocs_commands runs the commands in the documentation, in its order, as its reader would. Those of a
 // page have one gateway before its sandbox, unless their block starts another. What stands below a command

@@ -232,7 +232,7 @@ func TestDocs_targets(t *testing.T) {
 			targets["bin/"+tool] = true
 		}
 	}
-	called := regexp.MustCompile("(?:^|[`$ ])make((?: [a-z][a-z/-]*)+)(?:$|[`#;&|]| +[#`'A-Z&|])")
+	called := regexp.MustCompile("(?:^|`|\\$ )make((?: [a-z][a-z/-]*)+)(?:$|[`#;&|]| +[#`'A-Z&|])")
 	named := 0
 	for _, d := range docs(t) {
 		for i, line := range d.lines {
@@ -280,8 +280,8 @@ func repeats(r apiv1.Repeat) string {
 	}
 }
 
-// verdicts returns what errors.proto says of each reason, in the words of the tables.
-func verdicts() map[apiv1.Reason]string {
+// rulings returns what errors.proto says of each reason, in the words of the tables.
+func rulings() map[apiv1.Reason]string {
 	all := make(map[apiv1.Reason]string)
 	values := apiv1.Reason(0).Descriptor().Values()
 	for i := 1; i < values.Len(); i++ {
@@ -292,8 +292,8 @@ func verdicts() map[apiv1.Reason]string {
 	return all
 }
 
-// verdict returns what the cells of a table say: a code, and who repeats, which may have conditions.
-func verdict(code, repeated string) string {
+// ruling returns what the cells of a table say: a code, and who repeats, which may have conditions.
+func ruling(code, repeated string) string {
 	repeated, _, _ = strings.Cut(repeated, ",")
 	return strings.Trim(code, "`") + ", " + repeated
 }
@@ -312,11 +312,11 @@ func TestDocs_reasons(t *testing.T) {
 			if got[reason] != "" {
 				t.Errorf("%s is there twice", reason)
 			}
-			got[reason] = verdict(row[2], row[3])
+			got[reason] = ruling(row[2], row[3])
 		}
 	}
 	want := make(map[string]string)
-	for reason, says := range verdicts() {
+	for reason, says := range rulings() {
 		want[strings.TrimPrefix(reason.String(), "REASON_")] = says
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -339,9 +339,9 @@ func TestDocs_statuses(t *testing.T) {
 			}
 			switch from, err := strconv.Atoi(first); {
 			case status == "every other 4XX":
-				got[apiv1.Reason_REASON_HTTP_4XX] = verdict(row[1], row[2])
+				got[apiv1.Reason_REASON_HTTP_4XX] = ruling(row[1], row[2])
 			case status == "every other 5XX":
-				got[apiv1.Reason_REASON_HTTP_5XX] = verdict(row[1], row[2])
+				got[apiv1.Reason_REASON_HTTP_5XX] = ruling(row[1], row[2])
 			case status == "no answer":
 			case err != nil:
 				t.Errorf("%q is no status", status)
@@ -351,12 +351,12 @@ func TestDocs_statuses(t *testing.T) {
 					t.Errorf("%q is no status", last)
 				}
 				for ; from <= to; from++ {
-					got[apiv1.Reason(from)] = verdict(row[1], row[2])
+					got[apiv1.Reason(from)] = ruling(row[1], row[2])
 				}
 			}
 		}
 	}
-	want := verdicts()
+	want := rulings()
 	for reason := range want {
 		if reason < 400 { // Those of HTTP have the number of their status, or more.
 			delete(want, reason)

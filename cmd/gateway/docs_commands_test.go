@@ -30,10 +30,12 @@ const (
 	docsSandbox = "127.0.0.1:8080"
 )
 
-// docsCommand is a command of a block, and what it prints: the lines of the document from first on.
+// docsCommand is a command of a block. The lines of the document from first on are what it prints there, and
+// printed is what it has printed.
 type docsCommand struct {
 	text        string
 	first, last int
+	printed     string
 }
 
 // commands returns the commands of a block.
@@ -51,7 +53,7 @@ func (d document) commands(block fence) []docsCommand {
 		if len(all) > 0 {
 			all[len(all)-1].last = i - strings.Count(text, "\n")
 		}
-		all = append(all, docsCommand{text, i + 1, block.last})
+		all = append(all, docsCommand{text: text, first: i + 1, last: block.last})
 	}
 	for i := range all {
 		for c := &all[i]; c.last > c.first && d.lines[c.last-1] == ""; {
@@ -108,8 +110,11 @@ func TestDocs_commands(t *testing.T) {
 			commands := d.commands(block)
 			switch block.language {
 			case console:
+				if len(commands) == 0 {
+					t.Errorf("%s: a block of %s has no command", d.at(block.first), console)
+				}
 				run += len(commands)
-				runs = runs || len(commands) > 0
+				runs = true
 			case shellSession:
 				notRun += len(commands)
 			case "sh":
@@ -138,38 +143,18 @@ func runDocument(t *testing.T, d document, programs served) {
 	t.Helper()
 	_, at := startSandboxed(t)
 	fresh := slices.Clone(d.lines)
-	// From the last on, so that the lines before stay where they are.
-	printed := make(map[docsCommand][]string)
-	var all []docsCommand
-	for _, block := range d.fences() {
-		if block.language != console {
-			continue
-		}
-		commands := d.commands(block)
-		for i, output := range runBlock(t, commands, programs, served{docsGateway: at.GRPC, docsAdmin: at.Admin}) {
-			c := commands[i]
-			all = append(all, c)
-			printed[c] = nil
-			if output != "" {
-				printed[c] = strings.Split(output, "\n")
-			}
+	for _, block := range slices.Backward(runBlocks(t, d, programs, at)) {
+		for _, c := range slices.Backward(block) { // so that the lines before stay where they are
 			want := strings.Join(d.lines[c.first:c.last], "\n")
-			diff := cmp.Diff(varies.ReplaceAllString(want, "…"), varies.ReplaceAllString(output, "…"))
-			if diff == "" {
-				printed[c] = d.lines[c.first:c.last]
-				continue
-			}
-			if !*update {
+			diff := cmp.Diff(varies.ReplaceAllString(want, "…"), varies.ReplaceAllString(c.printed, "…"))
+			switch {
+			case diff == "":
+			case !*update:
 				t.Errorf("%s: %s\n(-documentation +printed)\n%s", d.at(c.first), c.text, diff)
+			default:
+				fresh = slices.Replace(fresh, c.first, c.last, lines(c.printed)...)
 			}
 		}
-	}
-	if !*update {
-		return
-	}
-	slices.Reverse(all)
-	for _, c := range all {
-		fresh = slices.Replace(fresh, c.first, c.last, printed[c]...)
 	}
 	if slices.Equal(fresh, d.lines) {
 		return
@@ -179,8 +164,31 @@ func runDocument(t *testing.T, d document, programs served) {
 	}
 }
 
-// runBlock runs the commands of a block by one shell, and returns what each printed: nothing if it serves.
-func runBlock(t *testing.T, commands []docsCommand, programs, addresses served) []string {
+// lines returns the lines of an output, none of an empty one.
+func lines(output string) []string {
+	if output == "" {
+		return nil
+	}
+	return strings.Split(output, "\n")
+}
+
+// runBlocks runs the blocks of a page in its order, against a gateway that serves at.
+func runBlocks(t *testing.T, d document, programs served, at logLine) [][]docsCommand {
+	t.Helper()
+	var blocks [][]docsCommand
+	for _, block := range d.fences() {
+		if block.language != console {
+			continue
+		}
+		commands := d.commands(block)
+		runBlock(t, commands, programs, served{docsGateway: at.GRPC, docsAdmin: at.Admin})
+		blocks = append(blocks, commands)
+	}
+	return blocks
+}
+
+// runBlock runs the commands of a block by one shell, and notes what each printed: nothing if it serves.
+func runBlock(t *testing.T, commands []docsCommand, programs, addresses served) {
 	t.Helper()
 	const end = "--- end of a command ---"
 	var script strings.Builder
@@ -206,10 +214,9 @@ func runBlock(t *testing.T, commands []docsCommand, programs, addresses served) 
 	if len(parts) != len(commands)+1 {
 		t.Fatalf("%d commands have %d outputs:\n%s", len(commands), len(parts)-1, output)
 	}
-	for i := range parts {
-		parts[i] = strings.TrimRight(parts[i], "\n")
+	for i := range commands {
+		commands[i].printed = strings.TrimRight(parts[i], "\n")
 	}
-	return parts[:len(commands)]
 }
 
 // startDocumented runs a command that serves, on ports of its own, which addresses has from then on.

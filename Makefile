@@ -237,6 +237,11 @@ checklinked: ## fail if the gateway links text/template, with which it is half a
 checklocked: bin/locked ## fail where a ...Locked method is called without a lock held
 	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
 
+.PHONY: docs
+docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, and what its commands print; then read the difference
+	go test ./internal/config -run '^TestDocs_settings$$' -update
+	$(TEST) go test ./cmd/gateway -run '^TestDocs_commands$$' -update
+
 .PHONY: arrows
 arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=
 	@go -C tools build -o '$(BIN)/arrows' ./cmd/arrows

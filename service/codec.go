@@ -2,12 +2,18 @@ package service
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"samsara.internal/gateway/internal/endpoint"
@@ -145,4 +151,91 @@ func mayCompress(by *lease.Holder, n int) bool {
 func compresses(call grpc.ServerTransportStream) bool {
 	c, ok := call.(interface{ SendCompress() string })
 	return ok && c.SendCompress() != "" && c.SendCompress() != encoding.Identity
+}
+
+// arrival is how grpc itself reads a stream: the header of a message, and then as many bytes as that says.
+// Grpc's streams can be read so, though their interface does not say it.
+type arrival interface {
+	ReadMessageHeader(header []byte) error
+	Read(n int) (mem.BufferSlice, error)
+	RecvCompress() string
+}
+
+// messageHeader stands before each message: a byte that says whether it is compressed, and its length.
+type messageHeader [5]byte
+
+// awaitMessage waits for the header of a message, the end of the requests, which is io.EOF, or that of ctx,
+// after which the stream must end.
+func awaitMessage(ctx context.Context, from arrival) (messageHeader, error) {
+	var header messageHeader
+	arrived := make(chan error, 1)
+	go func() { arrived <- from.ReadMessageHeader(header[:]) }() // It ends with the stream.
+	select {
+	case err := <-arrived:
+		return header, arrivalError(err)
+	case <-ctx.Done():
+		return messageHeader{}, ctx.Err()
+	}
+}
+
+// receive reads the message behind a header, of at most limit bytes, as grpc does and with its errors.
+func (c codec) receive(from arrival, header messageHeader, limit int, into any) error {
+	length := binary.BigEndian.Uint32(header[1:])
+	if int64(length) > int64(limit) {
+		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", length, limit)
+	}
+	data, err := from.Read(int(length))
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return arrivalError(err)
+	}
+	defer data.Free()
+	switch header[0] {
+	case 0:
+	case 1:
+		plain, err := decompress(from.RecvCompress(), data, limit)
+		if err != nil {
+			return err
+		}
+		data = mem.BufferSlice{mem.SliceBuffer(plain)} // of which there is nothing to free
+	default:
+		return status.Errorf(codes.Internal, "grpc: received unexpected payload format %d", header[0])
+	}
+	if err := c.Unmarshal(data, into); err != nil {
+		return status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
+	}
+	return nil
+}
+
+// decompress returns what data is compressed of, at most limit bytes.
+func decompress(name string, data mem.BufferSlice, limit int) ([]byte, error) {
+	compressor := encoding.GetCompressor(name)
+	if compressor == nil {
+		return nil, status.Error(codes.Internal, "grpc: compressed flag set with identity or empty encoding")
+	}
+	from := data.Reader()
+	defer func() { _ = from.Close() }()
+	plain, err := compressor.Decompress(from)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the message: %v", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(plain, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, status.Errorf(codes.Internal, "grpc: failed to read decompressed data: %v", err)
+	case len(out) > limit:
+		return nil, status.Errorf(codes.ResourceExhausted, "grpc: received message after decompression larger than max %d", limit)
+	default:
+		return out, nil
+	}
+}
+
+// arrivalError returns an error of an arrival as grpc's RecvMsg does.
+func arrivalError(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return status.Error(codes.Internal, err.Error())
+	}
+	return err
 }

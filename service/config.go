@@ -44,8 +44,8 @@ type Config struct {
 	// SandboxFaults forwards the metadata samsara-sandbox-fault as a header. It is for a server
 	// before the sandbox: Samsara must not see it.
 	SandboxFaults bool
-	// Drift is told what responses differed in, by full method, concurrently. It must not keep
-	// the findings. It may be nil.
+	// Drift is told what the upstream's responses differed in, each once however many calls got it, by
+	// full method, concurrently. It must not keep the findings. It may be nil.
 	Drift func(method string, findings []transcode.Finding)
 	// Streams is told what streams of pages do. It may be nil.
 	Streams StreamObserver

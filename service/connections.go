@@ -163,10 +163,22 @@ func (r requestRoom) read(ctx context.Context, decode func(any) error, into any)
 // roomStream is a stream of a service beside the operations.
 type roomStream struct {
 	grpc.ServerStream
-	room requestRoom
+	room  requestRoom
+	codec codec
+	// many is whether the client sends requests as long as it likes.
+	many bool
 }
 
-// RecvMsg implements grpc.ServerStream.
+// RecvMsg implements grpc.ServerStream. Room is held while a request is being read, not while the next
+// one is awaited, which may last until the server stops.
 func (s roomStream) RecvMsg(into any) error {
-	return s.room.read(s.Context(), s.ServerStream.RecvMsg, into)
+	from, ok := grpc.ServerTransportStreamFromContext(s.Context()).(arrival)
+	if !ok || !s.many {
+		return s.room.read(s.Context(), s.ServerStream.RecvMsg, into)
+	}
+	header, err := awaitMessage(s.Context(), from)
+	if err != nil {
+		return err
+	}
+	return s.room.read(s.Context(), func(into any) error { return s.codec.receive(from, header, int(s.room), into) }, into)
 }

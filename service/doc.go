@@ -31,8 +31,8 @@
 //
 // The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
 // whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
-// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Of passthrough, errors before
-// its request is read say nothing.
+// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Passthrough writes unless its
+// request says GET: errors before that is read say "no", or "unknown" of such a fault.
 //
 // # Memory
 //
@@ -73,8 +73,9 @@
 //	                             wrong ones. The metadata has the field it was given in as
 //	                             cursor_field.
 //	UPSTREAM_PAGINATION_INVALID  INTERNAL: a page says that another follows and not where, does not
-//	                             say whether one follows, or leads back to where the stream has
-//	                             been. That page is not sent.
+//	                             say whether one follows, leads back to where the stream has been,
+//	                             or names a cursor that cannot be sent back: one above 16 KiB, or
+//	                             with text that is not valid and was replaced. That page is not sent.
 //	GATEWAY_DRAINING             UNAVAILABLE: the server stops. The stream ends after a whole
 //	                             message, and another server goes on with it.
 //

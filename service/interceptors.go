@@ -80,7 +80,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 			resp, err = nil, e.panicked(ctx, cause)
 		}
 		err = e.present(ctx, err)
-		if err != nil && e.served[info.FullMethod] {
+		if err != nil && e.served[info.FullMethod] && !line.reads {
 			err = ofWrite(err)
 		}
 		line.finish(ctx, err)
@@ -176,8 +176,8 @@ func (c *calls) overloaded() error {
 const unknownName = "/unknown/unknown"
 
 // methods has the full name of every method that is served, and whether it writes: whether its HTTP
-// method is another than GET. Passthrough may write, and is not among those. It does not change once the
-// server serves.
+// method is another than GET. Passthrough does as long as its request has not been read, and then if that
+// says so. It does not change once the server serves.
 type methods map[string]bool
 
 func (m methods) add(service *grpc.ServiceDesc) {
@@ -189,10 +189,13 @@ func (m methods) add(service *grpc.ServiceDesc) {
 	}
 }
 
-// addWrites says which methods of endpoints write. They have been added.
+// addWrites says which methods write, of endpoints and passthrough. They have been added.
 func (m methods) addWrites(endpoints []*endpoint.Endpoint) {
 	for _, e := range endpoints {
 		m[e.FullMethod] = e.HTTPMethod != methodGet
+	}
+	if _, served := m[apiv1.PassthroughService_Call_FullMethodName]; served {
+		m[apiv1.PassthroughService_Call_FullMethodName] = true
 	}
 }
 

@@ -23,6 +23,8 @@ type logLine struct {
 	requestID string
 	// pages and items count what a stream of pages has sent.
 	pages, items int64
+	// reads is whether the call is a read of a method that may write.
+	reads bool
 	// refused is whether the call is one that callers can make without end and at no cost: beyond
 	// the limit, or of no method. Such lines have a message of their own, for the logger may bound
 	// the lines of each.
@@ -39,6 +41,13 @@ func newLogLine(logger *slog.Logger, fullMethod string) *logLine {
 func logAttempts(ctx context.Context, attempts int, requestID string) {
 	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
 		line.attempts, line.requestID = attempts, requestID
+	}
+}
+
+// logRead says that the call that ctx belongs to is a read.
+func logRead(ctx context.Context) {
+	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
+		line.reads = true
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -43,6 +44,14 @@ func (p *page) tells() bool {
 	return p.Speaks || slices.ContainsFunc(p.resp.Drift.Findings(), func(f transcode.Finding) bool {
 		return f.Kind != transcode.Unknown && f.Kind != transcode.Coerced
 	})
+}
+
+// cursorIsChanged reports whether the page's cursor is another one than was sent, which had something
+// that is no text.
+func (p *page) cursorIsChanged() bool {
+	d := &p.resp.Drift
+	return strings.ContainsRune(p.Cursor, utf8.RuneError) &&
+		(d.Dropped() > 0 || slices.ContainsFunc(d.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.InvalidText }))
 }
 
 // source asks for the pages of one walk. It is immutable and safe for concurrent use.
@@ -96,7 +105,7 @@ func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity,
 			resp.Release()
 		}
 	}()
-	if findings := resp.Drift.Findings(); s.drift != nil && len(findings) > 0 {
+	if findings := resp.Drift.Findings(); s.drift != nil && len(findings) > 0 && resp.IsNew() {
 		s.drift(s.stream.FullMethod, findings)
 	}
 	p := &page{Page: s.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}
@@ -107,6 +116,11 @@ func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity,
 		return nil, nil, s.invalid(p, "says that another page follows, and names no cursor")
 	case len(p.Cursor) > endpoint.MaxCursorBytes:
 		return nil, nil, s.invalid(p, fmt.Sprintf("names a cursor of %d bytes, at most %d are followed", len(p.Cursor), endpoint.MaxCursorBytes))
+	case !p.cursorIsChanged():
+	case p.More || s.stream.Follow:
+		return nil, nil, s.invalid(p, "names a cursor that is no valid text, and cannot be sent back as it came")
+	default:
+		p.Cursor = "" // Nothing follows it.
 	}
 	kept = true
 	if resp.Lease == nil { // An empty message takes no memory.
@@ -147,7 +161,7 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 	}
 	s.observer.FailureOutlasted(code.String())
 	return feed.Failure{
-		Code: int32(code), Reason: reason, Message: failed.Message,
+		Code: int32(code), Reason: reason, Message: failed.Message, Own: failed.IsOwn(),
 		RetryAfter: failed.RetryAfter, OthersAfter: failed.OthersAfter(),
 	}, true
 }

@@ -36,6 +36,9 @@ func (h *handler) passthrough() grpc.MethodDesc {
 		}
 		h.answering.Add(1)
 		defer h.answering.Add(-1)
+		if in.GetMethod() == methodGet {
+			logRead(ctx)
+		}
 		return h.pass(ctx, from, in)
 	})
 }
@@ -168,8 +171,9 @@ func encodeQuery(parameters []*apiv1.QueryParameter) string {
 
 func escapeQuery(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// endToEnd returns the fields that are for the caller: neither cookies nor hop-by-hop fields,
-// which are those of RFC 9110 section 7.6.1 and those that Connection names.
+// endToEnd returns the fields that are for the caller: neither cookies, nor those that say how the body
+// came, which it does not any more, nor hop-by-hop fields, which are those of RFC 9110 section 7.6.1 and
+// those that Connection names.
 func endToEnd(fields []upstream.Header) []*apiv1.Header {
 	var hop []string
 	for _, f := range fields {
@@ -197,6 +201,7 @@ func endToEnd(fields []upstream.Header) []*apiv1.Header {
 func isWithheld(name string) bool {
 	switch name {
 	case "set-cookie", "set-cookie2",
+		"content-encoding", "content-length",
 		"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
 		"te", "trailer", "transfer-encoding", "upgrade":
 		return true

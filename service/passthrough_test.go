@@ -140,6 +140,8 @@ func TestPassthroughReturnsTheResponse(t *testing.T) {
 				Status: 201, Attempts: 2, Body: []byte(` {"a":1e400}`),
 				Header: []upstream.Header{
 					{Name: "Content-Type", Value: "application/json"},
+					{Name: "Content-Encoding", Value: "gzip"},
+					{Name: "Content-Length", Value: "33"},
 					{Name: "Set-Cookie", Value: "session=secret"},
 					{Name: "connection", Value: "close, X-Hop"},
 					{Name: "Keep-Alive", Value: "1"},

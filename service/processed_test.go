@@ -62,6 +62,43 @@ func TestProcessed_errorsOfTheGateway(t *testing.T) {
 	}
 }
 
+// TestProcessed_passthroughWithinTheGateway has passthrough fail within the gateway: what it would have
+// done is known once its request is read.
+func TestProcessed_passthroughWithinTheGateway(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		up              *fakeUpstream
+		beforeItIsRead  bool
+		code            codes.Code
+		ofWrite, ofRead string
+	}{
+		"a fault":                  {up: fails(errors.New("secret")), code: codes.Internal, ofWrite: "unknown"},
+		"a panic":                  {up: panics(), code: codes.Internal, ofWrite: "unknown"},
+		"an error of the upstream": {up: fails(&upstream.Error{Code: codes.Unavailable, Message: "x"}), code: codes.Unavailable, ofWrite: "no"},
+		"a call that is over":      {up: answers(`{}`), code: codes.Canceled, beforeItIsRead: true, ofWrite: "no", ofRead: "no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, service.Config{Upstream: test.up, Passthrough: true, UnaryInterceptors: []grpc.UnaryServerInterceptor{
+				func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+					ctx, cancel := context.WithCancel(ctx)
+					defer cancel()
+					if test.beforeItIsRead {
+						cancel()
+					}
+					return handler(ctx, req)
+				},
+			}})
+			for method, want := range map[string]string{"POST": test.ofWrite, "DELETE": test.ofWrite, "GET": test.ofRead} {
+				r := g.pass(t.Context(), t, `{"method":"`+method+`","path":"/a"}`)
+				if got := r.processed(); r.status.Code() != test.code || got != want {
+					t.Errorf("%s ended with %v, processed %q, want %v, %q", method, r.status, got, test.code, want)
+				}
+			}
+		})
+	}
+}
+
 // processed is what the ErrorInfo of a call says of that.
 func (r reply) processed() string {
 	for _, detail := range r.status.Details() {

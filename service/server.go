@@ -145,8 +145,10 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		}
 	}
 	for i := range own.Streams {
-		handle := own.Streams[i].Handler
-		own.Streams[i].Handler = func(srv any, ss grpc.ServerStream) error { return handle(srv, roomStream{ss, s.room}) }
+		stream := own.Streams[i]
+		own.Streams[i].Handler = func(srv any, ss grpc.ServerStream) error {
+			return stream.Handler(srv, roomStream{ss, s.room, newCodec(), stream.ClientStreams})
+		}
 	}
 	s.register(&own, impl)
 }

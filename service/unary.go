@@ -127,7 +127,7 @@ func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream
 		return
 	}
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d.Findings(), d.Dropped())))
-	if h.drift != nil && !resp.Cached { // it was counted when it came
+	if h.drift != nil && resp.IsNew() {
 		h.drift(method, d.Findings())
 	}
 }

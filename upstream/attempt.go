@@ -77,7 +77,12 @@ func (a *attempt) exchange(ctx context.Context, req *request, header http.Header
 			return nil, true
 		}
 		var notSent *http1.NotSentError
-		return interrupted(ctx, into.token, err, !errors.As(err, &notSent)), false
+		failure = interrupted(ctx, into.token, err, !errors.As(err, &notSent))
+		var broken *http1.BrokenError
+		if errors.As(err, &broken) {
+			failure.HTTPStatus = broken.Status
+		}
+		return failure, false
 	}
 	if resp.StatusCode/100 != 2 {
 		defer discard(resp)

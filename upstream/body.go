@@ -116,7 +116,7 @@ func (b *bodies) readWhole(ctx context.Context, into *body, by *lease.Holder, re
 	length := int64(unknownLength)
 	if resp.ContentLength >= 0 {
 		length = resp.ContentLength
-		if resp.Header.Get("Content-Encoding") != "" {
+		if len(resp.Header["Content-Encoding"]) > 0 {
 			length *= zipFactor
 		}
 	}
@@ -132,16 +132,20 @@ func (b *bodies) readWhole(ctx context.Context, into *body, by *lease.Holder, re
 // read appends a response's body to what into has, decompressed, at most limit bytes of it: where
 // there is more the error is errTooLarge. It is errEncoding where the body cannot be decompressed,
 // lease.ErrNoRoom where there is no room for it, and any other error is the connection's. In any
-// case into has what could be read.
+// case into has what could be read. A body without a byte is empty in every encoding.
 func (b *bodies) read(ctx context.Context, into *body, resp *http.Response, limit int64) error {
-	switch encoding := resp.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
+	encoding := strings.Join(resp.Header["Content-Encoding"], ", ")
+	switch strings.ToLower(encoding) {
 	case "", "identity":
 		return into.read(ctx, resp.Body, limit)
-	case "gzip":
+	case "gzip", "x-gzip": // RFC 9110, section 8.4.1.3: they are the same.
 		return b.unzip(ctx, into, resp.Body, limit)
-	default:
+	}
+	err := into.read(ctx, resp.Body, 0)
+	if errors.Is(err, errTooLarge) { // There is something, and nobody can read it.
 		return fmt.Errorf("%w: must be gzip or none, is %q", errEncoding, encoding)
 	}
+	return err
 }
 
 func (b *bodies) unzip(ctx context.Context, into *body, zipped io.Reader, limit int64) error {

@@ -3,10 +3,13 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/maypok86/otter/v2"
+
+	"samsara.internal/gateway/internal/transcode"
 )
 
 const (
@@ -85,7 +88,7 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 		return resp, nil
 	}
 	resp, failure := c.next.read(ctx, req, key)
-	if failure == nil && !resp.asked.IsZero() {
+	if failure == nil && !resp.Shared && !resp.isEmpty() {
 		key.token = resp.token // The token may have changed meanwhile.
 		c.put(key, resp, req.op.cacheTTL)
 	}
@@ -105,6 +108,12 @@ func (c *cache) get(key readKey, ttl time.Duration) *Response {
 	resp := kept.resp
 	resp.Age = age
 	return &resp
+}
+
+// isEmpty reports whether a response has nothing of what is declared. A later one may have it, which it
+// must not hide.
+func (r *Response) isEmpty() bool {
+	return slices.ContainsFunc(r.Drift.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.NoBody })
 }
 
 // put keeps a copy of a response, unless it is larger than all that may be kept, too old already, or

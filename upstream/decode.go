@@ -29,7 +29,7 @@ func translate(op *Operation, from *received) (*Response, *Error) {
 	if op.decoder == nil {
 		resp.Header = headerList(from.token, from.header)
 		if !isBlank(from.body) {
-			resp.Body, resp.Lease = from.body, from.lease
+			resp.Body, resp.Lease = bytes.TrimPrefix(from.body, []byte(byteOrderMark)), from.lease
 		}
 		return resp, nil
 	}
@@ -108,9 +108,12 @@ func membersOf(drift *transcode.Drift) string {
 	return "it has " + strings.Join(names, ", ")
 }
 
+// byteOrderMark may stand before JSON, of which it is no part (RFC 8259, section 8.1).
+const byteOrderMark = "\ufeff"
+
 // isBlank reports whether a body holds nothing.
 func isBlank(body []byte) bool {
-	return len(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n")) == 0
+	return len(bytes.TrimLeft(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")) == 0
 }
 
 func headerList(token string, header http.Header) []Header {

@@ -3,7 +3,6 @@ package upstream
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +36,8 @@ type Error struct {
 	// Message is the upstream's text or the gateway's, for people. It is one line of valid
 	// UTF-8, at most MaxMessageBytes long and never empty.
 	Message string
-	// HTTPStatus is the status of the response that the error is about, 0 where there is none.
+	// HTTPStatus is the status of the response that the error is about, which may have broken off right
+	// behind it; 0 where there is none.
 	HTTPStatus int
 	// Method and Template are those of the call and its operation.
 	Method, Template string
@@ -108,8 +108,12 @@ func (e *Error) OthersAfter() time.Duration {
 	return e.RetryAfter
 }
 
+// IsOwn reports whether the error says nothing of the upstream, only what its caller has done or waits
+// for: no attempt was made because of this one's own circuit, or place in the quota's queue.
+func (e *Error) IsOwn() bool { return e.early && e.refusedOwn }
+
 // IsBadRequest reports whether the upstream refused the request for what it asks.
-func (e *Error) IsBadRequest() bool { return e.HTTPStatus == http.StatusBadRequest }
+func (e *Error) IsBadRequest() bool { return e.Reason == apiv1.Reason_REASON_BAD_REQUEST }
 
 // Facts returns the metadata of the error's ErrorInfo.
 func (e *Error) Facts() Facts {

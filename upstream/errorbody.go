@@ -19,9 +19,11 @@ const maxErrorBodyBytes = 64 << 10
 // readErrorBody takes the text and the request id out of an error body. Samsara sends an
 // object with message and requestId, on v1 paths a JSON string or plain text, and proxies in
 // between send HTML; which one it is shows in the bytes, the Content-Type is often wrong. The
-// results are single lines of valid UTF-8, of any length, and may be empty.
+// results are single lines of valid UTF-8, of any length, and may be empty. A text without a letter
+// or digit is none, nor is an object without one behind the name of its first member: a body may be cut
+// anywhere.
 func readErrorBody(body []byte) (message, requestID string) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
 	if len(body) == 0 {
 		return "", ""
 	}
@@ -29,6 +31,9 @@ func readErrorBody(body []byte) (message, requestID string) {
 	switch body[0] {
 	case '{':
 		object := readErrorObject(body)
+		if _, value, _ := strings.Cut(message, ":"); !isWordy(value) {
+			message = ""
+		}
 		message = textOr(object.message, message)
 		requestID = textOr(object.requestID, "")
 	case '"':
@@ -36,7 +41,15 @@ func readErrorBody(body []byte) (message, requestID string) {
 	case '<':
 		message = htmlText(body)
 	}
+	if !isWordy(message) {
+		message = ""
+	}
 	return oneLine(message), oneLine(requestID)
+}
+
+// isWordy reports whether a text has a letter or digit.
+func isWordy(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
 }
 
 // errorObject is Samsara's error, its members as they come.

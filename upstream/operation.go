@@ -126,15 +126,17 @@ type Response struct {
 	// Message is the wire form of the decoded body, nil of passthrough. It must not be used after
 	// Release.
 	Message []byte
-	// Body is the body of passthrough, nil if it is empty. It must not be used after Release.
+	// Body is the body of passthrough, decompressed and without a byte order mark; nil if it is empty.
+	// It must not be used after Release.
 	Body      []byte
 	Drift     transcode.Drift
 	RequestID string
 	// Attempts is how many HTTP attempts were made for the response, by this call or by one that
 	// asked the same; 0 if it is Cached.
 	Attempts int
-	// Cached is whether the response comes from the cache.
-	Cached bool
+	// Cached is whether the response comes from the cache, and Shared whether another call got it
+	// that asked the same: each was new to one call only.
+	Cached, Shared bool
 	// Age is how long ago the upstream was asked for a cached response.
 	Age time.Duration
 	// Lease is the memory of Message and Body, which counts as in flight until it is over; nil if
@@ -144,9 +146,13 @@ type Response struct {
 
 	// token is what the request was sent with.
 	token string
-	// asked is when it was sent, zero if that was done for another call.
+	// asked is when it was sent.
 	asked time.Time
 }
+
+// IsNew reports whether the upstream was asked for the response by this call. What is counted of
+// responses is counted of those.
+func (r *Response) IsNew() bool { return !r.Cached && !r.Shared }
 
 // HoldsToken reports whether a text, such as one of the response's, holds the API token and must not
 // stand in metadata or a log.

@@ -94,7 +94,7 @@ func (h *history) end(req *request, failure *Error) *Error {
 // the last one.
 func (r *retry) again(ctx context.Context, req *request, h *history, token string) (time.Duration, *refusal) {
 	failure := h.verdict
-	if failure.HTTPStatus == http.StatusUnauthorized {
+	if failure.Reason == apiv1.Reason_REASON_UNAUTHORIZED {
 		if h.renewed = !h.renewed && r.renewed(ctx, token); h.renewed {
 			return 0, nil
 		}

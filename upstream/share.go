@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
@@ -214,7 +213,7 @@ func (f *flight) share(ctx context.Context, by *request) (*Response, *Error) {
 	switch {
 	case f.resp != nil:
 		mine := new(*f.resp)
-		mine.asked = time.Time{}
+		mine.Shared = true
 		mine.Lease = f.resp.Lease.Share(by.memory)
 		if f.takers.Add(-1) == 0 {
 			f.resp.Lease.Release()

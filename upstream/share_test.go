@@ -78,6 +78,9 @@ func TestReadsOfTheSameShareOneRequestAndItsMemory(t *testing.T) {
 		for i, ended := range all {
 			got := <-ended
 			wantBody(t, got, letters(10_000))
+			if got.resp.Shared != (i > 0) || got.resp.IsNew() != (i == 0) {
+				t.Errorf("call %d: Shared is %t and IsNew %t, want the first to have asked for all", i, got.resp.Shared, got.resp.IsNew())
+			}
 			if got.took != time.Second || got.resp.Attempts != 1 || got.resp.RequestID != "r-1" || got.resp.Cached {
 				t.Errorf("after %v got %+v", got.took, got.resp)
 			}
@@ -594,7 +597,8 @@ func TestOnlyWhatMayBeIsCached(t *testing.T) {
 		want   int
 	}{
 		{"a read", 200, func(*request) {}, 1},
-		{"without content", 204, func(*request) {}, 1},
+		{"nothing where nothing is declared", 204, func(r *request) { r.NoBody = true }, 1},
+		{"not nothing where there should be something", 204, func(*request) {}, 2},
 		{"no error", 404, func(*request) {}, 2},
 		{"not without a time", 200, func(r *request) { r.CacheTTL = 0 }, 2},
 		{"not where it must be fresh", 200, func(r *request) { r.NoStore = true }, 2},

@@ -127,10 +127,10 @@ func Code(reason apiv1.Reason) codes.Code {
 // transient reports whether another attempt could end differently: the upstream was
 // unavailable, or asked for patience.
 func (e *Error) transient() bool {
-	switch {
-	case e.HTTPStatus == http.StatusTooManyRequests:
+	switch e.Reason {
+	case apiv1.Reason_REASON_RATE_LIMITED:
 		return true
-	case e.Reason == apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN: // no attempt was made
+	case apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN: // no attempt was made
 		return false
 	default:
 		return e.Code == codes.Unavailable

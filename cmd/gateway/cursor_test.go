@@ -24,6 +24,7 @@ import (
 	aempv1 "samsara.internal/gateway/gen/aemp/v1"
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	legacyv1 "samsara.internal/gateway/gen/legacy/v1"
+	vehiclestatsv1 "samsara.internal/gateway/gen/vehicle_stats/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
@@ -141,6 +142,106 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCursor_notText has Samsara name a cursor that is no valid text. What stands for it asks for something
+// else, so that no stream hands it out.
+func TestCursor_notText(t *testing.T) {
+	t.Parallel()
+	type receiver func(t *testing.T, conn *grpc.ClientConn) (receive func() (cursor string, err error), trailer func() metadata.MD)
+	list := func(t *testing.T, conn *grpc.ClientConn) (func() (string, error), func() metadata.MD) {
+		t.Helper()
+		stream := streamVehicles(waiting(t), t, conn, 5, "", nil)
+		return func() (string, error) {
+			m, err := stream.Recv()
+			return m.GetCursor(), err
+		}, stream.Trailer
+	}
+	feed := func(t *testing.T, conn *grpc.ClientConn) (func() (string, error), func() metadata.MD) {
+		t.Helper()
+		stream, err := vehiclestatsv1.NewVehicleStatsServiceClient(conn).FollowVehicleStats(waiting(t),
+			&vehiclestatsv1.FollowVehicleStatsRequest{Request: &vehiclestatsv1.ListVehicleStatsFeedRequest{Types: []string{"gps"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() (string, error) {
+			m, err := stream.Recv()
+			return m.GetCursor(), err
+		}, stream.Trailer
+	}
+	for text, cursor := range map[string]string{"invalid UTF-8": "a\xffb", "a lone surrogate": `a\ud800b`} {
+		for name, test := range map[string]struct {
+			open receiver
+			more bool
+			// ends is whether the stream ends well: nothing follows the cursor.
+			ends bool
+		}{
+			"a list":               {open: list, more: true},
+			"the end of a list":    {open: list, ends: true},
+			"a feed":               {open: feed, more: true},
+			"a feed that is ahead": {open: feed},
+		} {
+			t.Run(name+", "+text, func(t *testing.T) {
+				t.Parallel()
+				conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					next, more := cursor, test.more
+					if r.URL.Query().Get("after") == "" {
+						next, more = "good", true
+					}
+					answerWith(http.StatusOK, fmt.Sprintf(`{"data": [{"id": "1"}], "pagination": {"endCursor": "%s", "hasNextPage": %t}}`, next, more))(w, r)
+				}), "--quota=false")
+				receive, trailer := test.open(t, conn)
+				if got, err := receive(); err != nil || got != "good" {
+					t.Fatalf("the first message has the cursor %q, %v, want good", got, err)
+				}
+				got, err := receive()
+				if test.ends {
+					if err != nil || got != "" {
+						t.Fatalf("the last message has the cursor %q, %v, want none", got, err)
+					}
+					if _, err := receive(); !errors.Is(err, io.EOF) {
+						t.Errorf("the stream ended with %v, want OK", verdictOf(err))
+					}
+					return
+				}
+				v := verdictOf(err)
+				if v.code != codes.Internal || v.reason != "UPSTREAM_PAGINATION_INVALID" || !strings.Contains(v.text, "a cursor that is no valid text") {
+					t.Errorf("after a message with the cursor %q: %v\nwant Internal/UPSTREAM_PAGINATION_INVALID for a cursor that is no valid text", got, v)
+				}
+				if diff := cmp.Diff([]string{"good"}, trailer().Get("samsara-cursor")); diff != "" {
+					t.Errorf("samsara-cursor (-want +got):\n%s", diff)
+				}
+			})
+		}
+		t.Run("unary, "+text, func(t *testing.T) {
+			t.Parallel()
+			conn, _ := connectBefore(t, answerWith(http.StatusOK, `{"data": [], "pagination": {"endCursor": "`+cursor+`", "hasNextPage": true}}`), "--quota=false")
+			got, drift, err := listSomeVehicles(waiting(t), conn)
+			if list, ok := got.(*vehiclesv1.ListVehiclesResponse); err != nil || !ok || list.GetPagination().GetEndCursor() != "a\ufffdb" {
+				t.Errorf("got %v, %v, want the cursor with U+FFFD", got, err)
+			}
+			if want := ".endCursor=invalid_text"; !strings.Contains(drift, want) {
+				t.Errorf("drift is %q, want it to have %q", drift, want)
+			}
+		})
+	}
+	t.Run("U+FFFD that was sent", func(t *testing.T) {
+		t.Parallel()
+		const sent = "a\ufffdb"
+		conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answerWith(http.StatusOK, fmt.Sprintf(`{"data": [{"id": "1"}], "pagination": {"endCursor": %q, "hasNextPage": %t}}`,
+				sent, r.URL.Query().Get("after") != sent))(w, r)
+		}), "--quota=false")
+		receive, _ := list(t, conn)
+		for range 2 {
+			if got, err := receive(); err != nil || got != sent {
+				t.Fatalf("a message has the cursor %q, %v, want %q", got, err, sent)
+			}
+		}
+		if _, err := receive(); !errors.Is(err, io.EOF) {
+			t.Errorf("the stream ended with %v, want OK", err)
+		}
+	})
 }
 
 // recordIDs names the records of a page: their other values change with time.

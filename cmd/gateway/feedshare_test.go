@@ -65,6 +65,7 @@ func (f *endlessFeed) times(cursor string) int {
 type feedFollower struct {
 	pages, keepAlives atomic.Int64
 	cursor            atomic.Pointer[string] // that of the last page
+	failure           atomic.Pointer[string] // the reason of the last failure that it was told of
 	leave             func()
 }
 
@@ -111,6 +112,9 @@ func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...st
 			}
 			if m.GetPage() == nil {
 				f.keepAlives.Add(1)
+				if failure := m.GetKeepAlive().GetFailure(); failure != nil {
+					f.failure.Store(proto.String(failure.GetReason()))
+				}
 				continue
 			}
 			if n := len(m.GetPage().GetData()); n != 1 || m.GetCursor() == before {
@@ -295,6 +299,48 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	began := time.Now()
 	other.has(t, 3)
 	t.Logf("3 pages in %v while %d calls of A were refused", time.Since(began).Round(time.Millisecond), refused.Load())
+	if n := readers(t, at); n != 1 {
+		t.Errorf("there are %d readers, want 1 for both", n)
+	}
+}
+
+// TestFollow_refusalIsOfOneAlone has so many calls of a caller wait for their turn that its requests for a
+// feed would wait for a minute and are refused. Who follows the same feed waits no longer for that, and is
+// not told that the quota is used up: it is not for him.
+func TestFollow_refusalIsOfOneAlone(t *testing.T) {
+	t.Parallel()
+	feed := &endlessFeed{asked: map[string]int{}}
+	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=1/s", "--quota-max-wait=1m")
+	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
+	greedy.has(t, 1)
+	other := joinFollower(t, conn, feed, greedy, "samsara-caller", "B", "samsara-priority", "interactive")
+	other.has(t, 1)
+
+	feed.held.Lock() // so that no request for the feed waits for its turn when the others come
+	release := sync.OnceFunc(feed.held.Unlock)
+	defer release()
+	eventually(t, "the feed is being asked", func() bool { return feed.times(*other.cursor.Load()) == 1 })
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	ctx, stop := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A"))
+	defer stop()
+	var asked, refused atomic.Int64
+	repeat(ctx, &flood, 150, 300*time.Millisecond, func(int) {
+		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).ListLocationAndSpeed(ctx, &locationandspeedv1.ListLocationAndSpeedRequest{
+			Ids: []string{fmt.Sprint(asked.Add(1))}, // Each asks for something else.
+		})
+		if v := verdictOf(err); v.reason == "GATEWAY_QUOTA" {
+			refused.Add(1)
+		}
+	})
+	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
+	release()
+	for range 3 {
+		other.has(t, 1) // which is within less than a minute
+	}
+	if told := other.failure.Load(); told != nil {
+		t.Errorf("B was told of the failure %s, want of none: A alone was refused", *told)
+	}
 	if n := readers(t, at); n != 1 {
 		t.Errorf("there are %d readers, want 1 for both", n)
 	}

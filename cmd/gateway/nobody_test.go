@@ -77,6 +77,14 @@ func encodedAnswer(status int, encoding, body string) http.HandlerFunc {
 	}
 }
 
+// flushed sends an answer in chunks, of which an empty one has none.
+func flushed(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r)
+		_ = http.NewResponseController(w).Flush() // It fails only if the gateway is gone.
+	}
+}
+
 // A write that has gone through is no failure because Samsara says nothing of it.
 func TestWrite_answerWithoutBody(t *testing.T) {
 	t.Parallel()
@@ -96,6 +104,15 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 		"an empty object":           {upstream: answerWith(201, "{}"), call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"white space":               {upstream: answerWith(200, " \r\n"), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
 		"nothing, by its gzip":      {upstream: encodedAnswer(200, "gzip", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
+		"nothing, by its x-gzip":    {upstream: encodedAnswer(200, "x-gzip", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
+		"nothing, in br":            {upstream: encodedAnswer(200, "br", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
+		"nothing, in deflate":       {upstream: encodedAnswer(201, "deflate", ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"nothing, in identity":      {upstream: encodedAnswer(202, "identity", ""), call: replaceATag, drift: "ReplaceTagResponse.*=no_body"},
+		"nothing, in several":       {upstream: encodedAnswer(200, "gzip, br", ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"204 in br":                 {upstream: encodedAnswer(204, "br", ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"no chunk, in br":           {upstream: flushed(encodedAnswer(200, "br", "")), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"nothing, in br to a GET":   {upstream: encodedAnswer(200, "br", ""), call: getATag, reason: "UPSTREAM_BODY_INVALID"},
+		"200 to a DELETE in br":     {upstream: encodedAnswer(200, "br", ""), call: deleteJob},
 		"200 to a DELETE":           {upstream: answerWith(200, ""), call: deleteJob},
 		"200 to a DELETE, for 204":  {upstream: answerWith(200, ""), call: deleteAddress},
 		"200 to a GET":              {upstream: answerWith(200, ""), call: getATag, reason: "UPSTREAM_BODY_INVALID"},
@@ -123,6 +140,39 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 			}
 			if n := proto.Size(got); n > 0 || drift != test.drift {
 				t.Errorf("got %v with drift %q, want nothing with %q", got, drift, test.drift)
+			}
+		})
+	}
+}
+
+// TestCache_answerWithoutBody has a read be answered with nothing at first. That is not kept, and does not
+// hide what comes later.
+func TestCache_answerWithoutBody(t *testing.T) {
+	t.Parallel()
+	for name, empty := range map[string]http.HandlerFunc{
+		"204": answerWith(204, ""), "205": answerWith(205, ""), "an empty object": answerWith(200, "{}"), "null": answerWith(200, "null"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			answers := inTurn(empty, answerWith(200, `{"data": {"id": "1", "name": "one"}}`), answerWith(404, ""))
+			conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				answers(w, r)
+			}), "--quota=false", "--cache=samsara_gateway.*=1m")
+			got, drift, err := getATag(waiting(t), conn)
+			if err != nil || proto.Size(got) != 0 || drift != "GetTagResponse.*=no_body" {
+				t.Fatalf("got %v with drift %q, %v, want nothing with GetTagResponse.*=no_body", got, drift, err)
+			}
+			for range 2 { // The second is from the cache.
+				got, drift, err := getATag(waiting(t), conn)
+				want := &tagsv1.GetTagResponse{Data: &tagsv1.Tag{Id: proto.String("1"), Name: proto.String("one")}}
+				if err != nil || !proto.Equal(got, want) || drift != "" {
+					t.Errorf("got %v with drift %q, %v, want %v", got, drift, err, want)
+				}
+			}
+			if n := asked.Load(); n != 2 {
+				t.Errorf("the upstream was asked %d times, want 2", n)
 			}
 		})
 	}

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -160,6 +164,110 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// answerAndEnd answers each request with a text as it is, and then ends the connection: if stalls, not
+// before the gateway does. It returns its address.
+func answerAndEnd(t *testing.T, text string, stalls bool) string {
+	t.Helper()
+	return "127.0.0.1:" + serveConns(t, func(conn net.Conn) {
+		defer hangUp(conn)
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		_, _ = io.WriteString(conn, text)
+		if stalls {
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	})
+}
+
+// TestProcessed_whereTheAnswerEnds has answers end everywhere. From its status on, which is the upstream's
+// word, it is known what became of a write.
+func TestProcessed_whereTheAnswerEnds(t *testing.T) {
+	t.Parallel()
+	const ok, length = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n"
+	calls := map[string]answerTo{"POST": createATag, "PUT": replaceATag, "PATCH": updateAVehicle, "DELETE": deleteJob, "GET": getATag}
+	for name, test := range map[string]struct {
+		answer       string
+		stalls       bool
+		want, status string // processed of a write, and http_status
+		reason       string
+	}{
+		"before the answer":                 {"", false, "unknown", "", "UPSTREAM_RESET"},
+		"before the status":                 {"HTTP/1.1 ", false, "unknown", "", "UPSTREAM_RESET"},
+		"within the status":                 {"HTTP/1.1 200", false, "unknown", "", "UPSTREAM_TRUNCATED"}, // It might be 2000.
+		"behind the status":                 {"HTTP/1.1 200 ", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"behind the status line":            {ok, false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"behind another 2XX status line":    {"HTTP/1.1 201 Created\r\n", false, "yes", "201", "UPSTREAM_TRUNCATED"},
+		"within a field":                    {ok + "Content-Le", false, "yes", "200", "UPSTREAM_RESET"},
+		"behind a field":                    {length, false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"behind the header":                 {length + "\r\n", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"within the body":                   {length + "\r\n{\"data\"", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"within the chunks":                 {ok + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"behind a header that is no header": {ok + "Content Length\r\n\r\n", false, "yes", "200", "UPSTREAM_RESET"},
+		"behind 100":                        {"HTTP/1.1 100 Continue\r\n\r\n", false, "unknown", "", "UPSTREAM_TRUNCATED"},
+		"behind 100 and a status line":      {"HTTP/1.1 100 Continue\r\n\r\n" + ok, false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"behind a refusal":                  {"HTTP/1.1 404 Not Found\r\n", false, "no", "404", "UPSTREAM_TRUNCATED"},
+		"behind a refusal's header":         {"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", false, "no", "404", "NOT_FOUND"},
+		"behind 503":                        {"HTTP/1.1 503 Service Unavailable\r\n", false, "no", "503", "UPSTREAM_TRUNCATED"},
+		"behind 500":                        {"HTTP/1.1 500 Internal Server Error\r\n", false, "unknown", "500", "UPSTREAM_TRUNCATED"},
+		"behind a redirect":                 {"HTTP/1.1 302 Found\r\n", false, "unknown", "302", "UPSTREAM_TRUNCATED"},
+		"behind a status of HTTP/2.0":       {"HTTP/2.0 200 OK\r\n\r\n", false, "unknown", "", "UPSTREAM_RESET"},
+
+		"never, before the status line": {"HTTP/1.1 2", true, "unknown", "", "UPSTREAM_TIMEOUT"},
+		"never, behind the status line": {ok, true, "yes", "200", "UPSTREAM_TIMEOUT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := startAgainst(t, answerAndEnd(t, test.answer, test.stalls), "--quota=false", "--retry-base-delay=1ms", "--upstream-timeout=3s")
+			conn := connect(t, at.GRPC, insecure.NewCredentials())
+			for method, call := range calls {
+				want := test.want
+				if method == "GET" {
+					want = ""
+				}
+				_, _, err := call(lasts(t, time.Minute), conn)
+				if v := verdictOf(err); err == nil || v.processed != want || v.status != test.status || v.reason != test.reason {
+					t.Errorf("%s: got %v\nwant %s, http_status %q, processed %q", method, v, test.reason, test.status, want)
+				}
+			}
+		})
+	}
+}
+
+// TestProcessed_passthroughThatIsNotRead has calls be refused before it is known what they would do: so
+// none has done anything.
+func TestProcessed_passthroughThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	other, at := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+		said{status: http.StatusOK}.say(w, r)
+	}), "--quota=false", "--passthrough", "--max-concurrent-calls=2")
+	var running sync.WaitGroup
+	for n := range 2 {
+		client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())) // Each has room for half of them.
+		running.Go(func() {
+			if err := readTag(lasts(t, time.Minute), client, strconv.Itoa(n)); err != nil {
+				t.Errorf("a call within the bound: %v", err)
+			}
+		})
+	}
+	eventually(t, "the gateway is full", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == 2 })
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		_, err := apiv1.NewPassthroughServiceClient(other).Call(waiting(t), &apiv1.CallRequest{Method: &method, Path: proto.String("/tags")})
+		if v := verdictOf(err); v.reason != "GATEWAY_TOO_MANY_CALLS" || v.processed != "no" {
+			t.Errorf("%s: got %v\nwant GATEWAY_TOO_MANY_CALLS, processed no", method, v)
+		}
+	}
+	close(answer)
+	running.Wait()
 }
 
 // TestProcessed_passthrough has writes and a read to paths that the caller names.

@@ -103,7 +103,7 @@ func (f *Follower) look(silent bool) (news News, changed <-chan struct{}, err er
 	case p.pages >= p.MaxPages:
 		return News{}, nil, io.EOF
 	case silent:
-		return News{KeepAlive: r.stateLocked()}, nil, nil
+		return News{KeepAlive: r.stateLocked(p.As)}, nil, nil
 	default:
 		return News{}, r.changed, nil
 	}

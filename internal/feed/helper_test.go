@@ -40,6 +40,8 @@ type ledger struct {
 	before func(ctx context.Context, a ask) error
 	// retryAfter and othersAfter are what failures that pass ask for.
 	retryAfter, othersAfter time.Duration
+	// own is whether they are the name's own that was asked in.
+	own bool
 }
 
 type ask struct {
@@ -79,7 +81,7 @@ func (l *ledger) Page(ctx context.Context, cursor string, as identity.Identity, 
 }
 
 func (l *ledger) Outlast(err error) (Failure, bool) {
-	return Failure{Message: err.Error(), RetryAfter: l.retryAfter, OthersAfter: l.othersAfter}, errors.Is(err, errPasses)
+	return Failure{Message: err.Error(), Own: l.own, RetryAfter: l.retryAfter, OthersAfter: l.othersAfter}, errors.Is(err, errPasses)
 }
 
 // position is how many records come before a cursor. What follows its first comma means nothing.

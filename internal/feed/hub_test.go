@@ -425,6 +425,53 @@ func TestFollower_failuresAreOutlastedAndShown(t *testing.T) {
 	})
 }
 
+// TestFollower_failureOfOneName has a request fail for the sake of the upstream, or of the name that it was
+// made in: then others are not told.
+func TestFollower_failureOfOneName(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{true, false} {
+		t.Run(fmt.Sprintf("own: %t", own), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				source := &ledger{records: 1, size: 1, own: own, retryAfter: time.Minute}
+				source.before = func(_ context.Context, a ask) error {
+					if a.as.Caller == "A" {
+						return errPasses
+					}
+					return nil
+				}
+				b := serve(t, source)
+				told := func(g *guest) int32 {
+					t.Helper()
+					news, err := g.page(t.Context(), time.Nanosecond)
+					if err != nil || news.KeepAlive == nil || (news.KeepAlive.Failure != nil) != (news.KeepAlive.Failures > 0) {
+						t.Fatalf("got %+v, %v, want a keep-alive", news.KeepAlive, err)
+					}
+					return news.KeepAlive.Failures
+				}
+				first := b.join("A", "1", nil)
+				if n := told(first); n != 1 {
+					t.Errorf("A was told of %d failures, want 1", n)
+				}
+				second, want := b.join("B", "1", nil), int32(1)
+				if own {
+					want = 0
+				}
+				if n := told(second); n != want {
+					t.Errorf("B was told of %d failures, want %d", n, want)
+				}
+				if n := told(first); n != 1 {
+					t.Errorf("A was told of %d failures, want 1", n)
+				}
+				pass(2 * time.Second)
+				if n := told(first) + told(second); n != 0 {
+					t.Errorf("A and B were told of %d failures after an answer, want 0", n)
+				}
+			})
+		})
+	}
+}
+
 func TestFollower_errorsEndAFeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,6 +42,8 @@ type Failure struct {
 	// Code, Reason and Message are for the followers. A feed does not look at them.
 	Code            int32
 	Reason, Message string
+	// Own is whether it is about the name that was asked in, and holds for no other.
+	Own bool
 	// RetryAfter is how long not to ask again in the name that was asked in. OthersAfter, which is no
 	// longer, is that in any other name.
 	RetryAfter, OthersAfter time.Duration

@@ -50,7 +50,7 @@ type State struct {
 	// has come yet, or if it is being asked for or not known.
 	Answered, Due time.Time
 	// Failure is what the feed outlasts at the moment, Failures how often in a row it has failed; nil
-	// and 0: it works.
+	// and 0: it works, or has failed in another's name last for what holds for that alone.
 	Failure  *Failure
 	Failures int32
 }
@@ -127,9 +127,10 @@ type reader struct {
 	othersDue time.Time
 	// jitter is the share of the poll interval that is added to it.
 	jitter float64
-	// failure is what the reader outlasts at the moment, failures how often it has failed, and waits
-	// how long it does.
+	// failure is what the reader outlasts at the moment, failedAs in whose name it failed, failures how
+	// often it has failed, and waits how long it does.
 	failure  *Failure
+	failedAs identity.Identity
 	failures int32
 	waits    *backoff.ExponentialBackOff
 	// ended is whether nothing is asked any more. err says why, unless it is for want of followers.
@@ -262,7 +263,7 @@ func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
 			InitialInterval: time.Second / 2, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 30 * time.Second,
 		}
 	}
-	r.failure, r.failures = &failed, r.failures+1
+	r.failure, r.failedAs, r.failures = &failed, as, r.failures+1
 	now, wait := time.Now(), r.waits.NextBackOff()
 	r.due, r.othersDue = now.Add(max(wait, failed.RetryAfter)), now.Add(max(wait, failed.OthersAfter))
 	r.hastenLocked()
@@ -293,9 +294,12 @@ func (r *reader) wantedLocked() bool {
 	return false
 }
 
-// stateLocked says how the feed is doing for a follower that has all that is kept.
-func (r *reader) stateLocked() *State {
-	s := &State{Cursor: r.cursor, Answered: r.answered, Failure: r.failure, Failures: r.failures}
+// stateLocked says how the feed is doing for a follower that asks in a name, and has all that is kept.
+func (r *reader) stateLocked(as identity.Identity) *State {
+	s := &State{Cursor: r.cursor, Answered: r.answered}
+	if r.failure != nil && (!r.failure.Own || r.failedAs == as) {
+		s.Failure, s.Failures = r.failure, r.failures
+	}
 	if !r.asking && r.due.After(time.Now()) {
 		s.Due = r.due
 	}

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,6 +47,9 @@ type conn struct {
 	read      int64 // bytes of the response
 	readable  int64 // bytes that may be read until a header is too large
 	look      [1]byte
+	// line is how the response that is being read begins, as far as known bytes.
+	line  [len("HTTP/1.1 200 ")]byte
+	known int
 }
 
 // Read implements io.Reader.
@@ -55,7 +60,27 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.stream.Read(p[:min(int64(len(p)), c.readable)])
 	c.read += int64(n)
 	c.readable -= int64(n)
+	c.known += copy(c.line[c.known:], p[:n])
 	return n, err
+}
+
+// beginResponse notes that what is read from now on is a response, of which some may be there already.
+func (c *conn) beginResponse() {
+	there, _ := c.reader.Peek(min(c.reader.Buffered(), len(c.line))) // which does not read
+	c.known = copy(c.line[:], there)
+}
+
+// said returns the status of the response that is being read, 0 if it has not been read or is not final.
+func (c *conn) said() int {
+	line := string(c.line[:c.known])
+	if len(line) < len(c.line) || line[:7] != "HTTP/1." || line[8] != ' ' || !strings.ContainsAny(line[12:], " \r\n") {
+		return 0
+	}
+	status, err := strconv.Atoi(line[9:12])
+	if err != nil || status < http.StatusOK {
+		return 0
+	}
+	return status
 }
 
 func (c *conn) tooLarge() error {
@@ -76,7 +101,7 @@ func (c *conn) hangUp() { _ = c.stream.Close() }
 // roundTrip makes one exchange. The connection becomes idle again, or is closed, by the end of
 // the response's body, or by the error.
 func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (*http.Response, error) {
-	c.wrote, c.read = 0, 0
+	c.wrote, c.read, c.known = 0, 0, 0
 	ex := &exchange{conn: c, ctx: ctx}
 	// Deadlines of the context end the exchange in the same way as cancellation.
 	ex.stop = context.AfterFunc(ctx, c.interrupt)
@@ -184,6 +209,7 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("no response: %w", err)
 	}
 	for {
+		c.beginResponse()
 		resp, err := http.ReadResponse(c.reader, req)
 		if err == nil {
 			err = checkStatusLine(resp)

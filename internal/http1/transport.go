@@ -19,7 +19,8 @@
 // again, once, on a new connection, and any other is a *NotSentError. Where the connection just ends
 // before the first byte of a response, a request without side effects is made again too, but whether
 // the server acted on any other is not known (RFC 9112, section 9.3.1): that is no *NotSentError, if
-// only a byte of it was written.
+// only a byte of it was written. Where it ends, or goes wrong, within the header of a response and behind the
+// status of that, the error is a *BrokenError: the status is the server's word already.
 //
 // A Proxy is a way to the server. What its connections have to say is looked at too, also within TLS.
 //
@@ -98,6 +99,19 @@ func (e *NotSentError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *NotSentError) Unwrap() error { return e.Err }
 
+// BrokenError says that a response ended within its header, or could not be read to the end of that, and
+// that its status was read before: the server has answered the request.
+type BrokenError struct {
+	// Status is the response's, at least 200.
+	Status int
+	Err    error
+}
+
+func (e *BrokenError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *BrokenError) Unwrap() error { return e.Err }
+
 // Gate is asked for leave to write a request, when a connection is open.
 type Gate interface {
 	// Pass waits until the request may be written, or returns why it must not be. It returns when
@@ -154,8 +168,11 @@ func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Respon
 				continue
 			}
 		}
-		if c.wrote == 0 || errors.Is(err, errNotTaken) {
+		switch status := c.said(); {
+		case c.wrote == 0 || errors.Is(err, errNotTaken):
 			err = &NotSentError{err}
+		case status != 0:
+			err = &BrokenError{status, err}
 		}
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -665,6 +666,58 @@ func TestBoundsOfAResponse(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestBrokenError_status has responses that end, or cannot be read, within their header.
+func TestBrokenError_status(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		reply string
+		want  int // 0: it is no BrokenError
+	}{
+		"nothing":                        {"", 0},
+		"no whole status":                {"HTTP/1.1 20", 0},
+		"a status that may go on":        {"HTTP/1.1 200", 0},
+		"a status with its space":        {"HTTP/1.1 200 ", 200},
+		"a status without words":         {"HTTP/1.1 200\r", 200},
+		"a status line":                  {"HTTP/1.1 204 No Content\r\n", 204},
+		"a status line of an error":      {"HTTP/1.0 503 No\r\nX: ", 503},
+		"a line that is no field":        {okHead + "X\r\n\r\n", 200},
+		"a header above its limit":       {okHead + "X: " + strings.Repeat("a", 9<<10), 200},
+		"an informational response":      {"HTTP/1.1 103 x\r\n", 0},
+		"one before a status line":       {"HTTP/1.1 103 x\r\nX: a\r\n\r\nHTTP/1.1 404 x\r\n", 404},
+		"one before nothing":             {"HTTP/1.1 103 x\r\n\r\n", 0},
+		"a status of four digits":        {"HTTP/1.1 2000 OK\r\n", 0},
+		"a status of another version":    {"HTTP/2.0 200 OK\r\n\r\n", 0},
+		"a response to the one before":   {okReply + "HTTP/1.1 404 x\r\n", -1},
+		"a status after 4 KiB of fields": {"HTTP/1.1 103 x\r\nX: " + strings.Repeat("a", 4<<10-30) + "\r\n\r\nHTTP/1.1 200 OK\r\nX", 200},
+	} {
+		for _, piece := range []int{len(test.reply), 1} {
+			t.Run(fmt.Sprintf("%s, %d bytes at once", name, piece), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					p := newPeer(t, func(w *wire) {
+						w.expect(http.MethodPost)
+						for sent := range slices.Chunk([]byte(test.reply), max(piece, 1)) {
+							w.send(string(sent))
+						}
+					})
+					_, _, err := exchange(t, newTransport(t, config(p.dial)), request(t.Context(), http.MethodPost, "{}"))
+					got := 0
+					var broken *http1.BrokenError
+					if errors.As(err, &broken) {
+						got = broken.Status
+					}
+					if err == nil {
+						got = -1
+					}
+					if got != test.want {
+						t.Errorf("got status %d of %v, want %d", got, err, test.want)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -32,15 +32,22 @@ func (e *UnknownError) Error() string {
 	return text
 }
 
-// Resolve returns the one method that a name stands for: its full name, with a slash or a dot before the
-// method's own and perhaps a slash in front; its own name, if no other service has one of that name; the
-// operationId, in whatever case and with or without underscores; or a path with its HTTP method, ids in
-// it or the template's names, and no query. The error is an *AmbiguousError or an *UnknownError.
+// Resolve returns the one method that a name stands for. A name is, the first of these that there is:
+//
+//   - a path with its HTTP method, ids in it or the template's names, and no query. The HTTP method may be
+//     left out if there is only one;
+//   - a full name, with a slash or a dot before the method's own and perhaps a slash in front; the end of
+//     one, such as TagsService/ListTags or ListTags; or the area and the method, such as tags.ListTags;
+//   - an operationId, in whatever case and with or without underscores;
+//   - what the method may have been called before, alone or behind its service or area, or behind a service
+//     that there is no more.
+//
+// The error is an *AmbiguousError or an *UnknownError.
 func (c *Catalog) Resolve(name string) (Method, error) {
 	if method, path, ok := place(name); ok && !strings.Contains(name, "?") {
 		found := c.at(method, path)
 		if len(found) == 1 {
-			return Method{Endpoint: found[0]}, nil
+			return Method{Endpoint: found[0], Path: path}, nil
 		}
 		if len(found) > 1 {
 			several := &AmbiguousError{Name: name}
@@ -51,14 +58,7 @@ func (c *Catalog) Resolve(name string) (Method, error) {
 		}
 	}
 	all := methods(c.endpoints)
-	plain := strings.ReplaceAll(name, "_", "")
-	for _, is := range []func(Method) bool{
-		func(m Method) bool {
-			return strings.ReplaceAll(m.FullName(), "/", ".") == strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
-		},
-		func(m Method) bool { return m.Name() == name },
-		func(m Method) bool { return m.Stream == nil && strings.EqualFold(m.Operation.GetId(), plain) },
-	} {
+	for _, is := range matches(name, all) {
 		found := slices.DeleteFunc(slices.Clone(all), func(m Method) bool { return !is(m) })
 		if len(found) == 1 {
 			return found[0], nil
@@ -72,6 +72,29 @@ func (c *Catalog) Resolve(name string) (Method, error) {
 		}
 	}
 	return Method{}, &UnknownError{Name: name, Similar: c.offered(name)}
+}
+
+// matches returns what to look for by a name that is no path, the best first.
+func matches(name string, all []Method) []func(Method) bool {
+	dotted := strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
+	own := lastPart(dotted)
+	// What stands before the method: the service, in full or not, the area, or nothing.
+	owner := lastPart(strings.TrimSuffix(strings.TrimSuffix(dotted, own), "."))
+	owns := func(m Method) bool { return owner == m.Service() || owner == m.Area() }
+	if owner == "" || strings.HasSuffix(owner, "Service") && !slices.ContainsFunc(all, owns) {
+		owns = func(Method) bool { return true }
+	}
+	plain := strings.ReplaceAll(own, "_", "")
+	isPlain := func(of string) bool { return strings.EqualFold(of, plain) }
+	return []func(Method) bool{
+		func(m Method) bool { return m.dotted() == dotted },
+		func(m Method) bool {
+			return strings.HasSuffix(m.dotted(), "."+dotted) || m.Area()+"."+m.Name() == dotted
+		},
+		func(m Method) bool { return m.Stream == nil && owner == "" && isPlain(m.Operation.GetId()) },
+		func(m Method) bool { return owns(m) && (m.Name() == own || isPlain(former(m)[0])) },
+		func(m Method) bool { return owns(m) && slices.ContainsFunc(former(m), isPlain) },
+	}
 }
 
 // offered returns what may have been meant by a name that is none: similar ones, or else of what it finds

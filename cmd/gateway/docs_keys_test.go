@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +14,8 @@ import (
 
 // Where the tables of keys are.
 const (
-	errorsPage  = "../../docs/errors.md"
-	callingPage = "../../docs/calling.md"
+	errorsPage  = root + "/docs/errors.md"
+	callingPage = root + "/docs/calling.md"
 )
 
 // TestDocs_keys holds the tables of keys, of ErrorInfo's metadata and of a call's, against errors.proto. That
@@ -32,17 +30,11 @@ func TestDocs_keys(t *testing.T) {
 		{callingPage, "| Request metadata | Meaning |", apiv1.RequestMetadata(0).Descriptor()},
 		{callingPage, "| Response metadata | Where | Meaning |", apiv1.ResponseMetadata(0).Descriptor()},
 	} {
-		page, err := os.ReadFile(table.page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, rows, found := strings.Cut(string(page), table.head+"\n")
-		if rows, _, _ = strings.Cut(rows, "\n\n"); !found {
-			t.Errorf("%s has no table %s", table.page, table.head)
-		}
 		var got, want []string
-		for _, row := range regexp.MustCompile("(?m)^\\| `([\\w-]+)").FindAllStringSubmatch(rows, -1) {
-			got = append(got, row[1])
+		for _, row := range readDocument(t, table.page).table(t, table.head) {
+			// A key may have its value behind it.
+			key, _, _ := strings.Cut(strings.Trim(row[0], "`"), ":")
+			got = append(got, key)
 		}
 		for i := 1; i < table.keys.Values().Len(); i++ {
 			key, _ := proto.GetExtension(table.keys.Values().Get(i).Options(), apiv1.E_Key).(string)

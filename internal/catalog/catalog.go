@@ -22,6 +22,7 @@ import (
 type Catalog struct {
 	endpoints []*endpoint.Endpoint
 	records   []record
+	named     []named
 }
 
 // New returns the catalog of endpoints.
@@ -29,6 +30,9 @@ func New(endpoints []*endpoint.Endpoint) *Catalog {
 	c := &Catalog{endpoints: endpoints}
 	for _, e := range endpoints {
 		c.records = append(c.records, newRecord(e))
+	}
+	for _, m := range methods(endpoints) {
+		c.named = append(c.named, named{m, strings.ReplaceAll(m.FullName(), "/", "."), m.Service(), m.Area(), former(m)})
 	}
 	return c
 }
@@ -50,9 +54,6 @@ func (m Method) FullName() string {
 	}
 	return strings.TrimPrefix(full, "/")
 }
-
-// dotted is FullName with a dot before the method's own name.
-func (m Method) dotted() string { return strings.ReplaceAll(m.FullName(), "/", ".") }
 
 // Name is "ListVehicles".
 func (m Method) Name() string { return lastPart(m.FullName()) }

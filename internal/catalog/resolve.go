@@ -57,9 +57,13 @@ func (c *Catalog) Resolve(name string) (Method, error) {
 			return Method{}, several
 		}
 	}
-	all := methods(c.endpoints)
-	for _, is := range matches(name, all) {
-		found := slices.DeleteFunc(slices.Clone(all), func(m Method) bool { return !is(m) })
+	for _, is := range c.matches(name) {
+		var found []Method
+		for _, m := range c.named {
+			if is(m) {
+				found = append(found, m.Method)
+			}
+		}
 		if len(found) == 1 {
 			return found[0], nil
 		}
@@ -74,26 +78,34 @@ func (c *Catalog) Resolve(name string) (Method, error) {
 	return Method{}, &UnknownError{Name: name, Similar: c.offered(name)}
 }
 
+// named is a method and what it is resolved by.
+type named struct {
+	Method
+	// dotted is the full name with a dot before the method's own.
+	dotted, service, area string
+	former                []string
+}
+
 // matches returns what to look for by a name that is no path, the best first.
-func matches(name string, all []Method) []func(Method) bool {
+func (c *Catalog) matches(name string) []func(named) bool {
 	dotted := strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
 	own := lastPart(dotted)
 	// What stands before the method: the service, in full or not, the area, or nothing.
 	owner := lastPart(strings.TrimSuffix(strings.TrimSuffix(dotted, own), "."))
-	owns := func(m Method) bool { return owner == m.Service() || owner == m.Area() }
-	if owner == "" || strings.HasSuffix(owner, "Service") && !slices.ContainsFunc(all, owns) {
-		owns = func(Method) bool { return true }
+	owns := func(m named) bool { return owner == m.service || owner == m.area }
+	if owner == "" || strings.HasSuffix(owner, "Service") && !slices.ContainsFunc(c.named, owns) {
+		owns = func(named) bool { return true }
 	}
 	plain := strings.ReplaceAll(own, "_", "")
 	isPlain := func(of string) bool { return strings.EqualFold(of, plain) }
-	return []func(Method) bool{
-		func(m Method) bool { return m.dotted() == dotted },
-		func(m Method) bool {
-			return strings.HasSuffix(m.dotted(), "."+dotted) || m.Area()+"."+m.Name() == dotted
+	return []func(named) bool{
+		func(m named) bool { return m.dotted == dotted },
+		func(m named) bool {
+			return strings.HasSuffix(m.dotted, "."+dotted) || m.area+"."+m.Name() == dotted
 		},
-		func(m Method) bool { return m.Stream == nil && owner == "" && isPlain(m.Operation.GetId()) },
-		func(m Method) bool { return owns(m) && (m.Name() == own || isPlain(former(m)[0])) },
-		func(m Method) bool { return owns(m) && slices.ContainsFunc(former(m), isPlain) },
+		func(m named) bool { return m.Stream == nil && owner == "" && isPlain(m.Operation.GetId()) },
+		func(m named) bool { return owns(m) && (m.Name() == own || isPlain(m.former[0])) },
+		func(m named) bool { return owns(m) && slices.ContainsFunc(m.former, isPlain) },
 	}
 }
 

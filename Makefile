@@ -253,9 +253,9 @@ checklocked: bin/locked ## fail where a ...Locked method is called without a loc
 	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
 
 .PHONY: docs
-docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, and what its commands print; then read the difference
+docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the help; then read the difference
 	go test ./internal/config -run '^TestDocs_settings$$' -update
-	$(TEST) go test ./cmd/gateway -run '^TestDocs_commands$$' -update
+	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts)$$' -update
 
 .PHONY: arrows
 arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=

@@ -1,10 +1,10 @@
-// Package proto has what the API surface is and what it was made from, as cmd/protogen wrote it beside
-// the proto files.
+// Package proto has what the API surface was corrected by before it was made from Samsara's document. What the
+// surface is, package surface of gen has.
 package proto
 
 import _ "embed" // for the file
 
-// Surface is SURFACE.json. Nobody must change it.
+// Corrections is corrections.yaml. Nobody must change it.
 //
-//go:embed SURFACE.json
-var Surface []byte
+//go:embed corrections.yaml
+var Corrections []byte

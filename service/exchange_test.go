@@ -31,10 +31,10 @@ import (
 
 	_ "samsara.internal/gateway/gen"
 	apiv1 "samsara.internal/gateway/gen/api/v1"
+	"samsara.internal/gateway/gen/surface"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/transcode"
-	surface "samsara.internal/gateway/proto"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
 )
@@ -61,7 +61,7 @@ func TestEveryOperationExchangesAsItsGoldenFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	var of struct{ Methods struct{ Unary int } }
-	if err := json.Unmarshal(surface.Surface, &of); err != nil {
+	if err := json.Unmarshal([]byte(surface.JSON), &of); err != nil {
 		t.Fatal(err)
 	}
 	if len(endpoints) == 0 || len(endpoints) != of.Methods.Unary {

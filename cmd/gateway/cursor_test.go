@@ -135,10 +135,12 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 					}
 				}
 			}
-			_, _, err = read(fmt.Sprintf(`request {%s %s: %q} options {from_cursor: %q max_pages: 1}`, test.again, test.own, cursors[1], cursors[0]))
-			message := fmt.Sprintf("options.from_cursor: is %q, must be unset or equal to request.%s, which is %q", cursors[0], test.own, cursors[1])
-			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), message) {
-				t.Errorf("two cursors: %v, want InvalidArgument and %s", err, message)
+			for _, own := range []string{cursors[1], ""} {
+				_, _, err = read(fmt.Sprintf(`request {%s %s: %q} options {from_cursor: %q max_pages: 1}`, test.again, test.own, own, cursors[0]))
+				message := fmt.Sprintf("options.from_cursor: is %q, must be unset or equal to request.%s, which is %q", cursors[0], test.own, own)
+				if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), message) {
+					t.Errorf("two cursors: %v, want InvalidArgument and %s", err, message)
+				}
 			}
 		})
 	}
@@ -242,6 +244,24 @@ func TestCursor_notText(t *testing.T) {
 			t.Errorf("the stream ended with %v, want OK", err)
 		}
 	})
+}
+
+// TestFromCursor_pageNumberTooLarge says which page number is the greatest.
+func TestFromCursor_pageNumberTooLarge(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t)
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+	from := "99999999999"
+	stream, err := aempv1.NewAempServiceClient(conn).StreamAempEquipmentList(waiting(t), &aempv1.StreamAempEquipmentListRequest{
+		Options: &apiv1.StreamOptions{FromCursor: &from},
+	})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	const want = `options.from_cursor: is "99999999999", must be at most 2147483647`
+	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want InvalidArgument and %s", err, want)
+	}
 }
 
 // recordIDs names the records of a page: their other values change with time.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"google.golang.org/protobuf/types/descriptorpb"
 
 	"samsara.internal/gateway/internal/catalog"
 	"samsara.internal/gateway/internal/config"
@@ -33,7 +32,6 @@ type endpointRow struct {
 
 func newEndpointRow(e *endpoint.Endpoint) endpointRow {
 	op := e.Operation
-	options, _ := e.Method.Options().(*descriptorpb.MethodOptions)
 	row := endpointRow{
 		Method:      strings.TrimPrefix(e.FullMethod, "/"),
 		OperationID: op.GetId(),
@@ -41,7 +39,7 @@ func newEndpointRow(e *endpoint.Endpoint) endpointRow {
 		Path:        op.GetPath(),
 		Scope:       op.GetScope(),
 		Stage:       catalog.Stage(op.GetStage()),
-		Deprecated:  options.GetDeprecated(),
+		Deprecated:  catalog.Method{Endpoint: e}.Deprecated(),
 	}
 	if limit := op.GetRateLimit(); limit != nil {
 		row.RateLimit = config.FormatLimit(quota.Limit{Requests: int(limit.GetRequests()), Window: limit.GetWindow().AsDuration()})

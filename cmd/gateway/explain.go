@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/explain"
 	"samsara.internal/gateway/internal/reload"
+	"samsara.internal/gateway/proto"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -25,10 +27,15 @@ pages are read, and the reasons that it can end with. It asks nobody, and needs 
 Usage:
   gateway explain [flags] METHOD [JSON]
 
-METHOD is a method's full name, its own name if no other service has one of that name, an operationId,
-or an HTTP method and a path such as 'GET /tags'. JSON is the request in protobuf's JSON form, or where
-it is: @FILE, or - for standard input; without it the request is empty. A request that the gateway
-refuses is refused in the same words, and the exit code is 1.
+METHOD is a method's full name or the end of it, such as TagsService/GetTag or GetTag; its area and name,
+such as tags.GetTag; an operationId; a name that it had before; or an HTTP method and a path, such as
+'GET /tags/3914', whose ids then need not be in the request.
+
+JSON is the request in protobuf's JSON form, or where it is: @FILE, or - for standard input; without it
+the request is empty. An update mask is a text such as "name,parentTagId", or as grpcurl has it an object
+such as {"paths": ["name", "parent_tag_id"]}, of proto names or JSON names. A request that the gateway
+refuses is refused in the same words, and the exit code is 1; all that does not depend on the request is
+printed nonetheless, except with --curl.
 
 All settings of the gateway count as they do there, from flags, the environment and the file: see
 gateway help. The further flags are
@@ -59,24 +66,26 @@ func explainCall(ctx context.Context, args, environ []string, stdin io.Reader, s
 		return err
 	}
 	defer stop()
-	plan, err := explainer.Explain(ctx, cfg.Arguments[0], request)
-	if err != nil {
-		return err
-	}
+	plan, refusal := explainer.Explain(ctx, cfg.Arguments[0], request)
 	switch {
+	case plan == nil, cfg.Curl && plan.Request == nil:
 	case cfg.Curl:
 		_, err = io.WriteString(stdout, plan.Request.Curl())
-		return err
 	case cfg.JSON:
-		return writeJSON(stdout, plan)
+		err = writeJSON(stdout, plan)
 	default:
-		return plan.WriteText(stdout)
+		err = plan.WriteText(stdout)
 	}
+	return errors.Join(err, refusal)
 }
 
 // newExplainer returns what explains calls to a gateway of cfg, by a client and a quota such as that has.
 // It must be stopped.
 func newExplainer(cfg *config.Explain, endpoints []*endpoint.Endpoint) (x *explain.Explainer, stop func(), err error) {
+	corrections, err := explain.ReadCorrections(proto.Corrections)
+	if err != nil {
+		return nil, nil, err
+	}
 	own := cfg.Config
 	own.QuotaRedis = config.Secret{} // which is not asked
 	log := slog.New(slog.DiscardHandler)
@@ -95,7 +104,9 @@ func newExplainer(cfg *config.Explain, endpoints []*endpoint.Endpoint) (x *expla
 			_ = limiter.Close() // Nobody waits for it.
 		}
 	}
-	return &explain.Explainer{Methods: catalog.New(endpoints), Client: client, Quota: limiter, Config: cfg}, stop, nil
+	return &explain.Explainer{
+		Methods: catalog.New(endpoints), Client: client, Quota: limiter, Config: cfg, Corrections: corrections,
+	}, stop, nil
 }
 
 // readRequest returns the text of a request, or what it names.

@@ -235,7 +235,7 @@ func TestExplain_everyMethodAsked(t *testing.T) {
 			}
 			// The answer is not always of use.
 			_ = conn.Invoke(t.Context(), e.FullMethod, in, messageOf(t, e.Method.Output()))
-			if diff := cmp.Diff([]explain.Request{plan.Request}, samsara.take()); diff != "" {
+			if diff := cmp.Diff([]explain.Request{*plan.Request}, samsara.take()); diff != "" {
 				t.Errorf("%s (-explained +asked):\n%s", e.FullMethod, diff)
 			}
 			compared++
@@ -290,9 +290,9 @@ func compareStream(t *testing.T, conn *grpc.ClientConn, x *explainer, samsara *e
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("%s: %v", s.FullMethod, err)
 	}
-	next := plan.Request
+	next := *plan.Request
 	next.URL = plan.Walk.NextURL
-	want, got := []explain.Request{plan.Request, next}, samsara.take()
+	want, got := []explain.Request{*plan.Request, next}, samsara.take()
 	for i := range got {
 		got[i].URL = strings.Replace(got[i].URL, "CURSOR1", "CURSOR", 1)
 	}
@@ -312,6 +312,7 @@ func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
 		{"samsara_gateway.tags.v1.TagsService/GetTag", `{"id": "%2e%2E"}`},
 		{"samsara_gateway.drivers.v1.DriversService/CreateDriver", `{"name": "a"}`},
 		{"samsara_gateway.contacts.v1.ContactsService/UpdateContact", `{"id": "1", "updateMask": "fristName,nope"}`},
+		{"samsara_gateway.contacts.v1.ContactsService/UpdateContact", `{"id": "1", "updateMask": "phnoe"}`},
 		{"samsara_gateway.drivers.v1.DriversService/ListDrivers", `{"updatedAfterTime": "` + strings.Repeat("long", 20_000) + `"}`},
 		{"samsara_gateway.alerts.v1.AlertsService/CreateConfigurations", `{"triggers": [{}, {"triggerTypeId": "1"}], "actions": [{}]}`},
 	} {
@@ -342,6 +343,38 @@ func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, refused.Violations); diff != "" || len(want) == 0 {
 			t.Errorf("%s %.99s (-gateway +explain):\n%s", test.method, test.request, diff)
+		}
+	}
+}
+
+// TestExplain_masksOfGrpcurl has grpcurl send update masks, and explains the same JSON.
+func TestExplain_masksOfGrpcurl(t *testing.T) {
+	t.Parallel()
+	testenv.Processes(t)
+	grpcurl := testenv.Tool(t, "grpcurl")
+	samsara := &explained{token: upstreamToken}
+	at := serveHTTP(t, samsara)
+	args := []string{"--quota=false"}
+	gateway := startAgainst(t, at, args...).GRPC
+	x := explainerOf(t, append(args, "--upstream-url=http://"+at)...)
+	const method = "samsara_gateway.contacts.v1.ContactsService/UpdateContact"
+	for _, request := range []string{
+		`{"id": "1", "firstName": "Ada", "updateMask": {"paths": ["first_name", "phone"]}}`,
+		`{"id": "1", "firstName": "Ada", "update_mask": {"paths": ["firstName", "phone"]}}`,
+		`{"id": "1", "firstName": "Ada", "updateMask": {"paths": []}}`,
+		`{"id": "1", "firstName": "Ada", "updateMask": {}}`,
+	} {
+		// The answer is none of a contact.
+		out, _ := exec.CommandContext(t.Context(), grpcurl, "-plaintext", "-d", request, gateway, method).CombinedOutput()
+		seen := samsara.take()
+		plan, err := x.Explain(t.Context(), method, []byte(request))
+		if err != nil || len(seen) != 1 {
+			t.Errorf("%s: grpcurl made %d requests: %s; explain says %v", request, len(seen), out, err)
+			continue
+		}
+		if plan.Request.Body != seen[0].Body || plan.Request.Method != seen[0].Method || plan.Request.URL != seen[0].URL {
+			t.Errorf("%s: grpcurl sent %s %s %s, explain says %s %s %s", request,
+				seen[0].Method, seen[0].URL, seen[0].Body, plan.Request.Method, plan.Request.URL, plan.Request.Body)
 		}
 	}
 }
@@ -386,7 +419,7 @@ func TestExplain_curlMakesTheRequest(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &plan); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]explain.Request{plan.Request}, samsara.take()); diff != "" {
+		if diff := cmp.Diff([]explain.Request{*plan.Request}, samsara.take()); diff != "" {
 			t.Errorf("%s (-explained +curl):\n%s\n%s", name, diff, command)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
+	"samsara.internal/gateway/gen/surface"
 	"samsara.internal/gateway/internal/endpoint"
-	surface "samsara.internal/gateway/proto"
 )
 
 // surfaceFiles returns the files of the API by their package's area, ours under api.
@@ -41,7 +41,7 @@ func surfaceFiles(t *testing.T) map[string][]protoreflect.FileDescriptor {
 // surfaceFacts returns what SURFACE.json says of the surface.
 func surfaceFacts(t *testing.T) (f facts) {
 	t.Helper()
-	if err := json.Unmarshal(surface.Surface, &f); err != nil {
+	if err := json.Unmarshal([]byte(surface.JSON), &f); err != nil {
 		t.Fatal(err)
 	}
 	return f

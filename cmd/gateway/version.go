@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"samsara.internal/gateway/gen/surface"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/telemetry"
-	"samsara.internal/gateway/proto"
 )
 
 // readBuild says what the binary was made from.
@@ -46,7 +46,7 @@ func printVersion(args []string, stdout io.Writer) error {
 		return err
 	}
 	b, f := readBuild(), facts{}
-	if err := json.Unmarshal(proto.Surface, &f); err != nil {
+	if err := json.Unmarshal([]byte(surface.JSON), &f); err != nil {
 		return fmt.Errorf("SURFACE.json: %w", err)
 	}
 	_, err := fmt.Fprintf(stdout, `gateway       %s
@@ -61,16 +61,13 @@ deprecated    %d of these
 areas         %d
 messages      %d
 fields        %d
-`, b.Version, b.Revision, b.GoVersion, b.APIDocument, f.Version, f.Document, cmp.Or(f.SDKRelease, "unknown"),
+`, b.Version, b.Revision, b.GoVersion, b.APIDocument, surface.Version, surface.DocumentSHA256, cmp.Or(surface.SDKRelease, "unknown"),
 		f.Methods.Unary, f.Methods.Stream, f.Methods.Follow, f.Deprecated.Methods, f.Areas, f.Messages, f.Fields)
 	return err
 }
 
-// facts are those of SURFACE.json that version prints.
+// facts are those of SURFACE.json that version prints and that are no constants.
 type facts struct {
-	Version    string `json:"surface_version"`
-	SDKRelease string `json:"sdk_release"`
-	Document   string `json:"document_sha256"`
 	Methods    struct{ Unary, Stream, Follow int }
 	Deprecated struct{ Methods int }
 	Areas      int

@@ -1,23 +1,31 @@
 package main
 
 import (
-	"encoding/json"
+	"os"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"samsara.internal/gateway/gen/surface"
 	"samsara.internal/gateway/internal/config"
-	"samsara.internal/gateway/proto"
 )
 
 // The version that the gateway asks Samsara for is that of the document of its surface.
 func TestVersion_ofDocument(t *testing.T) {
 	t.Parallel()
-	var f struct {
-		SamsaraVersion string `json:"samsara_version"`
+	if surface.SamsaraVersion != config.APIDocumentVersion {
+		t.Errorf("the surface is of version %q, and the gateway asks for %q", surface.SamsaraVersion, config.APIDocumentVersion)
 	}
-	if err := json.Unmarshal(proto.Surface, &f); err != nil {
+}
+
+// What Go clients say of their surface is what the proto files beside them say.
+func TestVersion_ofGeneratedPackages(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile("../../proto/SURFACE.json")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if f.SamsaraVersion != config.APIDocumentVersion {
-		t.Errorf("the surface is of version %q, and the gateway asks for %q", f.SamsaraVersion, config.APIDocumentVersion)
+	if diff := cmp.Diff(string(want), surface.JSON); diff != "" {
+		t.Errorf("SURFACE.json (-proto +gen):\n%s", diff)
 	}
 }

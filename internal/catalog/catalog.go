@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
 )
@@ -20,6 +22,7 @@ import (
 type Catalog struct {
 	endpoints []*endpoint.Endpoint
 	records   []record
+	named     []named
 }
 
 // New returns the catalog of endpoints.
@@ -27,6 +30,9 @@ func New(endpoints []*endpoint.Endpoint) *Catalog {
 	c := &Catalog{endpoints: endpoints}
 	for _, e := range endpoints {
 		c.records = append(c.records, newRecord(e))
+	}
+	for _, m := range methods(endpoints) {
+		c.named = append(c.named, named{m, strings.ReplaceAll(m.FullName(), "/", "."), m.Service(), m.Area(), former(m)})
 	}
 	return c
 }
@@ -36,6 +42,8 @@ type Method struct {
 	*endpoint.Endpoint
 	// Stream is nil if it is the unary one.
 	Stream *endpoint.Stream
+	// Path is the escaped path that it was resolved by, which may be its template; empty: by no path.
+	Path string
 }
 
 // FullName is "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
@@ -59,7 +67,7 @@ func methods(endpoints []*endpoint.Endpoint) []Method {
 	for _, e := range endpoints {
 		all = append(all, Method{Endpoint: e})
 		for _, s := range e.Streams {
-			all = append(all, Method{e, s})
+			all = append(all, Method{Endpoint: e, Stream: s})
 		}
 	}
 	return all
@@ -70,24 +78,72 @@ func Stage(s apiv1.Stage) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "STAGE_"))
 }
 
-// former returns the operationId, and what a method and those that read its pages may have been called before, and are in
-// Samsara's SDKs. All of it follows from the id, which does not change: its verb and noun.
-func former(e *endpoint.Endpoint) []string {
-	id := e.Operation.GetId()
-	names := []string{id}
-	id = strings.TrimPrefix(id, "V1")
-	if noun, ok := strings.CutPrefix(id, "stream"); ok {
-		names = append(names, "get"+noun+"Stream")
+// Service is "VehiclesService".
+func (m Method) Service() string { return lastPart(strings.TrimSuffix(m.FullName(), "/"+m.Name())) }
+
+// Area is "vehicles", the part of the package before the version.
+func (m Method) Area() string { return lastPart(string(m.Method.ParentFile().Package().Parent())) }
+
+// Deprecated is whether the method is there for existing clients alone.
+func (m Method) Deprecated() bool {
+	descriptor := m.Method
+	if m.Stream != nil {
+		descriptor = m.Stream.Method
 	}
-	noun := id[len(regexp.MustCompile(`^(?:(?:get|list|fetch)(?:All)?)?`).FindString(id)):]
-	for _, s := range e.Streams {
-		verb, plain := "Stream", strings.TrimSuffix(noun, "Stream")
-		if s.Follow {
-			verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
+	options, _ := descriptor.Options().(*descriptorpb.MethodOptions)
+	return options.GetDeprecated()
+}
+
+// former returns what a method may have been called before, is in Samsara's SDKs, or would be by the rule for
+// the names of others, the likeliest first: of a unary method that is the operationId. All of it follows from
+// the verb and noun of the id, which does not change, and of the unary method's name.
+func former(m Method) []string {
+	id := m.Operation.GetId()
+	plain := strings.TrimPrefix(id, "V1")
+	noun := withoutVerb(plain)
+	streamed, isStreamed := strings.CutPrefix(plain, "stream")
+	if isStreamed {
+		noun = streamed + streamSuffix
+	}
+	if m.Stream == nil {
+		names := []string{id, plain}
+		if isStreamed {
+			names = append(names, "get"+noun, "list"+noun)
 		}
-		names = append(names, verb+noun, verb+plain)
+		return names
 	}
-	return append(names, id)
+	verb := "Stream"
+	if m.Stream.Follow {
+		verb = "Follow"
+	}
+	var names []string
+	for _, noun := range []string{noun, withoutVerb(Method{Endpoint: m.Endpoint}.Name())} {
+		stem := strings.TrimSuffix(strings.TrimSuffix(noun, streamSuffix), feedSuffix)
+		names = append(names, verb+noun)
+		if m.Stream.Follow || strings.HasSuffix(noun, streamSuffix) {
+			names = append(names, verb+stem)
+		}
+		if stem != noun {
+			names = append(names, verb+stem+streamSuffix, verb+stem+feedSuffix)
+		}
+	}
+	return names
+}
+
+// The unary methods and operationIds of feeds end in one of these words.
+const (
+	streamSuffix = "Stream"
+	feedSuffix   = "Feed"
+)
+
+// withoutVerb returns the noun of a name that begins with a verb of reading.
+func withoutVerb(name string) string {
+	for _, verb := range []string{"get", "list", "fetch"} {
+		if len(name) > len(verb) && strings.EqualFold(name[:len(verb)], verb) {
+			return strings.TrimPrefix(name[len(verb):], "All")
+		}
+	}
+	return name
 }
 
 // camelWords returns the words of a name such as an operationId.

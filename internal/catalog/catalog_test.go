@@ -2,6 +2,8 @@ package catalog_test
 
 import (
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,28 +42,34 @@ func TestSearch(t *testing.T) {
 		first string
 		count int
 	}{
-		"all":                                {nil, "createAddress", len(load(t))},
-		"an operationId":                     {[]string{"patchTag"}, "patchTag", 1},
-		"an id in another case":              {[]string{"PATCHTAG"}, "patchTag", 1},
-		"a name of Samsara's Python SDK":     {[]string{"get_safety_events_v2_stream"}, "getSafetyEventsV2Stream", 1},
-		"a former name":                      {[]string{"ListSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
-		"a former name without V1":           {[]string{"ListAssetCurrentLocations"}, "V1getAllAssetCurrentLocations", 1},
-		"a former twin":                      {[]string{"StreamSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
-		"an id before a former twin":         {[]string{"streamWorkOrders"}, "streamWorkOrders", 2},
-		"a former follower":                  {[]string{"FollowVehicleStats"}, "getVehicleStatsFeed", 1},
-		"a full name of another surface":     {[]string{"of.another.v1beta1.Old_Service/UpdateTag"}, "patchTag", 1},
-		"words of an id":                     {[]string{"safety", "events", "v2", "batch"}, "patchSafetyEventsV2Batch", 1},
-		"words of an id as one":              {[]string{"safety events v2 batch"}, "patchSafetyEventsV2Batch", 1},
-		"a path with an id":                  {[]string{"/tags/123"}, "deleteTag", 4},
-		"a path with an id and its method":   {[]string{"PATCH /fleet/vehicles/123"}, "updateVehicle", 1},
-		"the two as words":                   {[]string{"patch", "/fleet/vehicles/123"}, "updateVehicle", 1},
-		"a URL":                              {[]string{"https://api.samsara.com/fleet/vehicles/123?x=1"}, "getVehicle", 2},
-		"a literal path before one of ids":   {[]string{"GET /fleet/vehicles/stats"}, "getVehicleStats", 3},
-		"a template":                         {[]string{"DELETE /tags/{id}"}, "deleteTag", 1},
-		"a scope":                            {[]string{"write tags"}, "createTag", 4},
-		"a stage and a word":                 {[]string{"legacy", "dvir", "history"}, "getDvirDefects", 2},
-		"deprecated":                         {[]string{"deprecated", "DELETE"}, "deleteRidershipAccount", 1},
-		"the exact name before those longer": {[]string{"listTags"}, "listTags", 2},
+		"all":                                 {nil, "createAddress", len(load(t))},
+		"an operationId":                      {[]string{"patchTag"}, "patchTag", 1},
+		"an id in another case":               {[]string{"PATCHTAG"}, "patchTag", 1},
+		"a name of Samsara's Python SDK":      {[]string{"get_safety_events_v2_stream"}, "getSafetyEventsV2Stream", 1},
+		"a former name":                       {[]string{"ListSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
+		"a former name without V1":            {[]string{"ListAssetCurrentLocations"}, "V1getAllAssetCurrentLocations", 1},
+		"a former twin":                       {[]string{"StreamSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
+		"an id before a former twin":          {[]string{"streamWorkOrders"}, "streamWorkOrders", 2},
+		"a former follower":                   {[]string{"FollowVehicleStats"}, "getVehicleStatsFeed", 1},
+		"a former twin of an id that streams": {[]string{"StreamWorkOrdersStream"}, "streamWorkOrders", 1},
+		"an area and a name":                  {[]string{"tags.GetTag"}, "getTag", 1},
+		"an area and a twin":                  {[]string{"tags.StreamTags"}, "listTags", 1},
+		"a wished twin":                       {[]string{"StreamVehicleStatsStream"}, "getVehicleStatsFeed", 1},
+		"a wished follower":                   {[]string{"FollowSafetyEventsFeed"}, "getSafetyEventsV2Stream", 1},
+		"a wished list":                       {[]string{"ListWorkOrdersStream"}, "streamWorkOrders", 1},
+		"a full name of another surface":      {[]string{"of.another.v1beta1.Old_Service/UpdateTag"}, "patchTag", 1},
+		"words of an id":                      {[]string{"safety", "events", "v2", "batch"}, "patchSafetyEventsV2Batch", 1},
+		"words of an id as one":               {[]string{"safety events v2 batch"}, "patchSafetyEventsV2Batch", 1},
+		"a path with an id":                   {[]string{"/tags/123"}, "deleteTag", 4},
+		"a path with an id and its method":    {[]string{"PATCH /fleet/vehicles/123"}, "updateVehicle", 1},
+		"the two as words":                    {[]string{"patch", "/fleet/vehicles/123"}, "updateVehicle", 1},
+		"a URL":                               {[]string{"https://api.samsara.com/fleet/vehicles/123?x=1"}, "getVehicle", 2},
+		"a literal path before one of ids":    {[]string{"GET /fleet/vehicles/stats"}, "getVehicleStats", 3},
+		"a template":                          {[]string{"DELETE /tags/{id}"}, "deleteTag", 1},
+		"a scope":                             {[]string{"write tags"}, "createTag", 4},
+		"a stage and a word":                  {[]string{"legacy", "dvir", "history"}, "getDvirDefects", 2},
+		"deprecated":                          {[]string{"deprecated", "DELETE"}, "deleteRidershipAccount", 1},
+		"the exact name before those longer":  {[]string{"listTags"}, "listTags", 2},
 		"what begins with it before the rest": {
 			[]string{"getVehicle"}, "getVehicle", 13,
 		},
@@ -144,10 +152,58 @@ func TestResolve(t *testing.T) {
 		"V1getAllAssets":           "V1getAllAssets",
 		"GET /fleet/vehicles/9":    "getVehicle",
 		"GET /fleet/vehicles/{id}": "getVehicle",
+		// Parts of a full name, whatever stands between them.
+		"samsara_gateway.tags.v1.TagsService.GetTag": "getTag",
+		"tags.v1.TagsService/GetTag":                 "getTag",
+		"TagsService/GetTag":                         "getTag",
+		"TagsService.GetTag":                         "getTag",
+		"tags.GetTag":                                "getTag",
+		"tags/GetTag":                                "getTag",
+		"issues.StreamIssues":                        "getIssuesStream",
+		"ground_intelligence.StreamIssues":           "listIssues",
+		// Names of before, and names that follow the rule for others.
+		"PatchTag":                              "patchTag",
+		"TagsService/PatchTag":                  "patchTag",
+		"tags.PatchTag":                         "patchTag",
+		"samsara.tags.v1.TagsService/ListTags":  "listTags",
+		"another.tags.v2.TagsService/UpdateTag": "patchTag",
+		"StreamWorkOrdersStream":                "streamWorkOrders",
+		"GetWorkOrdersStream":                   "streamWorkOrders",
+		"FollowWorkOrdersStream":                "streamWorkOrders",
+		"FollowVehicleStatsFeed":                "getVehicleStatsFeed",
+		"StreamSafetyEventsV2":                  "getSafetyEventsV2",
 	} {
 		if m, err := c.Resolve(name); id != "" && (err != nil || m.Operation.GetId() != id) {
 			t.Errorf("%q: %v, want %s", name, err, id)
 		}
+	}
+}
+
+// TestResolve_renamed resolves each method by the full name that it had before the surface got its present
+// names, where more than the package has changed, and finds its operation by the method's own.
+func TestResolve_renamed(t *testing.T) {
+	t.Parallel()
+	c := catalog.New(load(t))
+	table, err := os.ReadFile("testdata/renamed.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed := 0
+	for line := range strings.Lines(string(table)) {
+		before, now, _ := strings.Cut(strings.TrimSpace(line), " ")
+		m, err := c.Resolve(before)
+		if err != nil || m.FullName() != now {
+			t.Errorf("%s: %v, want %s", before, err, now)
+			continue
+		}
+		own := before[strings.LastIndexByte(before, '/')+1:]
+		if found := c.Search([]string{own}); !slices.Contains(found, m.Endpoint) {
+			t.Errorf("search for %s finds %v, and not %s", own, ids(found), m.Operation.GetId())
+		}
+		renamed++
+	}
+	if renamed != 162 {
+		t.Errorf("%d names, want 162", renamed)
 	}
 }
 
@@ -167,6 +223,8 @@ func TestResolve_severalOrNone(t *testing.T) {
 		"lstTags":                           `"lstTags" is no method; similar: listTags`,
 		"GET /tagz":                         `"GET /tagz" is no method; similar: /tags`,
 		"GET /tags?limit=1":                 `"GET /tags?limit=1" is no method`,
+		"nonsense/UpdateTag":                `"nonsense/UpdateTag" is no method; similar: UpdateTag`,
+		"TagsService/ListDrivers":           `"TagsService/ListDrivers" is no method; similar: listDrivers`,
 		"a.v1.TagsService/NoSuchThingAtAll": `"a.v1.TagsService/NoSuchThingAtAll" is no method`,
 		"":                                  `"" is no method`,
 	} {

@@ -32,15 +32,22 @@ func (e *UnknownError) Error() string {
 	return text
 }
 
-// Resolve returns the one method that a name stands for: its full name, with a slash or a dot before the
-// method's own and perhaps a slash in front; its own name, if no other service has one of that name; the
-// operationId, in whatever case and with or without underscores; or a path with its HTTP method, ids in
-// it or the template's names, and no query. The error is an *AmbiguousError or an *UnknownError.
+// Resolve returns the one method that a name stands for. A name is, the first of these that there is:
+//
+//   - a path with its HTTP method, ids in it or the template's names, and no query. The HTTP method may be
+//     left out if there is only one;
+//   - a full name, with a slash or a dot before the method's own and perhaps a slash in front; the end of
+//     one, such as TagsService/ListTags or ListTags; or the area and the method, such as tags.ListTags;
+//   - an operationId, in whatever case and with or without underscores;
+//   - what the method may have been called before, alone or behind its service or area, or behind a service
+//     that there is no more.
+//
+// The error is an *AmbiguousError or an *UnknownError.
 func (c *Catalog) Resolve(name string) (Method, error) {
 	if method, path, ok := place(name); ok && !strings.Contains(name, "?") {
 		found := c.at(method, path)
 		if len(found) == 1 {
-			return Method{Endpoint: found[0]}, nil
+			return Method{Endpoint: found[0], Path: path}, nil
 		}
 		if len(found) > 1 {
 			several := &AmbiguousError{Name: name}
@@ -50,16 +57,13 @@ func (c *Catalog) Resolve(name string) (Method, error) {
 			return Method{}, several
 		}
 	}
-	all := methods(c.endpoints)
-	plain := strings.ReplaceAll(name, "_", "")
-	for _, is := range []func(Method) bool{
-		func(m Method) bool {
-			return strings.ReplaceAll(m.FullName(), "/", ".") == strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
-		},
-		func(m Method) bool { return m.Name() == name },
-		func(m Method) bool { return m.Stream == nil && strings.EqualFold(m.Operation.GetId(), plain) },
-	} {
-		found := slices.DeleteFunc(slices.Clone(all), func(m Method) bool { return !is(m) })
+	for _, is := range c.matches(name) {
+		var found []Method
+		for _, m := range c.named {
+			if is(m) {
+				found = append(found, m.Method)
+			}
+		}
 		if len(found) == 1 {
 			return found[0], nil
 		}
@@ -72,6 +76,37 @@ func (c *Catalog) Resolve(name string) (Method, error) {
 		}
 	}
 	return Method{}, &UnknownError{Name: name, Similar: c.offered(name)}
+}
+
+// named is a method and what it is resolved by.
+type named struct {
+	Method
+	// dotted is the full name with a dot before the method's own.
+	dotted, service, area string
+	former                []string
+}
+
+// matches returns what to look for by a name that is no path, the best first.
+func (c *Catalog) matches(name string) []func(named) bool {
+	dotted := strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
+	own := lastPart(dotted)
+	// What stands before the method: the service, in full or not, the area, or nothing.
+	owner := lastPart(strings.TrimSuffix(strings.TrimSuffix(dotted, own), "."))
+	owns := func(m named) bool { return owner == m.service || owner == m.area }
+	if owner == "" || strings.HasSuffix(owner, "Service") && !slices.ContainsFunc(c.named, owns) {
+		owns = func(named) bool { return true }
+	}
+	plain := strings.ReplaceAll(own, "_", "")
+	isPlain := func(of string) bool { return strings.EqualFold(of, plain) }
+	return []func(named) bool{
+		func(m named) bool { return m.dotted == dotted },
+		func(m named) bool {
+			return strings.HasSuffix(m.dotted, "."+dotted) || m.area+"."+m.Name() == dotted
+		},
+		func(m named) bool { return m.Stream == nil && owner == "" && isPlain(m.Operation.GetId()) },
+		func(m named) bool { return owns(m) && (m.Name() == own || isPlain(m.former[0])) },
+		func(m named) bool { return owns(m) && slices.ContainsFunc(m.former, isPlain) },
+	}
 }
 
 // offered returns what may have been meant by a name that is none: similar ones, or else of what it finds

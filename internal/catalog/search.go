@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/types/descriptorpb"
-
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/similar"
 )
@@ -96,7 +94,7 @@ type record struct {
 	exact []string
 	// names are those of its methods, with and without their service, and its path.
 	names []string
-	// former are the operationId and names that follow from it.
+	// former are the operationId, which is the first, and names that follow from it.
 	former []string
 	// texts are what else a word may be a part of.
 	texts []string
@@ -104,8 +102,9 @@ type record struct {
 
 func newRecord(e *endpoint.Endpoint) record {
 	op := e.Operation
-	r := record{Endpoint: e, exact: []string{op.GetId()}, former: former(e), names: []string{op.GetPath()}}
+	r := record{Endpoint: e, exact: []string{op.GetId()}, names: []string{op.GetPath()}}
 	for _, m := range methods([]*endpoint.Endpoint{e}) {
+		r.former = append(r.former, former(m)...)
 		full := m.FullName()
 		r.exact = append(r.exact, m.Name(), full)
 		r.names = append(r.names, m.Name(), full, strings.ReplaceAll(full, "/", "."), "/"+full)
@@ -113,7 +112,10 @@ func newRecord(e *endpoint.Endpoint) record {
 	r.texts = []string{
 		e.HTTPMethod + " " + op.GetPath(), op.GetScope(), Stage(op.GetStage()), strings.Join(camelWords(op.GetId()), " "),
 	}
-	if options, _ := e.Method.Options().(*descriptorpb.MethodOptions); options.GetDeprecated() {
+	for _, m := range methods([]*endpoint.Endpoint{e}) {
+		r.texts = append(r.texts, m.Area()+"."+m.Name())
+	}
+	if (Method{Endpoint: e}).Deprecated() {
 		r.texts = append(r.texts, "deprecated")
 	}
 	for _, texts := range [][]string{r.names, r.former, r.texts} {

@@ -1,6 +1,14 @@
 package endpoint
 
-import "strings"
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"samsara.internal/gateway/internal/transcode"
+)
 
 // Find returns the endpoint that an HTTP method and an escaped path are for, nil where there is
 // none. Of several, one is preferred that has a literal segment where others have a name. It takes
@@ -37,4 +45,52 @@ func (e *Endpoint) moreLiteral(other *Endpoint) bool {
 		}
 	}
 	return false
+}
+
+// Fill sets the path's fields of a request to what an escaped path has for them, which e must be for. A segment
+// that is the template's `{name}` says nothing. The error is an *ArgumentError if a field is set to another
+// value, or cannot hold the segment.
+func (e *Endpoint) Fill(m protoreflect.Message, path string) error {
+	var b binding
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for i, s := range e.path {
+		if len(s.fields) > 0 {
+			b.fill(m, s.fields, segments[i])
+		}
+	}
+	if len(b.violations) > 0 {
+		return &ArgumentError{Violations: b.violations}
+	}
+	return nil
+}
+
+func (b *binding) fill(m protoreflect.Message, fields line, segment string) {
+	text, err := url.PathUnescape(segment)
+	if name, isName := templateName(text); isName && name == transcode.WireName(fields[0]) {
+		return
+	}
+	for _, fd := range fields {
+		if m.Has(fd) {
+			if set := m.Get(fd).String(); set != text {
+				b.violation(string(fd.Name()), "is "+quote(set)+", must be unset or what the path has: "+quote(text))
+			}
+			return
+		}
+	}
+	newest := fields[0]
+	var number int64
+	switch newest.Kind() {
+	case protoreflect.StringKind:
+		if err == nil {
+			m.Set(newest, protoreflect.ValueOfString(text))
+			return
+		}
+	case protoreflect.Int64Kind:
+		if number, err = strconv.ParseInt(text, 10, 64); err == nil {
+			m.Set(newest, protoreflect.ValueOfInt64(number))
+			return
+		}
+	default: // No other kind is in the path of an operation of Samsara's.
+	}
+	b.violation(fields.name(), "is "+quote(text)+" in the path, must be "+kindName(newest))
 }

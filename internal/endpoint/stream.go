@@ -27,6 +27,9 @@ const (
 // MaxCursorBytes bounds a cursor, before it is escaped.
 const MaxCursorBytes = 16 << 10
 
+// pageNumberBits bounds the number of the page that a stream begins at.
+const pageNumberBits = 31
+
 // FromCursor is the field in which a caller says how to go on with a stream.
 const FromCursor = "options.from_cursor"
 
@@ -79,8 +82,10 @@ type Walk struct {
 // refuses in the operation's request, and in that request also
 //
 //   - `endingBefore`, because a stream reads forward;
-//   - a page number that is not a whole number, and a cursor longer than MaxCursorBytes;
-//   - a cursor that is not the options' `from_cursor`, if that is set and not empty;
+//   - a page number that is not a whole number or above 2147483647, and a cursor longer than
+//     MaxCursorBytes;
+//   - a cursor that is set and not equal to the options' `from_cursor`, if that is set too: an empty
+//     text is set;
 //   - `endTime` unset, where the annotation requires it;
 //   - where the stream follows, a cursor, because it begins at the options' `from_cursor`, and
 //     `endTime`, because it has no end.
@@ -172,7 +177,7 @@ func (b *binding) interval(field string, d *durationpb.Duration, unset, least, m
 func (b *binding) bounds(w *Walk, options *apiv1.FollowOptions, inner protoreflect.Message) {
 	s := w.stream
 	refuse := func(fields line, rule string) { b.violation(s.inRequest(fields.name()), rule) }
-	b.start(w, options.GetFromCursor(), inner)
+	b.start(w, options.FromCursor, inner)
 	if s.before.isSet(inner) {
 		refuse(s.before, "must not be set: a stream reads forward")
 	}
@@ -185,37 +190,53 @@ func (b *binding) bounds(w *Walk, options *apiv1.FollowOptions, inner protorefle
 	}
 }
 
-// start finds out where the stream begins: at from, unless that is empty, or else at the operation's
-// own cursor.
-func (b *binding) start(w *Walk, from string, inner protoreflect.Message) {
+// start finds out where the stream begins: at from, if that is set, or else at the operation's own cursor.
+func (b *binding) start(w *Walk, from *string, inner protoreflect.Message) {
 	s, cursor := w.stream, w.stream.Pages.cursor
 	var set protoreflect.FieldDescriptor
-	own := ""
 	for _, fd := range cursor {
 		switch {
 		case !inner.Has(fd):
 		case set == nil:
-			set, own = fd, inner.Get(fd).String()
+			set = fd
 		case !s.Pages.numbered(): // A number is in the path, which refuses two.
 			b.violation(s.inRequest(cursor.name()), notTogether(fd))
 		}
 	}
-	w.Start, w.CursorField = from, FromCursor
-	switch {
-	case s.Follow && own != "":
-		b.violation(s.inRequest(cursor.name()), "must not be set: a followed feed begins at "+FromCursor)
-	case from == "" && own != "":
-		w.Start, w.CursorField = own, s.inRequest(string(set.Name()))
-	case from == "":
-	case own != "" && own != from:
-		b.violation(FromCursor, fmt.Sprintf("is %s, must be unset or equal to %s, which is %s", quote(from), s.inRequest(string(set.Name())), quote(own)))
-	case s.Pages.numbered() && own == "":
-		inner.Set(cursor[0], protoreflect.ValueOfString(from))
+	own := ""
+	w.CursorField = FromCursor
+	if set != nil {
+		own = inner.Get(set).String()
 	}
+	switch {
+	case s.Follow && set != nil:
+		b.violation(s.inRequest(cursor.name()), "must not be set: a followed feed begins at "+FromCursor)
+	case from == nil && own != "":
+		w.Start, w.CursorField = own, s.inRequest(string(set.Name()))
+	case from == nil:
+	case set != nil && own != *from:
+		b.violation(FromCursor, fmt.Sprintf("is %s, must be unset or equal to %s, which is %s", quote(*from), s.inRequest(string(set.Name())), quote(own)))
+	default:
+		w.Start = *from
+	}
+	if s.Pages.numbered() && set == nil && w.Start != "" {
+		inner.Set(cursor[0], protoreflect.ValueOfString(w.Start))
+	}
+	b.cursor(w)
+}
+
+// cursor refuses what cannot be where a stream begins.
+func (b *binding) cursor(w *Walk) {
 	if len(w.Start) > MaxCursorBytes {
 		b.violation(w.CursorField, fmt.Sprintf("is %d bytes long, must be at most %d", len(w.Start), MaxCursorBytes))
 	}
-	if _, err := strconv.ParseUint(w.Start, 10, 31); err != nil && w.Start != "" && s.Pages.numbered() {
+	if w.Start == "" || !w.stream.Pages.numbered() {
+		return
+	}
+	switch _, err := strconv.ParseUint(w.Start, 10, pageNumberBits); {
+	case errors.Is(err, strconv.ErrRange):
+		b.violation(w.CursorField, fmt.Sprintf("is %s, must be at most %d", quote(w.Start), 1<<pageNumberBits-1))
+	case err != nil:
 		b.violation(w.CursorField, "is "+quote(w.Start)+", must be a whole number")
 	}
 }

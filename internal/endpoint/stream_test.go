@@ -241,9 +241,26 @@ func TestBindStream(t *testing.T) {
 			at:   "c", wantAt: "/readings/7?after=c",
 		},
 		"options without a cursor leave it to the request": {
-			stream: "StreamReadings", text: `request {id: "7" after: "c"} options {from_cursor: ""}`,
-			want: with(func(w *endpoint.Walk) { w.Path, w.Start, w.CursorField = "/readings/7", "c", "request.after" }),
-			at:   "c", wantAt: "/readings/7?after=c",
+			stream: "StreamReadings", text: `request {id: "7" after: "c"} options {max_pages: 1}`,
+			want: with(func(w *endpoint.Walk) {
+				w.Path, w.Start, w.CursorField, w.MaxPages = "/readings/7", "c", "request.after", 1
+			}),
+			at: "c", wantAt: "/readings/7?after=c",
+		},
+		"an empty cursor is the page without cursor": {
+			stream: "StreamReadings", text: `request {id: "7"} options {from_cursor: ""}`,
+			want:   with(func(w *endpoint.Walk) { w.Path = "/readings/7" }),
+			wantAt: "/readings/7?",
+		},
+		"two empty cursors are equal": {
+			stream: "StreamReadings", text: `request {id: "7" after: ""} options {from_cursor: ""}`,
+			want:   with(func(w *endpoint.Walk) { w.Path = "/readings/7" }),
+			wantAt: "/readings/7?",
+		},
+		"the greatest page number": {
+			stream: "StreamSheets", text: `request {book: "b"} options {from_cursor: "2147483647"}`,
+			want: with(func(w *endpoint.Walk) { w.Path, w.Start = "/sheets/2147483647/of/b", "2147483647" }),
+			at:   "2147483648", wantAt: "/sheets/2147483648/of/b?",
 		},
 		"a list that could be read backwards begins where the options say": {
 			stream: "StreamOldReadings", text: `options {from_cursor: "s"}`,
@@ -349,6 +366,45 @@ func TestBindStreamRefuses(t *testing.T) {
 		"two numbers of a page": {
 			"StreamSheets", `request {page_number: "1" book: "b"} options {from_cursor: "2"}`,
 			[]string{`options.from_cursor: is "2", must be unset or equal to request.page_number, which is "1"`},
+		},
+		"an empty cursor beside another": {
+			"StreamReadings", `request {id: "7" after: ""} options {from_cursor: "b"}`,
+			[]string{`options.from_cursor: is "b", must be unset or equal to request.after, which is ""`},
+		},
+		"a cursor beside an empty one": {
+			"StreamReadings", `request {id: "7" after: "a"} options {from_cursor: ""}`,
+			[]string{`options.from_cursor: is "", must be unset or equal to request.after, which is "a"`},
+		},
+		"an empty cursor of a list that could be read backwards": {
+			"StreamOldReadings", `request {starting_after: ""} options {from_cursor: "b"}`,
+			[]string{`options.from_cursor: is "b", must be unset or equal to request.starting_after, which is ""`},
+		},
+		"an empty number of a page": {
+			"StreamSheets", `request {page_number: "" book: "b"} options {from_cursor: "2"}`,
+			[]string{
+				`options.from_cursor: is "2", must be unset or equal to request.page_number, which is ""`,
+				`request.page_number: is "", must be neither empty nor a path segment of dots`,
+			},
+		},
+		"page 0 beside another": {
+			"StreamSheets", `request {page_number: "0" book: "b"} options {from_cursor: "2"}`,
+			[]string{`options.from_cursor: is "2", must be unset or equal to request.page_number, which is "0"`},
+		},
+		"an empty cursor in the request of a feed": {
+			"FollowReadings", `request {after: ""} options {from_cursor: "a"}`,
+			[]string{"request.after: must not be set: a followed feed begins at options.from_cursor"},
+		},
+		"a page number that is too large": {
+			"StreamSheets", `request {book: "b"} options {from_cursor: "2147483648"}`,
+			[]string{`options.from_cursor: is "2147483648", must be at most 2147483647`},
+		},
+		"a page number that is far too large": {
+			"StreamSheets", `request {book: "b" page_number: "99999999999999999999999"}`,
+			[]string{`request.page_number: is "99999999999999999999999", must be at most 2147483647`},
+		},
+		"a page number below 0": {
+			"StreamSheets", `request {book: "b"} options {from_cursor: "-1"}`,
+			[]string{`options.from_cursor: is "-1", must be a whole number`},
 		},
 		"a cursor that is no page number": {
 			"StreamSheets", `request {book: "b"} options {from_cursor: "one"}`, []string{`options.from_cursor: is "one", must be a whole number`},

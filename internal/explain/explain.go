@@ -7,16 +7,12 @@
 package explain
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"samsara.internal/gateway/internal/catalog"
 	"samsara.internal/gateway/internal/config"
@@ -38,6 +34,8 @@ type Explainer struct {
 	Quota *quota.Limiter
 	// Config is that of the gateway.
 	Config *config.Explain
+	// Corrections are those that the surface was made with.
+	Corrections Corrections
 }
 
 // RefusedError lists what is wrong with a request, as the BadRequest of the gateway's error does.
@@ -55,53 +53,70 @@ func (e *RefusedError) Error() string {
 	return b.String()
 }
 
+// The method whose request says itself what is sent, and what to explain instead of it.
+const (
+	passthrough       = "samsara_gateway.api.v1.PassthroughService/Call"
+	passthroughAdvice = passthrough + " is not explained: its request says itself what is sent; " +
+		"explain the operation by its HTTP method and path, such as 'GET /tags/1'"
+)
+
 // Explain explains a call of the method that a name stands for, see [catalog.Catalog.Resolve], with a
-// request in protobuf's JSON form; none is an empty one. The error is one of Resolve's, a
-// *RefusedError, or says why the text is no request.
+// request in protobuf's JSON form; none is an empty one. What the path has that the method was named by need not
+// be in the request.
+//
+// The error is one of Resolve's, a *RefusedError, or says why the text is no request. With the latter two there is
+// a plan nonetheless, without what depends on the request.
 func (x *Explainer) Explain(ctx context.Context, name string, request []byte) (*Plan, error) {
 	m, err := x.Methods.Resolve(name)
+	var unknown *catalog.UnknownError
+	if errors.As(err, &unknown) && isPassthrough(name) {
+		return nil, errors.New(passthroughAdvice)
+	}
 	if err != nil {
 		return nil, err
 	}
-	in := m.Input
-	if m.Stream != nil {
-		in = m.Stream.Input
-	}
-	message := in.New()
-	if len(bytes.TrimSpace(request)) > 0 {
-		if err := protojson.Unmarshal(request, message.Interface()); err != nil {
-			// Its texts begin with one of two spaces, so that nobody goes by them.
-			text := strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
-			return nil, fmt.Errorf("%s: the request is not the JSON of a %s: %s", m.FullName(), in.Descriptor().FullName(), text)
-		}
-	}
-	p, err := x.plan(ctx, m, message)
-	var refused *endpoint.ArgumentError
-	if errors.As(err, &refused) {
-		return nil, &RefusedError{m.FullName(), refused.Violations}
-	}
-	return p, err
-}
-
-func (x *Explainer) plan(ctx context.Context, m catalog.Method, message protoreflect.Message) (*Plan, error) {
 	// As package service resolves it.
 	op, err := x.Client.Operation(upstream.OperationSpec{Endpoint: m.Endpoint, Pages: m.Stream != nil})
 	if err != nil {
 		return nil, err
 	}
-	var (
-		bound endpoint.Request
-		walk  *endpoint.Walk
-	)
-	if m.Stream == nil {
-		bound, err = m.Bind(message)
-	} else if walk, err = m.Stream.Bind(message); err == nil {
-		bound = walk.Request(walk.Start)
+	p, err := x.plan(ctx, m, op)
+	if err != nil {
+		return nil, err
+	}
+	bound, walk, refusal := bind(m, request)
+	var refused *endpoint.ArgumentError
+	switch {
+	case errors.As(refusal, &refused):
+		for _, v := range refused.Violations {
+			p.Refused = append(p.Refused, Refusal(v))
+		}
+		return p, &RefusedError{m.FullName(), refused.Violations}
+	case refusal != nil:
+		p.Refused = []Refusal{{Description: refusal.Error()}}
+		return p, fmt.Errorf("%s: %w", m.FullName(), refusal)
+	}
+	preview, err := x.Client.Preview(ctx, op, upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body})
+	if err == nil {
+		p.Request, err = newRequest(preview)
+	}
+	if err == nil && walk != nil {
+		p.Walk, err = x.walk(ctx, m, op, walk)
 	}
 	if err != nil {
 		return nil, err
 	}
-	call := upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body}
+	return p, nil
+}
+
+func isPassthrough(name string) bool {
+	dotted := "." + strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
+	return strings.HasSuffix("."+strings.ReplaceAll(passthrough, "/", "."), dotted)
+}
+
+// plan explains what does not depend on the request.
+func (x *Explainer) plan(ctx context.Context, m catalog.Method, op *upstream.Operation) (*Plan, error) {
+	call := upstream.Call{Path: "/"} // Any will do.
 	preview, err := x.Client.Preview(ctx, op, call)
 	if err != nil {
 		return nil, err
@@ -112,32 +127,47 @@ func (x *Explainer) plan(ctx context.Context, m catalog.Method, message protoref
 		return nil, err
 	}
 	p := &Plan{
-		Method: m.FullName(), OperationID: m.Operation.GetId(),
-		Stage: catalog.Stage(m.Operation.GetStage()), Scope: m.Operation.GetScope(),
-		Times:   x.times(m.Stream != nil),
-		Retries: x.retries(preview, always),
-		Reads:   x.reads(m, preview),
-		Streams: streams(m.Endpoint),
-		Page:    page(m.Endpoint),
-		Reasons: reasons(m, preview, x.Quota != nil),
-	}
-	if p.Request, err = newRequest(preview); err != nil {
-		return nil, err
+		Method: m.FullName(), OperationID: m.Operation.GetId(), HTTPMethod: m.HTTPMethod, Path: m.Operation.GetPath(),
+		Stage: catalog.Stage(m.Operation.GetStage()), Deprecated: m.Deprecated(), Scope: m.Operation.GetScope(),
+		Corrections: x.Corrections.of(m),
+		Times:       x.times(m.Stream != nil),
+		Retries:     x.retries(preview, always),
+		Reads:       x.reads(m, preview),
+		Streams:     streams(m.Endpoint),
+		Page:        page(m.Endpoint),
+		Reasons:     reasons(m, preview, x.Quota != nil),
 	}
 	if x.Quota != nil {
 		p.Quota = x.quota(m)
 	}
-	if walk != nil {
-		if p.Walk, err = x.walk(ctx, m, op, walk); err != nil {
-			return nil, err
-		}
-	}
 	return p, nil
 }
 
+// bind returns the HTTP request of a call, the first one if it reads pages: then it is walk's.
+func bind(m catalog.Method, text []byte) (bound endpoint.Request, walk *endpoint.Walk, err error) {
+	in := m.Input
+	if m.Stream != nil {
+		in = m.Stream.Input
+	}
+	message := in.New()
+	if err = read(message, text); err == nil && m.Path != "" {
+		err = m.Fill(message, m.Path)
+	}
+	switch {
+	case err != nil:
+	case m.Stream == nil:
+		bound, err = m.Bind(message)
+	default:
+		if walk, err = m.Stream.Bind(message); err == nil {
+			bound = walk.Request(walk.Start)
+		}
+	}
+	return bound, walk, err
+}
+
 // newRequest writes down the request of a first attempt.
-func newRequest(p upstream.Preview) (Request, error) {
-	r := Request{Method: p.Request.Method, URL: p.Request.URL.String()}
+func newRequest(p upstream.Preview) (*Request, error) {
+	r := &Request{Method: p.Request.Method, URL: p.Request.URL.String()}
 	for name, values := range p.Request.Header {
 		for _, value := range values {
 			r.Headers = append(r.Headers, Header{name, value})
@@ -180,9 +210,12 @@ func (x *Explainer) quota(m catalog.Method) *Quota {
 		case overridden:
 			budget.From = fmt.Sprintf("--quota-limits %s=%s (%s)", override.Operations, config.FormatLimit(override.Limit), x.Config.Origin("quota-limits"))
 		case m.Operation.GetRateLimit() == nil:
-			budget.From = "Samsara's API document as corrected, which states none"
+			budget.From = "Samsara's API document, which states none"
 		default:
-			budget.From = "Samsara's API document as corrected"
+			budget.From = "Samsara's API document"
+			if action := x.Corrections.limit(m); action > 0 {
+				budget.From += fmt.Sprintf(", corrected by action %d", action)
+			}
 		}
 		q.Budgets = append(q.Budgets, budget)
 	}

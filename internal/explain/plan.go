@@ -5,10 +5,19 @@ type Plan struct {
 	// Method is the full name.
 	Method      string `json:"method"`
 	OperationID string `json:"operationId"`
-	Stage       string `json:"stage"`
+	// HTTPMethod and Path, a template, are those of the operation.
+	HTTPMethod string `json:"httpMethod"`
+	Path       string `json:"path"`
+	Stage      string `json:"stage"`
+	// Deprecated is whether the method is there for existing clients alone.
+	Deprecated bool `json:"deprecated,omitempty"`
 	// Scope is what the token needs, empty if that is not known.
-	Scope   string  `json:"scope,omitempty"`
-	Request Request `json:"request"`
+	Scope string `json:"scope,omitempty"`
+	// Corrections are the actions by which Samsara's document was corrected for this method.
+	Corrections []Correction `json:"corrections,omitempty"`
+	// Refused is what is wrong with the request. If there is anything, Request and Walk are nil.
+	Refused []Refusal `json:"refused,omitempty"`
+	Request *Request  `json:"request,omitempty"`
 	// Walk says how the pages are read, nil of a unary method.
 	Walk *Walk `json:"walk,omitempty"`
 	// Quota is nil if none is kept.
@@ -20,6 +29,22 @@ type Plan struct {
 	Page    *Page    `json:"page,omitempty"`
 	Streams []Stream `json:"streams,omitempty"`
 	Reasons []Reason `json:"reasons"`
+}
+
+// Correction is one action of proto/corrections.yaml.
+type Correction struct {
+	// Action is its number, from 1.
+	Action int `json:"action"`
+	// Target is the place in Samsara's document.
+	Target string `json:"target"`
+	// Description says from where the correction is known.
+	Description string `json:"description"`
+}
+
+// Refusal is a field of a request and the rule that it breaks. Field is empty of a text that is no request.
+type Refusal struct {
+	Field       string `json:"field,omitempty"`
+	Description string `json:"description"`
 }
 
 // Request is an HTTP request as it goes out.

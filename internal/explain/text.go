@@ -21,11 +21,15 @@ const textColumns = 100
 func (p *Plan) WriteText(w io.Writer) error {
 	t := &text{}
 	about := []string{"operationId " + p.OperationID, p.Stage}
+	if p.Deprecated {
+		about = append(about, "deprecated")
+	}
 	if p.Scope != "" {
 		about = append(about, "scope "+strconv.Quote(p.Scope))
 	}
 	t.b.WriteString(p.Method + "\n" + strings.Join(about, ", ") + "\n")
 	t.request(p)
+	t.corrections(p.Corrections)
 	t.quota(p.Quota)
 	t.times(p.Times)
 	t.retries(p)
@@ -73,6 +77,11 @@ func (t *text) table(rows ...[]string) {
 
 func (t *text) request(p *Plan) {
 	t.section("Request")
+	if p.Request == nil {
+		t.b.WriteString("  " + p.HTTPMethod + " " + p.Path + "\n")
+		t.say("Its URL, headers and body are missing: the request is not valid, see the error.")
+		return
+	}
 	t.b.WriteString("  " + p.Request.Method + " " + p.Request.URL + "\n")
 	for _, h := range p.Request.Headers {
 		t.b.WriteString("  " + h.Name + ": " + h.Value + "\n")
@@ -104,6 +113,17 @@ func (t *text) request(p *Plan) {
 		t.say("It ends after %d records.", w.MaxItems)
 	}
 	t.say("A message's cursor, or the trailer samsara-cursor of a stream that failed, goes on as %s.", w.CursorField)
+}
+
+func (t *text) corrections(all []Correction) {
+	if len(all) == 0 {
+		return
+	}
+	t.section("Corrections of Samsara's API document, by proto/corrections.yaml")
+	width := len(strconv.Itoa(all[len(all)-1].Action))
+	for _, c := range all {
+		t.wrap(fmt.Sprintf("  action %*d  ", width, c.Action), c.Target+": "+c.Description)
+	}
 }
 
 func (t *text) quota(q *Quota) {
@@ -159,7 +179,7 @@ func (t *text) retries(p *Plan) {
 		t.say("Repeated after %s, no connection, one that breaks, and no answer in time: to send it twice does no more than to send it once.", strings.Join(r.Statuses, ", "))
 	default:
 		t.say("Repeated after %s and if no connection was made: then it was not processed. Else it is not repeated, because a %s may do something twice. With samsara-retry: always it is repeated after %s, a connection that breaks, and no answer in time.",
-			strings.Join(r.Statuses, ", "), p.Request.Method, strings.Join(r.StatusesAlways, ", "))
+			strings.Join(r.Statuses, ", "), p.HTTPMethod, strings.Join(r.StatusesAlways, ", "))
 	}
 	if r.MaxAttempts > 1 {
 		t.say("After 401 it is repeated once, if the token has changed in its file.")

@@ -13,9 +13,9 @@ import (
 const longest = 64
 
 // Names returns at most so many of names, the most similar to name first: those with the fewest
-// letters to insert, remove or replace, if they are at most a third of its letters. Case and
-// underscores do not count. Of names that are equally similar the first ones count, and of equal
-// names one. A name of more than 64 bytes has no similar ones.
+// letters to insert, remove, replace or exchange with the next one, if they are at most a third of its
+// letters. Case and underscores do not count. Of names that are equally similar the first ones count,
+// and of equal names one. A name of more than 64 bytes has no similar ones.
 func Names(name string, names iter.Seq[string], most int) []string {
 	if len(name) > longest {
 		return nil
@@ -43,22 +43,26 @@ func Names(name string, names iter.Seq[string], most int) []string {
 
 func plain(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// distance is the Levenshtein distance of two texts in bytes.
+// distance is how many bytes of a must be inserted, removed, replaced or exchanged with the next one to make
+// b of it: the optimal string alignment distance. No byte is changed twice.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	// The rows for what a begins with: with two letters less, one less, and now.
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, above, row = above, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := above[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
+			row[j+1] = min(cost, row[j]+1, above[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
 	}
 	return row[len(b)]

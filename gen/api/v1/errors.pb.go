@@ -345,8 +345,8 @@ const (
 	ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD ErrorInfoKey = 8
 	// Of GATEWAY_TOO_MANY_CALLS: how many calls may run at one time.
 	ErrorInfoKey_ERROR_INFO_KEY_LIMIT ErrorInfoKey = 9
-	// Of a stream that failed and whose cursor metadata does not carry, because it is longer than 4 KiB or not
-	// printable ASCII: the length of the cursor in bytes.
+	// Of a stream that failed and whose cursor metadata does not carry, because it is longer than 4 KiB, not
+	// printable ASCII or holds the API token: the length of the cursor in bytes.
 	ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED ErrorInfoKey = 10
 )
 

@@ -34,9 +34,10 @@ type StreamOptions struct {
 	// The stream ends with OK after as many records. At least 1. Where that cuts a page short,
 	// the message's cursor is the one that asks for this page again, so that nothing is missed.
 	MaxItems *int32 `protobuf:"varint,2,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
-	// Where to begin: the cursor of the last message that was dealt with. Where it is unset, the
-	// stream begins where the request does. The request's own cursor (`after`, `starting_after` or
-	// `page_number`) must then be unset, or equal.
+	// Where to begin: the cursor of the last message that was dealt with. If it is unset, the stream
+	// begins where the request does. If it is set, the request's own cursor (`after`,
+	// `starting_after` or `page_number`) must be unset or equal: an empty text is set. A page number
+	// is at most 2147483647.
 	FromCursor    *string `protobuf:"bytes,3,opt,name=from_cursor,json=fromCursor,proto3,oneof" json:"from_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

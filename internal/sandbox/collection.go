@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -28,12 +26,13 @@ type record struct {
 	n       uint64         // which one of its kind; what is generated for it follows from this
 	key     string         // the id in URLs
 	overlay map[string]any // what clients have set; null is a member that was removed. Immutable
+	home    *collection    // that a client has created it in; nil for a record that the fleet began with
 	created time.Time      // zero for a record that the fleet began with
 	changed time.Time      // zero for a record as the fleet began
 }
 
 // isCreated reports whether a client has created the record.
-func (r record) isCreated() bool { return !r.created.IsZero() }
+func (r record) isCreated() bool { return r.home != nil }
 
 // timeOf returns the time that a member tells of a record that a client has created or changed, the
 // zero time where it tells none.
@@ -50,16 +49,25 @@ func (r record) timeOf(m *member) time.Time {
 
 // collection is the records behind a group of paths, numbered from 1 to seeded and, for those that
 // clients create, from offset on. Only what clients have done is kept, so that neither its size nor
-// the time to find a record depends on how many are seeded. It is safe for concurrent use.
+// the time to find a record depends on how many are seeded. It is not safe for concurrent use:
+// Sandbox has one lock for all collections, since what a client does to one may show in others.
 type collection struct {
-	noun     string          // what one record is called, such as vehicle
-	keyField string          // the parameter by which single records are asked for, such as id
-	settable map[string]bool // members that clients can write
-	readable bool            // records can be asked for, so that creating them means something
-	seeded   uint64
-	offset   uint64
+	*store
+	noun     string             // what one record is called, such as vehicle
+	keyField string             // the parameter by which single records are asked for, such as id
+	settable map[string]bool    // members that clients can write
+	records  map[string]*member // members that its records have
+	up       string             // the member that clients set to the id of the record above in the tree
+	ties     []*tie
+	readable bool // records can be asked for, so that creating them means something
+	own      bool // it is readable, and some operation reads or creates its records
+	general  bool // it has the records of all collections with its store
+}
 
-	mu      sync.Mutex
+// store is the records of one collection, or of several that show the same ones.
+type store struct {
+	seeded  uint64
+	offset  uint64
 	touched map[uint64]record // created or changed by clients, by number
 	deleted map[uint64]bool
 	keys    map[string]uint64 // numbers by the keys that clients chose
@@ -69,8 +77,11 @@ type collection struct {
 // newCollection returns the seeded records of a path.
 func newCollection(path string, seeded uint64) *collection {
 	return &collection{
-		noun: nounOf(path), seeded: seeded, offset: max(createdOffset, seeded+1),
-		settable: map[string]bool{}, touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
+		noun: nounOf(path), settable: map[string]bool{}, records: map[string]*member{},
+		store: &store{
+			seeded: seeded, offset: max(createdOffset, seeded+1),
+			touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
+		},
 	}
 }
 
@@ -81,6 +92,9 @@ func (c *collection) write(op *operation) {
 	}
 	for _, m := range op.body.members {
 		c.settable[m.name] = true
+		if m.parent && m.refers {
+			c.up = m.name
+		}
 		if m.isRecord() && (m.name == "data" || m.name == c.noun) {
 			for name := range m.schema.named {
 				c.settable[name] = true
@@ -114,8 +128,6 @@ func (o order) past(n uint64) int {
 
 // all returns the numbers of all records there have been.
 func (c *collection) all() order {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return order{count: int(c.seeded + c.created), at: func(i int) uint64 { // bounded by MaxFleet and maxCreated
 		if n := uint64(i) + 1; n <= c.seeded {
 			return n
@@ -133,7 +145,7 @@ func (c *collection) get(n uint64) (record, bool) {
 	case !ok && n >= 1 && n <= c.seeded:
 		return record{n: n, key: idOf(n)}, true
 	}
-	return r, ok
+	return r, ok && (r.home == nil || r.home == c || c.general)
 }
 
 // first returns the first live record, or what it was where all are deleted.
@@ -146,12 +158,6 @@ func (c *collection) first() record {
 
 // find returns the record that an id or, as key:value, an external id stands for.
 func (c *collection) find(id string) (record, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lookup(id)
-}
-
-func (c *collection) lookup(id string) (record, bool) {
 	if r, ok := c.get(numberOfID(id)); ok && r.key == id {
 		return r, true
 	}
@@ -162,9 +168,12 @@ func (c *collection) lookup(id string) (record, bool) {
 	if r, ok := c.get(lastNumber(id)); ok && c.isAlias(r, id) {
 		return r, true
 	}
+	if !strings.Contains(id, ":") {
+		return record{}, false
+	}
 	var found record
-	for n, r := range c.touched {
-		if !c.deleted[n] && (found.n == 0 || n < found.n) && c.isAlias(r, id) {
+	for n := range c.touched {
+		if r, ok := c.get(n); ok && (found.n == 0 || n < found.n) && c.isAlias(r, id) {
 			found = r
 		}
 	}
@@ -205,17 +214,15 @@ func (c *collection) isAlias(r record, id string) bool {
 // function's name, the record takes the place of the one that has it. It refuses when the
 // collection is full.
 func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *refusal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.created+uint64(len(overlays)) > maxCreated {
 		return nil, refuse(http.StatusBadRequest, "Configuration limit exceeded: at most %d records may be created", maxCreated)
 	}
 	added := make([]record, 0, len(overlays))
 	for _, overlay := range overlays {
 		n := c.offset + c.created
-		r := record{n: n, key: idOf(n), overlay: overlay, created: now, changed: now}
+		r := record{n: n, key: idOf(n), overlay: overlay, home: c, created: now, changed: now}
 		if given := c.givenKey(overlay); given != "" {
-			if other, ok := c.lookup(given); ok {
+			if other, ok := c.find(given); ok {
 				r.n = other.n
 			}
 			r.key = given
@@ -224,6 +231,7 @@ func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *r
 		if r.n == n {
 			c.created++
 		}
+		r = c.bind(r, true)
 		c.touched[r.n] = r
 		added = append(added, r)
 	}
@@ -277,78 +285,52 @@ func (m *member) unset() (any, bool) {
 	return nil, false
 }
 
-// update replaces the overlay of a record by what change makes of the record. The second result is
-// false where there is no such record.
-func (c *collection) update(id string, now time.Time, change func(record) map[string]any) (record, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.lookup(id)
-	if ok {
-		r.overlay, r.changed = change(r), now
-		c.touched[r.n] = r
+// update replaces the overlay of a record.
+func (c *collection) update(r record, overlay map[string]any, now time.Time) record {
+	r.overlay, r.changed = overlay, now
+	r = c.bind(r, false)
+	c.touched[r.n] = r
+	return r
+}
+
+// remove deletes a record. Nothing is related to it any more.
+func (c *collection) remove(r record) {
+	for _, t := range c.ties {
+		t.set(r.key, nil)
 	}
-	return r, ok
+	c.deleted[r.n] = true
+	delete(c.touched, r.n)
+	delete(c.keys, r.key)
 }
 
-func (c *collection) remove(id string) (record, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.lookup(id)
-	if ok {
-		c.deleted[r.n] = true
-		delete(c.touched, r.n)
-		delete(c.keys, r.key)
+// above returns the id of the record that is above another one in the tree of its kind, empty where
+// there is none.
+func (c *collection) above(r record) string {
+	set, ok := r.overlay[c.up]
+	switch {
+	case c.up == "" || !ok && (r.isCreated() || r.n <= 1):
+		return ""
+	case !ok:
+		return idOf(parentOf(r.n, c.seeded))
 	}
-	return r, ok
+	return jsonText(set)
 }
 
-// filter is a parameter that selects records: those that have one of the ids, or refer to it.
-type filter struct {
-	noun string // of the records that the ids belong to
-	ids  []string
-}
-
-// matching returns the numbers of the records that may pass a filter: the few that it can be about,
-// and whatever clients have touched.
-func (c *collection) matching(f filter) order {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	numbers := slices.Collect(maps.Keys(c.touched))
-	for _, id := range f.ids {
-		if r, ok := c.lookup(id); ok && f.noun == c.noun {
-			numbers = append(numbers, r.n)
+// isWithin reports whether a record is the one with an id, or below it.
+func (c *collection) isWithin(r record, id string) bool {
+	for {
+		if r.key == id {
+			return true
 		}
-		if n := numberOfID(id); f.noun != c.noun && n >= 1 && n <= c.seeded {
-			numbers = append(numbers, n, (n+c.seeded-2)%c.seeded+1) // see refers
+		above := c.above(r)
+		if above == "" {
+			return false
+		}
+		var ok bool
+		if r, ok = c.find(above); !ok {
+			return false
 		}
 	}
-	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
-	return order{count: len(numbers), at: func(i int) uint64 { return numbers[i] }}
-}
-
-// passes reports whether a record is one that a filter names, or refers to one.
-func (c *collection) passes(r record, f filter) bool {
-	return slices.ContainsFunc(f.ids, func(id string) bool { return c.refers(r, f.noun, id) })
-}
-
-// refers reports whether a record is the one with an id, or refers to it as its noun. Seeded
-// records refer to the one of their own number, and by tags to the next one, too; created ones to
-// those that their clients have named.
-func (c *collection) refers(r record, noun, id string) bool {
-	if noun == c.noun {
-		return r.key == id || c.isAlias(r, id)
-	}
-	if v, ok := r.overlay[noun+"Id"]; ok {
-		return jsonText(v) == id
-	}
-	if values, ok := r.overlay[noun+"Ids"].([]any); ok {
-		return slices.Contains(texts(values), id)
-	}
-	if r.isCreated() {
-		return false
-	}
-	return id == idOf(ref(r.n, 0, c.seeded)) || noun == "tag" && id == idOf(ref(r.n, 1, c.seeded))
 }
 
 // merged returns overlay with a merge patch (RFC 7396) applied. shown is what the record looks

@@ -313,6 +313,10 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 		return "2026-03-02"
 	case strings.HasSuffix(lower, "time") || strings.HasSuffix(lower, "hour"):
 		return "2026-03-02T11:00:00Z"
+	case name == "parentTagId" || name == "parentId":
+		return "" // none: all seeded ones are below the one that is asked about
+	case slices.Contains([]string{"addresses", "assets", "drivers", "machines", "sensors", "vehicles"}, name) && fd.IsList():
+		return knownID
 	case name == "id" || strings.HasSuffix(name, "Id") || strings.HasSuffix(name, "ID") || strings.HasSuffix(lower, "ids"):
 		return knownID
 	}

@@ -56,17 +56,33 @@ func (s *Sandbox) note(r *http.Request, q *request) {
 // operation has none.
 func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
+	if op.effect == reads {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+	} else {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
 	for _, k := range op.keys {
 		if _, ok := k.collection.find(q.path[k.param]); !ok {
 			return nil, unknown(k.param, q.path[k.param])
 		}
+	}
+	if why := s.settle(q); why != nil {
+		return nil, why
 	}
 	subjects, why := s.affect(q)
 	if why != nil {
 		return nil, why
 	}
 	p := page{}
+	table, isTable := op.table()
 	switch {
+	case isTable:
+		p.rows, why = s.rows(q, table)
+		if why != nil {
+			return nil, why
+		}
 	case !op.envelope.isList:
 	case op.effect == reads || len(subjects) == 0:
 		if p, why = s.page(q); why != nil {
@@ -107,33 +123,17 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		records = append(records, r)
 	}
 	for i, r := range records {
-		ok := true
 		switch op.effect {
 		case merges:
-			records[i], ok = c.update(r.key, q.now, func(r record) map[string]any {
-				return merged(r.overlay, s.shown(q, r), input)
-			})
+			records[i] = c.update(r, merged(r.overlay, s.shown(q, r), input), q.now)
 		case replaces:
-			records[i], ok = c.update(r.key, q.now, func(record) map[string]any { return replacement(op.body, input) })
+			records[i] = c.update(r, replacement(op.body, input), q.now)
 		case deletes:
-			records[i], ok = c.remove(r.key)
+			c.remove(r)
 		case reads, creates:
-		}
-		if !ok {
-			return nil, unknown(op.target.param, r.key) // deleted meanwhile
 		}
 	}
 	return records, nil
-}
-
-// find returns the record that an id stands for in the collection of a noun.
-func (s *Sandbox) find(noun, id string) (*collection, record, bool) {
-	c := s.kinds[noun]
-	if c == nil {
-		return nil, record{}, false
-	}
-	r, ok := c.find(id)
-	return c, r, ok
 }
 
 // shown returns a record as an operation answers it, nothing where it answers none.
@@ -141,12 +141,7 @@ func (s *Sandbox) shown(q *request, r record) map[string]any {
 	if q.op.envelope.record == nil {
 		return nil
 	}
-	v, err := decodeBody(s.fleet.present(nil, r, s.view(q, q.now, nil)))
-	shown, _ := v.(map[string]any)
-	if err != nil {
-		return nil // cannot happen: it is JSON
-	}
-	return shown
+	return s.fleet.show(r, s.view(q, q.now))
 }
 
 // frameDepth is how many levels of objects are invented around the records of a response.
@@ -165,7 +160,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		first = subjects[0]
 	}
 	bare := first.isCreated() && !op.isAction()
-	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare})
+	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare, kinds: s.kinds})
 	// around writes an object around its member content, with the cursors and links of the page.
 	around := func(holder *schema, content *member, written []byte) []byte {
 		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {
@@ -187,12 +182,14 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		return out
 	case e.record == nil:
 		return around(op.response, nil, nil)
+	case p.rows != nil:
+		out = p.rows
 	case e.isList && p.null && len(p.items) == 0:
 		out = []byte("null")
 	case e.isList:
-		out = s.list(p, s.view(q, moment, s.find))
+		out = s.list(p, s.view(q, moment))
 	default:
-		out = s.fleet.present(nil, first, s.view(q, moment, s.find))
+		out = s.fleet.present(nil, first, s.view(q, moment))
 	}
 	for i, m := range slices.Backward(e.at) {
 		holder := op.response

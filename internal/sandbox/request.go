@@ -293,13 +293,13 @@ func (q *request) selected() *schema {
 	return &part
 }
 
-// view returns how the operation shows its records at a time, those that others refer to found by
-// other.
-func (s *Sandbox) view(q *request, at time.Time, other func(noun, id string) (*collection, record, bool)) view {
+// view returns how the operation shows its records at a time.
+func (s *Sandbox) view(q *request, at time.Time) view {
 	v := view{
-		schema: q.selected(), of: q.op.target.collection, echo: q.echo(), at: at, other: other,
+		schema: q.selected(), of: q.op.target.collection, echo: q.echo(), at: at, kinds: s.kinds,
 		outcome: q.op.isAction(),
 	}
+	v.depth = v.schema.depth
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
 	}

@@ -21,9 +21,10 @@ type collections struct {
 // own, such as /a/b/stats and /a/b/{id}/score, belong to it too, and so do their counterparts
 // below /v1, /beta and /preview.
 //
-// It returns, for each noun, the collection that references to it lead to: of those that can be
-// asked for single records, the one with the shortest path.
-func resolve(ops []*operation, fleetSize uint64) map[string]*collection {
+// A path that has neither records of its own nor such a path above shows those of the kind that it is
+// called after: /driver-efficiency/drivers and /v1/fleet/dispatch/routes/{id} do, and a list called
+// `vehicles`, such as that of /v1/fleet/locations.
+func resolve(ops []*operation, fleetSize uint64) kinds {
 	lists, users := map[string]bool{}, map[string]int{}
 	for _, op := range ops {
 		op.base, op.item = op.place()
@@ -50,15 +51,109 @@ func resolve(ops []*operation, fleetSize uint64) map[string]*collection {
 	}
 	for _, op := range ops {
 		op.resolve(cs, reads)
-		op.target.collection.write(op)
 	}
-	kinds := map[string]*collection{}
-	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
-		if c := cs.byPath[path]; c.readable && kinds[c.noun] == nil {
-			kinds[c.noun] = c
+	k := cs.kinds(ops)
+	for _, op := range ops {
+		for i := range op.keys {
+			op.keys[i].collection = k.home(op.keys[i].collection)
+		}
+		op.target.collection = k.home(op.target.collection)
+		if named := op.listed(); named != "" {
+			op.target.collection = k.called(named, cs, op.target.collection)
+		}
+		c := op.target.collection
+		if shown := op.envelope.record; shown != nil && (c == cs.byPath[op.base] || op.effect != reads) {
+			maps.Copy(c.records, shown.named)
+		}
+		c.write(op)
+	}
+	k.unite()
+	k.relate(fleetSize)
+	return k
+}
+
+// kinds are the collections of which single records can be asked for, by what one record is called.
+// References to it lead into any of them; the first, which has the shortest path, is the kind itself.
+type kinds map[string][]*collection
+
+// kinds returns the collections that have records of their own: that some operation reads or creates.
+func (cs collections) kinds(ops []*operation) kinds {
+	k, own := kinds{}, map[string]bool{}
+	for _, op := range ops {
+		if op.verb == http.MethodGet || op.verb == http.MethodPost {
+			own[op.base] = true
 		}
 	}
-	return kinds
+	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
+		c := cs.byPath[path]
+		if c.own = c.readable && own[path]; c.own {
+			k[c.noun] = append(k[c.noun], c)
+		}
+	}
+	return k
+}
+
+// home returns the collection that has the records of c, which is another one if c has none of its
+// own but only shows them in another way.
+func (k kinds) home(c *collection) *collection {
+	if !c.own && len(k[c.noun]) > 0 && (c.readable || isEntity(c.noun)) {
+		return k[c.noun][0]
+	}
+	return c
+}
+
+// listed returns what the records of an operation are called by the list that holds them, if that has a
+// name of its own and nothing else says which they are.
+func (op *operation) listed() string {
+	e := op.envelope
+	if !e.isList || op.response.root != nil || op.target.collection.own || op.target.from != nowhere || op.effect != reads {
+		return ""
+	}
+	if name := e.at[len(e.at)-1].name; name != "data" {
+		return singular(strings.ToLower(name[:1]) + name[1:])
+	}
+	return ""
+}
+
+// called returns the collection of a noun, for an operation that has c. It makes one for a noun that is
+// not known.
+func (k kinds) called(noun string, cs collections, c *collection) *collection {
+	switch {
+	case len(k[noun]) == 0:
+		c = cs.at("/" + noun)
+		k[noun] = append(k[noun], c)
+	case isEntity(noun) || k[noun][0] == cs.byPath["/"+noun]:
+		c = k[noun][0]
+	}
+	return c
+}
+
+// unite has records of kinds that are one, such as trailers and assets, be the same.
+func (k kinds) unite() {
+	for noun, of := range k {
+		if general := k[family(noun)]; family(noun) != noun && len(general) > 0 {
+			general[0].general, of[0].store = true, general[0].store
+		}
+	}
+}
+
+// family returns the kind of record that those of a noun are, too: trailers and equipment are assets,
+// and have the same ids.
+func family(noun string) string {
+	if noun == "trailer" || noun == "equipment" {
+		return "asset"
+	}
+	return noun
+}
+
+// find returns the record of a noun that an id stands for.
+func (k kinds) find(noun, id string) (*collection, record, bool) {
+	for _, c := range k[noun] {
+		if r, ok := c.find(id); ok {
+			return c, r, true
+		}
+	}
+	return nil, record{}, false
 }
 
 func shorterFirst(a, b string) int {

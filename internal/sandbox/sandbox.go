@@ -19,7 +19,11 @@
 //     resource that can be read back; at most 10,000 records may be created in a collection.
 //     A created record has what its client sent and what the server assigns: its id, its times,
 //     and what the response declares as required. Nothing else is invented for it, anywhere.
-//     Deleting has no effect on the records that refer to the deleted one.
+//   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
+//     client changes, and a record is called the same wherever it is shown. A reference to a record
+//     that there is not is refused, by the name of the member and its value. Who deletes a record
+//     takes it out of all others that refer to it, except out of a member that is declared to be
+//     always there, which then tells its id. What was below it in a tree has nothing above it.
 //   - In feeds and streams each record reports at every Tick, and what it reports of its drive
 //     agrees with its other reports: positions, headings, speeds and counters are one movement.
 //     A stream goes back at most History before its end.
@@ -94,11 +98,13 @@ type Sandbox struct {
 	now      func() time.Time
 	log      *slog.Logger
 	routes   *router
-	kinds    map[string]*collection // by noun
 	faults   *faults
 	limits   *limits  // nil: none
 	noted    sync.Map // the array parameters of which note has logged something
 	served   atomic.Uint64
+
+	mu    sync.RWMutex // over all records, so that a reply is of one moment
+	kinds kinds
 }
 
 // New compiles the endpoints. The error joins everything that is wrong with the configuration.

@@ -194,6 +194,9 @@ func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {
 // isRecord reports whether the member holds objects with members of their own.
 func (m *member) isRecord() bool { return m.kind == object && m.schema.root == nil }
 
+// isReference reports whether the member holds other records, or one, of which the id is told.
+func (m *member) isReference() bool { return m.isRecord() && hasID(m.schema) && m.noun != "data" }
+
 // declares reports whether a value is one of those that the member may have.
 func (m *member) declares(v any) bool {
 	return m.shape != single || len(m.values) == 0 || slices.Contains(m.rule.GetValues(), jsonText(v))

@@ -1,0 +1,267 @@
+package sandbox
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+)
+
+// filter is an argument that selects records by ids.
+type filter struct {
+	by   filterBy
+	noun string // of the records that the ids belong to
+	ids  []string
+}
+
+// filterBy says how an argument selects records.
+type filterBy uint8
+
+const (
+	byNothing   filterBy = iota
+	byID                 // they have one of the ids
+	byReference          // they refer to a record that has one
+	byTree               // they refer to a record that has one, or is below one that has
+	byMember             // they have a member of the argument's name, with one of its values
+	byTime               // they have a time, such as createdAtTime of createdAfterTime, that is not before it
+)
+
+// filterBy returns how an argument selects the records of a list: the parameters of one, and lists in
+// the body of one that is asked for by POST.
+func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
+	switch {
+	case m.kind == object || m.kind == truth && m.refers || m.name == op.target.param || isPaging(m.name):
+		return byNothing
+	case m.name == "id" || m.name == "ids" || m.name == "externalIds":
+		return byID
+	case m.shape == list && singular(m.name) == op.target.collection.noun:
+		return byID // as in a body with sensors
+	case m.shape == list && m.refers && m.noun == tagNoun && m.term.has("parent"):
+		return byTree
+	case m.shape == list && m.refers:
+		return byReference
+	case m.refers || m.rule.GetIn() != apiv1.Location_LOCATION_QUERY:
+		return byNothing
+	}
+	switch target, _ := s.filtered(op, m); {
+	case target == nil:
+		return byNothing
+	case target.name != m.name && m.term.ends("aftertime"):
+		return byTime
+	}
+	return byMember
+}
+
+// filtered returns the member of a record that a parameter is about, and the collection of the record:
+// the one listed or, if it has no such member and the parameter is named after another kind of record, as
+// driverActivationStatus is, the one of that kind that it refers to. The member is nil for none.
+func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
+	name := m.name
+	if before, ok := strings.CutSuffix(name, "AfterTime"); ok {
+		name = before + "AtTime"
+	}
+	for _, name := range []string{name, singular(name), strings.TrimSuffix(name, "es")} {
+		if target := op.envelope.record.named[name]; target.selects(m) {
+			return target, op.target.collection
+		}
+	}
+	for _, noun := range entities() {
+		if of := s.kinds[noun]; len(of) > 0 && strings.HasPrefix(name, noun) && of[0].records[name].selects(m) {
+			return of[0].records[name], of[0]
+		}
+	}
+	return nil, nil
+}
+
+// selects reports whether a parameter can be about a member of a record.
+func (m *member) selects(parameter *member) bool {
+	isTime := func(m *member) bool { return m.term.ends("time", "date", "ms") }
+	switch {
+	case m == nil || m.shape != single || m.kind == object || m.kind == free || m.kind == row || m.refers:
+		return false
+	case isTime(m) || isTime(parameter):
+		return isTime(m) && parameter.term.ends("aftertime")
+	case len(m.values) > 0 && len(parameter.values) > 0:
+		return slices.ContainsFunc(m.values, func(v string) bool { return slices.Contains(parameter.values, v) })
+	}
+	return true
+}
+
+// listing returns the records that a request selects. The time it takes to find those that are selected
+// by id or by a reference depends on how many are named and how many clients have touched, and not on how
+// many there are.
+func (s *Sandbox) listing(q *request) listing {
+	c := q.op.target.collection
+	l := listing{of: c, order: c.all(), also: s.memberFilter(q)}
+	if tags := s.kinds[tagNoun]; len(tags) > 0 {
+		l.tags = tags[0]
+	}
+	add := func(m *member, v any) {
+		f := filter{by: s.filterBy(q.op, m), noun: m.noun, ids: textsOf(v)}
+		switch f.by {
+		case byID:
+			f.noun = c.noun
+		case byReference, byTree:
+		case byNothing, byMember, byTime:
+			return
+		}
+		if l.filters = append(l.filters, f); len(l.filters) == 1 && f.by != byTree {
+			l.order = c.matching(f)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.args)) {
+		if m := q.op.query[name]; m != nil && q.args[name] != nil {
+			add(m, q.args[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.body)) {
+		if m := q.op.body.named[name]; m != nil && m.shape == list {
+			add(m, q.body[name])
+		}
+	}
+	return l
+}
+
+// memberFilter returns which records have the members that a request asks for; nil for all.
+func (s *Sandbox) memberFilter(q *request) func(record) bool {
+	var conditions []func(record) bool
+	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
+		m := q.op.query[name]
+		values := textsOf(q.args[name])
+		if len(values) == 0 {
+			values = m.usual()
+		}
+		by := s.filterBy(q.op, m)
+		if by != byMember && by != byTime || len(values) == 0 || slices.Contains(values, "all") {
+			continue
+		}
+		target, of := s.filtered(q.op, m)
+		view := view{schema: &schema{members: []*member{target}, named: map[string]*member{target.name: target}}, of: of, at: q.now, kinds: s.kinds}
+		conditions = append(conditions, func(r record) bool {
+			r, ok := s.subject(q.op.target.collection, r, of)
+			if !ok {
+				return false
+			}
+			has := textsOf(s.fleet.show(r, view)[target.name])
+			return slices.ContainsFunc(has, func(v string) bool {
+				if by == byTime {
+					return !isBefore(v, values[0])
+				}
+				return slices.ContainsFunc(values, func(want string) bool { return strings.EqualFold(v, want) })
+			})
+		})
+	}
+	if len(conditions) == 0 {
+		return nil
+	}
+	return func(r record) bool {
+		return !slices.ContainsFunc(conditions, func(holds func(record) bool) bool { return !holds(r) })
+	}
+}
+
+// usual returns the values that Samsara takes for a parameter that is not sent, none where that is
+// not to select by it.
+func (m *member) usual() []string {
+	switch {
+	case m.rule.GetDefault() != "":
+		return []string{m.rule.GetDefault()}
+	case m.term.is("driveractivationstatus"):
+		return []string{"active"} // which the document says of each of these, of some in prose only
+	}
+	return nil
+}
+
+// subject returns the record of another collection that one refers to, or itself.
+func (s *Sandbox) subject(c *collection, r record, of *collection) (record, bool) {
+	id, set := r.overlay[of.noun+"Id"]
+	switch {
+	case c == of:
+		return r, true
+	case set:
+		return of.find(jsonText(id))
+	case r.isCreated():
+		return record{}, false
+	}
+	return of.get(ref(r.n, 0, of.seeded))
+}
+
+func isBefore(text, limit string) bool {
+	at, err := time.Parse(time.RFC3339, text)
+	bound, boundErr := time.Parse(time.RFC3339, limit)
+	return err != nil || boundErr == nil && at.Before(bound)
+}
+
+// textsOf returns the texts of a value, or of the values in a list.
+func textsOf(v any) []string {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case bool:
+		return []string{strconv.FormatBool(v)}
+	case []any:
+		return texts(v)
+	}
+	return []string{jsonText(v)}
+}
+
+// matching returns the numbers of the records that may pass a filter: the few that it can be about,
+// and whatever clients have touched.
+func (c *collection) matching(f filter) order {
+	numbers := slices.Collect(maps.Keys(c.touched))
+	for _, id := range f.ids {
+		if r, ok := c.find(id); ok && f.noun == c.noun {
+			numbers = append(numbers, r.n)
+		}
+		if t := c.tie(f.noun + "Ids"); t != nil {
+			for _, key := range t.others(id) {
+				numbers = append(numbers, numberOfID(key))
+			}
+		}
+		if n := numberOfID(id); f.noun != c.noun && n >= 1 && n <= c.seeded {
+			numbers = append(numbers, n, (n+c.seeded-2)%c.seeded+1) // see references
+		}
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	return order{count: len(numbers), at: func(i int) uint64 { return numbers[i] }}
+}
+
+// passes reports whether a filter selects a record.
+func (l listing) passes(r record, f filter) bool {
+	if f.noun == l.of.noun && f.by != byTree {
+		return slices.ContainsFunc(f.ids, func(id string) bool { return r.key == id || l.of.isAlias(r, id) })
+	}
+	return slices.ContainsFunc(l.of.referred(r, f.noun), func(id string) bool {
+		if slices.Contains(f.ids, id) || f.by != byTree {
+			return slices.Contains(f.ids, id)
+		}
+		tag, ok := l.tags.find(id)
+		return ok && slices.ContainsFunc(f.ids, func(above string) bool { return l.tags.isWithin(tag, above) })
+	})
+}
+
+// referred returns the ids of the records of a noun that a record refers to. Seeded ones refer to the
+// one of their own number, and by tags to the next one, too; created ones to those that their clients
+// have named.
+func (c *collection) referred(r record, noun string) []string {
+	if t := c.tie(noun + "Ids"); t != nil {
+		return t.told(r.key)
+	}
+	if v, ok := r.overlay[noun+"Id"]; ok {
+		return textsOf(v)
+	}
+	if v, ok := r.overlay[noun+"Ids"]; ok {
+		return textsOf(v)
+	}
+	if r.isCreated() {
+		return nil
+	}
+	ids := []string{idOf(ref(r.n, 0, c.seeded))}
+	if noun == tagNoun {
+		ids = append(ids, idOf(ref(r.n, 1, c.seeded)))
+	}
+	return ids
+}

@@ -53,15 +53,18 @@ func (r record) timeOf(m *member) time.Time {
 // Sandbox has one lock for all collections, since what a client does to one may show in others.
 type collection struct {
 	*store
-	noun     string             // what one record is called, such as vehicle
-	keyField string             // the parameter by which single records are asked for, such as id
-	settable map[string]bool    // members that clients can write
-	records  map[string]*member // members that its records have
-	up       string             // the member that clients set to the id of the record above in the tree
-	ties     []*tie
-	readable bool // records can be asked for, so that creating them means something
-	own      bool // it is readable, and some operation reads or creates its records
-	general  bool // it has the records of all collections with its store
+	noun      string             // what one record is called, such as vehicle
+	keyField  string             // the parameter by which single records are asked for, such as id
+	keyRefers bool               // it is the id of a record of another kind
+	settable  map[string]bool    // members that clients can write
+	required  map[string]bool    // members that creating a record requires
+	statuses  []*member          // that answers say how a record stands by
+	records   map[string]*member // members that its records have
+	up        string             // the member that clients set to the id of the record above in the tree
+	ties      []*tie
+	readable  bool // records can be asked for; of others that clients create only the number is kept
+	own       bool // it is readable, and some operation reads or creates its records
+	general   bool // it has the records of all collections with its store
 }
 
 // store is the records of one collection, or of several that show the same ones.
@@ -77,7 +80,7 @@ type store struct {
 // newCollection returns the seeded records of a path.
 func newCollection(path string, seeded uint64) *collection {
 	return &collection{
-		noun: nounOf(path), settable: map[string]bool{}, records: map[string]*member{},
+		noun: nounOf(path), settable: map[string]bool{}, required: map[string]bool{}, records: map[string]*member{},
 		store: &store{
 			seeded: seeded, offset: max(createdOffset, seeded+1),
 			touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
@@ -85,21 +88,36 @@ func newCollection(path string, seeded uint64) *collection {
 	}
 }
 
-// write notes what an operation lets clients write. Some bodies hold the record in a member.
-func (c *collection) write(op *operation) {
-	if op.body == nil || op.effect != creates && op.effect != merges && op.effect != replaces {
+// note notes what an operation lets clients write, and by what it says how a record stands.
+func (c *collection) note(op *operation) {
+	if op.envelope.record != nil {
+		for _, m := range op.envelope.record.members {
+			if m.term.ends("status") && m.kind == text && m.shape == single && len(m.values) > 0 {
+				c.statuses = append(c.statuses, m)
+			}
+		}
+	}
+	if op.effect != creates && op.effect != merges && op.effect != replaces {
 		return
 	}
-	for _, m := range op.body.members {
+	written := op.inputs()
+	if op.holds != nil {
+		written = append(written, op.holds.schema.members...)
+	}
+	for _, m := range written {
+		if m.rule.GetIn() == apiv1.Location_LOCATION_QUERY && op.effect != creates {
+			continue
+		}
 		c.settable[m.name] = true
 		if m.parent && m.refers {
 			c.up = m.name
 		}
-		if m.isRecord() && (m.name == "data" || m.name == c.noun) {
-			for name := range m.schema.named {
-				c.settable[name] = true
-			}
+		if op.effect == creates && m.rule.GetRequired() {
+			c.required[m.name] = true
 		}
+	}
+	if op.each != nil {
+		c.settable[strings.TrimSuffix(op.each.name, "s")] = true
 	}
 }
 
@@ -198,6 +216,9 @@ func lastNumber(s string) uint64 {
 // or serial number.
 func (c *collection) isAlias(r record, id string) bool {
 	if name, value, ok := strings.Cut(id, ":"); ok {
+		if given := jsonText(r.overlay["id"]); given != "" && name == c.noun+"Id" && c.required["id"] {
+			return given == value
+		}
 		external, overlaid := r.overlay["externalIds"].(map[string]any)
 		if !overlaid && !r.isCreated() {
 			external = externalIDs(c.noun, r.n)
@@ -210,42 +231,54 @@ func (c *collection) isAlias(r record, id string) bool {
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
 
-// add makes records of what a client sent, all or none. Where the client chose a key, as of a
-// function's name, the record takes the place of the one that has it. It refuses when the
-// collection is full.
-func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *refusal) {
-	if c.created+uint64(len(overlays)) > maxCreated {
-		return nil, refuse(http.StatusBadRequest, "Configuration limit exceeded: at most %d records may be created", maxCreated)
+// add makes a record of what a client sent. Where the client chose a key that is the id of another
+// record, as a route's setup has the route's, it takes the place of the one that the fleet began with;
+// other keys must be new.
+func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusal) {
+	n := c.offset + c.created
+	r := record{n: n, key: idOf(n), overlay: overlay, home: c, created: now, changed: now}
+	if !c.readable {
+		c.created++
+		return r, nil
 	}
-	added := make([]record, 0, len(overlays))
-	for _, overlay := range overlays {
-		n := c.offset + c.created
-		r := record{n: n, key: idOf(n), overlay: overlay, home: c, created: now, changed: now}
-		if given := c.givenKey(overlay); given != "" {
-			if other, ok := c.find(given); ok {
-				r.n = other.n
+	if name, given := c.givenKey(overlay); given != "" {
+		if other, ok := c.find(given); ok {
+			if !c.keyRefers || other.isCreated() {
+				return record{}, refuse(takenStatus(c.noun), "%s: there is a %s %s already", name, words(c.noun), quote(given))
 			}
-			r.key = given
-			c.keys[given] = r.n
+			r.n = other.n
 		}
-		if r.n == n {
-			c.created++
-		}
-		r = c.bind(r, true)
-		c.touched[r.n] = r
-		added = append(added, r)
+		r.key = given
+	} else if c.required["id"] {
+		r.key = uuidOf(mixNumber(mix(0, c.noun), n)) // the client's id is another one
 	}
-	return added, nil
+	if r.n == n {
+		c.created++
+	}
+	if r.key != idOf(r.n) {
+		c.keys[r.key] = r.n
+	}
+	r = c.bind(r, true)
+	c.touched[r.n] = r
+	return r, nil
 }
 
-// givenKey returns the key that a client chose for a record, empty where it did not.
-func (c *collection) givenKey(overlay map[string]any) string {
-	for _, name := range []string{c.keyField, "serial"} {
-		if given, ok := overlay[name].(string); ok && name != "id" && given != "" {
-			return given
-		}
+// room reports whether so many more records may be created.
+func (c *collection) room(n int) bool {
+	return !c.readable || c.created+uint64(n) <= maxCreated
+}
+
+// givenKey returns the key that a client chose for a record and the member that holds it, empty where
+// it did not.
+func (c *collection) givenKey(overlay map[string]any) (name, key string) {
+	name = c.keyField
+	if c.noun == "gateway" {
+		name = "serial"
 	}
-	return ""
+	if name == "id" {
+		return "", ""
+	}
+	return name, jsonText(overlay[name])
 }
 
 // assigns reports whether the server gives a member that clients cannot set to a record that they
@@ -271,7 +304,7 @@ func (m *member) unset() (any, bool) {
 		return nil, false
 	case !m.answered:
 		return nil, true
-	case isInstant(m.term), m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
+	case m.isTime, m.refers, m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
 	case m.kind == text:
 		return "", true
@@ -370,9 +403,9 @@ func mergePatch(target, patch map[string]any) map[string]any {
 	return out
 }
 
-// replacement returns an overlay that has the members of body, and lacks every other one that
-// a body could set.
-func replacement(body *schema, values map[string]any) map[string]any {
+// replacement returns an overlay that has the members of body, and lacks every other one that a body
+// could set, except those that a record cannot be without.
+func (c *collection) replacement(r record, body *schema, values map[string]any) map[string]any {
 	out := maps.Clone(values)
 	if out == nil {
 		out = map[string]any{}
@@ -381,7 +414,12 @@ func replacement(body *schema, values map[string]any) map[string]any {
 		return out
 	}
 	for _, m := range body.members {
-		if _, ok := out[m.name]; !ok && m.rule.GetIn() == apiv1.Location_LOCATION_BODY {
+		if _, ok := out[m.name]; ok || m.rule.GetIn() != apiv1.Location_LOCATION_BODY {
+			continue
+		}
+		if was, ok := r.overlay[m.name]; ok && c.required[m.name] {
+			out[m.name] = was
+		} else if !c.required[m.name] {
 			out[m.name] = nil
 		}
 	}

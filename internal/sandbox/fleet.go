@@ -2,9 +2,8 @@ package sandbox
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -279,15 +278,14 @@ func spend(s *schema, depth int, left *int) bool {
 // view is how an operation shows the records of a collection.
 type view struct {
 	schema *schema
+	around *schema // of an object around each record of a list; nil for none
 	of     *collection
 	key    *member        // that holds the record's key; nil for none
 	echo   map[string]any // members that the request says
 	at     time.Time
-	depth  int  // how many levels of objects to invent
-	report bool // at is the time of a report in a feed
-	// It shows what came of an action, which is invented for records that clients have created, too.
-	outcome bool
-	kinds   kinds // of the records that others refer to
+	depth  int   // how many levels of objects to invent
+	report bool  // at is the time of a report in a feed
+	kinds  kinds // of the records that others refer to
 }
 
 // present writes a record in a view: what clients have set where it fits, what the request says,
@@ -296,13 +294,19 @@ type view struct {
 func (f *fleet) present(b []byte, r record, v view) []byte {
 	sub := f.about(subject{
 		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.depth, report: v.report,
-		bare: r.isCreated() && !v.outcome, kinds: v.kinds,
+		bare: r.isCreated(), kinds: v.kinds,
 	})
+	if sub.bare && !v.report {
+		sub.at = r.created // which is when all else of it began
+	}
 	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
 		if m == v.key && r.overlay[m.name] == nil {
 			if id, ok := m.fit(r.key); ok {
 				return id, true
 			}
+		}
+		if m.term.is("uuid") && v.of.required["id"] && sub.bare {
+			return r.key, true // the client's id is another one
 		}
 		if at := r.timeOf(m); !at.IsZero() {
 			return timestamp(at), true
@@ -332,10 +336,16 @@ func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
 		return f.refer(m, t.noun, listOf(t.told(r.key)), v)
 	}
 	set, ok := r.overlay[m.name]
+	if parts := m.parts(r.overlay, v.of); !ok && (len(parts) > 1 || len(parts) == 1 && parts["id"] == nil) {
+		set, ok = parts, true
+	}
 	switch {
 	case !ok && m.term.is("isdeactivated"):
 		status, ok := r.overlay["driverActivationStatus"]
 		return status == "deactivated", ok
+	case !ok && m.name == v.of.noun+"Name":
+		name, ok := r.overlay["name"].(string)
+		return name, ok
 	case !ok:
 		return f.references(m, r, v)
 	case set == nil:
@@ -381,7 +391,8 @@ func (f *fleet) complete(m *member, v any, sub subject) (any, bool) {
 	case list:
 		objects, _ := v.([]any)
 		kept := make([]any, 0, len(objects))
-		for _, o := range objects {
+		for i, o := range objects {
+			sub.hash = mixNumber(sub.hash, uint64(i))
 			if o, ok := f.completeOne(m, o, sub); ok {
 				kept = append(kept, o)
 			}
@@ -431,7 +442,9 @@ func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
 			}
 		case !below.answered:
 		default:
-			if empty, ok := below.unset(); ok && sub.bare {
+			if id, ok := below.nestedID(mix(sub.hash, below.name)); ok {
+				values[below.name] = id
+			} else if empty, ok := below.unset(); ok && sub.bare {
 				values[below.name] = empty
 			} else if invented, ok := f.member(nil, below, sub); ok {
 				values[below.name] = json.RawMessage(invented)
@@ -540,6 +553,11 @@ func (m *member) fit(v any) (any, bool) {
 	switch m.shape {
 	case list:
 		values, ok := v.([]any)
+		if joined, isText := v.(string); isText && m.kind != object {
+			for value := range strings.SplitSeq(joined, ",") {
+				values, ok = append(values, value), true
+			}
+		}
 		if !ok {
 			return nil, false
 		}
@@ -596,11 +614,9 @@ func (m *member) fitOne(v any) (any, bool) {
 		return nil, false
 	}
 	out := map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if below := m.schema.named[name]; below != nil && values[name] != nil {
-			if fitting, ok := below.fit(values[name]); ok {
-				out[name] = fitting
-			}
+	for _, below := range m.schema.members {
+		if fitting, ok := below.from(values); ok {
+			out[below.name] = fitting
 		}
 	}
 	return out, true

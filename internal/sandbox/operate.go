@@ -28,7 +28,7 @@ func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 	if why != nil {
 		return refused(path, id, why)
 	}
-	q.odd = odd
+	q.id, q.odd = id, odd
 	s.note(r, q)
 	body, why := s.perform(q)
 	if why != nil {
@@ -56,7 +56,7 @@ func (s *Sandbox) note(r *http.Request, q *request) {
 // operation has none.
 func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
-	if op.effect == reads {
+	if op.effect == reads && op.outcome.status == nil {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 	} else {
@@ -84,7 +84,7 @@ func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 			return nil, why
 		}
 	case !op.envelope.isList:
-	case op.effect == reads || len(subjects) == 0:
+	case op.effect == reads && op.target.from != inEach:
 		if p, why = s.page(q); why != nil {
 			return nil, why
 		}
@@ -104,9 +104,9 @@ func unknown(param, id string) *refusal {
 func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	op, c := q.op, q.op.target.collection
 	if op.effect == creates {
-		return c.add(q.inputs(), q.now)
+		return s.create(q)
 	}
-	ids, input := q.ids(), q.inputs()[0]
+	ids, inputs := q.ids(), q.inputs()
 	switch {
 	case op.effect == reads || len(ids) > 0:
 	case op.target.from == nowhere:
@@ -122,15 +122,30 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		}
 		records = append(records, r)
 	}
+	if op.effect == merges || op.effect == replaces {
+		for i, r := range records {
+			if why := s.taken(q, inputFor(inputs, i), r); why != nil {
+				return nil, why
+			}
+		}
+	}
 	for i, r := range records {
+		input := inputFor(inputs, i)
 		switch op.effect {
 		case merges:
 			records[i] = c.update(r, merged(r.overlay, s.shown(q, r), input), q.now)
 		case replaces:
-			records[i] = c.update(r, replacement(op.body, input), q.now)
+			records[i] = c.update(r, c.replacement(r, op.body, input), q.now)
 		case deletes:
 			c.remove(r)
-		case reads, creates:
+		case reads:
+			if op.outcome.status != nil {
+				records[i] = c.update(r, op.outcome.of(r, q.now), q.now)
+			}
+			if op.isAction() {
+				records[i].overlay = merged(records[i].overlay, nil, input) // which the answer says, and no other
+			}
+		case creates:
 		}
 	}
 	return records, nil
@@ -159,7 +174,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 	if len(subjects) > 0 {
 		first = subjects[0]
 	}
-	bare := first.isCreated() && !op.isAction()
+	bare := first.isCreated()
 	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare, kinds: s.kinds})
 	// around writes an object around its member content, with the cursors and links of the page.
 	around := func(holder *schema, content *member, written []byte) []byte {
@@ -171,6 +186,12 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 				return s.cursors(q, p), true
 			case strings.EqualFold(m.name, linksName) && op.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER:
 				return q.links(p), true
+			case m.term.is("requestid"):
+				return q.id, true
+			case m.term.is("id", "uuid") && content != nil && len(subjects) == 1:
+				if id, ok := first.idAs(m); ok {
+					return id, true
+				}
 			}
 			return nil, bare && !c.assigns(m)
 		})
@@ -211,7 +232,20 @@ func (s *Sandbox) list(p page, v view) []byte {
 		if i.tick != 0 {
 			v.at, v.report = timeOfTick(i.tick), true
 		}
-		b = s.fleet.present(separate(b), i.record, v)
+		b = separate(b)
+		if v.around != nil {
+			b = s.fleet.object(b, v.around, subject{}, func(m *member) (any, bool) {
+				switch {
+				case m.term.is("data"):
+					return json.RawMessage(s.fleet.present(nil, i.record, v)), true
+				case m.term.is("status"):
+					return json.Number(strconv.Itoa(http.StatusOK)), true
+				}
+				return nil, true
+			})
+			continue
+		}
+		b = s.fleet.present(b, i.record, v)
 	}
 	return append(b, ']')
 }

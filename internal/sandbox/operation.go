@@ -30,6 +30,10 @@ type operation struct {
 	target   key    // which record it is about; the collection is always set
 	keys     []key  // other ids in the path, each of a known record
 	effect   effect
+
+	holds   *member // of the body, that holds the record or several; nil where the body is the record
+	each    *member // a list of ids of which each makes a record; nil for none
+	outcome outcome // what becomes of the record that an action is about
 }
 
 // segment is a literal segment of a path template, or a name.
@@ -50,6 +54,7 @@ const (
 	inPath
 	inQuery
 	inBody
+	inEach // element of the body's data
 )
 
 // effect is what an operation does to the records of its collection.
@@ -140,6 +145,7 @@ type envelope struct {
 	record *schema // nil where the response is neither
 	isList bool
 	at     []*member // the way there from the outside
+	around *schema   // of each record in the list: an object of its data and its status; nil for none
 	paging *member   // the member that holds the cursors, if any
 }
 
@@ -163,7 +169,11 @@ func envelopeOf(s *schema, paged bool) envelope {
 	lists, objects := s.containers(paging)
 	switch {
 	case len(lists) == 1 && (paged || lists[0].name == "data" || len(s.members) <= 2):
-		return envelope{record: lists[0].schema, isList: true, at: lists, paging: paging}
+		e := envelope{record: lists[0].schema, isList: true, at: lists, paging: paging}
+		if data := e.record.named["data"]; data != nil && data.isRecord() && data.shape == single && e.record.named["status"] != nil {
+			e.around, e.record = e.record, data.schema
+		}
+		return e
 	case len(lists) > 1 && lists[0].name == "data":
 		return envelope{record: lists[0].schema, isList: true, at: lists[:1], paging: paging}
 	case len(objects) > 0 && (objects[0].name == "data" || paged):

@@ -25,18 +25,21 @@ type collections struct {
 // called after: /driver-efficiency/drivers and /v1/fleet/dispatch/routes/{id} do, and a list called
 // `vehicles`, such as that of /v1/fleet/locations.
 func resolve(ops []*operation, fleetSize uint64) kinds {
-	lists, users := map[string]bool{}, map[string]int{}
+	lists, gets, users := map[string]bool{}, map[string]bool{}, map[string]int{}
 	for _, op := range ops {
 		op.base, op.item = op.place()
 		lists[op.base] = lists[op.base] || !op.item
+		gets[op.base] = gets[op.base] || !op.item && op.verb == http.MethodGet
 		users[op.base]++
 	}
 	// Short paths first: what lies below a path finds its collection.
 	slices.SortStableFunc(ops, func(a, b *operation) int { return cmp.Compare(len(a.base), len(b.base)) })
 	cs, reads := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
 	for _, op := range ops {
-		// One path is in the singular where its list is in the plural.
-		if plural := op.base + "s"; op.item && !lists[op.base] && lists[plural] {
+		// Two paths are in the singular where their list is in the plural: one of single records and
+		// one of creations.
+		plural := op.base + "s"
+		if op.item && !lists[op.base] && lists[plural] || op.verb == http.MethodPost && !op.item && users[op.base] == 1 && gets[plural] {
 			op.base = plural
 		}
 		if op.verb == http.MethodGet && !op.item {
@@ -65,10 +68,14 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 		if shown := op.envelope.record; shown != nil && (c == cs.byPath[op.base] || op.effect != reads) {
 			maps.Copy(c.records, shown.named)
 		}
-		c.write(op)
+		op.holds, op.each = op.holder(), op.fanOut()
+		c.note(op)
 	}
 	k.unite()
 	k.relate(fleetSize)
+	for _, op := range ops {
+		op.outcome = op.target.collection.outcomeOf(op)
+	}
 	return k
 }
 
@@ -173,13 +180,14 @@ func (op *operation) claim(cs collections, users int) {
 		last := &op.keys[len(op.keys)-1]
 		last.collection = cs.at(op.base)
 		last.collection.readable, last.collection.keyField = true, last.param
+		last.collection.keyRefers = isReference(last.param)
 		return
 	}
-	if from, param := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
+	if from, m := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
 		c := cs.at(op.base)
 		c.readable = true
-		if c.keyField == "" && param != "ids" {
-			c.keyField = param
+		if c.keyField == "" && m.name != "ids" && m.shape == single {
+			c.keyField, c.keyRefers = m.name, m.refers
 		}
 	}
 }
@@ -199,14 +207,30 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 		return
 	}
 	op.target.collection = cs.home(op.base)
-	op.target.from, op.target.param = op.looseKey()
+	from, m := op.looseKey()
+	if op.target.from = from; m != nil {
+		op.target.param = m.name
+	}
 	switch {
+	case op.verb == http.MethodPost && from == nowhere:
+		op.act(cs)
 	case cs.byPath[op.base] == nil: // an action upon the records of a path above
 	case op.target.from != nowhere:
 		op.effect = effectOf(op.verb)
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
 		// Settings: one record that is read and changed without an id.
 		op.effect = effectOf(op.verb)
+	}
+}
+
+// act resolves a POST to a path whose records cannot be asked for and that names none by an id of its
+// own. Its body may name one of the path above, as driverId does in a driver's remote-sign-out; else
+// it makes something, such as a fuel purchase, of which only the answer is known. Below /v1 it reads.
+func (op *operation) act(cs collections) {
+	if param := op.target.collection.noun + "Id"; op.body != nil && op.body.named[param] != nil {
+		op.target.from, op.target.param = inBody, param
+	} else if !legacy(op.GetPath()) {
+		op.effect, op.target.collection = creates, newCollection(op.base, cs.size)
 	}
 }
 
@@ -250,6 +274,9 @@ func isKey(name string) bool {
 // whether it addresses one of its records in the path.
 func (op *operation) place() (path string, item bool) {
 	segments := op.segments
+	if n := len(segments); n > 1 && segments[n-1].literal == "batch" {
+		segments = segments[:n-1] // several of the path above
+	}
 	for len(segments) > 0 && segments[len(segments)-1].name != "" && !isKey(segments[len(segments)-1].name) {
 		segments = segments[:len(segments)-1]
 	}
@@ -279,11 +306,11 @@ func normalize(segments []segment) string {
 	return b.String()
 }
 
-// looseKey finds the id of the record that an operation without an id in its path is about:
-// a query parameter, or the body's id.
-func (op *operation) looseKey() (from source, param string) {
+// looseKey finds the id of the record that an operation without an id in its path is about: a query
+// parameter, a member of the body, or the id of each element of the body's data.
+func (op *operation) looseKey() (from source, m *member) {
 	if op.item || op.verb == http.MethodGet && op.envelope.isList {
-		return nowhere, ""
+		return nowhere, nil
 	}
 	candidates := []string{"id"}
 	if op.verb != http.MethodPost {
@@ -299,13 +326,73 @@ func (op *operation) looseKey() (from source, param string) {
 	}
 	for _, name := range candidates {
 		if m := op.query[name]; m != nil && (m.shape == single || name == "ids") {
-			return inQuery, name
+			return inQuery, m
 		}
 	}
-	if op.verb != http.MethodGet && op.body != nil && op.body.named["id"] != nil {
-		return inBody, "id"
+	if op.verb == http.MethodGet || op.body == nil {
+		return nowhere, nil
 	}
-	return nowhere, ""
+	if m := op.body.named["id"]; m != nil {
+		return inBody, m
+	}
+	if data := op.body.named["data"]; data != nil && data.isRecord() && data.shape == list {
+		if m := data.schema.named["id"]; m != nil && m.rule.GetRequired() {
+			return inEach, m
+		}
+	}
+	if m := op.body.named[nounOf(op.base)+"Ids"]; m != nil && op.verb != http.MethodPost {
+		return inBody, m
+	}
+	if op.verb == http.MethodDelete && len(op.body.members) == 1 && isIDName(op.body.members[0].name) {
+		return inBody, op.body.members[0]
+	}
+	return nowhere, nil
+}
+
+// holder returns the member of the body that holds the record, or several: data, one that is called
+// as a record is, or, where several are made and told, the one list of objects. It is nil where the
+// body is the record.
+func (op *operation) holder() *member {
+	if op.body == nil {
+		return nil
+	}
+	for _, name := range []string{"data", op.target.collection.noun} {
+		if m := op.body.named[name]; m != nil && m.isRecord() {
+			return m
+		}
+	}
+	if lists, _ := op.body.containers(nil); op.effect == creates && op.envelope.isList && len(lists) == 1 {
+		return lists[0]
+	}
+	return nil
+}
+
+// fanOut returns the list of ids of which each makes a record of its own, as driverIds of a message
+// does: the answer is a list of records that have, in its place, one driverId.
+func (op *operation) fanOut() *member {
+	if op.effect != creates || !op.envelope.isList {
+		return nil
+	}
+	record := op.envelope.record.named
+	for _, m := range op.inputs() {
+		one := strings.TrimSuffix(m.name, "s")
+		if m.shape == list && m.refers && record[m.name] == nil && (record[one] != nil || record[strings.TrimSuffix(one, "Id")] != nil) {
+			return m
+		}
+	}
+	return nil
+}
+
+// inputs returns the members of the body and the query parameters.
+func (op *operation) inputs() []*member {
+	var out []*member
+	if op.body != nil {
+		out = append(out, op.body.members...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(op.query)) {
+		out = append(out, op.query[name])
+	}
+	return out
 }
 
 func isIDName(name string) bool {

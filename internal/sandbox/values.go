@@ -23,15 +23,24 @@ func scalar(b []byte, m *member, sub subject) []byte {
 	}
 	switch m.kind {
 	case truth:
-		return strconv.AppendBool(b, (h&1 == 0 || m.term.is("ontrip")) && !m.term.is("isdeactivated"))
+		v := (h&1 == 0 || m.term.is("ontrip")) && !m.term.is("isdeactivated")
+		if sub.bare {
+			v = m.term.is("isactive")
+		}
+		return strconv.AppendBool(b, v)
 	case free:
 		return appendJSON(b, freeForm(m.name, h))
 	case row:
 		return appendJSON(b, []any{freeForm("", h), freeForm("", h>>8)})
-	case real:
-		return appendFloat(b, m.bounded(m.number(sub)))
-	case whole:
-		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(m.number(sub)))), 10)
+	case real, whole:
+		v := 0.0 // of what was just created nothing is counted or measured
+		if !sub.bare || m.refers || m.isTime || m.term.is("id") {
+			v = m.number(sub)
+		}
+		if m.kind == real {
+			return appendFloat(b, m.bounded(v))
+		}
+		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(v))), 10)
 	case text, object:
 	}
 	s := m.text(sub)
@@ -66,6 +75,9 @@ func (m *member) pick(sub subject) string {
 	if usual != "" && slices.Contains(m.values, usual) {
 		return usual
 	}
+	if sub.bare {
+		return m.initial
+	}
 	best, weight := 0, uint64(0)
 	for i, w := range m.weights {
 		if w = mixNumber(sub.hash, w); w >= weight {
@@ -73,6 +85,23 @@ func (m *member) pick(sub subject) string {
 		}
 	}
 	return m.values[best]
+}
+
+// initialOf returns the value that says of a record that it was just created, such as pending or open;
+// the first that is known of other enumerations.
+func initialOf(values []string) string {
+	for _, v := range values {
+		t := termOf(v)
+		if t.has("pending", "awaiting") || t.is("open", "active", "requested", "scheduled", "notstarted", "draft", "required", "ad-hoc") {
+			return v
+		}
+	}
+	for _, v := range values {
+		if !termOf(v).has("unknown", "unspecified", "notset") {
+			return v
+		}
+	}
+	return ""
 }
 
 // bounded returns v or the bound that it breaks.
@@ -149,9 +178,9 @@ func textOf(m *member) func(subject) string {
 		return always("America/Los_Angeles")
 	case t.ends("timeofday"):
 		return always("08:30")
-	case t.ends("date", "dateofbirth") && !t.ends("update"):
+	case isDay(t):
 		return func(s subject) string { return at(s).Format(time.DateOnly) }
-	case t.ends("time", "hour", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
+	case isMoment(name, t):
 		return func(s subject) string { return timestamp(at(s)) }
 	}
 	return phraseOf(m)
@@ -375,6 +404,14 @@ func isInstant(t term) bool {
 		(t.is("time", "signedat", "resolvedat") || t.ends("atms", "timestampms", "startms", "endms", "timems", "arrivalms", "expirationtime"))
 }
 
+// isDay reports whether a text is a date, as far as a name can tell.
+func isDay(t term) bool { return t.ends("date", "dateofbirth") && !t.ends("update") }
+
+// isMoment reports whether a text is a time, as far as a name can tell.
+func isMoment(name string, t term) bool {
+	return t.ends("time", "hour", "restperiod", "lastconnected") || strings.HasSuffix(name, "At") || strings.HasSuffix(name, "Ms")
+}
+
 // isCreationTime reports whether a name says when a record was created.
 func isCreationTime(t term) bool { return t.has("createdat", "createdtime", "creationtime") }
 
@@ -385,9 +422,14 @@ func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modi
 func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
 
 // timeOf returns how to invent a time: what happened once stays, ends lie at the report's time and
-// starts a few minutes before.
+// starts a few minutes before. Of what a client has created all began when it did.
 func timeOf(t term) func(subject) time.Time {
-	once := func(s subject) time.Time { return epoch().Add(time.Duration(s.n) * time.Hour) }
+	once := func(s subject) time.Time {
+		if s.bare {
+			return s.at
+		}
+		return epoch().Add(time.Duration(s.n) * time.Hour)
+	}
 	switch {
 	case t.has("birth"):
 		return func(s subject) time.Time { return epoch().AddDate(-40, 0, int(s.n%365)) }
@@ -403,7 +445,12 @@ func timeOf(t term) func(subject) time.Time {
 	case t.has("expir", "due", "next"):
 		return func(s subject) time.Time { return s.at.Add(24 * time.Hour) }
 	case t.has("start", "begin", "first"):
-		return func(s subject) time.Time { return s.at.Add(-time.Duration(1+s.n%12) * time.Minute) }
+		return func(s subject) time.Time {
+			if s.bare {
+				return s.at
+			}
+			return s.at.Add(-time.Duration(1+s.n%12) * time.Minute)
+		}
 	}
 	return func(s subject) time.Time { return s.at }
 }

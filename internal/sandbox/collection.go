@@ -3,7 +3,6 @@ package sandbox
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
 	"sort"
 	"strconv"
 	"strings"

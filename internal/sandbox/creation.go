@@ -217,8 +217,11 @@ func (o outcome) of(r record, now time.Time) map[string]any {
 
 // idAs returns what a client calls a record by, or its key, as a member holds it.
 func (r record) idAs(m *member) (any, bool) {
-	if given := r.overlay["id"]; given != nil && m.term.is("id") {
+	switch given := r.overlay["id"]; {
+	case given != nil && m.term.is("id"):
 		return m.fit(given)
+	case m.term.is("uuid") && !r.isCreated():
+		return nil, false
 	}
 	return m.fit(r.key)
 }
@@ -264,7 +267,7 @@ func (m *member) from(sent map[string]any) (any, bool) {
 // after it: assignee in assigneeId and assigneeType. An object of a record which has nothing but what
 // clients set of the record repeats that, as args does.
 func (m *member) parts(sent map[string]any, of *collection) map[string]any {
-	if !m.isRecord() || m.shape != single {
+	if len(sent) == 0 || !m.isRecord() || m.shape != single {
 		return nil
 	}
 	repeats := of != nil && !hasID(m.schema) && !of.settable[m.name] && len(m.schema.members) > 1

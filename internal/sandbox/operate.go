@@ -111,6 +111,8 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	case op.effect == reads || len(ids) > 0:
 	case op.target.from == nowhere:
 		ids = []string{idOf(1)} // settings
+	case op.target.from == inQuery && op.query[op.target.param].shape == list:
+		return nil, nil // of none
 	default:
 		return nil, refuse(http.StatusBadRequest, "%s: is required", op.target.param)
 	}

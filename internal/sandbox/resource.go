@@ -315,7 +315,7 @@ func (op *operation) looseKey() (from source, m *member) {
 	candidates := []string{"id"}
 	if op.verb != http.MethodPost {
 		if op.verb != http.MethodGet {
-			candidates = append(candidates, "ids")
+			candidates = append(candidates, "ids", nounOf(op.base)+"Ids")
 		}
 		candidates = append(candidates, nounOf(op.base)+"Id")
 		for _, name := range slices.Sorted(maps.Keys(op.query)) {
@@ -325,7 +325,7 @@ func (op *operation) looseKey() (from source, m *member) {
 		}
 	}
 	for _, name := range candidates {
-		if m := op.query[name]; m != nil && (m.shape == single || name == "ids") {
+		if m := op.query[name]; m != nil && (m.shape == single || name == "ids" || name == nounOf(op.base)+"Ids") {
 			return inQuery, m
 		}
 	}

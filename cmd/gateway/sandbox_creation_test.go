@@ -208,7 +208,7 @@ func TestSandbox_actionsShowInTheirRecord(t *testing.T) {
 	driver := told(t, s.ask(t, "POST /fleet/drivers", `{"name":"Zoe Zimmer","username":"zoe","password":"p1234567"}`), "data.id")
 	expect(t, "sign-out", s.ask(t, "POST /fleet/drivers/remote-sign-out", `{"driverId":"`+driver+`"}`), "driverName=Zoe Zimmer")
 
-	agreement := told(t, s.ask(t, "POST /fleet/asset-sharing/agreements", `{"operator":"provider","providerDataPackages":["gps"],"recipientDataPackages":[],`+
+	agreement := told(t, s.ask(t, "POST /fleet/asset-sharing/agreements", `{"operator":"provider","providerDataPackages":["location"],"recipientDataPackages":[],`+
 		`"recipientOrganizationId":"5","recipientOrganizationName":"Other"}`), "data.id")
 	for action, status := range map[string]string{"accept": "accepted", "reject": "rejected", "cancel": "canceled"} {
 		expect(t, action, s.ask(t, "POST /fleet/asset-sharing/agreements/"+action+"?id="+agreement, ""), "data.status="+status, "data.recipientOrganizationId=5")

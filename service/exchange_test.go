@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -357,7 +358,9 @@ func scalar(fd protoreflect.FieldDescriptor, options *apiv1.Field) protoreflect.
 		return protoreflect.ValueOfString(exchangeTime().Format(time.DateOnly))
 	case options.GetFormat() == "uuid":
 		return protoreflect.ValueOfString("3f2504e0-4f89-41d3-9a0c-0305e82c3301")
-	case id:
+	case name == "parenttagid" || name == "parentid":
+		return protoreflect.ValueOfString("") // none: all others of the sandbox are below the seeded one
+	case id || fd.IsList() && slices.Contains([]string{"addresses", "assets", "drivers", "machines", "sensors", "vehicles"}, name):
 		return protoreflect.ValueOfString(fmt.Sprint(seededID))
 	case name == "pagenumber":
 		return protoreflect.ValueOfString("1")

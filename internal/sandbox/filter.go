@@ -15,6 +15,7 @@ type filter struct {
 	by   filterBy
 	noun string // of the records that the ids belong to
 	ids  []string
+	of   *collection // of the records that are to refer to them: the ones listed, or those they refer to
 }
 
 // filterBy says how an argument selects records.
@@ -91,26 +92,42 @@ func (m *member) selects(parameter *member) bool {
 }
 
 // listing returns the records that a request selects. The time it takes to find those that are selected
-// by id or by a reference depends on how many are named and how many clients have touched, and not on how
-// many there are.
+// by id or by a reference of their own depends on how many are named and how many clients have touched,
+// and not on how many there are.
 func (s *Sandbox) listing(q *request) listing {
 	c := q.op.target.collection
-	l := listing{of: c, order: c.all(), also: s.memberFilter(q)}
-	if tags := s.kinds[tagNoun]; len(tags) > 0 {
-		l.tags = tags[0]
+	l := listing{of: c, order: c.all()}
+	conditions := s.conditions(q)
+	for i, f := range s.filters(q) {
+		if i == 0 && f.by != byTree && f.of == c {
+			l.order = c.matching(f)
+		}
+		conditions = append(conditions, func(r record) bool { return s.passes(c, r, f) })
 	}
+	if len(conditions) > 0 {
+		l.keeps = func(r record) bool {
+			return !slices.ContainsFunc(conditions, func(holds func(record) bool) bool { return !holds(r) })
+		}
+	}
+	return l
+}
+
+// filters returns the ids by which a request selects records.
+func (s *Sandbox) filters(q *request) []filter {
+	var out []filter
 	add := func(m *member, v any) {
-		f := filter{by: s.filterBy(q.op, m), noun: m.noun, ids: textsOf(v)}
+		f := filter{by: s.filterBy(q.op, m), noun: m.noun, ids: textsOf(v), of: q.op.target.collection}
 		switch f.by {
 		case byID:
-			f.noun = c.noun
+			f.noun = f.of.noun
 		case byReference, byTree:
+			if m.noun == tagNoun {
+				f.of = s.tagged(q.op, m)
+			}
 		case byNothing, byMember, byTime:
 			return
 		}
-		if l.filters = append(l.filters, f); len(l.filters) == 1 && f.by != byTree {
-			l.order = c.matching(f)
-		}
+		out = append(out, f)
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.args)) {
 		if m := q.op.query[name]; m != nil && q.args[name] != nil {
@@ -122,12 +139,12 @@ func (s *Sandbox) listing(q *request) listing {
 			add(m, q.body[name])
 		}
 	}
-	return l
+	return out
 }
 
-// memberFilter returns which records have the members that a request asks for; nil for all.
-func (s *Sandbox) memberFilter(q *request) func(record) bool {
-	var conditions []func(record) bool
+// conditions returns what a request asks of the members of records.
+func (s *Sandbox) conditions(q *request) []func(record) bool {
+	var out []func(record) bool
 	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
 		m := q.op.query[name]
 		values := textsOf(q.args[name])
@@ -140,13 +157,9 @@ func (s *Sandbox) memberFilter(q *request) func(record) bool {
 		}
 		target, of := s.filtered(q.op, m)
 		view := view{schema: &schema{members: []*member{target}, named: map[string]*member{target.name: target}}, of: of, at: q.now, kinds: s.kinds}
-		conditions = append(conditions, func(r record) bool {
+		out = append(out, func(r record) bool {
 			r, ok := s.subject(q.op.target.collection, r, of)
-			if !ok {
-				return false
-			}
-			has := textsOf(s.fleet.show(r, view)[target.name])
-			return slices.ContainsFunc(has, func(v string) bool {
+			return ok && slices.ContainsFunc(textsOf(s.fleet.show(r, view)[target.name]), func(v string) bool {
 				if by == byTime {
 					return !isBefore(v, values[0])
 				}
@@ -154,12 +167,7 @@ func (s *Sandbox) memberFilter(q *request) func(record) bool {
 			})
 		})
 	}
-	if len(conditions) == 0 {
-		return nil
-	}
-	return func(r record) bool {
-		return !slices.ContainsFunc(conditions, func(holds func(record) bool) bool { return !holds(r) })
-	}
+	return out
 }
 
 // usual returns the values that Samsara takes for a parameter that is not sent, none where that is
@@ -176,12 +184,13 @@ func (m *member) usual() []string {
 
 // subject returns the record of another collection that one refers to, or itself.
 func (s *Sandbox) subject(c *collection, r record, of *collection) (record, bool) {
-	id, set := r.overlay[of.noun+"Id"]
-	switch {
-	case c == of:
+	if c == of {
 		return r, true
-	case set:
-		return of.find(jsonText(id))
+	}
+	ids := append(idsIn(r.overlay[of.noun+"Id"]), idsIn(r.overlay[of.noun])...)
+	switch {
+	case len(ids) > 0:
+		return of.find(ids[0])
 	case r.isCreated():
 		return record{}, false
 	}
@@ -229,18 +238,37 @@ func (c *collection) matching(f filter) order {
 	return order{count: len(numbers), at: func(i int) uint64 { return numbers[i] }}
 }
 
-// passes reports whether a filter selects a record.
-func (l listing) passes(r record, f filter) bool {
-	if f.noun == l.of.noun && f.by != byTree {
-		return slices.ContainsFunc(f.ids, func(id string) bool { return r.key == id || l.of.isAlias(r, id) })
+// passes reports whether a filter selects a record of a collection.
+func (s *Sandbox) passes(c *collection, r record, f filter) bool {
+	if f.noun == c.noun && f.by != byTree {
+		return slices.ContainsFunc(f.ids, func(id string) bool { return r.key == id || c.isAlias(r, id) })
 	}
-	return slices.ContainsFunc(l.of.referred(r, f.noun), func(id string) bool {
-		if slices.Contains(f.ids, id) || f.by != byTree {
-			return slices.Contains(f.ids, id)
+	r, ok := s.subject(c, r, f.of)
+	return ok && slices.ContainsFunc(f.of.referred(r, f.noun), func(id string) bool {
+		if slices.Contains(f.ids, id) {
+			return true
 		}
-		tag, ok := l.tags.find(id)
-		return ok && slices.ContainsFunc(f.ids, func(above string) bool { return l.tags.isWithin(tag, above) })
+		of, other, ok := s.kinds.find(f.noun, id)
+		return ok && f.by == byTree && slices.ContainsFunc(f.ids, func(above string) bool { return of.isWithin(other, above) })
 	})
+}
+
+// tagged returns the collection whose tags a filter is about: that of the records listed, if these have
+// tags; that which the parameter names, as vehicleTagIds does; or that of the record which each of them
+// is about.
+func (s *Sandbox) tagged(op *operation, m *member) *collection {
+	c := op.target.collection
+	prefix := strings.TrimSuffix(strings.TrimSuffix(m.name, "TagIds"), "Parent")
+	if c.tie("tagIds") != nil {
+		return c
+	}
+	for _, noun := range entities() {
+		if of := s.kinds[noun]; len(of) > 0 && of[0].tie("tagIds") != nil &&
+			(noun == prefix || op.envelope.record.named[noun] != nil || op.envelope.record.named[noun+"Id"] != nil) {
+			return of[0]
+		}
+	}
+	return c
 }
 
 // referred returns the ids of the records of a noun that a record refers to. Seeded ones refer to the

@@ -183,11 +183,9 @@ func (q *request) cursorName() (string, *refusal) {
 
 // listing is the records of a collection that pass some filters, in order.
 type listing struct {
-	of      *collection
-	order   order // numbers that may be theirs
-	filters []filter
-	also    func(record) bool // nil if there are no other filters
-	tags    *collection       // by the tree of which a filter may select
+	of    *collection
+	order order             // numbers that may be theirs
+	keeps func(record) bool // nil for all of these
 }
 
 // from returns the records from index i of the order on, backwards where step is -1, until there
@@ -195,15 +193,11 @@ type listing struct {
 func (l listing) from(i, step, limit int) []record {
 	var out []record
 	for ; i >= 0 && i < l.order.count && len(out) < limit; i += step {
-		if r, ok := l.of.get(l.order.at(i)); ok && l.keeps(r) {
+		if r, ok := l.of.get(l.order.at(i)); ok && (l.keeps == nil || l.keeps(r)) {
 			out = append(out, r)
 		}
 	}
 	return out
-}
-
-func (l listing) keeps(r record) bool {
-	return !slices.ContainsFunc(l.filters, func(f filter) bool { return !l.passes(r, f) }) && (l.also == nil || l.also(r))
 }
 
 // after returns at most limit records that come after a number.
@@ -345,10 +339,4 @@ func (s *Sandbox) limit(q *request) (int, *refusal) {
 		return 0, refuse(http.StatusBadRequest, "limit: must be from 1 to %d, is %v", MaxPageSize, sent)
 	}
 	return limit, nil
-}
-
-// values returns those of a list parameter.
-func (q *request) values(name string) []string {
-	values, _ := q.args[name].([]any)
-	return texts(values)
 }

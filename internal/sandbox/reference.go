@@ -136,10 +136,11 @@ func (s *Sandbox) refersTo(q *request, m *member) string {
 // cycles returns what a request would put below itself.
 func (q *request) cycles() []string {
 	c := q.op.target.collection
-	if q.op.effect != merges && q.op.effect != replaces || c.up == "" {
+	inputs := q.inputs()
+	if q.op.effect != merges && q.op.effect != replaces || c.up == "" || len(inputs) == 0 {
 		return nil
 	}
-	id := jsonText(q.inputs()[0][c.up])
+	id := jsonText(inputs[0][c.up])
 	above, ok := c.find(id)
 	if !ok {
 		return nil

@@ -34,7 +34,7 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 	}
 	// Short paths first: what lies below a path finds its collection.
 	slices.SortStableFunc(ops, func(a, b *operation) int { return cmp.Compare(len(a.base), len(b.base)) })
-	cs, reads := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
+	cs, readers := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
 	for _, op := range ops {
 		// Two paths are in the singular where their list is in the plural: one of single records and
 		// one of creations.
@@ -43,17 +43,17 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 			op.base = plural
 		}
 		if op.verb == http.MethodGet && !op.item {
-			reads[op.base] = op
+			readers[op.base] = op
 		}
 		op.claim(cs, users[op.base])
 	}
 	for _, op := range ops {
-		if op.verb == http.MethodPost && !op.item && reads[op.base] != nil {
+		if op.verb == http.MethodPost && !op.item && readers[op.base] != nil {
 			cs.at(op.base).readable = true
 		}
 	}
 	for _, op := range ops {
-		op.resolve(cs, reads)
+		op.resolve(cs, readers)
 	}
 	k := cs.kinds(ops)
 	for _, op := range ops {

@@ -441,7 +441,7 @@ func TestSandbox_sensorHistory(t *testing.T) {
 	for body, want := range map[string]string{
 		fmt.Sprintf(`{"startMs":%d,"endMs":%d,"stepMs":0,"series":[]}`, begin, end):           "stepMs: must be at least 1, is 0",
 		fmt.Sprintf(`{"startMs":%d,"endMs":%d,"stepMs":1000,"series":[]}`, end, begin):        "endMs: must not be before startMs",
-		`{"startMs":-9223372036854775808,"endMs":9223372036854775807,"stepMs":1,"series":[]}`: "stepMs: must divide the time into at most 10000 steps",
+		`{"startMs":-9223372036854775808,"endMs":9223372036854775807,"stepMs":1,"series":[]}`: "stepMs: must divide the time into less than 10000 steps",
 	} {
 		if status, text := s.send(t, "POST /v1/sensors/history", body); status != http.StatusBadRequest || !strings.Contains(text, want) {
 			t.Errorf("%s = %d %s, want 400 %s", body, status, text, want)

@@ -60,9 +60,9 @@ func (s *Sandbox) rows(q *request, t table) ([]byte, *refusal) {
 	case end < start:
 		return nil, refuse(http.StatusBadRequest, "endMs: must not be before startMs, %d, is %d", start, end)
 	}
-	n := (uint64(end)-uint64(start))/uint64(step) + 1
-	if n > maxRows {
-		return nil, refuse(http.StatusBadRequest, "stepMs: must divide the time into at most %d steps, is %d, which makes %d", maxRows, step, n)
+	steps := (uint64(end) - uint64(start)) / uint64(step)
+	if steps >= maxRows {
+		return nil, refuse(http.StatusBadRequest, "stepMs: must divide the time into less than %d steps, is %d, which makes %d", maxRows, step, steps)
 	}
 	asked, _ := q.body[t.series.name].([]any)
 	sensors := make([]series, 0, len(asked))
@@ -75,7 +75,7 @@ func (s *Sandbox) rows(q *request, t table) ([]byte, *refusal) {
 		last     = make([]any, len(sensors))
 		previous = q.body["fillMissing"] == "withPrevious"
 	)
-	for i := range n {
+	for i := range steps + 1 {
 		ms := start + int64(i)*step
 		entries := make([]any, 0, len(sensors))
 		for j, of := range sensors {

@@ -436,6 +436,10 @@ func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
 	for _, below := range m.schema.members {
 		has, ok := values[below.name]
 		switch {
+		case ok && !below.declares(has) && below.answered:
+			values[below.name] = below.initial
+		case ok && !below.declares(has):
+			delete(values, below.name)
 		case ok:
 			if values[below.name], _ = f.complete(below, has, sub); values[below.name] == nil {
 				delete(values, below.name)

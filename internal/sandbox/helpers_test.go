@@ -251,7 +251,9 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 		if err != nil {
 			panic(err)
 		}
-		x.body = string(data)
+		// No two records have one external id, and no two drivers one name to sign in with.
+		x.body = strings.ReplaceAll(string(data), `{"sampleKey":"text value"}`, `{"sampleKey":"text `+e.Operation.GetId()+`"}`)
+		x.body = strings.ReplaceAll(x.body, `"text username"`, `"text `+e.Operation.GetId()+`"`)
 	}
 	return x
 }
@@ -300,7 +302,7 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 		if (strings.HasSuffix(name, "Ms") || strings.HasSuffix(name, "_ms")) && f.Maximum == nil {
 			return start.UnixMilli()
 		}
-		if lower := strings.ToLower(name); lower == "id" || strings.HasSuffix(lower, "id") {
+		if lower := strings.ToLower(name); lower == "id" || strings.HasSuffix(lower, "id") || name == "driverIds" {
 			return int64(firstID)
 		}
 		return int64(max(1, f.GetMinimum()))

@@ -44,7 +44,7 @@ func notCreations() map[string]string {
 		"authToken": ticket, "createDriverAuthToken": ticket, "resolveAssignmentByDetails": ticket,
 		"postTachographFileUpload": ticket, "postFuelPurchase": ticket,
 
-		"pairGateways": unread, "previewPairGateways": unread, "createWatchpoint": unread,
+		"pairGateways": unread, "createWatchpoint": unread,
 		"replaceWarrantyAssetAssignments": unread,
 	}
 }

@@ -36,7 +36,7 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 	switch {
 	case m.kind == object || m.kind == truth && m.refers || m.name == op.target.param || isPaging(m.name):
 		return byNothing
-	case m.name == "id" || m.name == "ids" || m.name == "externalIds":
+	case m.name == "id" || m.name == "ids" || m.name == "externalIds" || m.name == op.target.collection.noun+"Id":
 		return byID
 	case m.shape == list && singular(m.name) == op.target.collection.noun:
 		return byID // as in a body with sensors

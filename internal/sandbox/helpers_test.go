@@ -251,9 +251,11 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 		if err != nil {
 			panic(err)
 		}
-		// No two records have one external id, and no two drivers one name to sign in with.
+		// No two records have one external id, and no two drivers one name to sign in with or one licence.
 		x.body = strings.ReplaceAll(string(data), `{"sampleKey":"text value"}`, `{"sampleKey":"text `+e.Operation.GetId()+`"}`)
-		x.body = strings.ReplaceAll(x.body, `"text username"`, `"text `+e.Operation.GetId()+`"`)
+		for _, name := range []string{"username", "licenseNumber"} {
+			x.body = strings.ReplaceAll(x.body, `"text `+name+`"`, `"text `+e.Operation.GetId()+`"`)
+		}
 	}
 	return x
 }

@@ -183,7 +183,16 @@ func textOf(m *member) func(subject) string {
 	case isMoment(name, t):
 		return func(s subject) string { return timestamp(at(s)) }
 	}
-	return phraseOf(m)
+	phrase := phraseOf(m)
+	if t.has("url", "href", "link", "token", "secret", "serial") {
+		return phrase
+	}
+	return func(s subject) string {
+		if s.bare {
+			return "" // the server leads to what was created, and says nothing more of it
+		}
+		return phrase(s)
+	}
 }
 
 func always(s string) func(subject) string { return func(subject) string { return s } }

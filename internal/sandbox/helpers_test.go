@@ -296,9 +296,6 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 	case protoreflect.BoolKind:
 		return true
 	case protoreflect.DoubleKind:
-		if name == "driverIds" {
-			return int64(firstID)
-		}
 		return max(1.5, f.GetMinimum())
 	case protoreflect.Int32Kind, protoreflect.Int64Kind:
 		if (strings.HasSuffix(name, "Ms") || strings.HasSuffix(name, "_ms")) && f.Maximum == nil {

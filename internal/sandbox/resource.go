@@ -135,9 +135,13 @@ func (k kinds) called(noun string, cs collections, c *collection) *collection {
 	return c
 }
 
-// unite has records of kinds that are one, such as trailers and assets, be the same.
+// unite has records of kinds that are one, such as trailers and assets, be the same, and those that
+// clients create in different collections of one kind have different ids.
 func (k kinds) unite() {
 	for noun, of := range k {
+		for i, c := range of {
+			c.offset += uint64(i) * maxCreated
+		}
 		if general := k[family(noun)]; family(noun) != noun && len(general) > 0 {
 			general[0].general, of[0].store = true, general[0].store
 		}

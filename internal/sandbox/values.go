@@ -23,7 +23,7 @@ func scalar(b []byte, m *member, sub subject) []byte {
 	}
 	switch m.kind {
 	case truth:
-		v := (h&1 == 0 || m.term.is("ontrip")) && !m.term.is("isdeactivated")
+		v := (h&1 == 0 || m.term.is("ontrip", "running", "isrunning")) && !m.term.is("isdeactivated")
 		if sub.bare {
 			v = m.term.is("isactive")
 		}

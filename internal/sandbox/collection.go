@@ -57,6 +57,7 @@ type collection struct {
 	keyRefers bool               // it is the id of a record of another kind
 	settable  map[string]bool    // members that clients can write
 	required  map[string]bool    // members that creating a record requires
+	ownIDs    bool               // clients give each record an id, which is not its key
 	statuses  []*member          // that answers say how a record stands by
 	records   map[string]*member // members that its records have
 	up        string             // the member that clients set to the id of the record above in the tree
@@ -114,6 +115,9 @@ func (c *collection) note(op *operation) {
 		if op.effect == creates && m.rule.GetRequired() {
 			c.required[m.name] = true
 		}
+	}
+	if op.effect == creates && op.holds != nil && op.holds.shape == single && op.holds.schema.named["id"] != nil {
+		c.ownIDs = true
 	}
 	if op.each != nil {
 		c.settable[strings.TrimSuffix(op.each.name, "s")] = true
@@ -215,7 +219,7 @@ func lastNumber(s string) uint64 {
 // or serial number.
 func (c *collection) isAlias(r record, id string) bool {
 	if name, value, ok := strings.Cut(id, ":"); ok {
-		if given := jsonText(r.overlay["id"]); given != "" && name == c.noun+"Id" && c.required["id"] {
+		if given := jsonText(r.overlay["id"]); given != "" && name == c.noun+"Id" && c.ownIDs {
 			return given == value
 		}
 		external, overlaid := r.overlay["externalIds"].(map[string]any)
@@ -248,7 +252,7 @@ func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusa
 			r.n = other.n
 		}
 		r.key = given
-	} else if c.required["id"] {
+	} else if c.ownIDs {
 		r.key = uuidOf(mixNumber(mix(0, c.noun), n)) // the client's id is another one
 	}
 	if r.n == n {
@@ -291,7 +295,7 @@ func (c *collection) assigns(m *member) bool {
 	case m.kind == object, m.shape != single:
 		return false
 	}
-	return t.is("uuid", "isdeactivated") || t.ends("status") || t.has("created", "url", "link", "secret") || isChangeTime(t)
+	return t.is("uuid", "isdeactivated") || t.ends("status") && len(m.values) > 0 || t.has("created", "url", "link", "secret") || isChangeTime(t)
 }
 
 // unset returns what is told of a member that the client which created the record could set and did

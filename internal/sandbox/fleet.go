@@ -305,7 +305,7 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 				return id, true
 			}
 		}
-		if m.term.is("uuid") && v.of.required["id"] && sub.bare {
+		if m.term.is("uuid") && v.of.ownIDs && sub.bare {
 			return r.key, true // the client's id is another one
 		}
 		if at := r.timeOf(m); !at.IsZero() {
@@ -338,6 +338,9 @@ func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
 	set, ok := r.overlay[m.name]
 	if parts := m.parts(r.overlay, v.of); !ok && (len(parts) > 1 || len(parts) == 1 && parts["id"] == nil) {
 		set, ok = parts, true
+	}
+	if each, isList := r.overlay[m.name+"s"].([]any); !ok && isList && len(each) == 1 && m.shape == single {
+		set, ok = each[0], true
 	}
 	switch {
 	case !ok && m.term.is("isdeactivated"):

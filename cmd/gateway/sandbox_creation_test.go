@@ -193,6 +193,15 @@ func TestSandbox_creationIsReadBack(t *testing.T) {
 	expect(t, "assignments", last("GET /fleet/driver-vehicle-assignments?filterBy=drivers&driverIds="+secondSeeded),
 		"driver.id="+secondSeeded, "vehicle.id="+firstSeeded, "isPassenger=true", "endTime=-", "assignmentType=-", "metadata=-", "startTime=*")
 
+	// Records without an id are told by what they belong to.
+	const stock = "/maintenance/parts/inventory-location?partSamsaraId=281474976710659&placeId=" + secondSeeded
+	made = s.ask(t, "POST "+stock, `{"aisle":"A","bin":"1"}`)
+	expect(t, "stock", s.ask(t, "PATCH "+stock, `{"bin":"2"}`), "data.id="+told(t, made, "data.id"), "data.aisle=A", "data.bin=2", "data.row=-")
+	expect(t, "stocks", last("GET /maintenance/parts/inventory-location?limit=100"), "aisle=A", "bin=2", "place.id="+secondSeeded)
+	if status, text := s.send(t, "PATCH "+strings.Replace(stock, "659", "660", 1), `{"bin":"2"}`); status != http.StatusNotFound {
+		t.Errorf("PATCH of a stock that there is not = %d %s, want 404", status, text)
+	}
+
 	order := told(t, s.ask(t, "POST /preview/fleet/orders/batch", `{"data":[{"samsaraCustomerOrderName":"A"}]}`), "responses.0.data.id")
 	expect(t, "changed order", s.ask(t, "POST /preview/fleet/orders/batch", `{"data":[{"id":"`+order+`","samsaraCustomerOrderName":"B"}]}`), "responses.0.data.id="+order)
 	expect(t, "orders", s.ask(t, "GET /preview/fleet/orders?orderIds="+order, ""), "data.0.samsaraCustomerOrderName=B", "data.1=-")

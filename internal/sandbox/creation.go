@@ -170,6 +170,38 @@ func (s *Sandbox) alike(q *request, names []string, input map[string]any, own re
 	return record{}, false
 }
 
+// belonging returns the record that belongs to those that the query of a request names: the first that
+// a client has created so, else the seeded one of their number. Without any it is the first of all.
+func (c *collection) belonging(q *request) (record, bool) {
+	owners := map[string]string{}
+	for _, name := range q.op.owners() {
+		if id := jsonText(q.args[name]); id != "" {
+			owners[name] = id
+		}
+	}
+	isTheirs := func(r record) bool {
+		for name, id := range owners {
+			if jsonText(r.overlay[name]) != id {
+				return false
+			}
+		}
+		return r.isCreated() && len(owners) > 0
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.touched)) {
+		if r, ok := c.get(n); ok && isTheirs(r) {
+			return r, true
+		}
+	}
+	ids := slices.Compact(slices.Sorted(maps.Values(owners)))
+	switch len(ids) {
+	case 0:
+		return c.find(idOf(1))
+	case 1:
+		return c.find(ids[0])
+	}
+	return record{}, false
+}
+
 // outcome is what becomes of a record by an action: its status is called as the action is, such as
 // accepted after accept. The zero outcome is of actions that leave it as it is.
 type outcome struct {

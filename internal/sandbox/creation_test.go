@@ -77,7 +77,7 @@ func TestCreation_answersWhatWasSentInEveryCollection(t *testing.T) {
 		}
 		record, of := recordIn(e.Method.Output(), answer)
 		checked++
-		for _, problem := range said.problems(record, of, e.Method.Output()) {
+		for _, problem := range said.problems(record, of) {
 			t.Errorf("%s: answered %s\n\tsent %s %s\n\tgot %.1500s", id, problem, x.line, x.body, got.text)
 		}
 		if isNot {
@@ -92,7 +92,7 @@ func TestCreation_answersWhatWasSentInEveryCollection(t *testing.T) {
 				continue
 			}
 			found++
-			for _, problem := range said.problems(shown, shownOf, reader.Method.Output()) {
+			for _, problem := range said.problems(shown, shownOf) {
 				t.Errorf("%s: %s has %s\n\tsent %s %s\n\thas %v", id, line, problem, x.line, x.body, shown)
 			}
 			for name, v := range record {
@@ -117,6 +117,34 @@ func TestCreation_answersWhatWasSentInEveryCollection(t *testing.T) {
 	}
 }
 
+// Every update answers what it was sent, too.
+func TestUpdate_answersWhatWasSentInEveryCollection(t *testing.T) {
+	t.Parallel()
+	a, checked := serve(t, nil), 0
+	for _, e := range endpoints(t) {
+		if m := e.Operation.GetMethod(); m != apiv1.HttpMethod_HTTP_METHOD_PATCH && m != apiv1.HttpMethod_HTTP_METHOD_PUT || deprecated(e.Method) {
+			continue
+		}
+		x, said := said(requestFor(e, true), false)
+		got := a.call(t, x.line, x.body)
+		if got.status > 299 {
+			t.Errorf("%s: %s %s = %d %s", e.Operation.GetId(), x.line, x.body, got.status, got.text)
+			continue
+		}
+		if got.text == "" {
+			continue
+		}
+		record, of := recordIn(e.Method.Output(), decode(t, got.text))
+		for _, problem := range said.lacks(record, of) {
+			t.Errorf("%s: answered %s\n\tsent %s %s\n\tgot %.1500s", e.Operation.GetId(), problem, x.line, x.body, got.text)
+		}
+		checked++
+	}
+	if t.Logf("%d updates checked", checked); checked < 35 {
+		t.Errorf("%d updates checked, want at least 35", checked)
+	}
+}
+
 func deprecated(md protoreflect.MethodDescriptor) bool {
 	o, ok := md.Options().(interface{ GetDeprecated() bool })
 	return ok && o.GetDeprecated()
@@ -128,8 +156,8 @@ type sent struct {
 	record map[string]any // of which the answer is to be
 }
 
-// creationOf returns a full request of an operation, each id in it that of another seeded record, and
-// what it says.
+// creationOf returns a full request of an operation that creates a record, each id in it that of another
+// seeded record, and what it says.
 func creationOf(e *endpoint.Endpoint) (exchange, *sent) {
 	x, n := requestFor(e, true), 1
 	differ := func(text string) string {
@@ -143,7 +171,13 @@ func creationOf(e *endpoint.Endpoint) (exchange, *sent) {
 	if query = differ(query); query != "" {
 		path += "?" + query
 	}
-	x = exchange{line: path, body: differ(x.body)}
+	return said(exchange{line: path, body: differ(x.body)}, true)
+}
+
+// said returns what a request says, and the request, without the ids of its records if these are to be
+// new.
+func said(x exchange, isNew bool) (exchange, *sent) {
+	path, query, _ := strings.Cut(x.line, "?")
 	s := &sent{leaves: map[string][]string{}}
 	if strings.Contains(path, "/"+knownID) {
 		s.note("name", knownID)
@@ -173,7 +207,7 @@ func creationOf(e *endpoint.Endpoint) (exchange, *sent) {
 			continue
 		}
 		s.record = inner
-		if isList && len(inner) > 1 {
+		if isNew && isList && len(inner) > 1 {
 			delete(inner, "id") // else it is the record with that id
 		}
 	}
@@ -221,7 +255,18 @@ func (s *sent) says(parent, name, value string) bool {
 }
 
 // problems returns what a record has that was not sent and is not the server's, and what it lacks.
-func (s *sent) problems(record map[string]any, of map[string]protoreflect.FieldDescriptor, _ protoreflect.MessageDescriptor) []string {
+func (s *sent) problems(record map[string]any, of map[string]protoreflect.FieldDescriptor) []string {
+	out := s.lacks(record, of)
+	for _, name := range slices.Sorted(maps.Keys(record)) {
+		if of[name] != nil {
+			out = append(out, s.check("", of[name], name, record[name])...)
+		}
+	}
+	return out
+}
+
+// lacks returns what was sent and is not in a record that declares it.
+func (s *sent) lacks(record map[string]any, of map[string]protoreflect.FieldDescriptor) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(s.record)) {
 		v, fd := s.record[name], of[name]
@@ -233,11 +278,6 @@ func (s *sent) problems(record map[string]any, of map[string]protoreflect.FieldD
 		}
 		if is := fmt.Sprint(record[name]); is != fmt.Sprint(v) && !strings.Contains(is, fmt.Sprint(v)) {
 			out = append(out, fmt.Sprintf("%s = %s, sent was %v", name, is, v))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(record)) {
-		if of[name] != nil {
-			out = append(out, s.check("", of[name], name, record[name])...)
 		}
 	}
 	return out
@@ -297,7 +337,6 @@ func (s *sent) any(parent string, values map[string]any) bool {
 			if first, ok := list[0].(map[string]any); ok && s.any(name, first) {
 				return true
 			}
-			isObject = false
 			if s.says(parent, name, fmt.Sprint(list[0])) {
 				return true
 			}

@@ -107,6 +107,13 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		return s.create(q)
 	}
 	ids, inputs := q.ids(), q.inputs()
+	if op.target.from == inOwners {
+		r, ok := c.belonging(q)
+		if !ok {
+			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
+		}
+		ids = []string{r.key}
+	}
 	switch {
 	case op.effect == reads || len(ids) > 0:
 	case op.target.from == nowhere:

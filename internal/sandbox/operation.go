@@ -54,7 +54,8 @@ const (
 	inPath
 	inQuery
 	inBody
-	inEach // element of the body's data
+	inEach   // element of the body's data
+	inOwners // the ids in the query, of the records that it belongs to
 )
 
 // effect is what an operation does to the records of its collection.
@@ -132,7 +133,9 @@ func verbOf(m apiv1.HttpMethod) (string, bool) {
 }
 
 // isAction reports whether an operation has records do something, rather than answers or changes them.
-func (op *operation) isAction() bool { return op.verb == http.MethodPost && op.effect == reads }
+func (op *operation) isAction() bool {
+	return op.verb != http.MethodGet && op.verb != http.MethodDelete && op.effect == reads
+}
 
 // legacy reports whether errors are bare JSON strings.
 func legacy(path string) bool { return strings.HasPrefix(path, "/v1/") }

@@ -280,7 +280,7 @@ func (q *request) ids() []string {
 			out = append(out, jsonText(values[q.op.target.param]))
 		}
 		return out
-	case nowhere:
+	case nowhere, inOwners:
 	}
 	return nil
 }

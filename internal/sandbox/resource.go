@@ -224,7 +224,15 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
 		// Settings: one record that is read and changed without an id.
 		op.effect = effectOf(op.verb)
+	case reads[op.base] != nil && len(op.owners()) > 0:
+		// Records without an id, of which one is told by the records that it belongs to.
+		op.effect, op.target.from = effectOf(op.verb), inOwners
 	}
+}
+
+// owners returns the query parameters that are ids.
+func (op *operation) owners() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(op.query)), func(name string) bool { return !isIDName(name) })
 }
 
 // act resolves a POST to a path whose records cannot be asked for and that names none by an id of its

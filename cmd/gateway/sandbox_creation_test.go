@@ -297,6 +297,8 @@ func TestSandbox_whatMustBeUnique(t *testing.T) {
 	s.ask(t, "PATCH /fleet/trailers/"+trailer, `{"name":"Case","externalIds":{"erp":"7"}}`)
 	s.ask(t, "POST /fleet/trailers", `{"name":"Box","externalIds":{"crm":"7"}}`)
 
+	refuses("POST /preview/fleet/orders/batch", `{"data":[{"externalIds":{"erp":"8"}},{"externalIds":{"erp":"8"}}]}`, 400, "externalIds.erp")
+
 	s.ask(t, "POST /gateways", `{"serial":"AAAA-BBB-CCC"}`)
 	refuses("POST /gateways", `{"serial":"AAAA-BBB-CCC"}`, 404, "serial")
 

@@ -104,11 +104,15 @@ func (s *Sandbox) taken(q *request, input map[string]any, own record) *refusal {
 		for noun := range s.kinds {
 			_, r, ok := s.kinds.find(noun, id)
 			if ok && external[name] != nil && (family(noun) != family(c.noun) || r.n != own.n) {
-				return refuse(http.StatusBadRequest, "externalIds.%s: %s is already that of another record", name, quote(jsonText(external[name])))
+				return externalTaken(name, external[name])
 			}
 		}
 	}
 	return nil
+}
+
+func externalTaken(name string, id any) *refusal {
+	return refuse(http.StatusBadRequest, "externalIds.%s: %s is already that of another record", shorten(name), quote(jsonText(id)))
 }
 
 func alreadyOf(noun string, names []string, values map[string]any) *refusal {
@@ -121,6 +125,14 @@ func alreadyOf(noun string, names []string, values map[string]any) *refusal {
 
 // repeats refuses an input that has what one before it in the same request has and only one may.
 func repeats(noun string, before []map[string]any, input map[string]any) *refusal {
+	external, _ := input["externalIds"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(external)) {
+		for _, other := range before {
+			if ids, _ := other["externalIds"].(map[string]any); ids[name] != nil && jsonText(ids[name]) == jsonText(external[name]) {
+				return externalTaken(name, external[name])
+			}
+		}
+	}
 	for _, names := range distinct(noun) {
 		for _, other := range before {
 			if jsonText(input[names[0]]) != "" && !slices.ContainsFunc(names, func(name string) bool { return jsonText(other[name]) != jsonText(input[name]) }) {
@@ -295,11 +307,26 @@ func (m *member) from(sent map[string]any) (any, bool) {
 	return fitting, ok && len(ids) > 0
 }
 
+// implied returns the value of a member that follows from others that a client has set: of an object its
+// parts, unless only its id is told, and input of inputs if these are one.
+func (m *member) implied(set map[string]any, of *collection) (any, bool) {
+	if m.shape != single {
+		return nil, false
+	}
+	if parts := m.parts(set, of); len(parts) > 1 || len(parts) == 1 && parts["id"] == nil {
+		return parts, true
+	}
+	if each, _ := set[m.name+"s"].([]any); len(each) == 1 {
+		return each[0], true
+	}
+	return nil, false
+}
+
 // parts returns the members of an object that a client has sent one by one, in members that are called
 // after it: assignee in assigneeId and assigneeType. An object of a record which has nothing but what
 // clients set of the record repeats that, as args does.
 func (m *member) parts(sent map[string]any, of *collection) map[string]any {
-	if len(sent) == 0 || !m.isRecord() || m.shape != single {
+	if !m.isRecord() || m.shape != single {
 		return nil
 	}
 	repeats := of != nil && !hasID(m.schema) && !of.settable[m.name] && len(m.schema.members) > 1

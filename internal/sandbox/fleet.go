@@ -336,11 +336,8 @@ func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
 		return f.refer(m, t.noun, listOf(t.told(r.key)), v)
 	}
 	set, ok := r.overlay[m.name]
-	if parts := m.parts(r.overlay, v.of); !ok && (len(parts) > 1 || len(parts) == 1 && parts["id"] == nil) {
-		set, ok = parts, true
-	}
-	if each, isList := r.overlay[m.name+"s"].([]any); !ok && isList && len(each) == 1 && m.shape == single {
-		set, ok = each[0], true
+	if !ok && len(r.overlay) > 0 {
+		set, ok = m.implied(r.overlay, v.of)
 	}
 	switch {
 	case !ok && m.term.is("isdeactivated"):

@@ -17,8 +17,15 @@
 //     that one exists.
 //   - What clients create, change and delete is kept in memory until the process ends, for every
 //     resource that can be read back; at most 10,000 records may be created in a collection.
-//     A created record has what its client sent and what the server assigns: its id, its times,
-//     and what the response declares as required. Nothing else is invented for it, anywhere.
+//     A created record has what its client sent and what the server assigns: its id and those of
+//     what it holds, its times, how it stands, and what the response declares as required, which is
+//     empty, 0 or false except where it must not be. Nothing else is invented for it, anywhere.
+//   - A POST whose records no operation reads, such as that of a fuel purchase, answers what it was
+//     sent, and the sandbox keeps nothing of it. An action answers what was sent, too; if a status
+//     of the record is called after it, as accepted is after accept, the record has that from then on.
+//   - A patch that removes a member which creating a record requires is refused. So is what only one
+//     record may have, if another has it: the keys that clients choose, an external id, the username
+//     and the licence of a driver, and the customerOrderId of a plan's order.
 //   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
 //     client changes, and a record is called the same wherever it is shown. A reference to a record
 //     that there is not is refused, by the name of the member and its value. Who deletes a record

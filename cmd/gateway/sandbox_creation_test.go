@@ -192,6 +192,14 @@ func TestSandbox_creationIsReadBack(t *testing.T) {
 	s.ask(t, "POST /fleet/driver-vehicle-assignments", `{"driverId":"`+secondSeeded+`","vehicleId":"`+firstSeeded+`","isPassenger":true}`)
 	expect(t, "assignments", last("GET /fleet/driver-vehicle-assignments?filterBy=drivers&driverIds="+secondSeeded),
 		"driver.id="+secondSeeded, "vehicle.id="+firstSeeded, "isPassenger=true", "endTime=-", "assignmentType=-", "metadata=-", "startTime=*")
+	s.ask(t, "PATCH /fleet/driver-vehicle-assignments",
+		`{"driverId":"`+secondSeeded+`","vehicleId":"`+firstSeeded+`","startTime":"2026-12-01T00:00:00Z","isPassenger":false}`)
+	expect(t, "changed assignment", last("GET /fleet/driver-vehicle-assignments?filterBy=drivers&driverIds="+secondSeeded),
+		"vehicle.id="+firstSeeded, "isPassenger=false", "startTime=2026-12-01T00:00:00Z")
+	if status, text := s.send(t, "DELETE /fleet/driver-vehicle-assignments", `{"vehicleId":"`+firstSeeded+`"}`); status > 299 {
+		t.Errorf("deleting an assignment = %d %s", status, text)
+	}
+	expect(t, "assignments without it", last("GET /fleet/driver-vehicle-assignments?filterBy=drivers&driverIds="+secondSeeded), "vehicle.id="+secondSeeded)
 
 	// Records without an id are told by what they belong to.
 	const stock = "/maintenance/parts/inventory-location?partSamsaraId=281474976710659&placeId=" + secondSeeded

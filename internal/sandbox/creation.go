@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -182,36 +183,36 @@ func (s *Sandbox) alike(q *request, names []string, input map[string]any, own re
 	return record{}, false
 }
 
-// belonging returns the record that belongs to those that the query of a request names: the first that
-// a client has created so, else the seeded one of their number. Without any it is the first of all.
-func (c *collection) belonging(q *request) (record, bool) {
+// belonging returns the keys of the records that belong to those that a request names: of those that
+// clients have created so, else of the seeded one of their number. Without any it is the first of all.
+func (c *collection) belonging(q *request) []string {
 	owners := map[string]string{}
 	for _, name := range q.op.owners() {
-		if id := jsonText(q.args[name]); id != "" {
+		if id := jsonText(cmp.Or(q.args[name], q.body[name])); id != "" {
 			owners[name] = id
 		}
 	}
-	isTheirs := func(r record) bool {
-		for name, id := range owners {
-			if jsonText(r.overlay[name]) != id {
-				return false
-			}
-		}
-		return r.isCreated() && len(owners) > 0
-	}
+	var keys []string
 	for _, n := range slices.Sorted(maps.Keys(c.touched)) {
-		if r, ok := c.get(n); ok && isTheirs(r) {
-			return r, true
+		r, ok := c.get(n)
+		for name, id := range owners {
+			ok = ok && jsonText(r.overlay[name]) == id
 		}
+		if ok && r.isCreated() && len(owners) > 0 {
+			keys = append(keys, r.key)
+		}
+	}
+	if len(keys) > 0 {
+		return keys
 	}
 	ids := slices.Compact(slices.Sorted(maps.Values(owners)))
-	switch len(ids) {
-	case 0:
-		return c.find(idOf(1))
-	case 1:
-		return c.find(ids[0])
+	if len(ids) == 0 {
+		ids = []string{idOf(1)}
 	}
-	return record{}, false
+	if r, ok := c.find(ids[0]); ok && len(ids) == 1 {
+		return []string{r.key}
+	}
+	return nil
 }
 
 // outcome is what becomes of a record by an action: its status is called as the action is, such as

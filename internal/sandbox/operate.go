@@ -108,11 +108,9 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	}
 	ids, inputs := q.ids(), q.inputs()
 	if op.target.from == inOwners {
-		r, ok := c.belonging(q)
-		if !ok {
+		if ids = c.belonging(q); len(ids) == 0 {
 			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
 		}
-		ids = []string{r.key}
 	}
 	switch {
 	case op.effect == reads || len(ids) > 0:

@@ -55,7 +55,7 @@ const (
 	inQuery
 	inBody
 	inEach   // element of the body's data
-	inOwners // the ids in the query, of the records that it belongs to
+	inOwners // the ids of the records that it belongs to
 )
 
 // effect is what an operation does to the records of its collection.

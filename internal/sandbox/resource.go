@@ -230,9 +230,13 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 	}
 }
 
-// owners returns the query parameters that are ids.
+// owners returns the query parameters that are ids or, without any, the members of the body that are.
 func (op *operation) owners() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(op.query)), func(name string) bool { return !isIDName(name) })
+	isOther := func(name string) bool { return !isIDName(name) }
+	if names := slices.DeleteFunc(slices.Sorted(maps.Keys(op.query)), isOther); len(names) > 0 || op.body == nil {
+		return names
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(op.body.named)), isOther)
 }
 
 // act resolves a POST to a path whose records cannot be asked for and that names none by an id of its

@@ -508,6 +508,17 @@ func TestSandbox_listsSelect(t *testing.T) {
 	if got := idsOf(t, s.ask(t, "GET /addresses?createdAfterTime="+since, ""), "data"); len(got) != 1 {
 		t.Errorf("addresses created since %s = %v, want one", since, got)
 	}
+	for query, want := range map[string]bool{"": false, "?includeTags=false": false, "?includeTags=true": true} {
+		if got := member(t, s.ask(t, "GET /assets"+query, ""), "data.0.tags"); got != nil != want {
+			t.Errorf("GET /assets%s has the tags %v, want some: %t", query, got, want)
+		}
+	}
+	for query, want := range map[string]bool{"": false, "&includeExternalIds=true": true} {
+		got := s.ask(t, "GET /assets/location-and-speed/stream?ids="+firstSeeded+query, "")
+		if got := member(t, got, "data.0.asset.externalIds"); got != nil != want {
+			t.Errorf("the stream of locations, %q, has the external ids %v, want some: %t", query, got, want)
+		}
+	}
 	// The fourth tag is below the second, whose vehicles are the first and second.
 	below := idsOf(t, s.ask(t, "GET /fleet/vehicles?limit=512&parentTagIds="+secondSeeded, ""), "data")
 	own := idsOf(t, s.ask(t, "GET /fleet/vehicles?limit=512&tagIds="+secondSeeded, ""), "data")

@@ -28,12 +28,15 @@ const (
 	byTree               // they refer to a record that has one, or is below one that has
 	byMember             // they have a member of the argument's name, with one of its values
 	byTime               // they have a time, such as createdAtTime of createdAfterTime, that is not before it
+	byShowing            // it selects none, but whether a member of them is shown
 )
 
 // filterBy returns how an argument selects the records of a list: the parameters of one, and lists in
 // the body of one that is asked for by POST.
 func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 	switch {
+	case op.includes[m.name] != "":
+		return byShowing
 	case m.kind == object || m.kind == truth && m.refers || m.name == op.target.param || isPaging(m.name):
 		return byNothing
 	case m.name == "id" || m.name == "ids" || m.name == "externalIds" || m.name == op.target.collection.noun+"Id":
@@ -64,9 +67,13 @@ func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 	if before, ok := strings.CutSuffix(name, "AfterTime"); ok {
 		name = before + "AtTime"
 	}
-	for _, name := range []string{name, singular(name), strings.TrimSuffix(name, "es")} {
-		if target := op.envelope.record.named[name]; target.selects(m) {
-			return target, op.target.collection
+	name = strings.TrimSuffix(name, "In") // as statusIn
+	plain := strings.TrimPrefix(name, op.target.collection.noun)
+	for _, name := range []string{name, strings.ToLower(plain[:min(1, len(plain))]) + plain[min(1, len(plain)):]} { // as workOrderStatuses of work orders
+		for _, name := range []string{name, singular(name), strings.TrimSuffix(name, "es")} {
+			if target := op.envelope.record.named[name]; target.selects(m) {
+				return target, op.target.collection
+			}
 		}
 	}
 	for _, noun := range entities() {
@@ -81,7 +88,7 @@ func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 func (m *member) selects(parameter *member) bool {
 	isTime := func(m *member) bool { return m.term.ends("time", "date", "ms") }
 	switch {
-	case m == nil || m.shape != single || m.kind == object || m.kind == free || m.kind == row || m.refers:
+	case m == nil || m.shape == dict || m.kind == object || m.kind == free || m.kind == row || m.refers:
 		return false
 	case isTime(m) || isTime(parameter):
 		return isTime(m) && parameter.term.ends("aftertime")
@@ -124,7 +131,7 @@ func (s *Sandbox) filters(q *request) []filter {
 			if m.noun == tagNoun {
 				f.of = s.tagged(q.op, m)
 			}
-		case byNothing, byMember, byTime:
+		case byNothing, byMember, byTime, byShowing:
 			return
 		}
 		out = append(out, f)

@@ -31,10 +31,11 @@ type subject struct {
 	depth int
 	// The member whose object this is: a member called value is what it measures.
 	within *member
-	index  int    // which element of its list it is, 0 outside lists
-	report bool   // of a feed: the record has changed at its time
-	bare   bool   // a client has created it: below, only what is required is invented
-	kinds  kinds  // that it may refer to
+	index  int   // which element of its list it is, 0 outside lists
+	report bool  // of a feed: the record has changed at its time
+	bare   bool  // a client has created it: below, only what is required is invented
+	kinds  kinds // that it may refer to
+	hidden hidden
 	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
 	size   uint64 // of the fleet; set by about
 }
@@ -59,6 +60,9 @@ func ref(n uint64, i int, size uint64) uint64 { return (n+uint64(i)-1)%size + 1 
 // first is above all others and has none.
 func parentOf(n, size uint64) uint64 { return ref(max(n/2, 1), 0, size) }
 
+// hidden are the members that a request does not ask for, such as tags without includeTags.
+type hidden map[string]bool
+
 // told says of a member that is not to be invented what its value is; nil leaves the member out.
 type told func(*member) (value any, ok bool)
 
@@ -67,6 +71,9 @@ type told func(*member) (value any, ok bool)
 func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 	b = append(b, '{')
 	for _, m := range s.members {
+		if sub.hidden[m.name] && !m.answered {
+			continue
+		}
 		var (
 			v   any
 			set bool
@@ -189,7 +196,7 @@ func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 	if of := sub.kinds[m.noun]; len(of) > 0 && !sub.bare {
 		if r, ok := of[0].get(n); ok {
 			return f.present(b, r, view{
-				schema: m.schema, of: of[0], key: m.schema.named["id"], at: sub.at, depth: sub.depth, report: sub.report, kinds: sub.kinds,
+				schema: m.schema, of: of[0], key: m.schema.named["id"], at: sub.at, depth: sub.depth, report: sub.report, kinds: sub.kinds, hidden: sub.hidden,
 			}), true
 		}
 		if m.shape == list || !m.answered {
@@ -197,7 +204,7 @@ func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 		}
 		sub.bare = true
 	}
-	about := f.about(subject{noun: m.noun, n: n, at: sub.at, depth: sub.depth, report: sub.report, bare: sub.bare, kinds: sub.kinds})
+	about := f.about(subject{noun: m.noun, n: n, at: sub.at, depth: sub.depth, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden})
 	return f.object(b, m.schema, about, nil), true
 }
 
@@ -286,6 +293,7 @@ type view struct {
 	depth  int   // how many levels of objects to invent
 	report bool  // at is the time of a report in a feed
 	kinds  kinds // of the records that others refer to
+	hidden hidden
 }
 
 // present writes a record in a view: what clients have set where it fits, what the request says,
@@ -294,7 +302,7 @@ type view struct {
 func (f *fleet) present(b []byte, r record, v view) []byte {
 	sub := f.about(subject{
 		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.depth, report: v.report,
-		bare: r.isCreated(), kinds: v.kinds,
+		bare: r.isCreated(), kinds: v.kinds, hidden: v.hidden,
 	})
 	if sub.bare && !v.report {
 		sub.at = r.created // which is when all else of it began
@@ -425,7 +433,7 @@ func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
 			r record
 		)
 		if c, r, exists = sub.kinds.find(m.noun, jsonText(id)); exists {
-			shown := f.show(r, view{schema: m.schema, of: c, key: m.schema.named["id"], at: sub.at, kinds: sub.kinds})
+			shown := f.show(r, view{schema: m.schema, of: c, key: m.schema.named["id"], at: sub.at, kinds: sub.kinds, hidden: sub.hidden})
 			for _, below := range m.schema.members {
 				if _, has := values[below.name]; !has && shown[below.name] != nil && (below.answered || below.term.is("name")) {
 					values[below.name] = shown[below.name]
@@ -540,7 +548,7 @@ func (f *fleet) referOne(m *member, noun string, id any, v view, must bool) (any
 	case m.kind != object:
 		return told, true
 	case exists:
-		return json.RawMessage(f.present(nil, r, view{schema: m.schema, of: c, key: key, at: v.at, kinds: v.kinds})), true
+		return json.RawMessage(f.present(nil, r, view{schema: m.schema, of: c, key: key, at: v.at, kinds: v.kinds, hidden: v.hidden})), true
 	}
 	about := f.about(subject{noun: noun, n: max(1, numberOfID(jsonText(id))), at: v.at, bare: true})
 	return json.RawMessage(f.object(nil, m.schema, about, func(m *member) (any, bool) {

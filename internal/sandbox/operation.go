@@ -31,9 +31,10 @@ type operation struct {
 	keys     []key  // other ids in the path, each of a known record
 	effect   effect
 
-	holds   *member // of the body, that holds the record or several; nil where the body is the record
-	each    *member // a list of ids of which each makes a record; nil for none
-	outcome outcome // what becomes of the record that an action is about
+	holds    *member           // of the body, that holds the record or several; nil where the body is the record
+	each     *member           // a list of ids of which each makes a record; nil for none
+	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
+	outcome  outcome           // what becomes of the record that an action is about
 }
 
 // segment is a literal segment of a path template, or a name.
@@ -117,8 +118,33 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		op.path = append(op.path, inPath[name])
 	}
 	op.response = known.of(e.Method.Output(), "")
+	op.includes = op.included()
 	op.envelope = envelopeOf(op.response, op.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED)
 	return op, nil
+}
+
+// included finds the parameters that ask for a member by its name, as includeTags does for tags,
+// wherever it is in the response.
+func (op *operation) included() map[string]string {
+	out := map[string]string{}
+	for name, m := range op.query {
+		rest, ok := strings.CutPrefix(name, "include")
+		if !ok || rest == "" || m.kind != truth {
+			continue
+		}
+		if name := strings.ToLower(rest[:1]) + rest[1:]; op.response.has(name, maxRequiredDepth) {
+			out[m.name] = name
+		}
+	}
+	return out
+}
+
+// has reports whether an object, or one in it so many levels deep, may have a member.
+func (s *schema) has(name string, depth int) bool {
+	if s.named[name] != nil {
+		return true
+	}
+	return depth > 0 && slices.ContainsFunc(s.members, func(m *member) bool { return m.kind == object && m.schema.has(name, depth-1) })
 }
 
 func verbOf(m apiv1.HttpMethod) (string, bool) {

@@ -340,12 +340,26 @@ func (q *request) selected() *schema {
 	return &part
 }
 
+// hidden returns the members that the request could have asked for and did not.
+func (q *request) hidden() hidden {
+	if len(q.op.includes) == 0 {
+		return nil
+	}
+	out := hidden{}
+	for name, member := range q.op.includes {
+		if q.args[name] != true {
+			out[member] = true
+		}
+	}
+	return out
+}
+
 // view returns how the operation shows its records at a time.
 func (s *Sandbox) view(q *request, at time.Time) view {
 	v := view{
 		schema: q.selected(), around: q.op.envelope.around, of: q.op.target.collection, echo: q.echo(), at: at, kinds: s.kinds,
 	}
-	v.depth = v.schema.depth
+	v.depth, v.hidden = v.schema.depth, q.hidden()
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
 	}

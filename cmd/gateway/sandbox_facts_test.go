@@ -137,8 +137,19 @@ func TestSandbox_deletionOfWhatOthersReferTo(t *testing.T) {
 	if got := idsOf(t, member(t, s.ask(t, "GET /addresses/"+address, ""), "data"), "contacts"); len(got) != 0 {
 		t.Errorf("the address has the contacts %v, want none", got)
 	}
+	route := id("POST /fleet/routes", `{"name":"R","stops":[{"addressId":"`+address+`"},{"addressId":"`+firstSeeded+`"}]}`)
+	user := id("POST /users", `{"name":"Ada","email":"ada@fleet.example","authType":"default","roles":[{"roleId":"`+firstSeeded+`"}]}`)
+	order := id("POST /maintenance/work-orders", `{"assetId":"`+firstSeeded+`","assignedUserId":"`+user+`"}`)
+	remove("DELETE /users/" + user)
 	remove("DELETE /addresses/" + address)
 	remove("DELETE /fleet/trailers/" + trailer)
+	stops := member(t, s.ask(t, "GET /fleet/routes/"+route, ""), "data.stops")
+	if gone, there := member(t, stops, "0.address"), member(t, stops, "1.address.id"); gone != nil || there != firstSeeded {
+		t.Errorf("the stops of the route are at %v and %v, want none and %s", gone, there, firstSeeded)
+	}
+	if got := member(t, s.ask(t, "GET /maintenance/work-orders?ids="+order, ""), "data.0.assignedUserId"); got != nil {
+		t.Errorf("the work order is assigned to %v, who is deleted", got)
+	}
 	got = member(t, s.ask(t, "GET /tags/"+below, ""), "data")
 	if addresses, assets := idsOf(t, got, "addresses"), idsOf(t, got, "assets"); !slices.Equal(addresses, []string{firstSeeded}) || len(assets) != 0 {
 		t.Errorf("the tag has the addresses %v and the assets %v, want %s and none", addresses, assets, firstSeeded)

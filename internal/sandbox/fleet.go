@@ -449,6 +449,9 @@ func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
 		case ok && !below.declares(has):
 			delete(values, below.name)
 		case ok:
+			if below.kind != object && below.refers && below.shape != dict {
+				has, _ = f.refer(below, below.noun, has, view{kinds: sub.kinds})
+			}
 			if values[below.name], _ = f.complete(below, has, sub); values[below.name] == nil {
 				delete(values, below.name)
 			}

@@ -27,20 +27,24 @@
 //     record may have, if another has it: the keys that clients choose, an external id, the username
 //     and the licence of a driver, and the customerOrderId of a plan's order.
 //   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
-//     client changes, and a record is called the same wherever it is shown. A reference to a record
+//     client changes, and a record is called the same wherever it is shown. Trailers and equipment are
+//     assets. A driver is on duty and drives, as each asset does. A reference to a record
 //     that there is not is refused, by the name of the member and its value. Who deletes a record
 //     takes it out of all others that refer to it, except out of a member that is declared to be
 //     always there, which then tells its id. What was below it in a tree has nothing above it.
+//   - A list has the records that its parameters select by ids, by references, by tags and those below
+//     them, and by members of the records that they name. A member that has to be asked for, as tags
+//     are by includeTags, is shown only then. testdata/ignored-parameters.txt lists what is ignored.
 //   - In feeds and streams each record reports at every Tick, and what it reports of its drive
 //     agrees with its other reports: positions, headings, speeds and counters are one movement.
 //     A stream goes back at most History before its end.
 //   - A place in a feed has one cursor, whoever asks for it and when. Two sandboxes of one seed
 //     understand each other's.
 //   - Every wait, table and reply is bounded; nothing runs between requests. A page takes time in
-//     proportion to its records, however large the fleet is and however far back it reaches.
+//     proportion to its records, however large the fleet is and however far back it reaches, except
+//     that a filter by a member or by a tree of tags looks at each record that it leaves out.
 //
-// It does not know scopes or what a filter other than by ids means, and it refuses
-// to be reached without a token.
+// It does not know scopes, and it refuses to be reached without a token.
 package sandbox
 
 import (

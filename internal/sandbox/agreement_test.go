@@ -6,12 +6,16 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/sandbox"
 )
 
 // What a list tells of a record is what is told of it alone, and what other records that show it in
@@ -108,4 +112,104 @@ func fieldOf(fd protoreflect.FieldDescriptor, name string) protoreflect.FieldDes
 		}
 	}
 	return nil
+}
+
+// A record has one name, whichever member of whichever answer tells it, even after a client has changed it.
+func TestRecords_areCalledTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
+	kinds := map[string]string{
+		"vehicle": "/fleet/vehicles/", "driver": "/fleet/drivers/", "tag": "/tags/", "address": "/addresses/", "trailer": "/fleet/trailers/",
+	}
+	for kind, path := range kinds {
+		a.get(t, "PATCH "+path+secondID, `{"name":"The second `+kind+`"}`)
+	}
+	kinds["asset"], kinds["equipment"] = "/assets", "/fleet/equipment"
+	told := map[string]map[string][]string{} // where it is told, by kind and id, by name
+	for _, e := range endpoints(t) {
+		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) {
+			continue
+		}
+		line := requestFor(e, false).line
+		var walk func(v any, member string)
+		walk = func(v any, member string) {
+			switch v := v.(type) {
+			case []any:
+				for _, element := range v {
+					walk(element, member)
+				}
+			case map[string]any:
+				if id, name := v["id"], v["name"]; id != nil && name != nil {
+					for kind := range kinds {
+						member := strings.ToLower(member)
+						if !strings.HasSuffix(member, kind) && !strings.HasSuffix(member, kind+"s") && !strings.HasSuffix(member, kind+"es") {
+							continue
+						}
+						if kind == "trailer" || kind == "equipment" {
+							kind = "asset"
+						}
+						key := fmt.Sprintf("%s %v", kind, id)
+						if told[key] == nil {
+							told[key] = map[string][]string{}
+						}
+						told[key][fmt.Sprint(name)] = append(told[key][fmt.Sprint(name)], line+" "+member)
+					}
+				}
+				for name, below := range v {
+					if name == "data" {
+						name = strings.TrimSuffix(strings.Split(e.Operation.GetPath(), "/{")[0], "/")
+					}
+					walk(below, name)
+				}
+			}
+		}
+		walk(a.get(t, line, ""), "")
+	}
+	for key, names := range told {
+		if len(names) > 1 {
+			t.Errorf("%s is called %v", key, names)
+		}
+	}
+	for kind := range kinds {
+		want := map[bool]string{true: "trailer", false: kind}[kind == "asset" || kind == "equipment" || kind == "trailer"]
+		if key := map[bool]string{true: "asset", false: kind}[want == "trailer"] + " " + secondID; len(told[key]["The second "+want]) == 0 {
+			t.Errorf("%s is not called what its client called it: %v", key, told[key])
+		}
+	}
+}
+
+// What clients do at once leaves a tag and its members telling the same.
+func TestRecords_changedAtOnce(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			for j := range 20 {
+				id := strconv.Itoa(firstID + (i+j)%3)
+				a.get(t, "PATCH /fleet/vehicles/"+id, `{"tagIds":["`+id+`"]}`)
+				a.get(t, "PATCH /tags/"+id, `{"vehicles":["`+strconv.Itoa(firstID+j%5)+`","`+knownID+`"]}`)
+				a.get(t, "GET /fleet/vehicles?tagIds="+id, "")
+				a.get(t, "GET /tags", "")
+			}
+		})
+	}
+	clients.Wait()
+	var told, tells []string
+	vehicles, tags := a.get(t, "GET /fleet/vehicles?limit=100", ""), a.get(t, "GET /tags?limit=100", "")
+	for i, vehicle := range column(vehicles, "data", "id") {
+		for _, tag := range column(vehicles, fmt.Sprintf("data.%d.tags", i), "id") {
+			told = append(told, tag+" "+vehicle)
+		}
+	}
+	for i, tag := range column(tags, "data", "id") {
+		for _, vehicle := range column(tags, fmt.Sprintf("data.%d.vehicles", i), "id") {
+			tells = append(tells, tag+" "+vehicle)
+		}
+	}
+	slices.Sort(told)
+	slices.Sort(tells)
+	if diff := cmp.Diff(told, tells); diff != "" || len(told) == 0 {
+		t.Errorf("tags and vehicles (-told by vehicles +told by tags):\n%s", diff)
+	}
 }

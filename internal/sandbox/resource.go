@@ -135,21 +135,25 @@ func (k kinds) called(noun string, cs collections, c *collection) *collection {
 	return c
 }
 
-// unite has records of kinds that are one, such as trailers and assets, be the same, and those that
-// clients create in different collections of one kind have different ids.
+// unite has records of kinds that are one, such as trailers and assets, be the same. Those that clients
+// create in other collections of one kind have ids of their own.
 func (k kinds) unite() {
 	for noun, of := range k {
+		general := k[family(noun)]
 		for i, c := range of {
-			c.offset += uint64(i) * maxCreated
-		}
-		if general := k[family(noun)]; family(noun) != noun && len(general) > 0 {
-			general[0].general, of[0].store = true, general[0].store
+			switch {
+			case len(general) == 0 || c == general[0]:
+			case family(noun) == "asset":
+				general[0].general, c.store = true, general[0].store
+			default:
+				c.offset += uint64(i) * maxCreated
+			}
 		}
 	}
 }
 
-// family returns the kind of record that those of a noun are, too: trailers and equipment are assets,
-// and have the same ids.
+// family returns the kind of record that those of a noun are, too: trailers, equipment and industrial
+// assets are assets, and have the same ids.
 func family(noun string) string {
 	if noun == "trailer" || noun == "equipment" {
 		return "asset"

@@ -27,8 +27,8 @@
 //     record may have, if another has it: the keys that clients choose, an external id, the username
 //     and the licence of a driver, and the customerOrderId of a plan's order.
 //   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
-//     client changes, and a record is called the same wherever it is shown. Trailers and equipment are
-//     assets. A driver is on duty and drives, as each asset does. A reference to a record
+//     client changes, and a record is called the same wherever it is shown. Trailers, equipment and
+//     industrial assets are assets. A driver is on duty and drives, as each asset does. A reference to a record
 //     that there is not is refused, by the name of the member and its value. Who deletes a record
 //     takes it out of all others that refer to it, except out of a member that is declared to be
 //     always there, which then tells its id. What was below it in a tree has nothing above it.

@@ -392,7 +392,7 @@ func nounOfReference(name string) string {
 func nounIn(name string) string {
 	name = singular(camel(name))
 	for _, noun := range entities() {
-		if strings.HasSuffix(name, capital(noun)) {
+		if strings.HasSuffix(name, capital(noun)) || name == "co"+noun {
 			return noun
 		}
 	}

@@ -62,6 +62,7 @@ func TestCreation_answersWhatWasSentInEveryCollection(t *testing.T) {
 }
 
 func testCreations(t *testing.T, full bool) {
+	t.Helper()
 	a := serve(t, nil)
 	all, not, checked, readBack := endpoints(t), notCreations(), 0, 0
 	for _, e := range all {

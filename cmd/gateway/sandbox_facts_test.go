@@ -514,6 +514,18 @@ func TestSandbox_listsSelect(t *testing.T) {
 			}
 		}
 	}
+	const idling = "GET /idling/events?startTime=2026-01-01T00:00:00Z&endTime=2026-01-02T00:00:00Z"
+	all, _ := member(t, s.ask(t, idling, ""), "data").([]any)
+	long, _ := member(t, s.ask(t, idling+"&minDurationMilliseconds=1000000", ""), "data").([]any)
+	short, _ := member(t, s.ask(t, idling+"&maxDurationMilliseconds=999999", ""), "data").([]any)
+	for _, r := range long {
+		if ms, _ := member(t, r, "durationMilliseconds").(float64); ms < 1_000_000 {
+			t.Errorf("an event of %v ms is among those of at least 1000000", ms)
+		}
+	}
+	if len(long) == 0 || len(short) == 0 || len(long)+len(short) != len(all) {
+		t.Errorf("%d long and %d short events of %d", len(long), len(short), len(all))
+	}
 	since := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
 	s.ask(t, "POST /addresses", `{"name":"New","formattedAddress":"1 Road","geofence":{"circle":{"radiusMeters":25}}}`)
 	if got := idsOf(t, s.ask(t, "GET /addresses?createdAfterTime="+since, ""), "data"); len(got) != 1 {

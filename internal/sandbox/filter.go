@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -28,6 +29,8 @@ const (
 	byTree               // they refer to a record that has one, or is below one that has
 	byMember             // they have a member of the argument's name, with one of its values
 	byTime               // they have a time, such as createdAtTime of createdAfterTime, that is not before it
+	byMinimum            // they have a number, such as durationMilliseconds of minDurationMilliseconds, that is not below it
+	byMaximum            // or not above it
 	byShowing            // it selects none, but whether a member of them is shown
 )
 
@@ -55,8 +58,20 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 		return byNothing
 	case target.name != m.name && m.term.ends("aftertime"):
 		return byTime
+	case target.name == bounded(m.name, "min"):
+		return byMinimum
+	case target.name == bounded(m.name, "max"):
+		return byMaximum
 	}
 	return byMember
+}
+
+// bounded returns the name of the member that a parameter is a bound of, empty for none.
+func bounded(parameter, bound string) string {
+	if rest, ok := strings.CutPrefix(parameter, bound); ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z' {
+		return uncapital(rest)
+	}
+	return ""
 }
 
 // filtered returns the member of a record that a parameter is about, and the collection of the record:
@@ -67,9 +82,8 @@ func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 	if before, ok := strings.CutSuffix(name, "AfterTime"); ok {
 		name = before + "AtTime"
 	}
-	name = strings.TrimSuffix(name, "In") // as statusIn
-	plain := strings.TrimPrefix(name, op.target.collection.noun)
-	for _, name := range []string{name, strings.ToLower(plain[:min(1, len(plain))]) + plain[min(1, len(plain)):]} { // as workOrderStatuses of work orders
+	name = cmp.Or(bounded(name, "min"), bounded(name, "max"), strings.TrimSuffix(name, "In"))             // as statusIn
+	for _, name := range []string{name, uncapital(strings.TrimPrefix(name, op.target.collection.noun))} { // as workOrderStatuses of work orders
 		for _, name := range []string{name, singular(name), strings.TrimSuffix(name, "es")} {
 			if target := op.envelope.record.named[name]; target.selects(m) {
 				return target, op.target.collection
@@ -90,6 +104,8 @@ func (m *member) selects(parameter *member) bool {
 	switch {
 	case m == nil || m.shape == dict || m.kind == object || m.kind == free || m.kind == row || m.refers:
 		return false
+	case bounded(parameter.name, "min") != "" || bounded(parameter.name, "max") != "":
+		return m.kind == whole || m.kind == real
 	case isTime(m) || isTime(parameter):
 		return isTime(m) && parameter.term.ends("aftertime")
 	case len(m.values) > 0 && len(parameter.values) > 0:
@@ -131,7 +147,7 @@ func (s *Sandbox) filters(q *request) []filter {
 			if m.noun == tagNoun {
 				f.of = s.tagged(q.op, m)
 			}
-		case byNothing, byMember, byTime, byShowing:
+		case byNothing, byMember, byTime, byMinimum, byMaximum, byShowing:
 			return
 		}
 		out = append(out, f)
@@ -159,7 +175,7 @@ func (s *Sandbox) conditions(q *request) []func(record) bool {
 			values = m.usual()
 		}
 		by := s.filterBy(q.op, m)
-		if by != byMember && by != byTime || len(values) == 0 || slices.Contains(values, "all") {
+		if by != byMember && by != byTime && by != byMinimum && by != byMaximum || len(values) == 0 || slices.Contains(values, "all") {
 			continue
 		}
 		target, of := s.filtered(q.op, m)
@@ -167,8 +183,14 @@ func (s *Sandbox) conditions(q *request) []func(record) bool {
 		out = append(out, func(r record) bool {
 			r, ok := s.subject(q.op.target.collection, r, of)
 			return ok && slices.ContainsFunc(textsOf(s.fleet.show(r, view)[target.name]), func(v string) bool {
-				if by == byTime {
+				switch by {
+				case byTime:
 					return !isBefore(v, values[0])
+				case byMinimum:
+					return numberIn(v) >= numberIn(values[0])
+				case byMaximum:
+					return numberIn(v) <= numberIn(values[0])
+				default:
 				}
 				return slices.ContainsFunc(values, func(want string) bool { return strings.EqualFold(v, want) })
 			})
@@ -208,6 +230,15 @@ func isBefore(text, limit string) bool {
 	at, err := time.Parse(time.RFC3339, text)
 	bound, boundErr := time.Parse(time.RFC3339, limit)
 	return err != nil || boundErr == nil && at.Before(bound)
+}
+
+// numberIn returns the number in a text, 0 for none.
+func numberIn(text string) float64 {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0 // cannot happen: it was a number
+	}
+	return v
 }
 
 // textsOf returns the texts of a value, or of the values in a list.

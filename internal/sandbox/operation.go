@@ -132,7 +132,7 @@ func (op *operation) included() map[string]string {
 		if !ok || rest == "" || m.kind != truth {
 			continue
 		}
-		if name := strings.ToLower(rest[:1]) + rest[1:]; op.response.has(name, maxRequiredDepth) {
+		if name := uncapital(rest); op.response.has(name, maxRequiredDepth) {
 			out[m.name] = name
 		}
 	}

@@ -117,7 +117,7 @@ func (op *operation) listed() string {
 		return ""
 	}
 	if name := e.at[len(e.at)-1].name; name != "data" {
-		return singular(strings.ToLower(name[:1]) + name[1:])
+		return singular(uncapital(name))
 	}
 	return ""
 }

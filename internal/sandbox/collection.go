@@ -3,12 +3,9 @@ package sandbox
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -28,12 +25,13 @@ type record struct {
 	n       uint64         // which one of its kind; what is generated for it follows from this
 	key     string         // the id in URLs
 	overlay map[string]any // what clients have set; null is a member that was removed. Immutable
+	home    *collection    // that a client has created it in; nil for a record that the fleet began with
 	created time.Time      // zero for a record that the fleet began with
 	changed time.Time      // zero for a record as the fleet began
 }
 
 // isCreated reports whether a client has created the record.
-func (r record) isCreated() bool { return !r.created.IsZero() }
+func (r record) isCreated() bool { return r.home != nil }
 
 // timeOf returns the time that a member tells of a record that a client has created or changed, the
 // zero time where it tells none.
@@ -50,16 +48,29 @@ func (r record) timeOf(m *member) time.Time {
 
 // collection is the records behind a group of paths, numbered from 1 to seeded and, for those that
 // clients create, from offset on. Only what clients have done is kept, so that neither its size nor
-// the time to find a record depends on how many are seeded. It is safe for concurrent use.
+// the time to find a record depends on how many are seeded. It is not safe for concurrent use:
+// Sandbox has one lock for all collections, since what a client does to one may show in others.
 type collection struct {
-	noun     string          // what one record is called, such as vehicle
-	keyField string          // the parameter by which single records are asked for, such as id
-	settable map[string]bool // members that clients can write
-	readable bool            // records can be asked for, so that creating them means something
-	seeded   uint64
-	offset   uint64
+	*store
+	noun      string             // what one record is called, such as vehicle
+	keyField  string             // the parameter by which single records are asked for, such as id
+	keyRefers bool               // it is the id of a record of another kind
+	settable  map[string]bool    // members that clients can write
+	required  map[string]bool    // members that creating a record requires
+	ownIDs    bool               // clients give each record an id, which is not its key
+	statuses  []*member          // that answers say how a record stands by
+	records   map[string]*member // members that its records have
+	up        string             // the member that clients set to the id of the record above in the tree
+	ties      []*tie
+	readable  bool // records can be asked for; of others that clients create only the number is kept
+	own       bool // it is readable, and some operation reads or creates its records
+	general   bool // it has the records of all collections with its store
+}
 
-	mu      sync.Mutex
+// store is the records of one collection, or of several that show the same ones.
+type store struct {
+	seeded  uint64
+	offset  uint64
 	touched map[uint64]record // created or changed by clients, by number
 	deleted map[uint64]bool
 	keys    map[string]uint64 // numbers by the keys that clients chose
@@ -69,23 +80,47 @@ type collection struct {
 // newCollection returns the seeded records of a path.
 func newCollection(path string, seeded uint64) *collection {
 	return &collection{
-		noun: nounOf(path), seeded: seeded, offset: max(createdOffset, seeded+1),
-		settable: map[string]bool{}, touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
+		noun: nounOf(path), settable: map[string]bool{}, required: map[string]bool{}, records: map[string]*member{},
+		store: &store{
+			seeded: seeded, offset: max(createdOffset, seeded+1),
+			touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
+		},
 	}
 }
 
-// write notes what an operation lets clients write. Some bodies hold the record in a member.
-func (c *collection) write(op *operation) {
-	if op.body == nil || op.effect != creates && op.effect != merges && op.effect != replaces {
-		return
-	}
-	for _, m := range op.body.members {
-		c.settable[m.name] = true
-		if m.isRecord() && (m.name == "data" || m.name == c.noun) {
-			for name := range m.schema.named {
-				c.settable[name] = true
+// note notes what an operation lets clients write, and by what it says how a record stands.
+func (c *collection) note(op *operation) {
+	if op.envelope.record != nil {
+		for _, m := range op.envelope.record.members {
+			if m.term.ends("status") && m.kind == text && m.shape == single && len(m.values) > 0 {
+				c.statuses = append(c.statuses, m)
 			}
 		}
+	}
+	if op.effect != creates && op.effect != merges && op.effect != replaces {
+		return
+	}
+	written := op.inputs()
+	if op.holds != nil {
+		written = append(written, op.holds.schema.members...)
+	}
+	for _, m := range written {
+		if m.rule.GetIn() == apiv1.Location_LOCATION_QUERY && op.effect != creates {
+			continue
+		}
+		c.settable[m.name] = true
+		if m.parent && m.refers {
+			c.up = m.name
+		}
+		if op.effect == creates && m.rule.GetRequired() {
+			c.required[m.name] = true
+		}
+	}
+	if op.effect == creates && op.holds != nil && op.holds.shape == single && op.holds.schema.named["id"] != nil {
+		c.ownIDs = true
+	}
+	if op.each != nil {
+		c.settable[strings.TrimSuffix(op.each.name, "s")] = true
 	}
 }
 
@@ -114,8 +149,6 @@ func (o order) past(n uint64) int {
 
 // all returns the numbers of all records there have been.
 func (c *collection) all() order {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return order{count: int(c.seeded + c.created), at: func(i int) uint64 { // bounded by MaxFleet and maxCreated
 		if n := uint64(i) + 1; n <= c.seeded {
 			return n
@@ -133,7 +166,7 @@ func (c *collection) get(n uint64) (record, bool) {
 	case !ok && n >= 1 && n <= c.seeded:
 		return record{n: n, key: idOf(n)}, true
 	}
-	return r, ok
+	return r, ok && (r.home == nil || r.home == c || c.general)
 }
 
 // first returns the first live record, or what it was where all are deleted.
@@ -146,12 +179,6 @@ func (c *collection) first() record {
 
 // find returns the record that an id or, as key:value, an external id stands for.
 func (c *collection) find(id string) (record, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lookup(id)
-}
-
-func (c *collection) lookup(id string) (record, bool) {
 	if r, ok := c.get(numberOfID(id)); ok && r.key == id {
 		return r, true
 	}
@@ -162,9 +189,12 @@ func (c *collection) lookup(id string) (record, bool) {
 	if r, ok := c.get(lastNumber(id)); ok && c.isAlias(r, id) {
 		return r, true
 	}
+	if !strings.Contains(id, ":") {
+		return record{}, false
+	}
 	var found record
-	for n, r := range c.touched {
-		if !c.deleted[n] && (found.n == 0 || n < found.n) && c.isAlias(r, id) {
+	for n := range c.touched {
+		if r, ok := c.get(n); ok && (found.n == 0 || n < found.n) && c.isAlias(r, id) {
 			found = r
 		}
 	}
@@ -189,6 +219,9 @@ func lastNumber(s string) uint64 {
 // or serial number.
 func (c *collection) isAlias(r record, id string) bool {
 	if name, value, ok := strings.Cut(id, ":"); ok {
+		if given := jsonText(r.overlay["id"]); given != "" && name == c.noun+"Id" && c.ownIDs {
+			return given == value
+		}
 		external, overlaid := r.overlay["externalIds"].(map[string]any)
 		if !overlaid && !r.isCreated() {
 			external = externalIDs(c.noun, r.n)
@@ -201,43 +234,54 @@ func (c *collection) isAlias(r record, id string) bool {
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
 
-// add makes records of what a client sent, all or none. Where the client chose a key, as of a
-// function's name, the record takes the place of the one that has it. It refuses when the
-// collection is full.
-func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *refusal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.created+uint64(len(overlays)) > maxCreated {
-		return nil, refuse(http.StatusBadRequest, "Configuration limit exceeded: at most %d records may be created", maxCreated)
+// add makes a record of what a client sent. Where the client chose a key that is the id of another
+// record, as a route's setup has the route's, it takes the place of the one that the fleet began with;
+// other keys must be new.
+func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusal) {
+	n := c.offset + c.created
+	r := record{n: n, key: idOf(n), overlay: overlay, home: c, created: now, changed: now}
+	if !c.readable {
+		c.created++
+		return r, nil
 	}
-	added := make([]record, 0, len(overlays))
-	for _, overlay := range overlays {
-		n := c.offset + c.created
-		r := record{n: n, key: idOf(n), overlay: overlay, created: now, changed: now}
-		if given := c.givenKey(overlay); given != "" {
-			if other, ok := c.lookup(given); ok {
-				r.n = other.n
+	if name, given := c.givenKey(overlay); given != "" {
+		if other, ok := c.find(given); ok {
+			if !c.keyRefers || other.isCreated() {
+				return record{}, refuse(takenStatus(c.noun), "%s: there is a %s %s already", name, words(c.noun), quote(given))
 			}
-			r.key = given
-			c.keys[given] = r.n
+			r.n = other.n
 		}
-		if r.n == n {
-			c.created++
-		}
-		c.touched[r.n] = r
-		added = append(added, r)
+		r.key = given
+	} else if c.ownIDs {
+		r.key = uuidOf(mixNumber(mix(0, c.noun), n)) // the client's id is another one
 	}
-	return added, nil
+	if r.n == n {
+		c.created++
+	}
+	if r.key != idOf(r.n) {
+		c.keys[r.key] = r.n
+	}
+	r = c.bind(r, true)
+	c.touched[r.n] = r
+	return r, nil
 }
 
-// givenKey returns the key that a client chose for a record, empty where it did not.
-func (c *collection) givenKey(overlay map[string]any) string {
-	for _, name := range []string{c.keyField, "serial"} {
-		if given, ok := overlay[name].(string); ok && name != "id" && given != "" {
-			return given
-		}
+// room reports whether so many more records may be created.
+func (c *collection) room(n int) bool {
+	return !c.readable || c.created+uint64(n) <= maxCreated
+}
+
+// givenKey returns the key that a client chose for a record and the member that holds it, empty where
+// it did not.
+func (c *collection) givenKey(overlay map[string]any) (name, key string) {
+	name = c.keyField
+	if c.noun == "gateway" {
+		name = "serial"
 	}
-	return ""
+	if name == "id" {
+		return "", ""
+	}
+	return name, jsonText(overlay[name])
 }
 
 // assigns reports whether the server gives a member that clients cannot set to a record that they
@@ -251,7 +295,7 @@ func (c *collection) assigns(m *member) bool {
 	case m.kind == object, m.shape != single:
 		return false
 	}
-	return t.is("uuid", "isdeactivated") || t.ends("status") || t.has("created", "url", "link", "secret") || isChangeTime(t)
+	return t.is("uuid", "isdeactivated") || t.ends("status") && len(m.values) > 0 || t.has("created", "url", "link", "secret") || isChangeTime(t)
 }
 
 // unset returns what is told of a member that the client which created the record could set and did
@@ -263,7 +307,7 @@ func (m *member) unset() (any, bool) {
 		return nil, false
 	case !m.answered:
 		return nil, true
-	case isInstant(m.term), m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
+	case m.isTime, m.refers, m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
 	case m.kind == text:
 		return "", true
@@ -277,78 +321,52 @@ func (m *member) unset() (any, bool) {
 	return nil, false
 }
 
-// update replaces the overlay of a record by what change makes of the record. The second result is
-// false where there is no such record.
-func (c *collection) update(id string, now time.Time, change func(record) map[string]any) (record, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.lookup(id)
-	if ok {
-		r.overlay, r.changed = change(r), now
-		c.touched[r.n] = r
+// update replaces the overlay of a record.
+func (c *collection) update(r record, overlay map[string]any, now time.Time) record {
+	r.overlay, r.changed = overlay, now
+	r = c.bind(r, false)
+	c.touched[r.n] = r
+	return r
+}
+
+// remove deletes a record. Nothing is related to it any more.
+func (c *collection) remove(r record) {
+	for _, t := range c.ties {
+		t.set(r.key, nil)
 	}
-	return r, ok
+	c.deleted[r.n] = true
+	delete(c.touched, r.n)
+	delete(c.keys, r.key)
 }
 
-func (c *collection) remove(id string) (record, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.lookup(id)
-	if ok {
-		c.deleted[r.n] = true
-		delete(c.touched, r.n)
-		delete(c.keys, r.key)
+// above returns the id of the record that is above another one in the tree of its kind, empty where
+// there is none.
+func (c *collection) above(r record) string {
+	set, ok := r.overlay[c.up]
+	switch {
+	case c.up == "" || !ok && (r.isCreated() || r.n <= 1):
+		return ""
+	case !ok:
+		return idOf(parentOf(r.n, c.seeded))
 	}
-	return r, ok
+	return jsonText(set)
 }
 
-// filter is a parameter that selects records: those that have one of the ids, or refer to it.
-type filter struct {
-	noun string // of the records that the ids belong to
-	ids  []string
-}
-
-// matching returns the numbers of the records that may pass a filter: the few that it can be about,
-// and whatever clients have touched.
-func (c *collection) matching(f filter) order {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	numbers := slices.Collect(maps.Keys(c.touched))
-	for _, id := range f.ids {
-		if r, ok := c.lookup(id); ok && f.noun == c.noun {
-			numbers = append(numbers, r.n)
+// isWithin reports whether a record is the one with an id, or below it.
+func (c *collection) isWithin(r record, id string) bool {
+	for {
+		if r.key == id {
+			return true
 		}
-		if n := numberOfID(id); f.noun != c.noun && n >= 1 && n <= c.seeded {
-			numbers = append(numbers, n, (n+c.seeded-2)%c.seeded+1) // see refers
+		above := c.above(r)
+		if above == "" {
+			return false
+		}
+		var ok bool
+		if r, ok = c.find(above); !ok {
+			return false
 		}
 	}
-	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
-	return order{count: len(numbers), at: func(i int) uint64 { return numbers[i] }}
-}
-
-// passes reports whether a record is one that a filter names, or refers to one.
-func (c *collection) passes(r record, f filter) bool {
-	return slices.ContainsFunc(f.ids, func(id string) bool { return c.refers(r, f.noun, id) })
-}
-
-// refers reports whether a record is the one with an id, or refers to it as its noun. Seeded
-// records refer to the one of their own number, and by tags to the next one, too; created ones to
-// those that their clients have named.
-func (c *collection) refers(r record, noun, id string) bool {
-	if noun == c.noun {
-		return r.key == id || c.isAlias(r, id)
-	}
-	if v, ok := r.overlay[noun+"Id"]; ok {
-		return jsonText(v) == id
-	}
-	if values, ok := r.overlay[noun+"Ids"].([]any); ok {
-		return slices.Contains(texts(values), id)
-	}
-	if r.isCreated() {
-		return false
-	}
-	return id == idOf(ref(r.n, 0, c.seeded)) || noun == "tag" && id == idOf(ref(r.n, 1, c.seeded))
 }
 
 // merged returns overlay with a merge patch (RFC 7396) applied. shown is what the record looks
@@ -388,9 +406,9 @@ func mergePatch(target, patch map[string]any) map[string]any {
 	return out
 }
 
-// replacement returns an overlay that has the members of body, and lacks every other one that
-// a body could set.
-func replacement(body *schema, values map[string]any) map[string]any {
+// replacement returns an overlay that has the members of body, and lacks every other one that a body
+// could set, except those that a record cannot be without.
+func (c *collection) replacement(r record, body *schema, values map[string]any) map[string]any {
 	out := maps.Clone(values)
 	if out == nil {
 		out = map[string]any{}
@@ -399,7 +417,12 @@ func replacement(body *schema, values map[string]any) map[string]any {
 		return out
 	}
 	for _, m := range body.members {
-		if _, ok := out[m.name]; !ok && m.rule.GetIn() == apiv1.Location_LOCATION_BODY {
+		if _, ok := out[m.name]; ok || m.rule.GetIn() != apiv1.Location_LOCATION_BODY {
+			continue
+		}
+		if was, ok := r.overlay[m.name]; ok && c.required[m.name] {
+			out[m.name] = was
+		} else if !c.required[m.name] {
 			out[m.name] = nil
 		}
 	}

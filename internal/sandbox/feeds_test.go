@@ -17,7 +17,7 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-const locations = "/assets/location-and-speed/stream?limit=500"
+const locations = "/assets/location-and-speed/stream?limit=500&includeSpeed=true"
 
 // page is a page of records, as its reader sees it.
 type page struct {

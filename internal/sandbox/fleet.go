@@ -2,9 +2,8 @@ package sandbox
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,9 +31,11 @@ type subject struct {
 	depth int
 	// The member whose object this is: a member called value is what it measures.
 	within *member
-	index  int    // which element of its list it is, 0 outside lists
-	report bool   // of a feed: the record has changed at its time
-	bare   bool   // a client has created it: below, only what is required is invented
+	index  int   // which element of its list it is, 0 outside lists
+	report bool  // of a feed: the record has changed at its time
+	bare   bool  // a client has created it: below, only what is required is invented
+	kinds  kinds // that it may refer to
+	hidden hidden
 	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
 	size   uint64 // of the fleet; set by about
 }
@@ -59,6 +60,9 @@ func ref(n uint64, i int, size uint64) uint64 { return (n+uint64(i)-1)%size + 1 
 // first is above all others and has none.
 func parentOf(n, size uint64) uint64 { return ref(max(n/2, 1), 0, size) }
 
+// hidden are the members that a request does not ask for, such as tags without includeTags.
+type hidden map[string]bool
+
 // told says of a member that is not to be invented what its value is; nil leaves the member out.
 type told func(*member) (value any, ok bool)
 
@@ -67,6 +71,9 @@ type told func(*member) (value any, ok bool)
 func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 	b = append(b, '{')
 	for _, m := range s.members {
+		if sub.hidden[m.name] && !m.answered {
+			continue
+		}
 		var (
 			v   any
 			set bool
@@ -162,25 +169,64 @@ func (f *fleet) elements(b []byte, m *member, sub subject) []byte {
 
 // one writes one invented value, as member does.
 func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
-	if m.kind != object {
+	switch {
+	case m.kind != object && m.refers && (m.shape == list || !m.answered) && sub.kinds.lacks(m.noun, sub.other(m)):
+		return b, false
+	case m.kind != object:
 		return scalar(b, m, sub), true
 	}
 	sub.depth--
+	if m.isReference() {
+		return f.another(b, m, sub)
+	}
 	sub.within = m
 	if root := m.schema.root; root != nil {
 		return f.member(b, root, sub)
 	}
-	switch {
-	case hasID(m.schema) && m.noun != "data": // another record
-		n := ref(sub.n, sub.index, f.size)
-		if m.parent {
-			n = parentOf(sub.n, f.size)
-		}
-		sub = f.about(subject{noun: m.noun, n: n, at: sub.at, depth: sub.depth, report: sub.report, bare: sub.bare})
-	case m.shape == list: // the last one is the latest
+	if m.shape == list { // the last one is the latest
 		sub.at = sub.at.Add(-time.Duration(listSize-1-sub.index) * time.Second)
 	}
 	return f.object(b, m.schema, sub, nil), true
+}
+
+// another writes the record that a seeded one refers to, as it is. It writes none that has been deleted,
+// but what is required of it where there must be one.
+func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
+	n := sub.other(m)
+	if of := sub.kinds[m.noun]; len(of) > 0 && !sub.bare {
+		if r, ok := of[0].get(n); ok {
+			return f.present(b, r, view{
+				schema: m.schema, of: of[0], key: m.schema.named["id"], at: sub.at, depth: sub.depth, report: sub.report, kinds: sub.kinds, hidden: sub.hidden,
+			}), true
+		}
+		if m.shape == list || !m.answered {
+			return b, false
+		}
+		sub.bare = true
+	}
+	about := f.about(subject{noun: m.noun, n: n, at: sub.at, depth: sub.depth, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden})
+	return f.object(b, m.schema, about, nil), true
+}
+
+// other returns the number of the seeded record that a member refers to.
+func (s subject) other(m *member) uint64 {
+	switch {
+	case m.parent:
+		return parentOf(s.n, s.size)
+	case m.noun == s.noun && s.index == 0:
+		return s.n
+	}
+	return ref(s.n, s.index, s.size)
+}
+
+// lacks reports whether the n-th record of a noun has been deleted.
+func (k kinds) lacks(noun string, n uint64) bool {
+	of := k[noun]
+	if len(of) == 0 {
+		return false
+	}
+	_, ok := of[0].get(n)
+	return !ok
 }
 
 func hasID(s *schema) bool {
@@ -190,7 +236,7 @@ func hasID(s *schema) bool {
 
 // externalIDs returns the ids that other systems know a record by.
 func externalIDs(noun string, n uint64) map[string]any {
-	ids := map[string]any{"erpId": noun + "-" + strconv.FormatUint(n, 10)}
+	ids := map[string]any{"erpId": family(noun) + "-" + strconv.FormatUint(n, 10)}
 	if noun == "vehicle" {
 		ids["samsara.serial"] = serialOf(n)
 		ids["samsara.vin"] = vinOf(n)
@@ -239,15 +285,15 @@ func spend(s *schema, depth int, left *int) bool {
 // view is how an operation shows the records of a collection.
 type view struct {
 	schema *schema
+	around *schema // of an object around each record of a list; nil for none
 	of     *collection
 	key    *member        // that holds the record's key; nil for none
 	echo   map[string]any // members that the request says
 	at     time.Time
-	report bool // at is the time of a report in a feed
-	// It shows what came of an action, which is invented for records that clients have created, too.
-	outcome bool
-	// other finds the records that others refer to. It is nil where a collection is locked.
-	other func(noun, id string) (*collection, record, bool)
+	depth  int   // how many levels of objects to invent
+	report bool  // at is the time of a report in a feed
+	kinds  kinds // of the records that others refer to
+	hidden hidden
 }
 
 // present writes a record in a view: what clients have set where it fits, what the request says,
@@ -255,14 +301,20 @@ type view struct {
 // what the server assigns.
 func (f *fleet) present(b []byte, r record, v view) []byte {
 	sub := f.about(subject{
-		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth, report: v.report,
-		bare: r.isCreated() && !v.outcome,
+		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.depth, report: v.report,
+		bare: r.isCreated(), kinds: v.kinds, hidden: v.hidden,
 	})
+	if sub.bare && !v.report {
+		sub.at = r.created // which is when all else of it began
+	}
 	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
 		if m == v.key && r.overlay[m.name] == nil {
 			if id, ok := m.fit(r.key); ok {
 				return id, true
 			}
+		}
+		if m.term.is("uuid") && v.of.ownIDs && sub.bare {
+			return r.key, true // the client's id is another one
 		}
 		if at := r.timeOf(m); !at.IsZero() {
 			return timestamp(at), true
@@ -285,115 +337,223 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 // said returns the value of a member that follows from what clients have set, nil where it is that
 // there is none.
 func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
+	if t := v.of.tie(m.name); t != nil {
+		if m.kind == object && sub.depth <= 0 && !m.answered {
+			return nil, true
+		}
+		return f.refer(m, t.noun, listOf(t.told(r.key)), v)
+	}
 	set, ok := r.overlay[m.name]
+	if !ok && len(r.overlay) > 0 {
+		set, ok = m.implied(r.overlay, v.of)
+	}
 	switch {
 	case !ok && m.term.is("isdeactivated"):
 		status, ok := r.overlay["driverActivationStatus"]
 		return status == "deactivated", ok
+	case !ok && m.name == v.of.noun+"Name":
+		name, ok := r.overlay["name"].(string)
+		return name, ok
 	case !ok:
 		return f.references(m, r, v)
 	case set == nil:
 		return nil, true
+	case m.kind != object && m.refers && m.shape != dict:
+		return f.refer(m, v.of.nounOf(m), set, v)
 	}
 	fitting, ok := m.fit(set)
 	switch {
 	case !ok:
-		return f.refer(m, set, v)
+		return f.refer(m, m.noun, set, v)
 	case !m.declares(fitting) && !m.answered:
 		return nil, true // of a value that this response does not have
 	}
-	f.complete(m, fitting, sub)
-	return fitting, true
+	return f.complete(m, fitting, sub)
 }
 
-// complete adds to objects that a client has written what their schema requires besides.
-func (f *fleet) complete(m *member, v any, sub subject) {
+// nounOf returns the kind of record that a member of one refers to.
+func (c *collection) nounOf(m *member) string {
+	if m.parent && m.noun == "parent" {
+		return c.noun
+	}
+	return m.noun
+}
+
+func listOf(ids []string) []any {
+	out := make([]any, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, id)
+	}
+	return out
+}
+
+// complete adds to objects that a client has written what their schema requires besides, and to those
+// that refer to other records what these are called. Those that refer to a record that has been deleted
+// are left out. The value may be changed.
+func (f *fleet) complete(m *member, v any, sub subject) (any, bool) {
 	if !m.isRecord() {
-		return
+		return v, true
 	}
 	sub.hash, sub.depth = mix(sub.hash, m.name), 1
-	objects := []any{v}
 	switch m.shape {
 	case list:
-		objects, _ = v.([]any)
+		objects, _ := v.([]any)
+		kept := make([]any, 0, len(objects))
+		for i, o := range objects {
+			sub.hash = mixNumber(sub.hash, uint64(i))
+			if o, ok := f.completeOne(m, o, sub); ok {
+				kept = append(kept, o)
+			}
+		}
+		return kept, true
 	case dict:
 		values, _ := v.(map[string]any)
-		objects = slices.Collect(maps.Values(values))
+		for _, o := range values {
+			f.completeOne(m, o, sub)
+		}
+		return v, true
 	case single:
 	}
-	for _, o := range objects {
-		values, ok := o.(map[string]any)
-		if !ok {
-			continue
-		}
-		for _, below := range m.schema.members {
-			if has, ok := values[below.name]; ok {
-				f.complete(below, has, sub)
-			} else if below.answered {
-				if empty, ok := below.unset(); ok && sub.bare {
-					values[below.name] = empty
-				} else if invented, ok := f.member(nil, below, sub); ok {
-					values[below.name] = json.RawMessage(invented)
+	if v, ok := f.completeOne(m, v, sub); ok || m.answered {
+		return v, true
+	}
+	return nil, true
+}
+
+// completeOne completes one object. The result is false if it refers to a record that has been deleted.
+func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
+	values, ok := v.(map[string]any)
+	if !ok {
+		return v, true
+	}
+	exists := true
+	if id, told := values["id"]; told && m.isReference() && isEntity(m.noun) && len(sub.kinds[m.noun]) > 0 {
+		var (
+			c *collection
+			r record
+		)
+		if c, r, exists = sub.kinds.find(m.noun, jsonText(id)); exists {
+			shown := f.show(r, view{schema: m.schema, of: c, key: m.schema.named["id"], at: sub.at, kinds: sub.kinds, hidden: sub.hidden})
+			for _, below := range m.schema.members {
+				if _, has := values[below.name]; !has && shown[below.name] != nil && (below.answered || below.term.is("name")) {
+					values[below.name] = shown[below.name]
 				}
 			}
 		}
 	}
+	for _, below := range m.schema.members {
+		has, ok := values[below.name]
+		switch {
+		case ok && !below.declares(has) && below.answered:
+			values[below.name] = below.initial
+		case ok && !below.declares(has):
+			delete(values, below.name)
+		case ok:
+			if below.kind != object && below.refers && below.shape != dict {
+				has, _ = f.refer(below, below.noun, has, view{kinds: sub.kinds})
+			}
+			if values[below.name], _ = f.complete(below, has, sub); values[below.name] == nil {
+				delete(values, below.name)
+			}
+		case !below.answered:
+		default:
+			if id, ok := below.nestedID(mix(sub.hash, below.name)); ok {
+				values[below.name] = id
+			} else if empty, ok := below.unset(); ok && sub.bare {
+				values[below.name] = empty
+			} else if invented, ok := f.member(nil, below, sub); ok {
+				values[below.name] = json.RawMessage(invented)
+			}
+		}
+	}
+	return values, exists
+}
+
+// show presents a record as values.
+func (f *fleet) show(r record, v view) map[string]any {
+	values, err := decodeBody(f.present(nil, r, v))
+	shown, _ := values.(map[string]any)
+	if err != nil {
+		return nil // cannot happen: it is JSON
+	}
+	return shown
 }
 
 // references makes `driver` of a driverId that a client has set, and `tags` of tagIds.
 func (f *fleet) references(m *member, r record, v view) (any, bool) {
 	name := m.name + "Id"
-	if m.shape == list {
+	switch {
+	case m.shape == list:
 		name = singular(m.name) + "Ids"
+	case m.parent:
+		name = v.of.up
 	}
 	ids, ok := r.overlay[name]
 	switch {
-	case !ok || !m.isRecord() || !hasID(m.schema):
+	case !ok || !m.isReference():
 		return nil, false
 	case ids == nil:
 		return nil, true
 	}
-	return f.refer(m, ids, v)
+	return f.refer(m, m.noun, ids, v)
 }
 
-// refer makes the records that a member holds of their ids.
-func (f *fleet) refer(m *member, ids any, v view) (any, bool) {
-	if !m.isRecord() || !hasID(m.schema) {
+// refer tells of the records of a noun that a member refers to, by their ids or in short. It leaves out
+// those that have been deleted, except where there must be one. The result is nil for none, and false if
+// the member cannot tell of them.
+func (f *fleet) refer(m *member, noun string, ids any, v view) (any, bool) {
+	if m.kind == object && !m.isReference() {
 		return nil, false
 	}
-	switch m.shape {
-	case single:
-		return f.referOne(m, ids, v)
-	case list:
-		ids, ok := ids.([]any)
-		if !ok {
-			return nil, false
+	switch list, isList := ids.([]any); {
+	case m.shape == dict || m.shape == single && isList && len(list) == 0:
+		return nil, m.shape != dict
+	case m.shape == single:
+		if isList {
+			ids = list[0]
 		}
-		values := make([]any, 0, len(ids))
-		for _, id := range ids {
-			if value, ok := f.referOne(m, id, v); ok {
+		return f.referOne(m, noun, ids, v, m.answered)
+	case !isList:
+		return nil, false
+	default:
+		values := make([]any, 0, len(list))
+		for _, id := range list {
+			value, ok := f.referOne(m, noun, id, v, false)
+			switch {
+			case !ok:
+				return nil, false
+			case value != nil:
 				values = append(values, value)
 			}
 		}
-		return values, len(values) == len(ids)
-	case dict:
+		if len(values) == 0 && !m.answered {
+			return nil, true
+		}
+		return values, true
 	}
-	return nil, false
 }
 
-// referOne shows the record with an id in short. Of one that there is not only the id is known.
-func (f *fleet) referOne(m *member, id any, v view) (any, bool) {
-	key := m.schema.named["id"]
-	told, ok := key.fit(id)
+// referOne tells of one record, of one of an unknown kind or that has been deleted only the id. It
+// tells nothing of the latter unless it must.
+func (f *fleet) referOne(m *member, noun string, id any, v view, must bool) (any, bool) {
+	key := m
+	if m.kind == object {
+		key = m.schema.named["id"]
+	}
+	told, ok := key.fitOne(id)
 	if !ok {
 		return nil, false
 	}
-	if v.other != nil {
-		if c, r, ok := v.other(m.noun, jsonText(id)); ok {
-			return json.RawMessage(f.present(nil, r, view{schema: m.schema, of: c, key: key, at: v.at})), true
-		}
+	c, r, exists := v.kinds.find(noun, jsonText(id))
+	switch {
+	case !exists && !must && len(v.kinds[noun]) > 0:
+		return nil, true
+	case m.kind != object:
+		return told, true
+	case exists:
+		return json.RawMessage(f.present(nil, r, view{schema: m.schema, of: c, key: key, at: v.at, kinds: v.kinds, hidden: v.hidden})), true
 	}
-	about := f.about(subject{noun: m.noun, n: max(1, numberOfID(jsonText(id))), at: v.at, bare: true})
+	about := f.about(subject{noun: noun, n: max(1, numberOfID(jsonText(id))), at: v.at, bare: true})
 	return json.RawMessage(f.object(nil, m.schema, about, func(m *member) (any, bool) {
 		if m == key {
 			return told, true
@@ -408,6 +568,11 @@ func (m *member) fit(v any) (any, bool) {
 	switch m.shape {
 	case list:
 		values, ok := v.([]any)
+		if joined, isText := v.(string); isText && m.kind != object {
+			for value := range strings.SplitSeq(joined, ",") {
+				values, ok = append(values, value), true
+			}
+		}
 		if !ok {
 			return nil, false
 		}
@@ -464,11 +629,9 @@ func (m *member) fitOne(v any) (any, bool) {
 		return nil, false
 	}
 	out := map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if below := m.schema.named[name]; below != nil && values[name] != nil {
-			if fitting, ok := below.fit(values[name]); ok {
-				out[name] = fitting
-			}
+	for _, below := range m.schema.members {
+		if fitting, ok := below.from(values); ok {
+			out[below.name] = fitting
 		}
 	}
 	return out, true

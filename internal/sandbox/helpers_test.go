@@ -251,7 +251,11 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 		if err != nil {
 			panic(err)
 		}
-		x.body = string(data)
+		// No two records have one external id, and no two drivers one name to sign in with or one licence.
+		x.body = strings.ReplaceAll(string(data), `{"sampleKey":"text value"}`, `{"sampleKey":"text `+e.Operation.GetId()+`"}`)
+		for _, name := range []string{"username", "licenseNumber"} {
+			x.body = strings.ReplaceAll(x.body, `"text `+name+`"`, `"text `+e.Operation.GetId()+`"`)
+		}
 	}
 	return x
 }
@@ -297,7 +301,7 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 		if (strings.HasSuffix(name, "Ms") || strings.HasSuffix(name, "_ms")) && f.Maximum == nil {
 			return start.UnixMilli()
 		}
-		if lower := strings.ToLower(name); lower == "id" || strings.HasSuffix(lower, "id") {
+		if lower := strings.ToLower(name); lower == "id" || strings.HasSuffix(lower, "id") || name == "driverIds" {
 			return int64(firstID)
 		}
 		return int64(max(1, f.GetMinimum()))
@@ -313,6 +317,10 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 		return "2026-03-02"
 	case strings.HasSuffix(lower, "time") || strings.HasSuffix(lower, "hour"):
 		return "2026-03-02T11:00:00Z"
+	case name == "parentTagId" || name == "parentId":
+		return "" // none: all seeded ones are below the one that is asked about
+	case slices.Contains([]string{"addresses", "assets", "drivers", "machines", "sensors", "vehicles"}, name) && fd.IsList():
+		return knownID
 	case name == "id" || strings.HasSuffix(name, "Id") || strings.HasSuffix(name, "ID") || strings.HasSuffix(lower, "ids"):
 		return knownID
 	}

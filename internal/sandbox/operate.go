@@ -28,7 +28,7 @@ func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 	if why != nil {
 		return refused(path, id, why)
 	}
-	q.odd = odd
+	q.id, q.odd = id, odd
 	s.note(r, q)
 	body, why := s.perform(q)
 	if why != nil {
@@ -56,19 +56,35 @@ func (s *Sandbox) note(r *http.Request, q *request) {
 // operation has none.
 func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
+	if op.effect == reads && op.outcome.status == nil {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+	} else {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
 	for _, k := range op.keys {
 		if _, ok := k.collection.find(q.path[k.param]); !ok {
 			return nil, unknown(k.param, q.path[k.param])
 		}
+	}
+	if why := s.settle(q); why != nil {
+		return nil, why
 	}
 	subjects, why := s.affect(q)
 	if why != nil {
 		return nil, why
 	}
 	p := page{}
+	table, isTable := op.table()
 	switch {
+	case isTable:
+		p.rows, why = s.rows(q, table)
+		if why != nil {
+			return nil, why
+		}
 	case !op.envelope.isList:
-	case op.effect == reads || len(subjects) == 0:
+	case op.effect == reads && op.target.from != inEach:
 		if p, why = s.page(q); why != nil {
 			return nil, why
 		}
@@ -88,13 +104,20 @@ func unknown(param, id string) *refusal {
 func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	op, c := q.op, q.op.target.collection
 	if op.effect == creates {
-		return c.add(q.inputs(), q.now)
+		return s.create(q)
 	}
-	ids, input := q.ids(), q.inputs()[0]
+	ids, inputs := q.ids(), q.inputs()
+	if op.target.from == inOwners {
+		if ids = c.belonging(q); len(ids) == 0 {
+			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
+		}
+	}
 	switch {
 	case op.effect == reads || len(ids) > 0:
 	case op.target.from == nowhere:
 		ids = []string{idOf(1)} // settings
+	case op.target.from == inQuery && op.query[op.target.param].shape == list:
+		return nil, nil // of none
 	default:
 		return nil, refuse(http.StatusBadRequest, "%s: is required", op.target.param)
 	}
@@ -106,34 +129,33 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		}
 		records = append(records, r)
 	}
+	if op.effect == merges || op.effect == replaces {
+		for i, r := range records {
+			if why := s.taken(q, inputFor(inputs, i), r); why != nil {
+				return nil, why
+			}
+		}
+	}
 	for i, r := range records {
-		ok := true
+		input := inputFor(inputs, i)
 		switch op.effect {
 		case merges:
-			records[i], ok = c.update(r.key, q.now, func(r record) map[string]any {
-				return merged(r.overlay, s.shown(q, r), input)
-			})
+			records[i] = c.update(r, merged(r.overlay, s.shown(q, r), input), q.now)
 		case replaces:
-			records[i], ok = c.update(r.key, q.now, func(record) map[string]any { return replacement(op.body, input) })
+			records[i] = c.update(r, c.replacement(r, op.body, input), q.now)
 		case deletes:
-			records[i], ok = c.remove(r.key)
-		case reads, creates:
-		}
-		if !ok {
-			return nil, unknown(op.target.param, r.key) // deleted meanwhile
+			c.remove(r)
+		case reads:
+			if op.outcome.status != nil {
+				records[i] = c.update(r, op.outcome.of(r, q.now), q.now)
+			}
+			if op.isAction() {
+				records[i].overlay = merged(records[i].overlay, nil, input) // which the answer says, and no other
+			}
+		case creates:
 		}
 	}
 	return records, nil
-}
-
-// find returns the record that an id stands for in the collection of a noun.
-func (s *Sandbox) find(noun, id string) (*collection, record, bool) {
-	c := s.kinds[noun]
-	if c == nil {
-		return nil, record{}, false
-	}
-	r, ok := c.find(id)
-	return c, r, ok
 }
 
 // shown returns a record as an operation answers it, nothing where it answers none.
@@ -141,12 +163,7 @@ func (s *Sandbox) shown(q *request, r record) map[string]any {
 	if q.op.envelope.record == nil {
 		return nil
 	}
-	v, err := decodeBody(s.fleet.present(nil, r, s.view(q, q.now, nil)))
-	shown, _ := v.(map[string]any)
-	if err != nil {
-		return nil // cannot happen: it is JSON
-	}
-	return shown
+	return s.fleet.show(r, s.view(q, q.now))
 }
 
 // frameDepth is how many levels of objects are invented around the records of a response.
@@ -164,8 +181,8 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 	if len(subjects) > 0 {
 		first = subjects[0]
 	}
-	bare := first.isCreated() && !op.isAction()
-	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare})
+	bare := first.isCreated()
+	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare, kinds: s.kinds})
 	// around writes an object around its member content, with the cursors and links of the page.
 	around := func(holder *schema, content *member, written []byte) []byte {
 		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {
@@ -176,6 +193,12 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 				return s.cursors(q, p), true
 			case strings.EqualFold(m.name, linksName) && op.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER:
 				return q.links(p), true
+			case m.term.is("requestid"):
+				return q.id, true
+			case m.term.is("id", "uuid") && content != nil && len(subjects) == 1:
+				if id, ok := first.idAs(m); ok {
+					return id, true
+				}
 			}
 			return nil, bare && !c.assigns(m)
 		})
@@ -187,12 +210,14 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		return out
 	case e.record == nil:
 		return around(op.response, nil, nil)
+	case p.rows != nil:
+		out = p.rows
 	case e.isList && p.null && len(p.items) == 0:
 		out = []byte("null")
 	case e.isList:
-		out = s.list(p, s.view(q, moment, s.find))
+		out = s.list(p, s.view(q, moment))
 	default:
-		out = s.fleet.present(nil, first, s.view(q, moment, s.find))
+		out = s.fleet.present(nil, first, s.view(q, moment))
 	}
 	for i, m := range slices.Backward(e.at) {
 		holder := op.response
@@ -214,7 +239,20 @@ func (s *Sandbox) list(p page, v view) []byte {
 		if i.tick != 0 {
 			v.at, v.report = timeOfTick(i.tick), true
 		}
-		b = s.fleet.present(separate(b), i.record, v)
+		b = separate(b)
+		if v.around != nil {
+			b = s.fleet.object(b, v.around, subject{}, func(m *member) (any, bool) {
+				switch {
+				case m.term.is("data"):
+					return json.RawMessage(s.fleet.present(nil, i.record, v)), true
+				case m.term.is("status"):
+					return json.Number(strconv.Itoa(http.StatusOK)), true
+				}
+				return nil, true
+			})
+			continue
+		}
+		b = s.fleet.present(b, i.record, v)
 	}
 	return append(b, ']')
 }

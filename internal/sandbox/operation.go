@@ -30,6 +30,11 @@ type operation struct {
 	target   key    // which record it is about; the collection is always set
 	keys     []key  // other ids in the path, each of a known record
 	effect   effect
+
+	holds    *member           // of the body, that holds the record or several; nil where the body is the record
+	each     *member           // a list of ids of which each makes a record; nil for none
+	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
+	outcome  outcome           // what becomes of the record that an action is about
 }
 
 // segment is a literal segment of a path template, or a name.
@@ -50,6 +55,8 @@ const (
 	inPath
 	inQuery
 	inBody
+	inEach   // element of the body's data
+	inOwners // the ids of the records that it belongs to
 )
 
 // effect is what an operation does to the records of its collection.
@@ -111,8 +118,33 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		op.path = append(op.path, inPath[name])
 	}
 	op.response = known.of(e.Method.Output(), "")
+	op.includes = op.included()
 	op.envelope = envelopeOf(op.response, op.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED)
 	return op, nil
+}
+
+// included finds the parameters that ask for a member by its name, as includeTags does for tags,
+// wherever it is in the response.
+func (op *operation) included() map[string]string {
+	out := map[string]string{}
+	for name, m := range op.query {
+		rest, ok := strings.CutPrefix(name, "include")
+		if !ok || rest == "" || m.kind != truth {
+			continue
+		}
+		if name := uncapital(rest); op.response.has(name, maxRequiredDepth) {
+			out[m.name] = name
+		}
+	}
+	return out
+}
+
+// has reports whether an object, or one in it so many levels deep, may have a member.
+func (s *schema) has(name string, depth int) bool {
+	if s.named[name] != nil {
+		return true
+	}
+	return depth > 0 && slices.ContainsFunc(s.members, func(m *member) bool { return m.kind == object && m.schema.has(name, depth-1) })
 }
 
 func verbOf(m apiv1.HttpMethod) (string, bool) {
@@ -127,7 +159,9 @@ func verbOf(m apiv1.HttpMethod) (string, bool) {
 }
 
 // isAction reports whether an operation has records do something, rather than answers or changes them.
-func (op *operation) isAction() bool { return op.verb == http.MethodPost && op.effect == reads }
+func (op *operation) isAction() bool {
+	return op.verb != http.MethodGet && op.verb != http.MethodDelete && op.effect == reads
+}
 
 // legacy reports whether errors are bare JSON strings.
 func legacy(path string) bool { return strings.HasPrefix(path, "/v1/") }
@@ -140,6 +174,7 @@ type envelope struct {
 	record *schema // nil where the response is neither
 	isList bool
 	at     []*member // the way there from the outside
+	around *schema   // of each record in the list: an object of its data and its status; nil for none
 	paging *member   // the member that holds the cursors, if any
 }
 
@@ -163,7 +198,11 @@ func envelopeOf(s *schema, paged bool) envelope {
 	lists, objects := s.containers(paging)
 	switch {
 	case len(lists) == 1 && (paged || lists[0].name == "data" || len(s.members) <= 2):
-		return envelope{record: lists[0].schema, isList: true, at: lists, paging: paging}
+		e := envelope{record: lists[0].schema, isList: true, at: lists, paging: paging}
+		if data := e.record.named["data"]; data != nil && data.isRecord() && data.shape == single && e.record.named["status"] != nil {
+			e.around, e.record = e.record, data.schema
+		}
+		return e
 	case len(lists) > 1 && lists[0].name == "data":
 		return envelope{record: lists[0].schema, isList: true, at: lists[:1], paging: paging}
 	case len(objects) > 0 && (objects[0].name == "data" || paged):

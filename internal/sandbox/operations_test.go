@@ -25,6 +25,12 @@ func TestEveryOperationAnswersWhatItDeclaresAndTheSameForASeed(t *testing.T) {
 		one, other := serve(t, nil), serve(t, nil)
 		for _, e := range all {
 			op, x := e.Operation, requestFor(e, full)
+			// These records are gone already, by another of their names: as an asset and as a route.
+			for prefix, id := range map[string]string{"/fleet/trailers/": secondID, "/industrial/assets/": thirdID, "/v1/fleet/dispatch/": secondID} {
+				if deletesLast(e) > 0 && strings.HasPrefix(op.GetPath(), prefix) {
+					x.line = strings.Replace(x.line, knownID, id, 1)
+				}
+			}
 			got, again := one.call(t, x.line, x.body), other.call(t, x.line, x.body)
 			if got.status != int(op.GetSuccessStatus()) {
 				t.Errorf("%s %s = %d %s, want %d", x.line, x.body, got.status, got.text, op.GetSuccessStatus())
@@ -46,6 +52,11 @@ func TestEveryOperationAnswersWhatItDeclaresAndTheSameForASeed(t *testing.T) {
 		}
 	}
 }
+
+const (
+	secondID = "281474976710658"
+	thirdID  = "281474976710659"
+)
 
 func deletesLast(e *endpoint.Endpoint) int {
 	if e.Operation.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_DELETE {

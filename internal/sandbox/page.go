@@ -4,12 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"maps"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -102,9 +100,10 @@ type page struct {
 	items            []item
 	first, last      position
 	hasNext, hasPrev bool
-	openEnded        bool // the last page has a cursor, too
-	cursorless       bool // no page has one
-	null             bool // the list is null, unless it has records
+	openEnded        bool   // the last page has a cursor, too
+	cursorless       bool   // no page has one
+	null             bool   // the list is null, unless it has records
+	rows             []byte // the JSON of the list, if it is not of records
 }
 
 // page selects the records of a list or stream that the request asks for.
@@ -113,7 +112,7 @@ func (s *Sandbox) page(q *request) (page, *refusal) {
 	if refused != nil {
 		return page{}, refused
 	}
-	l := q.listing()
+	l := s.listing(q)
 	switch q.op.GetPagination() {
 	case apiv1.Pagination_PAGINATION_UNSPECIFIED:
 		return l.page(0, MaxPageSize), nil
@@ -184,49 +183,21 @@ func (q *request) cursorName() (string, *refusal) {
 
 // listing is the records of a collection that pass some filters, in order.
 type listing struct {
-	of      *collection
-	order   order // numbers that may be theirs
-	filters []filter
-}
-
-// listing returns what the request selects by its parameters called ids or xIds, which name records
-// by id or as key:value by external id. The time it takes depends on how many they name and how
-// many clients have touched, and not on how many there are.
-func (q *request) listing() listing {
-	c := q.op.target.collection
-	l := listing{of: c, order: c.all()}
-	for _, name := range slices.Sorted(maps.Keys(q.args)) {
-		m := q.op.query[name]
-		switch {
-		case m == nil || m.kind == truth || name == q.op.target.param:
-		case name == "ids":
-			l.filters = append(l.filters, filter{noun: c.noun, ids: q.values(name)})
-		case strings.HasSuffix(name, "ds") && isReference(name):
-			l.filters = append(l.filters, filter{noun: nounOfReference(name), ids: q.values(name)})
-		}
-	}
-	if len(l.filters) > 0 {
-		l.order = c.matching(l.filters[0])
-	}
-	return l
+	of    *collection
+	order order             // numbers that may be theirs
+	keeps func(record) bool // nil for all of these
 }
 
 // from returns the records from index i of the order on, backwards where step is -1, until there
 // are limit of them.
 func (l listing) from(i, step, limit int) []record {
-	l.of.mu.Lock()
-	defer l.of.mu.Unlock()
 	var out []record
 	for ; i >= 0 && i < l.order.count && len(out) < limit; i += step {
-		if r, ok := l.of.get(l.order.at(i)); ok && l.keeps(r) {
+		if r, ok := l.of.get(l.order.at(i)); ok && (l.keeps == nil || l.keeps(r)) {
 			out = append(out, r)
 		}
 	}
 	return out
-}
-
-func (l listing) keeps(r record) bool {
-	return !slices.ContainsFunc(l.filters, func(f filter) bool { return !l.of.passes(r, f) })
 }
 
 // after returns at most limit records that come after a number.
@@ -368,10 +339,4 @@ func (s *Sandbox) limit(q *request) (int, *refusal) {
 		return 0, refuse(http.StatusBadRequest, "limit: must be from 1 to %d, is %v", MaxPageSize, sent)
 	}
 	return limit, nil
-}
-
-// values returns those of a list parameter.
-func (q *request) values(name string) []string {
-	values, _ := q.args[name].([]any)
-	return texts(values)
 }

@@ -20,6 +20,7 @@ const MaxRequestBytes = 1 << 20
 // request is an HTTP request that keeps all rules of its operation.
 type request struct {
 	op          *operation
+	id          string            // that the answer bears
 	path        map[string]string // by name, unescaped
 	args        map[string]any    // path and query parameters: string, json.Number, bool or []any of these
 	body        map[string]any    // nil without a body
@@ -167,22 +168,38 @@ func (q *request) readBody(r *http.Request) ([]string, *refusal) {
 		return []string{"body: must be an object, not " + jsonType(v)}, nil
 	}
 	q.body = values
-	return q.op.body.check("", values, patch), nil
+	problems := q.op.body.check("", values, patch)
+	if patch {
+		problems = append(problems, q.op.emptied("", q.op.body, values)...)
+	}
+	return problems, nil
 }
 
-// inputs returns what the client says of each record, at least one: the body, and the
-// parameters besides. Some bodies hold the record, or several, in a member `data` or one named
-// after it.
+// emptied returns a problem for each member that a patch removes though creating a record requires it.
+func (op *operation) emptied(path string, s *schema, values map[string]any) []string {
+	var problems []string
+	for _, m := range s.members {
+		v, ok := values[m.name]
+		if within, isObject := v.(map[string]any); m == op.holds && isObject {
+			problems = append(problems, op.emptied(m.name+".", m.schema, within)...)
+		}
+		if ok && v == nil && !m.rule.GetRequired() && op.target.collection.required[m.name] {
+			problems = append(problems, fmt.Sprintf("%s: must not be null, because a %s is never without it", path+m.name, words(op.target.collection.noun)))
+		}
+	}
+	return problems
+}
+
+// inputs returns what the client says of each record: the body or what it holds, and the parameters
+// besides. A list of ids of which each makes a record is one id in each.
 func (q *request) inputs() []map[string]any {
 	contents := []any{q.body}
-	for _, name := range []string{"data", q.op.target.collection.noun} {
-		switch v := q.body[name].(type) {
+	if m := q.op.holds; m != nil {
+		switch v := q.body[m.name].(type) {
 		case map[string]any:
 			contents = []any{v}
 		case []any:
-			if len(v) > 0 {
-				contents = v
-			}
+			contents = v
 		}
 	}
 	out := make([]map[string]any, 0, len(contents))
@@ -197,9 +214,27 @@ func (q *request) inputs() []map[string]any {
 				input[name] = v
 			}
 		}
-		out = append(out, input)
+		if q.op.each == nil {
+			out = append(out, input)
+			continue
+		}
+		ids, _ := input[q.op.each.name].([]any)
+		delete(input, q.op.each.name)
+		for _, id := range ids {
+			one := maps.Clone(input)
+			one[strings.TrimSuffix(q.op.each.name, "s")] = id
+			out = append(out, one)
+		}
 	}
 	return out
+}
+
+// inputFor returns what the client says of the i-th record: its own, or what it says of all.
+func inputFor(inputs []map[string]any, i int) map[string]any {
+	if len(inputs) == 0 {
+		return nil
+	}
+	return inputs[min(i, len(inputs)-1)]
 }
 
 // echo returns the parameters that a reply repeats in each record: the ids that all of them
@@ -230,10 +265,22 @@ func (q *request) ids() []string {
 			}
 		}
 	case inBody:
-		if v, ok := q.body[q.op.target.param]; ok {
+		switch v := q.body[q.op.target.param].(type) {
+		case nil:
+		case []any:
+			return texts(v)
+		default:
 			return []string{jsonText(v)}
 		}
-	case nowhere:
+	case inEach:
+		elements, _ := q.body["data"].([]any)
+		out := make([]string, 0, len(elements))
+		for _, element := range elements {
+			values, _ := element.(map[string]any)
+			out = append(out, jsonText(values[q.op.target.param]))
+		}
+		return out
+	case nowhere, inOwners:
 	}
 	return nil
 }
@@ -293,15 +340,31 @@ func (q *request) selected() *schema {
 	return &part
 }
 
-// view returns how the operation shows its records at a time, those that others refer to found by
-// other.
-func (s *Sandbox) view(q *request, at time.Time, other func(noun, id string) (*collection, record, bool)) view {
-	v := view{
-		schema: q.selected(), of: q.op.target.collection, echo: q.echo(), at: at, other: other,
-		outcome: q.op.isAction(),
+// hidden returns the members that the request could have asked for and did not.
+func (q *request) hidden() hidden {
+	if len(q.op.includes) == 0 {
+		return nil
 	}
+	out := hidden{}
+	for name, member := range q.op.includes {
+		if q.args[name] != true {
+			out[member] = true
+		}
+	}
+	return out
+}
+
+// view returns how the operation shows its records at a time.
+func (s *Sandbox) view(q *request, at time.Time) view {
+	v := view{
+		schema: q.selected(), around: q.op.envelope.around, of: q.op.target.collection, echo: q.echo(), at: at, kinds: s.kinds,
+	}
+	v.depth, v.hidden = v.schema.depth, q.hidden()
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
+	}
+	if v.key == nil && v.of.readable && (q.op.item || q.op.effect == creates) {
+		v.key = v.schema.ownID(v.of)
 	}
 	if v.key != nil && v.key.name == "name" {
 		v.key = nil // is what clients call it

@@ -21,44 +21,154 @@ type collections struct {
 // own, such as /a/b/stats and /a/b/{id}/score, belong to it too, and so do their counterparts
 // below /v1, /beta and /preview.
 //
-// It returns, for each noun, the collection that references to it lead to: of those that can be
-// asked for single records, the one with the shortest path.
-func resolve(ops []*operation, fleetSize uint64) map[string]*collection {
-	lists, users := map[string]bool{}, map[string]int{}
+// A path that has neither records of its own nor such a path above shows those of the kind that it is
+// called after: /driver-efficiency/drivers and /v1/fleet/dispatch/routes/{id} do, and a list called
+// `vehicles`, such as that of /v1/fleet/locations.
+func resolve(ops []*operation, fleetSize uint64) kinds {
+	lists, gets, users := map[string]bool{}, map[string]bool{}, map[string]int{}
 	for _, op := range ops {
 		op.base, op.item = op.place()
 		lists[op.base] = lists[op.base] || !op.item
+		gets[op.base] = gets[op.base] || !op.item && op.verb == http.MethodGet
 		users[op.base]++
 	}
 	// Short paths first: what lies below a path finds its collection.
 	slices.SortStableFunc(ops, func(a, b *operation) int { return cmp.Compare(len(a.base), len(b.base)) })
-	cs, reads := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
+	cs, readers := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
 	for _, op := range ops {
-		// One path is in the singular where its list is in the plural.
-		if plural := op.base + "s"; op.item && !lists[op.base] && lists[plural] {
+		// Two paths are in the singular where their list is in the plural: one of single records and
+		// one of creations.
+		plural := op.base + "s"
+		if op.item && !lists[op.base] && lists[plural] || op.verb == http.MethodPost && !op.item && users[op.base] == 1 && gets[plural] {
 			op.base = plural
 		}
 		if op.verb == http.MethodGet && !op.item {
-			reads[op.base] = op
+			readers[op.base] = op
 		}
 		op.claim(cs, users[op.base])
 	}
 	for _, op := range ops {
-		if op.verb == http.MethodPost && !op.item && reads[op.base] != nil {
+		if op.verb == http.MethodPost && !op.item && readers[op.base] != nil {
 			cs.at(op.base).readable = true
 		}
 	}
 	for _, op := range ops {
-		op.resolve(cs, reads)
-		op.target.collection.write(op)
+		op.resolve(cs, readers)
 	}
-	kinds := map[string]*collection{}
-	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
-		if c := cs.byPath[path]; c.readable && kinds[c.noun] == nil {
-			kinds[c.noun] = c
+	k := cs.kinds(ops)
+	for _, op := range ops {
+		for i := range op.keys {
+			op.keys[i].collection = k.home(op.keys[i].collection)
+		}
+		op.target.collection = k.home(op.target.collection)
+		if named := op.listed(); named != "" {
+			op.target.collection = k.called(named, cs, op.target.collection)
+		}
+		c := op.target.collection
+		if shown := op.envelope.record; shown != nil && (c == cs.byPath[op.base] || op.effect != reads) {
+			maps.Copy(c.records, shown.named)
+		}
+		op.holds, op.each = op.holder(), op.fanOut()
+		c.note(op)
+	}
+	k.unite()
+	k.relate(fleetSize)
+	for _, op := range ops {
+		op.outcome = op.target.collection.outcomeOf(op)
+	}
+	return k
+}
+
+// kinds are the collections of which single records can be asked for, by what one record is called.
+// References to it lead into any of them; the first, which has the shortest path, is the kind itself.
+type kinds map[string][]*collection
+
+// kinds returns the collections that have records of their own: that some operation reads or creates.
+func (cs collections) kinds(ops []*operation) kinds {
+	k, own := kinds{}, map[string]bool{}
+	for _, op := range ops {
+		if op.verb == http.MethodGet || op.verb == http.MethodPost {
+			own[op.base] = true
 		}
 	}
-	return kinds
+	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
+		c := cs.byPath[path]
+		if c.own = c.readable && own[path]; c.own {
+			k[c.noun] = append(k[c.noun], c)
+		}
+	}
+	return k
+}
+
+// home returns the collection that has the records of c, which is another one if c has none of its
+// own but only shows them in another way.
+func (k kinds) home(c *collection) *collection {
+	if !c.own && len(k[c.noun]) > 0 && (c.readable || isEntity(c.noun)) {
+		return k[c.noun][0]
+	}
+	return c
+}
+
+// listed returns what the records of an operation are called by the list that holds them, if that has a
+// name of its own and nothing else says which they are.
+func (op *operation) listed() string {
+	e := op.envelope
+	if !e.isList || op.response.root != nil || op.target.collection.own || op.target.from != nowhere || op.effect != reads {
+		return ""
+	}
+	if name := e.at[len(e.at)-1].name; name != "data" {
+		return singular(uncapital(name))
+	}
+	return ""
+}
+
+// called returns the collection of a noun, for an operation that has c. It makes one for a noun that is
+// not known.
+func (k kinds) called(noun string, cs collections, c *collection) *collection {
+	switch {
+	case len(k[noun]) == 0:
+		c = cs.at("/" + noun)
+		k[noun] = append(k[noun], c)
+	case isEntity(noun) || k[noun][0] == cs.byPath["/"+noun]:
+		c = k[noun][0]
+	}
+	return c
+}
+
+// unite has records of kinds that are one, such as trailers and assets, be the same. Those that clients
+// create in other collections of one kind have ids of their own.
+func (k kinds) unite() {
+	for noun, of := range k {
+		general := k[family(noun)]
+		for i, c := range of {
+			switch {
+			case len(general) == 0 || c == general[0]:
+			case family(noun) == "asset":
+				general[0].general, c.store = true, general[0].store
+			default:
+				c.offset += uint64(i) * maxCreated
+			}
+		}
+	}
+}
+
+// family returns the kind of record that those of a noun are, too: trailers, equipment and industrial
+// assets are assets, and have the same ids.
+func family(noun string) string {
+	if noun == "trailer" || noun == "equipment" {
+		return "asset"
+	}
+	return noun
+}
+
+// find returns the record of a noun that an id stands for.
+func (k kinds) find(noun, id string) (*collection, record, bool) {
+	for _, c := range k[noun] {
+		if r, ok := c.find(id); ok {
+			return c, r, true
+		}
+	}
+	return nil, record{}, false
 }
 
 func shorterFirst(a, b string) int {
@@ -78,13 +188,14 @@ func (op *operation) claim(cs collections, users int) {
 		last := &op.keys[len(op.keys)-1]
 		last.collection = cs.at(op.base)
 		last.collection.readable, last.collection.keyField = true, last.param
+		last.collection.keyRefers = isReference(last.param)
 		return
 	}
-	if from, param := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
+	if from, m := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
 		c := cs.at(op.base)
 		c.readable = true
-		if c.keyField == "" && param != "ids" {
-			c.keyField = param
+		if c.keyField == "" && m.name != "ids" && m.shape == single {
+			c.keyField, c.keyRefers = m.name, m.refers
 		}
 	}
 }
@@ -104,14 +215,42 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 		return
 	}
 	op.target.collection = cs.home(op.base)
-	op.target.from, op.target.param = op.looseKey()
+	from, m := op.looseKey()
+	if op.target.from = from; m != nil {
+		op.target.param = m.name
+	}
 	switch {
+	case op.verb == http.MethodPost && from == nowhere:
+		op.act(cs)
 	case cs.byPath[op.base] == nil: // an action upon the records of a path above
 	case op.target.from != nowhere:
 		op.effect = effectOf(op.verb)
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
 		// Settings: one record that is read and changed without an id.
 		op.effect = effectOf(op.verb)
+	case reads[op.base] != nil && len(op.owners()) > 0:
+		// Records without an id, of which one is told by the records that it belongs to.
+		op.effect, op.target.from = effectOf(op.verb), inOwners
+	}
+}
+
+// owners returns the query parameters that are ids or, without any, the members of the body that are.
+func (op *operation) owners() []string {
+	isOther := func(name string) bool { return !isIDName(name) }
+	if names := slices.DeleteFunc(slices.Sorted(maps.Keys(op.query)), isOther); len(names) > 0 || op.body == nil {
+		return names
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(op.body.named)), isOther)
+}
+
+// act resolves a POST to a path whose records cannot be asked for and that names none by an id of its
+// own. Its body may name one of the path above, as driverId does in a driver's remote-sign-out; else
+// it makes something, such as a fuel purchase, of which only the answer is known. Below /v1 it reads.
+func (op *operation) act(cs collections) {
+	if param := op.target.collection.noun + "Id"; op.body != nil && op.body.named[param] != nil {
+		op.target.from, op.target.param = inBody, param
+	} else if !legacy(op.GetPath()) {
+		op.effect, op.target.collection = creates, newCollection(op.base, cs.size)
 	}
 }
 
@@ -155,6 +294,9 @@ func isKey(name string) bool {
 // whether it addresses one of its records in the path.
 func (op *operation) place() (path string, item bool) {
 	segments := op.segments
+	if n := len(segments); n > 1 && segments[n-1].literal == "batch" {
+		segments = segments[:n-1] // several of the path above
+	}
 	for len(segments) > 0 && segments[len(segments)-1].name != "" && !isKey(segments[len(segments)-1].name) {
 		segments = segments[:len(segments)-1]
 	}
@@ -184,16 +326,16 @@ func normalize(segments []segment) string {
 	return b.String()
 }
 
-// looseKey finds the id of the record that an operation without an id in its path is about:
-// a query parameter, or the body's id.
-func (op *operation) looseKey() (from source, param string) {
+// looseKey finds the id of the record that an operation without an id in its path is about: a query
+// parameter, a member of the body, or the id of each element of the body's data.
+func (op *operation) looseKey() (from source, m *member) {
 	if op.item || op.verb == http.MethodGet && op.envelope.isList {
-		return nowhere, ""
+		return nowhere, nil
 	}
 	candidates := []string{"id"}
 	if op.verb != http.MethodPost {
 		if op.verb != http.MethodGet {
-			candidates = append(candidates, "ids")
+			candidates = append(candidates, "ids", nounOf(op.base)+"Ids")
 		}
 		candidates = append(candidates, nounOf(op.base)+"Id")
 		for _, name := range slices.Sorted(maps.Keys(op.query)) {
@@ -203,14 +345,74 @@ func (op *operation) looseKey() (from source, param string) {
 		}
 	}
 	for _, name := range candidates {
-		if m := op.query[name]; m != nil && (m.shape == single || name == "ids") {
-			return inQuery, name
+		if m := op.query[name]; m != nil && (m.shape == single || name == "ids" || name == nounOf(op.base)+"Ids") {
+			return inQuery, m
 		}
 	}
-	if op.verb != http.MethodGet && op.body != nil && op.body.named["id"] != nil {
-		return inBody, "id"
+	if op.verb == http.MethodGet || op.body == nil {
+		return nowhere, nil
 	}
-	return nowhere, ""
+	if m := op.body.named["id"]; m != nil {
+		return inBody, m
+	}
+	if data := op.body.named["data"]; data != nil && data.isRecord() && data.shape == list {
+		if m := data.schema.named["id"]; m != nil && m.rule.GetRequired() {
+			return inEach, m
+		}
+	}
+	if m := op.body.named[nounOf(op.base)+"Ids"]; m != nil && op.verb != http.MethodPost {
+		return inBody, m
+	}
+	if op.verb == http.MethodDelete && len(op.body.members) == 1 && isIDName(op.body.members[0].name) {
+		return inBody, op.body.members[0]
+	}
+	return nowhere, nil
+}
+
+// holder returns the member of the body that holds the record, or several: data, one that is called
+// as a record is, or, where several are made and told, the one list of objects. It is nil where the
+// body is the record.
+func (op *operation) holder() *member {
+	if op.body == nil {
+		return nil
+	}
+	for _, name := range []string{"data", op.target.collection.noun} {
+		if m := op.body.named[name]; m != nil && m.isRecord() {
+			return m
+		}
+	}
+	if lists, _ := op.body.containers(nil); op.effect == creates && op.envelope.isList && len(lists) == 1 {
+		return lists[0]
+	}
+	return nil
+}
+
+// fanOut returns the list of ids of which each makes a record of its own, as driverIds of a message
+// does: the answer is a list of records that have, in its place, one driverId.
+func (op *operation) fanOut() *member {
+	if op.effect != creates || !op.envelope.isList {
+		return nil
+	}
+	record := op.envelope.record.named
+	for _, m := range op.inputs() {
+		one := strings.TrimSuffix(m.name, "s")
+		if m.shape == list && m.refers && record[m.name] == nil && (record[one] != nil || record[strings.TrimSuffix(one, "Id")] != nil) {
+			return m
+		}
+	}
+	return nil
+}
+
+// inputs returns the members of the body and the query parameters.
+func (op *operation) inputs() []*member {
+	var out []*member
+	if op.body != nil {
+		out = append(out, op.body.members...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(op.query)) {
+		out = append(out, op.query[name])
+	}
+	return out
 }
 
 func isIDName(name string) bool {

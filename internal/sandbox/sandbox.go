@@ -17,19 +17,34 @@
 //     that one exists.
 //   - What clients create, change and delete is kept in memory until the process ends, for every
 //     resource that can be read back; at most 10,000 records may be created in a collection.
-//     A created record has what its client sent and what the server assigns: its id, its times,
-//     and what the response declares as required. Nothing else is invented for it, anywhere.
-//     Deleting has no effect on the records that refer to the deleted one.
+//     A created record has what its client sent and what the server assigns: its id and those of
+//     what it holds, its times, how it stands, and what the response declares as required, which is
+//     empty, 0 or false except where it must not be. Nothing else is invented for it, anywhere.
+//   - A POST whose records no operation reads, such as that of a fuel purchase, answers what it was
+//     sent, and the sandbox keeps nothing of it. An action answers what was sent, too; if a status
+//     of the record is called after it, as accepted is after accept, the record has that from then on.
+//   - A patch that removes a member which creating a record requires is refused. So is what only one
+//     record may have, if another has it: the keys that clients choose, an external id, the username
+//     and the licence of a driver, and the customerOrderId of a plan's order.
+//   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
+//     client changes, and a record is called the same wherever it is shown. Trailers, equipment and
+//     industrial assets are assets. A driver is on duty and drives, as each asset does. A reference to a record
+//     that there is not is refused, by the name of the member and its value. Who deletes a record
+//     takes it out of all others that refer to it, except out of a member that is declared to be
+//     always there, which then tells its id. What was below it in a tree has nothing above it.
+//   - A list has the records that its parameters select by ids, by references, by tags and those below
+//     them, and by members of the records that they name. A member that has to be asked for, as tags
+//     are by includeTags, is shown only then. testdata/ignored-parameters.txt lists what is ignored.
 //   - In feeds and streams each record reports at every Tick, and what it reports of its drive
 //     agrees with its other reports: positions, headings, speeds and counters are one movement.
 //     A stream goes back at most History before its end.
 //   - A place in a feed has one cursor, whoever asks for it and when. Two sandboxes of one seed
 //     understand each other's.
 //   - Every wait, table and reply is bounded; nothing runs between requests. A page takes time in
-//     proportion to its records, however large the fleet is and however far back it reaches.
+//     proportion to its records, however large the fleet is and however far back it reaches, except
+//     that a filter by a member or by a tree of tags looks at each record that it leaves out.
 //
-// It does not know scopes or what a filter other than by ids means, and it refuses
-// to be reached without a token.
+// It does not know scopes, and it refuses to be reached without a token.
 package sandbox
 
 import (
@@ -94,11 +109,13 @@ type Sandbox struct {
 	now      func() time.Time
 	log      *slog.Logger
 	routes   *router
-	kinds    map[string]*collection // by noun
 	faults   *faults
 	limits   *limits  // nil: none
 	noted    sync.Map // the array parameters of which note has logged something
 	served   atomic.Uint64
+
+	mu    sync.RWMutex // over all records, so that a reply is of one moment
+	kinds kinds
 }
 
 // New compiles the endpoints. The error joins everything that is wrong with the configuration.

@@ -55,14 +55,16 @@ type member struct {
 	noun    string   // what it holds or refers to, such as vehicle
 	refers  bool     // it holds the id of another record, or several
 	parent  bool     // it is the record above in the tree of its kind, or its id
+	isTime  bool     // it says when something is
 	values  []string // the allowed ones that are not empty
 	weights []uint64 // of each of them: its hash
 	// The member happens where another one of its object has a value: acceptedAtTime where the
 	// status is accepted. Nil where it does not depend on one.
-	status *member
-	when   string
-	text   func(subject) string
-	number func(subject) float64
+	status  *member
+	when    string
+	initial string // the value of those allowed that a record has which was just created
+	text    func(subject) string
+	number  func(subject) float64
 }
 
 // schema is a message as JSON.
@@ -157,6 +159,7 @@ func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {
 	for _, v := range m.values {
 		m.weights = append(m.weights, mix(0, string(termOf(v))))
 	}
+	m.initial = initialOf(m.values)
 	m.label = append(appendString(nil, m.name), ':')
 	m.text, m.number = textOf(m), numberOf(m)
 	value := fd
@@ -188,11 +191,15 @@ func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {
 		protoreflect.Sfixed64Kind, protoreflect.Fixed64Kind:
 		m.kind = whole
 	}
+	m.isTime = isInstant(m.term) || m.kind == text && (isDay(m.term) || isMoment(m.name, m.term))
 	return m
 }
 
 // isRecord reports whether the member holds objects with members of their own.
 func (m *member) isRecord() bool { return m.kind == object && m.schema.root == nil }
+
+// isReference reports whether the member holds other records, or one, of which the id is told.
+func (m *member) isReference() bool { return m.isRecord() && hasID(m.schema) && m.noun != "data" }
 
 // declares reports whether a value is one of those that the member may have.
 func (m *member) declares(v any) bool {

@@ -23,15 +23,24 @@ func scalar(b []byte, m *member, sub subject) []byte {
 	}
 	switch m.kind {
 	case truth:
-		return strconv.AppendBool(b, h&1 == 0 && !m.term.is("isdeactivated"))
+		v := (h&1 == 0 || m.term.is("ontrip", "running", "isrunning")) && !m.term.is("isdeactivated")
+		if sub.bare {
+			v = m.term.is("isactive")
+		}
+		return strconv.AppendBool(b, v)
 	case free:
 		return appendJSON(b, freeForm(m.name, h))
 	case row:
 		return appendJSON(b, []any{freeForm("", h), freeForm("", h>>8)})
-	case real:
-		return appendFloat(b, m.bounded(m.number(sub)))
-	case whole:
-		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(m.number(sub)))), 10)
+	case real, whole:
+		v := 0.0 // of what was just created nothing is counted or measured
+		if !sub.bare || m.refers || m.isTime || m.term.is("id") {
+			v = m.number(sub)
+		}
+		if m.kind == real {
+			return appendFloat(b, m.bounded(v))
+		}
+		return strconv.AppendInt(b, int64(m.bounded(math.Trunc(v))), 10)
 	case text, object:
 	}
 	s := m.text(sub)
@@ -58,11 +67,16 @@ func (m *member) pick(sub subject) string {
 		usual = "On"
 	case within.has("immobilizer"):
 		usual = "ignition_enabled"
+	case m.term.is("hosstatustype"):
+		usual = "driving"
 	case m.term.is("driveractivationstatus"):
 		usual = "active"
 	}
 	if usual != "" && slices.Contains(m.values, usual) {
 		return usual
+	}
+	if sub.bare {
+		return m.initial
 	}
 	best, weight := 0, uint64(0)
 	for i, w := range m.weights {
@@ -71,6 +85,23 @@ func (m *member) pick(sub subject) string {
 		}
 	}
 	return m.values[best]
+}
+
+// initialOf returns the value that says of a record that it was just created, such as pending or open;
+// the first that is known of other enumerations.
+func initialOf(values []string) string {
+	for _, v := range values {
+		t := termOf(v)
+		if t.has("pending", "awaiting") || t.is("open", "active", "requested", "scheduled", "notstarted", "draft", "required", "ad-hoc") {
+			return v
+		}
+	}
+	for _, v := range values {
+		if !termOf(v).has("unknown", "unspecified", "notset") {
+			return v
+		}
+	}
+	return ""
 }
 
 // bounded returns v or the bound that it breaks.
@@ -147,12 +178,21 @@ func textOf(m *member) func(subject) string {
 		return always("America/Los_Angeles")
 	case t.ends("timeofday"):
 		return always("08:30")
-	case t.ends("date", "dateofbirth") && !t.ends("update"):
+	case isDay(t):
 		return func(s subject) string { return at(s).Format(time.DateOnly) }
-	case t.ends("time", "hour", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
+	case isMoment(name, t):
 		return func(s subject) string { return timestamp(at(s)) }
 	}
-	return phraseOf(m)
+	phrase := phraseOf(m)
+	if t.has("url", "href", "link", "token", "secret", "serial") {
+		return phrase
+	}
+	return func(s subject) string {
+		if s.bare {
+			return "" // the server leads to what was created, and says nothing more of it
+		}
+		return phrase(s)
+	}
 }
 
 func always(s string) func(subject) string { return func(subject) string { return s } }
@@ -183,7 +223,7 @@ func phraseOf(m *member) func(subject) string {
 		return func(s subject) string { return nameOf(s.noun, s.n) }
 	case t.ends("name"):
 		noun := nounIn(name[:len(name)-len("name")])
-		return func(s subject) string { return nameOf(noun, s.n) }
+		return func(s subject) string { return s.nameOf(noun) }
 	case t.ends("year"):
 		return func(s subject) string { return strconv.FormatUint(2016+s.n%10, 10) }
 	case t.ends("month"):
@@ -222,7 +262,7 @@ func phraseOf(m *member) func(subject) string {
 // that of the member it is the value of.
 func numberOf(m *member) func(subject) float64 {
 	t := m.term
-	at, drives := timeOf(t), driven(t)
+	at, drives, limits := timeOf(t), driven(t), limitOf(t)
 	switch {
 	case t.is("value"):
 		return func(s subject) float64 {
@@ -247,9 +287,13 @@ func numberOf(m *member) func(subject) float64 {
 		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
 		return func(s subject) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
+	case limits > 0:
+		return func(s subject) float64 { return (limits - workedFor(s.n)).Seconds() * 1000 }
+	case t.has("violationduration", "doorclosed", "weight"):
+		return stateOf(t)
 	case t.has("rpm"):
 		return between(900, 1800)
-	case t.has("percent", "score"):
+	case t.has("percent", "score", "humidity"):
 		return between(20, 100)
 	case t.has("milliseconds"), t.ends("ms"):
 		return between(60_000, 3_600_000)
@@ -265,14 +309,53 @@ func numberOf(m *member) func(subject) float64 {
 		return between(50, 50_000)
 	case t.has("millic"):
 		return between(-5000, 30_000)
+	case t.has("temperature"): // of a sensor, in thousandths of a degree: it goes up and down every hour
+		return func(s subject) float64 {
+			return math.Trunc(between(0, 20_000)(s) + 500*math.Sin(2*math.Pi/secondsPerHour*s.at.Sub(epoch()).Seconds()+float64(s.n)))
+		}
 	case t.has("amount", "cost", "price"):
 		return func(s subject) float64 { return between(500, 50_000)(s) / 100 }
 	case t.has("count", "number", "index"):
 		return func(s subject) float64 { return float64(s.hash % 10) }
-	case t.has("weight"):
-		return between(5000, 35_000)
 	}
 	return func(s subject) float64 { return between(100, 10_000)(s) / 100 }
+}
+
+// limitOf returns how long a driver may work, of which a name says how much is left; 0 where it says
+// nothing of that.
+func limitOf(t term) time.Duration {
+	switch {
+	case t.has("timeuntilbreak"):
+		return 8 * time.Hour
+	case t.has("driveremaining"):
+		return 11 * time.Hour
+	case t.has("shiftremaining"):
+		return 14 * time.Hour
+	case t.has("cycleremaining", "cycletomorrow"):
+		return 70 * time.Hour
+	}
+	return 0
+}
+
+// workedFor returns how long a driver has worked, less than any limit.
+func workedFor(n uint64) time.Duration { return time.Duration(1+n*37%400) * time.Minute }
+
+// poundsPerKilogram is what a kilogram weighs.
+const poundsPerKilogram = 2.20462
+
+// stateOf returns how to invent a number that says the same as others of its record do.
+func stateOf(t term) func(subject) float64 {
+	switch {
+	case t.has("doorclosed"):
+		return func(s subject) float64 { return float64(1 - s.hash&1) }
+	case t.has("violationduration"): // there is time left for all drivers
+		return func(subject) float64 { return 0 }
+	}
+	unit := 1.0
+	if t.has("pounds") {
+		unit = poundsPerKilogram
+	}
+	return func(s subject) float64 { return math.Round(unit * float64(5000+s.n*977%30_000)) }
 }
 
 // between returns how to invent a whole number of at least low and below high.
@@ -308,19 +391,34 @@ func nounOfReference(name string) string {
 // nounIn returns what kind of record a name speaks of: currentVehicle of a vehicle.
 func nounIn(name string) string {
 	name = singular(camel(name))
-	for _, noun := range []string{"vehicle", "driver", "trailer", "tag", "address", "asset", "user", "place"} {
-		if strings.HasSuffix(name, capital(noun)) {
+	for _, noun := range entities() {
+		if strings.HasSuffix(name, capital(noun)) || name == "co"+noun {
 			return noun
 		}
 	}
 	return name
 }
 
+// entities returns the kinds of record that others refer to by id alone.
+func entities() []string {
+	return []string{"vehicle", "driver", "trailer", "equipment", "tag", "address", "asset", "user", "place", "contact", "attribute"}
+}
+
+func isEntity(noun string) bool { return slices.Contains(entities(), noun) }
+
 // isInstant reports whether a number is a time in Unix milliseconds rather than a duration, as
 // far as a name can tell.
 func isInstant(t term) bool {
 	return !t.has("duration", "sincemidnight", "windowafter", "windowbefore") &&
 		(t.is("time", "signedat", "resolvedat") || t.ends("atms", "timestampms", "startms", "endms", "timems", "arrivalms", "expirationtime"))
+}
+
+// isDay reports whether a text is a date, as far as a name can tell.
+func isDay(t term) bool { return t.ends("date", "dateofbirth") && !t.ends("update") }
+
+// isMoment reports whether a text is a time, as far as a name can tell.
+func isMoment(name string, t term) bool {
+	return t.ends("time", "hour", "restperiod", "lastconnected") || strings.HasSuffix(name, "At") || strings.HasSuffix(name, "Ms")
 }
 
 // isCreationTime reports whether a name says when a record was created.
@@ -333,9 +431,14 @@ func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modi
 func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
 
 // timeOf returns how to invent a time: what happened once stays, ends lie at the report's time and
-// starts a few minutes before.
+// starts a few minutes before. Of what a client has created all began when it did.
 func timeOf(t term) func(subject) time.Time {
-	once := func(s subject) time.Time { return epoch().Add(time.Duration(s.n) * time.Hour) }
+	once := func(s subject) time.Time {
+		if s.bare {
+			return s.at
+		}
+		return epoch().Add(time.Duration(s.n) * time.Hour)
+	}
 	switch {
 	case t.has("birth"):
 		return func(s subject) time.Time { return epoch().AddDate(-40, 0, int(s.n%365)) }
@@ -351,7 +454,12 @@ func timeOf(t term) func(subject) time.Time {
 	case t.has("expir", "due", "next"):
 		return func(s subject) time.Time { return s.at.Add(24 * time.Hour) }
 	case t.has("start", "begin", "first"):
-		return func(s subject) time.Time { return s.at.Add(-time.Duration(1+s.n%12) * time.Minute) }
+		return func(s subject) time.Time {
+			if s.bare {
+				return s.at
+			}
+			return s.at.Add(-time.Duration(1+s.n%12) * time.Minute)
+		}
 	}
 	return func(s subject) time.Time { return s.at }
 }
@@ -371,13 +479,24 @@ func vinOf(n uint64) string { return fmt.Sprintf("1SBX8EAT0PJ%06d", n%1_000_000)
 
 func serialOf(n uint64) string { return fmt.Sprintf("GSBX-%03d-%03d", n/1000%1000, n%1000) }
 
-// nameOf names a record.
+// nameOf returns what the record of a noun is called that a seeded one refers to, by its client if that
+// has named it.
+func (s subject) nameOf(noun string) string {
+	if of := s.kinds[noun]; len(of) > 0 {
+		if name, ok := of[0].touched[s.n].overlay["name"].(string); ok {
+			return name
+		}
+	}
+	return nameOf(noun, s.n)
+}
+
+// nameOf names a seeded record.
 func nameOf(noun string, n uint64) string {
-	switch noun {
+	switch family(noun) {
 	case "vehicle":
 		return fmt.Sprintf("Truck %d", 100+n)
-	case "trailer":
-		return fmt.Sprintf("Trailer %d", 200+n)
+	case "asset":
+		return fmt.Sprintf("Asset %d", 200+n)
 	case "driver", "user", "contact", "coach":
 		return personOf(n)
 	case "tag":
@@ -421,4 +540,11 @@ func capital(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+func uncapital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
 }

@@ -1,0 +1,215 @@
+package sandbox_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/sandbox"
+)
+
+// What a list tells of a record is what is told of it alone, and what other records that show it in
+// short tell of it, too. They may only tell more or less of it, or another value of an enumeration that
+// the one declares and the other does not. Positions are such ones; that is tested by itself.
+func TestRecords_agreeWhereverTheyAreShown(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	lists := map[string]*endpoint.Endpoint{}
+	all := endpoints(t)
+	for _, e := range all {
+		if e.Operation.GetMethod().String() == "HTTP_METHOD_"+http.MethodGet && !deprecated(e.Method) {
+			lists[e.Operation.GetPath()] = e
+		}
+	}
+	compared := 0
+	for path, e := range lists {
+		base, name, ok := strings.Cut(path, "/{")
+		list := lists[base]
+		if !ok || strings.Contains(name, "/") || list == nil {
+			continue
+		}
+		request := requestFor(list, false).line
+		if strings.Contains(request, "endTime=") {
+			continue // tells of another time
+		}
+		alone, listed := a.get(t, requestFor(e, false).line, ""), a.get(t, request, "")
+		one, oneFields := recordIn(e.Method.Output(), alone)
+		first, firstFields := recordIn(list.Method.Output(), listed)
+		if one["id"] == nil || fmt.Sprint(one["id"]) != fmt.Sprint(first["id"]) {
+			continue
+		}
+		compared++
+		for _, name := range slices.Sorted(maps.Keys(one)) {
+			if _, ok := first[name]; ok {
+				for _, difference := range differences(oneFields[name], firstFields[name], one[name], first[name], name) {
+					t.Errorf("%s and %s: %s", path, base, difference)
+				}
+			}
+		}
+	}
+	if compared < 10 {
+		t.Errorf("%d kinds of record compared, want at least 10", compared)
+	}
+}
+
+// differences returns where two values differ that tell of the same thing.
+func differences(of, than protoreflect.FieldDescriptor, one, other any, path string) []string {
+	if of == nil || than == nil {
+		return nil
+	}
+	switch one := one.(type) {
+	case map[string]any:
+		other, ok := other.(map[string]any)
+		if !ok || of.Message() == nil || than.Message() == nil || of.IsMap() {
+			break
+		}
+		var out []string
+		for _, name := range slices.Sorted(maps.Keys(one)) {
+			if _, both := other[name]; both && name != "position" {
+				out = append(out, differences(fieldOf(of, name), fieldOf(than, name), one[name], other[name], path+"."+name)...)
+			}
+		}
+		return out
+	case []any:
+		other, ok := other.([]any)
+		if !ok || len(other) != len(one) {
+			break
+		}
+		var out []string
+		for i := range one {
+			out = append(out, differences(of, than, one[i], other[i], fmt.Sprintf("%s[%d]", path, i))...)
+		}
+		return out
+	default:
+		values, others := rule(of).GetValues(), rule(than).GetValues()
+		if fmt.Sprint(one) == fmt.Sprint(other) || !slices.Contains(others, fmt.Sprint(one)) && len(others) > 0 || !slices.Contains(values, fmt.Sprint(other)) && len(values) > 0 {
+			return nil
+		}
+	}
+	a, _ := json.Marshal(one)
+	b, _ := json.Marshal(other)
+	if string(a) == string(b) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is %.100s and %.100s", path, a, b)}
+}
+
+func fieldOf(fd protoreflect.FieldDescriptor, name string) protoreflect.FieldDescriptor {
+	fields := fd.Message().Fields()
+	for i := range fields.Len() {
+		if wireName(fields.Get(i)) == name {
+			return fields.Get(i)
+		}
+	}
+	return nil
+}
+
+// A record has one name, whichever member of whichever answer tells it, even after a client has changed it.
+func TestRecords_areCalledTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
+	kinds := map[string]string{
+		"vehicle": "/fleet/vehicles/", "driver": "/fleet/drivers/", "tag": "/tags/", "address": "/addresses/", "trailer": "/fleet/trailers/",
+	}
+	for kind, path := range kinds {
+		a.get(t, "PATCH "+path+secondID, `{"name":"The second `+kind+`"}`)
+	}
+	kinds["asset"], kinds["equipment"] = "/assets", "/fleet/equipment"
+	told := map[string]map[string][]string{} // where it is told, by kind and id, by name
+	for _, e := range endpoints(t) {
+		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) {
+			continue
+		}
+		line := requestFor(e, false).line
+		var walk func(v any, member string)
+		walk = func(v any, member string) {
+			switch v := v.(type) {
+			case []any:
+				for _, element := range v {
+					walk(element, member)
+				}
+			case map[string]any:
+				if id, name := v["id"], v["name"]; id != nil && name != nil {
+					for kind := range kinds {
+						member := strings.ToLower(member)
+						if !strings.HasSuffix(member, kind) && !strings.HasSuffix(member, kind+"s") && !strings.HasSuffix(member, kind+"es") {
+							continue
+						}
+						if kind == "trailer" || kind == "equipment" {
+							kind = "asset"
+						}
+						key := fmt.Sprintf("%s %v", kind, id)
+						if told[key] == nil {
+							told[key] = map[string][]string{}
+						}
+						told[key][fmt.Sprint(name)] = append(told[key][fmt.Sprint(name)], line+" "+member)
+					}
+				}
+				for name, below := range v {
+					if name == "data" {
+						name = strings.TrimSuffix(strings.Split(e.Operation.GetPath(), "/{")[0], "/")
+					}
+					walk(below, name)
+				}
+			}
+		}
+		walk(a.get(t, line, ""), "")
+	}
+	for key, names := range told {
+		if len(names) > 1 {
+			t.Errorf("%s is called %v", key, names)
+		}
+	}
+	for kind := range kinds {
+		want := map[bool]string{true: "trailer", false: kind}[kind == "asset" || kind == "equipment" || kind == "trailer"]
+		if key := map[bool]string{true: "asset", false: kind}[want == "trailer"] + " " + secondID; len(told[key]["The second "+want]) == 0 {
+			t.Errorf("%s is not called what its client called it: %v", key, told[key])
+		}
+	}
+}
+
+// What clients do at once leaves a tag and its members telling the same.
+func TestRecords_changedAtOnce(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			for j := range 20 {
+				id := strconv.Itoa(firstID + (i+j)%3)
+				a.get(t, "PATCH /fleet/vehicles/"+id, `{"tagIds":["`+id+`"]}`)
+				a.get(t, "PATCH /tags/"+id, `{"vehicles":["`+strconv.Itoa(firstID+j%5)+`","`+knownID+`"]}`)
+				a.get(t, "GET /fleet/vehicles?tagIds="+id, "")
+				a.get(t, "GET /tags", "")
+			}
+		})
+	}
+	clients.Wait()
+	var told, tells []string
+	vehicles, tags := a.get(t, "GET /fleet/vehicles?limit=100", ""), a.get(t, "GET /tags?limit=100", "")
+	for i, vehicle := range column(vehicles, "data", "id") {
+		for _, tag := range column(vehicles, fmt.Sprintf("data.%d.tags", i), "id") {
+			told = append(told, tag+" "+vehicle)
+		}
+	}
+	for i, tag := range column(tags, "data", "id") {
+		for _, vehicle := range column(tags, fmt.Sprintf("data.%d.vehicles", i), "id") {
+			tells = append(tells, tag+" "+vehicle)
+		}
+	}
+	slices.Sort(told)
+	slices.Sort(tells)
+	if diff := cmp.Diff(told, tells); diff != "" || len(told) == 0 {
+		t.Errorf("tags and vehicles (-told by vehicles +told by tags):\n%s", diff)
+	}
+}

@@ -110,8 +110,8 @@ const (
 	Reason_REASON_UPSTREAM_CIRCUIT_OPEN Reason = 5
 	// INTERNAL. The body of a 2XX answer is missing, or not the JSON that it should be. Not repeated. Report it.
 	Reason_REASON_UPSTREAM_BODY_INVALID Reason = 6
-	// INTERNAL. The body of a 2XX answer is an object of which no member is known, though the operation's
-	// answer must have some. Not repeated. Report it.
+	// INTERNAL. The body of a 2XX answer is an object of which nothing is known, not even within its `data`,
+	// though the operation's answer must have some. Not repeated. Report it.
 	Reason_REASON_UPSTREAM_BODY_UNKNOWN Reason = 7
 	// RESOURCE_EXHAUSTED. The body of a 2XX answer is larger than the gateway reads. Not repeated. Ask for less,
 	// or have --max-response-bytes raised.

@@ -1,5 +1,7 @@
 package transcode
 
+import "slices"
+
 // kinds is a set of kinds of drift, one bit each.
 type kinds uint16
 
@@ -48,7 +50,9 @@ func (f *field) mayFit(c byte) bool {
 		return c == '['
 	case keyed:
 		return c == '{'
-	case once, lined: // A line holds no lines.
+	case lined:
+		return slices.ContainsFunc(f.line, func(f *field) bool { return f.mayFit(c) })
+	case once:
 	}
 	switch f.op {
 	case opString:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -100,9 +101,10 @@ func (d *Decoder) SetRecords(path ...string) {
 		case i < len(path)-1:
 			m = below.message
 		default:
-			f.records = f.arity == repeated
-			for _, of := range f.line {
-				of.records = of.arity == repeated
+			for _, of := range append(slices.Clone(f.line), f) {
+				if of.arity == repeated {
+					of.arity = recorded
+				}
 			}
 		}
 	}

@@ -500,12 +500,25 @@ func FuzzDecode_differential(f *testing.F) {
 	}
 	// In what form an answer is.
 	for _, seed := range [][2]string{
-		{"Wrapped", `{"data":null,"id":"1"}`}, {"Asset", `{"id":null,"data":{"id":"1"}}`}, {"BareNow", `{"data":null,"id":"1"}`},
-		{"WrappedNow", `{"id":null,"data":{"id":"1"}}`}, {"BareNow", `{"data":{"x":1},"id":"1"}`}, {"Both", `{"data":null,"frees":[1]}`},
-		{"Listed", `[{"x":1},{"id":"1"}]`}, {"Listed", `{"data":{"data":[{"id":"1"}],"cursor":"c"}}`}, {"ListedOtherwise", `["x",{"id":"1"}]`},
-		{"Numbers", `[null,"1"]`}, {"Anyhow", `[null]`}, {"Held", `[{"id":"1"}]`}, {"Assets", `{"data":[{"id":"1"}]}`}, {"Twice", `{"data":[]}`},
-		{"Ring", strings.Repeat(`{"data":`, 100) + `{"id":"1"}` + strings.Repeat("}", 100)}, {"Reply", `{"data":{"corners":null},"corners":{}}`},
-		{"Reply", `["x"]`}, {"Former", `{"data":[1,null]}`}, {"Renamed", `{"ExternalIds":{"a":1},"externalIds":{"b":"2"},"Size":"5"}`},
+		{"Wrapped", `{"data":null,"id":"1"}`},
+		{"Asset", `{"id":null,"data":{"id":"1"}}`},
+		{"BareNow", `{"data":null,"id":"1"}`},
+		{"WrappedNow", `{"id":null,"data":{"id":"1"}}`},
+		{"BareNow", `{"data":{"x":1},"id":"1"}`},
+		{"Both", `{"data":null,"frees":[1]}`},
+		{"Listed", `[{"x":1},{"id":"1"}]`},
+		{"Listed", `{"data":{"data":[{"id":"1"}],"cursor":"c"}}`},
+		{"ListedOtherwise", `["x",{"id":"1"}]`},
+		{"Numbers", `[null,"1"]`},
+		{"Anyhow", `[null]`},
+		{"Held", `[{"id":"1"}]`},
+		{"Assets", `{"data":[{"id":"1"}]}`},
+		{"Twice", `{"data":[]}`},
+		{"Ring", strings.Repeat(`{"data":`, 100) + `{"id":"1"}` + strings.Repeat("}", 100)},
+		{"Reply", `{"data":{"corners":null},"corners":{}}`},
+		{"Reply", `["x"]`},
+		{"Former", `{"data":[1,null]}`},
+		{"Renamed", `{"ExternalIds":{"a":1},"externalIds":{"b":"2"},"Size":"5"}`},
 	} {
 		for i, w := range all[:own] {
 			if string(w.md.Name()) == seed[0] {

@@ -168,7 +168,9 @@ func (d *Drift) count(message string, member []byte, kind Kind, foreign bool) {
 	for i := range d.findings {
 		if f := &d.findings[i]; f.Kind == kind && f.Member == string(member) && f.Message == message {
 			f.Count++
-			d.occur(i)
+			if d.record > 0 {
+				d.occur(i)
+			}
 			return
 		}
 	}
@@ -187,14 +189,13 @@ func (d *Drift) count(message string, member []byte, kind Kind, foreign bool) {
 	if f.Member != string(member) {
 		f.Member = string(member)
 	}
-	d.occur(n)
+	if d.record > 0 {
+		d.occur(n)
+	}
 }
 
 // occur counts one occurrence of a finding in the record that is being read.
 func (d *Drift) occur(finding int) {
-	if d.record == 0 {
-		return
-	}
 	o := occurrence{finding: int32(finding), record: int32(d.record), count: 1}
 	last := len(d.occurred) - 1
 	switch {

@@ -91,8 +91,6 @@ func (r *run) field(i int, f *field) int {
 		return r.value(i, f)
 	case f.arity == keyed && c == '{':
 		return r.entries(i, f)
-	case f.arity == repeated && c == '[' && f.records:
-		return r.records(i, f)
 	case f.arity == repeated && c == '[':
 		return r.elements(i, f)
 	case f.arity == packed && c == '[':
@@ -106,6 +104,8 @@ func (r *run) field(i int, f *field) int {
 		return i
 	case f.arity == lined:
 		return r.line(i, f)
+	case f.arity == recorded && c == '[':
+		return r.records(i, f)
 	default:
 		return r.mismatch(i, f)
 	}

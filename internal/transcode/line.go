@@ -46,7 +46,7 @@ func (f *field) mayFit(c byte) bool {
 	number := c == '-' || isDigit(c)
 	boolean := c == 't' || c == 'f'
 	switch f.arity {
-	case repeated, packed:
+	case repeated, packed, recorded:
 		return c == '['
 	case keyed:
 		return c == '{'

@@ -45,8 +45,6 @@ type field struct {
 	entry, mapped bool
 	// message is what opMessage reads.
 	message *message
-	// records is whether f is the list of a page's records.
-	records bool
 
 	key key
 	// next is the field that is expected to come after this one: the one that did in an earlier
@@ -73,6 +71,8 @@ const (
 	keyed
 	// lined is a member that is read by a line of fields.
 	lined
+	// recorded is as repeated, of the list of a page's records.
+	recorded
 )
 
 // op is how to read one value.
@@ -91,7 +91,7 @@ const (
 
 func (f *field) canBeRoot() bool {
 	switch f.arity {
-	case repeated, packed:
+	case repeated, packed, recorded:
 		return true
 	case once:
 		return f.op != opMessage && f.op != opStruct

@@ -137,10 +137,10 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 
 // reads says whether an extension is read of the operation.
 func (o Operation) reads(mark document.Mark) bool {
-	switch {
-	case mark.Name == "x-wrapped-in":
+	switch mark.Name {
+	case "x-wrapped-in":
 		return o.answer != nil && mark.Pointer == o.answer.Pointer
-	case mark.Name == "x-other-name":
+	case "x-other-name":
 		return hasMember(o.answer, mark.Pointer, map[*document.Schema]bool{})
 	}
 	return mark.Pointer == o.Pointer

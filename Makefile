@@ -46,6 +46,8 @@ OVERLOAD ?= 60
 MARGIN ?= 4
 # More flags of go test, such as -count=1.
 TESTFLAGS ?=
+# The commits whose subjects are looked at, all since the rule holds if it is empty.
+RANGE ?=
 # make check lints the packages that were changed since this commit.
 SINCE ?= $(shell git merge-base HEAD main 2>/dev/null || echo HEAD)
 # What tests may start; nothing is built inside of a test.
@@ -58,13 +60,17 @@ folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service u
 # does not have.
 MODULES := gen bench tools tools/conformance tools/conformance/reference
 
+# Misspelt words that stay: two are of Samsara's values, one is what a test looks for.
+MISSPELT := celcius,occurance,vehicels
+
 # Whose ...Locked methods are looked at.
 LOCKED := internal/feed internal/lease internal/quota service upstream
 
-TOOLS := buf ghz golangci-lint grpcurl
+TOOLS := buf ghz golangci-lint grpcurl misspell
 TOOL_buf := github.com/bufbuild/buf/cmd/buf
 TOOL_ghz := github.com/bojand/ghz/cmd/ghz
 TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_misspell := github.com/golangci/misspell/cmd/misspell
 TOOL_grpcurl := github.com/fullstorydev/grpcurl/cmd/grpcurl
 
 .PHONY: help
@@ -80,12 +86,21 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
 .PHONY: check
-check: ## in a minute: format, vet, lint of what changed since SINCE=, and the short tests
-	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) format vet lint-changed test-short checklinked
+check: ## in a minute: subjects, spelling, format, vet, lint of what changed since SINCE=, and the short tests
+	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) subjects spelling format vet lint-changed test-short checklinked
 
 .PHONY: format
 format: bin/golangci-lint ## fail unless all Go files are formatted
 	bin/golangci-lint fmt --diff
+
+.PHONY: subjects
+subjects: ## fail unless the subjects of commits are as CONTRIBUTING.md has them; RANGE=origin/main..
+	@tools/subjects.sh $(RANGE)
+
+.PHONY: spelling
+spelling: bin/misspell ## fail if code, comment or page has a word that is known to be misspelt; tools/words.csv adds some
+	@git ls-files -z -- '*.go' '*.md' '*.proto' '*.sh' '*.yaml' Makefile ':!gen' ':!**/testdata/**' | \
+		xargs -0 bin/misspell -error -dict tools/words.csv -i '$(MISSPELT)'
 
 .PHONY: vet
 vet: ## vet all Go packages
@@ -236,6 +251,11 @@ checklinked: ## fail if the gateway links text/template, with which it is half a
 .PHONY: checklocked
 checklocked: bin/locked ## fail where a ...Locked method is called without a lock held
 	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
+
+.PHONY: docs
+docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the help; then read the difference
+	go test ./internal/config -run '^TestDocs_settings$$' -update
+	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts)$$' -update
 
 .PHONY: arrows
 arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=

@@ -585,11 +585,11 @@ func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	// The machine may be busy for as long again.
 	const said, busy = 1250 * time.Millisecond, time.Second
 	box, flags := startSandbox(t, "--fault=status=429; retry-after=1.25; nth=1; match=/fleet/vehicles")
-	gateway, at := startBefore(t, flags, "--log-level=debug")
+	_, at := startBefore(t, flags)
 	conn := ready(t, at.GRPC, 1)[0]
 	c := newCallers(t)
 	c.begin("first", listVehicles(conn), 0)
-	gateway.await(t, "upstream attempt failed")
+	awaitPause(t, at.Admin, "operation:samsara_gateway.vehicles.v1.VehiclesService/ListVehicles")
 	c.begin("second", listVehicles(conn), 0)
 	c.begin("other", getContact(conn), 0)
 	c.Wait()
@@ -621,11 +621,11 @@ func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 	box, flags := startSandbox(t, "--rate-limits", "--fault="+
 		"status=429; retry-after=1; nth=1; match=/contacts/*, latency=50ms; match=/users/*")
 	flag, _ := margin(t)
-	gateway, at := startBefore(t, flags, flag, "--log-level=debug")
+	_, at := startBefore(t, flags, flag)
 	conns := ready(t, at.GRPC, 2)
 	c, others, stop := newCallers(t), newCallers(t), make(chan struct{})
 	c.begin("first", getContact(conns[0]), 0)
-	gateway.await(t, "upstream attempt failed")
+	awaitPause(t, at.Admin, "operation:samsara_gateway.contacts.v1.ContactsService/GetContact")
 	for n := range waiters {
 		c.begin("waiter", getContact(conns[0]), n)
 	}

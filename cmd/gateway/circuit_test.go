@@ -160,7 +160,7 @@ func TestCircuit_oneCallerFailsAlone(t *testing.T) {
 	checkRetries(t, up.asked.Load(), bad.calls.Load(), time.Since(began))
 }
 
-// checkRetries checks that there were no more retries than README says: in ten seconds ten, and one
+// checkRetries checks that there were no more retries than docs/errors.md says: in ten seconds ten, and one
 // more for every ten calls. As many may come in each ten seconds that have begun.
 func checkRetries(t *testing.T, asked, calls int64, lasted time.Duration) {
 	t.Helper()

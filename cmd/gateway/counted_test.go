@@ -45,6 +45,12 @@ func budgetAt(t *testing.T, address, name string) admin.Budget {
 	return admin.Budget{}
 }
 
+// awaitPause waits until a budget is paused, which is a moment after the 429 that pauses it is logged.
+func awaitPause(t *testing.T, address, budget string) {
+	t.Helper()
+	eventually(t, budget+" is paused", func() bool { return budgetAt(t, address, budget).PausedSeconds > 0 })
+}
+
 // getTagBudget is that of GetTag.
 const getTagBudget = "operation:samsara_gateway.tags.v1.TagsService/GetTag"
 

@@ -334,6 +334,9 @@ func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
 				lines, _, _ := gateway.log()
 				return len(arrivals(lines).with(func(l logLine) bool { return l.Message == "upstream attempt failed" })) == test.answered
 			})
+			if test.after > 0 {
+				awaitPause(t, at.Admin, operation)
+			}
 			for n := range test.after {
 				c.begin("report", getContact(conn), test.answered+n)
 			}

@@ -14,8 +14,8 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// update rewrites what the scripts compare output with.
-var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
+// update rewrites what the scripts, and the documentation, compare output with.
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/script and in the documentation")
 
 // TestMain makes this binary the program gateway for scripts and for tests that start it, and the
 // program rawclient for tests that kill a client.

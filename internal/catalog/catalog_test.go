@@ -40,7 +40,7 @@ func TestSearch(t *testing.T) {
 		first string
 		count int
 	}{
-		"all":                                {nil, "createAddress", 387},
+		"all":                                {nil, "createAddress", len(load(t))},
 		"an operationId":                     {[]string{"patchTag"}, "patchTag", 1},
 		"an id in another case":              {[]string{"PATCHTAG"}, "patchTag", 1},
 		"a name of Samsara's Python SDK":     {[]string{"get_safety_events_v2_stream"}, "getSafetyEventsV2Stream", 1},

@@ -17,7 +17,6 @@ package config
 import (
 	"log/slog"
 	"math"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -26,7 +25,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/quota"
-	"samsara.internal/gateway/internal/sandbox"
 )
 
 // APIDocumentVersion is the version of the OpenAPI document that the API surface was written
@@ -44,140 +42,6 @@ const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
-
-// Config is the configuration of a gateway. What Load returns has passed every check.
-type Config struct {
-	// File is where the settings were read from; empty: nowhere.
-	File string
-
-	// Listen is the TCP address of the gRPC server.
-	Listen string
-	// AdminListen is the TCP address of metrics and probes; empty: not served.
-	AdminListen string
-	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
-	TLSCertFile, TLSKeyFile string
-	// TLSClientCAFile is a PEM file; empty: clients need no certificate.
-	TLSClientCAFile string
-	// Insecure allows plaintext beyond loopback.
-	Insecure bool
-	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
-	Passthrough bool
-	// ReflectionComments serves comments by reflection.
-	ReflectionComments bool
-
-	// UpstreamURL is the base URL of the REST API.
-	UpstreamURL *url.URL
-	// APIToken is the token where the environment holds it. Otherwise APITokenFile names a file.
-	APIToken Secret
-	// APITokenFile holds the token and may change while the gateway runs.
-	APITokenFile string
-	// APIVersion is sent as X-Samsara-Version.
-	APIVersion string
-	// UpstreamTimeout bounds one attempt.
-	UpstreamTimeout time.Duration
-	// UpstreamMaxIdleConns is how many idle connections are kept. It is MaxConcurrentCalls unless
-	// it is given, and 10,000 at most.
-	UpstreamMaxIdleConns int
-	// UpstreamGzip asks for compressed responses.
-	UpstreamGzip bool
-	// UpstreamHTTP2 uses HTTP/2 where the upstream offers it.
-	UpstreamHTTP2 bool
-
-	// RetryMaxAttempts includes the first attempt.
-	RetryMaxAttempts int
-	// RetryBaseDelay and RetryMaxDelay bound the wait before the second and any later attempt.
-	RetryBaseDelay, RetryMaxDelay time.Duration
-
-	// Cache says which reads may be answered from memory. See CacheTTL.
-	Cache []CacheRule
-	// CacheMaxBytes bounds the memory for that.
-	CacheMaxBytes int64
-
-	// Quota keeps requests within Samsara's rate limits.
-	Quota bool
-	// QuotaTokenLimit and QuotaOrganizationLimit are for all operations together.
-	QuotaTokenLimit, QuotaOrganizationLimit quota.Limit
-	// QuotaLimits replace the limits that operations state.
-	QuotaLimits []quota.Override
-	// QuotaMargin lengthens every window by as many percent.
-	QuotaMargin int
-	// QuotaMaxWait bounds the wait for a slot, QuotaMaxQueue how many wait.
-	QuotaMaxWait  time.Duration
-	QuotaMaxQueue int
-	// QuotaWeights are the shares of callers that are not 1.
-	QuotaWeights []QuotaWeight
-	// QuotaBatchPercent is the least share of batch while it waits.
-	QuotaBatchPercent int
-	// QuotaRedis is the URL of the Redis that shares the quota between replicas; empty: none.
-	QuotaRedis Secret
-	// QuotaRedisTimeout bounds each wait for it.
-	QuotaRedisTimeout time.Duration
-	// QuotaReplicas is how many replicas there are at the least.
-	QuotaReplicas int
-	// QuotaOrganization names the organization in that Redis.
-	QuotaOrganization string
-
-	// DefaultDeadline bounds a call that comes without a deadline.
-	DefaultDeadline time.Duration
-	// MaxRequestBytes bounds a gRPC request message.
-	MaxRequestBytes int64
-	// MaxResponseBytes bounds an HTTP response body.
-	MaxResponseBytes int64
-	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. It,
-	// MaxResponseBytes and MaxConcurrentCalls follow the memory limit unless they are given, see Load.
-	MaxInFlightBytes int64
-	// MaxConcurrentStreams bounds the calls at a time on one client connection.
-	MaxConcurrentStreams int
-	// MaxConcurrentCalls bounds the calls at a time on all connections together.
-	MaxConcurrentCalls int
-	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
-	ShutdownGrace time.Duration
-
-	// Sandbox replaces Samsara by the embedded one.
-	Sandbox bool
-	// SandboxSeed picks the sandbox's fleet.
-	SandboxSeed uint64
-	// SandboxFaults are what goes wrong in the sandbox.
-	SandboxFaults []sandbox.Fault
-
-	// LogLevel is the least level that is logged.
-	LogLevel slog.Level
-	// LogFormat is text or JSON.
-	LogFormat LogFormat
-}
-
-func defaults() Config {
-	limits := quota.Defaults()
-	return Config{
-		Listen:                 "127.0.0.1:50051",
-		AdminListen:            "127.0.0.1:9464",
-		ReflectionComments:     true,
-		UpstreamURL:            &url.URL{Scheme: "https", Host: "api.samsara.com"},
-		APIVersion:             APIDocumentVersion,
-		UpstreamTimeout:        95 * time.Second,
-		RetryMaxAttempts:       4,
-		RetryBaseDelay:         250 * time.Millisecond,
-		RetryMaxDelay:          10 * time.Second,
-		CacheMaxBytes:          64 << 20,
-		Quota:                  true,
-		QuotaTokenLimit:        limits.Token,
-		QuotaOrganizationLimit: limits.Organization,
-		QuotaMargin:            int(limits.Margin * 100),
-		QuotaMaxWait:           limits.MaxWait,
-		QuotaMaxQueue:          limits.MaxQueue,
-		QuotaBatchPercent:      limits.BatchPercent,
-		QuotaRedisTimeout:      limits.StoreTimeout,
-		QuotaReplicas:          limits.Replicas,
-		QuotaOrganization:      "default",
-		DefaultDeadline:        5 * time.Minute,
-		MaxRequestBytes:        4 << 20,
-		MaxConcurrentStreams:   1000,
-		ShutdownGrace:          30 * time.Second,
-		SandboxSeed:            1,
-		LogLevel:               slog.LevelInfo,
-		LogFormat:              LogText,
-	}
-}
 
 // CacheTTL returns how old a cached response to a gRPC method may be, whose name may have a slash
 // in front: what the first rule that matches says, or 0 where none does. 0 means that it is not

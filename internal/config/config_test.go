@@ -14,11 +14,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/config"
-	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/sandbox"
 )
 
@@ -73,58 +71,59 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
+// TestDefaults looks at what no row of the settings says. Those that one says are in the table that the
+// documentation has.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := mustLoad(t, nil)
-	if got.UpstreamURL.String() != "https://api.samsara.com" {
-		t.Errorf("UpstreamURL = %s", got.UpstreamURL)
-	}
 	if got.APIToken.Reveal() != token {
 		t.Errorf("APIToken = %q", got.APIToken.Reveal())
 	}
-	want := config.Config{
-		Listen: "127.0.0.1:50051", AdminListen: "127.0.0.1:9464", ReflectionComments: true,
-		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 10_000,
-		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
-		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
-		CacheMaxBytes: 64 << 20,
-		Quota:         true, QuotaTokenLimit: quota.Limit{Requests: 150, Window: time.Second}, QuotaOrganizationLimit: quota.Limit{Requests: 200, Window: time.Second},
-		QuotaMargin: 4, QuotaMaxWait: 10 * time.Second, QuotaMaxQueue: 10_000, QuotaBatchPercent: 10, QuotaRedisTimeout: 25 * time.Millisecond, QuotaReplicas: 1, QuotaOrganization: "default",
-		MaxConcurrentStreams: 1000, MaxConcurrentCalls: 50_000, ShutdownGrace: 30 * time.Second,
-		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
-	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "UpstreamURL", "APIToken", "QuotaRedis")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if got.MaxInFlightBytes != 256<<20 || got.MaxResponseBytes != 64<<20 || got.MaxConcurrentCalls != 50_000 || got.UpstreamMaxIdleConns != 10_000 {
+		t.Errorf("%d bytes in flight, %d a response, %d calls, %d idle connections",
+			got.MaxInFlightBytes, got.MaxResponseBytes, got.MaxConcurrentCalls, got.UpstreamMaxIdleConns)
 	}
 }
 
-// TestEverySettingHasOneNameInEverySource sets each setting by flag, variable and file to a
+// samples returns texts for settings of a kind, by what their values are called in the help of pflag.
+func samples(kind string) []string {
+	return map[string][]string{
+		"bool":     {"true", "false"},
+		"int":      {"7", "50"},
+		"duration": {"2s"},
+		"bytes":    {"2MiB"},
+		"limit":    {"15/10s"},
+		"list":     {"samsara_gateway.vehicles.v1.*=30s", "samsara_gateway.vehicles.v1.*=50/min,*=1/h", "billing=2,web=0.5"},
+		"string":   {"127.0.0.1:1", "https://api.eu.samsara.com", "2024-11-18", "redis://redis.internal:6379/1", "debug", "json"},
+	}[kind]
+}
+
+// TestSettings_everySource sets each setting by flag, variable and file to a
 // value that is not its default, and expects the same configuration.
-func TestEverySettingHasOneNameInEverySource(t *testing.T) {
+func TestSettings_everySource(t *testing.T) {
 	t.Parallel()
-	values := map[string]string{
-		"listen": "127.0.0.1:1", "admin-listen": "[::1]:2", "insecure": "true", "passthrough": "true", "reflection-comments": "false",
-		"upstream-url": "https://api.eu.samsara.com", "api-version": "2024-11-18",
-		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true", "upstream-http2": "true",
-		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",
-		"cache": "samsara_gateway.vehicles.v1.*=30s", "cache-max-bytes": "2MiB",
-		"quota": "false", "quota-token-limit": "15/10s", "quota-organization-limit": "none", "quota-limits": "samsara_gateway.vehicles.v1.*=50/min,*=1/h",
-		"quota-margin": "5", "quota-max-wait": "1s", "quota-max-queue": "50", "quota-weights": "billing=2,web=0.5", "quota-batch-percent": "20",
-		"quota-redis": "redis://redis.internal:6379/1", "quota-redis-timeout": "40ms", "quota-replicas": "3", "quota-organization": "acme",
-		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
-		"max-concurrent-streams": "9", "max-concurrent-calls": "90", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
-	}
 	// These need other settings to go with them, and have tests of their own.
 	apart := []string{"tls-cert-file", "tls-key-file", "tls-client-ca-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
-	for _, name := range config.Names() {
-		if _, ok := values[name]; !ok && !slices.Contains(apart, name) {
-			t.Errorf("setting %s is not tested", name)
-		}
-	}
 	unchanged := mustLoad(t, nil)
-	for name, value := range values {
+	// sample returns a value of a setting that is taken and changes something.
+	sample := func(name string) (string, bool) {
+		for _, value := range samples(config.Kind(name)) {
+			if c, err := load(t, []string{"--" + name + "=" + value}); err == nil && diffConfigs(c, unchanged) != "" {
+				return value, true
+			}
+		}
+		return "", false
+	}
+	for _, name := range config.Names() {
+		if slices.Contains(apart, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			value, ok := sample(name)
+			if !ok {
+				t.Fatalf("no sample of kind %s fits: give samples one that does", config.Kind(name))
+			}
 			byFlag := mustLoad(t, []string{"--" + name + "=" + value})
 			byVariable := mustLoad(t, nil, config.Variable(name)+"="+value)
 			byFile := mustLoad(t, []string{"--config", write(t, fmt.Sprintf("%s: %q", name, value))})
@@ -134,9 +133,6 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 			}
 			if diff := diffConfigs(byFlag, byFile); diff != "" {
 				t.Errorf("flag and file differ (-flag +file):\n%s", diff)
-			}
-			if diffConfigs(byFlag, unchanged) == "" {
-				t.Errorf("--%s=%s changes nothing", name, value)
 			}
 			if got := logged(t, byFlag)[name]; got != value {
 				t.Errorf("logged as %q, want %q", got, value)

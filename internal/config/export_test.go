@@ -10,6 +10,17 @@ func Names() []string {
 	return names
 }
 
+// Kind returns what the values of a setting are called, such as duration.
+func Kind(name string) string {
+	c := defaults()
+	for _, s := range c.settings() {
+		if s.name == name {
+			return s.value.Type()
+		}
+	}
+	return ""
+}
+
 // Variable returns the name of a setting in the environment.
 func Variable(name string) string { return variable(name) }
 

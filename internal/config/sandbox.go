@@ -37,25 +37,23 @@ type Sandbox struct {
 func (s *Sandbox) settings() []setting {
 	const group = "Flags"
 	return []setting{
-		{"listen", group, "`ADDRESS` of the HTTP server", address(&s.Listen, false)},
+		{"listen", group, "`ADDRESS` of the HTTP server", address(&s.Listen, false).defaultTo("127.0.0.1:8080")},
 		{"insecure", group, "allow listening beyond loopback, in plaintext", boolean(&s.Insecure)},
-		{"token", group, "`TOKEN` that requests must bear", text(&s.Token)},
-		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed)},
-		{"fleet", group, "`NUMBER` of vehicles, drivers and all else there is from the start; each reports to feeds every 5 seconds", whole(&s.Fleet, 1, sandbox.MaxFleet)},
+		{"token", group, "`TOKEN` that requests must bear", text(&s.Token).defaultTo("sandbox")},
+		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed).defaultTo(1)},
+		{"fleet", group, "`NUMBER` of vehicles, drivers and all else there is from the start; each reports to feeds every 5 seconds", whole(&s.Fleet, 1, sandbox.MaxFleet).defaultTo(sandbox.DefaultFleet)},
 		{"page-size", group, "`NUMBER` of records on a page where the client does not say; 0: 10, fewer of large ones", whole(&s.PageSize, 0, sandbox.MaxPageSize)},
 		{"rate-limits", group, "answer 429 above Samsara's rate limits", boolean(&s.RateLimits)},
 		{"fault", group, faultUsage, faults(&s.Faults)},
-		{"log-level", group, logLevelUsage, level(&s.LogLevel)},
-		{"log-format", group, logFormatUsage, logFormat(&s.LogFormat)},
+		{"log-level", group, logLevelUsage, level(&s.LogLevel).defaultTo(slog.LevelInfo)},
+		{"log-format", group, logFormatUsage, logFormat(&s.LogFormat).defaultTo(LogText)},
 	}
 }
 
 func sandboxDefaults() Sandbox {
-	d := defaults()
-	return Sandbox{
-		Listen: "127.0.0.1:8080", Token: "sandbox", Seed: d.SandboxSeed, Fleet: sandbox.DefaultFleet,
-		LogLevel: d.LogLevel, LogFormat: d.LogFormat,
-	}
+	var s Sandbox
+	reset(s.settings())
+	return s
 }
 
 // LoadSandbox reads the configuration of a sandbox of api from its arguments alone. The error is as

@@ -1,23 +1,125 @@
 package config
 
 import (
-	"strings"
+	"log/slog"
+	"net/url"
 	"time"
 
-	"github.com/spf13/pflag"
+	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/sandbox"
 )
 
-// setting is one setting, bound to a field of the configuration it was made from.
-type setting struct {
-	name  string
-	group string
-	// usage names the value's placeholder in back quotes.
-	usage string
-	value pflag.Value
+// Config is the configuration of a gateway. What Load returns has passed every check.
+type Config struct {
+	// File is where the settings were read from; empty: nowhere.
+	File string
+
+	// Listen is the TCP address of the gRPC server.
+	Listen string
+	// AdminListen is the TCP address of metrics and probes; empty: not served.
+	AdminListen string
+	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
+	TLSCertFile, TLSKeyFile string
+	// TLSClientCAFile is a PEM file; empty: clients need no certificate.
+	TLSClientCAFile string
+	// Insecure allows plaintext beyond loopback.
+	Insecure bool
+	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
+	Passthrough bool
+	// ReflectionComments serves comments by reflection.
+	ReflectionComments bool
+
+	// UpstreamURL is the base URL of the REST API.
+	UpstreamURL *url.URL
+	// APIToken is the token where the environment holds it. Otherwise APITokenFile names a file.
+	APIToken Secret
+	// APITokenFile holds the token and may change while the gateway runs.
+	APITokenFile string
+	// APIVersion is sent as X-Samsara-Version.
+	APIVersion string
+	// UpstreamTimeout bounds one attempt.
+	UpstreamTimeout time.Duration
+	// UpstreamMaxIdleConns is how many idle connections are kept. It is MaxConcurrentCalls unless
+	// it is given, and 10,000 at most.
+	UpstreamMaxIdleConns int
+	// UpstreamGzip asks for compressed responses.
+	UpstreamGzip bool
+	// UpstreamHTTP2 uses HTTP/2 where the upstream offers it.
+	UpstreamHTTP2 bool
+
+	// RetryMaxAttempts includes the first attempt.
+	RetryMaxAttempts int
+	// RetryBaseDelay and RetryMaxDelay bound the wait before the second and any later attempt.
+	RetryBaseDelay, RetryMaxDelay time.Duration
+
+	// Cache says which reads may be answered from memory. See CacheTTL.
+	Cache []CacheRule
+	// CacheMaxBytes bounds the memory for that.
+	CacheMaxBytes int64
+
+	// Quota keeps requests within Samsara's rate limits.
+	Quota bool
+	// QuotaTokenLimit and QuotaOrganizationLimit are for all operations together.
+	QuotaTokenLimit, QuotaOrganizationLimit quota.Limit
+	// QuotaLimits replace the limits that operations state.
+	QuotaLimits []quota.Override
+	// QuotaMargin lengthens every window by as many percent.
+	QuotaMargin int
+	// QuotaMaxWait bounds the wait for a slot, QuotaMaxQueue how many wait.
+	QuotaMaxWait  time.Duration
+	QuotaMaxQueue int
+	// QuotaWeights are the shares of callers that are not 1.
+	QuotaWeights []QuotaWeight
+	// QuotaBatchPercent is the least share of batch while it waits.
+	QuotaBatchPercent int
+	// QuotaRedis is the URL of the Redis that shares the quota between replicas; empty: none.
+	QuotaRedis Secret
+	// QuotaRedisTimeout bounds each wait for it.
+	QuotaRedisTimeout time.Duration
+	// QuotaReplicas is how many replicas there are at the least.
+	QuotaReplicas int
+	// QuotaOrganization names the organization in that Redis.
+	QuotaOrganization string
+
+	// DefaultDeadline bounds a call that comes without a deadline.
+	DefaultDeadline time.Duration
+	// MaxRequestBytes bounds a gRPC request message.
+	MaxRequestBytes int64
+	// MaxResponseBytes bounds an HTTP response body.
+	MaxResponseBytes int64
+	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. It,
+	// MaxResponseBytes and MaxConcurrentCalls follow the memory limit unless they are given, see Load.
+	MaxInFlightBytes int64
+	// MaxConcurrentStreams bounds the calls at a time on one client connection.
+	MaxConcurrentStreams int
+	// MaxConcurrentCalls bounds the calls at a time on all connections together.
+	MaxConcurrentCalls int
+	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
+	ShutdownGrace time.Duration
+
+	// Sandbox replaces Samsara by the embedded one.
+	Sandbox bool
+	// SandboxSeed picks the sandbox's fleet.
+	SandboxSeed uint64
+	// SandboxFaults are what goes wrong in the sandbox.
+	SandboxFaults []sandbox.Fault
+
+	// LogLevel is the least level that is logged.
+	LogLevel slog.Level
+	// LogFormat is text or JSON.
+	LogFormat LogFormat
 }
 
-// settings is the one list of all settings: flags, variables, file keys, help and the log of
-// the effective configuration all come from it.
+// defaults returns the configuration of a gateway that is told nothing.
+func defaults() Config {
+	var c Config
+	reset(c.settings())
+	return c
+}
+
+// settings is the one list of all settings: defaults, flags, variables, file keys, help, the log of the
+// effective configuration and the documentation all come from it. A setting is a field above and a row
+// here.
 func (c *Config) settings() []setting {
 	const (
 		listening = "Listening"
@@ -30,59 +132,60 @@ func (c *Config) settings() []setting {
 		logging   = "Logging"
 		files     = "Configuration file"
 	)
+	usual := quota.Defaults()
 	return []setting{
-		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false)},
-		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true)},
+		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false).defaultTo("127.0.0.1:50051")},
+		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
 		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show, read again when it changes; its name shares the quota", text(&c.TLSClientCAFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
-		{"reflection-comments", listening, "serve comments by reflection, which grpcurl describe prints; they take 3MiB once somebody has asked", boolean(&c.ReflectionComments)},
+		{"reflection-comments", listening, "serve comments by reflection, which grpcurl describe prints; they take 3MiB once somebody has asked", boolean(&c.ReflectionComments).defaultTo(true)},
 
-		{"upstream-url", samsara, "base `URL` of the REST API; https beyond loopback", baseURL(&c.UpstreamURL)},
+		{"upstream-url", samsara, "base `URL` of the REST API; https beyond loopback", baseURL(&c.UpstreamURL).defaultTo(&url.URL{Scheme: "https", Host: "api.samsara.com"})},
 		{"api-token-file", samsara, "`FILE` with the API token, read again when it changes; or set SAMSARA_API_TOKEN", text(&c.APITokenFile)},
-		{"api-version", samsara, "`DATE` sent as X-Samsara-Version", date(&c.APIVersion)},
-		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute)},
+		{"api-version", samsara, "`DATE` sent as X-Samsara-Version", date(&c.APIVersion).defaultTo(APIDocumentVersion)},
+		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute).defaultTo(95 * time.Second)},
 		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept for 50s; fewer than the usual calls at a time cost CPU; 0: --max-concurrent-calls, at most 10000", whole(&c.UpstreamMaxIdleConns, 0, 10_000)},
 		{"upstream-gzip", samsara, "ask for compressed responses: less network, more CPU", boolean(&c.UpstreamGzip)},
 		{"upstream-http2", samsara, "use HTTP/2 where it is offered: fewer connections, more CPU", boolean(&c.UpstreamHTTP2)},
 
-		{"retry-max-attempts", retries, "`NUMBER` of attempts at most, the first included; 1 to 10", whole(&c.RetryMaxAttempts, 1, 10)},
-		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute)},
-		{"retry-max-delay", retries, "`TIME` that no such wait exceeds, except where Retry-After says so", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute)},
+		{"retry-max-attempts", retries, "`NUMBER` of attempts at most, the first included; 1 to 10", whole(&c.RetryMaxAttempts, 1, 10).defaultTo(4)},
+		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute).defaultTo(250 * time.Millisecond)},
+		{"retry-max-delay", retries, "`TIME` that no such wait exceeds, except where Retry-After says so", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute).defaultTo(10 * time.Second)},
 
 		{"cache", caching, "`PATTERN=TIME` for which reads are answered from memory, such as samsara_gateway.vehicles.v1.*=30s; the first that matches a method counts; may be repeated, or several separated by commas", cacheRules(&c.Cache)},
-		{"cache-max-bytes", caching, "`SIZE` of all responses kept for that", bytes(&c.CacheMaxBytes, 1<<20, 1<<40)},
+		{"cache-max-bytes", caching, "`SIZE` of all responses kept for that", bytes(&c.CacheMaxBytes, 1<<20, 1<<40).defaultTo(64 << 20)},
 
-		{"quota", quotas, "keep within Samsara's rate limits: requests wait for their turn", boolean(&c.Quota)},
-		{"quota-token-limit", quotas, "`LIMIT` of the API token, such as 150/s, or none", limit(&c.QuotaTokenLimit)},
-		{"quota-organization-limit", quotas, "`LIMIT` of the organization", limit(&c.QuotaOrganizationLimit)},
+		{"quota", quotas, "keep within Samsara's rate limits: requests wait for their turn", boolean(&c.Quota).defaultTo(true)},
+		{"quota-token-limit", quotas, "`LIMIT` of the API token, such as 150/s, or none", limit(&c.QuotaTokenLimit).defaultTo(usual.Token)},
+		{"quota-organization-limit", quotas, "`LIMIT` of the organization", limit(&c.QuotaOrganizationLimit).defaultTo(usual.Organization)},
 		{"quota-limits", quotas, "`PATTERN=LIMIT` instead of what operations state, such as samsara_gateway.vehicles.v1.*=50/s (or /min, /h, /10s, or none); the first that matches a method counts; may be repeated, or several separated by commas", quotaLimits(&c.QuotaLimits)},
-		{"quota-margin", quotas, "`PERCENT` of a limit that is left unused, because the network squeezes requests together", whole(&c.QuotaMargin, 0, 100)},
-		{"quota-max-wait", quotas, "`TIME` that an attempt waits for its turn at most; where it would be longer it is refused at once", duration(&c.QuotaMaxWait, time.Millisecond, 5*time.Minute)},
-		{"quota-max-queue", quotas, "`NUMBER` of attempts that wait at most; a tenth of it of one caller", whole(&c.QuotaMaxQueue, 10, 1_000_000)},
+		{"quota-margin", quotas, "`PERCENT` of a limit that is left unused, because the network squeezes requests together", whole(&c.QuotaMargin, 0, 100).defaultTo(int(usual.Margin * 100))},
+		{"quota-max-wait", quotas, "`TIME` that an attempt waits for its turn at most; where it would be longer it is refused at once", duration(&c.QuotaMaxWait, time.Millisecond, 5*time.Minute).defaultTo(usual.MaxWait)},
+		{"quota-max-queue", quotas, "`NUMBER` of attempts that wait at most; a tenth of it of one caller", whole(&c.QuotaMaxQueue, 10, 1_000_000).defaultTo(usual.MaxQueue)},
 		{"quota-weights", quotas, "`CALLER=WEIGHT` for callers whose share is not 1, such as billing=2; may be repeated, or several separated by commas", quotaWeights(&c.QuotaWeights)},
-		{"quota-batch-percent", quotas, "`PERCENT` that batch calls get at least while they wait", whole(&c.QuotaBatchPercent, 0, 50)},
+		{"quota-batch-percent", quotas, "`PERCENT` that batch calls get at least while they wait", whole(&c.QuotaBatchPercent, 0, 50).defaultTo(usual.BatchPercent)},
 		{"quota-redis", quotas, "`URL` of a Redis or Valkey that shares the quota between replicas", redisURL(&c.QuotaRedis)},
-		{"quota-redis-timeout", quotas, "`TIME` that anybody waits for it at most; then a local share is used until it answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second)},
-		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000)},
-		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", organization(&c.QuotaOrganization)},
+		{"quota-redis-timeout", quotas, "`TIME` that anybody waits for it at most; then a local share is used until it answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second).defaultTo(usual.StoreTimeout)},
+		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000).defaultTo(usual.Replicas)},
+		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", organization(&c.QuotaOrganization).defaultTo("default")},
 
-		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
-		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},
+		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour).defaultTo(5 * time.Minute)},
+		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20).defaultTo(4 << 20)},
 		{"max-response-bytes", limits, "`SIZE` of a response body at most, decompressed; by default a third of --max-in-flight-bytes, at most 64MiB", bytes(&c.MaxResponseBytes, 1<<10, 1<<30)},
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
-		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000)},
+		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000).defaultTo(1000)},
 		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 200, or 50000 if there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
-		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute)},
+		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute).defaultTo(30 * time.Second)},
 
 		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},
-		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed)},
+		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed).defaultTo(1)},
 		{"sandbox-fault", sandboxed, faultUsage, faults(&c.SandboxFaults)},
 
-		{"log-level", logging, logLevelUsage + "; a call that succeeds is at debug", level(&c.LogLevel)},
-		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat)},
+		{"log-level", logging, logLevelUsage + "; a call that succeeds is at debug", level(&c.LogLevel).defaultTo(slog.LevelInfo)},
+		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat).defaultTo(LogText)},
 
 		{"config", files, "YAML `FILE` with settings under the names of the flags, without dashes in front", text(&c.File)},
 	}
@@ -94,41 +197,3 @@ const (
 	logLevelUsage  = "least `LEVEL` logged: debug, info, warn or error"
 	logFormatUsage = "`FORMAT` of the log on standard error: text or json"
 )
-
-// variable returns the name of a setting in the environment.
-func variable(name string) string {
-	return variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
-const variablePrefix = "SAMSARA_GATEWAY_"
-
-// flagSet returns the settings as flags.
-func flagSet(settings []setting, inEnvironment bool) *pflag.FlagSet {
-	fs := pflag.NewFlagSet("gateway", pflag.ContinueOnError)
-	fs.SortFlags = false
-	fs.Usage = func() {}
-	for _, s := range settings {
-		usage := s.usage
-		if inEnvironment {
-			usage += " [" + variable(s.name) + "]"
-		}
-		if flag := fs.VarPF(s.value, s.name, "", usage); s.value.Type() == "bool" {
-			flag.NoOptDefVal = "true"
-		}
-	}
-	return fs
-}
-
-// usage describes settings by group, in the order in which they stand.
-func usage(settings []setting, inEnvironment bool) string {
-	var b strings.Builder
-	for len(settings) > 0 {
-		group, n := settings[0].group, 1
-		for n < len(settings) && settings[n].group == group {
-			n++
-		}
-		b.WriteString("\n" + group + ":\n" + flagSet(settings[:n], inEnvironment).FlagUsagesWrapped(100))
-		settings = settings[n:]
-	}
-	return b.String()
-}

@@ -23,6 +23,14 @@ type value[T any] struct {
 	format func(T) string
 }
 
+// defaultTo gives v a default other than the zero value.
+func (v value[T]) defaultTo(initial T) defaulted[T] { return defaulted[T]{v, initial} }
+
+func (v value[T]) reset() {
+	var zero T
+	*v.target = zero
+}
+
 func (v value[T]) Set(text string) error {
 	parsed, err := v.parse(text)
 	if err == nil {
@@ -34,6 +42,14 @@ func (v value[T]) Set(text string) error {
 func (v value[T]) String() string { return v.format(*v.target) }
 
 func (v value[T]) Type() string { return v.kind }
+
+// defaulted is a value with a default.
+type defaulted[T any] struct {
+	value[T]
+	initial T
+}
+
+func (d defaulted[T]) reset() { *d.target = d.initial }
 
 // repeatable is a value that adds up what it is set to, until it is cleared.
 type repeatable interface{ clear() }
@@ -73,6 +89,8 @@ func (l list[T]) String() string {
 func (l list[T]) Type() string { return "list" }
 
 func (l list[T]) clear() { *l.target = nil }
+
+func (l list[T]) reset() { l.clear() }
 
 // pairs is a list of texts KEY=VALUE, for which the file may have a mapping.
 type pairs[T any] struct{ list[T] }

@@ -148,7 +148,7 @@ func TestLoadLeavesForeignPackagesOut(t *testing.T) {
 	}
 }
 
-// markedType is a message type that a test can recognise.
+// markedType is a message type that a test can recognize.
 type markedType struct{ protoreflect.MessageType }
 
 func TestLoadMakesMessagesByRegisteredTypes(t *testing.T) {

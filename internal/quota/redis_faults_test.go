@@ -243,7 +243,7 @@ func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
 	cert, key := certificate(t)
 	secure, socket := testenv.Port(t), filepath.Join(t.TempDir(), "redis")
 	s := startRedis(t, "--unixsocket", socket, "--tls-port", secure, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
-	// What README says that a user needs.
+	// What docs/quota.md says that a user needs.
 	do("ACL", "SETUSER", "gateway", "on", ">"+redisPassword, "~samsara-quota:*",
 		"+@read", "+@write", "-@dangerous", "+time", "+eval", "+evalsha")(s)
 	do("ACL", "SETUSER", "guest", "on", ">"+redisPassword, "~*", "+get")(s)

@@ -25,7 +25,7 @@ type operation struct {
 	deprecated bool
 
 	envelope envelope
-	base     string // the path, normalised, of the collection that it would have for itself
+	base     string // the path, normalized, of the collection that it would have for itself
 	item     bool   // the path ends in the id of one of its records
 	target   key    // which record it is about; the collection is always set
 	keys     []key  // other ids in the path, each of a known record
@@ -146,7 +146,7 @@ type envelope struct {
 // isOne reports whether the response holds exactly one record.
 func (e envelope) isOne() bool { return e.record != nil && !e.isList }
 
-// envelopeOf recognises the envelopes that Samsara uses: a bare list, `data` as list or object,
+// envelopeOf recognizes the envelopes that Samsara uses: a bare list, `data` as list or object,
 // one list under a name of its own (v1), a list one level down in `data` or its like, and a
 // bare record.
 func envelopeOf(s *schema, paged bool) envelope {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// collections are the collections by normalised path, each of size seeded records.
+// collections are the collections by normalized path, each of size seeded records.
 type collections struct {
 	size   uint64
 	byPath map[string]*collection
@@ -159,18 +159,18 @@ func (op *operation) place() (path string, item bool) {
 		segments = segments[:len(segments)-1]
 	}
 	if n := len(segments); n > 0 && segments[n-1].name != "" {
-		return normalise(segments[:n-1]), true
+		return normalize(segments[:n-1]), true
 	}
-	return normalise(segments), false
+	return normalize(segments), false
 }
 
 // prefix returns the path before the i-th name.
 func (op *operation) prefix(i int) string {
 	at := slices.IndexFunc(op.segments, func(s segment) bool { return s.name == op.path[i].name })
-	return normalise(op.segments[:at])
+	return normalize(op.segments[:at])
 }
 
-func normalise(segments []segment) string {
+func normalize(segments []segment) string {
 	var b strings.Builder
 	for i, s := range segments {
 		if i == 0 && (s.literal == "v1" || s.literal == "beta" || s.literal == "preview") {

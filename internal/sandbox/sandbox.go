@@ -219,7 +219,7 @@ func (s *Sandbox) requestID() string {
 // answer returns the reply to a request, and the fault to deliver it with.
 func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	path := r.URL.EscapedPath()
-	if !s.authorised(r) {
+	if !s.authorized(r) {
 		// Samsara leaves the request id out of this one.
 		return refused(path, "", refuse(http.StatusUnauthorized, "Invalid token.")), Fault{}
 	}
@@ -249,8 +249,8 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	return out, fault
 }
 
-// authorised compares hashes, so that the time it takes tells nothing of the token.
-func (s *Sandbox) authorised(r *http.Request) bool {
+// authorized compares hashes, so that the time it takes tells nothing of the token.
+func (s *Sandbox) authorized(r *http.Request) bool {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	sum := sha256.Sum256([]byte(token))
 	return ok && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// calls counts and times gRPC calls. Its metrics are named and labelled as those of
+// calls counts and times gRPC calls. Its metrics are named and labeled as those of
 // go-grpc-middleware, for which there are dashboards; those of single messages are left out,
 // because unary calls have one of each.
 type calls struct {

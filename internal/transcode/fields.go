@@ -19,7 +19,7 @@ func (r *run) object(i int, m *message) int {
 	last := &m.start
 	i, more := r.open(i, '}')
 	for more {
-		// The expected member is recognised by its quoted name; mostly that is all.
+		// The expected member is recognized by its quoted name; mostly that is all.
 		f := last.next.Load()
 		if f.key.leads(r.src, i) {
 			i = r.space(i + len(f.key.text))

@@ -122,7 +122,7 @@ func (c *curve) draw(p *plot.Plot, server string) error {
 	return nil
 }
 
-// colorOf returns a server's colour. They can be told apart by the colour-blind as well: the
+// colorOf returns a server's color. They can be told apart by the color-blind as well: the
 // palette is Okabe and Ito's.
 func colorOf(server string) color.Color {
 	switch server {

@@ -108,7 +108,7 @@
 // of a stream the header has those of the first page. The trailer of a stream has no more than the
 // 8 KiB that clients in Java and C++ accept by default: if it had, the message of the status is cut
 // to 256 bytes. samsara-drift is in the trailer of a call that succeeds, and of every stream for all
-// of its pages, at most 16 entries and 1 KiB:
+// of its pages, without the records that options.max_items cuts off; at most 16 entries and 1 KiB:
 //
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]

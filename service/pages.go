@@ -221,9 +221,10 @@ type client struct {
 // sendPage sends a page with the first so many of its records, and passes its memory on, also if it
 // fails.
 func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
-	wire, cursor := p.wire, p.Cursor
+	wire, cursor, drift := p.wire, p.Cursor, &p.resp.Drift
 	if items < p.Items {
-		wire, cursor = c.walk.Cut(p.wire, items), p.asked
+		first := drift.First(items)
+		wire, cursor, drift = c.walk.Cut(p.wire, items), p.asked, &first
 		held.Release()
 		held = c.call.Memory.Add(int64(cap(wire)))
 	}
@@ -231,7 +232,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 		// This fails only if the caller is gone.
 		_ = c.SetHeader(callMetadata(p.resp.Attempts, p.resp.RequestID))
 	}
-	c.drifted.add(&p.resp.Drift)
+	c.drifted.add(drift)
 	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
 	m := newMessage(cursor)
 	m.setPage(wire, held)

@@ -55,6 +55,9 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		op.decoder.Absent(&resp.Drift)
 		return nil
 	}
+	if op.pages {
+		resp.Drift.ByRecord()
+	}
 	message, err := op.decoder.Append(from.lease.Buffer(len(body)/2), body, &resp.Drift)
 	switch {
 	case err != nil && promisesNone:
@@ -64,18 +67,20 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	case err != nil:
 		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, err.Error(), err)
 	case maybeError(message, &resp.Drift) && isErrorObject(body):
-		text, id := readErrorBody(body)
+		text, id := readErrorBody(body[:min(len(body), maxErrorBodyBytes)])
 		if id != "" {
 			resp.RequestID = bounded(scrub(id, from.token), maxRequestIDBytes)
 		}
 		return fault(apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY, scrub(text, from.token), nil)
 	}
 	resp.Drift.Rename(func(member string) string { return scrubMember(member, from.token) })
-	if op.requires && isForeign(op.decoder, body, message, &resp.Drift) {
-		return fault(apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
-	}
-	if len(message) == 0 && op.requires && len(resp.Drift.Findings()) == 0 && op.method != http.MethodDelete {
-		op.decoder.Absent(&resp.Drift) // It is null, an empty object, or holds nothing but nulls.
+	if op.requires && op.decoder.IsEmpty(message) {
+		switch found := len(resp.Drift.Findings()); {
+		case found > 0 && !isWrapped(&resp.Drift) && op.decoder.Foreign(body):
+			return fault(apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
+		case found == 0 && op.method != http.MethodDelete && (len(message) == 0 || op.requiresData):
+			op.decoder.Absent(&resp.Drift) // It is null, an empty object, or holds nothing but nulls.
+		}
 	}
 	from.lease.Keep(message)
 	resp.Message, resp.Lease = message, from.lease
@@ -92,17 +97,12 @@ func isWrapped(drift *transcode.Drift) bool {
 	return slices.ContainsFunc(drift.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.Wrapped })
 }
 
-// isForeign reports whether the message holds nothing because the response's body is about something else.
-func isForeign(decoder *transcode.Decoder, body, message []byte, drift *transcode.Drift) bool {
-	return len(message) == 0 && len(drift.Findings()) > 0 && !isWrapped(drift) && decoder.Foreign(body)
-}
-
-// membersOf lists the members that a body has.
+// membersOf lists the members of a body that differ.
 func membersOf(drift *transcode.Drift) string {
 	var names []string
 	for _, f := range drift.Findings() {
-		if f.Kind == transcode.Unknown {
-			names = append(names, strconv.Quote(f.Member))
+		if name := strconv.Quote(f.Member); !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return "it has " + strings.Join(names, ", ")

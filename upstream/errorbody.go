@@ -98,17 +98,20 @@ func skipValue(d *json.Decoder) error {
 	}
 }
 
-// isErrorObject reports whether a JSON document is an object that has a message, perhaps a
+// isErrorObject reports whether a document, which is JSON, is an object that has a message, perhaps a
 // requestId, and nothing else.
 func isErrorObject(document []byte) bool {
-	var members map[string]json.RawMessage
-	if len(document) > maxErrorBodyBytes || json.Unmarshal(document, &members) != nil {
-		return false
+	hasMessage := false
+	for name := range transcode.Names(document) {
+		switch name {
+		case "message":
+			hasMessage = true
+		case "requestId":
+		default:
+			return false
+		}
 	}
-	_, hasMessage := members["message"]
-	delete(members, "message")
-	delete(members, "requestId")
-	return hasMessage && len(members) == 0
+	return hasMessage
 }
 
 // textOr returns the text of a JSON string, and otherwise the fallback.

@@ -65,8 +65,10 @@ func TestErrorObjectIsRecognised(t *testing.T) {
 		`null`:                            false,
 		`"m"`:                             false,
 		`[{"message":"m"}]`:               false,
-		`{"message":"m"`:                  false,
-		`{"message":"` + strings.Repeat("m", maxErrorBodyBytes) + `"}`: false,
+		`{"message":"` + strings.Repeat("m", maxErrorBodyBytes) + `"}`:                                       true,
+		`{"message":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`:                    true,
+		`{"requestId":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `,"message":"m"}`:      true,
+		`{"message":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `,"data":{"id":"1"} }`: false,
 	}
 	for document, want := range tests {
 		if got := isErrorObject([]byte(document)); got != want {
@@ -102,8 +104,15 @@ func FuzzErrorBody(f *testing.F) {
 				t.Errorf("bounded(%q) = %q", text, cut)
 			}
 		}
-		if isErrorObject(body) && !json.Valid(body) {
-			t.Errorf("%q is an error object, but not JSON", body)
+		var members map[string]json.RawMessage
+		if json.Unmarshal(body, &members) != nil {
+			return
+		}
+		_, want := members["message"]
+		delete(members, "message")
+		delete(members, "requestId")
+		if want = want && len(members) == 0; isErrorObject(body) != want {
+			t.Errorf("%q is an error object: %t, want %t", body, !want, want)
 		}
 	})
 }

@@ -50,6 +50,10 @@ type Operation struct {
 	reads bool
 	// requires is whether an answer of which nothing is known cannot be right.
 	requires bool
+	// requiresData is whether an answer whose data is empty holds nothing.
+	requiresData bool
+	// pages is whether an answer is a page of a stream, which may not be sent whole.
+	pages bool
 	// cacheTTL is how old an answer from the cache may be, and how long one of the upstream may
 	// stay there; 0: neither.
 	cacheTTL time.Duration

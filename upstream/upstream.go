@@ -107,7 +107,8 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 			op.method, op.template, op.repeatable = e.HTTPMethod, e.Operation.GetPath(), e.Operation.GetRepeatable()
 			op.decoder = e.Response
 			op.reads = e.HTTPMethod == http.MethodGet || e.HTTPMethod == http.MethodPost && op.repeatable
-			op.requires = e.RequiresResponse
+			op.requires, op.requiresData = e.RequiresResponse, e.RequiresData
+			op.pages = spec.Pages
 			op.noBody = !e.HasResponse || e.Operation.GetSuccessStatus() == http.StatusNoContent
 			if !spec.Pages && op.decoder != nil && c.cfg.CacheBytes > 0 {
 				op.cacheTTL = c.cfg.CacheTTL(e.FullMethod)

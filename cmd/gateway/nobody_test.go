@@ -15,9 +15,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	addressesv1 "samsara.internal/gateway/gen/addresses/v1"
 	apiv1 "samsara.internal/gateway/gen/api/v1"
+	assetsv1 "samsara.internal/gateway/gen/assets/v1"
 	industrialv1 "samsara.internal/gateway/gen/industrial/v1"
 	legacyv1 "samsara.internal/gateway/gen/legacy/v1"
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
@@ -51,6 +53,9 @@ var (
 	updateAVehicle = to(func(c conn) func(context.Context, *vehiclesv1.UpdateVehicleRequest, ...grpc.CallOption) (*vehiclesv1.UpdateVehicleResponse, error) {
 		return vehiclesv1.NewVehiclesServiceClient(c).UpdateVehicle
 	}, &vehiclesv1.UpdateVehicleRequest{Id: proto.String("1"), Name: proto.String("n")})
+	createAnAsset = to(func(c conn) func(context.Context, *assetsv1.CreateAssetRequest, ...grpc.CallOption) (*assetsv1.CreateAssetResponse, error) {
+		return assetsv1.NewAssetsServiceClient(c).CreateAsset
+	}, &assetsv1.CreateAssetRequest{Type: proto.String("vehicle")})
 	getATag = to(func(c conn) func(context.Context, *tagsv1.GetTagRequest, ...grpc.CallOption) (*tagsv1.GetTagResponse, error) {
 		return tags(c).GetTag
 	}, &tagsv1.GetTagRequest{Id: proto.String("1")})
@@ -101,6 +106,7 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 		"204 to a POST":             {upstream: answerWith(204, ""), call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"null":                      {upstream: answerWith(201, "null"), call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"null in its envelope":      {upstream: answerWith(201, `{"data": null}`), call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"nothing in its envelope":   {upstream: answerWith(201, `{"data": {}}`), call: createAnAsset, drift: "CreateAssetResponse.*=no_body"},
 		"an empty object":           {upstream: answerWith(201, "{}"), call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"white space":               {upstream: answerWith(200, " \r\n"), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
 		"nothing, by its gzip":      {upstream: encodedAnswer(200, "gzip", ""), call: updateAVehicle, drift: "UpdateVehicleResponse.*=no_body"},
@@ -138,8 +144,14 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 			if err != nil {
 				t.Fatalf("got %v, want OK", verdictOf(err))
 			}
-			if n := proto.Size(got); n > 0 || drift != test.drift {
-				t.Errorf("got %v with drift %q, want nothing with %q", got, drift, test.drift)
+			got.ProtoReflect().Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+				if proto.Size(v.Message().Interface()) > 0 { // Data that is empty is nothing.
+					t.Errorf("got %v, want nothing", got)
+				}
+				return true
+			})
+			if drift != test.drift {
+				t.Errorf("drift %q, want %q", drift, test.drift)
 			}
 		})
 	}
@@ -194,9 +206,18 @@ func TestAnswer_nothingKnown(t *testing.T) {
 		"to a read":                        {body: unknown, call: getATag, reason: "UPSTREAM_BODY_UNKNOWN"},
 		"to a list":                        {body: `{"vehicles": []}`, call: listSomeVehicles, reason: "UPSTREAM_BODY_UNKNOWN"},
 		"an error and more":                {body: `{"message": "no", "code": 3}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"within data":                      {body: `{"data": {"result": 1}}`, call: createATag, drift: "Tag.result=unknown"},
-		"null, and what is not known":      {body: `{"x": 1, "data": null}`, call: createATag, drift: "CreateTagResponse.x=unknown"},
-		"another type":                     {body: `{"data": 1}`, call: createATag, drift: "CreateTagResponse.data=mismatch"},
+		"within data":                      {body: `{"data": {"result": 1}}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"within data, to a PATCH":          {body: `{"data": {"result": 1}, "ok": true}`, call: updateAVehicle, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"within data, to a read":           {body: `{"data": {"result": {"id": "1"}}}`, call: getATag, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"within data, and null":            {body: `{"data": {"result": 1, "id": null}}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"null, and what is not known":      {body: `{"x": 1, "data": null}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"another type":                     {body: `{"data": 1}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"a list for an object":             {body: `{"data": [{"id": "1"}]}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"an object for a list":             {body: `{"data": {"id": "1"}}`, call: listSomeVehicles, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"an object for a page's list":      {body: `{"data": {}, "pagination": {"endCursor": "", "hasNextPage": false}}`, call: listSomeVehicles, drift: "ListVehiclesResponse.data=mismatch"},
+		"records":                          {body: `{"data": [{"zzz": 1}, {"zzz": 2}]}`, call: listSomeVehicles, drift: "VehicleObject.zzz=unknown;n=2"},
+		"an object in a list":              {body: `[{"id": "1"}]`, call: createATag, reason: "UPSTREAM_BODY_INVALID", processed: "yes"},
+		"records in a list alone":          {body: `[{"zzz": 1}]`, call: listSomeVehicles, reason: "UPSTREAM_BODY_INVALID"},
 		"an empty object":                  {body: `{}`, call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"null":                             {body: `null`, call: createATag, drift: "CreateTagResponse.*=no_body"},
 		"to what need not answer anything": {body: unknown, call: deleteJob, drift: "DeleteJobResponse.result=unknown, DeleteJobResponse.ok=unknown"},
@@ -218,6 +239,30 @@ func TestAnswer_nothingKnown(t *testing.T) {
 				case test.reason != "" && (v.code != codes.Internal || v.reason != test.reason || v.processed != test.processed || v.status != "200" || asked.Load() != n):
 					t.Errorf("got %v after %d requests, want Internal/%s, processed %q, after %d", v, asked.Load(), test.reason, test.processed, n)
 				}
+			}
+		})
+	}
+}
+
+// What an answer of success with an error for a body is called does not hang on how deep the error's text
+// nests, or how long it is.
+func TestErrorInBody_ofAnySize(t *testing.T) {
+	t.Parallel()
+	for name, message := range map[string]string{
+		"a text":           `"done"`,
+		"a long text":      `"` + strings.Repeat("long ", 20_000) + `"`,
+		"9,000 levels":     nested("", 9_000),
+		"9,999 levels":     nested("", 9_999),
+		"10,000 levels":    nested("", 10_000),
+		"10,001 levels":    nested("", 10_001),
+		"a million levels": nested("", 1_000_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, _ := connectBefore(t, answerWith(200, `{"message": `+message+`}`), "--quota=false")
+			_, _, err := createATag(waiting(t), conn)
+			if v := verdictOf(err); v.code != codes.Internal || v.reason != "UPSTREAM_ERROR_IN_BODY" || v.processed != "yes" || len(v.text) > 2<<10 {
+				t.Errorf("got %.300v, want Internal/UPSTREAM_ERROR_IN_BODY, processed \"yes\"", v)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +28,11 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 		case <-answer:
 		case <-r.Context().Done():
 		}
-		_, _ = io.WriteString(w, `{"data":[],"pagination":{"endCursor":"","hasNextPage":false}}`)
+		body := `{"data":[],"pagination":{"endCursor":"","hasNextPage":false}}`
+		if strings.HasPrefix(r.URL.Path, "/contacts/") {
+			body = `{"data":{"id":"1"}}`
+		}
+		_, _ = io.WriteString(w, body)
 	}))
 	p, at := startBefore(t, against(t, upstream), "--quota=false", fmt.Sprintf("--max-concurrent-calls=%d", most))
 	// One connection has room for half of them.

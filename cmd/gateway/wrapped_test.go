@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,8 +18,12 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	assetsv1 "samsara.internal/gateway/gen/assets/v1"
 	contactsv1 "samsara.internal/gateway/gen/contacts/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
+	vehiclestatsv1 "samsara.internal/gateway/gen/vehicle_stats/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
 // Samsara has answered POST /assets both ways, and a create cannot be repeated: what it answers is
@@ -53,6 +61,184 @@ func TestCreateAsset_wrappedOrBare(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnswer_inAnotherForm sees that what Samsara sends arrives in whichever form it is: wrapped or bare,
+// a list with or without the object around it, a member under another name.
+func TestAnswer_inAnotherForm(t *testing.T) {
+	t.Parallel()
+	const (
+		createAsset    = "samsara_gateway.assets.v1.AssetsService/CreateAsset"
+		createWebhook  = "samsara_gateway.webhooks.v1.WebhooksService/CreateWebhooks"
+		listTags       = "samsara_gateway.tags.v1.TagsService/ListTags"
+		assignTraining = "samsara_gateway.training_assignments.v1.TrainingAssignmentsService/CreateTrainingAssignments"
+		training       = `{"courseId": "c", "dueAtTime": "2026-01-02T03:04:05Z", "learnerIds": ["driver-1"]}`
+		replaceAssets  = "samsara_gateway.maintenance.v1.MaintenanceService/ReplaceWarrantyAssetAssignments"
+		listPrograms   = "samsara_gateway.legacy.v1.LegacyService/GetVisionProgramsByCamera"
+		listClocks     = "samsara_gateway.hours_of_service.v1.HoursOfServiceService/ListHosClocks"
+		createDvir     = "samsara_gateway.maintenance.v1.MaintenanceService/CreateDvir"
+	)
+	for name, test := range map[string]struct {
+		method, request string
+		answer, want    string
+		drift           string
+	}{
+		"null in the place of data, wrapped by the document": {
+			method: createAsset, request: `{"type": "vehicle"}`,
+			answer: `{"data": null, "id": "1", "name": "Truck 7"}`, want: `{"data": {"id": "1", "name": "Truck 7"}}`,
+			drift: "CreateAssetResponse.*=wrapped, Asset.data=unknown",
+		},
+		"null before data, wrapped by the document": {
+			method: createAsset, request: `{"type": "vehicle"}`,
+			answer: `{"id": null, "data": {"id": "1"}}`, want: `{"data": {"id": "1"}}`,
+			drift: "CreateAssetResponse.id=unknown",
+		},
+		"null in the place of data, bare by the document": {
+			method: createWebhook, request: `{"name": "w", "url": "https://w.test"}`,
+			answer: `{"data": null, "id": "1", "name": "w"}`, want: `{"id": "1", "name": "w"}`,
+			drift: "CreateWebhooksResponse.data=unknown",
+		},
+		"null before data, bare by the document": {
+			method: createWebhook, request: `{"name": "w", "url": "https://w.test"}`,
+			answer: `{"id": null, "data": {"id": "1", "name": "w"}}`, want: `{"id": "1", "name": "w"}`,
+			drift: "CreateWebhooksResponse.*=wrapped",
+		},
+		"null after data, bare by the document": {
+			method: createWebhook, request: `{"name": "w", "url": "https://w.test"}`,
+			answer: `{"data": {"id": "1", "name": "w"}, "secretKey": null}`, want: `{"id": "1", "name": "w"}`,
+			drift: "CreateWebhooksResponse.*=wrapped",
+		},
+		"data of which nothing is known, beside what is": {
+			method: createAsset, request: `{"type": "vehicle"}`,
+			answer: `{"data": {"status": "done"}, "id": "1"}`, want: `{"data": {"id": "1"}}`,
+			drift: "CreateAssetResponse.*=wrapped, Asset.data=unknown",
+		},
+		"a page as a list": {
+			method: listTags, request: `{}`,
+			answer: `[{"id": "1", "name": "one"}, {"id": "2", "zzz": 1}]`, want: `{"data": [{"id": "1", "name": "one"}, {"id": "2"}]}`,
+			drift: "ListTagsResponse.*=wrapped, Tag.zzz=unknown",
+		},
+		"a page as an empty list": {method: listTags, request: `{}`, answer: `[]`, want: `{}`, drift: "ListTagsResponse.*=wrapped"},
+		"a page in data": {
+			method: listTags, request: `{}`,
+			answer: `{"data": {"data": [{"id": "1"}], "pagination": {"endCursor": "", "hasNextPage": false}}}`,
+			want:   `{"data": [{"id": "1"}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
+			drift:  "ListTagsResponse.*=wrapped",
+		},
+		"a page with records of which nothing is known": {
+			method: listTags, request: `{}`,
+			answer: `{"data": [{"zzz": 1}, {"id": "2"}]}`, want: `{"data": [{}, {"id": "2"}]}`, drift: "Tag.zzz=unknown",
+		},
+		"the answer to a write as a list": {
+			method: assignTraining, request: training,
+			answer: `[{"id": "1"}]`, want: `{"data": [{"id": "1"}]}`, drift: "CreateTrainingAssignmentsResponse.*=wrapped",
+		},
+		"a list in one of the two objects around it": {
+			method: replaceAssets, request: `{}`,
+			answer: `{"data": [{"assetId": "1"}]}`, want: `{"data": {"data": [{"assetId": "1"}]}}`,
+			drift: "ReplaceWarrantyAssetAssignmentsResponse.*=wrapped",
+		},
+		"a list with an object around it": {
+			method: listPrograms, request: `{"camera_id": "5"}`,
+			answer: `{"data": [{"programId": 7, "programName": "p"}]}`, want: `{"programs": [{"programId": "7", "programName": "p"}]}`,
+			drift: "GetVisionProgramsByCameraResponse.*=wrapped",
+		},
+		"a member under another name": {
+			method: listClocks, request: `{}`,
+			answer: `{"data": [{"currentVehicle": {"ExternalIds": {"a": "b"}, "id": "1"}}, {"currentVehicle": {"externalIds": {"a": "b"}}}, {"currentVehicle": {"externalIds": {"a": "b"}, "ExternalIds": {"c": "d"}}}]}`,
+			want:   `{"data": [{"currentVehicle": {"externalIds": {"a": "b"}, "id": "1"}}, {"currentVehicle": {"externalIds": {"a": "b"}}}, {"currentVehicle": {"externalIds": {"a": "b"}}}]}`,
+			drift:  "VehicleTiny.externalIds=duplicate",
+		},
+		"a member under the name that its like have": {
+			method: createDvir, request: `{"type": "mechanic", "authorId": "1", "safetyStatus": "safe"}`,
+			answer: `{"data": {"trailerDefects": [{"vehicle": {"externalIds": {"a": "b"}}}, {"vehicle": {"ExternalIds": {"c": "d"}}}], "vehicle": {"ExternalIds": {"e": "f"}}}}`,
+			want:   `{"data": {"trailerDefects": [{"vehicle": {"ExternalIds": {"a": "b"}}}, {"vehicle": {"ExternalIds": {"c": "d"}}}], "vehicle": {"externalIds": {"e": "f"}}}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, _ := connectBefore(t, &scripted{answer: test.answer}, "--quota=false")
+			got, found := callJSON(t, conn, test.method, test.request)
+			if diff := cmp.Diff(parseJSON(t, test.want), parseJSON(t, got)); diff != "" {
+				t.Errorf("reply (-want +got):\n%s", diff)
+			}
+			if got := strings.Join(found, ", "); got != test.drift {
+				t.Errorf("drift %q, want %q", got, test.drift)
+			}
+		})
+	}
+}
+
+// A stream has its pages say how it goes on, which a bare list does not.
+func TestStream_bareList(t *testing.T) {
+	t.Parallel()
+	client, _ := startTags(t, answerWith(http.StatusOK, `[{"id": "1"}]`), "--quota=false")
+	stream, err := client.StreamTags(waiting(t), &tagsv1.StreamTagsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = stream.Recv()
+	if v := verdictOf(err); v.code != codes.Internal || v.reason != "UPSTREAM_PAGINATION_INVALID" {
+		t.Errorf("got %v, want Internal/UPSTREAM_PAGINATION_INVALID", v)
+	}
+}
+
+// What differs in records that are not sent, because the client wants no more, is not told.
+func TestStream_driftOfWhatIsSent(t *testing.T) {
+	t.Parallel()
+	const page = `{"data": [null, {"id": "1", "zzz": 1}, {"id": "2", "zzz": 1, "yyy": [1]}, 5, {"id": "3", "zzz": 1, "name": 7}], "pagination": {"endCursor": "c", "hasNextPage": %s, "xxx": 1}}`
+	for name, test := range map[string]struct {
+		items int32
+		drift string
+	}{
+		"one of three": {1, "ListVehiclesResponse.data=null_entry, VehicleObject.zzz=unknown, Pagination.xxx=unknown"},
+		"two of three": {2, "ListVehiclesResponse.data=null_entry, VehicleObject.zzz=unknown;n=2, VehicleObject.yyy=unknown, Pagination.xxx=unknown"},
+		"all":          {3, "ListVehiclesResponse.data=null_entry, VehicleObject.zzz=unknown;n=3, VehicleObject.yyy=unknown, ListVehiclesResponse.data=mismatch, VehicleObject.name=coerced, Pagination.xxx=unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, _ := connectBefore(t, answerWith(http.StatusOK, fmt.Sprintf(page, "true")), "--quota=false")
+			stream := streamVehicles(waiting(t), t, conn, 5, "", &apiv1.StreamOptions{MaxItems: proto.Int32(test.items)})
+			var err error
+			got := 0
+			for err == nil {
+				var m *vehiclesv1.StreamVehiclesResponse
+				m, err = stream.Recv()
+				got += len(m.GetPage().GetData())
+			}
+			if !errors.Is(err, io.EOF) || got != int(test.items) {
+				t.Fatalf("%d records, and then %v; want %d, and the end", got, err, test.items)
+			}
+			if diff := cmp.Diff([]string{test.drift}, stream.Trailer().Get("samsara-drift")); diff != "" {
+				t.Errorf("samsara-drift (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("a feed that others follow too", func(t *testing.T) {
+		t.Parallel()
+		body := strings.ReplaceAll(fmt.Sprintf(page, "false"), `"name": 7`, `"name": "n"`)
+		conn, _ := connectBefore(t, answerWith(http.StatusOK, body), "--quota=false")
+		for items := int32(1); items <= 2; items++ {
+			stream, err := vehiclestatsv1.NewVehicleStatsServiceClient(conn).FollowVehicleStats(waiting(t), &vehiclestatsv1.FollowVehicleStatsRequest{
+				Request: &vehiclestatsv1.ListVehicleStatsFeedRequest{Types: []string{"gps"}},
+				Options: &apiv1.FollowOptions{MaxItems: &items},
+			})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			if !errors.Is(err, io.EOF) {
+				t.Fatalf("the stream ended with %v, want its end", err)
+			}
+			for _, drift := range stream.Trailer().Get("samsara-drift") {
+				if want := fmt.Sprintf(".zzz=unknown;n=%d,", items); !strings.Contains(strings.Replace(drift, "zzz=unknown,", "zzz=unknown;n=1,", 1), want) {
+					t.Errorf("samsara-drift is %q, want %s", drift, want)
+				}
+			}
+			if n := len(stream.Trailer().Get("samsara-drift")); n != 1 {
+				t.Errorf("samsara-drift is there %d times, want 1", n)
+			}
+		}
+	})
 }
 
 func TestUpdateMask_namesOfEitherForm(t *testing.T) {

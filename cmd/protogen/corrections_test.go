@@ -85,6 +85,11 @@ func TestCorrections(t *testing.T) {
 			`target: $.components.schemas.Things, update: {x-wrapped-in: records}`,
 			"", "  repeated Thing records = 2 [(samsara_gateway.api.v1.field) = {root: true}];",
 		},
+		"another name": {
+			`target: $.components.schemas.Thing.properties.counts, update: {x-other-name: Counts}`,
+			"  repeated int64 counts = 1;",
+			"  // An answer may have it as `Counts`.\n  repeated int64 counts = 1 [(samsara_gateway.api.v1.field) = {\n    other_names: [\"Counts\"]\n  }];",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,6 +203,7 @@ func TestCorrections_undone(t *testing.T) {
 func TestCorrections_unread(t *testing.T) {
 	t.Parallel()
 	const operation, body = ": changes nothing: it is read of an operation of the API alone", ": changes nothing: it is read of the schema of a successful response's body alone"
+	const member = ": changes nothing: it is read of the schema of a member of a successful response's body alone"
 	for name, test := range map[string]struct{ action, want string }{
 		"a rate limit of a path": {
 			`target: "$.paths['/things']", update: {x-rate-limit: 1 request/sec}`,
@@ -226,6 +232,14 @@ func TestCorrections_unread(t *testing.T) {
 		"what an operation is wrapped in": {
 			`target: "$.paths['/things'].get", update: {x-wrapped-in: records}`,
 			"target $.paths['/things'].get: x-wrapped-in at #/paths/~1things/get" + body,
+		},
+		"another name of a body": {
+			`target: $.components.schemas.Things, update: {x-other-name: Records}`,
+			"target $.components.schemas.Things: x-other-name at #/components/schemas/Things" + member,
+		},
+		"another name of a parameter": {
+			`target: "$.paths['/things/stream'].get.parameters[0].schema", update: {x-other-name: After}`,
+			"x-other-name at #/paths/~1things~1stream/get/parameters/0/schema" + member,
 		},
 		"what stands beside a reference": {
 			`target: "$.paths['/things'].get.responses['200'].content['application/json'].schema", update: {x-wrapped-in: records}`,
@@ -262,13 +276,14 @@ func TestCorrections_leftOut(t *testing.T) {
 func TestCorrections_refused(t *testing.T) {
 	t.Parallel()
 	for action, want := range map[string]string{
-		`target: "$.paths['/things'].get", update: {x-rate-limit: 5/s}`:           `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limit: is "5/s", must match `,
-		`target: "$.paths['/things'].get", update: {x-rate-limits: 5/s}`:          `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limits: is no extension `,
-		`target: "$.paths['/things/stream'].get", update: {x-feed: true}`:         `target $.paths['/things/stream'].get: x-feed: is "true", must match ^false$`,
-		`target: $.components.schemas.Things, update: {x-wrapped-in: [a]}`:        `target $.components.schemas.Things: x-wrapped-in: is "", must match `,
-		`target: $.components.schemas.Things, update: {items: none}`:              "corrections.yaml: overlay: ",
-		`target: $.components.schemas.Things.items, update: {$ref: "#/nowhere"}`:  "things.yaml, corrected by ",
-		`target: $.components.schemas.Thing, update: {properties: {a: {$ref: b}}`: "corrections.yaml: overlay: ",
+		`target: "$.paths['/things'].get", update: {x-rate-limit: 5/s}`:                     `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limit: is "5/s", must match `,
+		`target: "$.paths['/things'].get", update: {x-rate-limits: 5/s}`:                    `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limits: is no extension `,
+		`target: "$.paths['/things/stream'].get", update: {x-feed: true}`:                   `target $.paths['/things/stream'].get: x-feed: is "true", must match ^false$`,
+		`target: $.components.schemas.Things, update: {x-wrapped-in: [a]}`:                  `target $.components.schemas.Things: x-wrapped-in: is "", must match `,
+		`target: $.components.schemas.Thing.properties.counts, update: {x-other-name: [a]}`: `properties.counts: x-other-name: is "", must match `,
+		`target: $.components.schemas.Things, update: {items: none}`:                        "corrections.yaml: overlay: ",
+		`target: $.components.schemas.Things.items, update: {$ref: "#/nowhere"}`:            "things.yaml, corrected by ",
+		`target: $.components.schemas.Thing, update: {properties: {a: {$ref: b}}`:           "corrections.yaml: overlay: ",
 	} {
 		t.Run(action, func(t *testing.T) {
 			t.Parallel()

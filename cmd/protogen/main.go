@@ -8,10 +8,11 @@
 // bytes, and a second run over its own output changes nothing.
 //
 // The tree's corrections.yaml, which must be there, is an OpenAPI Overlay that says where Samsara differs
-// from the document, which it corrects before it is read. Of it protogen reads three extensions: x-rate-limit is the
+// from the document, which it corrects before it is read. Of it protogen reads four extensions: x-rate-limit is the
 // limit of an operation for each organization, such as "5 requests/sec"; x-feed: false is for what
 // looks like a feed and is none, so that what followed it is removed from the tree; x-wrapped-in is
-// the member that an array is in if an object arrives instead.
+// the member that an array is in if an object arrives instead; x-other-name is another name under which
+// answers may have a member.
 //
 // It works in three stages, each with types of its own: package document reads OpenAPI 3.0 and 3.1,
 // model says what the API has to say, surface keeps the proto files.

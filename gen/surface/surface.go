@@ -6,7 +6,7 @@ package surface
 
 const (
 	// Version is that of the surface, which proto/CHANGELOG.md has a section for.
-	Version = "1.0.0"
+	Version = "1.0.1"
 	// SamsaraVersion is that of Samsara's API document, which a gateway sends as X-Samsara-Version.
 	SamsaraVersion = "2025-10-23"
 	// SDKRelease is the release of Samsara's SDK that the document is of, empty if that is not known.
@@ -15,7 +15,7 @@ const (
 	DocumentSHA256 = "738e839072dd5042651990ae9dc6952ef75fc90700a2d31e11a76c27b7299b35"
 	// JSON is proto/SURFACE.json, which also says how many methods, messages and fields there are.
 	JSON = `{
-  "surface_version": "1.0.0",
+  "surface_version": "1.0.1",
   "samsara_version": "2025-10-23",
   "sdk_release": "14.7.0",
   "document_sha256": "738e839072dd5042651990ae9dc6952ef75fc90700a2d31e11a76c27b7299b35",

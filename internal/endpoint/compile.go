@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -24,6 +25,7 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 		HasResponse: method.Output().Fields().Len() > 0,
 
 		RequiresResponse: requiresSome(method.Output(), nil),
+		RequiresData:     requiresData(method.Output()),
 	}
 	problems := e.placeFields()
 	if method.IsStreamingClient() || method.IsStreamingServer() {
@@ -33,9 +35,23 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 	e.HTTPMethod, noMethod = httpMethod(e.Operation.GetMethod())
 	problems = append(problems, noMethod, e.compilePath(), e.compileQuery(), e.checkBody())
 	e.body, noEncoder = compiler.Encoder(method.Input(), e.BodyFields)
-	e.Response, noDecoder = compiler.Decoder(method.Output())
+	if e.Response, noDecoder = compiler.Decoder(method.Output()); noDecoder == nil {
+		e.Response.SetRecords(wireNames(method.Output(), e.Operation.GetItems())...)
+	}
 	problems = append(problems, noEncoder, noDecoder)
 	return e, errors.Join(problems...)
+}
+
+// wireNames returns the wire names on a path of proto names, as far as there are such fields.
+func wireNames(md protoreflect.MessageDescriptor, path string) (names []string) {
+	for name := range strings.SplitSeq(path, ".") {
+		if md == nil || md.Fields().ByName(protoreflect.Name(name)) == nil {
+			break
+		}
+		fd := md.Fields().ByName(protoreflect.Name(name))
+		names, md = append(names, transcode.WireName(fd)), fd.Message()
+	}
+	return names
 }
 
 // requiresSome reports whether a response requires a member, itself or in a message that is a member. Those
@@ -58,6 +74,13 @@ func requiresSome(md protoreflect.MessageDescriptor, above []protoreflect.FullNa
 		}
 	}
 	return false
+}
+
+// requiresData reports whether the message that a response wraps what it is about in requires a member.
+func requiresData(md protoreflect.MessageDescriptor) bool {
+	data := byWireName(md, transcode.Envelope)
+	return data != nil && data.Message() != nil && !data.IsList() && !data.IsMap() &&
+		requiresSome(data.Message(), []protoreflect.FullName{md.FullName()})
 }
 
 // messageType returns the type that makes messages of md. A type of the same name that has

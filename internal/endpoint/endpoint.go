@@ -50,6 +50,9 @@ type Endpoint struct {
 	// RequiresResponse is whether a response without any member of the message cannot be right: the message
 	// requires one, or has what Samsara wraps answers in.
 	RequiresResponse bool
+	// RequiresData is whether a response in which `data` is empty holds nothing: the message in it requires a
+	// member.
+	RequiresData bool
 	// Response decodes the response body.
 	Response *transcode.Decoder
 	// Streams are the methods that read the pages, those that follow last.

@@ -10,19 +10,23 @@ func TestRequiresResponse_everyForm(t *testing.T) {
 	for name, test := range map[string]struct {
 		response string
 		want     bool
+		data     bool // an empty data holds nothing
 	}{
-		"nothing":                      {``, false},
-		"an optional member":           {`optional string id = 1;`, false},
-		"a required member":            {`optional string id = 1; optional string name = 2 [@required];`, true},
-		"a member that was required":   {`optional string id = 1 [@required, @retired]; optional int64 id_v2 = 2 [@name = "id"];`, false},
-		"one that some require":        {`optional string id = 1 [(.samsara_gateway.api.v1.field).answered = true];`, true},
-		"an envelope":                  {`Loose data = 1;`, true},
-		"a list of pages":              {`repeated Strict items = 1; Strict pagination = 2;`, true},
-		"a list":                       {`repeated Strict items = 1;`, false},
-		"a message that requires some": {`Strict item = 1;`, true},
-		"a message that requires none": {`Loose item = 1;`, false},
-		"a message within itself":      {`Round item = 1;`, false},
-		"a map":                        {`map<string, Strict> items = 1;`, false},
+		"nothing":                      {``, false, false},
+		"an optional member":           {`optional string id = 1;`, false, false},
+		"a required member":            {`optional string id = 1; optional string name = 2 [@required];`, true, false},
+		"a member that was required":   {`optional string id = 1 [@required, @retired]; optional int64 id_v2 = 2 [@name = "id"];`, false, false},
+		"one that some require":        {`optional string id = 1 [(.samsara_gateway.api.v1.field).answered = true];`, true, false},
+		"an envelope":                  {`Loose data = 1;`, true, false},
+		"an envelope of some required": {`Strict data = 1;`, true, true},
+		"an envelope that was one":     {`Strict data = 1 [@retired];`, false, false},
+		"an envelope of a list":        {`repeated Strict data = 1;`, true, false},
+		"a list of pages":              {`repeated Strict items = 1; Strict pagination = 2;`, true, false},
+		"a list":                       {`repeated Strict items = 1;`, false, false},
+		"a message that requires some": {`Strict item = 1;`, true, false},
+		"a message that requires none": {`Loose item = 1;`, false, false},
+		"a message within itself":      {`Round item = 1;`, false, false},
+		"a map":                        {`map<string, Strict> items = 1;`, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,6 +42,9 @@ func TestRequiresResponse_everyForm(t *testing.T) {
 			}
 			if got := endpoints[0].RequiresResponse; got != test.want {
 				t.Errorf("a response with %q requires some: %t, want %t", test.response, got, test.want)
+			}
+			if got := endpoints[0].RequiresData; got != test.data {
+				t.Errorf("a response with %q requires some in data: %t, want %t", test.response, got, test.data)
 			}
 		})
 	}

@@ -99,6 +99,57 @@ func countOperation(counts map[string]int, e *endpoint.Endpoint) {
 	}
 }
 
+// TestShapes_otherNames lists the members that answers have under several names. A request has none: it
+// is sent under the name that the operation's own schema has, so a message that came to be in a request
+// and an answer must be looked at.
+func TestShapes_otherNames(t *testing.T) {
+	t.Parallel()
+	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]string{}
+	var seen map[protoreflect.FullName]bool
+	var walk func(md protoreflect.MessageDescriptor, in map[string][]string)
+	walk = func(md protoreflect.MessageDescriptor, in map[string][]string) {
+		if seen[md.FullName()] {
+			return
+		}
+		seen[md.FullName()] = true
+		for i := range md.Fields().Len() {
+			fd := md.Fields().Get(i)
+			if names := transcode.FieldOptions(fd).GetOtherNames(); len(names) > 0 {
+				in[string(fd.FullName())] = append([]string{transcode.WireName(fd)}, names...)
+			}
+			if fd.Message() != nil {
+				walk(fd.Message(), in)
+			}
+		}
+	}
+	for _, e := range endpoints {
+		sent := map[string][]string{}
+		seen = map[protoreflect.FullName]bool{}
+		walk(e.Method.Input(), sent)
+		if len(sent) > 0 {
+			t.Errorf("%s sends what has several names: %v", e.FullMethod, sent)
+		}
+		seen = map[protoreflect.FullName]bool{}
+		walk(e.Method.Output(), found)
+	}
+	const types = "samsara_gateway.types.v1."
+	lower, upper := []string{"externalIds", "ExternalIds"}, []string{"ExternalIds", "externalIds"}
+	want := map[string][]string{
+		"samsara_gateway.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.external_ids": lower,
+		types + "DefectVehicle.external_ids":                  lower,
+		types + "DvirTrailerDefectsItemsVehicle.external_ids": upper,
+		types + "DvirVehicle.external_ids":                    lower,
+		types + "VehicleTiny.external_ids":                    lower,
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("members with several names (-want +got):\n%s", diff)
+	}
+}
+
 // idempotency is what a method says of its idempotency.
 func idempotency(method protoreflect.MethodDescriptor) descriptorpb.MethodOptions_IdempotencyLevel {
 	options, _ := method.Options().(*descriptorpb.MethodOptions)

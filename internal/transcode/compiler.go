@@ -24,8 +24,8 @@ type Compiler struct {
 // Decoder returns the decoder for md. It fails with ErrDescriptor, naming the field, where md
 // or a message in it has a field of a type that the gateway's surface does not use (what it
 // uses is in the table of the package comment), a map not keyed by strings, a oneof, two
-// fields of one wire name or two root fields, neither of them retired, or a root field that is a
-// map, a Struct or a single message.
+// fields of one wire name or two root fields, neither of them retired, a further wire name that is
+// another field's too, or a root field that is a map, a Struct or a single message.
 func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	if isWellKnown(md) {
 		return nil, refuse(md, "has a JSON form of its own")
@@ -66,30 +66,40 @@ func (b *builder) message(md protoreflect.MessageDescriptor) (*message, error) {
 
 // fill compiles what m reads: the given fields.
 func (b *builder) fill(m *message, fds []protoreflect.FieldDescriptor) error {
-	var fields []*field
+	var fields, others []*field
 	var roots []root
+	taken := map[string]bool{}
 	for _, line := range Lines(fds) {
-		compiled := make([]*field, len(line))
+		compiled, err := b.line(m, line)
+		if err != nil {
+			return err
+		}
 		for i, fd := range line {
-			f, err := b.field(m, fd)
-			if err != nil {
-				return err
+			if !FieldOptions(fd).GetRoot() {
+				continue
 			}
-			options := FieldOptions(fd)
-			if i > 0 && !options.GetRetired() {
-				return refuse(fd, "shares its wire name %q with another field", f.name)
+			if !compiled[i].canBeRoot() {
+				return refuse(fd, "is a root field, but its JSON is an object")
 			}
-			if options.GetRoot() {
-				if !f.canBeRoot() {
-					return refuse(fd, "is a root field, but its JSON is an object")
-				}
-				roots = append(roots, root{fd, f})
-			}
-			compiled[i] = f
+			roots = append(roots, root{fd, compiled[i]})
 		}
 		f := newLine(compiled)
 		f.index = len(fields)
 		fields = append(fields, f)
+		for _, name := range otherNames(line) {
+			other, err := b.otherwise(m, line, name)
+			if err != nil {
+				return err
+			}
+			other.index = f.index
+			others = append(others, other)
+		}
+	}
+	for _, f := range slices.Concat(fields, others) {
+		if taken[f.name] {
+			return refuse(fds[0].Parent(), "has two members of the wire name %q", f.name)
+		}
+		taken[f.name] = true
 	}
 	if len(roots) > 0 {
 		slices.SortFunc(roots, func(a, b root) int { return newestFirst(a.descriptor, b.descriptor) })
@@ -102,8 +112,39 @@ func (b *builder) fill(m *message, fds []protoreflect.FieldDescriptor) error {
 		}
 		m.root = newLine(compiled)
 	}
-	m.index(fields)
+	m.index(fields, others)
 	return nil
+}
+
+// line compiles the fields of one member.
+func (b *builder) line(m *message, line []protoreflect.FieldDescriptor) ([]*field, error) {
+	compiled := make([]*field, len(line))
+	for i, fd := range line {
+		f, err := b.field(m, fd)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && !FieldOptions(fd).GetRetired() {
+			return nil, refuse(fd, "shares its wire name %q with another field", f.name)
+		}
+		compiled[i] = f
+	}
+	return compiled, nil
+}
+
+// otherwise compiles the fields of one member once more, to be read under another name.
+func (b *builder) otherwise(m *message, line []protoreflect.FieldDescriptor, name string) (*field, error) {
+	compiled, err := b.line(m, line)
+	if err != nil {
+		return nil, err
+	}
+	f := newLine(compiled)
+	f.name = name
+	var ok bool
+	if f.key, ok = newKey(name); !ok {
+		return nil, refuse(line[0], "has the wire name %q, which is not valid UTF-8", name)
+	}
+	return f, nil
 }
 
 // root is a root field.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -40,8 +41,11 @@ var ErrRoot = errors.New("outermost JSON value has another type than the message
 // Decoder turns JSON into the wire form of one message. It is safe for concurrent use.
 type Decoder struct {
 	message *message
-	// data is the field that holds what the answer is about, nil if there is none: see wrap.go.
-	data *field
+	// envelope is the member that holds what the answer is about, and data its newest field that is a
+	// single message; nil if there is none. See wrap.go.
+	envelope, data *field
+	// blank is a message with an empty data.
+	blank []byte
 	// bare is, of an answer that was wrapped at one time and bare at another, the message without
 	// data, and bareIsOld whether it is the older form.
 	bare      *message
@@ -67,6 +71,9 @@ func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 		i = r.answer(i, d)
 	case root != nil && (c == 'n' || root.takes(c)):
 		i = r.field(i, root)
+	case c == '[' && d.envelope != nil && r.suits(i, d.envelope):
+		r.wrapped(d.message)
+		i = r.field(i, d.envelope)
 	default:
 		misfit = c != 'n'
 		i = r.skip(i)
@@ -78,6 +85,29 @@ func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 		return dst, fmt.Errorf("%s: %w", d.message.name, ErrRoot)
 	}
 	return r.out, nil
+}
+
+// SetRecords says where a page's records are: the wire names that lead to the list of them. It is for
+// start-up, before anything is read. A path that leads to no list says nothing.
+func (d *Decoder) SetRecords(path ...string) {
+	m := d.message
+	for i, name := range path {
+		f := m.lookup([]byte(name))
+		switch below := f.single(); {
+		case f == nil:
+			return
+		case i < len(path)-1 && below == nil:
+			return
+		case i < len(path)-1:
+			m = below.message
+		default:
+			for _, of := range append(slices.Clone(f.line), f) {
+				if of.arity == repeated {
+					of.arity = recorded
+				}
+			}
+		}
+	}
 }
 
 // Valid reports, as a *SyntaxError, why src is not one JSON document that Append would read. It
@@ -250,5 +280,5 @@ func (r *run) record(f *field, kind Kind) { r.note(f.owner, f.member, kind, fals
 
 func (r *run) note(m *message, member []byte, kind Kind, foreign bool) {
 	r.seen |= 1 << kind
-	r.drift.record(m.name, member, kind, foreign)
+	r.drift.count(m.name, member, kind, foreign)
 }

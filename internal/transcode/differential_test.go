@@ -52,7 +52,7 @@ func twins(t testing.TB) (all []twin, own int) {
 			addAll(messages.Get(i).Messages())
 		}
 	}
-	for _, source := range []string{fleet, retyped, wrappings, corners} { // Names may be the same in them.
+	for _, source := range []string{fleet, retyped, wrappings, corners, listings, renamed} { // Names may be the same in them.
 		compiler = transcode.Compiler{}
 		clear(seen)
 		addAll(testproto.Compile(t, source).Messages())
@@ -220,6 +220,8 @@ func (s *scribe) document(md protoreflect.MessageDescriptor) []byte {
 		s.WriteString(`"data":`)
 		s.message(md)
 		s.WriteString(`}`)
+	case data != nil && data.IsList() && s.chance(50):
+		s.field(data)
 	case data != nil && isMessage(data) && !data.IsMap():
 		s.message(data.Message())
 	case s.chance(20):
@@ -229,6 +231,10 @@ func (s *scribe) document(md protoreflect.MessageDescriptor) []byte {
 	}
 	s.space()
 	document := bytes.Clone(s.Bytes())
+	if s.chance(s.odd/3) && bytes.HasPrefix(document, []byte(`{"`)) { // What decides nothing, or otherwise.
+		beside := []string{`"data":null,`, `"id":null,`, `"data":{},`, `"data":[],`, `"data":{"x":1},`, `"data":{"id":"1"},`, `"x":null,`}
+		document = slices.Insert(document, 1, []byte(beside[s.IntN(len(beside))])...)
+	}
 	for len(document) > 0 && s.chance(s.odd/5) {
 		at := s.IntN(len(document))
 		switch s.IntN(4) {
@@ -291,7 +297,11 @@ func (s *scribe) message(md protoreflect.MessageDescriptor) {
 		default:
 			last = p.fields[(first+i)%len(p.fields)]
 		}
-		name := strconv.Quote(transcode.WireName(last))
+		name := transcode.WireName(last)
+		if others := transcode.FieldOptions(last).GetOtherNames(); len(others) > 0 && s.chance(50) {
+			name = others[s.IntN(len(others))]
+		}
+		name = strconv.Quote(name)
 		if s.chance(s.odd / 10) {
 			name = fmt.Sprintf(`"\u%04x%s`, name[1], name[2:])
 		}
@@ -487,6 +497,34 @@ func FuzzDecode_differential(f *testing.F) {
 		}
 		s := scribe{Rand: rand.New(rand.NewPCG(n, 1))}
 		f.Add(uint16(n), s.document(all[n].md))
+	}
+	// In what form an answer is.
+	for _, seed := range [][2]string{
+		{"Wrapped", `{"data":null,"id":"1"}`},
+		{"Asset", `{"id":null,"data":{"id":"1"}}`},
+		{"BareNow", `{"data":null,"id":"1"}`},
+		{"WrappedNow", `{"id":null,"data":{"id":"1"}}`},
+		{"BareNow", `{"data":{"x":1},"id":"1"}`},
+		{"Both", `{"data":null,"frees":[1]}`},
+		{"Listed", `[{"x":1},{"id":"1"}]`},
+		{"Listed", `{"data":{"data":[{"id":"1"}],"cursor":"c"}}`},
+		{"ListedOtherwise", `["x",{"id":"1"}]`},
+		{"Numbers", `[null,"1"]`},
+		{"Anyhow", `[null]`},
+		{"Held", `[{"id":"1"}]`},
+		{"Assets", `{"data":[{"id":"1"}]}`},
+		{"Twice", `{"data":[]}`},
+		{"Ring", strings.Repeat(`{"data":`, 100) + `{"id":"1"}` + strings.Repeat("}", 100)},
+		{"Reply", `{"data":{"corners":null},"corners":{}}`},
+		{"Reply", `["x"]`},
+		{"Former", `{"data":[1,null]}`},
+		{"Renamed", `{"ExternalIds":{"a":1},"externalIds":{"b":"2"},"Size":"5"}`},
+	} {
+		for i, w := range all[:own] {
+			if string(w.md.Name()) == seed[0] {
+				f.Add(uint16(i), []byte(seed[1]))
+			}
+		}
 	}
 	f.Fuzz(func(t *testing.T, index uint16, document []byte) {
 		w := all[int(index)%len(all)]

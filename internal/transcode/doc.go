@@ -6,9 +6,11 @@
 // throughout. It is tolerant of values, because an upstream changes without notice, and strict
 // about JSON (RFC 8259), because text that is not JSON says nothing reliable.
 //
-// Members are matched by wire name (see [WireName]), not by proto name. A member's value is taken
-// as this table says; the last column is what the [Drift] records. To drop a value is to leave the
-// field unset, or to leave the element out of its list or map; it is checked like everything else.
+// Members are matched by wire name (see [WireName]), not by proto name. A member may have further names,
+// which its annotation lists: it is the same member under each, and what differs is recorded under its
+// wire name. A member's value is taken as this table says; the last column is what the [Drift] records. To
+// drop a value is to leave the field unset, or to leave the element out of its list or map; it is checked
+// like everything else.
 //
 //	field          JSON                                           taken as            drift
 //	any            null                                           unset or empty      -
@@ -51,13 +53,25 @@
 // it fits best, the newest of equals, and so it is a Mismatch only if it fits none. Of lines within
 // lines the outer three are read so, and deeper ones by the newest type alone.
 //
-// An answer may be wrapped or bare against the message: the outermost object has no member of the
-// message, but holds under the first `data` an object that has some, or what the root field takes; or
-// it has itself some of the message that is the field `data`. It is read nevertheless, and recorded
-// as Wrapped of the member "*"; what else is beside `data` is skipped, and not recorded. A message that
-// has the fields of both forms, of one of them the newest of each line deprecated, is read as both. What
+// An answer may be wrapped or bare against the message. The outermost object is read as the message if
+// something of it is known to that, or if nothing of it is known at all. Otherwise it is read as what its
+// first `data` holds, if something of that is known to the message; or else as the field `data`, if that
+// is a message to which something of the object is known. An outermost array that no root field takes is
+// read as the field `data` if something of it is known to that. All three are recorded as Wrapped of the
+// member "*"; what else is beside `data` is skipped, and not recorded. An answer that is neither as
+// declared nor wrapped may be none of the operation's: see [Decoder.Foreign].
+//
+// Known to a message is an object with a member that the message has; but null decides nothing, and a
+// `data` counts only if it is an array of a type that its field takes, or known to that in turn. A value
+// of another type is known to a message if it is to its root field. To a field that is no message a value
+// is known that is of a type which it takes; but of an array that has elements, one must be known too.
+// What nests deeper than MaxDepth is not known.
+//
+// A message that has the fields of both forms, of one of them the newest of each line deprecated, is read
+// as both, if something of the answer is known in one of the forms alone, in that to either message. What
 // differs is then recorded once: of a wrapped answer as of `data`, and of a bare one as of the form that
-// is not deprecated.
+// is not deprecated. Of an answer in which something is known in both, or in neither, each field is read
+// as it is there.
 //
 // Keys of maps and Structs may repeat: all go to the wire, where the last one wins. The
 // elements of a list or map, and all that is inside a Value, are recorded under the field. Of a
@@ -79,6 +93,6 @@
 // and the field no Value, the message is empty.
 //
 // A document may start with a byte order mark. It is refused, by a [*SyntaxError], if it is
-// empty or not JSON; and, by [ErrRoot], if its outermost value is of a type that the message
-// cannot have.
+// empty or not JSON; and, by [ErrRoot], if its outermost value is of a type that neither the message
+// nor what it wraps can have.
 package transcode

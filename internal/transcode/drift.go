@@ -1,6 +1,9 @@
 package transcode
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // Kind says in what way a response differed from its descriptor.
 type Kind uint8
@@ -16,7 +19,8 @@ const (
 	// Mismatch is a value that cannot be taken without loss. The field is left unset, a list
 	// or map goes without that element.
 	Mismatch
-	// Duplicate is a second member of one name. The first one counts.
+	// Duplicate is a second member of one name, or of another name of the same field. The first one
+	// counts.
 	Duplicate
 	// InvalidText is text with invalid UTF-8 or a lone surrogate, each replaced by U+FFFD.
 	InvalidText
@@ -27,7 +31,7 @@ const (
 	// out, so that in a list those after it move up.
 	NullEntry
 	// Wrapped is an answer that holds under `data` what the message has at its top, or the
-	// reverse. It was read nevertheless. Its member is "*".
+	// reverse: an object, or a list without one around it. It was read nevertheless. Its member is "*".
 	Wrapped
 	// NoBody is that there was no answer, or none that holds anything, though one is declared. Its member
 	// is "*".
@@ -79,7 +83,21 @@ type Finding struct {
 type Drift struct {
 	findings []Finding
 	dropped  int
+	// byRecord is whether records are told apart, and record the number of that which is being read,
+	// from 1 on; 0 if there is none. occurred is what was found in records.
+	byRecord bool
+	record   int
+	occurred []occurrence
 }
+
+// occurrence is how often a record differs in the way of a finding.
+type occurrence struct {
+	finding, record, count int32
+}
+
+// maxOccurrences is how many differences of records a Drift tells apart. Further ones count as if they
+// were outside of records.
+const maxOccurrences = 4096
 
 // MaxFindings is how many different findings a Drift holds.
 const MaxFindings = 32
@@ -96,7 +114,32 @@ func (d *Drift) Dropped() int { return d.dropped }
 // Reset empties d for another use.
 func (d *Drift) Reset() {
 	d.findings = d.findings[:0]
-	d.dropped = 0
+	d.occurred = d.occurred[:0]
+	d.dropped, d.record = 0, 0
+}
+
+// ByRecord has d tell records apart, for First. It is for a Decoder that knows them: see
+// [Decoder.SetRecords].
+func (d *Drift) ByRecord() { d.byRecord = true }
+
+// at says which record is being read.
+func (d *Drift) at(record int) {
+	if d != nil && d.byRecord {
+		d.record = record
+	}
+}
+
+// First returns what differs in the first so many records of the message, and outside of them. What was
+// dropped before a record counts as of that one. d is not changed.
+func (d *Drift) First(records int64) Drift {
+	first := Drift{findings: slices.Clone(d.findings), dropped: d.dropped}
+	for _, o := range d.occurred {
+		if int64(o.record) > records {
+			first.findings[o.finding].Count -= int(o.count)
+		}
+	}
+	first.findings = slices.DeleteFunc(first.findings, func(f Finding) bool { return f.Count == 0 })
+	return first
 }
 
 // Rename replaces the names that are the upstream's own.
@@ -108,10 +151,10 @@ func (d *Drift) Rename(name func(member string) string) {
 	}
 }
 
-// record counts one occurrence; member is valid UTF-8. A nil d counts nothing. What drifts once
+// count counts one occurrence; member is valid UTF-8. A nil d counts nothing. What drifts once
 // does so in every element and in every response: it allocates neither for what d holds, nor
 // for what it held in the same place before Reset.
-func (d *Drift) record(message string, member []byte, kind Kind, foreign bool) {
+func (d *Drift) count(message string, member []byte, kind Kind, foreign bool) {
 	if d == nil {
 		return
 	}
@@ -125,6 +168,9 @@ func (d *Drift) record(message string, member []byte, kind Kind, foreign bool) {
 	for i := range d.findings {
 		if f := &d.findings[i]; f.Kind == kind && f.Member == string(member) && f.Message == message {
 			f.Count++
+			if d.record > 0 {
+				d.occur(i)
+			}
 			return
 		}
 	}
@@ -142,5 +188,20 @@ func (d *Drift) record(message string, member []byte, kind Kind, foreign bool) {
 	f.Message, f.Kind, f.Foreign, f.Count = message, kind, foreign, 1
 	if f.Member != string(member) {
 		f.Member = string(member)
+	}
+	if d.record > 0 {
+		d.occur(n)
+	}
+}
+
+// occur counts one occurrence of a finding in the record that is being read.
+func (d *Drift) occur(finding int) {
+	o := occurrence{finding: int32(finding), record: int32(d.record), count: 1}
+	last := len(d.occurred) - 1
+	switch {
+	case last >= 0 && d.occurred[last].finding == o.finding && d.occurred[last].record == o.record:
+		d.occurred[last].count++
+	case last+1 < maxOccurrences:
+		d.occurred = append(d.occurred, o)
 	}
 }

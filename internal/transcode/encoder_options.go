@@ -64,10 +64,23 @@ func fieldsOf(md protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor 
 }
 
 // WireName returns the JSON name of a field: the annotation's name where there is one, else
-// the descriptor's json_name.
+// the descriptor's json_name. An answer may have the member under other names too, which the annotation
+// lists; requests have it under this one alone.
 func WireName(fd protoreflect.FieldDescriptor) string {
 	if name := FieldOptions(fd).GetName(); name != "" {
 		return name
 	}
 	return fd.JSONName()
+}
+
+// otherNames returns the further wire names of a line of fields, under which answers have the member too.
+func otherNames(line []protoreflect.FieldDescriptor) (names []string) {
+	for _, fd := range line {
+		for _, name := range FieldOptions(fd).GetOtherNames() {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }

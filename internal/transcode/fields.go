@@ -104,6 +104,8 @@ func (r *run) field(i int, f *field) int {
 		return i
 	case f.arity == lined:
 		return r.line(i, f)
+	case f.arity == recorded && c == '[':
+		return r.records(i, f)
 	default:
 		return r.mismatch(i, f)
 	}
@@ -118,6 +120,25 @@ func (r *run) elements(i int, f *field) int {
 	for more {
 		i, more = r.more(r.value(i, f.element), ']')
 	}
+	return i
+}
+
+// records is elements for the list of a page's records. Each is known to the drift by its number in the
+// message.
+func (r *run) records(i int, f *field) int {
+	if r.depth == MaxDepth {
+		return r.drop(i, f.owner, f.member, TooDeep)
+	}
+	i, more := r.open(i, ']')
+	for number := 1; more; {
+		r.drift.at(number)
+		mark := len(r.out)
+		i, more = r.more(r.value(i, f.element), ']')
+		if len(r.out) > mark {
+			number++
+		}
+	}
+	r.drift.at(0)
 	return i
 }
 

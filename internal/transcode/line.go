@@ -1,5 +1,7 @@
 package transcode
 
+import "slices"
+
 // kinds is a set of kinds of drift, one bit each.
 type kinds uint16
 
@@ -44,11 +46,13 @@ func (f *field) mayFit(c byte) bool {
 	number := c == '-' || isDigit(c)
 	boolean := c == 't' || c == 'f'
 	switch f.arity {
-	case repeated, packed:
+	case repeated, packed, recorded:
 		return c == '['
 	case keyed:
 		return c == '{'
-	case once, lined: // A line holds no lines.
+	case lined:
+		return slices.ContainsFunc(f.line, func(f *field) bool { return f.mayFit(c) })
+	case once:
 	}
 	switch f.op {
 	case opString:

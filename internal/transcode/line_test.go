@@ -3,6 +3,7 @@ package transcode_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -285,7 +286,7 @@ const wrappings = `
 	}
 	message Wrapped { Asset data = 1; }
 	message Paged { Asset data = 1; optional string cursor = 2; }
-	message Listed { repeated Asset data = 1; }
+	message Listed { repeated Asset data = 1; optional string cursor = 2; }
 	message Array { repeated string value = 1 [(samsara_gateway.api.v1.field) = {root: true}]; }
 	message WrappedNow {
 		optional string id = 1 [deprecated = true];
@@ -309,43 +310,93 @@ const wrappings = `
 	}
 	message Empty {}`
 
+// listings has more of them, with lists and with data in data.
+const listings = wrappings + `
+	message ListedOtherwise {
+		repeated string data = 1 [(samsara_gateway.api.v1.field) = {retired: true}];
+		repeated Asset data_v2 = 2 [(samsara_gateway.api.v1.field) = {name: "data"}];
+	}
+	message Numbers { repeated int64 data = 1; }
+	message Anyhow { google.protobuf.Value data = 1; }
+	message Deep { Listing data = 1; }
+	message Listing { repeated Asset list = 1; }
+	message Twice { Listed data = 1; }
+	message Assets { repeated Asset value = 1 [(samsara_gateway.api.v1.field) = {root: true}]; }
+	message Held { Assets data = 1; }
+	message Ring { Ring data = 1; optional string id = 2; }
+	message Far { optional bool flag = 1; Asset data = 1000; }
+`
+
 func TestDecoder_wrappedOrBare(t *testing.T) {
 	t.Parallel()
-	file := testproto.Compile(t, wrappings)
+	file := testproto.Compile(t, listings)
 	for name, test := range map[string]struct {
 		message, json, want string
 		find                string
 	}{
-		"wrapped as declared":                 {message: "Wrapped", json: `{"data":{"id":"1"}}`, want: `data {id: "1"}`},
-		"bare though wrapped is declared":     {message: "Wrapped", json: `{"id":"1","zzz":2}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.zzz=unknown"},
-		"the first member is unknown to both": {message: "Wrapped", json: ` { "zzz" : {"data":[1]} , "id":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.zzz=unknown"},
-		"a member of either":                  {message: "Wrapped", json: `{"id":"1","data":{"id":"2"}}`, want: `data {id: "2"}`, find: "Wrapped.id=unknown"},
-		"nothing is known":                    {message: "Wrapped", json: `{"zzz":{"id":1}}`, find: "Wrapped.zzz=unknown"},
-		"an escaped name":                     {message: "Wrapped", json: `{"\u0069d":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped"},
-		"empty":                               {message: "Wrapped", json: `{}`},
-		"bare, beside a cursor":               {message: "Paged", json: `{"id":"1"}`, want: `data {id: "1"}`, find: "Paged.*=wrapped"},
-		"a list is not what is bare":          {message: "Listed", json: `{"id":"1"}`, find: "Listed.id=unknown"},
-		"bare as declared":                    {message: "Asset", json: `{"id":"1"}`, want: `id: "1"`},
-		"wrapped though bare is declared":     {message: "Asset", json: `{"data":{"id":"1","tags":["a"]}}`, want: `id: "1" tags: "a"`, find: "Asset.*=wrapped"},
-		"wrapped, with something beside":      {message: "Asset", json: `{"requestId":"x","data":{"id":"1"}}`, want: `id: "1"`, find: "Asset.*=wrapped"},
-		"wrapped by another name":             {message: "Asset", json: `{"asset":{"id":"1"}}`, find: "Asset.asset=unknown"},
-		"wrapped, and nothing is known":       {message: "Asset", json: `{"data":{"zzz":"1"}}`, find: "Asset.data=unknown"},
-		"wrapped twice":                       {message: "Asset", json: `{"data":{"data":{"id":1}}}`, find: "Asset.data=unknown"},
-		"a wrapped text":                      {message: "Asset", json: `{"data":"x"}`, find: "Asset.data=unknown"},
-		"a wrapped array":                     {message: "Array", json: `{"data":["a"]}`, want: `value: "a"`, find: "Array.*=wrapped"},
-		"a wrapped text for an array":         {message: "Array", json: `{"data":"a"}`, find: "Array.data=unknown"},
-		"nothing is declared":                 {message: "Empty", json: `{"data":{"id":"1"}}`, find: "Empty.data=unknown"},
-		"both, wrapped now":                   {message: "WrappedNow", json: `{"data":{"id":"1","name":"x","tags":["a"]}}`, want: `id: "1" tags: "a" data {id: "1" name: "x" tags: "a"}`},
-		"both, bare before":                   {message: "WrappedNow", json: `{"id":"1","name":"x","tags":["a"]}`, want: `id: "1" tags: "a" data {id: "1" name: "x" tags: "a"}`, find: "WrappedNow.*=wrapped"},
-		"both, at once":                       {message: "WrappedNow", json: `{"id":"1","tags":["a"],"data":{"id":"2","tags":["b"]}}`, want: `id: "1" tags: "a" data {id: "2" tags: "b"}`},
-		"both, nothing known":                 {message: "WrappedNow", json: `{"zzz":1}`, find: "WrappedNow.zzz=unknown"},
-		"both, null":                          {message: "WrappedNow", json: `{"data":null}`},
-		"both, empty":                         {message: "WrappedNow", json: `{}`},
-		"both, bare now":                      {message: "BareNow", json: `{"id":"1","tags":["a"]}`, want: `id: "1" tags: "a" data {id: "1" tags: "a"}`},
-		"both, wrapped before":                {message: "BareNow", json: `{"data":{"id":"1","name":"x","tags":["a"]}}`, want: `id: "1" tags: "a" data {id: "1" name: "x" tags: "a"}`, find: "BareNow.*=wrapped"},
-		"both, bare now, retyped":             {message: "BareOtherwise", json: `{"id":5}`, want: `id: "5" id_v2: 5 data {id: "5"}`},
-		"both, wrapped before, retyped":       {message: "BareOtherwise", json: `{"data":{"id":"5"}}`, want: `id: "5" id_v2: 5 data {id: "5"}`, find: "BareOtherwise.*=wrapped"},
-		"both are declared, and are other":    {message: "Neither", json: `{"data":{"id":"1"}}`, want: `data {id: "1"}`},
+		"wrapped as declared":                  {message: "Wrapped", json: `{"data":{"id":"1"}}`, want: `data {id: "1"}`},
+		"bare though wrapped is declared":      {message: "Wrapped", json: `{"id":"1","zzz":2}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.zzz=unknown"},
+		"the first member is unknown to both":  {message: "Wrapped", json: ` { "zzz" : {"data":[1]} , "id":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.zzz=unknown"},
+		"a member of either":                   {message: "Wrapped", json: `{"id":"1","data":{"id":"2"}}`, want: `data {id: "2"}`, find: "Wrapped.id=unknown"},
+		"nothing is known":                     {message: "Wrapped", json: `{"zzz":{"id":1}}`, find: "Wrapped.zzz=unknown"},
+		"an escaped name":                      {message: "Wrapped", json: `{"\u0069d":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped"},
+		"empty":                                {message: "Wrapped", json: `{}`},
+		"bare, beside a cursor":                {message: "Paged", json: `{"id":"1"}`, want: `data {id: "1"}`, find: "Paged.*=wrapped"},
+		"null decides nothing, wrapped":        {message: "Wrapped", json: `{"data":null,"id":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.data=unknown"},
+		"null decides nothing, wrapped, last":  {message: "Wrapped", json: `{"id":"1","data":null}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.data=unknown"},
+		"null decides nothing, bare":           {message: "Asset", json: `{"id":null,"data":{"id":"1"}}`, want: `id: "1"`, find: "Asset.*=wrapped"},
+		"null decides nothing, bare, last":     {message: "Asset", json: `{"data":{"id":"1"},"id":null}`, want: `id: "1"`, find: "Asset.*=wrapped"},
+		"null decides nothing, paged":          {message: "Paged", json: `{"cursor":null,"data":null,"id":"1"}`, want: `data {id: "1"}`, find: "Paged.*=wrapped Asset.cursor=unknown Asset.data=unknown"},
+		"null decides nothing, both, wrapped":  {message: "WrappedNow", json: `{"data":null,"id":"1","name":"x"}`, want: `id: "1" data {id: "1" name: "x"}`, find: "WrappedNow.*=wrapped Asset.data=unknown"},
+		"null decides nothing, both, bare":     {message: "BareNow", json: `{"data":null,"id":"1"}`, want: `id: "1" data {id: "1"}`, find: "BareNow.data=unknown"},
+		"null decides nothing, both, inside":   {message: "BareNow", json: `{"id":null,"data":{"id":"1"}}`, want: `id: "1" data {id: "1"}`, find: "BareNow.*=wrapped"},
+		"nothing but null":                     {message: "Wrapped", json: `{"id":null}`, find: "Wrapped.id=unknown"},
+		"null in data decides nothing":         {message: "Wrapped", json: `{"data":{"id":null},"id":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.data=unknown"},
+		"data of which nothing is known":       {message: "Wrapped", json: `{"data":{"zzz":1},"id":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.data=unknown"},
+		"data of another type":                 {message: "Wrapped", json: `{"data":[1],"id":"1"}`, want: `data {id: "1"}`, find: "Wrapped.*=wrapped Asset.data=unknown"},
+		"data, and nothing else is known":      {message: "Wrapped", json: `{"data":{"zzz":1},"yyy":2}`, want: `data {}`, find: "Asset.zzz=unknown Wrapped.yyy=unknown"},
+		"both, data of which nothing is known": {message: "BareNow", json: `{"data":{"zzz":1},"id":"1"}`, want: `id: "1" data {id: "1"}`, find: "BareNow.data=unknown"},
+		"both, nothing known in data":          {message: "BareNow", json: `{"data":{"zzz":1}}`, want: `data {}`, find: "Asset.zzz=unknown"},
+		"both, what data alone knows":          {message: "BareNow", json: `{"name":"x"}`, want: `data {name: "x"}`, find: "BareNow.name=unknown"},
+		"a bare list":                          {message: "Listed", json: ` [ {"id":"1"} , {"name":"x","zzz":1} ] `, want: `data {id: "1"} data {name: "x"}`, find: "Listed.*=wrapped Asset.zzz=unknown"},
+		"a bare list that is empty":            {message: "Listed", json: `[ ]`, find: "Listed.*=wrapped"},
+		"a bare list, known at its end":        {message: "Listed", json: `[null,{"zzz":1},{"id":null},3,{"id":"1"}]`, want: `data {} data {} data {id: "1"}`, find: "Listed.*=wrapped Listed.data=null_entry Asset.zzz=unknown Listed.data=mismatch"},
+		"a bare list, retyped":                 {message: "ListedOtherwise", json: `[{"id":"1"}]`, want: `data_v2 {id: "1"}`, find: "ListedOtherwise.*=wrapped"},
+		"a bare list, of the earlier type":     {message: "ListedOtherwise", json: `["x"]`, want: `data: "x"`, find: "ListedOtherwise.*=wrapped"},
+		"a bare list of numbers":               {message: "Numbers", json: `[1,"2"]`, want: `data: 1 data: 2`, find: "Numbers.*=wrapped Numbers.data=coerced"},
+		"a bare list of anything":              {message: "Anyhow", json: `[null]`, want: `data {list_value {values {null_value: NULL_VALUE}}}`, find: "Anyhow.*=wrapped"},
+		"a bare list in a message":             {message: "Held", json: `[{"id":"1"}]`, want: `data {value {id: "1"}}`, find: "Held.*=wrapped"},
+		"a list that is wrapped though bare":   {message: "Assets", json: `{"data":[{"id":"1"}]}`, want: `value {id: "1"}`, find: "Assets.*=wrapped"},
+		"an empty list wrapped though bare":    {message: "Assets", json: `{"data":[]}`, find: "Assets.*=wrapped"},
+		"a list of what nothing is known":      {message: "Assets", json: `{"data":[{"zzz":1}]}`, find: "Assets.data=unknown"},
+		"a page in data":                       {message: "Listed", json: `{"data":{"data":[{"id":"1"}],"cursor":"c"}}`, want: `data {id: "1"} cursor: "c"`, find: "Listed.*=wrapped"},
+		"a page without the data around it":    {message: "Twice", json: `{"data":[{"id":"1"}],"cursor":"c"}`, want: `data {data {id: "1"} cursor: "c"}`, find: "Twice.*=wrapped"},
+		"a page in two data, as declared":      {message: "Twice", json: `{"data":{"data":[{"id":"1"}]}}`, want: `data {data {id: "1"}}`},
+		"data in data in data":                 {message: "Ring", json: `{"data":{"data":{"id":"1"}}}`, want: `data {data {id: "1"}}`},
+		"records of which nothing is known":    {message: "Listed", json: `{"data":[{"zzz":1}]}`, want: `data {}`, find: "Asset.zzz=unknown"},
+		"a list is not what is bare":           {message: "Listed", json: `{"id":"1"}`, find: "Listed.id=unknown"},
+		"bare as declared":                     {message: "Asset", json: `{"id":"1"}`, want: `id: "1"`},
+		"wrapped though bare is declared":      {message: "Asset", json: `{"data":{"id":"1","tags":["a"]}}`, want: `id: "1" tags: "a"`, find: "Asset.*=wrapped"},
+		"wrapped, with something beside":       {message: "Asset", json: `{"requestId":"x","data":{"id":"1"}}`, want: `id: "1"`, find: "Asset.*=wrapped"},
+		"wrapped by another name":              {message: "Asset", json: `{"asset":{"id":"1"}}`, find: "Asset.asset=unknown"},
+		"wrapped, and nothing is known":        {message: "Asset", json: `{"data":{"zzz":"1"}}`, find: "Asset.data=unknown"},
+		"wrapped twice":                        {message: "Asset", json: `{"data":{"data":{"id":1}}}`, find: "Asset.data=unknown"},
+		"a wrapped text":                       {message: "Asset", json: `{"data":"x"}`, find: "Asset.data=unknown"},
+		"a wrapped array":                      {message: "Array", json: `{"data":["a"]}`, want: `value: "a"`, find: "Array.*=wrapped"},
+		"a wrapped text for an array":          {message: "Array", json: `{"data":"a"}`, find: "Array.data=unknown"},
+		"nothing is declared":                  {message: "Empty", json: `{"data":{"id":"1"}}`, find: "Empty.data=unknown"},
+		"both, wrapped now":                    {message: "WrappedNow", json: `{"data":{"id":"1","name":"x","tags":["a"]}}`, want: `id: "1" tags: "a" data {id: "1" name: "x" tags: "a"}`},
+		"both, bare before":                    {message: "WrappedNow", json: `{"id":"1","name":"x","tags":["a"]}`, want: `id: "1" tags: "a" data {id: "1" name: "x" tags: "a"}`, find: "WrappedNow.*=wrapped"},
+		"both, at once":                        {message: "WrappedNow", json: `{"id":"1","tags":["a"],"data":{"id":"2","tags":["b"]}}`, want: `id: "1" tags: "a" data {id: "2" tags: "b"}`},
+		"both, nothing known":                  {message: "WrappedNow", json: `{"zzz":1}`, find: "WrappedNow.zzz=unknown"},
+		"both, null":                           {message: "WrappedNow", json: `{"data":null}`},
+		"both, empty":                          {message: "WrappedNow", json: `{}`},
+		"both, bare now":                       {message: "BareNow", json: `{"id":"1","tags":["a"]}`, want: `id: "1" tags: "a" data {id: "1" tags: "a"}`},
+		"both, wrapped before":                 {message: "BareNow", json: `{"data":{"id":"1","name":"x","tags":["a"]}}`, want: `id: "1" tags: "a" data {id: "1" name: "x" tags: "a"}`, find: "BareNow.*=wrapped"},
+		"both, bare now, retyped":              {message: "BareOtherwise", json: `{"id":5}`, want: `id: "5" id_v2: 5 data {id: "5"}`},
+		"both, wrapped before, retyped":        {message: "BareOtherwise", json: `{"data":{"id":"5"}}`, want: `id: "5" id_v2: 5 data {id: "5"}`, find: "BareOtherwise.*=wrapped"},
+		"members of both are known":            {message: "BareNow", json: `{"id":"2","data":{"id":"1"}}`, want: `id: "2" data {id: "1"}`},
+		"both are declared, and are other":     {message: "Neither", json: `{"data":{"id":"1"}}`, want: `data {id: "1"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -369,6 +420,111 @@ func TestDecoder_wrappedOrBare(t *testing.T) {
 		})
 	}
 }
+
+// What is an array at its outside, and known in no form, is none of the message's.
+func TestDecoder_bareListOfNothingKnown(t *testing.T) {
+	t.Parallel()
+	file := testproto.Compile(t, listings)
+	for _, test := range []struct{ message, json string }{
+		{"Listed", `[{"zzz":1}]`},
+		{"Listed", `[{"id":null},null]`},
+		{"Listed", `["x",1]`},
+		{"Listed", `[[{"id":"1"}]]`},
+		{"Numbers", `[true,{}]`},
+		{"Wrapped", `[{"id":"1"}]`},
+		{"Asset", `[]`},
+		{"Deep", `[{"id":"1"}]`},
+		{"Anyhow", `"x"`},
+	} {
+		d := decoder(t, file.Messages().ByName(protoreflect.Name(test.message)))
+		if wire, err := d.Append(nil, []byte(test.json), nil); !errors.Is(err, transcode.ErrRoot) {
+			t.Errorf("%s: %s is read as %x with %v, want ErrRoot", test.message, test.json, wire, err)
+		}
+	}
+}
+
+// A member that has further names is read under each.
+func TestDecoder_otherNames(t *testing.T) {
+	t.Parallel()
+	md := testproto.Message(t, renamed, "Renamed")
+	for document, want := range map[string][2]string{
+		`{"externalIds":{"a":"1"},"id":"i"}`:                                  {`ids {key: "a" value: "1"} id: "i"`, ""},
+		`{"ExternalIds":{"a":"1"},"id":"i"}`:                                  {`ids {key: "a" value: "1"} id: "i"`, ""},
+		`{"\u0045xternalIds":{"a":"1"},"external_ids":{"b":"2"}}`:             {`ids {key: "a" value: "1"}`, "Renamed.externalIds=duplicate"},
+		`{"externalIds":{"a":"1"},"ExternalIds":{"b":"2"},"external_ids":{}}`: {`ids {key: "a" value: "1"}`, "Renamed.externalIds=duplicate;n=2"},
+		`{"ExternalIds":{"b":2},"externalIds":{"a":"1"}}`:                     {`ids {key: "b" value: "2"}`, "Renamed.externalIds=coerced Renamed.externalIds=duplicate"},
+		`{"ExternalIds":null,"externalIds":{"a":"1"}}`:                        {``, "Renamed.externalIds=duplicate"},
+		`{"Size":5}`:                {`size: "5" size_v2: 5`, ""},
+		`{"Size":"x","size":5}`:     {`size: "x"`, "Renamed.size=duplicate"},
+		`{"externalids":{"a":"1"}}`: {``, "Renamed.externalids=unknown"},
+		`{"inner":{"ExternalIds":{"a":"1"}},"inners":[{"ExternalIds":{"a":"1"}},{"externalIds":{"a":"1"}},{"ExternalIds":{"a":"1"}}]}`: {
+			`inner {ids {key: "a" value: "1"}} inners {ids {key: "a" value: "1"}} inners {ids {key: "a" value: "1"}} inners {ids {key: "a" value: "1"}}`, "",
+		},
+	} {
+		wanted := dynamicpb.NewMessage(md)
+		if err := prototext.Unmarshal([]byte(want[0]), wanted); err != nil {
+			t.Fatal(err)
+		}
+		d := decoder(t, md)
+		for range 3 { // It learns what to expect.
+			var drift transcode.Drift
+			got := decoded(t, d, md, document, &drift)
+			if diff := cmp.Diff(wanted, got, protocmp.Transform()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", document, diff)
+			}
+			var found []string
+			for _, f := range drift.Findings() {
+				text := f.Message + "." + f.Member + "=" + f.Kind.String()
+				if f.Count > 1 {
+					text += fmt.Sprintf(";n=%d", f.Count)
+				}
+				found = append(found, text)
+			}
+			if got := strings.Join(found, " "); got != want[1] {
+				t.Errorf("%s: findings %q, want %q", document, got, want[1])
+			}
+		}
+	}
+	m := dynamicpb.NewMessage(md)
+	if err := prototext.Unmarshal([]byte(`ids {key: "a" value: "1"} size_v2: 5`), m); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := newEncoder(t, md).Append(nil, m, nil); err != nil || string(text) != `{"externalIds":{"a":"1"},"size":5}` {
+		t.Errorf("written as %s with %v, want each member under its wire name", text, err)
+	}
+}
+
+// A name belongs to one field.
+func TestDecoder_otherNamesTaken(t *testing.T) {
+	t.Parallel()
+	for _, fields := range []string{
+		`optional string a = 1 [(samsara_gateway.api.v1.field) = {other_names: "b"}]; optional string b = 2;`,
+		`optional string b = 1; optional string a = 2 [(samsara_gateway.api.v1.field) = {other_names: "b"}];`,
+		`optional string a = 1 [(samsara_gateway.api.v1.field) = {other_names: "b"}]; optional string c = 2 [(samsara_gateway.api.v1.field) = {other_names: "b"}];`,
+		`optional string b = 1 [(samsara_gateway.api.v1.field) = {other_names: "b"}];`,
+	} {
+		md := testproto.Message(t, `syntax = "proto3"; package samsara_gateway.test.v1; import "samsara_gateway/api/v1/annotations.proto"; message M { `+fields+` }`, "M")
+		_, err := new(transcode.Compiler).Decoder(md)
+		if want := `message cannot be translated: samsara_gateway.test.v1.M has two members of the wire name "b"`; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", fields, err, want)
+		}
+	}
+}
+
+// renamed has a member under several names.
+const renamed = `
+	syntax = "proto3";
+	package samsara_gateway.test.v1;
+	import "samsara_gateway/api/v1/annotations.proto";
+	message Renamed {
+		map<string, string> ids = 1 [json_name = "externalIds", (samsara_gateway.api.v1.field) = {other_names: ["ExternalIds", "external_ids"]}];
+		optional string id = 2;
+		optional string size = 3 [(samsara_gateway.api.v1.field) = {retired: true}];
+		optional int64 size_v2 = 4 [(samsara_gateway.api.v1.field) = {name: "size", other_names: "Size"}];
+		Renamed inner = 5;
+		repeated Renamed inners = 6;
+	}
+`
 
 // FuzzLines reads documents into lines of fields and out of their wrapping, and writes what was
 // read. What is written is read as what is written so again.

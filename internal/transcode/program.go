@@ -29,7 +29,8 @@ type message struct {
 
 // field is the compiled form of a field, or of an element of a list or map.
 type field struct {
-	name  string
+	name string
+	// index tells the members of a message apart. A member under another name has the same.
 	index int
 	arity arity
 	op    op
@@ -70,6 +71,8 @@ const (
 	keyed
 	// lined is a member that is read by a line of fields.
 	lined
+	// recorded is as repeated, of the list of a page's records.
+	recorded
 )
 
 // op is how to read one value.
@@ -88,7 +91,7 @@ const (
 
 func (f *field) canBeRoot() bool {
 	switch f.arity {
-	case repeated, packed:
+	case repeated, packed, recorded:
 		return true
 	case once:
 		return f.op != opMessage && f.op != opStruct
@@ -130,8 +133,9 @@ func (m *message) lookup(name []byte) *field {
 	}
 }
 
-// index fills the slots, under a seed by which no two names meet if one is found soon.
-func (m *message) index(fields []*field) {
+// index fills the slots, under a seed by which no two names meet if one is found soon. The others are
+// members under further names, which nobody expects at first.
+func (m *message) index(fields, others []*field) {
 	const seeds = 256
 	m.fields = len(fields)
 	m.start.key = noKey()
@@ -141,6 +145,10 @@ func (m *message) index(fields []*field) {
 		last = f
 	}
 	last.next.Store(&m.start)
+	for _, f := range others {
+		f.next.Store(fields[f.index].next.Load())
+	}
+	fields = slices.Concat(fields, others)
 	size := 4
 	for size < 4*len(fields) {
 		size *= 2

@@ -298,6 +298,9 @@ func decodeSlowly(document []byte, md protoreflect.MessageDescriptor) (protorefl
 		s.answer(n, m)
 	case len(roots) > 0 && (n.kind == 'n' || takes(roots, n)):
 		s.member(n, roots, m)
+	case n.kind == '[' && suitsLine(n, planOf(md).lines["data"], 0, 0):
+		s.note(md, "*", transcode.Wrapped)
+		s.member(n, planOf(md).lines["data"], m)
 	case n.kind != 'n':
 		return nil, nil, transcode.ErrRoot
 	}
@@ -335,6 +338,11 @@ func newPlan(fields []protoreflect.FieldDescriptor) *plan {
 	for _, fd := range fields {
 		name := transcode.WireName(fd)
 		p.lines[name] = newestFirst(append(p.lines[name], fd))
+	}
+	for _, fd := range fields {
+		for _, name := range transcode.FieldOptions(fd).GetOtherNames() {
+			p.lines[name] = p.lines[transcode.WireName(fd)]
+		}
 		if transcode.FieldOptions(fd).GetRoot() {
 			p.roots = newestFirst(append(p.roots, fd))
 		}
@@ -396,15 +404,18 @@ func (s slow) object(n *node, m protoreflect.Message, p *plan) {
 	seen := map[string]bool{}
 	for _, member := range n.members {
 		line := p.lines[member.name]
-		switch {
-		case len(line) == 0:
+		if len(line) == 0 {
 			s.drop(member.value, m.Descriptor(), member.name, transcode.Unknown)
-		case seen[member.name]:
-			s.drop(member.value, m.Descriptor(), member.name, transcode.Duplicate)
-		default:
+			continue
+		}
+		// It may be there under another name.
+		name := transcode.WireName(line[0])
+		if seen[name] {
+			s.drop(member.value, m.Descriptor(), name, transcode.Duplicate)
+		} else {
 			s.within().member(member.value, line, m)
 		}
-		seen[member.name] = true
+		seen[name] = true
 	}
 }
 
@@ -676,12 +687,54 @@ func (s slow) free(n *node, m protoreflect.Message, owner protoreflect.MessageDe
 	}
 }
 
-// hasSome reports whether a message knows n: an object with a member of it, or what its root takes.
-func hasSome(n *node, p *plan) bool {
+// knows reports whether something of n is known to a message whose plan it is. So many arrays and objects
+// are around n, and so many lines of fields.
+func knows(n *node, p *plan, around, lines int) bool {
 	if n.kind != '{' {
-		return takes(p.roots, n)
+		return suitsLine(n, p.roots, around, lines)
 	}
-	return slices.ContainsFunc(n.members, func(m member) bool { return len(p.lines[m.name]) > 0 })
+	return slices.ContainsFunc(n.members, func(m member) bool {
+		line := p.lines[m.name]
+		switch {
+		case len(line) == 0 || m.value.kind == 'n':
+			return false
+		case m.name != "data":
+			return true
+		case m.value.kind == '[':
+			return slices.ContainsFunc(line, func(fd protoreflect.FieldDescriptor) bool { return mayBe(m.value, fd) })
+		default:
+			return suitsLine(m.value, line, around+1, lines)
+		}
+	})
+}
+
+func suitsLine(n *node, line []protoreflect.FieldDescriptor, around, lines int) bool {
+	if len(line) > 1 {
+		lines++
+	}
+	for _, fd := range line {
+		if suits(n, fd, around, lines) {
+			return true
+		}
+		if lines > 3 && mayBe(n, fd) {
+			break
+		}
+	}
+	return false
+}
+
+// suits reports whether a field takes n, and something of it is known.
+func suits(n *node, fd protoreflect.FieldDescriptor, around, lines int) bool {
+	switch {
+	case n.kind == 'n' || around >= transcode.MaxDepth || !mayBe(n, fd):
+		return false
+	case fd.IsList():
+		return len(n.members) == 0 || slices.ContainsFunc(n.members, func(element member) bool { return suits(element.value, single{fd}, around+1, lines) })
+	case fd.IsMap() || !isMessage(fd):
+		return true
+	default:
+		return knows(n, planOf(fd.Message()), around, lines)
+	}
 }
 
 // answer reads n, the outermost object, wrapped or bare.
@@ -702,16 +755,16 @@ func (s slow) answer(n *node, m protoreflect.Message) {
 	switch {
 	case data != nil && bothForms(data, p):
 		s.both(n, inner, data, m)
-	case hasSome(n, p):
+	case knows(n, p, 0, 0):
 		s.object(n, m, p)
-	case inner != nil && hasSome(inner, p):
+	case inner != nil && knows(inner, p, 0, 0):
 		s.note(m.Descriptor(), "*", transcode.Wrapped)
 		if inner.kind == '{' {
 			s.within().object(inner, m, p)
 		} else {
 			s.within().member(inner, p.roots, m)
 		}
-	case data != nil && hasSome(n, planOf(data.Message())):
+	case data != nil && knows(n, planOf(data.Message()), 0, 0):
 		s.note(m.Descriptor(), "*", transcode.Wrapped)
 		content := m.NewField(data).Message()
 		s.object(n, content, planOf(data.Message()))
@@ -728,16 +781,16 @@ func (s slow) both(n, inner *node, data protoreflect.FieldDescriptor, m protoref
 	silent := s
 	silent.drift = account{}
 	bareIsOld := !isDeprecated(p.lines["data"][0])
+	isWrapped := inner != nil && inner.kind == '{' && (knows(inner, bare, 0, 0) || knows(inner, content, 0, 0))
+	isBare := knows(n, bare, 0, 0) || knows(n, content, 0, 0)
 	switch {
-	case inner != nil && inner.kind == '{' && !hasSome(n, bare):
+	case isWrapped && !isBare:
 		if !bareIsOld {
 			s.note(m.Descriptor(), "*", transcode.Wrapped)
 		}
 		s.object(n, m, p)
 		silent.within().object(inner, m, bare)
-	case inner != nil || !hasSome(n, content):
-		s.object(n, m, p)
-	default:
+	case isBare && !isWrapped:
 		ofBare, ofData := s, silent
 		if bareIsOld {
 			s.note(m.Descriptor(), "*", transcode.Wrapped)
@@ -747,6 +800,8 @@ func (s slow) both(n, inner *node, data protoreflect.FieldDescriptor, m protoref
 		v := m.NewField(data).Message()
 		ofData.object(n, v, content)
 		m.Set(data, protoreflect.ValueOfMessage(v))
+	default:
+		s.object(n, m, p)
 	}
 }
 

@@ -1,6 +1,8 @@
 package transcode
 
 import (
+	"encoding/binary"
+
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
@@ -19,10 +21,12 @@ func (b *builder) decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Decoder{message: m, data: m.lookup([]byte(Envelope)).single()}
+	envelope := m.lookup([]byte(Envelope))
+	d := &Decoder{message: m, envelope: envelope, data: envelope.single()}
 	if d.data == nil {
 		return d, nil
 	}
+	d.blank = append(binary.LittleEndian.AppendUint64(nil, d.data.tag.bytes)[:d.data.tag.size], 0)
 	var data protoreflect.FieldDescriptor
 	var others, newest []protoreflect.FieldDescriptor
 	shared := false
@@ -74,22 +78,17 @@ func (f *field) single() *field {
 // answer appends what the outermost object, at i, gives to the message, wrapped or bare.
 func (r *run) answer(i int, d *Decoder) int {
 	m := d.message
-	if d.bare != nil {
+	switch {
+	case d.bare != nil:
 		return r.both(i, d)
-	}
-	// Mostly the expected member comes first, and that is all there is to see.
-	if m.start.next.Load().key.leads(r.src, r.space(i+1)) {
+	case r.knows(i, m):
 		return r.object(i, m)
 	}
-	known, data := r.scan(i, m)
-	if known {
-		return r.object(i, m)
-	}
-	if data > 0 && r.suits(data, m) {
+	if data := r.envelope(i); data > 0 && r.knows(data, m) {
 		r.wrapped(m)
 		return r.unwrap(i, data, m)
 	}
-	if d.data != nil && r.suits(i, d.data.message) {
+	if d.data != nil && r.knows(i, d.data.message) {
 		r.wrapped(m)
 		return r.wrap(i, d.data)
 	}
@@ -100,10 +99,11 @@ func (r *run) answer(i int, d *Decoder) int {
 // What differs is recorded of the form that the object has.
 func (r *run) both(i int, d *Decoder) int {
 	drift := r.drift
-	_, data := r.scan(i, nil)
-	known, _ := r.scan(i, d.bare)
+	data := r.envelope(i)
+	wrapped := data > 0 && r.peek(data) == '{' && (r.knows(data, d.bare) || r.knows(data, d.data.message))
+	bare := r.knows(i, d.bare) || r.knows(i, d.data.message)
 	switch {
-	case data > 0 && !known && r.peek(data) == '{':
+	case wrapped && !bare:
 		if !d.bareIsOld {
 			r.wrapped(d.message)
 		}
@@ -114,9 +114,7 @@ func (r *run) both(i int, d *Decoder) int {
 		}
 		r.drift = drift
 		return end
-	case data > 0 || !r.suits(i, d.data.message):
-		return r.object(i, d.message)
-	default:
+	case bare && !wrapped:
 		if d.bareIsOld {
 			r.wrapped(d.message)
 			r.drift = nil
@@ -131,6 +129,8 @@ func (r *run) both(i int, d *Decoder) int {
 		}
 		r.drift = drift
 		return end
+	default:
+		return r.object(i, d.message)
 	}
 }
 
@@ -160,33 +160,83 @@ func (r *run) unwrap(i, data int, m *message) int {
 	return r.skip(i)
 }
 
-// suits reports whether the value at i is one that m knows: an object with a member of m, or what
-// its root field takes.
-func (r *run) suits(i int, m *message) bool {
-	if c := r.peek(i); c != '{' {
-		return m.root != nil && m.root.takes(c)
-	}
-	known, _ := r.scan(i, m)
-	return known
-}
-
-// scan looks for the first member of the object at i that m has, and on the way for the value of
-// the member `data`, whose position is 0 if it is not met. Of what is not JSON it leaves it to
-// others to tell.
-func (r *run) scan(i int, m *message) (known bool, data int) {
+// envelope returns where the value of the first member `data` of the object at i is, 0 if there is none.
+// Of what is not JSON it leaves it to others to tell, as knows and suits do.
+func (r *run) envelope(i int) (data int) {
 	depth := r.depth
 	i, more := r.open(i, '}')
-	for more && !known {
+	for more && data == 0 {
 		var name []byte
 		if name, i = r.name(i); i < 0 {
 			break
 		}
-		known = m != nil && m.lookup(name) != nil
-		if data == 0 && string(name) == Envelope {
+		if string(name) == Envelope {
 			data = i
 		}
 		i, more = r.more(r.skip(i), '}')
 	}
 	r.depth = depth
-	return known, data
+	return data
+}
+
+// knows reports whether m knows something of the value at i: a member of an object that is not null, or
+// what its root field takes. Of a member `data` that is an object something must be known in turn.
+func (r *run) knows(i int, m *message) (known bool) {
+	if r.peek(i) != '{' {
+		return m.root != nil && r.suits(i, m.root)
+	}
+	depth := r.depth
+	i, more := r.open(i, '}')
+	for more {
+		// Mostly the expected member comes first, and that is all there is to see.
+		f := m.start.next.Load()
+		if f.key.leads(r.src, i) {
+			i = r.space(i + len(f.key.text))
+		} else {
+			var name []byte
+			if name, i = r.name(i); i < 0 {
+				break
+			}
+			f = m.lookup(name)
+		}
+		c := r.peek(i)
+		if known = f != nil && c != 'n' && (f.name != Envelope || c == '[' && f.mayFit(c) || r.suits(i, f)); known {
+			break
+		}
+		i, more = r.more(r.skip(i), '}')
+	}
+	r.depth = depth
+	return known
+}
+
+// suits reports whether f takes the value at i, and knows something of it if it is a message or a list:
+// of a list that is one element, unless it is empty.
+func (r *run) suits(i int, f *field) (known bool) {
+	c := r.peek(i)
+	switch {
+	case f.arity == lined:
+		r.lines++
+		for _, of := range f.line {
+			if known = r.suits(i, of); known || r.lines > maxLines && of.mayFit(c) {
+				break
+			}
+		}
+		r.lines--
+		return known
+	case c == 'n' || r.depth >= MaxDepth || !f.mayFit(c):
+		return false
+	case f.arity == once && f.op == opMessage:
+		return r.knows(i, f.message)
+	case f.arity == once || f.arity == keyed:
+		return true
+	}
+	depth := r.depth
+	i, more := r.open(i, ']')
+	for known = !more; more && !known; {
+		if known = r.suits(i, f.element); !known {
+			i, more = r.more(r.skip(i), ']')
+		}
+	}
+	r.depth = depth
+	return known
 }

@@ -371,6 +371,8 @@ func readers(extension string) (form, where string) {
 		return `^false$`, "an operation of the API"
 	case "x-wrapped-in":
 		return `^\w+$`, "the schema of a successful response's body"
+	case "x-other-name":
+		return `^\w+$`, "the schema of a member of a successful response's body"
 	}
 	return "", ""
 }

@@ -810,7 +810,10 @@ type Field struct {
 	Variants []*Variant `protobuf:"bytes,14,rep,name=variants,proto3" json:"variants,omitempty"`
 	// Of a list in the query: the order of its values counts, so they are sent as they come. Otherwise
 	// an operation that pages is sent each value once, in the order of their texts.
-	Ordered       bool `protobuf:"varint,15,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	Ordered bool `protobuf:"varint,15,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	// Further wire names under which answers have the member. Of several in one object the first counts,
+	// and the others are duplicates of it. Requests have it under its wire name alone.
+	OtherNames    []string `protobuf:"bytes,16,rep,name=other_names,json=otherNames,proto3" json:"other_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -950,6 +953,13 @@ func (x *Field) GetOrdered() bool {
 	return false
 }
 
+func (x *Field) GetOtherNames() []string {
+	if x != nil {
+		return x.OtherNames
+	}
+	return nil
+}
+
 var file_samsara_gateway_api_v1_annotations_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -1049,7 +1059,7 @@ const file_samsara_gateway_api_v1_annotations_proto_rawDesc = "" +
 	"\aVariant\x12\x16\n" +
 	"\x06schema\x18\x01 \x01(\tR\x06schema\x12\x16\n" +
 	"\x06values\x18\x02 \x03(\tR\x06values\x12\x14\n" +
-	"\x05holds\x18\x03 \x01(\tR\x05holds\"\x87\x04\n" +
+	"\x05holds\x18\x03 \x01(\tR\x05holds\"\xa8\x04\n" +
 	"\x05Field\x120\n" +
 	"\x02in\x18\x01 \x01(\x0e2 .samsara_gateway.api.v1.LocationR\x02in\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12C\n" +
@@ -1067,7 +1077,9 @@ const file_samsara_gateway_api_v1_annotations_proto_rawDesc = "" +
 	"\banswered\x18\f \x01(\bR\banswered\x12\x16\n" +
 	"\x06schema\x18\r \x01(\tR\x06schema\x12;\n" +
 	"\bvariants\x18\x0e \x03(\v2\x1f.samsara_gateway.api.v1.VariantR\bvariants\x12\x18\n" +
-	"\aordered\x18\x0f \x01(\bR\aorderedB\n" +
+	"\aordered\x18\x0f \x01(\bR\aordered\x12\x1f\n" +
+	"\vother_names\x18\x10 \x03(\tR\n" +
+	"otherNamesB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +

@@ -110,8 +110,8 @@ const (
 	Reason_REASON_UPSTREAM_CIRCUIT_OPEN Reason = 5
 	// INTERNAL. The body of a 2XX answer is missing, or not the JSON that it should be. Not repeated. Report it.
 	Reason_REASON_UPSTREAM_BODY_INVALID Reason = 6
-	// INTERNAL. The body of a 2XX answer is an object of which no member is known, though the operation's
-	// answer must have some. Not repeated. Report it.
+	// INTERNAL. The body of a 2XX answer is an object of which nothing is known, not even within its `data`,
+	// though the operation's answer must have some. Not repeated. Report it.
 	Reason_REASON_UPSTREAM_BODY_UNKNOWN Reason = 7
 	// RESOURCE_EXHAUSTED. The body of a 2XX answer is larger than the gateway reads. Not repeated. Ask for less,
 	// or have --max-response-bytes raised.
@@ -126,8 +126,9 @@ const (
 	// parameters, or came with wrong ones. ErrorInfo's `cursor_field` is where it was given. Not repeated. Begin
 	// the stream anew.
 	Reason_REASON_UPSTREAM_CURSOR_REJECTED Reason = 11
-	// INTERNAL. A page says that another follows and not where, does not say whether one follows, or leads back
-	// to where the stream has been. It is not sent. Not repeated. Report it.
+	// INTERNAL. A page says that another follows and not where, does not say whether one follows, leads back to
+	// where the stream has been, or names a cursor that is longer than 16,384 bytes or no valid text. It is not
+	// sent. Not repeated. Report it.
 	Reason_REASON_UPSTREAM_PAGINATION_INVALID Reason = 12
 	// INTERNAL. A fault of the gateway, which is in its log. Not repeated. Report it.
 	Reason_REASON_GATEWAY_INTERNAL Reason = 20
@@ -330,7 +331,8 @@ const (
 	ErrorInfoKey_ERROR_INFO_KEY_PATH ErrorInfoKey = 2
 	// HTTP attempts made, the first one included.
 	ErrorInfoKey_ERROR_INFO_KEY_ATTEMPTS ErrorInfoKey = 3
-	// The HTTP status that the last attempt ended with. Absent if there was no answer.
+	// The HTTP status that the last attempt ended with, even if the answer broke off behind it. Absent if there
+	// was none.
 	ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS ErrorInfoKey = 4
 	// Of a write that was repeated and then refused by a 4XX other than 408 and 429: the HTTP status that
 	// another attempt had ended with, 0 if that had no answer; of several the last one of those that most

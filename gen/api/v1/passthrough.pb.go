@@ -155,9 +155,10 @@ type CallResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The HTTP status.
 	Status *int32 `protobuf:"varint,1,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// The response's headers, without cookies and hop-by-hop headers.
+	// The response's headers, without cookies, hop-by-hop headers, Content-Encoding and Content-Length.
 	Headers []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
-	// The body as JSON text. Unset where the response has none.
+	// The body as JSON text, decompressed and without a byte order mark. Unset if the response has none. One
+	// that is not JSON ends the call with UPSTREAM_BODY_INVALID, as it does for every other method.
 	Body          *string `protobuf:"bytes,3,opt,name=body,proto3,oneof" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -187,7 +187,8 @@ type KeepAlive struct {
 	LastAnswerTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last_answer_time,json=lastAnswerTime,proto3" json:"last_answer_time,omitempty"`
 	// When it will be asked next. Unset while it is being asked.
 	NextRequestTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=next_request_time,json=nextRequestTime,proto3" json:"next_request_time,omitempty"`
-	// What the gateway is riding out. Unset where the upstream answered last time.
+	// What the gateway is riding out. Unset if the upstream answered last time, or if only another caller was
+	// refused, for what holds for that one alone.
 	Failure       *Failure `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -718,10 +718,11 @@ func (x *CarrierProposedAssignmentTrailer) GetName() string {
 
 // Schema CarrierProposedAssignmentVehicle. It has nothing but `external_ids`, `id` and `name`.
 type CarrierProposedAssignmentVehicle struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An answer may have it as `ExternalIds`.
+	ExternalIds   map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,9 +860,9 @@ const file_samsara_gateway_carrier_proposed_assignments_v1_carrier_proposed_assi
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 CarrierProposedAssignmentTrailerB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xce\x02\n" +
-	" CarrierProposedAssignmentVehicle\x12\x85\x01\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2b.samsara_gateway.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
+	"\x05_name\"\xe2\x02\n" +
+	" CarrierProposedAssignmentVehicle\x12\x99\x01\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2b.samsara_gateway.carrier_proposed_assignments.v1.CarrierProposedAssignmentVehicle.ExternalIdsEntryB\x12\xda\xce\x18\x0e\x82\x01\vExternalIdsR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +

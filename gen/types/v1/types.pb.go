@@ -791,10 +791,11 @@ func (x *DefectTrailer) GetName() string {
 
 // Schema Defect.vehicle. It has nothing but `external_ids`, `id` and `name`.
 type DefectVehicle struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An answer may have it as `ExternalIds`.
+	ExternalIds   map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1998,10 +1999,11 @@ func (x *DvirTrailerDefectsItemsTrailer) GetName() string {
 
 // Schema dvirTrailerDefectsItems.vehicle.
 type DvirTrailerDefectsItemsVehicle struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An answer may have it as `externalIds`.
+	ExternalIds   map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2059,10 +2061,11 @@ func (x *DvirTrailerDefectsItemsVehicle) GetName() string {
 
 // Schema DvirVehicle. It has nothing but `external_ids`, `id` and `name`.
 type DvirVehicle struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An answer may have it as `ExternalIds`.
+	ExternalIds   map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7545,10 +7548,11 @@ func (x *Vehicle) GetVehicleVin() string {
 // Schemas GoaVehicleTinyResponseResponseBody, vehicleTinyResponse. It has nothing but
 // `external_ids`, `id` and `name`.
 type VehicleTiny struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExternalIds   map[string]string      `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Id            *string                `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	Name          *string                `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An answer may have it as `ExternalIds`.
+	ExternalIds   map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Id            *string           `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	Name          *string           `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7714,9 +7718,9 @@ const file_samsara_gateway_types_v1_types_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x12\xda\xce\x18\x0eDefect.trailerB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xfe\x01\n" +
-	"\rDefectVehicle\x12[\n" +
-	"\fexternal_ids\x18\x01 \x03(\v28.samsara_gateway.types.v1.DefectVehicle.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
+	"\x05_name\"\x92\x02\n" +
+	"\rDefectVehicle\x12o\n" +
+	"\fexternal_ids\x18\x01 \x03(\v28.samsara_gateway.types.v1.DefectVehicle.ExternalIdsEntryB\x12\xda\xce\x18\x0e\x82\x01\vExternalIdsR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -7873,18 +7877,18 @@ const file_samsara_gateway_types_v1_types_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:#\xda\xce\x18\x1fdvirTrailerDefectsItems.trailerB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xb1\x02\n" +
-	"\x1eDvirTrailerDefectsItemsVehicle\x12l\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2I.samsara_gateway.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntryR\vExternalIds\x12\x13\n" +
+	"\x05_name\"\xc6\x02\n" +
+	"\x1eDvirTrailerDefectsItemsVehicle\x12\x80\x01\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2I.samsara_gateway.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntryB\x12\xda\xce\x18\x0e\x82\x01\vexternalIdsR\vExternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:#\xda\xce\x18\x1fdvirTrailerDefectsItems.vehicleB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xf7\x01\n" +
-	"\vDvirVehicle\x12Y\n" +
-	"\fexternal_ids\x18\x01 \x03(\v26.samsara_gateway.types.v1.DvirVehicle.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
+	"\x05_name\"\x8b\x02\n" +
+	"\vDvirVehicle\x12m\n" +
+	"\fexternal_ids\x18\x01 \x03(\v26.samsara_gateway.types.v1.DvirVehicle.ExternalIdsEntryB\x12\xda\xce\x18\x0e\x82\x01\vExternalIdsR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -8558,9 +8562,9 @@ const file_samsara_gateway_types_v1_types_proto_rawDesc = "" +
 	"\x03_idB\x10\n" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_vehicle_vin\"\xa5\x02\n" +
-	"\vVehicleTiny\x12Y\n" +
-	"\fexternal_ids\x18\x01 \x03(\v26.samsara_gateway.types.v1.VehicleTiny.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
+	"\f_vehicle_vin\"\xb9\x02\n" +
+	"\vVehicleTiny\x12m\n" +
+	"\fexternal_ids\x18\x01 \x03(\v26.samsara_gateway.types.v1.VehicleTiny.ExternalIdsEntryB\x12\xda\xce\x18\x0e\x82\x01\vExternalIdsR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +

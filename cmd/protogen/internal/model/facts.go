@@ -47,7 +47,7 @@ func newProperty(wire string, s schema) Property {
 }
 
 // CommonProperty states what holds of a property in all schemas that one message stands for.
-// Values are for information, so those of any schema are told.
+// Values are for information, so those of any schema are told, and so are other names, which do no harm.
 func CommonProperty(all []Property) Property {
 	common := all[0]
 	common.Options = proto.CloneOf(common.Options)
@@ -69,6 +69,11 @@ func CommonProperty(all []Property) Property {
 		for _, v := range p.Options.GetValues() {
 			if !slices.Contains(o.GetValues(), v) {
 				o.Values = append(o.Values, v)
+			}
+		}
+		for _, name := range p.Options.GetOtherNames() {
+			if !slices.Contains(o.GetOtherNames(), name) {
+				o.OtherNames = append(o.OtherNames, name)
 			}
 		}
 	}

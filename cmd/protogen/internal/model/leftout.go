@@ -137,10 +137,29 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 
 // reads says whether an extension is read of the operation.
 func (o Operation) reads(mark document.Mark) bool {
-	if mark.Name == "x-wrapped-in" {
-		return mark.Pointer == o.answer
+	switch mark.Name {
+	case "x-wrapped-in":
+		return o.answer != nil && mark.Pointer == o.answer.Pointer
+	case "x-other-name":
+		return hasMember(o.answer, mark.Pointer, map[*document.Schema]bool{})
 	}
 	return mark.Pointer == o.Pointer
+}
+
+// hasMember says whether the schema of a member of a schema, or of one below it, is at a place. It looks
+// into none twice.
+func hasMember(s *document.Schema, pointer string, seen map[*document.Schema]bool) bool {
+	if s == nil || seen[s] {
+		return false
+	}
+	seen[s] = true
+	for _, member := range s.Properties {
+		if member.Pointer == pointer || hasMember(member, pointer, seen) {
+			return true
+		}
+	}
+	below := slices.Concat([]*document.Schema{s.Items, s.Values}, s.AllOf, s.OneOf, s.AnyOf)
+	return slices.ContainsFunc(below, func(s *document.Schema) bool { return hasMember(s, pointer, seen) })
 }
 
 // named is the operation as an error names it.

@@ -46,8 +46,8 @@ type Operation struct {
 	Unstreamable error
 	// idle are the corrections of it that say what the document does.
 	idle []error
-	// answer is where the schema of its answer's body is, a JSON pointer.
-	answer string
+	// answer is the schema of its answer's body, nil if there is none.
+	answer *document.Schema
 }
 
 // Source is what the document says of one message. The key tells sources apart.
@@ -381,33 +381,33 @@ func readBody(key string, op *document.Operation) (apiv1.Body, []Property, error
 	return apiv1.Body_BODY_OPTIONAL, fields, nil
 }
 
-// readResponse returns the status of success, where the schema of its body is, and the members of that; a
+// readResponse returns the status of success, the schema of its body, and the members of that; a
 // body that is no object is one field. With them comes an overlay.ErrIdle if a correction says of a body
 // that is no array what that would be wrapped in.
-func readResponse(key string, op *document.Operation) (success int32, at string, fields []Property, err error) {
+func readResponse(key string, op *document.Operation) (success int32, body *document.Schema, fields []Property, err error) {
 	for _, response := range op.Responses {
 		status, err := strconv.ParseInt(response.Status, 10, 32)
 		if err != nil || status < 200 || status > 299 {
 			continue
 		}
 		if status == http.StatusNoContent { // It has no body, whatever the document declares.
-			return int32(status), "", nil, nil
+			return int32(status), nil, nil, nil
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
 		if err != nil || content.Schema == nil {
-			return int32(status), "", nil, err
+			return int32(status), nil, nil, err
 		}
 		name, err := wrappedIn(content)
 		switch {
 		case content.isObject():
-			return int32(status), content.Pointer, content.properties(), err
+			return int32(status), content.Schema, content.properties(), err
 		case content.isArray():
-			return int32(status), content.Pointer, []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
+			return int32(status), content.Schema, []Property{rootProperty(cmp.Or(name, lastLiteral(op.Path)), content)}, err
 		default:
-			return int32(status), content.Pointer, []Property{rootProperty("value", content)}, err
+			return int32(status), content.Schema, []Property{rootProperty("value", content)}, err
 		}
 	}
-	return 0, "", nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
+	return 0, nil, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
 // recordLists leads, by wire names, to the lists of a response that could hold a page's records: its

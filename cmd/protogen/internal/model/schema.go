@@ -195,7 +195,11 @@ func (s schema) collect(found map[string]Property, required map[string]bool, see
 		resolve(member, s.key).collect(found, required, seen)
 	}
 	for name, property := range s.Properties {
-		found[name] = newProperty(name, resolve(property, s.key+"."+name))
+		p := newProperty(name, resolve(property, s.key+"."+name))
+		if other, ok := property.Extensions["x-other-name"].(string); ok {
+			p.Options.OtherNames = []string{other}
+		}
+		found[name] = p
 	}
 	for _, name := range s.Required {
 		required[name] = true

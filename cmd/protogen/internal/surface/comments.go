@@ -340,6 +340,9 @@ func (f *field) comment() string {
 	if o.GetRequired() {
 		add("Required")
 	}
+	if names := o.GetOtherNames(); len(names) > 0 {
+		add("An answer may have it as %s", quoted(names))
+	}
 	if f.notes.NullEntries {
 		add("An entry that is null is in its place, without a value")
 	}

@@ -2,6 +2,7 @@ package surface
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -309,6 +310,7 @@ func (c *comparison) field(where string, before, after *field, sent bool) {
 		{Structural, "array style", was.GetArrayStyle(), is.GetArrayStyle()},
 		{Structural, "order counts", was.GetOrdered(), is.GetOrdered()},
 		{Structural, "root", was.GetRoot(), is.GetRoot()},
+		{Structural, "other names", namesText(was.GetOtherNames()), namesText(is.GetOtherNames())},
 		{Cosmetic, "format", was.GetFormat(), is.GetFormat()},
 		{Cosmetic, "minimum", bound(was.Minimum), bound(is.Minimum)},
 		{Cosmetic, "maximum", bound(was.Maximum), bound(is.Maximum)},
@@ -329,6 +331,8 @@ func bound(v *float64) string {
 	}
 	return strconv.FormatFloat(*v, 'f', -1, 64)
 }
+
+func namesText(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }
 
 // valuesText says which values came and which went.
 func valuesText(before, after []string) string {

@@ -60,8 +60,8 @@ folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service u
 # does not have.
 MODULES := gen bench tools tools/conformance tools/conformance/reference
 
-# Misspelt words that stay: two are of Samsara's values, one is what a test looks for.
-MISSPELT := celcius,occurance,vehicels
+# Misspelt words that stay: two are of Samsara's values, two are what tests look for.
+MISSPELT := celcius,nmae,occurance,vehicels
 
 # Whose ...Locked methods are looked at.
 LOCKED := internal/feed internal/lease internal/quota service upstream

@@ -362,7 +362,7 @@ func TestValuesThatCannotBeTakenAreDropped(t *testing.T) {
 		{name: "a list of which nothing is left is empty", json: `{"counts":[null,"x"],"tags":[null]}`, find: []transcode.Finding{found(transcode.NullEntry, "counts"), found(transcode.Mismatch, "counts"), found(transcode.NullEntry, "tags")}},
 		{name: "a value of a map is dropped with its key", json: `{"externalIds":{"a":null,"b":"c"},"places":{"x":5,"y":{}},"totals":{"n":0.5}}`, want: `external_ids: {key: "b" value: "c"} places: {key: "y" value: {}}`, find: []transcode.Finding{found(transcode.NullEntry, "externalIds"), found(transcode.Mismatch, "places"), found(transcode.Mismatch, "totals")}},
 		{name: "null in a list of Structs or ListValues is dropped", json: `{"rows":[[1],null,"x",[]]}`, want: `rows: {values: {number_value: 1}} rows: {}`, find: []transcode.Finding{found(transcode.NullEntry, "rows"), found(transcode.Mismatch, "rows")}},
-		{name: "invalid text is reported beside", json: "{\"gps\":\"\xff\"}", find: []transcode.Finding{found(transcode.Mismatch, "gps"), found(transcode.InvalidText, "gps")}},
+		{name: "invalid text in it is not counted beside", json: "{\"gps\":\"\xff\"}", find: []transcode.Finding{found(transcode.Mismatch, "gps")}},
 	}...))
 }
 
@@ -379,7 +379,7 @@ func TestUnknownMembersAreSkipped(t *testing.T) {
 		{name: "a proto name", json: `{"odometer_meters":1,"Id":"x"}`, find: unknown("odometer_meters", "Id")},
 		{name: "names with text beyond ASCII and escapes", json: `{"é\n":1,"\u00e9\u000a":2,"":3}`, find: []transcode.Finding{times(2, found(transcode.Unknown, "é\n")), found(transcode.Unknown, "")}},
 		{name: "invalid text in a name", json: "{\"a\xffb\":1,\"\\ud800\":2}", find: unknown("a�b", "�")},
-		{name: "invalid text in a value", json: "{\"a\":[\"\xff\",\"\xff\"],\"b\":\"\\ud800\",\"c\":\"x\"}", find: []transcode.Finding{found(transcode.Unknown, "a"), foreign(found(transcode.InvalidText, "a")), found(transcode.Unknown, "b"), foreign(found(transcode.InvalidText, "b")), found(transcode.Unknown, "c")}},
+		{name: "invalid text in a value", json: "{\"a\":[\"\xff\",\"\xff\"],\"b\":\"\\ud800\",\"c\":\"x\"}", find: []transcode.Finding{found(transcode.Unknown, "a"), found(transcode.Unknown, "b"), found(transcode.Unknown, "c")}},
 		{name: "a long name is cut", json: `{"` + strings.Repeat("x", 65) + `":1}`, find: unknown(strings.Repeat("x", 64))},
 		{name: "a long name is cut between characters", json: `{"` + strings.Repeat("x", 62) + `東京":1}`, find: unknown(strings.Repeat("x", 62))},
 		{name: "in a nested message", json: `{"towed":{"path":[{"z":1},{"z":2}]}}`, want: `towed: {path: {} path: {}}`, find: []transcode.Finding{in("Vehicle.Gps", times(2, found(transcode.Unknown, "z")))}},
@@ -451,7 +451,7 @@ func TestFreeFormValuesNestToABound(t *testing.T) {
 		{name: "a map value beyond it is dropped with its key", json: `{"attributes":{"a":1,"b":` + over + `}}`, want: `attributes: {key: "a" value: {number_value: 1}}`, find: tooDeep("attributes")},
 		{name: "a Struct", json: `{"settings":{"a":` + at + `}}`, find: tooDeep("settings")},
 		{name: "a ListValue at the bound", json: `{"row":` + at + `}`, want: `row: {values: ` + nested(`{list_value: {values: `, `{number_value: 7}`, `}}`, transcode.MaxValueDepth-1) + `}`},
-		{name: "what it holds is not recorded, but for text", json: `{"extra":[9007199254740993,"\ud800",` + at + `]}`, find: append(tooDeep("extra"), found(transcode.InvalidText, "extra"))},
+		{name: "what it holds is not recorded", json: `{"extra":[9007199254740993,"\ud800",` + at + `]}`, find: tooDeep("extra")},
 		{name: "a ListValue beyond it", json: `{"row":` + over + `,"rows":[[1],` + over + `]}`, want: `rows: {values: {number_value: 1}}`, find: []transcode.Finding{found(transcode.TooDeep, "row"), found(transcode.TooDeep, "rows")}},
 	})
 }

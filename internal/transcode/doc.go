@@ -42,8 +42,7 @@
 //
 //	member that is no field                                       skipped             Unknown
 //	further member of a name, whatever the first one held         skipped             Duplicate
-//	invalid UTF-8 byte or lone surrogate, in text or a skipped    U+FFFD each         InvalidText
-//	value
+//	invalid UTF-8 byte or lone surrogate in text that is kept     U+FFFD each         InvalidText
 //
 // A member may have a line of fields (see [Lines]), one for each type that it had. The newest whose
 // JSON type in the table fits takes the value, and so do older ones that lose nothing of it, as an

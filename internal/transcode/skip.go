@@ -106,12 +106,8 @@ func (r *run) skipName(i int) int {
 
 // drop skips a value that has no place in the message, and records it under member of m.
 func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
-	r.replaced = false
 	if i = r.skip(i); i >= 0 {
 		r.note(m, member, kind, kind == Unknown)
-		if r.replaced {
-			r.note(m, member, InvalidText, kind == Unknown)
-		}
 	}
 	return i
 }

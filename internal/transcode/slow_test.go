@@ -271,18 +271,6 @@ func (s slow) note(md protoreflect.MessageDescriptor, name string, kind transcod
 	s.drift[finding{messageName(md), name, kind == transcode.Unknown, kind}]++
 }
 
-// drop leaves n out.
-func (s slow) drop(n *node, md protoreflect.MessageDescriptor, name string, kind transcode.Kind) {
-	s.note(md, name, kind)
-	if n.invalid {
-		f := finding{message: messageName(md), member: name, foreign: kind == transcode.Unknown, kind: transcode.InvalidText}
-		for len(f.member) > transcode.MaxMemberBytes || !utf8.ValidString(f.member) {
-			f.member = f.member[:min(len(f.member)-1, transcode.MaxMemberBytes)]
-		}
-		s.drift[f]++
-	}
-}
-
 // decodeSlowly reads a document into a message. What is not JSON is errSyntax, and what the message
 // cannot be transcode.ErrRoot.
 func decodeSlowly(document []byte, md protoreflect.MessageDescriptor) (protoreflect.Message, account, error) {
@@ -405,13 +393,13 @@ func (s slow) object(n *node, m protoreflect.Message, p *plan) {
 	for _, member := range n.members {
 		line := p.lines[member.name]
 		if len(line) == 0 {
-			s.drop(member.value, m.Descriptor(), member.name, transcode.Unknown)
+			s.note(m.Descriptor(), member.name, transcode.Unknown)
 			continue
 		}
 		// It may be there under another name.
 		name := transcode.WireName(line[0])
 		if seen[name] {
-			s.drop(member.value, m.Descriptor(), name, transcode.Duplicate)
+			s.note(m.Descriptor(), name, transcode.Duplicate)
 		} else {
 			s.within().member(member.value, line, m)
 		}
@@ -449,7 +437,7 @@ func (s slow) member(n *node, line []protoreflect.FieldDescriptor, m protoreflec
 	switch {
 	case len(fit) == 0 && n.kind == 'n':
 	case len(fit) == 0:
-		s.drop(n, m.Descriptor(), transcode.WireName(line[0]), transcode.Mismatch)
+		s.note(m.Descriptor(), transcode.WireName(line[0]), transcode.Mismatch)
 	case len(fit) == 1 || s.lines == 3:
 		s.field(n, fit[0], m)
 	default:
@@ -486,7 +474,7 @@ func (s slow) field(n *node, fd protoreflect.FieldDescriptor, m protoreflect.Mes
 	case n.kind == 'n' && (!is(fd, "Value") || fd.IsList() || fd.IsMap()):
 	case fd.IsList() && n.kind == '[', fd.IsMap() && n.kind == '{':
 		if s.around == transcode.MaxDepth {
-			s.drop(n, m.Descriptor(), name, transcode.TooDeep)
+			s.note(m.Descriptor(), name, transcode.TooDeep)
 			return
 		}
 		for _, element := range n.members {
@@ -507,7 +495,7 @@ func (s slow) field(n *node, fd protoreflect.FieldDescriptor, m protoreflect.Mes
 			}
 		}
 	case fd.IsList(), fd.IsMap():
-		s.drop(n, m.Descriptor(), name, transcode.Mismatch)
+		s.note(m.Descriptor(), name, transcode.Mismatch)
 	default:
 		if v, ok := s.value(n, fd, m.Descriptor(), name); ok {
 			m.Set(fd, v)
@@ -530,7 +518,7 @@ func (s slow) element(n *node, fd protoreflect.FieldDescriptor, owner protorefle
 		}
 		return v, true
 	case n.kind == 'n' && !is(fd, "Value"):
-		s.drop(n, owner, name, transcode.NullEntry)
+		s.note(owner, name, transcode.NullEntry)
 		return protoreflect.Value{}, false
 	case mapped && fd.Kind() == protoreflect.StringKind && (n.kind == '{' || n.kind == '['):
 		s.note(owner, name, transcode.Coerced)
@@ -546,7 +534,7 @@ func (s slow) element(n *node, fd protoreflect.FieldDescriptor, owner protorefle
 // value reads n as one value of the type of fd, and reports whether there is one.
 func (s slow) value(n *node, fd protoreflect.FieldDescriptor, owner protoreflect.MessageDescriptor, name string) (v protoreflect.Value, ok bool) {
 	drop := func(kind transcode.Kind) (protoreflect.Value, bool) {
-		s.drop(n, owner, name, kind)
+		s.note(owner, name, kind)
 		return protoreflect.Value{}, false
 	}
 	switch {

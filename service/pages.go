@@ -39,9 +39,12 @@ type page struct {
 }
 
 // tells reports whether the page is worth sending though it has no records: it has something else, or may
-// have lost them to drift.
-func (p *page) tells() bool {
-	return p.Speaks || slices.ContainsFunc(p.resp.Drift.Findings(), func(f transcode.Finding) bool {
+// have lost them.
+func (p *page) tells() bool { return p.Speaks || p.mayHaveLost() }
+
+// mayHaveLost reports whether the page may have lost records to drift.
+func (p *page) mayHaveLost() bool {
+	return slices.ContainsFunc(p.resp.Drift.Findings(), func(f transcode.Finding) bool {
 		return f.Kind != transcode.Unknown && f.Kind != transcode.Coerced
 	})
 }
@@ -112,15 +115,17 @@ func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity,
 	switch {
 	case !p.Valid:
 		return nil, nil, s.invalid(p, "does not say whether another page follows")
+	case s.stream.Pages.Numbered() && p.Items == 0 && p.mayHaveLost():
+		return nil, nil, s.invalid(p, "has lost what it may have had, so that nobody knows whether it is the last one")
 	case p.More && p.Cursor == "":
 		return nil, nil, s.invalid(p, "says that another page follows, and names no cursor")
+	case len(p.Cursor) <= endpoint.MaxCursorBytes && !p.cursorIsChanged():
+	case !p.More && !s.stream.Follow:
+		p.Cursor = "" // Nothing follows it.
 	case len(p.Cursor) > endpoint.MaxCursorBytes:
 		return nil, nil, s.invalid(p, fmt.Sprintf("names a cursor of %d bytes, at most %d are followed", len(p.Cursor), endpoint.MaxCursorBytes))
-	case !p.cursorIsChanged():
-	case p.More || s.stream.Follow:
-		return nil, nil, s.invalid(p, "names a cursor that is no valid text, and cannot be sent back as it came")
 	default:
-		p.Cursor = "" // Nothing follows it.
+		return nil, nil, s.invalid(p, "names a cursor that is no valid text, and cannot be sent back as it came")
 	}
 	kept = true
 	if resp.Lease == nil { // An empty message takes no memory.

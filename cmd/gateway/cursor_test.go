@@ -146,9 +146,9 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 	}
 }
 
-// TestCursor_notText has Samsara name a cursor that is no valid text. What stands for it asks for something
-// else, so that no stream hands it out.
-func TestCursor_notText(t *testing.T) {
+// TestCursor_notToBeSentBack has Samsara name a cursor that is no valid text, for what stands for it asks for
+// something else, or one that is too long. No stream hands it out.
+func TestCursor_notToBeSentBack(t *testing.T) {
 	t.Parallel()
 	type receiver func(t *testing.T, conn *grpc.ClientConn) (receive func() (cursor string, err error), trailer func() metadata.MD)
 	list := func(t *testing.T, conn *grpc.ClientConn) (func() (string, error), func() metadata.MD) {
@@ -171,7 +171,12 @@ func TestCursor_notText(t *testing.T) {
 			return m.GetCursor(), err
 		}, stream.Trailer
 	}
-	for text, cursor := range map[string]string{"invalid UTF-8": "a\xffb", "a lone surrogate": `a\ud800b`} {
+	const long = "one that is too long"
+	for text, cursor := range map[string]string{"invalid UTF-8": "a\xffb", "a lone surrogate": `a\ud800b`, long: strings.Repeat("x", 16<<10+1)} {
+		want := "a cursor that is no valid text"
+		if text == long {
+			want = "a cursor of 16385 bytes"
+		}
 		for name, test := range map[string]struct {
 			open receiver
 			more bool
@@ -207,13 +212,16 @@ func TestCursor_notText(t *testing.T) {
 					return
 				}
 				v := verdictOf(err)
-				if v.code != codes.Internal || v.reason != "UPSTREAM_PAGINATION_INVALID" || !strings.Contains(v.text, "a cursor that is no valid text") {
-					t.Errorf("after a message with the cursor %q: %v\nwant Internal/UPSTREAM_PAGINATION_INVALID for a cursor that is no valid text", got, v)
+				if v.code != codes.Internal || v.reason != "UPSTREAM_PAGINATION_INVALID" || !strings.Contains(v.text, want) {
+					t.Errorf("after a message with the cursor %q: %v\nwant Internal/UPSTREAM_PAGINATION_INVALID for %s", got, v, want)
 				}
 				if diff := cmp.Diff([]string{"good"}, trailer().Get("samsara-cursor")); diff != "" {
 					t.Errorf("samsara-cursor (-want +got):\n%s", diff)
 				}
 			})
+		}
+		if text == long {
+			continue // which is text, and handed out
 		}
 		t.Run("unary, "+text, func(t *testing.T) {
 			t.Parallel()

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	aempv1 "samsara.internal/gateway/gen/aemp/v1"
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
 	reportsv1 "samsara.internal/gateway/gen/reports/v1"
@@ -81,6 +83,53 @@ func TestStream_pageWithoutRecords(t *testing.T) {
 			}
 			if got := strings.Join(stream.Trailer().Get("samsara-drift"), " "); got != test.drift {
 				t.Errorf("samsara-drift = %q, want %q", got, test.drift)
+			}
+		})
+	}
+}
+
+// TestStream_numberedPageWithoutRecords has a page of a list whose pages have numbers, which ends with a page
+// without records. One that may have lost them is not taken for that.
+func TestStream_numberedPageWithoutRecords(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		page string
+		ends bool
+	}{
+		"an empty list":             {page: `{"Fleet": {"Equipment": [], "Links": []}}`, ends: true},
+		"an empty list, and a text": {page: `{"Fleet": {"Equipment": [], "version": "1", "zzz": 1}}`, ends: true},
+		"a text for the list":       {page: `{"Fleet": {"Equipment": "x", "Links": []}}`},
+		"nulls for records":         {page: `{"Fleet": {"Equipment": [null], "Links": []}}`},
+		"nothing":                   {page: `{}`},
+		"null for what it holds":    {page: `{"Fleet": null}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, _ := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				page := `{"Fleet": {"Equipment": [{"EquipmentHeader": {"EquipmentID": "e"}}], "Links": []}}`
+				if strings.HasSuffix(r.URL.Path, "/2") {
+					page = test.page
+				}
+				answerWith(http.StatusOK, page)(w, r)
+			}), "--quota=false")
+			first := "1"
+			stream, err := aempv1.NewAempServiceClient(conn).StreamAempEquipmentList(waiting(t),
+				&aempv1.StreamAempEquipmentListRequest{Request: &aempv1.ListAempEquipmentListRequest{PageNumber: &first}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := stream.Recv()
+			if err != nil || len(m.GetPage().GetFleet().GetEquipment()) != 1 || m.GetCursor() != "2" {
+				t.Fatalf("got %v and %v, want a page with one record and the cursor 2", m, err)
+			}
+			for err == nil {
+				m, err = stream.Recv()
+			}
+			switch v := verdictOf(err); {
+			case test.ends && !errors.Is(err, io.EOF):
+				t.Errorf("the stream ended with %v, want OK", v)
+			case !test.ends && (v.reason != "UPSTREAM_PAGINATION_INVALID" || !slices.Equal(stream.Trailer().Get("samsara-cursor"), []string{"2"})):
+				t.Errorf("the stream ended with %v and the cursor %q, want UPSTREAM_PAGINATION_INVALID and 2", v, stream.Trailer().Get("samsara-cursor"))
 			}
 		})
 	}

@@ -76,8 +76,8 @@ func (l line) name() string { return string(l[0].Name()) }
 // isSet reports whether m has a field of l.
 func (l line) isSet(m protoreflect.Message) bool { return slices.ContainsFunc(l, m.Has) }
 
-// numbered reports whether pages have numbers rather than cursors.
-func (e *Endpoint) numbered() bool {
+// Numbered reports whether pages have numbers rather than cursors.
+func (e *Endpoint) Numbered() bool {
 	return e.Operation.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER
 }
 

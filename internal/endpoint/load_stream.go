@@ -125,7 +125,7 @@ func (s *Stream) placePage() error {
 	output := s.Pages.Method.Output()
 	items, noItems := numbersOf(output, s.Pages.Operation.GetItems())
 	s.page.items = items
-	if s.Pages.numbered() {
+	if s.Pages.Numbered() {
 		return noItems
 	}
 	pagination := byWireName(output, "pagination")

@@ -34,7 +34,7 @@ type layout struct {
 // so it is taken for the last one where it has no records. Its cursor is the next number.
 func (w *Walk) Page(cursor string, wire []byte) Page {
 	p := Page{Items: count(wire, w.stream.page.items), Speaks: speaks(wire, w.stream.page.pagination, w.stream.page.items)}
-	if w.stream.Pages.numbered() {
+	if w.stream.Pages.Numbered() {
 		p.Valid, p.More = true, p.Items > 0
 		if number, err := strconv.ParseUint(cursor, 10, 32); err == nil && p.More {
 			p.Cursor = strconv.FormatUint(number+1, 10)

@@ -102,7 +102,7 @@ func (s *Stream) Bind(m protoreflect.Message) (*Walk, error) {
 	b.options(w, options)
 	inner := m.Mutable(s.request).Message()
 	b.bounds(w, options, inner)
-	if !s.Pages.numbered() {
+	if !s.Pages.Numbered() {
 		for _, fd := range s.Pages.cursor {
 			inner.Clear(fd)
 		}
@@ -199,7 +199,7 @@ func (b *binding) start(w *Walk, from *string, inner protoreflect.Message) {
 		case !inner.Has(fd):
 		case set == nil:
 			set = fd
-		case !s.Pages.numbered(): // A number is in the path, which refuses two.
+		case !s.Pages.Numbered(): // A number is in the path, which refuses two.
 			b.violation(s.inRequest(cursor.name()), notTogether(fd))
 		}
 	}
@@ -219,7 +219,7 @@ func (b *binding) start(w *Walk, from *string, inner protoreflect.Message) {
 	default:
 		w.Start = *from
 	}
-	if s.Pages.numbered() && set == nil && w.Start != "" {
+	if s.Pages.Numbered() && set == nil && w.Start != "" {
 		inner.Set(cursor[0], protoreflect.ValueOfString(w.Start))
 	}
 	b.cursor(w)
@@ -230,7 +230,7 @@ func (b *binding) cursor(w *Walk) {
 	if len(w.Start) > MaxCursorBytes {
 		b.violation(w.CursorField, fmt.Sprintf("is %d bytes long, must be at most %d", len(w.Start), MaxCursorBytes))
 	}
-	if w.Start == "" || !w.stream.Pages.numbered() {
+	if w.Start == "" || !w.stream.Pages.Numbered() {
 		return
 	}
 	switch _, err := strconv.ParseUint(w.Start, 10, pageNumberBits); {
@@ -247,7 +247,7 @@ func (w *Walk) Request(cursor string) Request {
 	switch {
 	case cursor == "":
 		return Request{Path: w.Path, Query: w.Query}
-	case pages.numbered():
+	case pages.Numbered():
 		// The text before the first slash is empty, and no value adds a slash.
 		segments := strings.Split(w.Path, "/")
 		for i, s := range pages.path {
@@ -271,5 +271,5 @@ func (w *Walk) Request(cursor string) Request {
 // the last one: a numbered page that is not the first and was not found.
 func (w *Walk) PastEnd(cursor string, status int) bool {
 	number, err := strconv.ParseUint(cursor, 10, 32)
-	return w.stream.Pages.numbered() && err == nil && number > 1 && status == statusNotFound
+	return w.stream.Pages.Numbered() && err == nil && number > 1 && status == statusNotFound
 }

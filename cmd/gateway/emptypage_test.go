@@ -123,7 +123,7 @@ func TestStream_numberedPageWithoutRecords(t *testing.T) {
 				t.Fatalf("got %v and %v, want a page with one record and the cursor 2", m, err)
 			}
 			for err == nil {
-				m, err = stream.Recv()
+				_, err = stream.Recv()
 			}
 			switch v := verdictOf(err); {
 			case test.ends && !errors.Is(err, io.EOF):

@@ -108,12 +108,6 @@ func found(kind transcode.Kind, member string) transcode.Finding {
 	return transcode.Finding{Message: "Vehicle", Member: member, Kind: kind, Foreign: kind == transcode.Unknown, Count: 1}
 }
 
-// foreign is a finding about a member that there is not.
-func foreign(f transcode.Finding) transcode.Finding {
-	f.Foreign = true
-	return f
-}
-
 func times(count int, f transcode.Finding) transcode.Finding {
 	f.Count = count
 	return f

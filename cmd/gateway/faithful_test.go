@@ -90,7 +90,7 @@ func TestFaithful(t *testing.T) {
 			method: getSnapshot, request: `{"readingIds": ["r"], "entityType": "asset"}`,
 			answer: `{"data": [{"entityId": "1", "value": ["\ud800", ` + nested("1", 30) + `]}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			want:   `{"data": [{"entityId": "1"}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
-			drift:  "ReadingSnapshot.value=too_deep, ReadingSnapshot.value=invalid_text",
+			drift:  "ReadingSnapshot.value=too_deep",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

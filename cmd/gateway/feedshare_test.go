@@ -176,12 +176,42 @@ func (a askers) only(name string, of *feedFollower, pages int64) {
 	}
 }
 
-// startFeed runs a gateway before an endless feed that may be asked each second.
-func startFeed(t *testing.T) (*endlessFeed, *grpc.ClientConn, logLine) {
+// startFeed runs a gateway before an endless feed that may be asked so often.
+func startFeed(t *testing.T, limit, maxWait string) (*endlessFeed, *grpc.ClientConn, logLine) {
 	t.Helper()
 	feed := &endlessFeed{asked: map[string]int{}}
-	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=1/s", "--quota-max-wait=1m")
+	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*="+limit, "--quota-max-wait="+maxWait)
 	return feed, conn, at
+}
+
+// joinGreedy has A follow a feed and B join that, and returns B.
+func joinGreedy(t *testing.T, conn *grpc.ClientConn, feed *endlessFeed) *feedFollower {
+	t.Helper()
+	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
+	greedy.has(t, 1)
+	other := joinFollower(t, conn, feed, greedy, "samsara-caller", "B", "samsara-priority", "interactive")
+	other.has(t, 1)
+	return other
+}
+
+// floodAsGreedy has A ask the feed's operation for something else each time, so many at a time, until the
+// test ends. It returns when the quota has refused 100, and what goes on counting them.
+func floodAsGreedy(t *testing.T, conn *grpc.ClientConn, atATime int, pause time.Duration) *atomic.Int64 {
+	t.Helper()
+	var flood sync.WaitGroup
+	t.Cleanup(flood.Wait)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A")
+	asked, refused := new(atomic.Int64), new(atomic.Int64)
+	repeat(ctx, &flood, atATime, pause, func(int) {
+		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).ListLocationAndSpeed(ctx, &locationandspeedv1.ListLocationAndSpeedRequest{
+			Ids: []string{fmt.Sprint(asked.Add(1))},
+		})
+		if verdictOf(err).reason == "GATEWAY_QUOTA" {
+			refused.Add(1)
+		}
+	})
+	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
+	return refused
 }
 
 func readers(t *testing.T, at logLine) int {
@@ -210,7 +240,7 @@ func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			feed, conn, at := startFeed(t)
+			feed, conn, at := startFeed(t, "1/s", "1m")
 			polls := askers{t, at.Admin}
 			first := startFollower(t, conn, "", test.first...)
 			first.has(t, 1)
@@ -241,7 +271,7 @@ func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
 // TestFollow_noStoreReadsByItself has followers of one feed who want no answer that another asked for.
 func TestFollow_noStoreReadsByItself(t *testing.T) {
 	t.Parallel()
-	feed, conn, at := startFeed(t)
+	feed, conn, at := startFeed(t, "1/s", "1m")
 	polls := askers{t, at.Admin}
 	shared := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "batch")
 	shared.has(t, 1)
@@ -275,27 +305,9 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 // its requests find no place in the queue. Another caller follows the same feed.
 func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	feed := &endlessFeed{asked: map[string]int{}}
-	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=5/s", "--quota-max-wait=2s")
-	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
-	greedy.has(t, 1)
-	other := joinFollower(t, conn, feed, greedy, "samsara-caller", "B", "samsara-priority", "interactive")
-	other.has(t, 1)
-
-	var flood sync.WaitGroup
-	defer flood.Wait()
-	ctx, stop := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A"))
-	defer stop()
-	var asked, refused atomic.Int64
-	repeat(ctx, &flood, 50, 20*time.Millisecond, func(int) {
-		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).ListLocationAndSpeed(ctx, &locationandspeedv1.ListLocationAndSpeedRequest{
-			Ids: []string{fmt.Sprint(asked.Add(1))}, // Each asks for something else.
-		})
-		if status.Code(err) == codes.ResourceExhausted {
-			refused.Add(1)
-		}
-	})
-	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
+	feed, conn, at := startFeed(t, "5/s", "2s")
+	other := joinGreedy(t, conn, feed)
+	refused := floodAsGreedy(t, conn, 50, 20*time.Millisecond)
 	began := time.Now()
 	other.has(t, 3)
 	t.Logf("3 pages in %v while %d calls of A were refused", time.Since(began).Round(time.Millisecond), refused.Load())
@@ -309,31 +321,13 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 // not told that the quota is used up: it is not for him.
 func TestFollow_refusalIsOfOneAlone(t *testing.T) {
 	t.Parallel()
-	feed := &endlessFeed{asked: map[string]int{}}
-	conn, at := connectBefore(t, feed, "--quota-limits=samsara_gateway.location_and_speed.*=1/s", "--quota-max-wait=1m")
-	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
-	greedy.has(t, 1)
-	other := joinFollower(t, conn, feed, greedy, "samsara-caller", "B", "samsara-priority", "interactive")
-	other.has(t, 1)
-
+	feed, conn, at := startFeed(t, "1/s", "1m")
+	other := joinGreedy(t, conn, feed)
 	feed.held.Lock() // so that no request for the feed waits for its turn when the others come
 	release := sync.OnceFunc(feed.held.Unlock)
 	defer release()
 	eventually(t, "the feed is being asked", func() bool { return feed.times(*other.cursor.Load()) == 1 })
-	var flood sync.WaitGroup
-	defer flood.Wait()
-	ctx, stop := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "samsara-caller", "A"))
-	defer stop()
-	var asked, refused atomic.Int64
-	repeat(ctx, &flood, 150, 300*time.Millisecond, func(int) {
-		_, err := locationandspeedv1.NewLocationAndSpeedServiceClient(conn).ListLocationAndSpeed(ctx, &locationandspeedv1.ListLocationAndSpeedRequest{
-			Ids: []string{fmt.Sprint(asked.Add(1))}, // Each asks for something else.
-		})
-		if v := verdictOf(err); v.reason == "GATEWAY_QUOTA" {
-			refused.Add(1)
-		}
-	})
-	eventually(t, "calls of A are refused", func() bool { return refused.Load() > 100 })
+	floodAsGreedy(t, conn, 150, 300*time.Millisecond)
 	release()
 	for range 3 {
 		other.has(t, 1) // which is within less than a minute

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -459,5 +460,53 @@ func TestRoom_provenFirst(t *testing.T) {
 		cancel()
 		lapse(t, time.Second)
 		wantUsed(t, p, 0)
+	})
+}
+
+// TestRoom_provenFirstWhoeverIsLast has a holder wait for room that has left some before, when another one
+// of that kind stands behind one that never has: it was served and wants more, as the streams of a
+// connection do that has just been closed.
+func TestRoom_provenFirstWhoeverIsLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const room = 4 * mib
+		p := NewPool(room)
+		holders := map[string]*Holder{}
+		for _, name := range []string{"new", "busy", "proven"} {
+			holders[name] = p.Holder(new(socket))
+		}
+		mustRoom := func(name string) {
+			if err := holders[name].Room(within(t, time.Minute), room); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, name := range []string{"proven", "busy"} {
+			mustRoom(name)
+			holders[name].Leave(room)
+		}
+		mustRoom("busy")
+		var (
+			served log
+			all    sync.WaitGroup
+		)
+		wait := func(name string) {
+			all.Go(func() {
+				mustRoom(name)
+				served.add(name)
+				<-time.After(time.Second)
+				holders[name].Leave(room)
+			})
+			synctest.Wait()
+		}
+		wait("new")
+		wait("busy")
+		wait("busy")
+		holders["busy"].Leave(room) // One of those that wait is served.
+		synctest.Wait()
+		wait("proven")
+		all.Wait()
+		if want := []string{"busy", "proven", "new", "busy"}; !slices.Equal(served.all(), want) {
+			t.Errorf("served are %q, want %q", served.all(), want)
+		}
 	})
 }

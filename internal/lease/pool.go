@@ -270,8 +270,11 @@ func (p *Pool) admitLocked() {
 // whenever its connection is closed, is not served again and again before one that sends them.
 func (p *Pool) enqueueLocked(h *Holder) {
 	at := len(p.queue)
-	for h.claims[0].room && h.proven && at > 0 && !p.queue[at-1].proven {
-		at--
+	if h.claims[0].room && h.proven {
+		// Behind the new ones may be some that have been served and want more.
+		if first := slices.IndexFunc(p.queue, func(other *Holder) bool { return !other.proven }); first >= 0 {
+			at = first
+		}
 	}
 	p.queue = slices.Insert(p.queue, at, h)
 }

@@ -94,6 +94,9 @@ type Config struct {
 	MaxConcurrentStreams int
 	// MaxConcurrentCalls bounds the calls at a time on all connections together.
 	MaxConcurrentCalls int
+	// DrainDelay is how long calls are still accepted after health and readiness have said that the gateway
+	// stops.
+	DrainDelay time.Duration
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
 	ShutdownGrace time.Duration
 
@@ -178,6 +181,7 @@ func (c *Config) settings() []setting {
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000).defaultTo(1000)},
 		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 200, or 50000 if there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
+		{"drain-delay", limits, "`TIME` that calls are still accepted after health checks and readiness say that the gateway stops", duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute).defaultTo(30 * time.Second)},
 
 		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},

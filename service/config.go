@@ -80,8 +80,9 @@ type Config struct {
 	// KeepaliveTime is the silence after which a client is asked whether it is alive, and KeepaliveTimeout is
 	// how long it has to answer; 0: 1 minute and 20 seconds.
 	KeepaliveTime, KeepaliveTimeout time.Duration
-	// KeepaliveMinTime is the least time between the keepalive pings of a client, with or without calls. A
-	// client that pings more often is disconnected. 0: 10 seconds.
+	// KeepaliveMinTime is the least time between the keepalive pings of a client, with or without calls. Timers
+	// and networks move pings closer together: a client is disconnected if it pings more than twice as often.
+	// 0: 10 seconds.
 	KeepaliveMinTime time.Duration
 }
 

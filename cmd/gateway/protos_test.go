@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,7 +67,15 @@ func TestProtos_compileToWhatIsServed(t *testing.T) {
 		t.Fatalf("buf build: %v\n%s", err, said)
 	}
 	image, fromFiles := readImage(t, filepath.Join(folder, "image.binpb")), readImage(t, compiled)
-	if diff := cmp.Diff(image, fromFiles, protocmp.Transform()); diff != "" {
+	// What comes with every protoc is not written. Of it buf has other options, which no generator sees.
+	written := func(files map[string]*descriptorpb.FileDescriptorProto) map[string]*descriptorpb.FileDescriptorProto {
+		own := maps.Clone(files)
+		maps.DeleteFunc(own, func(path string, _ *descriptorpb.FileDescriptorProto) bool {
+			return strings.HasPrefix(path, "google/protobuf/")
+		})
+		return own
+	}
+	if diff := cmp.Diff(written(image), written(fromFiles), protocmp.Transform()); diff != "" {
 		t.Errorf("the files say something else than the image (-image +files):\n%s", diff)
 	}
 	for _, want := range []string{"google/rpc/status.proto", "google/rpc/error_details.proto", "google/protobuf/struct.proto", "samsara_gateway/tags/v1/tags.proto"} {

@@ -3,67 +3,68 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-# What targets need comes in the order in which they name it, and the go command takes all cores.
+# The prerequisites of a target are made in the order in which it names them. The go command uses all cores.
 .NOTPARALLEL:
 
-# In every build, so that the release, the tests, vet and the linters share theirs. With its trace,
-# grpc links text/template (see checklinked). But for the race detector nothing needs a C compiler.
+# These flags are used in every build, so that the release, the tests, vet and the linters share a cache.
+# With its trace, grpc links text/template (see checklinked). Only the race detector needs a C compiler.
 export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=grpcnotrace
 export CGO_ENABLED := 0
 
-# Absolute, because tests run in the folder of their package.
+# The path is absolute, because tests run in the folder of their package.
 BIN := $(CURDIR)/bin
-# The OpenAPI document, where it lies beside the repository: it is Samsara's and not ours to commit.
+# The OpenAPI document, if it is beside the repository: it is Samsara's, so it is not committed.
 SPEC ?= $(wildcard $(abspath ../shared)/samsara-openapi.json)
 SPEC_OLD ?= $(wildcard $(abspath ../shared)/samsara-openapi-2024-11-18.json)
-# The release of Samsara's SDK that SPEC is of, that of the last run unless given; and the kinds of changes,
-# of retyped and wrapped, that make proto writes because somebody has looked at them.
+# SDK_RELEASE is the release of Samsara's SDK that has SPEC; by default the one of the last run. ACCEPT has
+# the kinds of changes, retyped or wrapped, that make proto may write because somebody has looked at them.
 SDK_RELEASE ?=
 ACCEPT ?=
-# What buf breaking compares with: the API surface that clients were last promised.
+# buf breaking compares with this: the API surface that clients were last promised.
 BASELINE := proto/baseline.binpb.gz
-# A count and not a time: where the time ends while an input is being tried, go test calls that a failure.
+# A count and not a time: if a time ends while an input is being tried, go test calls that a failure.
 FUZZTIME ?= 10000x
 ARGS ?=
 ROUNDS ?= 5
 QUICK ?=
-# What the bench measures beside today's gateway: that of the commit PEER, whose name its binary has.
+# The bench also measures the gateway of the commit PEER. Its binary is named after the commit.
 PEER ?=
 PEER_COMMIT = $(shell git rev-parse --short --verify --quiet --end-of-options '$(PEER)^{commit}' || echo unknown)
 SECTIONS ?=
 SERVERS ?=
-# The figures of a trial say nothing, and those of a part not all: they do not replace RESULTS.md.
+# The figures of a trial say nothing, and those of some sections or servers not everything: they do not
+# replace RESULTS.md.
 BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,$(if $(SECTIONS)$(SERVERS),$(BIN)/bench-part,bench))
 BASE ?=
 COUNT ?= 6
 BENCH ?= .
 RECORDS ?= 1000000
 KILLS ?= 5
-# How often each client that ends with answers unread comes again.
+# How often each client that ends with unread answers connects again.
 CYCLES ?= 100
 OVERLOAD ?= 60
-# Of limits, in percent. A busy machine needs more than the default: it stops processes for longer.
+# The margin of limits, in percent. A busy machine needs more than the default: it stops processes for longer.
 MARGIN ?= 4
 # More flags of go test, such as -count=1.
 TESTFLAGS ?=
-# The commits whose subjects are looked at, all since the rule holds if it is empty.
+# The commits whose subjects are checked; if empty, all since the rule applies.
 RANGE ?=
 # make check lints the packages that were changed since this commit.
 SINCE ?= $(shell git merge-base HEAD main 2>/dev/null || echo HEAD)
-# What tests may start; nothing is built inside of a test.
+# The programs that tests may start. No test builds anything.
 PROGRAMS := bin/gateway bin/bench bin/bench-micro bin/buf bin/ghz bin/grpcurl
 TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)'
-# folders PATTERN: those that have tests of a name.
+# folders PATTERN: the folders that have tests whose names match.
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
-# Modules of their own: gen is for callers, who need little; the others have dependencies that the gateway
-# does not have.
+# The other modules: gen is for callers, who need little; the rest has dependencies that the gateway does
+# not have.
 MODULES := gen bench tools tools/conformance tools/conformance/reference
 
-# Misspelt words that stay: two are of Samsara's values, two are what tests look for.
+# Misspelt words that stay: two are in Samsara's values, and tests look for two.
 MISSPELT := celcius,nmae,occurance,vehicels
 
-# Whose ...Locked methods are looked at.
+# The folders whose ...Locked methods are checked.
 LOCKED := internal/feed internal/lease internal/quota service upstream
 
 TOOLS := buf ghz golangci-lint grpcurl misspell
@@ -82,11 +83,11 @@ build: bin/gateway ## build bin/gateway
 
 .PHONY: run
 run: build ## run the gateway before its sandbox; more flags with ARGS=
-	@# The sandbox refuses to run where it looks as if the real API was meant.
+	@# The sandbox refuses to run if a token suggests that the real API was meant.
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
 .PHONY: check
-check: ## in a minute: subjects, spelling, format, vet, lint of what changed since SINCE=, and the short tests
+check: ## check in a minute: subjects, spelling, format, vet, lint of what changed since SINCE=, and the short tests
 	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) subjects spelling format vet lint-changed test-short checklinked
 
 .PHONY: format
@@ -94,11 +95,11 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 	bin/golangci-lint fmt --diff
 
 .PHONY: subjects
-subjects: ## fail unless the subjects of commits are as CONTRIBUTING.md has them; RANGE=origin/main..
+subjects: ## fail unless the subjects of commits follow CONTRIBUTING.md; RANGE=origin/main..
 	@tools/subjects.sh $(RANGE)
 
 .PHONY: spelling
-spelling: bin/misspell ## fail if code, comment or page has a word that is known to be misspelt; tools/words.csv adds some
+spelling: bin/misspell ## fail if code, a comment or a document has a word that is known to be misspelt; tools/words.csv adds some
 	@git ls-files -z -- '*.go' '*.md' '*.proto' '*.sh' '*.yaml' Makefile ':!gen' ':!**/testdata/**' | \
 		xargs -0 bin/misspell -error -dict tools/words.csv -i '$(MISSPELT)'
 
@@ -107,7 +108,7 @@ vet: ## vet all Go packages
 	go vet ./...
 	@for module in $(MODULES); do (set -x; go -C $$module vet ./...); done
 
-# The linters that check one package need nothing of those that import it: vet compiles these.
+# Linters that check one package do not need the packages that import it: vet compiles these.
 .PHONY: lint-changed
 lint-changed: bin/golangci-lint ## lint the Go packages that were changed since SINCE=
 	@git rev-parse --verify --quiet --end-of-options '$(SINCE)^{commit}' >/dev/null || { echo 'make $@: SINCE=$(SINCE): must be a commit' >&2; exit 1; }; \
@@ -121,12 +122,12 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 
 .PHONY: test-short
 test-short: ## run the tests that need nothing of the machine: no process, root, network or compiler
-	@# What go test would vet, vet has.
+	@# make vet has vetted what go test would.
 	go test -short -vet=off $(TESTFLAGS) ./...
 	go -C bench test -short -vet=off $(TESTFLAGS) ./...
 
 .PHONY: test
-test: deps-test $(PROGRAMS) ## run all tests with the race detector, but for those of test-time and test-root
+test: deps-test $(PROGRAMS) ## run all tests with the race detector, except those of test-time and test-root
 	$(TEST) CGO_ENABLED=1 tools/race.sh -timeout 15m $(TESTFLAGS)
 	$(TEST) go -C bench test $(TESTFLAGS) ./...
 	go -C tools test $(TESTFLAGS) ./...
@@ -148,15 +149,15 @@ test-sdk: deps-sdk $(PROGRAMS) bin/sdk/installed ## run Samsara's official SDKs 
 	$(TEST) SAMSARA_TEST_SDK=1 go test -v -timeout 15m -run '^TestSDK_' $(TESTFLAGS) ./cmd/gateway
 
 .PHONY: test-protoc
-test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the eight languages that it knows
+test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the eight languages that it supports
 	tools/protoc.sh
 
 .PHONY: flake
-flake: ## run the short tests 20 times beside two busy loops, and say how often they failed
+flake: ## run the short tests 20 times beside two busy loops, and print how often they failed
 	tools/flake.sh 20 test-short
 
 .PHONY: flake-full
-flake-full: ## run all tests 3 times beside two busy loops, and say how often they failed
+flake-full: ## run all tests 3 times beside two busy loops, and print how often they failed
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
@@ -164,30 +165,30 @@ ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc f
 	.ci/run conformance test-sdk test-protoc fuzz test-upgrade soak-short
 
 .PHONY: conformance
-conformance: bin/conformance ## run the cases of connectrpc.com/conformance against a foreign service behind the gateway's own gRPC
+conformance: bin/conformance ## run the cases of connectrpc.com/conformance against its reference service behind the gateway's gRPC server
 	tools/conformance/run.sh bin/connectconformance bin/conformance
 
-# The last build that writes version 1 of the quota's format in Redis.
+# The commit of the last build that writes version 1 of the quota's format in Redis.
 OLD := d0e5661
 
 .PHONY: test-upgrade
-test-upgrade: deps-test $(PROGRAMS) ## replace gateways of the commit OLD= on one Redis by today's, under load
+test-upgrade: deps-test $(PROGRAMS) ## replace gateways of the commit OLD= with today's on one Redis, under load
 	bench/peer.sh '$(OLD)' 'bin/gateway-$(OLD)'
 	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_TEST_PEER='$(BIN)/gateway-$(OLD)' \
 		go test -count 1 -v -run '^TestTime_quotaUpgradeOnOneRedis$$' ./cmd/gateway
 
 .PHONY: soak
-soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds; CYCLES of hostile clients
+soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway, overload the quota for OVERLOAD seconds, and run CYCLES of hostile clients
 	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
 		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN='$(MARGIN)' SAMSARA_HOSTILE_CYCLES='$(CYCLES)' \
 		go test -count 1 -parallel 1 -timeout 2h -v -run '^(TestAFollowedFeedIsComplete|TestTime_(quota|memory|unread))' ./cmd/gateway
 
 .PHONY: soak-short
-soak-short: ## the soak of some minutes that ci-full runs
+soak-short: ## run the soak of a few minutes that ci-full runs
 	$(MAKE) soak RECORDS=100000 KILLS=3 OVERLOAD=20 MARGIN=20 CYCLES=3
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless said otherwise
+fuzz: ## run each fuzz target for FUZZTIME, such as 10m; by default 10000 inputs
 	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd internal service upstream | \
 	while IFS=: read -r file func; do \
 		echo "$${func#func } in $${file%/*}"; \
@@ -195,7 +196,7 @@ fuzz: ## run each fuzz target for FUZZTIME, such as 10m; 10000 inputs unless sai
 	done
 
 .PHONY: bench
-bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors and peers; ROUNDS=5 PEER=<commit> SECTIONS=2kb,goodput SERVERS=gateway; QUICK=1 only tries it
+bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure the gateway beside floors and peers; ROUNDS=5 PEER=<commit> SECTIONS=2kb,goodput SERVERS=gateway; QUICK=1 only tries it
 	mkdir -p '$(BENCH_OUT)'
 	$(if $(PEER),bench/peer.sh '$(PEER)' 'bin/gateway-$(PEER_COMMIT)')
 	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" --out '$(BENCH_OUT)' \
@@ -203,7 +204,7 @@ bench: deps-test bin/gateway bin/bench bin/bench-micro ## measure beside floors 
 		$(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms --flood-time 1s --messages 2,--rounds $(ROUNDS))
 
 .PHONY: bench-ghz
-bench-ghz: build bin/ghz ## load the gateway before its sandbox with ghz, into bench/ghz/summary.txt
+bench-ghz: build bin/ghz ## load the gateway with its sandbox by ghz, and write bench/ghz/summary.txt
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox --quota=false --listen 127.0.0.1:50061 --admin-listen= --log-level error & \
 	trap "kill $$!" EXIT; \
 	for _ in {1..100}; do (: </dev/tcp/127.0.0.1/50061) 2>/dev/null && break; sleep 0.1; done; \
@@ -214,15 +215,15 @@ bench-compare: ## compare the Go benchmarks with those of the commit BASE=; COUN
 	@bench/compare.sh '$(BASE)' '$(COUNT)' '$(BENCH)'
 
 .PHONY: proto
-proto: bin/buf bin/protogen ## write proto/ from the OpenAPI document SPEC= of Samsara's SDK_RELEASE=, with changes that ACCEPT=retyped,wrapped says were looked at
-	@test -n '$(SPEC)' || { echo 'make proto: say which document, as SPEC=path' >&2; exit 1; }
+proto: bin/buf bin/protogen ## write proto/ from the OpenAPI document SPEC= of Samsara's SDK_RELEASE=; ACCEPT=retyped,wrapped accepts changes that were looked at
+	@test -n '$(SPEC)' || { echo 'make proto: name the document with SPEC=path' >&2; exit 1; }
 	bin/protogen --spec '$(SPEC)' --out proto --sdk-release '$(SDK_RELEASE)' --accept '$(ACCEPT)'
 	bin/buf format -w
 	bin/buf lint
 
 .PHONY: drift
-drift: bin/protogen ## sort what the OpenAPI document SPEC= would change in proto/, and fail if it would; ARGS=--json
-	@test -n '$(SPEC)' || { echo 'make $@: say which document, as SPEC=path' >&2; exit 1; }
+drift: bin/protogen ## list what the OpenAPI document SPEC= would change in proto/, by severity, and fail if it would; ARGS=--json
+	@test -n '$(SPEC)' || { echo 'make $@: name the document with SPEC=path' >&2; exit 1; }
 	@bin/protogen drift --spec '$(SPEC)' $(ARGS)
 
 .PHONY: generate
@@ -234,10 +235,10 @@ generate: bin/buf ## write gen/ from proto/
 checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are as generated and committed
 	@test -z "$$(git status --porcelain -- proto gen)" || { \
 		git status --short -- proto gen; git --no-pager diff --stat -- proto gen; \
-		echo 'make checkgenerate: the above is not as generated, or not committed' >&2; exit 1; }
+		echo 'make checkgenerate: the files above are not as generated, or not committed' >&2; exit 1; }
 
 .PHONY: lint
-lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, and refuse changes that break clients
+lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, and fail if a change breaks clients
 	bin/golangci-lint run
 	@for module in $(MODULES); do (set -x; cd $$module && '$(BIN)/golangci-lint' run --config '$(CURDIR)/.golangci.yml'); done
 	bin/buf lint
@@ -245,25 +246,25 @@ lint: bin/golangci-lint bin/buf checklinked checklocked ## lint Go and proto, an
 	bin/buf breaking --against $(BASELINE)
 
 .PHONY: checklinked
-checklinked: ## fail if the gateway links text/template, with which it is half as large again
+checklinked: ## fail if the gateway links text/template, which makes it half as large again
 	tools/linked.sh ./cmd/gateway
 
 .PHONY: checklocked
-checklocked: bin/locked ## fail where a ...Locked method is called without a lock held
+checklocked: bin/locked ## fail if a ...Locked method is called without a lock held
 	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
 
 .PHONY: docs
-docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the help; then read the difference
+docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the golden help; then read the diff
 	go test ./internal/config -run '^TestDocs_settings$$' -update
 	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts)$$' -update
 
 .PHONY: arrows
-arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=
+arrows: ## print which files of the package PKG= use names of which others, in the reading order ORDER=
 	@go -C tools build -o '$(BIN)/arrows' ./cmd/arrows
 	@bin/arrows '$(PKG)' $(ORDER)
 
 .PHONY: baseline
-baseline: bin/buf ## promise the present proto/ to clients: breaking changes are refused from then on
+baseline: bin/buf ## promise the current proto/ to clients: make lint refuses breaking changes from then on
 	bin/buf build --exclude-source-info -o $(BASELINE)
 
 .PHONY: tidy
@@ -283,7 +284,7 @@ ghz: bin/ghz ## run ghz with ARGS=
 clean: ## remove what was built
 	rm -rf bin
 
-# The go command knows better than make what is up to date.
+# The go command, and not make, decides what is up to date.
 .PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked bin/protogen
 bin/gateway:
 	go build -o $@ ./cmd/gateway
@@ -297,7 +298,7 @@ bin/bench-micro:
 bin/protogen:
 	go build -o $@ ./cmd/protogen
 
-# With its runner, bin/connectconformance.
+# This builds the runner too, bin/connectconformance.
 bin/conformance:
 	go -C tools/conformance build -o '$(BIN)/' . connectrpc.com/conformance/cmd/connectconformance
 
@@ -308,7 +309,7 @@ $(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
 	go -C tools build -o '$(BIN)/' $(TOOL_$*)
 	@touch $@
 
-# At the versions, and with the contents, that the lock files say.
+# The lock files fix the versions and the contents.
 bin/sdk/installed: tools/sdk/package-lock.json tools/sdk/requirements.txt
 	rm -rf bin/sdk
 	mkdir -p bin/sdk
@@ -319,13 +320,13 @@ bin/sdk/installed: tools/sdk/package-lock.json tools/sdk/requirements.txt
 	touch $@
 
 .PHONY: deps-sdk
-deps-sdk: ## install what the SDKs need of the machine, or name all that is missing
+deps-sdk: ## install what the SDKs need on the machine, or list what is missing
 	@tools/deps.sh node npm python3
 
 .PHONY: deps-protoc
-deps-protoc: ## install Debian's protoc, or say that it is missing
+deps-protoc: ## install Debian's protoc, or report that it is missing
 	@tools/deps.sh protoc
 
 .PHONY: deps-test
-deps-test: ## install what the tests need of the machine (git, curl, a C compiler, redis-server), or name all that is missing
+deps-test: ## install what the tests need on the machine (git, curl, a C compiler, redis-server), or list what is missing
 	@tools/deps.sh git curl cc redis-server

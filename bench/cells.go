@@ -25,19 +25,19 @@ func cellSections() []report.Section {
 	return sections
 }
 
-// step is what the servers measured in turn are asked for.
+// step is one measurement that is made on each of some servers in turn.
 type step struct {
 	body        fleet.Body
 	concurrency int
-	// gateways says that it is for these alone.
+	// gateways is whether only the gateways are measured.
 	gateways bool
 	// share is how much of the planned CPU time the measurement takes.
 	share float64
-	// peak says that memory is read afterwards.
+	// peak is whether memory is read afterwards.
 	peak bool
 }
 
-// steps returns what one round measures. Memory is first, before anything else has used some.
+// steps returns what one round measures. Memory comes first, before anything else has used some.
 func (h *harness) steps() []step {
 	var steps []step
 	sizes := report.Sizes()
@@ -158,8 +158,7 @@ func (h *harness) measure(ctx context.Context, p *process, m surface.Method, cel
 	return sample, err
 }
 
-// verify makes sure that what is measured does its work: that a server answers as protojson
-// would.
+// verify checks that a server does the work that is measured: that it answers as protojson would.
 func verify(ctx context.Context, address string, m surface.Method, b fleet.Body) (err error) {
 	want, err := m.Answer(b.JSON())
 	if err != nil {

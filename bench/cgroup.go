@@ -15,16 +15,15 @@ import (
 // cgroup is a control group that limits memory.
 type cgroup struct {
 	folder string
-	// peak and kills are the files that say the most memory used, and how often the kernel
-	// killed for want of more.
+	// peak and kills are the files with the most memory used, and with how often the kernel killed a
+	// process because there was no more.
 	peak, kills string
 }
 
-// cgroupRoot is where control groups are mounted.
+// cgroupRoot is the mount point of control groups.
 const cgroupRoot = "/sys/fs/cgroup"
 
-// newCgroup makes a control group below this process's, of version 2 or 1, or says why that
-// cannot be had.
+// newCgroup makes a control group below that of this process, of version 2 or 1, or returns why it cannot.
 func newCgroup(limitBytes int64) (*cgroup, error) {
 	membership, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -75,7 +74,7 @@ func buildV2(folder string, limitBytes int64) (*cgroup, error) {
 	return c, c.build(limitBytes, "memory.max", "memory.swap.max", 0)
 }
 
-// build makes the folder and sets its limits. A kernel without swap has no limit of it.
+// build makes the folder and sets the limits. A kernel without swap has no limit for swap.
 func (c *cgroup) build(limitBytes int64, memory, swap string, swapLimit int64) error {
 	if err := os.Mkdir(c.folder, 0o755); err != nil { //nolint:gosec // as the kernel's own
 		return err
@@ -134,8 +133,8 @@ func (c *cgroup) killed() (int, error) {
 	return 0, fmt.Errorf("%s/%s: has no oom_kill", c.folder, c.kills)
 }
 
-// remove removes the group once its processes are gone, which the kernel is told of a moment
-// after they have ended.
+// remove removes the group once its processes are gone. The kernel notices that a moment after they have
+// ended.
 func (c *cgroup) remove() error {
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()

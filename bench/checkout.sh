@@ -2,8 +2,8 @@
 #
 #	checkout NAME COMMIT
 #
-# sets root to the repository and work to a temporary folder, in which $work/tree is the commit. Both
-# go when the script ends. If there is no such commit the script ends and says so of the variable NAME.
+# sets root to the repository and work to a temporary folder, in which $work/tree is the commit. The folder
+# is removed when the script ends. If there is no such commit, the script fails and names the variable NAME.
 checkout() {
 	root=$(git rev-parse --show-toplevel)
 	git -C "$root" rev-parse --verify --quiet --end-of-options "$2^{commit}" >/dev/null || {

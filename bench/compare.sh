@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Compares the Go benchmarks of the working tree with those of another commit: both are run in
-# turns, so that a slow spell of the machine falls on both, and benchstat judges the difference.
+# Compares the Go benchmarks of the working tree with those of another commit. Both run in turns, so that
+# both are affected if the machine is slow for a while. benchstat judges the difference.
 #
 #	bench/compare.sh BASE COUNT BENCH
 #
 # BASE is the other commit, COUNT how often each is run (benchstat wants 6 or more), BENCH which
-# benchmarks, a regular expression. A benchmark that one side does not have is shown for the
-# other alone.
+# benchmarks, a regular expression. A benchmark that only one side has is shown for that side.
 set -euo pipefail
 
 base=${1:-} count=${2:-6} bench=${3:-.}

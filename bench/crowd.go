@@ -83,16 +83,16 @@ func (s *servers) flood(ctx context.Context, name string, p *process, concurrenc
 }
 
 const (
-	// openingTime is how long the first stream that follows has to be opened, perStream what each
-	// further one has besides.
+	// openingTime is how long opening the first stream may take, and perStream how much longer each
+	// further stream may take.
 	openingTime = time.Second
 	perStream   = time.Millisecond
 	// followPatience is how long all messages may take.
 	followPatience = time.Minute
 )
 
-// measureFollowers follows one server after the other, each started anew. The stream server sends
-// what the first gateway of the run did.
+// measureFollowers follows a feed of one server after the other, each started anew. The stream server sends
+// the message that the first gateway of the run sent.
 func (h *harness) measureFollowers(ctx context.Context, round int) (err error) {
 	s, err := h.open(ctx)
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -141,7 +141,7 @@ func (s *servers) follow(ctx context.Context, name string) (followed load.Follow
 	if err != nil {
 		return load.Followed{}, err
 	}
-	// All are alike: who follows the same feed may share its reading.
+	// All requests are the same: streams that follow the same feed may share its reading.
 	client, err := load.NewGRPC(p.address, method, slices.Repeat([][]byte{one}, s.followers))
 	if err != nil {
 		return load.Followed{}, err
@@ -152,7 +152,7 @@ func (s *servers) follow(ctx context.Context, name string) (followed load.Follow
 	})
 }
 
-// feed returns the method by which a server is followed, and what makes requests of it.
+// feed returns the method that follows a feed of a server, and a function that makes its requests.
 func (s *servers) feed(ctx context.Context, name string, p *process) (method string, request func(after fleet.Tick) ([]byte, error), err error) {
 	build := s.builds[name]
 	if build == nil {
@@ -179,7 +179,7 @@ func firstMessage(ctx context.Context, address, method string, request func(afte
 	return client.First(ctx, 0)
 }
 
-// checkContainers leaves section Containers out where control groups cannot be had.
+// checkContainers leaves out the section Containers if control groups cannot be made.
 func (h *harness) checkContainers() {
 	group, err := newCgroup(report.AllContainers()[0].LimitBytes)
 	if err == nil {

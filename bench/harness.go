@@ -20,12 +20,12 @@ import (
 	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// harness measures what it is asked for, round after round.
+// harness measures what its options select, round after round.
 type harness struct {
 	log *slog.Logger
 
-	// gateway, before and micro are binaries: the gateway, an older build of it unless empty,
-	// and the tests of package micro.
+	// gateway, before and micro are binaries: the gateway, an older build of it (empty: none), and the
+	// tests of package micro.
 	gateway, before, micro string
 	// commit and beforeCommit are what they were built from.
 	commit, beforeCommit string
@@ -75,7 +75,7 @@ func (h *harness) run(ctx context.Context, stdout io.Writer) error {
 	if err := h.prepare(ctx); err != nil {
 		return err
 	}
-	parts := []struct {
+	measurements := []struct {
 		sections []report.Section
 		measure  func(ctx context.Context, round int) error
 	}{
@@ -89,11 +89,11 @@ func (h *harness) run(ctx context.Context, stdout io.Writer) error {
 	}
 	for round := range h.rounds {
 		h.log.InfoContext(ctx, "round", "number", round+1, "of", h.rounds)
-		for _, part := range parts {
-			if !slices.ContainsFunc(part.sections, h.results.Has) {
+		for _, m := range measurements {
+			if !slices.ContainsFunc(m.sections, h.results.Has) {
 				continue
 			}
-			if err := part.measure(ctx, round); err != nil {
+			if err := m.measure(ctx, round); err != nil {
 				return err
 			}
 		}
@@ -106,7 +106,7 @@ func (h *harness) run(ctx context.Context, stdout io.Writer) error {
 	return h.write(stdout)
 }
 
-// prepare checks what is asked for and asks the binaries what they have.
+// prepare checks the options and asks the binaries what they have.
 func (h *harness) prepare(ctx context.Context) error {
 	if h.rounds < 1 || h.cpu <= 0 || h.microTime <= 0 || h.floodTime <= 0 || h.few < 1 || h.many < 1 || h.followers < 1 || h.ticks < 1 {
 		return fmt.Errorf("rounds %d, cpu %s, micro-time %s, flood-time %s, few %d, many %d, followers %d, messages %d: must be positive",
@@ -163,7 +163,7 @@ func (h *harness) chooseServers() error {
 	return nil
 }
 
-// write writes the page, the picture if there is all that it shows, and prints the page.
+// write writes the page, and the picture if everything that it shows was measured, and prints the page.
 func (h *harness) write(stdout io.Writer) error {
 	picture := "results.svg"
 	for _, section := range cellSections() {
@@ -187,8 +187,8 @@ func (h *harness) write(stdout io.Writer) error {
 	return errors.Join(err, printed)
 }
 
-// inTurn returns the servers that are measured and among some, in the other order in every
-// second round: nobody always comes after the same one.
+// inTurn returns those of some servers that are measured. Every second round has the reverse order, so that
+// no server always comes after the same one.
 func (h *harness) inTurn(round int, some ...string) []string {
 	servers := slices.DeleteFunc(slices.Clone(h.results.Servers), func(name string) bool { return !slices.Contains(some, name) })
 	if round%2 == 1 {

@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/bench/internal/report"
 )
 
-// circumstances returns what the figures depend on. before is empty where there is no older build.
+// circumstances returns what the figures depend on. before is empty if there is no older build.
 func circumstances(gateway, commit, before, beforeCommit string) ([]report.Fact, error) {
 	facts := []report.Fact{{Name: "date", Value: time.Now().UTC().Format(time.DateOnly)}, {Name: "commit", Value: commit}}
 	model, err := field("/proc/cpuinfo", "model name")
@@ -71,7 +71,7 @@ func loadAverage() (string, error) {
 	return strings.Join(strings.Fields(string(text))[:3], " "), nil
 }
 
-// versions returns those of what the binaries were built with, without repeating any.
+// versions returns the versions of what the binaries were built with, each once.
 func versions(paths ...string) ([]report.Fact, error) {
 	var facts []report.Fact
 	for _, path := range paths {

@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// run does what the arguments ask for until it is done or ctx ends.
+// run runs the command that the arguments name, until it is done or ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	var command string

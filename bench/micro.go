@@ -12,7 +12,7 @@ import (
 	"samsara.internal/gateway/bench/internal/report"
 )
 
-// runMicro runs every Go benchmark once and adds what came out to results.
+// runMicro runs every Go benchmark once and adds its figures to results.
 func runMicro(ctx context.Context, path string, benchTime time.Duration, results map[string][]report.Micro) error {
 	command := exec.CommandContext(ctx, path, "-test.run=^$", "-test.bench=.", "-test.benchmem", "-test.benchtime="+benchTime.String()) //nolint:gosec // the command line names the binary
 	out, err := command.CombinedOutput()

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// startTimeout bounds how long a server takes until it serves.
+	// startTimeout bounds how long a server takes to start.
 	startTimeout = 30 * time.Second
-	// stopTimeout bounds how long it takes to end.
+	// stopTimeout bounds how long it takes to stop.
 	stopTimeout = 10 * time.Second
 	// maxComplaintBytes bounds what is kept of the log of a server that does not start.
 	maxComplaintBytes = 4 << 10
@@ -33,7 +33,7 @@ const (
 type process struct {
 	command *exec.Cmd
 	address string
-	// admin is where the gateway serves /metrics, empty for servers that do not.
+	// admin is the address at which the gateway serves /metrics; empty for servers that do not.
 	admin   string
 	drained chan struct{}
 
@@ -41,8 +41,8 @@ type process struct {
 	stopped  error
 }
 
-// start runs a server until ctx ends or stop is called, and waits until it logs where it
-// serves. What it logs later is read and dropped, as a collector of logs would.
+// start runs a server until ctx ends or stop is called, and waits until it logs its address. What it logs
+// later is read, as a log collector would, and dropped.
 func start(ctx context.Context, path string, args ...string) (*process, error) {
 	command := exec.CommandContext(ctx, path, args...) //nolint:gosec // the command line names the binary
 	command.Env = environment(os.Environ())
@@ -109,7 +109,7 @@ func environment(all []string) []string {
 	return kept
 }
 
-// stop ends the server, if nothing has before.
+// stop ends the server, if it has not ended already.
 func (p *process) stop() error {
 	p.stopping.Do(func() { p.stopped = p.end() })
 	return p.stopped
@@ -153,7 +153,7 @@ func (p *process) metric(ctx context.Context, name string) (value float64, err e
 	if err != nil {
 		return 0, err
 	}
-	// A connection of its own: to ask costs the gateway the same each time.
+	// Each request has a connection of its own, so that it always costs the gateway the same.
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// servers are the processes of one part of a round: the upstream, and who fetches from it.
+// servers are the processes of one step of a round: the upstream, and the servers that fetch from it.
 type servers struct {
 	*harness
 
@@ -69,8 +69,8 @@ func (s *servers) peer(ctx context.Context, name string, flags ...string) (*proc
 	return s.begin(ctx, s.self, slices.Concat([]string{"serve", "--upstream=" + s.url}, flags, []string{name})...)
 }
 
-// gateway starts a build of the gateway as it is by default, but for flags, of which one that
-// the build does not know is left out.
+// gateway starts a build of the gateway with default settings, except for flags. It leaves out flags that
+// the build does not know.
 func (s *servers) gateway(ctx context.Context, name string, flags ...string) (*process, error) {
 	return s.begin(ctx, s.builds[name].Path, s.arguments(name, flags...)...)
 }
@@ -81,7 +81,7 @@ func (s *servers) arguments(name string, flags ...string) []string {
 		s.builds[name].Known(append([]string{"--admin-listen=127.0.0.1:0"}, flags...)...)...)
 }
 
-// admitted are the flags of a gateway whose quota admits every call, and lets none wait.
+// admitted are the flags of a gateway whose quota admits every call without a wait.
 func (s *servers) admitted(name string) ([]string, error) {
 	method, err := s.builds[name].Unary(fleet.Stats)
 	if err != nil {
@@ -124,7 +124,7 @@ func reflected(ctx context.Context, p *process, name string) (m surface.Method, 
 	return m, nil
 }
 
-// requests returns requests for a body, one a worker, each another one.
+// requests returns requests for a body, a different one for each worker.
 func requests(m surface.Method, b fleet.Body, workers int) ([][]byte, error) {
 	all := make([][]byte, workers)
 	for worker := range all {

@@ -24,7 +24,7 @@ type Upstream interface {
 	// Operation is called by New alone.
 	Operation(spec upstream.OperationSpec) (*upstream.Operation, error)
 	// Do returns soon after ctx ends: Stop waits for it. The server releases each response once.
-	Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error)
+	Do(ctx context.Context, op *upstream.Operation, req upstream.Request) (*upstream.Response, error)
 }
 
 // Config configures a Server. All fields except Upstream have a useful zero value.

@@ -37,20 +37,20 @@ func (h *handler) follow(c *client) error {
 // wants only what was asked for by itself.
 func (w *walker) following() feed.Request {
 	var header strings.Builder
-	for _, h := range w.call.Header {
+	for _, h := range w.request.Header {
 		header.WriteString(h.Name + ":" + h.Value + "\n")
 	}
 	return feed.Request{
 		Key: feed.Key{
 			Operation: w.stream.FullMethod, Path: w.walk.Path, Query: w.walk.Query, Header: header.String(),
-			Tenant: w.call.From.Tenant, RetryAlways: w.call.RetryAlways,
+			Tenant: w.request.From.Tenant, RetryAlways: w.request.RetryAlways,
 		},
-		Alone:        w.call.NoStore,
-		As:           w.call.From,
+		Alone:        w.request.NoStore,
+		As:           w.request.From,
 		Cursor:       w.walk.Start,
 		PollInterval: w.walk.PollInterval,
 		MaxPages:     w.walk.MaxPages,
-		Memory:       w.call.Memory,
+		Memory:       w.request.Memory,
 		Pages:        w,
 	}
 }

@@ -106,9 +106,9 @@ func load(tb testing.TB, source string) []*endpoint.Endpoint {
 	return loaded
 }
 
-// request is a call with what is known of its operation.
+// request is a request with what is known of its operation.
 type request struct {
-	upstream.Call
+	upstream.Request
 	upstream.OperationSpec
 	Template string
 	// The following fields are zero for passthrough.
@@ -139,11 +139,11 @@ func (r *resolver) Operation(spec upstream.OperationSpec) (*upstream.Operation, 
 	return op, err
 }
 
-func (r *resolver) request(op *upstream.Operation, call upstream.Call) *request {
+func (r *resolver) request(op *upstream.Operation, sent upstream.Request) *request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	req := &request{Call: call, OperationSpec: r.specs[op]}
-	req.Method, req.Template = op.Name(call)
+	req := &request{Request: sent, OperationSpec: r.specs[op]}
+	req.Method, req.Template = op.Name(sent)
 	if e := req.Endpoint; e != nil && !req.Passthrough {
 		req.Decoder, req.Repeatable, req.NoBody = e.Response, e.Operation.GetRepeatable(), !e.HasResponse
 	}
@@ -159,8 +159,8 @@ type fakeUpstream struct {
 	requests []request
 }
 
-func (f *fakeUpstream) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
-	req := f.request(op, call)
+func (f *fakeUpstream) Do(ctx context.Context, op *upstream.Operation, sent upstream.Request) (*upstream.Response, error) {
+	req := f.request(op, sent)
 	f.mu.Lock()
 	f.requests = append(f.requests, *req)
 	f.mu.Unlock()
@@ -183,18 +183,18 @@ func upstreamFunc(do func(context.Context, *request) (*upstream.Response, error)
 	return &forgetful{do: do}
 }
 
-func (f *forgetful) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
-	return f.do(ctx, f.request(op, call))
+func (f *forgetful) Do(ctx context.Context, op *upstream.Operation, sent upstream.Request) (*upstream.Response, error) {
+	return f.do(ctx, f.request(op, sent))
 }
 
 // around is a client whose calls are made by do.
 type around struct {
 	*upstream.Client
-	do func(context.Context, *upstream.Operation, upstream.Call) (*upstream.Response, error)
+	do func(context.Context, *upstream.Operation, upstream.Request) (*upstream.Response, error)
 }
 
-func (a around) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
-	return a.do(ctx, op, call)
+func (a around) Do(ctx context.Context, op *upstream.Operation, sent upstream.Request) (*upstream.Response, error) {
+	return a.do(ctx, op, sent)
 }
 
 // answers is an upstream that answers every request with body, decoded as the request wants it.

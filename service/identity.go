@@ -34,48 +34,48 @@ const sandboxFaultHeader = "Samsara-Sandbox-Fault"
 const maxCallerBytes = 64
 
 // identify sets who calls and who holds the answer. For the sharing of the quota, the caller is named by its
-// verified client certificate, else by what it says, which is in call already, else by the address that it
+// verified client certificate, else by what it says, which is in req already, else by the address that it
 // calls from.
-func (c *connection) identify(call *upstream.Call) {
-	call.From.Caller = cmp.Or(c.certified, call.From.Caller, c.address)
-	call.Memory = c.answers
+func (c *connection) identify(req *upstream.Request) {
+	req.From.Caller = cmp.Or(c.certified, req.From.Caller, c.address)
+	req.Memory = c.answers
 }
 
 // applyMetadata sets what the connection and the caller's metadata say of a call. The error names everything
 // that is wrong.
-func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstream.Operation, call *upstream.Call) error {
+func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstream.Operation, req *upstream.Request) error {
 	var violations []endpoint.Violation
 	refuse := func(key, value, rule string) {
 		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
-		if call.RetryAlways = value == "always"; !call.RetryAlways {
+		if req.RetryAlways = value == "always"; !req.RetryAlways {
 			refuse(retryKey, value, "\"always\" or absent")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, cacheKey) {
-		if call.NoStore = value == "no-store"; !call.NoStore {
+		if req.NoStore = value == "no-store"; !req.NoStore {
 			refuse(cacheKey, value, "\"no-store\" or absent")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, priorityKey) {
-		if call.From.Batch = value == "batch"; !call.From.Batch && value != "interactive" {
+		if req.From.Batch = value == "batch"; !req.From.Batch && value != "interactive" {
 			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
 		}
 	}
 	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
-		if call.From.Caller = value; value == "" || len(value) > maxCallerBytes {
+		if req.From.Caller = value; value == "" || len(value) > maxCallerBytes {
 			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
 		}
 	}
 	if len(violations) > 0 {
-		method, template := op.Name(*call)
+		method, template := op.Name(*req)
 		return invalidArgument(method, template, violations)
 	}
-	from.identify(call)
+	from.identify(req)
 	if h.sandboxFaults {
 		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
-			call.Header = append(call.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
+			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
 		}
 	}
 	return nil

@@ -48,12 +48,12 @@ func TestIdentify_mostCertainName(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			call := &upstream.Call{From: identity.Identity{Caller: test.says}}
-			from.identify(call)
-			if call.From.Caller != test.want {
-				t.Errorf("the caller is %q, want %q", call.From.Caller, test.want)
+			req := &upstream.Request{From: identity.Identity{Caller: test.says}}
+			from.identify(req)
+			if req.From.Caller != test.want {
+				t.Errorf("the caller is %q, want %q", req.From.Caller, test.want)
 			}
-			if call.Memory != made.answers {
+			if req.Memory != made.answers {
 				t.Error("the answer is not held by the connection")
 			}
 		})

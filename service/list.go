@@ -84,7 +84,7 @@ func (a *ahead) read(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		p, held, err := a.fetch(ctx, cursor, a.call.From, a.call.Memory)
+		p, held, err := a.fetch(ctx, cursor, a.request.From, a.request.Memory)
 		var failed *upstream.Error
 		if errors.As(err, &failed) && a.walk.PastEnd(cursor, failed.HTTPStatus) {
 			return nil

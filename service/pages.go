@@ -63,8 +63,8 @@ type walker struct {
 	stream    *endpoint.Stream
 	walk      *endpoint.Walk
 	operation *upstream.Operation
-	// call is the call for every page, except for path and query.
-	call upstream.Call
+	// request is the request for every page, except for path and query.
+	request upstream.Request
 }
 
 // walker reads the request of a stream, and returns what asks for its pages.
@@ -83,8 +83,8 @@ func (h *handler) walker(ctx context.Context, stream *endpoint.Stream, receive f
 		return nil, refusal(e, err)
 	}
 	w := &walker{handler: h, stream: stream, walk: walk, operation: h.operations.of[e].pages}
-	w.call.From.Batch = true // unless its caller says otherwise
-	return w, h.applyMetadata(ctx, from, w.operation, &w.call)
+	w.request.From.Batch = true // unless its caller says otherwise
+	return w, h.applyMetadata(ctx, from, w.operation, &w.request)
 }
 
 // fetch asks for the page at cursor in the name of as, within the deadline of ctx or else the default one. by
@@ -96,9 +96,9 @@ func (w *walker) fetch(ctx context.Context, cursor string, as identity.Identity,
 		ctx, cancel = context.WithTimeout(ctx, w.defaultDeadline)
 		defer cancel()
 	}
-	call, bound := w.call, w.walk.Request(cursor)
-	call.Path, call.Query, call.From, call.Memory = bound.Path, bound.Query, as, by
-	resp, err := w.upstream.Do(ctx, w.operation, call)
+	req, bound := w.request, w.walk.Request(cursor)
+	req.Path, req.Query, req.From, req.Memory = bound.Path, bound.Query, as, by
+	resp, err := w.upstream.Do(ctx, w.operation, req)
 	if err != nil {
 		return nil, nil, w.failure(cursor, err)
 	}
@@ -174,7 +174,7 @@ func (w *walker) Outlast(err error) (feed.Failure, bool) {
 // invalid returns the error of a page that does not say how to go on. Such a page is not sent, so that a
 // client can ask for it again.
 func (w *walker) invalid(p *page, what string) error {
-	return w.operation.Unfit(w.call, p.resp, apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
+	return w.operation.Unfit(w.request, p.resp, apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
 }
 
 // failure returns a *cursorError for a rejected cursor, and err otherwise. Samsara has no code for it and
@@ -231,7 +231,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 		first := drift.First(items)
 		wire, cursor, drift = c.walk.Cut(p.wire, items), p.asked, &first
 		held.Release()
-		held = c.call.Memory.Add(int64(cap(wire)))
+		held = c.request.Memory.Add(int64(cap(wire)))
 	}
 	if !c.begun {
 		// This fails only if the caller is gone.
@@ -274,7 +274,7 @@ func (c *client) sendKeepAlive(s *feed.State) error {
 // send sends a message. A client that has got it goes on from cursor.
 func (c *client) send(m *message, cursor string) error {
 	defer m.drop()
-	if c.compressed && !c.begun && !mayCompress(c.call.Memory, len(m.body)) {
+	if c.compressed && !c.begun && !mayCompress(c.request.Memory, len(m.body)) {
 		// All messages of a stream go out as its first one does.
 		c.compressed = false
 		if err := grpc.SetSendCompressor(c.Context(), encoding.Identity); err != nil {

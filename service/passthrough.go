@@ -49,11 +49,11 @@ func (h *handler) pass(ctx context.Context, from *connection, in *apiv1.CallRequ
 		return nil, invalidArgument(clip(in.GetMethod(), 64), upstream.PassthroughOperation, violations)
 	}
 	op := h.operations.at(in.GetMethod(), in.GetPath())
-	call := upstream.Call{Method: in.GetMethod(), Path: in.GetPath(), Query: query}
+	req := upstream.Request{Method: in.GetMethod(), Path: in.GetPath(), Query: query}
 	if in.Body != nil {
-		call.Body = []byte(in.GetBody())
+		req.Body = []byte(in.GetBody())
 	}
-	resp, err := h.do(ctx, from, op, call)
+	resp, err := h.do(ctx, from, op, req)
 	if err != nil {
 		return nil, err
 	}

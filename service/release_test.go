@@ -111,9 +111,9 @@ func TestRelease_cancelledCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	handled := make(chan struct{})
-	g := start(t, service.Config{Endpoints: endpoints(t), Answers: memory, Upstream: around{client, func(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
+	g := start(t, service.Config{Endpoints: endpoints(t), Answers: memory, Upstream: around{client, func(ctx context.Context, op *upstream.Operation, sent upstream.Request) (*upstream.Response, error) {
 		defer close(handled)
-		resp, err := client.Do(context.WithoutCancel(ctx), op, call)
+		resp, err := client.Do(context.WithoutCancel(ctx), op, sent)
 		cancel() // the message is larger than what the client lets the server send at once
 		<-ctx.Done()
 		return resp, err

@@ -60,8 +60,8 @@ type pager struct {
 	counts  map[string]int
 }
 
-func (p *pager) Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
-	req := p.request(op, call)
+func (p *pager) Do(ctx context.Context, op *upstream.Operation, sent upstream.Request) (*upstream.Response, error) {
+	req := p.request(op, sent)
 	cursor := cursorOf(req)
 	p.mu.Lock()
 	if p.counts == nil {
@@ -634,8 +634,8 @@ func readSlowly(t *testing.T, method, request string) {
 	}
 	t.Cleanup(client.Close)
 	var most int64
-	up := around{client, func(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
-		resp, err := client.Do(ctx, op, call)
+	up := around{client, func(ctx context.Context, op *upstream.Operation, sent upstream.Request) (*upstream.Response, error) {
+		resp, err := client.Do(ctx, op, sent)
 		mu.Lock()
 		defer mu.Unlock()
 		most = max(most, memory.Used())

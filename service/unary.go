@@ -61,7 +61,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, refusal(e, err)
 		}
-		resp, err := h.do(ctx, from, op, upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body})
+		resp, err := h.do(ctx, from, op, upstream.Request{Path: bound.Path, Query: bound.Query, Body: bound.Body})
 		if err != nil {
 			return nil, err
 		}
@@ -72,13 +72,13 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 // do makes a call with the options of the connection and the caller's metadata. It tells the caller of a
 // failure in the trailer, not in a header: a client that has seen a header no longer applies its own retry
 // policy.
-func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
-	if err := h.applyMetadata(ctx, from, op, &call); err != nil {
+func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operation, req upstream.Request) (*upstream.Response, error) {
+	if err := h.applyMetadata(ctx, from, op, &req); err != nil {
 		return nil, err
 	}
-	resp, err := h.upstream.Do(ctx, op, call)
+	resp, err := h.upstream.Do(ctx, op, req)
 	if err == nil {
-		err = checkBody(op, call, resp)
+		err = checkBody(op, req, resp)
 	}
 	if err != nil {
 		var failed *upstream.Error
@@ -134,7 +134,7 @@ func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream
 
 // checkBody refuses, and releases, a response whose body is passed on as it is and is not JSON. JSON is valid
 // UTF-8, and nothing else could be sent.
-func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Response) error {
+func checkBody(op *upstream.Operation, req upstream.Request, resp *upstream.Response) error {
 	if len(resp.Body) == 0 {
 		return nil
 	}
@@ -143,5 +143,5 @@ func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Respon
 		return nil
 	}
 	resp.Release()
-	return op.Unfit(call, resp, apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, "the response is "+err.Error(), err)
+	return op.Unfit(req, resp, apiv1.Reason_REASON_UPSTREAM_BODY_INVALID, "the response is "+err.Error(), err)
 }

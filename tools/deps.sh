@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sees to what the tests need of the machine: installs what is missing if it may, by root or by sudo
-# without a password, and otherwise names all of it and fails.
+# Checks that the machine has what the tests need. Installs what is missing if it can, as root or by sudo
+# without a password. Otherwise lists what is missing, and fails.
 #
 #	tools/deps.sh NEED...
 #
@@ -8,7 +8,7 @@
 # npm, python3 (with venv) or protoc (with the well-known types).
 set -euo pipefail
 
-# has NEED says if it is there.
+# has NEED reports whether it is installed.
 has() {
 	case $1 in
 	cc) "$(go env CC)" -x c -o /dev/null - <<<$'#include <stdlib.h>\nint main(void) { return 0; }' 2>/dev/null ;;
@@ -18,7 +18,7 @@ has() {
 	esac
 }
 
-# names NEED prints what it is, packages NEED the packages of Debian that hold it.
+# names NEED prints its name, packages NEED the Debian packages that have it.
 names() { [[ $1 == cc ]] && echo "a C compiler with headers ($(go env CC))" || echo "$1"; }
 packages() {
 	case $1 in
@@ -44,7 +44,7 @@ list=${list:2}
 as_root=()
 ((EUID == 0)) || as_root=(sudo -n)
 if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
-	echo "the tests need what is missing here: $list" >&2
+	echo "the tests need what this machine does not have: $list" >&2
 	echo "on Debian: apt-get install ${wanted[*]}" >&2
 	exit 1
 fi

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs make targets over and over beside two busy loops, and says how many of the runs failed.
+# Runs make targets again and again beside two busy loops, and prints how many of the runs failed.
 #
 #	tools/flake.sh RUNS TARGET...
 #
-# The output of the runs that failed is left in bin/flake. Tests are not answered from the cache.
+# The output of failed runs stays in bin/flake. No test result comes from the cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

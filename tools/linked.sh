@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fails if a program links a package that calls methods by a name known only at run time, and says
-# which imports bring it in: with one of them the linker keeps every exported method of the program.
+# Fails if a program links a package that calls methods by a name known only at run time, and prints the
+# chain of imports that leads to it. With such a package the linker keeps every exported method of the
+# program.
 #
 #	tools/linked.sh PACKAGE
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has protoc generate all files of proto/ for each language that it knows by itself, and says how many
-# files came of it. Fails if it fails for one, or if two Objective-C classes have one name, which protoc
-# does not mind but a linker does.
+# Generates all files of proto/ with protoc for each language that protoc supports without a plugin, and
+# prints how many files each language got. Fails if protoc fails for one, or if two Objective-C classes have
+# the same name: protoc accepts that, but a linker does not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,5 +21,5 @@ for language in cpp java kotlin python csharp objc php ruby; do
 	fi
 done
 twice=$(grep -rhoE '@interface \w+ :' "$out/objc" | sort | uniq -d)
-[[ -z $twice ]] || failed+=("objc: there twice is $twice")
+[[ -z $twice ]] || failed+=("objc: two classes are named $twice")
 ((!${#failed[@]})) || { printf 'protoc fails for %s\n' "${failed[@]}" >&2; exit 1; }

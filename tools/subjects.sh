@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fails if the subject of a commit is not as CONTRIBUTING.md has it, and names each that is not.
+# Fails if the subject of a commit does not follow CONTRIBUTING.md, and prints each that does not.
 #
 #	tools/subjects.sh [RANGE...]
 #
-# RANGE is what git log takes, such as origin/main..; without one it is all that there is since the rule
-# holds, in a shallow clone as much as that has. Merges and reverts have subjects of their own.
+# RANGE is a range of git log, such as origin/main..; without one all commits since the rule applies are
+# checked, or as many as a shallow clone has. Merges and reverts have subjects of their own.
 set -euo pipefail
 export LC_ALL=C.UTF-8 # for the length in characters
 
@@ -25,7 +25,7 @@ while read -r commit subject; do
 	faults=()
 	[[ $subject == 'Revert "'* ]] && continue
 	((${#subject} <= 72)) || faults+=("has ${#subject} characters, 72 at most")
-	[[ ! ${subject,,} =~ $undone ]] || faults+=('is of work that is not done')
+	[[ ! ${subject,,} =~ $undone ]] || faults+=('is of unfinished work')
 	if [[ ! $subject =~ $form ]]; then
 		faults+=('is not of the form "area: what it does"')
 	elif [[ ${BASH_REMATCH[2]} =~ $past ]]; then
@@ -38,4 +38,4 @@ while read -r commit subject; do
 	done
 done < <(git log --no-merges --format='%h %s' "${range[@]}")
 if ((wrong)); then exit 1; fi
-echo "subjects: $count commits are as they should be"
+echo "subjects: $count commits are in order"

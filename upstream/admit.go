@@ -11,14 +11,14 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// unnamedPause is how long a quota pauses after a 429 that does not say.
+// unnamedPause is how long a quota pauses after a 429 without Retry-After.
 const unnamedPause = time.Second
 
-// admit lets those attempts through that the circuits and the quota admit, and tells them what came of
-// each. It owns the wait after a 429, by the quota's pause.
+// admit makes the attempts that the circuits and the quota admit, and tells the circuits and the quota
+// how each ended. It makes the wait after a 429, as a pause of the quota.
 type admit struct {
 	next *attempt
-	// host and retries are the circuit and the retry budget of the host, records those of operations,
+	// host and retries are the circuit and the retry budget of the host. records has those of operations,
 	// callers and tenants.
 	host    *circuit
 	retries *retryBudget
@@ -39,7 +39,7 @@ func (a *admit) rest(ctx context.Context, req *request, d time.Duration) {
 	}
 }
 
-// do makes the n-th attempt of a call if it may be made. One of the results is not nil: the response,
+// do makes the n-th attempt of a request, if it is admitted. One of the results is not nil: the response,
 // the error of the attempt, or why it was not made.
 func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (*Response, *Error, *refusal) {
 	if over := overRefusal(ctx); over != nil {
@@ -48,9 +48,9 @@ func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (
 	if refused := a.refusal(req); refused != nil { // without waiting first
 		return nil, nil, refused
 	}
-	var through *leave
+	var through *quotaGate
 	if req.op.quota != nil {
-		through = &leave{quota: req.op.quota, from: req.From}
+		through = &quotaGate{quota: req.op.quota, from: req.From}
 		if refused := through.take(ctx); refused != nil {
 			return nil, nil, refused
 		}
@@ -63,13 +63,13 @@ func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (
 		return nil, nil, refused
 	}
 	if n == 1 {
-		a.countCall(req)
+		a.countRequest(req)
 	}
 	return a.pass(ctx, req, n, with, p, through)
 }
 
 // pass makes an attempt that has been let through.
-func (a *admit) pass(ctx context.Context, req *request, n int, with *authorized, p pass, through *leave) (*Response, *Error, *refusal) {
+func (a *admit) pass(ctx context.Context, req *request, n int, with *authorized, p pass, through *quotaGate) (*Response, *Error, *refusal) {
 	onHost, onScope := outcomeNone, outcomeNone
 	defer func() { a.end(req, p, onHost, onScope) }() // even if an Observer panics
 	var g gate
@@ -83,19 +83,19 @@ func (a *admit) pass(ctx context.Context, req *request, n int, with *authorized,
 	}
 	onHost, onScope = failure.hostOutcome(), failure.scopeOutcome()
 	if failure != nil && failure.HTTPStatus == http.StatusTooManyRequests && through != nil {
-		// Nobody is to run into a limit that the upstream has just said is used up.
+		// The upstream has just said that the limit is used up, so all callers wait.
 		req.op.quota.Pause(ctx, time.Now().Add(cmp.Or(failure.RetryAfter, unnamedPause)))
 	}
 	return resp, failure, nil
 }
 
-// pass is the circuits' leave to make an attempt.
+// pass is what the circuits give an attempt that they let through.
 type pass struct {
 	host, scope circuitPass
 	began       time.Time
 }
 
-// refusal says why allow would let no attempt through now; nil: it would.
+// refusal returns why allow would let no attempt through now; nil if it would.
 func (a *admit) refusal(req *request) *refusal {
 	if wait, refused := a.host.refusal(); refused {
 		return failuresRefusal(notCircuit, wait, false)
@@ -126,15 +126,15 @@ func (a *admit) end(req *request, p pass, onHost, onScope outcome) {
 	a.records.end(scopeOf(req), p.scope, p.began, onScope)
 }
 
-// countCall counts a call, not its retries.
-func (a *admit) countCall(req *request) {
-	a.retries.countCall()
-	a.records.of(scopeOf(req)).countCall()
+// countRequest counts a request, not its retries.
+func (a *admit) countRequest(req *request) {
+	a.retries.countRequest()
+	a.records.of(scopeOf(req)).countRequest()
 }
 
-// takeRetry takes a retry from the budget of the call's scope and then from the host's, or says why there
-// is none. What only the host refuses is lost to the scope, which harms nobody: the other way round, a
-// scope that has used up its own budget would use up the host's.
+// takeRetry takes a retry from the retry budget of the request's scope and then from the host's, or
+// returns why there is none. If only the host refuses it, it is lost to the scope, which harms nobody. In
+// the other order, a scope that has used up its own retry budget would use up the host's.
 func (a *admit) takeRetry(req *request) *refusal {
 	if wait, ok := a.records.failing(scopeOf(req)).retries.take(); !ok {
 		return failuresRefusal(notRetryBudget, wait, true)
@@ -145,40 +145,40 @@ func (a *admit) takeRetry(req *request) *refusal {
 	return nil
 }
 
-// scopeOf is whose circuit and retry budget a call has.
+// scopeOf returns the scope whose circuit and retry budget a request has.
 func scopeOf(req *request) scope { return scope{req.op.name, req.From.Caller, req.From.Tenant} }
 
-// leave is the quota's, to send the requests of an attempt.
-type leave struct {
+// quotaGate lets the HTTP requests of an attempt through as the quota admits them.
+type quotaGate struct {
 	quota  *quota.Operation
 	from   identity.Identity
 	permit quota.Permit
-	// refused is why the last one must not be sent.
+	// refused is why the last HTTP request must not be sent.
 	refused *refusal
 }
 
-// take waits for leave for one more request, or says why there is none.
-func (l *leave) take(ctx context.Context) *refusal {
-	permit, err := l.quota.Admit(ctx, l.from)
-	l.permit, l.refused = permit, quotaRefusal(ctx, err)
-	return l.refused
+// take waits until the quota admits one more HTTP request, or returns why it does not.
+func (g *quotaGate) take(ctx context.Context) *refusal {
+	permit, err := g.quota.Admit(ctx, g.from)
+	g.permit, g.refused = permit, quotaRefusal(ctx, err)
+	return g.refused
 }
 
 // Another implements gate.
-func (l *leave) Another(ctx context.Context) error {
-	if l.take(ctx) != nil {
+func (g *quotaGate) Another(ctx context.Context) error {
+	if g.take(ctx) != nil {
 		return errHeldBack
 	}
 	return nil
 }
 
-// Pass implements http1.Gate: a request counts from when it is written.
-func (l *leave) Pass(ctx context.Context) error {
-	if l.refused = quotaRefusal(ctx, l.permit.Renew(ctx)); l.refused != nil {
+// Pass implements http1.Gate: an HTTP request counts from when it is written.
+func (g *quotaGate) Pass(ctx context.Context) error {
+	if g.refused = quotaRefusal(ctx, g.permit.Renew(ctx)); g.refused != nil {
 		return errHeldBack
 	}
 	return nil
 }
 
 // Late implements gate.
-func (l *leave) Late() { l.permit.Count() }
+func (g *quotaGate) Late() { g.permit.Count() }

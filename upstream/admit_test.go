@@ -20,7 +20,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// newQuota returns the budget of an operation, without a margin.
+// newQuota returns the quota of an operation, without a margin.
 func newQuota(t *testing.T, limit quota.Limit) *quota.Operation {
 	t.Helper()
 	cfg := quota.Defaults()
@@ -48,7 +48,7 @@ func within(budget *quota.Operation, path string) *request {
 	return req
 }
 
-func TestAttemptWaitsForItsTurn(t *testing.T) {
+func TestQuota_attemptWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(200, `{}`))
@@ -66,7 +66,7 @@ func TestAttemptWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-func TestAttemptThatWouldWaitTooLongIsRefusedWithTheBudget(t *testing.T) {
+func TestQuota_waitTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(200, `{}`))
@@ -108,7 +108,7 @@ func openingIn(f *fake, opening time.Duration) func(*upstream.Config) {
 	}
 }
 
-func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
+func TestQuota_countsFromTheWrite(t *testing.T) {
 	t.Parallel()
 	server := certified(t)
 	for name, test := range map[string]struct {
@@ -156,7 +156,7 @@ func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestAttemptThatLostItsPlaceAndCannotWaitIsRefused(t *testing.T) {
+func TestQuota_lostPositionCannotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(200, `{}`))
@@ -179,7 +179,7 @@ func TestAttemptThatLostItsPlaceAndCannotWaitIsRefused(t *testing.T) {
 	})
 }
 
-func TestRetriesTakeFromTheQuotaToo(t *testing.T) {
+func TestQuota_retries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(503, ""), answer(503, ""), answer(200, `{}`))
@@ -193,7 +193,7 @@ func TestRetriesTakeFromTheQuotaToo(t *testing.T) {
 	})
 }
 
-func TestA429PausesTheQuotaForEverybodyAndNoLonger(t *testing.T) {
+func TestQuota_pausedBy429(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		header []string
@@ -220,7 +220,7 @@ func TestA429PausesTheQuotaForEverybodyAndNoLonger(t *testing.T) {
 	}
 }
 
-func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
+func TestQuota_circuitOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -235,8 +235,8 @@ func TestOpenCircuitTakesNothingFromTheQuota(t *testing.T) {
 	})
 }
 
-// TestCircuitThatIsBeingProbedTakesNothingFromTheQuota has three probes that hang.
-func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
+// TestQuota_circuitProbed has three probes that hang.
+func TestQuota_circuitProbed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -260,8 +260,8 @@ func TestCircuitThatIsBeingProbedTakesNothingFromTheQuota(t *testing.T) {
 	})
 }
 
-// TestProbeThatTheQuotaRefusesIsNoVerdict has probes that lose their place while they connect.
-func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
+// TestProbe_refusedByTheQuota has probes that lose their position in the queue while they connect.
+func TestProbe_refusedByTheQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, raw(""))
@@ -284,7 +284,7 @@ func TestProbeThatTheQuotaRefusesIsNoVerdict(t *testing.T) {
 	})
 }
 
-func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
+func TestShare_followerWithMoreTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(w http.ResponseWriter, r *http.Request) {
@@ -317,7 +317,7 @@ func TestFollowerWithMoreTimeWaitsWhereItsLeaderCouldNot(t *testing.T) {
 	})
 }
 
-// by returns get(path) with a quota, in the name of a caller.
+// by returns get(path) with a quota, for a caller.
 func by(caller string, budget *quota.Operation, path string) *request {
 	req := within(budget, path)
 	req.From.Caller = caller
@@ -330,9 +330,9 @@ func batch(req *request) *request {
 	return req
 }
 
-// TestReadDoesNotWaitInAnothersQueue has many reads that wait for the quota. Another caller, or the
+// TestShare_notInAnothersQueue has many reads that wait for the quota. Another caller, or the
 // same one with more priority, asks for one of them and is served when it is its turn.
-func TestReadDoesNotWaitInAnothersQueue(t *testing.T) {
+func TestShare_notInAnothersQueue(t *testing.T) {
 	t.Parallel()
 	for name, greedy := range map[string]func(budget *quota.Operation, path string) *request{
 		"of another caller": func(budget *quota.Operation, path string) *request { return by("greedy", budget, path) },
@@ -366,7 +366,7 @@ func TestReadDoesNotWaitInAnothersQueue(t *testing.T) {
 	}
 }
 
-func TestReadIsSharedWithEverybodyOnceItIsSent(t *testing.T) {
+func TestShare_withEverybodyOnceSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, slowly(answer(200, `{}`)))
@@ -384,9 +384,9 @@ func TestReadIsSharedWithEverybodyOnceItIsSent(t *testing.T) {
 	})
 }
 
-// TestRefusalByTheQuotaIsNotShared has a first call that the quota gives up after the longest wait,
+// TestShare_quotaRefusal has a first call that the quota gives up after the longest wait,
 // and a second that has just begun.
-func TestRefusalByTheQuotaIsNotShared(t *testing.T) {
+func TestShare_quotaRefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(200, `{}`))

@@ -11,22 +11,22 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// attempt makes attempts: an exchange over HTTP each, redirects included, and the translation of what
-// comes back.
+// attempt makes attempts: each is an HTTP exchange, redirects included, and the translation of the
+// response.
 type attempt struct {
 	transport transport
 	bodies    bodies
-	// timeout bounds one, from connecting to the last byte of the body, and maxBytes its body.
+	// timeout bounds an attempt, from connecting to the last byte of the body, and maxBytes its body.
 	timeout  time.Duration
 	maxBytes int64
-	// counted is the name of a header that carries the attempt's number; empty: not sent.
+	// counted is the name of a header with the attempt's number; empty: not sent.
 	counted  string
 	observer Observer
 	log      *slog.Logger
 }
 
-// do makes the n-th attempt of a call. It returns neither response nor error if the gate does not let a
-// request through.
+// do makes the n-th attempt of a request. It returns neither response nor error if the gate refuses an
+// HTTP request.
 func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized, through gate) (*Response, *Error) {
 	got := received{token: with.token}
 	var b body
@@ -62,10 +62,10 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	return nil, failure
 }
 
-// exchange sends the request, and fills in what comes back. It reports whether the gate held a
-// request back.
+// exchange sends the request and stores what comes back in into and b. It reports whether the gate
+// refused an HTTP request.
 func (a *attempt) exchange(ctx context.Context, req *request, header http.Header, through gate, into *received, b *body) (failure *Error, held bool) {
-	// Most callers have less time than that.
+	// Most callers have less time than the timeout.
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > a.timeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, a.timeout, errAttemptTimeout)
@@ -103,8 +103,8 @@ func (a *attempt) exchange(ctx context.Context, req *request, header http.Header
 	return nil, false
 }
 
-// refused makes the error of a response that is not 2XX. Its status is the verdict, so its
-// body may be cut short or unreadable, and is not waited for long.
+// refused returns the error of a response that is not 2XX. The status is the verdict, so the body may be
+// cut short or unreadable, and is not waited for long.
 func (a *attempt) refused(ctx context.Context, token string, by *lease.Holder, resp *http.Response) *Error {
 	b := newErrorBody(by)
 	defer b.drop()

@@ -53,7 +53,7 @@ func BenchmarkRead(b *testing.B) {
 		}
 		return op
 	}
-	call := Call{Path: "/fleet/vehicles/281474977075805", Query: "limit=100&after=0f7a"}
+	req := Request{Path: "/fleet/vehicles/281474977075805", Query: "limit=100&after=0f7a"}
 	for _, bench := range []struct {
 		name           string
 		pages, noStore bool
@@ -63,11 +63,11 @@ func BenchmarkRead(b *testing.B) {
 		{"from the cache", false, false},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			op, call := operation(bench.pages), call
-			call.NoStore = bench.noStore
+			op, req := operation(bench.pages), req
+			req.NoStore = bench.noStore
 			b.ReportAllocs()
 			for b.Loop() {
-				resp, err := client.Do(b.Context(), op, call)
+				resp, err := client.Do(b.Context(), op, req)
 				if err != nil {
 					b.Fatal(err)
 				}

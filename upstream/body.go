@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	// maxDrainBytes is how much of a body is read for nothing, so that its connection can be
-	// used again.
+	// maxDrainBytes is how much of an unused body is read at most, so that its connection can be used
+	// again.
 	maxDrainBytes = 256 << 10
-	// bodySlack is the room behind a body of known length that finds out that it ends there.
+	// bodySlack is the room behind a body of known length, in which a read finds that the body ends.
 	bodySlack = 64
-	// unknownLength is the room for a body that does not say how long it is, to begin with.
+	// unknownLength is the first room for a body that does not say how long it is.
 	unknownLength = 16 << 10
-	// zipFactor is how many times shorter gzip makes JSON, about.
+	// zipFactor is about how many times shorter gzip makes JSON.
 	zipFactor = 4
-	// uselessBodyTime is how long a body may take that decides nothing: of an error, whose status is the
-	// verdict, or one that is read for nothing. Then its connection is closed.
+	// uselessBodyTime is how long a body may take that decides nothing: that of an error, whose status is
+	// the verdict, or one that is not used. After that its connection is closed.
 	uselessBodyTime = time.Second
 )
 
-// body is a response body, or what has been read of it, in memory that it must give back. The zero
-// value has none.
+// body is a response body, or what has been read of it. It must give back its memory. The zero value has
+// none.
 type body struct {
 	lease *lease.Lease
 	bytes []byte
-	// hasty is whether it does not wait for memory.
+	// hasty is whether the body does not wait for memory.
 	hasty bool
 }
 
@@ -46,7 +46,7 @@ func newErrorBody(by *lease.Holder) body {
 	return b
 }
 
-// drop gives back the memory, if it has not been passed on.
+// drop gives back the memory, except if it has been passed on.
 func (b *body) drop() { b.pass().Release() }
 
 // pass passes the memory on to the caller, and empties the body.
@@ -56,14 +56,14 @@ func (b *body) pass() *lease.Lease {
 	return l
 }
 
-// withTranslation is how much is reserved for a body with a buffer of capacity bytes and its
-// message, which is about half as long.
+// withTranslation returns how many bytes to reserve for a body with a buffer of capacity bytes, and for
+// its message, which is about half as long.
 func withTranslation(capacity int) int64 {
 	return int64(capacity) + int64(lease.Capacity(capacity/2))
 }
 
-// read appends what there is to read, at most limit bytes: where there is more the error is
-// errTooLarge. In any case the body holds what could be read.
+// read appends what there is to read, at most limit bytes. The error is errTooLarge if there is more. In
+// any case the body holds what could be read.
 func (b *body) read(ctx context.Context, from io.Reader, limit int64) error {
 	for {
 		if len(b.bytes) == cap(b.bytes) {
@@ -86,8 +86,8 @@ func (b *body) read(ctx context.Context, from io.Reader, limit int64) error {
 	}
 }
 
-// grow doubles the room, as far as a body of limit bytes needs it. While the bytes are copied they
-// are there twice; there is no message yet.
+// grow doubles the room, as far as a body of limit bytes needs it. While the bytes are copied there are
+// two buffers; there is no message yet.
 func (b *body) grow(ctx context.Context, limit int64) error {
 	n := int(min(2*int64(cap(b.bytes)), limit+bodySlack))
 	capacity := lease.Capacity(n)
@@ -95,7 +95,7 @@ func (b *body) grow(ctx context.Context, limit int64) error {
 	if b.hasty {
 		b.lease.Count(counted)
 	}
-	// At most there are two buffers of the largest size.
+	// There are at most two buffers of the largest size.
 	most := 2 * int64(lease.Capacity(int(limit)+bodySlack))
 	larger, err := b.lease.Grow(ctx, b.bytes, n, counted, most)
 	b.bytes = larger
@@ -107,8 +107,8 @@ type bodies struct {
 	unzippers sync.Pool
 }
 
-// readWhole is read for a body that is of no use in part, in memory that is waited for: one that
-// announces more than limit bytes is not read at all.
+// readWhole reads a body of which a part is of no use, as read does, into memory that it waits for. It
+// does not read a body that announces more than limit bytes.
 func (b *bodies) readWhole(ctx context.Context, into *body, by *lease.Holder, resp *http.Response, limit int64) error {
 	if resp.ContentLength > limit {
 		return fmt.Errorf("%w of %d bytes: Content-Length is %d", errTooLarge, limit, resp.ContentLength)
@@ -129,10 +129,10 @@ func (b *bodies) readWhole(ctx context.Context, into *body, by *lease.Holder, re
 	return b.read(ctx, into, resp, limit)
 }
 
-// read appends a response's body to what into has, decompressed, at most limit bytes of it: where
-// there is more the error is errTooLarge. It is errEncoding where the body cannot be decompressed,
-// lease.ErrNoRoom where there is no room for it, and any other error is the connection's. In any
-// case into has what could be read. A body without a byte is empty in every encoding.
+// read appends a response's body to into, decompressed, at most limit bytes. The error is errTooLarge if
+// there is more, errEncoding if the body cannot be decompressed, and lease.ErrNoRoom if there is no room
+// for it. Any other error is the connection's. In any case into has what could be read. A body without
+// a byte is empty in every encoding.
 func (b *bodies) read(ctx context.Context, into *body, resp *http.Response, limit int64) error {
 	encoding := strings.Join(resp.Header["Content-Encoding"], ", ")
 	switch strings.ToLower(encoding) {
@@ -142,20 +142,20 @@ func (b *bodies) read(ctx context.Context, into *body, resp *http.Response, limi
 		return b.unzip(ctx, into, resp.Body, limit)
 	}
 	err := into.read(ctx, resp.Body, 0)
-	if errors.Is(err, errTooLarge) { // There is something, and nobody can read it.
+	if errors.Is(err, errTooLarge) { // The body is not empty, and cannot be decompressed.
 		return fmt.Errorf("%w: must be gzip or none, is %q", errEncoding, encoding)
 	}
 	return err
 }
 
 func (b *bodies) unzip(ctx context.Context, into *body, zipped io.Reader, limit int64) error {
-	source := &faultKeeper{from: zipped}
+	keeper := &faultKeeper{from: zipped}
 	unzipper, ok := b.unzippers.Get().(*gzip.Reader)
 	if !ok {
 		unzipper = new(gzip.Reader)
 	}
 	defer b.unzippers.Put(unzipper)
-	err := unzipper.Reset(source)
+	err := unzipper.Reset(keeper)
 	if errors.Is(err, io.EOF) { // There is nothing to decompress.
 		return nil
 	}
@@ -165,14 +165,14 @@ func (b *bodies) unzip(ctx context.Context, into *body, zipped io.Reader, limit 
 	switch {
 	case err == nil || errors.Is(err, errTooLarge) || errors.Is(err, lease.ErrNoRoom):
 		return err
-	case source.fault != nil:
-		return source.fault
+	case keeper.fault != nil:
+		return keeper.fault
 	default:
 		return fmt.Errorf("%w: gzip: %w", errEncoding, err)
 	}
 }
 
-// faultKeeper remembers that its source failed, which a decompressor's error does not tell
+// faultKeeper remembers that the reader below it failed. The error of a decompressor does not tell that
 // from a fault in the data.
 type faultKeeper struct {
 	from  io.Reader
@@ -187,8 +187,8 @@ func (k *faultKeeper) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// discard closes a response's body, reading what little is left of it, and comes in time, so that its
-// connection stays open. A body that is known to be longer is not waited for.
+// discard closes a response's body. Before that it reads what is left, if that is little and comes in
+// time, so that the connection stays open. It does not wait for a body that is known to be longer.
 func discard(resp *http.Response) {
 	if resp.ContentLength <= maxDrainBytes && resp.Body != http.NoBody {
 		defer hurry(resp)()
@@ -197,8 +197,8 @@ func discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// hurry bounds how long a response's body may take that decides nothing, from now on. The result ends
-// that.
+// hurry bounds how long the body of a response may take from now on, if the body decides nothing. The
+// function that it returns lifts the bound.
 func hurry(resp *http.Response) (end func()) {
 	if b, ok := resp.Body.(interface{ EndIn(d time.Duration) }); ok {
 		b.EndIn(uselessBodyTime)

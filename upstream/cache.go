@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// entryBytes is what an entry of the cache takes beside its texts and its message, about.
+	// entryBytes is about what an entry of the cache takes beside its texts and its message.
 	entryBytes = 512
-	// findingBytes is what an entry takes for each finding of drift, at most.
+	// findingBytes is at most what an entry takes for each finding of drift.
 	findingBytes = 128
 )
 
-// cache answers reads by responses that it keeps until they are too old or there is no room for them.
+// cache answers reads with responses that it keeps until they are too old or there is no room for them.
 // It is safe for concurrent use.
 type cache struct {
 	next     *share
@@ -29,16 +29,16 @@ type cache struct {
 	entries  *otter.Cache[readKey, *entry] // nil: it keeps none
 }
 
-// entry is a response in the cache, which holds no memory on loan.
+// entry is a response in the cache. It has no lease.
 type entry struct {
 	resp Response
-	// asked is when the upstream was asked for it, and left how much longer it is kept.
+	// asked is when the upstream was asked for the response, and left how much longer it is kept.
 	asked time.Time
 	left  time.Duration
 	size  int64
 }
 
-// open makes room for limit bytes, none if that is 0. The cache must be closed then.
+// open makes room for limit bytes; 0: the cache keeps nothing. The cache must be closed after that.
 func (c *cache) open(limit int64) error {
 	if limit == 0 {
 		return nil
@@ -49,7 +49,7 @@ func (c *cache) open(limit int64) error {
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[readKey, *entry]) time.Duration {
 			return e.Value.left
 		}),
-		// What is too much goes before a call returns, not soon after.
+		// What is too much is removed before a call returns, not soon after.
 		Executor: func(task func()) { task() },
 	})
 	c.limit, c.entries = limit, entries
@@ -69,7 +69,7 @@ func (c *cache) bytes() int64 {
 	return int64(c.entries.WeightedSize())
 }
 
-// do makes a call, if it can be by an answer that is kept.
+// do answers a request from the cache if it can, and otherwise asks the next layer.
 func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 	if !req.isRead() {
 		return c.next.do(ctx, req)
@@ -79,7 +79,7 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 		return c.next.read(ctx, req, key)
 	}
 	if resp := c.get(key, req.op.cacheTTL); resp != nil {
-		// Until it is written it may be kept from being forgotten.
+		// The entry cannot be collected until the response is written, so its bytes count for the holder.
 		var err error
 		if resp.Lease, err = req.memory.Take(ctx, int64(len(resp.Message))); err != nil {
 			return nil, req.failed(interrupted(ctx, "", err, true))
@@ -110,14 +110,14 @@ func (c *cache) get(key readKey, ttl time.Duration) *Response {
 	return &resp
 }
 
-// isEmpty reports whether a response has nothing of what is declared. A later one may have it, which it
-// must not hide.
+// isEmpty reports whether a response has no declared member. The cache does not keep it, because a later
+// response may have some.
 func (r *Response) isEmpty() bool {
 	return slices.ContainsFunc(r.Drift.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.NoBody })
 }
 
-// put keeps a copy of a response, unless it is larger than all that may be kept, too old already, or
-// older than the one that is kept.
+// put keeps a copy of a response, unless the response is larger than the whole cache, too old already,
+// or older than the one that is kept.
 func (c *cache) put(key readKey, resp *Response, ttl time.Duration) {
 	asked := resp.asked
 	message := len(resp.Message) + len(resp.Message)/8 // The allocator rounds up.

@@ -12,10 +12,10 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// TestCacheHoldsNoMoreThanItCounts measures the heap, so it has it to itself.
+// TestCache_holdsWhatItCounts measures the heap, so it has it to itself.
 //
 //nolint:paralleltest // see above
-func TestCacheHoldsNoMoreThanItCounts(t *testing.T) {
+func TestCache_holdsWhatItCounts(t *testing.T) {
 	decoder, err := new(transcode.Compiler).Decoder(testproto.Message(t, `
 		syntax = "proto3";
 		message Thing { optional string name = 1; }`, "Thing"))

@@ -11,8 +11,8 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// probes is how many attempts a half-open circuit lets through at a time, and how many of them must be
-// answered.
+// probes is how many attempts a half-open circuit lets through at a time, and how many must be answered
+// until it closes.
 const probes = 3
 
 // Circuit is a state of a circuit breaker.
@@ -22,7 +22,7 @@ type Circuit int
 const (
 	// CircuitClosed means that attempts are made.
 	CircuitClosed Circuit = iota
-	// CircuitHalfOpen means that few attempts are made, to find out how they end.
+	// CircuitHalfOpen means that a few attempts are made, to find out how they end.
 	CircuitHalfOpen
 	// CircuitOpen means that no attempts are made.
 	CircuitOpen
@@ -31,21 +31,21 @@ const (
 // circuitSeconds is how long an attempt counts.
 const circuitSeconds = 10
 
-// outcome is what the end of an attempt says of those whom a circuit judges.
+// outcome is what the end of an attempt tells a circuit.
 type outcome int
 
 const (
-	// outcomeNone says nothing: the caller or the gateway itself ended the attempt.
+	// outcomeNone tells nothing: the caller or the gateway itself ended the attempt.
 	outcomeNone outcome = iota
 	outcomeWorked
-	// outcomeAnswered says that the upstream answered, and that it failed with this request. A circuit
-	// that is closed does not count it. A probe is a success by it: else callers of an operation that
-	// answers 500 after 503 would not get its verdicts, but refusals for ever.
+	// outcomeAnswered tells that the upstream answered, and that it failed with this request. A closed
+	// circuit does not count it. For a probe it is a success. Otherwise callers of an operation that
+	// answers 500 after 503 would never get its verdicts, but refusals for ever.
 	outcomeAnswered
 	outcomeFailed
 )
 
-// scopeOutcome returns what the end of an attempt says of its operation for its caller; e is nil if it
+// scopeOutcome returns what the end of an attempt tells the circuit of its scope; e is nil if the attempt
 // succeeded.
 func (e *Error) scopeOutcome() outcome {
 	if e == nil {
@@ -70,9 +70,9 @@ func (e *Error) scopeOutcome() outcome {
 	}
 }
 
-// hostOutcome returns what the end of an attempt says of the host: whether it can be connected to. e is
-// nil if the attempt succeeded. A connection that breaks says nothing, for it may have been made long
-// before.
+// hostOutcome returns what the end of an attempt tells the circuit of the host: whether the host can be
+// connected to. e is nil if the attempt succeeded. A connection that breaks tells nothing, because it may
+// have been made long before.
 func (e *Error) hostOutcome() outcome {
 	switch {
 	case e == nil || e.HTTPStatus != 0:
@@ -84,26 +84,26 @@ func (e *Error) hostOutcome() outcome {
 	}
 }
 
-// circuit is a circuit breaker as BreakerPolicy has it. While it has no failure to remember, it costs an
-// attempt two atomic reads. It is safe for concurrent use.
+// circuit is a circuit breaker with the rules of BreakerPolicy. While it has no failure to remember, it
+// costs an attempt two atomic reads. It is safe for concurrent use.
 type circuit struct {
 	policy BreakerPolicy
 	log    *slog.Logger
 	began  time.Time
 
-	// troubled is whether it is not closed, or has failures within circuitSeconds. It is written with
-	// mu held.
+	// troubled is whether the circuit is not closed, or has failures within circuitSeconds. It is written
+	// with mu held.
 	troubled atomic.Bool
 
 	mu    sync.Mutex
 	state Circuit
 	// changed is when the state last changed; zero if it never did.
 	changed time.Time
-	// second is the last one counted, since began; seconds has what ended in each while closed.
+	// second is the last second counted, since began; seconds has what ended in each while closed.
 	second  int64
 	seconds [circuitSeconds]tally
-	// answered is how many probes have been since the circuit is half open, and probing are those under
-	// way that hold a place, the oldest first.
+	// answered is how many probes have been answered since the circuit is half open. probing are the
+	// probes under way that have not made room for another, the oldest first.
 	answered int
 	probing  []probe
 	lastID   int64
@@ -115,15 +115,16 @@ type tally struct{ attempts, failures int }
 // probe is an attempt that a half-open circuit lets through.
 type probe struct {
 	id int64
-	// until is when it makes room for another.
+	// until is when the probe makes room for another.
 	until time.Time
 }
 
-// circuitPass is the leave to make an attempt. The end of the attempt must be told once, to the circuit
-// that gave the pass; that of a record's to records. The zero value is what a closed circuit gives.
+// circuitPass is what a circuit gives an attempt that it lets through. The circuit must be told once how
+// the attempt ended; for the circuit of a record, records must be told. The zero value is the pass of a
+// closed circuit.
 type circuitPass struct {
 	circuit *circuit
-	// id is that of a probe, else 0, and since when it began.
+	// id is that of a probe, otherwise 0, and since is when the probe began.
 	id    int64
 	since time.Time
 }
@@ -145,7 +146,7 @@ func (c *circuit) current() Circuit {
 	return c.state
 }
 
-// refusal reports whether allow would let no attempt through now, and how long that lasts at least.
+// refusal reports whether allow would refuse an attempt now, and for how long at least.
 func (c *circuit) refusal() (wait time.Duration, refused bool) {
 	if !c.troubled.Load() {
 		return 0, false
@@ -163,14 +164,14 @@ func (c *circuit) refusalLocked(now time.Time) (wait time.Duration, refused bool
 	case CircuitHalfOpen:
 		c.probing = slices.DeleteFunc(c.probing, func(p probe) bool { return !p.until.After(now) })
 		if len(c.probing)+c.answered >= probes {
-			return c.probing[0].until.Sub(now), true // fewer than probes have been answered
+			return c.probing[0].until.Sub(now), true // there is one: fewer than probes have been answered
 		}
 	case CircuitClosed:
 	}
 	return 0, false
 }
 
-// allow returns the pass of an attempt, or how long to wait at least until there is one.
+// allow returns the pass of an attempt, or how long there is none at least.
 func (c *circuit) allow() (pass circuitPass, wait time.Duration, ok bool) {
 	if !c.troubled.Load() {
 		return circuitPass{}, 0, true
@@ -193,8 +194,8 @@ func (c *circuit) allow() (pass circuitPass, wait time.Duration, ok bool) {
 	return circuitPass{circuit: c, id: c.lastID, since: now}, 0, true
 }
 
-// end tells the outcome of an attempt that began at a time, a probe when it was let through. One from
-// before the state last changed is about the past.
+// end takes the outcome of an attempt and the time when it began; for a probe, the pass has the time. It
+// ignores attempts that began before the state last changed.
 func (c *circuit) end(pass circuitPass, began time.Time, what outcome) {
 	if pass.id == 0 && !c.troubled.Load() && what != outcomeFailed {
 		return
@@ -217,7 +218,7 @@ func (c *circuit) end(pass circuitPass, began time.Time, what outcome) {
 	}
 }
 
-// probedLocked takes the outcome of a probe. One that made room may still have one.
+// probedLocked takes the outcome of a probe, which may have made room for another already.
 func (c *circuit) probedLocked(id int64, now, began time.Time, what outcome) {
 	if c.state != CircuitHalfOpen || began.Before(c.changed) {
 		return
@@ -234,7 +235,7 @@ func (c *circuit) probedLocked(id int64, now, began time.Time, what outcome) {
 	}
 }
 
-// countLocked takes the outcome of an attempt of a closed circuit, which only a failure opens.
+// countLocked takes the outcome of an attempt while the circuit is closed. Only a failure opens it.
 func (c *circuit) countLocked(now time.Time, what outcome) {
 	failing := c.tickLocked(now)
 	this := &c.seconds[c.second%circuitSeconds]
@@ -252,7 +253,8 @@ func (c *circuit) countLocked(now time.Time, what outcome) {
 	}
 }
 
-// failingLocked reports whether too many failed in some stretch of seconds up to now.
+// failingLocked reports whether too many attempts failed in the last seconds, for any number of seconds
+// up to circuitSeconds.
 func (c *circuit) failingLocked() bool {
 	attempts, failures := 0, 0
 	for s := c.second; s >= 0 && s > c.second-circuitSeconds; s-- {
@@ -265,8 +267,8 @@ func (c *circuit) failingLocked() bool {
 	return false
 }
 
-// tickLocked forgets what is too old, and everything if there is no failure left. It reports whether
-// there is one.
+// tickLocked forgets what is too old, and everything if there is no failure left. It reports whether a
+// failure is left.
 func (c *circuit) tickLocked(now time.Time) (failing bool) {
 	second := int64(now.Sub(c.began) / time.Second)
 	for s := max(c.second+1, second-circuitSeconds+1); s <= second; s++ {
@@ -288,8 +290,8 @@ func (c *circuit) changeLocked(to Circuit, now time.Time) {
 	c.troubled.Store(to != CircuitClosed)
 }
 
-// idle reports whether it has nothing to remember: it is closed and has no failure within
-// circuitSeconds, and no attempt from before its last change is under way, for none takes longer than
+// idle reports whether the circuit has nothing to remember: it is closed, it has no failure within
+// circuitSeconds, and no attempt from before its last change is under way. No attempt takes longer than
 // attempt.
 func (c *circuit) idle(attempt time.Duration) bool {
 	c.mu.Lock()

@@ -265,7 +265,7 @@ func TestCircuit_probesThatHang(t *testing.T) {
 }
 
 // TestCircuit_refusalTellsWhenAProbeMakesRoom has probes that begin one after another and hang, and one
-// that succeeds: its place is not free again.
+// that succeeds: that one makes no room for another.
 func TestCircuit_refusalTellsWhenAProbeMakesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestCircuit_refusalTellsWhenAProbeMakesRoom(t *testing.T) {
 		b.probe()
 		b.wantRefusal(3 * time.Second)
 		second(outcomeNone)
-		b.probe() // in the place of the second
+		b.probe() // instead of the second
 		b.wantRefusal(5 * time.Second)
 		b.want(CircuitHalfOpen)
 	})

@@ -66,7 +66,7 @@ func (c *circuit) wantRefusal(retryAfter time.Duration) {
 	}
 }
 
-func TestCircuitOpensOnSustainedFailureOnly(t *testing.T) {
+func TestCircuit_opensOnSustainedFailure(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -104,7 +104,7 @@ func TestCircuitOpensOnSustainedFailureOnly(t *testing.T) {
 	}
 }
 
-func TestCircuitOpensOnWhatBreaksOnTheWay(t *testing.T) {
+func TestCircuit_opensOnBrokenConnections(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -141,7 +141,7 @@ func TestCircuitOpensOnWhatBreaksOnTheWay(t *testing.T) {
 	}
 }
 
-func TestOpenCircuitFailsFastProbesAndCloses(t *testing.T) {
+func TestOpenCircuit_failsFastProbesAndCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -172,9 +172,9 @@ level=INFO msg="upstream circuit closed" operation=/things/{id} caller="" tenant
 	})
 }
 
-// TestProbesThatHangMakeRoom has probes of which three hang: they neither keep the circuit from
+// TestProbe_hangs has probes of which three hang: they neither keep the circuit from
 // being probed, nor from closing once they have succeeded.
-func TestProbesThatHangMakeRoom(t *testing.T) {
+func TestProbe_hangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -214,9 +214,9 @@ func TestProbesThatHangMakeRoom(t *testing.T) {
 	})
 }
 
-// TestRefusalTellsWhenTheNextProbeMakesRoom has probes that begin one after another and hang, and one
-// that succeeds: its place is not free again.
-func TestRefusalTellsWhenTheNextProbeMakesRoom(t *testing.T) {
+// TestProbe_refusalTellsWhenNextMakesRoom has probes that begin one after another and hang, and one
+// that succeeds: that one makes no room for another.
+func TestProbe_refusalTellsWhenNextMakesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -232,14 +232,14 @@ func TestRefusalTellsWhenTheNextProbeMakesRoom(t *testing.T) {
 		third := goDo(t, c.client, 10*time.Second, get("/3"))
 		c.wantRefusal(3 * time.Second)
 		<-second
-		<-goDo(t, c.client, time.Second, get("/4")) // in the place of the second
+		<-goDo(t, c.client, time.Second, get("/4")) // instead of the second
 		<-first
 		<-third
 		c.want(upstream.CircuitHalfOpen)
 	})
 }
 
-func TestFewOfManyCallsAtOnceAreProbes(t *testing.T) {
+func TestProbe_fewOfManyAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -265,7 +265,7 @@ func TestFewOfManyCallsAtOnceAreProbes(t *testing.T) {
 	})
 }
 
-func TestProbeThatItsCallerEndsMakesRoom(t *testing.T) {
+func TestProbe_endedByItsCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(t)
@@ -282,7 +282,7 @@ func TestProbeThatItsCallerEndsMakesRoom(t *testing.T) {
 	})
 }
 
-func TestRetryFindsTheCircuitOpen(t *testing.T) {
+func TestRetry_circuitOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(503, "", "Retry-After", "3"))
@@ -311,7 +311,7 @@ func TestRetryFindsTheCircuitOpen(t *testing.T) {
 	})
 }
 
-func TestPanicOfAnObserverIsNoVerdict(t *testing.T) {
+func TestObserver_panicIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var panics bool

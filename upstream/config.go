@@ -17,13 +17,13 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// Config configures a Client. BaseURL and Token are required; every other field may be zero
-// and then takes its default.
+// Config configures a Client. BaseURL and Token are required. Every other field takes its default if it
+// is zero.
 type Config struct {
 	// BaseURL is scheme (https, or http for an upstream on this machine), host and an
 	// optional path prefix.
 	BaseURL *url.URL
-	// Token is what every attempt is authorized by. See StaticToken and FileToken.
+	// Token authorizes every attempt. See StaticToken and FileToken.
 	Token *Token
 	// APIVersion is sent as X-Samsara-Version; empty: not sent.
 	APIVersion string
@@ -41,37 +41,38 @@ type Config struct {
 	// 2 GiB - 1.
 	MaxResponseBytes int64
 	// Memory bounds the memory of all response bodies and messages at one time. A body for which
-	// there is no room waits with its connection until 100 ms before its attempt ends, by the
-	// rules of package lease. Counted are buffers, which are up to an eighth larger than what they
+	// there is no room waits, with its connection, until 100 ms before its attempt ends, by the
+	// rules of package lease. It counts buffers, which are up to an eighth larger than what they
 	// hold, and for each body half as much again for its message. What a message needs beyond
-	// that, and error bodies, are counted but do not wait. The largest body fits if there is
-	// 12/5 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
+	// that, and error bodies, are counted but do not wait. The largest body fits if Memory is at
+	// least 12/5 of MaxResponseBytes. Default 256 MiB; at least 16 KiB.
 	Memory *lease.Pool
-	// Quota admits every attempt; nil: nothing is waited for. It must outlive the calls.
+	// Quota admits every attempt; nil: nothing is waited for. It must outlive the requests.
 	Quota *quota.Limiter
-	// CacheTTL says how old a cached answer to a method may be, by full method, and thus which are
-	// cached if CacheBytes is set: repeatable GETs without Header, Body and NoStore. Default none.
+	// CacheTTL returns how old a cached answer to a method may be, by full method; 0: it is not cached.
+	// It applies if CacheBytes is set, to repeatable GETs without Header, Body and NoStore. By default
+	// nothing is cached.
 	CacheTTL func(fullMethod string) time.Duration
-	// CacheBytes bounds the memory of the cache, what it needs to find responses included; 0:
-	// there is no cache.
+	// CacheBytes bounds the memory of the cache, including what it needs to find responses; 0: there is
+	// no cache.
 	CacheBytes int64
 	Transport  TransportConfig
 	// Observer is told of every attempt. Default none.
 	Observer Observer
 	// ReadObserver is told of every read. Default none.
 	ReadObserver ReadObserver
-	// Logger gets one debug record a failed attempt, a warning if a circuit opens and a word
-	// when it has closed again. Default none.
+	// Logger gets a debug line for each failed attempt, a warning if a circuit opens, and an
+	// informational line when it has closed again. Default none.
 	Logger *slog.Logger
 }
 
 // RetryPolicy says how attempts are repeated. Zero fields take the defaults.
 //
-// The n-th wait is random between nothing and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter).
-// If the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
-// that instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
-// nor is one above MaxUnboundedWait if there is no deadline; nor one at whose end the quota, as
-// far as it knows, lets nobody through in time.
+// The n-th wait is random between 0 and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter). If the upstream
+// asks for a wait above 0 by Retry-After on 429 or 503, the wait is exactly that instead. A wait is not
+// started if it would leave less than 100 ms of the caller's deadline, if it is above MaxUnboundedWait
+// and there is no deadline, or if the quota, as far as it knows, would not let the attempt through in
+// time after it.
 type RetryPolicy struct {
 	// MaxAttempts includes the first; 1 never repeats. Default 4.
 	MaxAttempts int
@@ -79,27 +80,28 @@ type RetryPolicy struct {
 	BaseDelay time.Duration
 	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay if that is more.
 	MaxDelay time.Duration
-	// Budget keeps repeated attempts from multiplying the load of an upstream that is down. Within 10 s
-	// an operation has for each caller and tenant at most as many, and one more for every ten calls since
-	// the first that failed. All together have at most ten times as many, and one more for every ten
-	// calls. Default 10: then the upstream gets at most 11 requests for 10 calls, and 10 more a second.
+	// Budget bounds the repeated attempts within 10 s, so that they do not multiply the load of an
+	// upstream that is down. An operation has at most Budget of them for each caller and tenant, and one
+	// more for every ten requests since the first that failed. All together have at most ten times
+	// Budget, and one more for every ten requests. Default 10: then the upstream gets at most 11
+	// attempts for 10 requests, and 10 more a second.
 	Budget int
 }
 
 // BreakerPolicy says when attempts are no longer made because they fail. Zero fields take the
 // defaults.
 //
-// A circuit belongs to an operation, a caller and a tenant: 502, 503, 504, 408 and what breaks on the
-// way are its failures. 500, 501 and other 5XX are verdicts about a request, as 4XX are: they open
-// nothing. One more circuit is the host's: its failures are connects and handshakes alone. What the
-// caller or the gateway ends counts as nothing.
+// A circuit belongs to an operation, a caller and a tenant. Its failures are 502, 503, 504, 408 and
+// connections that break. 500, 501 and other 5XX are verdicts about a request, as 4XX are: they open no
+// circuit. One more circuit is the host's: its failures are connects and handshakes alone. An attempt
+// that the caller or the gateway ends does not count.
 //
-// If a stretch of seconds up to now, ten at most, has at least MinAttempts attempts, of which at
-// least the FailureRatio failed, the circuit opens for OpenFor: calls fail at once with
-// UPSTREAM_CIRCUIT_OPEN. Attempts count from the first failure on, so that what went well before does not
-// put off the end. Then three attempts at a time are let through. The circuit closes when three have
-// been answered, and opens again when one fails. An attempt among these that takes longer than
-// OpenFor makes room for another.
+// A circuit looks at the last seconds, ten at most. If any number of them up to now has at least
+// MinAttempts attempts, and at least the share FailureRatio of these failed, the circuit opens for
+// OpenFor: requests fail at once with UPSTREAM_CIRCUIT_OPEN. Attempts count from the first failure on,
+// so that earlier successes do not keep the circuit closed. After OpenFor, three attempts at a time are
+// let through. The circuit closes when three have been answered, and opens again when one fails. An
+// attempt among these that takes longer than OpenFor makes room for another.
 type BreakerPolicy struct {
 	// MinAttempts is at least 1. Default 20.
 	MinAttempts int
@@ -113,13 +115,13 @@ type BreakerPolicy struct {
 type TransportConfig struct {
 	// MaxIdleConns is how many idle connections are kept; also per host. Default 512.
 	MaxIdleConns int
-	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
-	// translating does, so it is for paid or slow links.
+	// Gzip asks the upstream for compressed bodies. Decompression costs more than translation, so
+	// it is for paid or slow links.
 	Gzip bool
 	// HTTP2 uses HTTP/2 if an upstream over TLS offers it: fewer connections, but in
 	// net/http it costs more CPU, the more the larger the bodies.
 	HTTP2 bool
-	// RootCAs are whom to trust instead of the system's certificate authorities.
+	// RootCAs are the certificate authorities to trust instead of the system's.
 	RootCAs *x509.CertPool
 	// DialContext connects instead of TCP. If it is nil, connections go through the proxy that
 	// http1.ProxyFromEnvironment names, since many companies have no other way out.
@@ -133,7 +135,7 @@ type Attempt struct {
 	Status int
 	// Reason is the Error's reason, empty if a 2XX response was read to its end.
 	Reason string
-	// Duration is from connecting to the last byte of the body.
+	// Duration is the time from connecting to the last byte of the body.
 	Duration time.Duration
 }
 
@@ -142,14 +144,14 @@ type Observer interface {
 	ObserveAttempt(ctx context.Context, a Attempt)
 }
 
-// Source is where the answer to a read comes from.
-type Source int
+// AnswerSource says where the answer to a read comes from.
+type AnswerSource int
 
-// The sources.
+// The sources of answers.
 const (
 	// SourceUpstream means that the upstream was asked.
-	SourceUpstream Source = iota
-	// SourceShared means that another call was asking the same.
+	SourceUpstream AnswerSource = iota
+	// SourceShared means that another request was asking the same.
 	SourceShared
 	// SourceCache means that the answer was in the cache.
 	SourceCache
@@ -158,7 +160,7 @@ const (
 // Read is a read as a ReadObserver sees it: a repeatable GET without Header, Body and NoStore.
 type Read struct {
 	Template string
-	Source   Source
+	Source   AnswerSource
 	// Cacheable is whether the cache was asked.
 	Cacheable bool
 }

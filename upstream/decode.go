@@ -13,7 +13,7 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// received is a 2XX response, its body as far as that matters, and the token that it was asked for with.
+// received is a 2XX response, its body if that is used, and the token that the request was sent with.
 type received struct {
 	status int
 	header http.Header
@@ -22,8 +22,8 @@ type received struct {
 	lease  *lease.Lease // of body
 }
 
-// translate makes the Response of what was received. It keeps nothing but what the Response holds: the
-// lease too is only that's if it is there.
+// translate returns the Response for what was received. The lease is the Response's if Response.Lease is
+// set, and otherwise stays the caller's.
 func translate(op *Operation, from *received) (*Response, *Error) {
 	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header), token: from.token}
 	if op.decoder == nil {
@@ -40,7 +40,8 @@ func translate(op *Operation, from *received) (*Response, *Error) {
 	return resp, nil
 }
 
-// decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they are.
+// decode sets resp.Message and resp.Drift. A status that promises no content counts for more than a
+// missing or malformed body.
 func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
 	body := from.body
@@ -79,7 +80,7 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 		case found > 0 && !isWrapped(&resp.Drift) && op.decoder.Foreign(body):
 			return fault(apiv1.Reason_REASON_UPSTREAM_BODY_UNKNOWN, membersOf(&resp.Drift), nil)
 		case found == 0 && op.method != http.MethodDelete && (len(message) == 0 || op.requiresData):
-			op.decoder.Absent(&resp.Drift) // It is null, an empty object, or holds nothing but nulls.
+			op.decoder.Absent(&resp.Drift) // The body is null, an empty object, or has nothing but nulls.
 		}
 	}
 	from.lease.Keep(message)
@@ -87,8 +88,8 @@ func decode(op *Operation, from *received, resp *Response) (failure *Error) {
 	return nil
 }
 
-// maybeError reports whether a message lacks something of the response's body that may be an
-// error: if it holds nothing, or all that it holds was taken for what belongs below `data`.
+// maybeError reports whether the response's body may be an error: the message holds nothing of it, or
+// all of it was read as what belongs below `data`.
 func maybeError(message []byte, drift *transcode.Drift) bool {
 	return len(message) == 0 && len(drift.Findings()) > 0 || isWrapped(drift)
 }
@@ -97,7 +98,7 @@ func isWrapped(drift *transcode.Drift) bool {
 	return slices.ContainsFunc(drift.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.Wrapped })
 }
 
-// membersOf lists the members of a body that differ.
+// membersOf returns a text that lists the members of a body that differ.
 func membersOf(drift *transcode.Drift) string {
 	var names []string
 	for _, f := range drift.Findings() {
@@ -108,7 +109,7 @@ func membersOf(drift *transcode.Drift) string {
 	return "it has " + strings.Join(names, ", ")
 }
 
-// byteOrderMark may stand before JSON, of which it is no part (RFC 8259, section 8.1).
+// byteOrderMark may precede JSON. It does not belong to it (RFC 8259, section 8.1).
 const byteOrderMark = "\ufeff"
 
 // isBlank reports whether a body holds nothing.

@@ -31,7 +31,7 @@ func thing(tb testing.TB) (protoreflect.MessageDescriptor, *transcode.Decoder) {
 	return md, decoder
 }
 
-func TestBodyIsDecoded(t *testing.T) {
+func TestDecode_everyBody(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -65,9 +65,9 @@ func TestBodyIsDecoded(t *testing.T) {
 			name: "no content", step: answer(204, ""),
 			drift: []transcode.Finding{{Message: "Thing", Member: "*", Kind: transcode.NoBody, Count: 1}},
 		},
-		{name: "content where none is promised", step: answer(205, `{"size":7}`), want: `size:7`},
+		{name: "content although none is promised", step: answer(205, `{"size":7}`), want: `size:7`},
 		{
-			name: "text where no content is promised", step: answer(205, `{"colour":1} done`),
+			name: "text although no content is promised", step: answer(205, `{"colour":1} done`),
 			drift: []transcode.Finding{{Message: "Thing", Member: "*", Kind: transcode.NoBody, Count: 1}},
 		},
 		{name: "no content of an operation without one", step: answer(200, ""), noBody: true},
@@ -105,7 +105,7 @@ func TestBodyIsDecoded(t *testing.T) {
 	}
 }
 
-func TestBodyThatIsNotTheMessageIsAnError(t *testing.T) {
+func TestDecode_invalidBody(t *testing.T) {
 	t.Parallel()
 	const invalid = "the upstream's response body is not what the operation returns: "
 	tests := []struct {
@@ -132,11 +132,11 @@ func TestBodyThatIsNotTheMessageIsAnError(t *testing.T) {
 		},
 		{
 			name: "an error object", body: `{"message":"no ` + testToken + `","requestId":"r-2"}`,
-			reason: "UPSTREAM_ERROR_IN_BODY", message: "the upstream answered success with an error for a body: no [token]", requestID: "r-2",
+			reason: "UPSTREAM_ERROR_IN_BODY", message: "the upstream answered success with an error in the body: no [token]", requestID: "r-2",
 		},
 		{
 			name: "an error object without request id", body: `{"message":"no"}`,
-			reason: "UPSTREAM_ERROR_IN_BODY", message: "the upstream answered success with an error for a body: no", requestID: "r-1",
+			reason: "UPSTREAM_ERROR_IN_BODY", message: "the upstream answered success with an error in the body: no", requestID: "r-1",
 		},
 	}
 	_, decoder := thing(t)

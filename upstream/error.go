@@ -18,67 +18,68 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// MaxMessageBytes bounds Error.Message. Percent-encoded as grpc-message and once more in the
-// details it stays below the 8 KiB of headers that gRPC clients in Java and C++ accept.
+// MaxMessageBytes bounds Error.Message. The message is sent twice, percent-encoded as grpc-message and
+// in the details, and then stays below the 8 KiB of headers that gRPC clients in Java and C++ accept.
 const MaxMessageBytes = 1 << 10
 
 // maxRequestIDBytes bounds Error.RequestID and Response.RequestID.
 const maxRequestIDBytes = 128
 
-// Error is why a call has no response. It never holds the API token, nor the request's query
-// or body. What is lost on its way to a gRPC client is Err.
+// Error is why a request has no response. It never holds the API token, nor the request's query or body.
+// A gRPC client sees all of it except Err.
 type Error struct {
 	Code codes.Code
-	// Reason is why. Code and Domain follow from it.
+	// Reason is the reason as errors.proto has it. Code and Domain follow from it.
 	Reason apiv1.Reason
 	// Domain is DomainSamsara or DomainGateway.
 	Domain string
 	// Message is the upstream's text or the gateway's, for people. It is one line of valid
 	// UTF-8, at most MaxMessageBytes long and never empty.
 	Message string
-	// HTTPStatus is the status of the response that the error is about, which may have broken off right
-	// behind it; 0 where there is none.
+	// HTTPStatus is the status of the response that the error is about; 0 if there is none. The response
+	// may have broken off right after its status.
 	HTTPStatus int
-	// Method and Template are those of the call and its operation.
+	// Method and Template are the request's method and the operation's path template.
 	Method, Template string
 	// Attempts is how many HTTP attempts were made.
 	Attempts int
-	// RequestID is the upstream's name for the request that the error is about, empty where it
+	// RequestID is the upstream's name for the request that the error is about; empty if the upstream
 	// gave none.
 	RequestID string
-	// RetryAfter is how long to wait before calling again, where RetryAfterKnown.
+	// RetryAfter is how long to wait before calling again. It is set if RetryAfterKnown.
 	RetryAfter      time.Duration
 	RetryAfterKnown bool
-	// Err is the cause, nil where the upstream's status is all there is to know.
+	// Err is the cause; nil if the upstream's status is all there is to know.
 	Err error
 
-	// NotRepeated is why the call was not repeated: attempts (there have been as many as may be),
+	// NotRepeated is why the request was not repeated: attempts (there have been as many as may be made),
 	// deadline (the wait is too long for it), quota, circuit, retry_budget (each refused it),
 	// not_repeatable (it may have been processed), token, certificate (neither has changed) or memory
-	// (there is none). It is empty if another attempt would end alike for sure.
+	// (there is none). It is empty if another attempt would certainly end in the same way.
 	NotRepeated string
-	// EarlierStatus is, where EarlierStatusKnown, the HTTP status of an attempt before the one that the
-	// error is about, 0 if that had no response: of those that most likely acted the last one. It is known
-	// of a write that was repeated and then refused by a 4XX that is not worth a further attempt.
+	// EarlierStatus is the HTTP status of an attempt before the one that the error is about, 0 if that
+	// attempt had no response. It is that of the last one of the attempts that most likely had an effect.
+	// It is set if EarlierStatusKnown: for a write that was repeated and then refused by a 4XX that is
+	// not worth a further attempt.
 	EarlierStatus      int
 	EarlierStatusKnown bool
-	// Processed is "yes", "no" or "unknown": whether the upstream acted on a call other than a GET;
-	// empty for a GET.
+	// Processed says whether the upstream acted on a request other than a GET: "yes", "no" or "unknown".
+	// It is empty for a GET.
 	Processed string
 
-	// unsent is whether nothing of the attempt's last request was sent.
+	// unsent is whether nothing of the attempt's last HTTP request was sent.
 	unsent bool
-	// lasting is whether further attempts would end alike, although the upstream is unavailable.
+	// lasting is whether further attempts would end in the same way, although the upstream is unavailable.
 	lasting bool
 	// hurried is whether there is no further attempt only because the caller does not wait for
 	// RetryAfter.
 	hurried bool
-	// refusedOwn is whether there is no further attempt only because of what its caller has done or waits
+	// refusedOwn is whether there is no further attempt only because of what the caller has done or waits
 	// for.
 	refusedOwn bool
 	// othersAfter is what RetryAfter would be without that refusal.
 	othersAfter time.Duration
-	// early is whether there was no attempt, for reasons of the call's own.
+	// early is whether there was no attempt, for reasons that concern this request alone.
 	early bool
 }
 
@@ -99,8 +100,8 @@ func (e *Error) ReasonText() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OthersAfter returns how much of RetryAfter holds for other callers too: all, except what only this one's
-// own circuit, retry budget or place in the quota's queue asks for.
+// OthersAfter returns how much of RetryAfter holds for other callers too: all of it, except what only
+// this caller's own circuit, retry budget or position in the quota's queue asks for.
 func (e *Error) OthersAfter() time.Duration {
 	if e.refusedOwn {
 		return e.othersAfter
@@ -108,8 +109,8 @@ func (e *Error) OthersAfter() time.Duration {
 	return e.RetryAfter
 }
 
-// IsOwn reports whether the error says nothing of the upstream, only what its caller has done or waits
-// for: no attempt was made because of this one's own circuit, or place in the quota's queue.
+// IsOwn reports whether the error says nothing about the upstream, only about what the caller has done or
+// waits for: no attempt was made because of this caller's own circuit or position in the quota's queue.
 func (e *Error) IsOwn() bool { return e.early && e.refusedOwn }
 
 // IsBadRequest reports whether the upstream refused the request for what it asks.
@@ -137,9 +138,9 @@ func (e *Error) Facts() Facts {
 	return facts
 }
 
-// GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo,
-// with RequestInfo where the upstream named the request, with RetryInfo where a wait is known, and
-// with QuotaFailure where the gateway's own quota is used up.
+// GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo, with
+// RequestInfo if the upstream named the request, with RetryInfo if a wait is known, and with QuotaFailure
+// if the gateway's own quota is used up.
 func (e *Error) GRPCStatus() *status.Status {
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: e.ReasonText(), Domain: e.Domain, Metadata: e.Facts().texts()},
@@ -161,7 +162,7 @@ func (e *Error) GRPCStatus() *status.Status {
 	return detailed
 }
 
-// quotaFailure names the budget that an error is about, or is nil.
+// quotaFailure returns the budget that the error is about, nil if it is about none.
 func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 	var refused *quota.RefusedError
 	if !errors.As(e.Err, &refused) {
@@ -173,7 +174,8 @@ func (e *Error) quotaFailure() *errdetails.QuotaFailure {
 	}}}
 }
 
-// ReasonText returns a reason as an ErrorInfo has it, or of those that stand for several the pattern.
+// ReasonText returns a reason as an ErrorInfo has it. For a reason that stands for several statuses it
+// returns the pattern, such as HTTP_4XX.
 func ReasonText(reason apiv1.Reason) string {
 	return strings.TrimPrefix(reason.String(), "REASON_")
 }

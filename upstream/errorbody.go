@@ -16,12 +16,11 @@ import (
 // maxErrorBodyBytes is how much of an error body is read.
 const maxErrorBodyBytes = 64 << 10
 
-// readErrorBody takes the text and the request id out of an error body. Samsara sends an
-// object with message and requestId, on v1 paths a JSON string or plain text, and proxies in
-// between send HTML; which one it is shows in the bytes, the Content-Type is often wrong. The
-// results are single lines of valid UTF-8, of any length, and may be empty. A text without a letter
-// or digit is none, nor is an object without one behind the name of its first member: a body may be cut
-// anywhere.
+// readErrorBody returns the text and the request id in an error body. Samsara sends an object with
+// message and requestId, on v1 paths a JSON string or plain text, and proxies in between send HTML. The
+// bytes show which one it is; the Content-Type is often wrong. The results are single lines of valid
+// UTF-8, of any length, and may be empty. A text without a letter or digit counts as empty, and so does
+// an object without one behind the name of its first member: a body may be cut anywhere.
 func readErrorBody(body []byte) (message, requestID string) {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
 	if len(body) == 0 {
@@ -52,13 +51,13 @@ func isWordy(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
 }
 
-// errorObject is Samsara's error, its members as they come.
+// errorObject is Samsara's error object, with its members as they arrive.
 type errorObject struct {
 	message, requestID json.RawMessage
 }
 
-// readErrorObject reads an error as far as it is JSON, whatever else it holds and however deep that
-// nests.
+// readErrorObject reads an error object as far as it is JSON, whatever other members it has and however
+// deep they nest.
 func readErrorObject(body []byte) (object errorObject) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	_, err := d.Token() // the brace
@@ -98,8 +97,8 @@ func skipValue(d *json.Decoder) error {
 	}
 }
 
-// isErrorObject reports whether a document, which is JSON, is an object that has a message, perhaps a
-// requestId, and nothing else.
+// isErrorObject reports whether a JSON document is an object with a message, perhaps a requestId, and
+// nothing else.
 func isErrorObject(document []byte) bool {
 	hasMessage := false
 	for name := range transcode.Names(document) {
@@ -123,11 +122,11 @@ func textOr(value []byte, fallback string) string {
 	return *text
 }
 
-// htmlText returns the title of an HTML page, or else the first text that a reader sees.
-func htmlText(page []byte) string {
+// htmlText returns the title of an HTML document, or else the first text that a reader sees.
+func htmlText(document []byte) string {
 	var first string
 	var inside atom.Atom
-	tokens := html.NewTokenizer(bytes.NewReader(page))
+	tokens := html.NewTokenizer(bytes.NewReader(document))
 	for {
 		switch tokens.Next() {
 		case html.ErrorToken:
@@ -151,8 +150,8 @@ func htmlText(page []byte) string {
 	}
 }
 
-// oneLine makes text from outside fit for a log line and a gRPC message: valid UTF-8, every
-// run of spaces and unprintable characters a single space.
+// oneLine returns a text from outside so that it fits a log line and a gRPC message: valid UTF-8, with a
+// single space for every run of spaces and unprintable characters.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\ufffd"), func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r)
@@ -173,26 +172,26 @@ func bounded(text string, limit int) string {
 // removed stands for the token in a text that held it.
 const removed = "[token]"
 
-// leastPart is how many bytes of a token in a text that was cut are taken for it. A token of
-// Samsara's begins with more that is no secret.
-const leastPart = 4
+// leastPrefix is how many bytes of the token at the end of a text that was cut are taken for the token. A
+// token of Samsara's begins with more bytes than that which are no secret.
+const leastPrefix = 4
 
-// scrub removes the token from a text that came from outside, which may echo what it was sent: as it
-// is, in other case as the names of headers are, with any of its bytes percent-encoded or with a
-// backslash in front.
+// scrub returns a text from outside without the token. Such a text may echo the token: as it is, in other
+// case, as the names of headers are, with any of its bytes percent-encoded, or with a backslash in front
+// of any of them.
 func scrub(text, token string) string { return scrubbed(text, token, false) }
 
-// scrubMember is scrub for a name in a finding, which may have been cut off within the token.
+// scrubMember returns a name in a finding without the token. The name may have been cut within the token.
 func scrubMember(name, token string) string {
 	return scrubbed(name, token, len(name) > transcode.MaxMemberBytes-utf8.UTFMax)
 }
 
 func scrubbed(text, token string, cut bool) string {
 	var b strings.Builder
-	kept := 0 // is how much of text is in b
+	kept := 0 // how much of text is in b
 	for i := 0; i < len(text); {
 		n, matched := echoed(text[i:], token)
-		if matched == len(token) || cut && matched >= leastPart && i+n == len(text) {
+		if matched == len(token) || cut && matched >= leastPrefix && i+n == len(text) {
 			b.WriteString(text[kept:i])
 			b.WriteString(removed)
 			i += n
@@ -208,7 +207,8 @@ func scrubbed(text, token string, cut bool) string {
 	return b.String()
 }
 
-// echoed returns how many bytes of the token a text begins with, and how many of its own those are.
+// echoed returns how many bytes of the token the text begins with, as matched, and how many bytes of the
+// text these take, as n.
 func echoed(text, token string) (n, matched int) {
 	for ; matched < len(token); matched++ {
 		want := lower(token[matched])

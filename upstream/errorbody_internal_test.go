@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestErrorBodyIsReadInEveryShape(t *testing.T) {
+func TestReadErrorBody_everyShape(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, body, message, requestID string
@@ -53,7 +53,7 @@ func TestErrorBodyIsReadInEveryShape(t *testing.T) {
 	}
 }
 
-func TestErrorObjectIsRecognised(t *testing.T) {
+func TestIsErrorObject_shapes(t *testing.T) {
 	t.Parallel()
 	tests := map[string]bool{
 		`{"message":"m","requestId":"r"}`: true,
@@ -77,7 +77,7 @@ func TestErrorObjectIsRecognised(t *testing.T) {
 	}
 }
 
-func TestBoundedCutsAtACharacter(t *testing.T) {
+func TestBounded_cutsAtCharacter(t *testing.T) {
 	t.Parallel()
 	for limit, want := range []string{"", "", "é", "é", "éé", "éé"} {
 		if got := bounded("éé", limit); got != want {

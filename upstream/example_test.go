@@ -34,7 +34,7 @@ func ExampleClient_Do() {
 		fmt.Println(err)
 		return
 	}
-	_, err = client.Do(context.Background(), passthrough, upstream.Call{Method: http.MethodGet, Path: "/fleet/vehicles/7"})
+	_, err = client.Do(context.Background(), passthrough, upstream.Request{Method: http.MethodGet, Path: "/fleet/vehicles/7"})
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
 		fmt.Println(failed.Code, failed.ReasonText(), failed.RequestID)

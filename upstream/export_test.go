@@ -11,10 +11,10 @@ import (
 // that have not been released. See Config.Memory.
 func (c *Client) InFlightBytes() int64 { return c.cfg.Memory.Used() }
 
-// AdmittedBy returns the operation with another budget.
-func (o *Operation) AdmittedBy(budget *quota.Operation) *Operation {
+// AdmittedBy returns the operation with another quota.
+func (o *Operation) AdmittedBy(limits *quota.Operation) *Operation {
 	other := *o
-	other.quota = budget
+	other.quota = limits
 	return &other
 }
 

@@ -230,21 +230,21 @@ type kind struct {
 	Quota *quota.Operation
 }
 
-// request is a call of an operation of its own.
+// request is a request of an operation of its own.
 type request struct {
 	kind
-	upstream.Call
+	upstream.Request
 }
 
-// Do makes a call of the request's operation.
+// Do makes a request of its operation.
 func (c *client) Do(ctx context.Context, req *request) (*upstream.Response, error) {
 	op, err := c.operation(req.kind)
 	if err != nil {
 		return nil, err
 	}
-	call := req.Call
-	call.Method = req.kind.Method
-	return c.Client.Do(ctx, op, call)
+	sent := req.Request
+	sent.Method = req.kind.Method
+	return c.Client.Do(ctx, op, sent)
 }
 
 func (c *client) operation(k kind) (*upstream.Operation, error) {
@@ -280,15 +280,15 @@ func stubborn(cfg *upstream.Config) {
 
 func get(path string) *request {
 	return &request{
-		kind: kind{Method: http.MethodGet, Template: "/things/{id}", Repeatable: true},
-		Call: upstream.Call{Path: path},
+		kind:    kind{Method: http.MethodGet, Template: "/things/{id}", Repeatable: true},
+		Request: upstream.Request{Path: path},
 	}
 }
 
 func post(body string) *request {
 	return &request{
-		kind: kind{Method: http.MethodPost, Template: "/things"},
-		Call: upstream.Call{Path: "/things", Body: []byte(body)},
+		kind:    kind{Method: http.MethodPost, Template: "/things"},
+		Request: upstream.Request{Path: "/things", Body: []byte(body)},
 	}
 }
 
@@ -330,7 +330,7 @@ func stall(response string) http.HandlerFunc {
 	}
 }
 
-// failure returns the *Error of a call that must have failed.
+// failure returns the *Error of a request that must have failed.
 func failure(tb testing.TB, resp *upstream.Response, err error) *upstream.Error {
 	tb.Helper()
 	var failed *upstream.Error
@@ -347,7 +347,7 @@ func wantVerdict(tb testing.TB, got *upstream.Error, code codes.Code, reason str
 	}
 }
 
-// wantNotRepeated is wantVerdict for a call that was not repeated for a reason.
+// wantNotRepeated is wantVerdict for a request that was not repeated for a reason.
 func wantNotRepeated(tb testing.TB, got *upstream.Error, code codes.Code, reason string, attempts int, why string) {
 	tb.Helper()
 	wantVerdict(tb, got, code, reason, attempts)

@@ -27,7 +27,7 @@ func zipped(text string) string {
 	return out.String()
 }
 
-func TestFaultOfTheUpstreamHasItsReason(t *testing.T) {
+func TestError_reasonOfEachFault(t *testing.T) {
 	t.Parallel()
 	const (
 		ok      = "HTTP/1.1 200 OK\r\nRequest-Id: r-1\r\n"
@@ -103,7 +103,7 @@ func TestFaultOfTheUpstreamHasItsReason(t *testing.T) {
 	}
 }
 
-func TestCallerKeepsTheCodeOfItsOwnEnd(t *testing.T) {
+func TestError_contextEnded(t *testing.T) {
 	t.Parallel()
 	const header = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
 	deadline := func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -147,7 +147,7 @@ func TestCallerKeepsTheCodeOfItsOwnEnd(t *testing.T) {
 	}
 }
 
-func TestCallerThatIsGoneSendsNothing(t *testing.T) {
+func TestDo_contextOver(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -155,7 +155,7 @@ func TestCallerThatIsGoneSendsNothing(t *testing.T) {
 	wantVerdict(t, failure(t, resp, err), codes.Canceled, "REQUEST_CANCELLED", 0)
 }
 
-func TestStatusIsTheVerdictThoughItsBodyIsCut(t *testing.T) {
+func TestError_bodyCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, raw("HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\nno such thi"))
@@ -168,7 +168,7 @@ func TestStatusIsTheVerdictThoughItsBodyIsCut(t *testing.T) {
 	})
 }
 
-func TestErrorBodyMayBeCompressed(t *testing.T) {
+func TestErrorBody_compressed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(404, zipped(`{"message":"none"}`), "Content-Encoding", "gzip"))
@@ -179,7 +179,7 @@ func TestErrorBodyMayBeCompressed(t *testing.T) {
 	})
 }
 
-func TestResetByTCPIsTold(t *testing.T) {
+func TestError_tcpReset(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -199,7 +199,7 @@ func TestResetByTCPIsTold(t *testing.T) {
 	wantVerdict(t, failure(t, resp, err), codes.Unavailable, "UPSTREAM_RESET", 1)
 }
 
-func TestRefusedDialIsTold(t *testing.T) {
+func TestError_dialRefused(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()

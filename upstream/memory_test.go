@@ -28,7 +28,7 @@ func wantInFlight(t *testing.T, client *client, want int64) {
 	}
 }
 
-func TestResponseIsInFlightUntilItIsReleased(t *testing.T) {
+func TestResponse_inFlightUntilReleased(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	decoded := get("/x")
@@ -68,7 +68,7 @@ func TestResponseIsInFlightUntilItIsReleased(t *testing.T) {
 	}
 }
 
-func TestFailureHoldsNoMemory(t *testing.T) {
+func TestError_holdsNoMemory(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	for name, step := range map[string]http.HandlerFunc{
@@ -104,7 +104,7 @@ type observerFunc func()
 
 func (f observerFunc) ObserveAttempt(context.Context, upstream.Attempt) { f() }
 
-func TestPanicHoldsNoMemory(t *testing.T) {
+func TestDo_panicHoldsNoMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := newServer(t, answer(200, letters(10_000))).client(func(cfg *upstream.Config) {
@@ -120,7 +120,7 @@ func TestPanicHoldsNoMemory(t *testing.T) {
 	})
 }
 
-func TestResponseForWhichThereIsNoRoomWaitsForIt(t *testing.T) {
+func TestResponse_waitsForRoom(t *testing.T) {
 	t.Parallel()
 	const limit = 176 << 10
 	for name, body := range map[string]http.HandlerFunc{
@@ -168,9 +168,9 @@ func TestResponseForWhichThereIsNoRoomWaitsForIt(t *testing.T) {
 	}
 }
 
-// TestMemoryStaysWithinItsLimit has many calls of many connections at once, of which none may fail:
+// TestMemory_staysWithinLimit has many calls of many connections at once, of which none may fail:
 // what they hold does not depend on the network.
-func TestMemoryStaysWithinItsLimit(t *testing.T) {
+func TestMemory_staysWithinLimit(t *testing.T) {
 	t.Parallel()
 	const size, limit = 60 << 10, 400 << 10
 	synctest.Test(t, func(t *testing.T) {
@@ -203,9 +203,9 @@ func TestMemoryStaysWithinItsLimit(t *testing.T) {
 	})
 }
 
-// TestConnectionsAreUsedAgainAtAnyConcurrency counts the connections of ten rounds of calls at
+// TestTransport_connectionsReusedAtAnyConcurrency counts the connections of ten rounds of calls at
 // once: no more may be made than there are calls.
-func TestConnectionsAreUsedAgainAtAnyConcurrency(t *testing.T) {
+func TestTransport_connectionsReusedAtAnyConcurrency(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 50, 500} {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {

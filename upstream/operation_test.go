@@ -53,7 +53,7 @@ func TestOperation_passthroughRepeatsByMethod(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				resp, err := client.Client.Do(t.Context(), op, upstream.Call{Method: method, Path: "/x"})
+				resp, err := client.Client.Do(t.Context(), op, upstream.Request{Method: method, Path: "/x"})
 				failed := failure(t, resp, err)
 				wantVerdict(t, failed, codes.Unavailable, "BAD_GATEWAY", attempts)
 				if failed.Method != method || failed.Template != upstream.PassthroughOperation {

@@ -8,15 +8,16 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// Preview is how a call would be made, as far as that is known before.
+// Preview is how a request would be made, as far as that is known in advance.
 type Preview struct {
-	// Request is that of the first attempt, with the token in it. Its header must not be modified.
+	// Request is the HTTP request of the first attempt, with the token in it. Its header must not be
+	// modified.
 	Request *http.Request
 	// Repeatable is whether an attempt of unknown outcome would be repeated.
 	Repeatable bool
-	// Shared is whether calls that ask the same at the same time get one answer.
+	// Shared is whether requests that ask the same at the same time get one answer.
 	Shared bool
-	// CacheTTL is how old an answer from the cache may be; 0: none is from there.
+	// CacheTTL is how old an answer from the cache may be; 0: the cache is not used.
 	CacheTTL time.Duration
 	// Retry, Breaker and AttemptTimeout are those of the client.
 	Retry          RetryPolicy
@@ -24,16 +25,16 @@ type Preview struct {
 	AttemptTimeout time.Duration
 }
 
-// Preview returns how Do would make a call of one of the client's operations. It asks nobody for
-// anything. The error is that of Do for a call that cannot be sent.
-func (c *Client) Preview(ctx context.Context, op *Operation, call Call) (Preview, error) {
-	req := request{Call: call, op: op}
-	if failure := c.aim(&req); failure != nil {
+// Preview returns how Do would make a request of one of the client's operations. It sends nothing. The
+// error is that of Do for a request that cannot be sent.
+func (c *Client) Preview(ctx context.Context, op *Operation, req Request) (Preview, error) {
+	r := request{Request: req, op: op}
+	if failure := c.aim(&r); failure != nil {
 		return Preview{}, failure
 	}
-	sent := req.httpRequest(ctx, req.header(c.retry.header.authorize(), c.attempt.counted, 1))
+	sent := r.httpRequest(ctx, r.header(c.retry.header.authorize(), c.attempt.counted, 1))
 	p := Preview{
-		Request: sent, Repeatable: req.isRepeatable(), Shared: req.isRead(),
+		Request: sent, Repeatable: r.isRepeatable(), Shared: r.isRead(),
 		Retry: c.retry.policy, Breaker: c.cfg.Breaker, AttemptTimeout: c.attempt.timeout,
 	}
 	if p.Shared {
@@ -42,8 +43,8 @@ func (c *Client) Preview(ctx context.Context, op *Operation, call Call) (Preview
 	return p, nil
 }
 
-// Repeats reports whether a further attempt may follow one that ended with an HTTP status, or, if that is
-// 0, one that found no connection.
+// Repeats reports whether a further attempt may follow one that ended with an HTTP status. The status 0
+// stands for an attempt that found no connection.
 func (p Preview) Repeats(status int) bool {
 	failure := &Error{HTTPStatus: status, unsent: status == 0}
 	if status == 0 {

@@ -25,8 +25,8 @@ func TestPreview_isTheRequestOfTheFirstAttempt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call := upstream.Call{Method: http.MethodPost, Path: "/tags", Query: "a=b", Body: []byte(`{}`), Header: []upstream.Header{{Name: "x-more", Value: "1"}}}
-	p, err := client.Preview(t.Context(), op, call)
+	post := upstream.Request{Method: http.MethodPost, Path: "/tags", Query: "a=b", Body: []byte(`{}`), Header: []upstream.Header{{Name: "x-more", Value: "1"}}}
+	p, err := client.Preview(t.Context(), op, post)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,21 +44,21 @@ func TestPreview_isTheRequestOfTheFirstAttempt(t *testing.T) {
 	if p.Repeatable || p.Shared || p.Repeats(http.StatusBadGateway) || !p.Repeats(http.StatusServiceUnavailable) || !p.Repeats(0) {
 		t.Errorf("a POST: %+v", p)
 	}
-	if call.RetryAlways = true; !preview(t, client, op, call).Repeats(http.StatusBadGateway) {
+	if post.RetryAlways = true; !preview(t, client, op, post).Repeats(http.StatusBadGateway) {
 		t.Error("a POST that is always repeated is not, after 502")
 	}
-	read := preview(t, client, op, upstream.Call{Method: http.MethodGet, Path: "/tags"})
+	read := preview(t, client, op, upstream.Request{Method: http.MethodGet, Path: "/tags"})
 	if !read.Repeatable || !read.Shared || read.Repeats(http.StatusNotFound) || read.CacheTTL != 0 || read.Retry.MaxAttempts != 4 {
 		t.Errorf("a GET: %+v", read)
 	}
-	if _, err := client.Preview(t.Context(), op, upstream.Call{Method: http.MethodGet, Path: "tags"}); err == nil {
+	if _, err := client.Preview(t.Context(), op, upstream.Request{Method: http.MethodGet, Path: "tags"}); err == nil {
 		t.Error("a path without a slash is previewed")
 	}
 }
 
-func preview(t *testing.T, client *upstream.Client, op *upstream.Operation, call upstream.Call) upstream.Preview {
+func preview(t *testing.T, client *upstream.Client, op *upstream.Operation, req upstream.Request) upstream.Preview {
 	t.Helper()
-	p, err := client.Preview(t.Context(), op, call)
+	p, err := client.Preview(t.Context(), op, req)
 	if err != nil {
 		t.Fatal(err)
 	}

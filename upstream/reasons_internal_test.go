@@ -22,7 +22,7 @@ func stated(t *testing.T, reason apiv1.Reason) (*apiv1.Verdict, codes.Code) {
 	return v, code
 }
 
-// TestReasons_asTheFileStates holds the code, domain and repetition of every reason against errors.proto.
+// TestReasons_asTheFileStates compares the code, domain and repetition of every reason with errors.proto.
 func TestReasons_asTheFileStates(t *testing.T) {
 	t.Parallel()
 	statuses := map[apiv1.Reason][]int{}

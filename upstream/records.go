@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// scope is whom a record judges.
+// scope is the operation, caller and tenant that failures are counted for.
 type scope struct {
 	operation, caller, tenant string
 }
 
-// record is what failures of a scope are followed by. nil is that of a scope that has none to remember.
+// record is the circuit and the retry budget of a scope. A scope without failures to remember has nil.
 type record struct {
 	circuit *circuit
 	retries *retryBudget
@@ -36,53 +36,54 @@ func (r *record) allow() (pass circuitPass, wait time.Duration, ok bool) {
 	return r.circuit.allow()
 }
 
-// countCall is retryBudget.countCall.
-func (r *record) countCall() {
+// countRequest is retryBudget.countRequest.
+func (r *record) countRequest() {
 	if r != nil {
-		r.retries.countCall()
+		r.retries.countRequest()
 	}
 }
 
 const (
 	// maxRecords is how many scopes have a record of their own at a time.
 	maxRecords = 1024
-	// sweepEvery is how often records that are idle are given back, at most.
+	// sweepEvery is how often idle records are removed, at most.
 	sweepEvery = time.Second
 )
 
-// records are the circuits and retry budgets by scope, at most maxRecords. While there are so many, the
-// other scopes of an operation share one more record, of which there are no more than operations: callers
-// name themselves, memory is bounded, and one who takes many names does no harm to other operations. A
-// scope has a record from its first failure on, until that has nothing to remember and another scope
-// needs one. It is safe for concurrent use. The lock of a record is taken under its own, never the other
-// way round.
+// records has the circuits and retry budgets by scope, at most maxRecords. While there are that many, the
+// other scopes of an operation share one more record, so that there are no more of these than operations.
+// Callers name themselves: in this way memory is bounded, and a caller that takes many names does no harm
+// to other operations. A scope has a record from its first failure on, until the record has nothing to
+// remember and another scope needs one. It is safe for concurrent use. The lock of a record is taken
+// under its own, never the other way round.
 type records struct {
 	policy BreakerPolicy
-	budget int
+	// retryFloor is the floor of a scope's retry budget.
+	retryFloor int
 	// attempt bounds an attempt.
 	attempt time.Duration
 	log     *slog.Logger
 
-	// count is that of own. It is written with mu held.
+	// count is the length of own. It is written with mu held.
 	count atomic.Int64
 
 	mu  sync.Mutex
 	own map[scope]*record
-	// shared are, by operation, the records of those scopes that have none of their own.
+	// shared has, by operation, the record of the scopes without one of their own.
 	shared map[string]*record
 	swept  time.Time
 }
 
 func newRecords(cfg *Config) *records {
 	return &records{
-		policy: cfg.Breaker, budget: cfg.Retry.Budget, attempt: cfg.AttemptTimeout, log: cfg.Logger,
+		policy: cfg.Breaker, retryFloor: cfg.Retry.Budget, attempt: cfg.AttemptTimeout, log: cfg.Logger,
 		own: make(map[scope]*record), shared: make(map[string]*record),
 	}
 }
 
-// newRecord returns a record whose log lines have attributes.
+// newRecord returns a record whose log lines have the attributes.
 func (t *records) newRecord(attrs ...any) *record {
-	return &record{newCircuit(t.policy, t.log.With(attrs...)), newRetryBudget(t.budget)}
+	return &record{newCircuit(t.policy, t.log.With(attrs...)), newRetryBudget(t.retryFloor)}
 }
 
 // of returns the record of a scope, nil if it has none.
@@ -105,7 +106,7 @@ func (t *records) ofLocked(s scope) *record {
 	return nil
 }
 
-// failing returns the record of a scope that has just failed, and makes one if there is none.
+// failing returns the record of a scope that has just failed. It makes one if there is none.
 func (t *records) failing(s scope) *record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,12 +135,12 @@ func (t *records) failing(s scope) *record {
 // idle reports whether a record has nothing to remember.
 func (t *records) idle(r *record) bool { return r.circuit.idle(t.attempt) && r.retries.idle() }
 
-// end tells the outcome of an attempt of a scope that began at a time; see circuit.end. What is no probe
-// counts for the record that the scope has now: it may have got, or lost, one since.
+// end takes the outcome of an attempt of a scope and the time when it began; see circuit.end. An attempt
+// that is no probe counts for the record that the scope has now: the scope may have got or lost one since.
 func (t *records) end(s scope, pass circuitPass, began time.Time, what outcome) {
 	r := t.of(s)
 	if what == outcomeFailed {
-		r = t.failing(s) // also of a probe of those that share, for there may be room by now
+		r = t.failing(s) // also for a probe of a shared record: there may be room for one of its own by now
 	}
 	switch {
 	case pass.circuit != nil:

@@ -23,20 +23,20 @@ func newMiddle(log *slog.Logger) *middle {
 	return &middle{newAdmit(&cfg, nil)}
 }
 
-// callOf returns a call of a scope.
-func callOf(s scope) *request {
-	return &request{Call: Call{From: identity.Identity{Caller: s.caller, Tenant: s.tenant}}, op: &Operation{name: s.operation}}
+// requestOf returns a request of a scope.
+func requestOf(s scope) *request {
+	return &request{Request: Request{From: identity.Identity{Caller: s.caller, Tenant: s.tenant}}, op: &Operation{name: s.operation}}
 }
 
-// call makes one attempt, with an answer of the upstream, and reports whether it was made.
-func (m *middle) call(s scope, answer *Error) bool { return m.attempt(callOf(s), answer) }
+// try makes one attempt, with an answer of the upstream, and reports whether it was made.
+func (m *middle) try(s scope, answer *Error) bool { return m.attempt(requestOf(s), answer) }
 
 func (m *middle) attempt(req *request, answer *Error) bool {
 	p, refused := m.allow(req)
 	if refused != nil {
 		return false
 	}
-	m.countCall(req)
+	m.countRequest(req)
 	m.end(req, p, answer.hostOutcome(), answer.scopeOutcome())
 	return true
 }
@@ -72,12 +72,12 @@ func TestRecords_badCaller(t *testing.T) {
 			if n >= 60*50 {
 				answer = 503
 			}
-			if !m.call(bad, answering(answer)) {
+			if !m.try(bad, answering(answer)) {
 				refused[answer]++
 			}
 			for caller := range 20 {
 				s := scope{operation: strconv.Itoa(1 + caller%4), caller: "good" + strconv.Itoa(caller)}
-				if !m.call(s, answering(200)) {
+				if !m.try(s, answering(200)) {
 					others++
 				}
 				if m.records.of(s) != nil {
@@ -86,7 +86,7 @@ func TestRecords_badCaller(t *testing.T) {
 			}
 			// The same caller's other operation, and the same operation and caller of another tenant.
 			for _, s := range []scope{{operation: "2", caller: "bad"}, {operation: "1", caller: "bad", tenant: "other"}} {
-				if !m.call(s, answering(200)) {
+				if !m.try(s, answering(200)) {
 					others++
 				}
 			}
@@ -110,18 +110,18 @@ func TestRecords_badCallerTakesNobodysProbes(t *testing.T) {
 		m := newMiddle(nil)
 		bad, good := scope{operation: "1", caller: "bad"}, scope{operation: "1", caller: "good"}
 		for range 20 {
-			m.call(bad, answering(503))
-			m.call(good, answering(503))
+			m.try(bad, answering(503))
+			m.try(good, answering(503))
 		}
-		if m.call(good, nil) {
+		if m.try(good, nil) {
 			t.Fatal("the circuit has not opened")
 		}
 		<-time.After(5 * time.Second)
 		for n := range 1000 {
 			for range 50 {
-				m.call(bad, answering(503))
+				m.try(bad, answering(503))
 			}
-			if !m.call(good, nil) {
+			if !m.try(good, nil) {
 				t.Fatalf("call %d was refused", n)
 			}
 			<-time.After(20 * time.Millisecond)
@@ -137,11 +137,11 @@ func TestRecords_verdictsHeal(t *testing.T) {
 		m := newMiddle(nil)
 		s := scope{operation: "1", caller: "one"}
 		for range 20 {
-			m.call(s, answering(503))
+			m.try(s, answering(503))
 		}
 		<-time.After(5 * time.Second)
 		for n := range 100 {
-			if !m.call(s, answering(500)) {
+			if !m.try(s, answering(500)) {
 				t.Fatalf("call %d was refused", n)
 			}
 		}
@@ -164,7 +164,7 @@ func TestHostCircuit_upstreamGone(t *testing.T) {
 					<-time.After(20 * time.Millisecond)
 					for n := range 2 { // 100 a second
 						caller := (2*round + n) % 20
-						if !m.call(scope{operation: strconv.Itoa(caller % 4), caller: strconv.Itoa(caller)}, answer(2*round+n)) {
+						if !m.try(scope{operation: strconv.Itoa(caller % 4), caller: strconv.Itoa(caller)}, answer(2*round+n)) {
 							refused++
 						}
 					}
@@ -191,12 +191,12 @@ func TestHostCircuit_upstreamGone(t *testing.T) {
 				if took > 2*time.Second {
 					t.Errorf("refusals begin after %v, want within 2s", took)
 				}
-				if m.call(scope{operation: "99", caller: "new"}, nil) {
+				if m.try(scope{operation: "99", caller: "new"}, nil) {
 					t.Error("one who has not failed yet is not refused")
 				}
 				<-time.After(5 * time.Second)
 				for n := range 200 {
-					if !m.call(scope{operation: strconv.Itoa(n % 4), caller: "new"}, nil) {
+					if !m.try(scope{operation: strconv.Itoa(n % 4), caller: "new"}, nil) {
 						t.Errorf("call %d is refused when the upstream is back", n)
 					}
 				}
@@ -212,7 +212,7 @@ func TestRecords_bound(t *testing.T) {
 		m := newMiddle(nil)
 		at := func(n int) scope { return scope{operation: strconv.Itoa(n % 7), caller: "caller" + strconv.Itoa(n)} }
 		for n := range 3 * maxRecords {
-			m.call(at(n), answering(503))
+			m.try(at(n), answering(503))
 		}
 		if got := len(m.records.own); got != maxRecords {
 			t.Fatalf("%d records, want %d", got, maxRecords)
@@ -225,26 +225,26 @@ func TestRecords_bound(t *testing.T) {
 			t.Error("who has come too late does not share a record with all of the operation")
 		}
 		// The record that many share opens for all of its operation, and for nobody else.
-		if !m.call(scope{operation: "other", caller: "caller"}, nil) {
+		if !m.try(scope{operation: "other", caller: "caller"}, nil) {
 			t.Error("the shared circuit of another operation has opened")
 		}
-		if m.call(at(1<<20), nil) {
+		if m.try(at(1<<20), nil) {
 			t.Error("the shared circuit has not opened")
 		}
-		if !m.call(at(0), nil) {
+		if !m.try(at(0), nil) {
 			t.Error("a circuit of its own has opened")
 		}
 
 		<-time.After(5 * time.Second)
 		for range 3 {
-			if !m.call(at(1<<20), nil) {
+			if !m.try(at(1<<20), nil) {
 				t.Error("the shared circuit lets no probe through")
 			}
 		}
 		<-time.After(4 * time.Second)
-		m.call(at(0), answering(503)) // what is in use stays
+		m.try(at(0), answering(503)) // what is in use stays
 		<-time.After(3 * time.Second)
-		m.call(at(1<<21), answering(503))
+		m.try(at(1<<21), answering(503))
 		if got := len(m.records.own); got != 2 {
 			t.Errorf("%d records are left, want 2", got)
 		}
@@ -261,20 +261,20 @@ func TestRecords_idle(t *testing.T) {
 		do   func(m *middle, s scope)
 		keep time.Duration
 	}{
-		"a failure": {func(m *middle, s scope) { m.call(s, answering(503)) }, 10 * time.Second},
-		"a retry":   {func(m *middle, s scope) { m.takeRetry(callOf(s)) }, 11 * time.Second},
+		"a failure": {func(m *middle, s scope) { m.try(s, answering(503)) }, 10 * time.Second},
+		"a retry":   {func(m *middle, s scope) { m.takeRetry(requestOf(s)) }, 11 * time.Second},
 		"that it was open": {func(m *middle, s scope) {
 			for range 20 {
-				m.call(s, answering(503))
+				m.try(s, answering(503))
 			}
 			<-time.After(5 * time.Second)
 			for range 3 {
-				m.call(s, nil)
+				m.try(s, nil)
 			}
 		}, 95*time.Second + 1},
 		"that it is open": {func(m *middle, s scope) {
 			for range 20 {
-				m.call(s, answering(503))
+				m.try(s, answering(503))
 			}
 		}, time.Hour},
 	} {
@@ -285,7 +285,7 @@ func TestRecords_idle(t *testing.T) {
 				s := scope{operation: "1", caller: "one"}
 				test.do(m, s)
 				<-time.After(test.keep - time.Nanosecond)
-				m.call(scope{caller: "two"}, answering(503))
+				m.try(scope{caller: "two"}, answering(503))
 				if m.records.of(s) == nil {
 					t.Fatalf("given back within %v", test.keep)
 				}
@@ -293,7 +293,7 @@ func TestRecords_idle(t *testing.T) {
 					return
 				}
 				<-time.After(time.Second)
-				m.call(scope{caller: "three"}, answering(503))
+				m.try(scope{caller: "three"}, answering(503))
 				if m.records.of(s) != nil {
 					t.Errorf("not given back after %v", test.keep)
 				}
@@ -328,7 +328,7 @@ func TestRecords_attemptsThatBeganWithoutOne(t *testing.T) {
 		}
 		<-time.After(5 * time.Second)
 		for range 3 {
-			m.call(s, nil)
+			m.try(s, nil)
 		}
 		for range 100 {
 			m.records.end(s, circuitPass{}, began, outcomeFailed) // about the past
@@ -344,7 +344,7 @@ func TestRecords_logSaysWhose(t *testing.T) {
 	var log bytes.Buffer
 	m := newMiddle(TextLog(&log))
 	for range 30 {
-		m.call(scope{operation: "7", caller: "one two", tenant: "t"}, answering(503))
+		m.try(scope{operation: "7", caller: "one two", tenant: "t"}, answering(503))
 	}
 	const want = "level=WARN msg=\"upstream circuit opened\" operation=7 caller=\"one two\" tenant=t probe_after=5s\n"
 	if got := log.String(); got != want {
@@ -363,14 +363,14 @@ func TestRecords_concurrentUse(t *testing.T) {
 			for n := range 2000 {
 				switch worker % 4 {
 				case 0:
-					m.call(scope{operation: "1", caller: "bad"}, answering([]int{200, 503, 503, 503, 500}[n%5]))
+					m.try(scope{operation: "1", caller: "bad"}, answering([]int{200, 503, 503, 503, 500}[n%5]))
 				case 1:
-					m.call(scope{caller: strconv.Itoa(n)}, answering(503))
+					m.try(scope{caller: strconv.Itoa(n)}, answering(503))
 				case 2:
-					m.takeRetry(callOf(scope{operation: strconv.Itoa(n % 3), caller: "bad"}))
+					m.takeRetry(requestOf(scope{operation: strconv.Itoa(n % 3), caller: "bad"}))
 					m.records.of(scope{operation: "1", caller: "bad"}).refusal()
 				default:
-					if s := (scope{operation: strconv.Itoa(n % 3), caller: "bad", tenant: "good"}); m.records.of(s) == nil && !m.call(s, nil) && m.records.of(s) == nil {
+					if s := (scope{operation: strconv.Itoa(n % 3), caller: "bad", tenant: "good"}); m.records.of(s) == nil && !m.try(s, nil) && m.records.of(s) == nil {
 						t.Errorf("%+v was refused", s)
 					}
 				}
@@ -393,13 +393,13 @@ func TestCircuit_noAllocationWhileClosed(t *testing.T) { //nolint:paralleltest /
 		answer *Error
 	}{
 		{"no record at all", func() {}, fine, nil},
-		{"records of others", func() { m.call(troubled, answering(503)) }, fine, nil},
+		{"records of others", func() { m.try(troubled, answering(503)) }, fine, nil},
 		{"one that has failed", func() {}, troubled, nil},
 		{"one that fails", func() { m.records.policy.FailureRatio = 2 }, scope{operation: "2"}, answering(503)},
 		{"a host with a failed connect", func() { m.host.end(circuitPass{}, time.Now(), outcomeFailed) }, fine, nil},
 	} {
 		test.before()
-		req := callOf(test.s)
+		req := requestOf(test.s)
 		m.attempt(req, test.answer)
 		if got := testing.AllocsPerRun(1000, func() { m.attempt(req, test.answer) }); got != 0 {
 			t.Errorf("%s: %v allocations a call, want 0", test.name, got)
@@ -413,9 +413,9 @@ func BenchmarkCircuits(b *testing.B) {
 		b.Run(fmt.Sprintf("%d records", records), func(b *testing.B) {
 			m := newMiddle(nil)
 			for n := range records {
-				m.call(scope{operation: "1", caller: strconv.Itoa(n)}, answering(503))
+				m.try(scope{operation: "1", caller: strconv.Itoa(n)}, answering(503))
 			}
-			req := callOf(scope{operation: "2", caller: "one"})
+			req := requestOf(scope{operation: "2", caller: "one"})
 			b.ReportAllocs()
 			for b.Loop() {
 				m.attempt(req, nil)

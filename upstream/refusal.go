@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// Why there is no further attempt, as NotRepeated has it.
+// The values of NotRepeated: why there is no further attempt.
 const (
 	notCertificate = "certificate"
 	notCircuit     = "circuit"
@@ -22,12 +22,12 @@ const (
 	notRepeatable  = "not_repeatable"
 	notRetryBudget = "retry_budget"
 	notToken       = "token"
-	// notWanted is for who has gone.
+	// notWanted is for a caller that has gone. It is never in NotRepeated.
 	notWanted = "cancelled"
 )
 
-// refusal is why there is no (further) attempt. It is no verdict: what the upstream or the network said
-// before stays what the caller is told. Only retry makes anything of it.
+// refusal is why there is no attempt, or no further one. It is no verdict: the caller is still told what
+// the upstream or the network said before. Only retry uses it.
 type refusal struct {
 	// reason is empty if there is nothing to repeat.
 	reason string
@@ -36,14 +36,14 @@ type refusal struct {
 	known bool
 	// err is the cause.
 	err error
-	// begun is whether the attempt had begun, though nothing was sent.
+	// begun is whether the attempt had begun, although nothing was sent.
 	begun bool
-	// own is whether it is for what the caller has done or waits for: others may be let through.
+	// own is whether the cause is what the caller has done or waits for: others may be let through.
 	own bool
 }
 
-// conclude is what the caller is told: the verdict that there is, why it was not repeated, and when to
-// call again; without a verdict the refusal itself.
+// conclude returns the error that the caller is told: the verdict, if there is one, with why the request
+// was not repeated and when to call again; otherwise the refusal itself.
 func (r *refusal) conclude(said *Error) *Error {
 	var paused *quota.RefusedError
 	switch {
@@ -71,13 +71,13 @@ func (r *refusal) conclude(said *Error) *Error {
 	return said
 }
 
-// failuresRefusal is that of a circuit or a retry budget which lets nothing through for so long. It is
-// the caller's own, or the host's.
+// failuresRefusal returns the refusal of a circuit or a retry budget that lets nothing through for wait.
+// own is whether that is the caller's own, and not the host's.
 func failuresRefusal(reason string, wait time.Duration, own bool) *refusal {
 	return &refusal{reason: reason, wait: wait, known: true, own: own}
 }
 
-// overRefusal is that of a context which is done, nil if it is not.
+// overRefusal returns the refusal because of a context that is done, nil if it is not.
 func overRefusal(ctx context.Context) *refusal {
 	switch err := ctx.Err(); {
 	case err == nil:
@@ -89,7 +89,7 @@ func overRefusal(ctx context.Context) *refusal {
 	}
 }
 
-// quotaRefusal is that of a quota which does not admit an attempt, nil if err is.
+// quotaRefusal returns the refusal because of an error of the quota, nil if err is nil.
 func quotaRefusal(ctx context.Context, err error) *refusal {
 	if err == nil {
 		return nil

@@ -17,18 +17,19 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// request is what the attempts of a call have in common. Only share writes to it, before there is any.
+// request is a Request with what its attempts have in common. Only share writes to it, before the first
+// attempt.
 type request struct {
-	Call
+	Request
 	op  *Operation
 	url *url.URL
-	// memory is who holds the answer.
+	// memory is the holder of the answer.
 	memory *lease.Holder
-	// sent is set when the quota has let an attempt through; nil: nobody asks.
+	// sent is set when the quota has let an attempt through. It is nil if nobody asks.
 	sent *atomic.Bool
 }
 
-// isRead reports whether the answer to a call may be that to another.
+// isRead reports whether the answer to a request may also be that to another one.
 func (r *request) isRead() bool {
 	return r.Method == http.MethodGet && r.op.isRepeatable(r.Method) && len(r.Header) == 0 && len(r.Body) == 0 && !r.NoStore
 }
@@ -36,37 +37,37 @@ func (r *request) isRead() bool {
 // isRepeatable reports whether an attempt of unknown outcome may be repeated.
 func (r *request) isRepeatable() bool { return r.RetryAlways || r.op.isRepeatable(r.Method) }
 
-// failed completes an error of the call, of which no attempt has been made.
+// failed completes the error of a request without attempts.
 func (r *request) failed(failure *Error) *Error { return r.failedAfter(failure, 0, effectNone) }
 
-// failedAfter completes an error of the call after so many attempts with such an effect.
+// failedAfter completes the error of a request after a number of attempts, with the effect of them all.
 func (r *request) failedAfter(failure *Error, attempts int, done effect) *Error {
 	failure.Method, failure.Template, failure.Attempts = r.Method, r.op.template, attempts
 	failure.Processed = processed(r.Method, done)
 	return failure
 }
 
-// site is where requests go.
+// site is the server that requests are sent to.
 type site struct{ scheme, host, prefix string }
 
-// aim returns the URL of a call, and says why the call breaks the rules of its fields. It shows nothing
-// of their values, which may be personal.
-func (s site) aim(call *Call) (*url.URL, error) {
-	switch call.Method {
+// aim returns the URL of a request. The error says which rule of its fields the request breaks, and
+// shows none of their values, which may be personal.
+func (s site) aim(req *Request) (*url.URL, error) {
+	switch req.Method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:
 		return nil, errors.New("method must be GET, POST, PUT, PATCH or DELETE")
 	}
-	escaped := s.prefix + call.Path
+	escaped := s.prefix + req.Path
 	path, err := url.PathUnescape(escaped)
-	target := &url.URL{Scheme: s.scheme, Host: s.host, Path: path, RawPath: escaped, RawQuery: call.Query}
-	if err != nil || !strings.HasPrefix(call.Path, "/") || strings.HasPrefix(call.Path, "//") || target.EscapedPath() != escaped {
+	target := &url.URL{Scheme: s.scheme, Host: s.host, Path: path, RawPath: escaped, RawQuery: req.Query}
+	if err != nil || !strings.HasPrefix(req.Path, "/") || strings.HasPrefix(req.Path, "//") || target.EscapedPath() != escaped {
 		return nil, errors.New("path must be an escaped path that begins with one slash")
 	}
-	if strings.ContainsFunc(call.Query, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
+	if strings.ContainsFunc(req.Query, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
 		return nil, errors.New("query must be escaped")
 	}
-	for _, h := range call.Header {
+	for _, h := range req.Header {
 		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
 			return nil, errors.New("header must have valid names and values")
 		}
@@ -74,7 +75,7 @@ func (s site) aim(call *Call) (*url.URL, error) {
 	return target, nil
 }
 
-// httpRequest returns the request of an attempt with a header.
+// httpRequest returns the HTTP request of an attempt, with a header.
 func (r *request) httpRequest(ctx context.Context, header http.Header) *http.Request {
 	req := (&http.Request{Method: r.Method, URL: r.url, Header: header}).WithContext(ctx)
 	if body := r.Body; len(body) > 0 {
@@ -85,9 +86,8 @@ func (r *request) httpRequest(ctx context.Context, header http.Header) *http.Req
 	return req
 }
 
-// authorized is the header of a request that has nothing of its own, with the token in it. It
-// is shared between requests, since net/http does not write to it. Requests with the same one have
-// the same token.
+// authorized is the header of an HTTP request without fields of its own, with the token in it. Requests
+// share it, since net/http does not write to it. Requests that share one have the same token.
 type authorized struct {
 	token  string
 	header http.Header
@@ -115,12 +115,13 @@ func (a *authorizer) authorize() *authorized {
 	header.Set("Authorization", "Bearer "+token)
 	fresh := &authorized{token, header}
 	if !a.last.CompareAndSwap(known, fresh) {
-		return a.authorize() // Another call was quicker: a token has but one header.
+		return a.authorize() // Another request was quicker: there is one header for a token.
 	}
 	return fresh
 }
 
-// header returns the header of an attempt, which counts itself in a field if counted names one.
+// header returns the header of an attempt. If counted is not empty it names the field with the number of
+// the attempt.
 func (r *request) header(with *authorized, counted string, attempt int) http.Header {
 	if len(r.Header) == 0 && len(r.Body) == 0 && counted == "" {
 		return with.header
@@ -140,9 +141,9 @@ func (r *request) header(with *authorized, counted string, attempt int) http.Hea
 	return header
 }
 
-// reserved reports whether a header is the client's own or net/http's: what says who asks and
-// for what, what frames the message or steers the connection, and what would let net/http
-// repeat a request by itself.
+// reserved reports whether a header field is set by the client or net/http alone: the fields that say
+// who asks and for what, those that frame the message or steer the connection, and those with which
+// net/http would repeat a request by itself.
 func reserved(name string) bool {
 	switch name {
 	case "Authorization", "Cookie", "Proxy-Authorization", "User-Agent", "X-Samsara-Version",

@@ -13,8 +13,8 @@ import (
 // MaxUnboundedWait is the longest wait between attempts for a caller without a deadline.
 const MaxUnboundedWait = time.Minute
 
-// minRemaining is how much of the caller's deadline must be left after a wait for another
-// attempt to be worth it.
+// minRemaining is how much of the caller's deadline must be left after a wait, so that another attempt
+// is worth it.
 const minRemaining = 100 * time.Millisecond
 
 func newBackoff(p RetryPolicy) *backoff.ExponentialBackOff {
@@ -28,8 +28,8 @@ func newBackoff(p RetryPolicy) *backoff.ExponentialBackOff {
 	}
 }
 
-// retry makes attempts until one succeeds or there is no other. It alone counts them, and turns a
-// refusal into part of a verdict or into an error.
+// retry makes attempts until one succeeds or no other may be made. It alone counts them, and it alone
+// adds a refusal to a verdict or turns it into an error.
 type retry struct {
 	next   *admit
 	policy RetryPolicy
@@ -37,14 +37,15 @@ type retry struct {
 	header *authorizer
 }
 
-// history is what became of the attempts of a call so far.
+// history is what became of the attempts of a request so far.
 type history struct {
 	attempts int
-	// verdict is what the last one ended with; nil if there was none.
+	// verdict is the error that the last attempt ended with; nil if there was none.
 	verdict *Error
-	// earlier is the error of the one before that did most, of several the last one; nil if there was none.
+	// earlier is the error of the attempt before that had the greatest effect, the last one of several;
+	// nil if there was none.
 	earlier *Error
-	// done is what they have done all together.
+	// done is the effect of all attempts together.
 	done  effect
 	waits *backoff.ExponentialBackOff
 	// renewed is whether an attempt was repeated because there was another token.
@@ -74,7 +75,7 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 	}
 }
 
-// add notes what an attempt ended with.
+// add notes the error that an attempt ended with.
 func (h *history) add(failure *Error) {
 	if before := h.verdict; before != nil && (h.earlier == nil || before.effect() >= h.earlier.effect()) {
 		h.earlier = before
@@ -82,7 +83,7 @@ func (h *history) add(failure *Error) {
 	h.verdict, h.done = failure, max(h.done, failure.effect())
 }
 
-// end completes the error of the call.
+// end completes the error of the request.
 func (h *history) end(req *request, failure *Error) *Error {
 	if h.earlier != nil && req.Method != http.MethodGet && failure.HTTPStatus/100 == 4 && !failure.transient() {
 		failure.EarlierStatus, failure.EarlierStatusKnown = h.earlier.HTTPStatus, true
@@ -90,8 +91,8 @@ func (h *history) end(req *request, failure *Error) *Error {
 	return req.failedAfter(failure, h.attempts, h.done)
 }
 
-// again returns how long to rest before a further attempt, or why there is none. The token is that of
-// the last one.
+// again returns how long to rest before a further attempt, or why there is none. The token is the one of
+// the last attempt.
 func (r *retry) again(ctx context.Context, req *request, h *history, token string) (time.Duration, *refusal) {
 	failure := h.verdict
 	if failure.Reason == apiv1.Reason_REASON_UNAUTHORIZED {
@@ -122,8 +123,8 @@ func (r *retry) again(ctx context.Context, req *request, h *history, token strin
 	return rest, refused
 }
 
-// wait returns how long to rest before a further attempt, unless that is too long, or the quota lets it
-// through too late after that.
+// wait returns how long to rest before a further attempt. It refuses the attempt if the rest is too long
+// or if the quota would let the attempt through too late after it.
 func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Duration, *refusal) {
 	if h.waits == nil {
 		h.waits = newBackoff(r.policy)
@@ -134,17 +135,17 @@ func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Durati
 		rest = failure.RetryAfter
 	}
 	due, reason, own := rest, notDeadline, false
-	if budget := req.op.quota; budget != nil {
-		next, paused, err := budget.NextAdmission(req.From, rest)
+	if limits := req.op.quota; limits != nil {
+		next, paused, err := limits.NextAdmission(req.From, rest)
 		switch {
 		case err != nil:
 			return 0, quotaRefusal(ctx, err)
 		case failure.HTTPStatus == http.StatusTooManyRequests:
-			rest, due = paused, next // The 429 was made into that.
+			rest, due = paused, next // The pause comes from the 429.
 		case next > due:
 			due, reason = next, notQuota
 		}
-		own = due > max(rest, paused) // What is beyond the pauses is for the caller's place.
+		own = due > max(rest, paused) // Beyond the pauses, the caller waits for its position in the queue.
 	}
 	if !affordable(ctx, due) {
 		return 0, &refusal{reason: reason, wait: due, known: true, own: own}
@@ -152,7 +153,7 @@ func (r *retry) wait(ctx context.Context, req *request, h *history) (time.Durati
 	return rest, nil
 }
 
-// renewed reports whether there is another token than the one that an attempt was refused for.
+// renewed reports whether the token in use is another one than the refused one.
 func (r *retry) renewed(ctx context.Context, refused string) bool {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

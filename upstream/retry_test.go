@@ -18,7 +18,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
+func TestRetry_onlyWhatIsSafe(t *testing.T) {
 	t.Parallel()
 	const truncated = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
 	repeatablePost, alwaysPost := post(`{}`), post(`{}`)
@@ -50,7 +50,7 @@ func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 		{"a POST not on a cut body", post(`{}`), raw(truncated), codes.Unavailable, "UPSTREAM_TRUNCATED", 1},
 		{"a POST not on a stall", post(`{}`), stall(""), codes.Unavailable, "UPSTREAM_TIMEOUT", 1},
 		{"a POST that only reads on 500", repeatablePost, answer(500, ""), codes.Unavailable, "INTERNAL_SERVER_ERROR", 4},
-		{"a POST on a reset where the caller says so", alwaysPost, raw(""), codes.Unavailable, "UPSTREAM_RESET", 4},
+		{"a POST on a reset if the caller says so", alwaysPost, raw(""), codes.Unavailable, "UPSTREAM_RESET", 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestOnlyWhatIsSafeIsRepeated(t *testing.T) {
 	}
 }
 
-func TestPostIsRepeatedWhereItWasNeverSent(t *testing.T) {
+func TestRetry_postNeverSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(200, `{}`))
@@ -94,7 +94,7 @@ func TestPostIsRepeatedWhereItWasNeverSent(t *testing.T) {
 	})
 }
 
-func TestUnreachableUpstreamIsGivenUp(t *testing.T) {
+func TestRetry_upstreamUnreachable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := newFake(t).client(func(cfg *upstream.Config) {
@@ -111,7 +111,7 @@ func TestUnreachableUpstreamIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestPostThatTimedOutWhileConnectingIsRepeated(t *testing.T) {
+func TestRetry_postTimedOutConnecting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := newFake(t).client(func(cfg *upstream.Config) {
@@ -126,7 +126,7 @@ func TestPostThatTimedOutWhileConnectingIsRepeated(t *testing.T) {
 	})
 }
 
-func TestBackoffIsRandomBelowADoublingBound(t *testing.T) {
+func TestBackoff_fullJitter(t *testing.T) {
 	t.Parallel()
 	const calls = 200
 	bounds := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond}
@@ -158,7 +158,7 @@ func TestBackoffIsRandomBelowADoublingBound(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsObeyedExactly(t *testing.T) {
+func TestRetryAfter_exact(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -191,7 +191,7 @@ func TestRetryAfterIsObeyedExactly(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsIgnoredWhereItSaysNothing(t *testing.T) {
+func TestRetryAfter_saysNothing(t *testing.T) {
 	t.Parallel()
 	for name, step := range map[string]http.HandlerFunc{
 		"garbage":         answer(429, "", "Retry-After", "soon"),
@@ -215,7 +215,7 @@ func TestRetryAfterIsIgnoredWhereItSaysNothing(t *testing.T) {
 	}
 }
 
-func TestWaitThatCannotPayIsNotStarted(t *testing.T) {
+func TestBackoff_waitTooLong(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name       string
@@ -257,7 +257,7 @@ func TestWaitThatCannotPayIsNotStarted(t *testing.T) {
 	}
 }
 
-func TestBackoffThatOutlivesTheDeadlineIsTold(t *testing.T) {
+func TestBackoff_beyondTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Millisecond)
@@ -271,7 +271,7 @@ func TestBackoffThatOutlivesTheDeadlineIsTold(t *testing.T) {
 	})
 }
 
-func TestCallerThatGoesAwayEndsTheWait(t *testing.T) {
+func TestBackoff_contextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -295,7 +295,7 @@ func (f *fickle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(cmp.Or(int(f.mood.Load()), 200), `{}`)(w, r)
 }
 
-func TestBudgetAllowsFewRetriesAndOneForTenCalls(t *testing.T) {
+func TestRetry_budgetOfFloorAndTenth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var server fickle
@@ -337,8 +337,8 @@ func TestBudgetAllowsFewRetriesAndOneForTenCalls(t *testing.T) {
 	})
 }
 
-// TestBudgetHoldsInEveryTenSeconds has two bursts of failures less than ten seconds apart.
-func TestBudgetHoldsInEveryTenSeconds(t *testing.T) {
+// TestRetry_budgetInEveryTenSeconds has two bursts of failures less than ten seconds apart.
+func TestRetry_budgetInEveryTenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, answer(503, ""))
@@ -359,7 +359,7 @@ func TestBudgetHoldsInEveryTenSeconds(t *testing.T) {
 	})
 }
 
-func TestBudgetIsSharedBySimultaneousCalls(t *testing.T) {
+func TestRetry_budgetOfConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 200
@@ -381,7 +381,7 @@ func TestBudgetIsSharedBySimultaneousCalls(t *testing.T) {
 	})
 }
 
-func TestAttemptHeaderCountsTheAttempts(t *testing.T) {
+func TestAttemptHeader_counts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(503, ""), answer(503, ""), answer(200, ""))

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// maxRetryAfter is the longest wait a Retry-After header is believed to ask for.
+// maxRetryAfter is the longest wait that a Retry-After header can ask for. A longer one is cut to it.
 const maxRetryAfter = 24 * time.Hour
 
 // parseRetryAfter reads a Retry-After header: seconds, which Samsara writes with a fraction
 // ("0.40235"), or an HTTP-date (RFC 9110, section 10.2.3), which is compared with now. The
-// wait is rounded up to the nanosecond and lies between 0 and maxRetryAfter. It reports false
-// where the value is neither.
+// wait is rounded up to the nanosecond and lies between 0 and maxRetryAfter. It reports false if the
+// value is neither.
 func parseRetryAfter(value string, now time.Time) (time.Duration, bool) {
 	value = strings.Trim(value, " \t")
 	if wait, ok := parseSeconds(value); ok {
@@ -25,8 +25,8 @@ func parseRetryAfter(value string, now time.Time) (time.Duration, bool) {
 	return min(max(date.Sub(now), 0), maxRetryAfter), true
 }
 
-// parseSeconds reads digits with an optional fraction. Integers throughout, because a float
-// may come out shorter than what was written.
+// parseSeconds reads digits with an optional fraction. It computes with integers, because a float may
+// come out shorter than what was written.
 func parseSeconds(value string) (time.Duration, bool) {
 	whole, fraction, _ := strings.Cut(value, ".")
 	if whole+fraction == "" || !digits(whole) || !digits(fraction) {

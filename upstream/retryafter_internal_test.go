@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestRetryAfterIsReadInBothForms(t *testing.T) {
+func TestParseRetryAfter_bothForms(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 	tests := []struct {

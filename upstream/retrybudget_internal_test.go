@@ -18,30 +18,30 @@ func takeAll(b *retryBudget, n int) (taken int) {
 	return taken
 }
 
-func countCalls(b *retryBudget, n int) {
+func countRequests(b *retryBudget, n int) {
 	for range n {
-		b.countCall()
+		b.countRequest()
 	}
 }
 
-func TestRetryBudget_fewRetriesAndOneForTenCalls(t *testing.T) {
+func TestRetryBudget_floorAndOneForTenRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newRetryBudget(4) // by the first of the calls
+		b := newRetryBudget(4) // by the first of the requests
 		for _, step := range []struct {
-			name        string
-			calls, want int
-			after       time.Duration
+			name           string
+			requests, want int
+			after          time.Duration
 		}{
-			{name: "few calls have the floor", calls: 5 - 1, want: 4},
-			{name: "which is used up", calls: 4, want: 0},
-			{name: "ten calls in the window allow one more", calls: 1, want: 1},
-			{name: "successes count as calls", calls: 120, want: 12},
-			{name: "the window has not passed", after: 9 * time.Second, calls: 1, want: 0},
-			{name: "it has, and its calls are forgotten as well", after: 2 * time.Second, calls: 8, want: 4},
+			{name: "few requests have the floor", requests: 5 - 1, want: 4},
+			{name: "which is used up", requests: 4, want: 0},
+			{name: "ten requests in the window allow one more", requests: 1, want: 1},
+			{name: "successes count as requests", requests: 120, want: 12},
+			{name: "the window has not passed", after: 9 * time.Second, requests: 1, want: 0},
+			{name: "it has, and its requests are forgotten as well", after: 2 * time.Second, requests: 8, want: 4},
 		} {
 			<-time.After(step.after)
-			countCalls(b, step.calls)
+			countRequests(b, step.requests)
 			if got := takeAll(b, 100); got != step.want {
 				t.Errorf("%s: %d retries, want %d", step.name, got, step.want)
 			}
@@ -91,27 +91,27 @@ func TestRetryBudget_saysWhenThereIsOne(t *testing.T) {
 	})
 }
 
-// TestRetryBudget_callsBeforeTheFirstRetry has an hour of calls that went well: they are no credit.
-func TestRetryBudget_callsBeforeTheFirstRetry(t *testing.T) {
+// TestRetryBudget_requestsBeforeTheFirstRetry has an hour of requests that went well: they are no credit.
+func TestRetryBudget_requestsBeforeTheFirstRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newHostRetryBudget(10)
 		for range 3600 {
-			countCalls(b, 100)
+			countRequests(b, 100)
 			<-time.After(time.Second)
 		}
 		if got := takeAll(b, 1000); got != 100 {
 			t.Errorf("%d retries, want the floor of 100", got)
 		}
-		countCalls(b, 100)
+		countRequests(b, 100)
 		if got := takeAll(b, 1000); got != 10 {
-			t.Errorf("%d retries for 100 calls more, want 10", got)
+			t.Errorf("%d retries for 100 requests more, want 10", got)
 		}
 	})
 }
 
 // TestRetryBudget_bound looks at the ten seconds before each retry of a random run: there are no more than
-// the floor and a tenth of the calls, and not much less.
+// the floor and a tenth of the requests, and not much less.
 func TestRetryBudget_bound(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
@@ -120,7 +120,7 @@ func TestRetryBudget_bound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 7))
 				b := newRetryBudget(4)
-				calls, retries := []time.Time{time.Now()}, []time.Time(nil)
+				requests, retries := []time.Time{time.Now()}, []time.Time(nil)
 				for range 3000 {
 					<-time.After(time.Duration(random.ExpFloat64() * float64(30*time.Millisecond)))
 					now := time.Now()
@@ -131,12 +131,12 @@ func TestRetryBudget_bound(t *testing.T) {
 						return n
 					}
 					if random.IntN(3) > 0 {
-						b.countCall()
-						calls = append(calls, now)
+						b.countRequest()
+						requests = append(requests, now)
 					}
 					before := within(retries)
 					wait, ok := b.take()
-					if most := 4 + within(calls)/10; ok && before >= most {
+					if most := 4 + within(requests)/10; ok && before >= most {
 						t.Fatalf("retry %d of ten seconds, want at most %d", before+1, most)
 					}
 					if !ok && (wait <= 0 || wait > 11*time.Second) {
@@ -146,16 +146,16 @@ func TestRetryBudget_bound(t *testing.T) {
 						retries = append(retries, now)
 					}
 				}
-				// At worst 9 of 10 seconds of calls allow 11 seconds of retries.
-				if got, least := len(retries), len(calls)/10*9/11; got < least {
-					t.Errorf("%d retries of %d calls, want at least %d", got, len(calls), least)
+				// At worst 9 of 10 seconds of requests allow 11 seconds of retries.
+				if got, least := len(retries), len(requests)/10*9/11; got < least {
+					t.Errorf("%d retries of %d requests, want at least %d", got, len(requests), least)
 				}
 			})
 		})
 	}
 }
 
-// TestRetryBudget_outage has many scopes whose calls all fail and are repeated as often as they may be.
+// TestRetryBudget_outage has many scopes whose requests all fail and are repeated as often as they may be.
 func TestRetryBudget_outage(t *testing.T) {
 	t.Parallel()
 	for _, scopes := range []int{1, 10, 500, 3000} {
@@ -164,13 +164,13 @@ func TestRetryBudget_outage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMiddle(nil)
 				m.records.policy.FailureRatio, m.host.policy.FailureRatio = 2, 2 // circuits do not help
-				calls, retries := 0, 0
+				requests, retries := 0, 0
 				for n := range 10 * 300 {
 					s := scope{caller: strconv.Itoa(n % scopes)}
-					m.call(s, answering(503))
-					calls++
+					m.try(s, answering(503))
+					requests++
 					for range 3 {
-						if refused := m.takeRetry(callOf(s)); refused == nil {
+						if refused := m.takeRetry(requestOf(s)); refused == nil {
 							retries++
 						} else if refused.wait <= 0 || refused.wait > 11*time.Second {
 							t.Fatalf("the wait is %v, want up to 11s", refused.wait)
@@ -178,19 +178,19 @@ func TestRetryBudget_outage(t *testing.T) {
 					}
 					<-time.After(time.Second / 300)
 				}
-				t.Logf("%d calls, %d retries", calls, retries)
-				if most := calls/10 + 100; retries > most {
-					t.Errorf("%d retries of %d calls, want at most %d", retries, calls, most)
+				t.Logf("%d requests, %d retries", requests, retries)
+				if most := requests/10 + 100; retries > most {
+					t.Errorf("%d retries of %d requests, want at most %d", retries, requests, most)
 				}
-				if scopes == 1 && retries > calls/10+10 {
-					t.Errorf("%d retries of one scope, want at most %d", retries, calls/10+10)
+				if scopes == 1 && retries > requests/10+10 {
+					t.Errorf("%d retries of one scope, want at most %d", retries, requests/10+10)
 				}
 			})
 		})
 	}
 }
 
-// TestRetryBudget_badCaller has one whose calls all fail, 50 a second, and another that needs a retry now
+// TestRetryBudget_badCaller has one whose requests all fail, 50 a second, and another that needs a retry now
 // and then.
 func TestRetryBudget_badCaller(t *testing.T) {
 	t.Parallel()
@@ -199,13 +199,13 @@ func TestRetryBudget_badCaller(t *testing.T) {
 		bad, good := scope{operation: "1", caller: "bad"}, scope{operation: "1", caller: "good"}
 		for n := range 60 * 50 {
 			<-time.After(20 * time.Millisecond)
-			m.call(bad, answering(500))
+			m.try(bad, answering(500))
 			for range 3 {
-				m.takeRetry(callOf(bad))
+				m.takeRetry(requestOf(bad))
 			}
 			if n%100 == 99 { // each two seconds
-				m.call(good, answering(503))
-				if m.takeRetry(callOf(good)) != nil {
+				m.try(good, answering(503))
+				if m.takeRetry(requestOf(good)) != nil {
 					t.Errorf("retry %d of the good caller is refused", n/100)
 				}
 			}

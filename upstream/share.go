@@ -11,8 +11,8 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// readKey says which reads have the same answer. The token is that at the read's beginning. If it
-// changes while reads are shared, they go on with the new one, as each of them would by itself.
+// readKey says which reads have the same answer. The token is the one in use when the read begins. If
+// it changes while reads are shared, they go on with the new one, as each of them would by itself.
 type readKey struct {
 	token, path, query, tenant string
 
@@ -20,21 +20,21 @@ type readKey struct {
 	noBody  bool
 }
 
-// share has reads of the same at the same time answered by one of them. Those under way are flights:
-// each has a leader, which asks the upstream on its own goroutine, and followers, which wait for what
-// it gets. Responses and verdicts are handed on, and no refusal of the leader: its followers ask
-// themselves then. It is safe for concurrent use.
+// share lets one read answer others that ask the same at the same time. A read under way is a flight:
+// it has a leader, which asks the upstream on its own goroutine, and followers, which wait for what the
+// leader gets. Followers share responses and verdicts, but not what refuses the leader: then they ask
+// themselves. It is safe for concurrent use.
 type share struct {
 	next     *retry
 	observer ReadObserver
 
 	mu sync.Mutex
-	// leading has the flight that began last, which knows those before it.
+	// leading has the flight that began last. It leads to those before it.
 	leading map[readKey]*flight
 	writes  int
 }
 
-// do makes a call whose answer is for nobody else.
+// do makes a request whose answer is for nobody else.
 func (s *share) do(ctx context.Context, req *request) (*Response, *Error) {
 	if req.Method != http.MethodGet {
 		defer s.wrote()
@@ -42,7 +42,7 @@ func (s *share) do(ctx context.Context, req *request) (*Response, *Error) {
 	return s.next.do(ctx, req)
 }
 
-// read makes a call whose answer may be another's.
+// read makes a request whose answer it may share with others.
 func (s *share) read(ctx context.Context, req *request, key readKey) (*Response, *Error) {
 	mine := &flight{from: req.From}
 	req.sent = &mine.sent
@@ -62,16 +62,16 @@ func (s *share) read(ctx context.Context, req *request, key readKey) (*Response,
 	}
 }
 
-// lead answers a call and all that follow it.
+// lead answers a request and all that follow it.
 func (s *share) lead(ctx context.Context, req *request, key readKey, mine *flight) (resp *Response, failure *Error) {
 	defer func() { s.land(key, mine, req.memory, resp, failure) }() // also if it panics
 	observeRead(ctx, s.observer, req, SourceUpstream, nil)
 	return s.next.do(ctx, req)
 }
 
-// observeRead tells where the answer to a read comes from. If that panics, the response, if
-// there is one, is released.
-func observeRead(ctx context.Context, observer ReadObserver, req *request, from Source, resp *Response) {
+// observeRead tells the observer where the answer to a read comes from. If the observer panics, it
+// releases the response, if there is one.
+func observeRead(ctx context.Context, observer ReadObserver, req *request, from AnswerSource, resp *Response) {
 	if observer == nil {
 		return
 	}
@@ -87,41 +87,42 @@ func observeRead(ctx context.Context, observer ReadObserver, req *request, from 
 
 // flight is a read under way.
 type flight struct {
-	// writes is how many requests other than GETs had ended when it began: later reads must see
+	// writes is how many requests other than GETs had ended when the flight began: later reads must see
 	// what those did.
 	writes int
-	// from is in whose turn it waits for the quota, until it is sent.
+	// from is the identity that it waits for the quota as, until it is sent.
 	from identity.Identity
 	sent atomic.Bool
-	// letDown is how often its leader has followed another in vain. Nobody follows one who was let
-	// down less often: else those who come later, and have less time, could let it down for ever.
+	// letDown is how often the leader followed another flight that gave it no answer. Nobody follows a
+	// flight that was let down less often than itself. Otherwise readers that come later, and have less
+	// time, could let it down for ever.
 	letDown int
-	// before is another under way for the same, which began before and did not suit.
+	// before is another flight for the same key that began before and did not suit.
 	before *flight
 	// followers and landed are guarded by share.mu. The first follower makes landed.
 	followers int
 	landed    chan struct{}
-	// resp and failure, of which one is set, are there for the followers once it has landed. Both
-	// are nil if it panicked. takers is how many of them have yet to take their share of resp.
+	// resp or failure is set for the followers once the flight has landed; neither is if it panicked.
+	// takers is how many followers have not yet taken their share of resp.
 	resp    *Response
 	failure *Error
 	takers  atomic.Int64
 }
 
-// suits reports whether mine may follow f. Nobody begins to wait in another's queue.
+// suits reports whether mine may follow f. Nobody begins to wait in the queue of another identity.
 func (f *flight) suits(mine *flight) bool {
 	return (f.from == mine.from || f.sent.Load()) && f.letDown >= mine.letDown
 }
 
-// wrote says that a request other than a GET has ended.
+// wrote notes that a request other than a GET has ended.
 func (s *share) wrote() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
 }
 
-// join returns the flight to follow, or nil if mine is one that others follow from now on.
-// Then it must land.
+// join returns the flight to follow. If it returns nil, others follow mine from now on, and mine must
+// land.
 func (s *share) join(key readKey, mine *flight) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +148,7 @@ func (s *share) join(key readKey, mine *flight) *flight {
 	return nil
 }
 
-// await waits for a flight that was joined, and reports false if ctx ends first.
+// await waits until a flight that was joined has landed. It reports false if ctx ends first.
 func (s *share) await(ctx context.Context, ahead *flight) bool {
 	select {
 	case <-ahead.landed:
@@ -157,7 +158,7 @@ func (s *share) await(ctx context.Context, ahead *flight) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-ahead.landed: // meanwhile, and counts on this follower to take its share
+	case <-ahead.landed: // meanwhile: this follower must take its share
 		return true
 	default:
 		ahead.followers--
@@ -165,7 +166,7 @@ func (s *share) await(ctx context.Context, ahead *flight) bool {
 	}
 }
 
-// land ends a flight. Each follower may take its share of what came of it then, and must.
+// land ends a flight. Each follower can then take its share of the result, and must.
 func (s *share) land(key readKey, f *flight, leader *lease.Holder, resp *Response, failure *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,7 +188,7 @@ func (s *share) land(key readKey, f *flight, leader *lease.Holder, resp *Respons
 	}
 }
 
-// removeLocked takes out a flight, which is no longer in if a write has ended since.
+// removeLocked removes a flight from leading, if it is still there: it is not if a write has ended since.
 func (s *share) removeLocked(key readKey, f *flight) {
 	latest := s.leading[key]
 	switch {
@@ -205,10 +206,10 @@ func (s *share) removeLocked(key readKey, f *flight) {
 	}
 }
 
-// share returns what came of a flight for a follower, or nothing if that is the leader's own affair and
-// the follower must ask again: the leader's context ended, it was refused before there was a verdict, a
-// further attempt was refused for what only its caller has done or waits for, or would have been too late
-// for it but is not for the follower.
+// share returns a follower's share of a flight's result. It returns nothing if the result is about the
+// leader alone and the follower must ask again: the leader's context ended; it was refused before there
+// was a verdict; a further attempt was refused because of what only its caller has done or waits for; or
+// a further attempt would have been too late for the leader but is not for the follower.
 func (f *flight) share(ctx context.Context, by *request) (*Response, *Error) {
 	switch {
 	case f.resp != nil:

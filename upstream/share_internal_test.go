@@ -8,9 +8,9 @@ import (
 	"samsara.internal/gateway/internal/identity"
 )
 
-// TestFlightsThatHaveLandedAreForgotten begins, sends and lands reads of several callers in any
+// TestFlight_forgottenOnceLanded begins, sends and lands reads of several callers in any
 // order, with writes in between.
-func TestFlightsThatHaveLandedAreForgotten(t *testing.T) {
+func TestFlight_forgottenOnceLanded(t *testing.T) {
 	t.Parallel()
 	var (
 		all    share

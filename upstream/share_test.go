@@ -65,7 +65,7 @@ func wantRequests(t *testing.T, f *fake, want int) {
 	}
 }
 
-func TestReadsOfTheSameShareOneRequestAndItsMemory(t *testing.T) {
+func TestShare_oneRequestAndItsMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, slowly(answer(200, letters(10_000), "Request-Id", "r-1")))
@@ -97,7 +97,7 @@ func TestReadsOfTheSameShareOneRequestAndItsMemory(t *testing.T) {
 	})
 }
 
-func TestOnlyReadsOfTheSameAreShared(t *testing.T) {
+func TestShare_onlyReadsOfTheSame(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	_, otherDecoder := thing(t)
@@ -146,7 +146,7 @@ func TestOnlyReadsOfTheSameAreShared(t *testing.T) {
 	}
 }
 
-func TestReadsAreNotSharedAcrossTokens(t *testing.T) {
+func TestShare_notAcrossTokens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, slowly(func(w http.ResponseWriter, r *http.Request) {
@@ -165,7 +165,7 @@ func TestReadsAreNotSharedAcrossTokens(t *testing.T) {
 	})
 }
 
-func TestReadDoesNotShareWhatWasAskedBeforeAWrite(t *testing.T) {
+func TestShare_notAcrossAWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var version atomic.Int64
@@ -191,7 +191,7 @@ func TestReadDoesNotShareWhatWasAskedBeforeAWrite(t *testing.T) {
 	})
 }
 
-func TestFailureIsSharedAsACopy(t *testing.T) {
+func TestShare_failureIsACopy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, slowly(answer(404, `{"message":"no","requestId":"r-1"}`)))
@@ -209,7 +209,7 @@ func TestFailureIsSharedAsACopy(t *testing.T) {
 	})
 }
 
-func TestEndOfOneCallIsNotTheEndOfOthers(t *testing.T) {
+func TestShare_endOfOneRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name                     string
@@ -261,9 +261,9 @@ func TestEndOfOneCallIsNotTheEndOfOthers(t *testing.T) {
 	}
 }
 
-// TestWaitThatOneCannotAffordIsAnothers has a first call whose deadline is too close to wait for
+// TestShare_waitTooLongForOne has a first call whose deadline is too close to wait for
 // Retry-After. Who can wait does so; who cannot either does not ask the upstream once more.
-func TestWaitThatOneCannotAffordIsAnothers(t *testing.T) {
+func TestShare_waitTooLongForOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		limited := slowly(answer(429, "", "Retry-After", "10"))
@@ -346,7 +346,7 @@ func TestShare_queueIsTheLeadersOwn(t *testing.T) {
 	})
 }
 
-func TestPanicOfOneCallIsNotThatOfOthers(t *testing.T) {
+func TestShare_panicOfOneRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, slowly(answer(200, `1`)), slowly(answer(200, `2`)))
@@ -382,9 +382,9 @@ type readObserverFunc func(upstream.Read)
 
 func (f readObserverFunc) ObserveRead(_ context.Context, r upstream.Read) { f(r) }
 
-func TestPanicOfAReadObserverIsNotThatOfOthers(t *testing.T) {
+func TestShare_panicOfAReadObserver(t *testing.T) {
 	t.Parallel()
-	for name, source := range map[string]upstream.Source{
+	for name, source := range map[string]upstream.AnswerSource{
 		"of one who asks the upstream": upstream.SourceUpstream,
 		"of one who shares":            upstream.SourceShared,
 	} {
@@ -421,9 +421,9 @@ func TestPanicOfAReadObserverIsNotThatOfOthers(t *testing.T) {
 	}
 }
 
-// TestHastyCallsDoNotHoldUpAPatientOne has an upstream that takes a second, and ever new calls that
+// TestShare_hastyRequestsAndAPatientOne has an upstream that takes a second, and ever new calls that
 // have half of one.
-func TestHastyCallsDoNotHoldUpAPatientOne(t *testing.T) {
+func TestShare_hastyRequestsAndAPatientOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, slowly(answer(200, `{}`)))
@@ -455,8 +455,8 @@ func TestHastyCallsDoNotHoldUpAPatientOne(t *testing.T) {
 	})
 }
 
-// TestEndOfOneIsFollowedByOneRequestForAllOthers has many who follow a call that is cancelled.
-func TestEndOfOneIsFollowedByOneRequestForAllOthers(t *testing.T) {
+// TestShare_leaderEnds has many who follow a call that is cancelled.
+func TestShare_leaderEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, slowly(answer(200, `{}`)))
@@ -485,7 +485,7 @@ func cached(path string, decoder *transcode.Decoder) *request {
 
 func withCache(cfg *upstream.Config) { cfg.CacheBytes = 1 << 20 }
 
-func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
+func TestCache_untilTooOld(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -538,7 +538,7 @@ func TestResponseIsCachedUntilItIsTooOld(t *testing.T) {
 	})
 }
 
-func TestAgeCountsFromWhenTheUpstreamWasAsked(t *testing.T) {
+func TestCache_ageFromTheRequest(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -561,9 +561,9 @@ func TestAgeCountsFromWhenTheUpstreamWasAsked(t *testing.T) {
 	})
 }
 
-// TestCacheKeepsTheNewestAnswer has a read that was asked for before a write and is answered
+// TestCache_keepsTheNewest has a read that was asked for before a write and is answered
 // after one that was asked for later.
-func TestCacheKeepsTheNewestAnswer(t *testing.T) {
+func TestCache_keepsTheNewest(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -587,7 +587,7 @@ func TestCacheKeepsTheNewestAnswer(t *testing.T) {
 	})
 }
 
-func TestOnlyWhatMayBeIsCached(t *testing.T) {
+func TestCache_onlyWhatMayBeKept(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	for _, test := range []struct {
@@ -597,12 +597,12 @@ func TestOnlyWhatMayBeIsCached(t *testing.T) {
 		want   int
 	}{
 		{"a read", 200, func(*request) {}, 1},
-		{"nothing where nothing is declared", 204, func(r *request) { r.NoBody = true }, 1},
-		{"not nothing where there should be something", 204, func(*request) {}, 2},
+		{"an empty answer if nothing is declared", 204, func(r *request) { r.NoBody = true }, 1},
+		{"not an empty answer if something is declared", 204, func(*request) {}, 2},
 		{"no error", 404, func(*request) {}, 2},
 		{"not without a time", 200, func(r *request) { r.CacheTTL = 0 }, 2},
-		{"not where it must be fresh", 200, func(r *request) { r.NoStore = true }, 2},
-		{"not where there is no decoder", 200, func(r *request) { r.Decoder = nil }, 2},
+		{"not if it must be fresh", 200, func(r *request) { r.NoStore = true }, 2},
+		{"not without a decoder", 200, func(r *request) { r.Decoder = nil }, 2},
 		{"not with headers", 200, func(r *request) { r.Header = []upstream.Header{{Name: "A", Value: "b"}} }, 2},
 		{"no POST", 200, func(r *request) { r.kind.Method = http.MethodPost }, 2},
 		{"no GET that does something", 200, func(r *request) { r.Repeatable = false }, 2},
@@ -629,7 +629,7 @@ func TestOnlyWhatMayBeIsCached(t *testing.T) {
 	}
 }
 
-func TestFreshReadLeavesTheCacheAsItIs(t *testing.T) {
+func TestCache_noStore(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -653,7 +653,7 @@ func TestFreshReadLeavesTheCacheAsItIs(t *testing.T) {
 	})
 }
 
-func TestCacheIsNotSharedAcrossTokens(t *testing.T) {
+func TestCache_notAcrossTokens(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -673,7 +673,7 @@ func TestCacheIsNotSharedAcrossTokens(t *testing.T) {
 	})
 }
 
-func TestBatchAndInteractiveReadsShareTheCache(t *testing.T) {
+func TestCache_sharedByPriorities(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -688,7 +688,7 @@ func TestBatchAndInteractiveReadsShareTheCache(t *testing.T) {
 	})
 }
 
-func TestCacheStaysWithinItsLimit(t *testing.T) {
+func TestCache_staysWithinLimit(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	const limit = 100_000
@@ -744,7 +744,7 @@ func (r *reads) ObserveRead(_ context.Context, read upstream.Read) {
 	r.seen = append(r.seen, read)
 }
 
-func TestReadsAreObserved(t *testing.T) {
+func TestReadObserver_everyRead(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -770,7 +770,7 @@ func TestReadsAreObserved(t *testing.T) {
 	})
 }
 
-func TestManyReadsAtOnceLoseNoMemory(t *testing.T) {
+func TestShare_manyReadsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, decoder := thing(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// The domains of an Error: who gave the verdict.
+// The domains of an Error. They say who gave the verdict.
 const (
 	// DomainSamsara marks a verdict that the upstream gave by a 4XX or 5XX status.
 	DomainSamsara = "samsara.com"
@@ -23,7 +23,7 @@ const (
 	DomainGateway = "gateway.samsara.internal"
 )
 
-// verdict maps an HTTP status other than 2XX onto a reason and a domain. It is total.
+// verdict returns the reason and the domain of an HTTP status other than 2XX. It is total.
 func verdict(status int) (reason apiv1.Reason, domain string) {
 	switch status {
 	case http.StatusBadRequest:
@@ -71,7 +71,7 @@ func verdict(status int) (reason apiv1.Reason, domain string) {
 	}
 }
 
-// Code returns the code of every error with a reason. A test holds it against errors.proto.
+// Code returns the code of every error with a reason. A test compares it with errors.proto.
 func Code(reason apiv1.Reason) codes.Code {
 	switch reason {
 	case apiv1.Reason_REASON_BAD_REQUEST,
@@ -137,8 +137,8 @@ func (e *Error) transient() bool {
 	}
 }
 
-// ownAffair reports whether the error is about the call alone, not about what it asks: how long
-// its caller waits, and its place among others who wait.
+// ownAffair reports whether the error is about this request alone, not about what it asks: about how long
+// its caller waits, or about its position in a queue.
 func (e *Error) ownAffair() bool {
 	if e.early {
 		return true
@@ -151,8 +151,8 @@ func (e *Error) ownAffair() bool {
 	}
 }
 
-// unprocessed reports whether the upstream certainly did not act on the attempt: there was no
-// connection to send it on, or it was turned away by 429 or 503.
+// unprocessed reports whether the upstream certainly did not act on the attempt: there was no connection
+// to send it on, or the upstream refused it with 429 or 503.
 func (e *Error) unprocessed() bool {
 	switch e.HTTPStatus {
 	case 0:
@@ -164,11 +164,11 @@ func (e *Error) unprocessed() bool {
 	}
 }
 
-// effect is what attempts have done at the upstream. The greater one holds for several.
+// effect is what attempts have done at the upstream. That of several attempts is the greatest.
 type effect int
 
 const (
-	// effectNone is that of what was not sent, or refused before it was processed.
+	// effectNone is that of an attempt that was not sent, or was refused before it was processed.
 	effectNone effect = iota
 	effectUnknown
 	effectDone
@@ -186,7 +186,7 @@ func (e *Error) effect() effect {
 	}
 }
 
-// processed returns the Error's Processed.
+// processed returns the value of Error.Processed.
 func processed(method string, done effect) string {
 	if method == http.MethodGet {
 		return ""
@@ -201,15 +201,15 @@ func processed(method string, done effect) string {
 	}
 }
 
-// Why there is no whole response of use. errAttemptTimeout tells the end of an attempt from the end of its
-// caller's context.
+// The causes of a response that is missing, incomplete or of no use. errAttemptTimeout tells the end of an
+// attempt from the end of its caller's context.
 var (
 	errEncoding       = errors.New("Content-Encoding")
 	errTooLarge       = errors.New("body exceeds its limit")
 	errAttemptTimeout = errors.New("attempt timed out")
 )
 
-// fault returns an error of the gateway's own. The detail is for people and may be empty.
+// fault returns an error of the gateway itself. The detail is for people and may be empty.
 func fault(reason apiv1.Reason, detail string, cause error) *Error {
 	message := explain(reason)
 	if detail != "" {
@@ -224,7 +224,7 @@ func fault(reason apiv1.Reason, detail string, cause error) *Error {
 	}
 }
 
-// explain says in words what a reason of the gateway's own means.
+// explain returns in words what a reason of the gateway itself means.
 func explain(reason apiv1.Reason) string {
 	switch reason {
 	case apiv1.Reason_REASON_UPSTREAM_UNREACHABLE:
@@ -248,7 +248,7 @@ func explain(reason apiv1.Reason) string {
 	case apiv1.Reason_REASON_GATEWAY_QUOTA:
 		return "the gateway's quota for the upstream is used up"
 	case apiv1.Reason_REASON_UPSTREAM_ERROR_IN_BODY:
-		return "the upstream answered success with an error for a body"
+		return "the upstream answered success with an error in the body"
 	case apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:
 		return "the caller's deadline passed"
 	case apiv1.Reason_REASON_REQUEST_CANCELLED:
@@ -260,13 +260,13 @@ func explain(reason apiv1.Reason) string {
 	}
 }
 
-// judge sets what follows from the HTTP status.
+// judge sets Reason, Domain and Code, which follow from the HTTP status.
 func (e *Error) judge() {
 	e.Reason, e.Domain = verdict(e.HTTPStatus)
 	e.Code = Code(e.Reason)
 }
 
-// statusError makes the error of a response that is not 2XX, of what there is of its body.
+// statusError returns the error of a response that is not 2XX. The body may be incomplete.
 func statusError(token string, resp *http.Response, body []byte) *Error {
 	message, id := readErrorBody(body)
 	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, token), maxRequestIDBytes)}
@@ -289,7 +289,7 @@ func statusError(token string, resp *http.Response, body []byte) *Error {
 	return failure
 }
 
-// requestID returns the upstream's name for a request from the response's header.
+// requestID returns the upstream's name for a request, from the response's header; empty if it has none.
 func requestID(token string, header http.Header) string {
 	id := header.Get("Request-Id")
 	if id == "" {
@@ -301,7 +301,7 @@ func requestID(token string, header http.Header) string {
 	return bounded(scrub(oneLine(id), token), maxRequestIDBytes)
 }
 
-// interrupted makes the error of an attempt that has no whole response.
+// interrupted returns the error of an attempt without a complete response.
 func interrupted(ctx context.Context, token string, err error, connected bool) *Error {
 	failure := interruption(ctx, token, err, connected)
 	failure.unsent = !connected
@@ -337,7 +337,7 @@ func interruption(ctx context.Context, token string, err error, connected bool) 
 	}
 }
 
-// ended makes the error of a context that is done.
+// ended returns the error of a context that is done.
 func ended(ctx context.Context) *Error {
 	switch {
 	case errors.Is(context.Cause(ctx), errAttemptTimeout):
@@ -349,15 +349,14 @@ func ended(ctx context.Context) *Error {
 	}
 }
 
-// deadlineSlack is how long before its deadline a call may end by cancellation and still have ended
-// for its deadline. The deadline of a gRPC call is a time from when its headers came, so that the
-// caller's own clock is ahead of it by as long as they were under way. At its deadline the caller
-// resets the stream, as it does to cancel (PROTOCOL-HTTP2.md knows no other way), and that may
-// arrive first.
+// deadlineSlack is how long before its deadline a call may be cancelled and still count as ended by its
+// deadline. The deadline of a gRPC call counts from when its headers arrive, so that the caller's own
+// deadline is earlier by as long as they took. At its deadline the caller resets the stream, as it does
+// to cancel (PROTOCOL-HTTP2.md has no other way), and the reset may arrive first.
 const deadlineSlack = 20 * time.Millisecond
 
-// Expired reports whether ctx, the context of a call, is done because its deadline passed, whoever
-// noticed first. It is for use as soon as ctx is done.
+// Expired reports whether ctx, the context of a call, is done because its deadline passed, on either side
+// of the connection. It must be called as soon as ctx is done.
 func Expired(ctx context.Context) bool {
 	err := ctx.Err()
 	if errors.Is(err, context.Canceled) {

@@ -63,7 +63,7 @@ func verdictOf(httpStatus int) (code codes.Code, reason, domain string, attempts
 	return verdict.code, verdict.reason, "samsara.com", 1
 }
 
-func TestEveryStatusHasItsVerdict(t *testing.T) {
+func TestVerdict_everyStatus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func TestEveryStatusHasItsVerdict(t *testing.T) {
 	})
 }
 
-func TestStatusOutsideHTTPIsUnexpected(t *testing.T) {
+func TestVerdict_statusOutsideHTTP(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"101 Switching Protocols", "099 Odd", "600 Odd", "999 Odd"} {
 		t.Run(line, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestStatusOutsideHTTPIsUnexpected(t *testing.T) {
 	}
 }
 
-func TestErrorCarriesTheKnownWait(t *testing.T) {
+func TestError_knownWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(429, "", "Retry-After", "0.40235"))
@@ -156,7 +156,7 @@ func TestErrorCarriesTheKnownWait(t *testing.T) {
 	})
 }
 
-func TestErrorFitsTheHeadersOfAnyClient(t *testing.T) {
+func TestError_fitsHeadersOfAnyClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(400, strings.Repeat("é", 40_000), "Content-Length", "80000", "Request-Id", strings.Repeat("é", 400)))
@@ -175,7 +175,7 @@ func TestErrorFitsTheHeadersOfAnyClient(t *testing.T) {
 	})
 }
 
-func TestErrorReadsAsOneLine(t *testing.T) {
+func TestError_oneLine(t *testing.T) {
 	t.Parallel()
 	err := &upstream.Error{Method: "GET", Template: "/x/{id}", Reason: apiv1.Reason_REASON_NOT_FOUND, Attempts: 1, Message: "gone"}
 	if got, want := err.Error(), "GET /x/{id}: NOT_FOUND (attempts: 1): gone"; got != want {

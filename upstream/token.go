@@ -14,8 +14,8 @@ import (
 const (
 	// maxTokenBytes bounds a token, and the file it is in.
 	maxTokenBytes = 8 << 10
-	// tokenGrace is how long calls wait for another token after the one in use was refused for the
-	// first time: until the file has been looked at once more.
+	// tokenGrace is how long requests wait for another token after the one in use was refused for the
+	// first time: until the file has been read once more.
 	tokenGrace = reload.Interval + 250*time.Millisecond
 )
 
@@ -26,7 +26,7 @@ type Token struct {
 	fixed string
 
 	mu sync.Mutex
-	// refused is the token that was refused last, and until when calls wait for another one.
+	// refused is the token that was refused last, and until is when requests stop waiting for another one.
 	refused string
 	until   time.Time
 }
@@ -34,9 +34,9 @@ type Token struct {
 // StaticToken returns a token that never changes, without the white space around it.
 func StaticToken(token string) *Token { return &Token{fixed: strings.TrimSpace(token)} }
 
-// FileToken returns the token in a file, without the white space around it. It follows the file
-// once File is polled: the last good token stays in use until another good one was read. The error
-// holds nothing of the content.
+// FileToken returns the token in a file, without the white space around it. It follows the file while
+// File is polled: the last good token stays in use until another good one has been read. The error does
+// not show the content.
 func FileToken(path string) (*Token, error) {
 	file, err := reload.New(reload.File[string]{
 		Name: "api-token", Paths: []string{path}, MaxBytes: maxTokenBytes, Parse: parseToken,
@@ -47,7 +47,7 @@ func FileToken(path string) (*Token, error) {
 	return &Token{file: file}, nil
 }
 
-// File returns what a reload.Poller has to poll, nil if the token is no file's.
+// File returns the file for a reload.Poller to poll, nil if the token is fixed.
 func (t *Token) File() reload.Watched {
 	if t.file == nil {
 		return nil
@@ -62,9 +62,9 @@ func (t *Token) get() string {
 	return t.file.Get()
 }
 
-// replaced reports whether another token is in use than one that the upstream has refused. If not,
-// it has the file read again, at most once a second, and waits for that. After the first refusal of
-// a token it waits longer, because its file may change a moment later than the upstream.
+// replaced reports whether the token in use is another one than the one that the upstream has refused. If
+// it is not, replaced has the file read again, at most once a second, and waits for that. After the first
+// refusal of a token it waits longer, because the file may change a moment later than the upstream.
 func (t *Token) replaced(ctx context.Context, refused string) bool {
 	if t.file == nil {
 		return false
@@ -75,7 +75,7 @@ func (t *Token) replaced(ctx context.Context, refused string) bool {
 	return t.file.Await(ctx, t.grace(refused), func(token string) bool { return token != refused })
 }
 
-// grace returns how long to wait still for another token than one that was refused.
+// grace returns how much longer to wait for another token than the refused one.
 func (t *Token) grace(refused string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +90,7 @@ func parseToken(contents [][]byte) (string, error) {
 	return token, checkToken(token)
 }
 
-// checkToken refuses what cannot stand in a header. Its errors do not show the token.
+// checkToken returns why a token cannot be sent in a header. The error does not show the token.
 func checkToken(token string) error {
 	if token == "" {
 		return errors.New("API token: must not be empty")

@@ -155,7 +155,7 @@ func TestToken_refusedAndAnotherThere(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				file := followFile(t, "one")
 				f := newServer(t, accepting("two"))
-				client := f.client(file.use, once) // 401 is not the retry policy's affair.
+				client := f.client(file.use, once) // the retry policy does not decide about 401
 				file.write("two")
 				began := time.Now()
 				resp, err := client.Do(t.Context(), req)

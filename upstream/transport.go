@@ -18,46 +18,47 @@ import (
 const (
 	dialTimeout      = 10 * time.Second
 	handshakeTimeout = 10 * time.Second
-	// idleTimeout is shorter than the 60 s after which common load balancers hang up, because
-	// a POST that meets a hang-up cannot be repeated.
+	// idleTimeout is shorter than the 60 s after which common load balancers close a connection, because
+	// a POST on a connection that is closed cannot be repeated.
 	idleTimeout = 50 * time.Second
-	// pingAfter and pingTimeout find out that an HTTP/2 connection is dead, which otherwise
-	// every request on it would learn by its own timeout.
+	// pingAfter and pingTimeout find out that an HTTP/2 connection is dead. Without them each request on
+	// it would find out by its own timeout.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
-	// proxyTimeout is how long a proxy may take to connect to the upstream, asked for that included.
+	// proxyTimeout bounds how long it takes to connect to the upstream through a proxy, including the
+	// request to the proxy.
 	proxyTimeout = 30 * time.Second
-	// http1For is how long HTTP/1.1 is used after the upstream did not offer HTTP/2, before that is tried
+	// http1For is how long HTTP/1.1 is used after the upstream did not offer HTTP/2. Then HTTP/2 is tried
 	// again.
 	http1For = 10 * time.Minute
-	// maxHeaderBytes bounds the header of a response, also of a proxy's.
+	// maxHeaderBytes bounds the header of a response, also of a response of a proxy.
 	maxHeaderBytes = 64 << 10
 	// maxRedirects is how many redirects one attempt follows.
 	maxRedirects = 3
 )
 
-// transport makes exchanges, each with leave of a gate. Its error is, or wraps, an
-// *http1.NotSentError where the upstream did not act on the request. Within an attempt it sends a
-// GET once more where a connection that was kept idle turns out to be closed. It leaves the wait for
-// the response header unbounded: an attempt's timeout covers it.
+// transport makes exchanges, each after a gate has let its HTTP request through. The error is, or wraps,
+// an *http1.NotSentError if the upstream did not act on the request. It sends a GET once more if a
+// connection that was kept idle turns out to be closed; that is still the same attempt. It does not bound
+// the wait for the response header: an attempt's timeout covers it.
 type transport interface {
 	RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error)
 	CloseIdleConnections()
 }
 
-// errHeldBack is what a gate says of a request that must not be sent.
+// errHeldBack is the error of a gate for a request that must not be sent.
 var errHeldBack = errors.New("held back by the quota")
 
-// gate lets the requests of an attempt through.
+// gate lets the HTTP requests of an attempt through.
 type gate interface {
 	http1.Gate
-	// Another waits for leave for one more request, or returns why there is none.
+	// Another waits until one more HTTP request is admitted, or returns why none is.
 	Another(ctx context.Context) error
-	// Late says that a request is sent that Pass has not let through.
+	// Late notes that an HTTP request is sent although Pass has refused it.
 	Late()
 }
 
-// newTransport returns the transport that costs least and can do what is needed.
+// newTransport returns the cheapest transport that does what the configuration asks for.
 func newTransport(cfg TransportConfig, base *url.URL) (transport, error) {
 	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs}
 	dial := cfg.DialContext
@@ -88,9 +89,9 @@ func newTransport(cfg TransportConfig, base *url.URL) (transport, error) {
 	return newHTTP2Transport(cfg.MaxIdleConns, dial, trust, plain), nil
 }
 
-// http2Transport is net/http's, for HTTP/2 alone: its connections of HTTP/1.1 are not quiet as package
-// http1 has them, and a response that nobody asked for may go to another request. While the upstream
-// does not offer HTTP/2 it is http1's.
+// http2Transport is net/http's transport, for HTTP/2 alone. net/http does not check that a connection of
+// HTTP/1.1 is quiet, as package http1 does, so that a response that nobody asked for may go to another
+// request. While the upstream does not offer HTTP/2, it uses the transport of http1.
 type http2Transport struct {
 	*http.Transport
 	plain      *http1.Transport
@@ -101,7 +102,7 @@ var errNoHTTP2 = errors.New("upstream does not offer HTTP/2")
 
 func newHTTP2Transport(maxIdle int, dial http1.DialFunc, trust *tls.Config, plain *http1.Transport) *http2Transport {
 	trust = trust.Clone()
-	// HTTP/1.1 is offered too, or servers without HTTP/2 would refuse to shake hands.
+	// HTTP/1.1 is offered too: otherwise servers without HTTP/2 would refuse the TLS handshake.
 	trust.VerifyConnection = func(state tls.ConnectionState) error {
 		if state.NegotiatedProtocol != "h2" {
 			return errNoHTTP2
@@ -125,8 +126,9 @@ func newHTTP2Transport(maxIdle int, dial http1.DialFunc, trust *tls.Config, plai
 	}}
 }
 
-// RoundTripThrough implements transport, except for a refusal of the gate: a request that has got a
-// connection of HTTP/2 cannot be held back for certain, and is better sent than said not to have been.
+// RoundTripThrough implements transport, except that it sends a request that the gate refuses: once a
+// request has a connection of HTTP/2 it cannot be held back for certain. Saying that it was not sent
+// would be worse than sending it.
 func (t *http2Transport) RoundTripThrough(through http1.Gate, req *http.Request) (*http.Response, error) {
 	if time.Now().UnixNano() < t.plainUntil.Load() {
 		return t.plain.RoundTripThrough(through, req)
@@ -166,8 +168,8 @@ func (t *http2Transport) CloseIdleConnections() {
 	t.plain.CloseIdleConnections()
 }
 
-// send sends a request, following redirects as redirected does. The gate may be nil. The response's
-// body must be read to its end, or discarded.
+// send sends an HTTP request and follows redirects by the rules of redirected. The gate may be nil. The
+// response's body must be read to its end, or discarded.
 func send(by transport, through gate, req *http.Request) (*http.Response, error) {
 	for hops := 0; ; hops++ {
 		resp, err := by.RoundTripThrough(through, req)
@@ -175,7 +177,7 @@ func send(by transport, through gate, req *http.Request) (*http.Response, error)
 			return nil, err
 		}
 		if resp.StatusCode == http.StatusSwitchingProtocols {
-			// Not asked for. Its body is the connection, which need not ever end.
+			// No upgrade was asked for. The body is the connection, which may never end.
 			_ = resp.Body.Close()
 			resp.Body = http.NoBody
 		}
@@ -193,8 +195,8 @@ func send(by transport, through gate, req *http.Request) (*http.Response, error)
 	}
 }
 
-// redirected returns the request that a redirect leads to, or nil where resp is none or must
-// not be followed: only a GET is, and never to another scheme or host, because the request
+// redirected returns the request that a redirect leads to. It returns nil if resp is no redirect or must
+// not be followed: only a GET follows one, and never to another scheme or host, because the request
 // carries the token.
 func redirected(req *http.Request, resp *http.Response) *http.Request {
 	switch resp.StatusCode {

@@ -17,7 +17,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestConnectionIsUsedAgainAfterAnyResponse(t *testing.T) {
+func TestTransport_connectionReusedAfterAnyResponse(t *testing.T) {
 	t.Parallel()
 	tests := map[string]http.HandlerFunc{
 		"an empty success":             answer(204, ""),
@@ -48,7 +48,7 @@ func TestConnectionIsUsedAgainAfterAnyResponse(t *testing.T) {
 	}
 }
 
-func TestBodyWithoutEndIsNotDrained(t *testing.T) {
+func TestBody_endless(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent int
@@ -71,7 +71,7 @@ func TestBodyWithoutEndIsNotDrained(t *testing.T) {
 	})
 }
 
-func TestCompressedBodyIsUnzipped(t *testing.T) {
+func TestBody_compressed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		want := strings.Repeat(`{"a":[1,2,3]}`, 1000)
@@ -89,7 +89,7 @@ func TestCompressedBodyIsUnzipped(t *testing.T) {
 	})
 }
 
-func TestResponsesDoNotShareMemory(t *testing.T) {
+func TestResponse_ownMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(200, `"first"`), answer(200, `"other"`))
@@ -107,7 +107,7 @@ func TestResponsesDoNotShareMemory(t *testing.T) {
 	})
 }
 
-func TestRedirectIsFollowedOnlyWhereTheTokenMayGo(t *testing.T) {
+func TestRedirect_onlyToTheSameHost(t *testing.T) {
 	t.Parallel()
 	to := func(status int, location string) http.HandlerFunc {
 		return answer(status, "moved", "Location", location)
@@ -178,7 +178,7 @@ func tlsServer(tb testing.TB, http2 bool, every http.HandlerFunc) upstream.Confi
 	}
 }
 
-func TestHTTP2IsUsedWhereItIsWantedAndOffered(t *testing.T) {
+func TestHTTP2_wantedAndOffered(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name            string
@@ -240,7 +240,7 @@ func TestHTTP2_offeredLater(t *testing.T) {
 	})
 }
 
-func TestUntrustedCertificateIsUnreachable(t *testing.T) {
+func TestTransport_untrustedCertificate(t *testing.T) {
 	t.Parallel()
 	cfg := tlsServer(t, true, answer(200, `{}`))
 	cfg.Transport.RootCAs = x509.NewCertPool()

@@ -36,9 +36,9 @@ type Client struct {
 	cfg       Config
 	site      site
 	transport transport
-	// own holds what is for nobody else.
+	// own holds the answers to requests without a holder of their own.
 	own *lease.Holder
-	// What a call goes through, in this order.
+	// The layers that a request goes through, in this order.
 	cache   cache
 	share   share
 	retry   retry
@@ -46,7 +46,7 @@ type Client struct {
 	attempt attempt
 }
 
-// New returns a client. The error names every field that is out of bounds.
+// New returns a client. The error names every field of the configuration that is out of bounds.
 func New(cfg Config) (*Client, error) {
 	cfg = withDefaults(cfg)
 	if err := cfg.check(); err != nil {
@@ -76,7 +76,7 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close closes idle connections and ends the cache's own goroutine. Calls that run go on.
+// Close closes idle connections and ends the cache's own goroutine. Requests under way go on.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 	c.cache.close()
@@ -89,11 +89,11 @@ func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
 func (c *Client) Circuit() Circuit { return c.admit.host.current() }
 
 // OpenCircuits returns how many circuits of operations, callers and tenants are not closed: at most
-// 1,024, and one an operation. See BreakerPolicy.
+// 1,024, and one more for each operation. See BreakerPolicy.
 func (c *Client) OpenCircuits() int { return c.admit.records.open() }
 
-// Operation resolves an operation. It is for start-up: the error says that the operation has a limit
-// that cannot be kept.
+// Operation returns the operation of a specification. It is for start-up: the error says that the
+// operation has a limit that cannot be kept.
 func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 	e := spec.Endpoint
 	op := &Operation{name: PassthroughOperation, template: PassthroughOperation}
@@ -125,47 +125,46 @@ func (c *Client) Operation(spec OperationSpec) (*Operation, error) {
 	return op, nil
 }
 
-// Do makes a call of one of the client's operations: it sends a request, again if the retry policy
-// says so, and returns its 2XX response. Every error is an *Error. It returns when ctx ends at the
+// Do makes a request of one of the client's operations: it makes attempts, as many as the retry policy
+// allows, and returns the 2XX response. Every error is an *Error. Do returns when ctx ends at the
 // latest. The response must be released.
 //
-// What Samsara or the network said of the last attempt stays the error of the call, whatever refuses a
-// further one: that is noted in NotRepeated and RetryAfter. Only if there was no attempt is a refusal
-// the error.
+// The error is what Samsara or the network said of the last attempt. If a further attempt is refused,
+// NotRepeated and RetryAfter of that error say why. A refusal is the error only if there was no attempt.
 //
-// An attempt that is refused with 401 is repeated once and at once if the token in use is another
-// one now, whatever the retry policy says: 401 comes before a request is processed. For that the
-// token's file is read again, at most once a second, and the call waits for it: a second at most, a
-// quarter more after the first refusal of a token, but not beyond 100 ms before its deadline.
+// An attempt that is refused with 401 is repeated once, immediately and whatever the retry policy says,
+// if another token is in use by then: 401 comes before a request is processed. For that the token's
+// file is read again, at most once a second, and Do waits for it: a second at most, a quarter more
+// after the first refusal of a token, but not beyond 100 ms before the deadline.
 //
-// If a repeatable GET without Header, Body and NoStore asks what another with the same token is
-// asking, it gets that one's response or error instead of an upstream call of its own, unless a
-// request that is no GET has ended in between, or that one still waits for the quota as another
-// Caller or with another priority. The end of that one's context does not become its own, nor does
-// what the quota, a circuit or a retry budget refuses it as that Caller.
-func (c *Client) Do(ctx context.Context, op *Operation, call Call) (*Response, error) {
-	req := request{Call: call, op: op}
-	if failure := c.aim(&req); failure != nil {
+// A repeatable GET without Header, Body and NoStore shares the response or the error of another one
+// that asks the same with the same token at the same time. It makes attempts of its own if a request
+// other than a GET has ended in between, or if the other one still waits for the quota as another
+// Caller or with another priority. It also does if the context of the other one ends, or if the quota,
+// a circuit or a retry budget refuses the other one as that Caller.
+func (c *Client) Do(ctx context.Context, op *Operation, req Request) (*Response, error) {
+	r := request{Request: req, op: op}
+	if failure := c.aim(&r); failure != nil {
 		return nil, failure
 	}
-	resp, failure := c.cache.do(ctx, &req)
+	resp, failure := c.cache.do(ctx, &r)
 	if failure != nil {
 		return nil, failure
 	}
 	return resp, nil
 }
 
-// aim completes what the attempts of a call have in common, or says why it cannot be sent.
+// aim completes what the attempts of a request have in common, or returns why it cannot be sent.
 func (c *Client) aim(req *request) *Error {
 	req.Method, req.memory = cmp.Or(req.op.method, req.Method), cmp.Or(req.Memory, c.own)
 	var err error
-	if req.url, err = c.site.aim(&req.Call); err != nil {
+	if req.url, err = c.site.aim(&req.Request); err != nil {
 		return req.failed(fault(apiv1.Reason_REASON_GATEWAY_INTERNAL, err.Error(), err))
 	}
 	return nil
 }
 
-// fixedHeader returns what every request carries.
+// fixedHeader returns the header fields that every HTTP request has.
 func (c *Client) fixedHeader() http.Header {
 	header := http.Header{}
 	header.Set("Accept", "application/json")

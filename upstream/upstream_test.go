@@ -20,7 +20,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestRequestArrivesAsItWasGiven(t *testing.T) {
+func TestRequest_arrivesAsGiven(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -41,7 +41,7 @@ func TestRequestArrivesAsItWasGiven(t *testing.T) {
 			},
 		},
 		{
-			name: "version, user agent, compression and attempt number are sent where configured",
+			name: "version, user agent, compression and attempt number are sent if configured",
 			edit: func(cfg *upstream.Config) {
 				cfg.APIVersion, cfg.UserAgent, cfg.AttemptHeader = "2025-10-23", "gateway/1", "x-attempt"
 				cfg.Transport.Gzip = true
@@ -145,7 +145,7 @@ func mustURL(tb testing.TB, text string) *url.URL {
 	return u
 }
 
-func TestRequestThatBreaksTheRulesIsNotSent(t *testing.T) {
+func TestRequest_invalid(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		edit func(*request)
@@ -183,7 +183,7 @@ func TestRequestThatBreaksTheRulesIsNotSent(t *testing.T) {
 	}
 }
 
-func TestResponseWithoutDecoderIsReturnedAsItIs(t *testing.T) {
+func TestResponse_withoutDecoder(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		step http.HandlerFunc
@@ -233,7 +233,7 @@ func TestResponseWithoutDecoderIsReturnedAsItIs(t *testing.T) {
 	}
 }
 
-func TestConfigIsRefusedWithEveryProblem(t *testing.T) {
+func TestConfig_everyProblem(t *testing.T) {
 	t.Parallel()
 	_, err := upstream.New(upstream.Config{
 		BaseURL:          mustURL(t, "ftp://user:secret@host?x=1"),
@@ -273,7 +273,7 @@ func TestConfigIsRefusedWithEveryProblem(t *testing.T) {
 	}
 }
 
-func TestConfigNeedsABaseURL(t *testing.T) {
+func TestConfig_baseURLMissing(t *testing.T) {
 	t.Parallel()
 	_, err := upstream.New(upstream.Config{Token: upstream.StaticToken(testToken)})
 	if err == nil || err.Error() != "upstream: BaseURL: must be set" {
@@ -293,7 +293,7 @@ func (r *recorder) ObserveAttempt(_ context.Context, a upstream.Attempt) {
 	r.attempts = append(r.attempts, a)
 }
 
-func TestObserverSeesEveryAttempt(t *testing.T) {
+func TestObserver_everyAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(w http.ResponseWriter, r *http.Request) {
@@ -318,7 +318,7 @@ func TestObserverSeesEveryAttempt(t *testing.T) {
 	})
 }
 
-func TestFailedAttemptIsLoggedWithoutPersonalData(t *testing.T) {
+func TestLogger_noPersonalData(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, answer(404, `{"message":"no `+testToken+`","requestId":"r-9"}`))
@@ -346,7 +346,7 @@ func TestFailedAttemptIsLoggedWithoutPersonalData(t *testing.T) {
 	})
 }
 
-func TestTokenIsInNoError(t *testing.T) {
+func TestError_withoutToken(t *testing.T) {
 	t.Parallel()
 	escaped := url.QueryEscape(testToken)
 	tests := map[string]http.HandlerFunc{

@@ -168,7 +168,7 @@ func TestQuota_redirectTakesAPermit(t *testing.T) {
 	})
 }
 
-// TestQuota_lateOverHTTP2 has a request that lost its place while its connection opened, and is sent all
+// TestQuota_lateOverHTTP2 has a request that lost its position in the queue while its connection opened, and is sent all
 // the same: it counts.
 func TestQuota_lateOverHTTP2(t *testing.T) {
 	t.Parallel()

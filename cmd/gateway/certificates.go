@@ -19,15 +19,15 @@ import (
 // maxPEMBytes bounds each file with certificates or a key.
 const maxPEMBytes = 1 << 20
 
-// certificates are what secures the connections of clients.
+// certificates secures the connections of clients.
 type certificates struct {
 	// config is ready to use, and never changes.
 	config *tls.Config
-	// dates are when the certificate and the authorities of clients expire.
+	// dates has when the certificate and the authorities of clients expire.
 	dates []telemetry.Certificate
 }
 
-// newCertificates reads the files for TLS, nil where there shall be none.
+// newCertificates reads the files for TLS. It returns nil if TLS is off.
 func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 	if cfg.TLSCertFile == "" {
 		return nil, nil
@@ -41,9 +41,9 @@ func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 	return reload.New(file)
 }
 
-// newCredentials returns what shows every new connection the present certificates; open ones stay as
-// they are. Sessions are resumed whatever has changed, except those of a client whose authority has
-// gone: all configurations share the ticket keys of the one that is returned here.
+// newCredentials returns credentials that give every new connection the current certificates; open
+// connections stay as they are. Sessions are resumed whatever has changed, except those of a client whose
+// authority is no longer listed: all configurations share the ticket keys of the one made here.
 func newCredentials(files *reload.Value[certificates]) credentials.TransportCredentials {
 	if files == nil {
 		return nil
@@ -54,8 +54,8 @@ func newCredentials(files *reload.Value[certificates]) credentials.TransportCred
 	})
 }
 
-// parseCertificates reads a certificate chain, its key, and the authorities of clients if there is a
-// third content.
+// parseCertificates reads a certificate chain, its key and, if there is a third content, the authorities
+// of clients.
 func parseCertificates(contents [][]byte) (certificates, error) {
 	pair, err := parsePair(contents[0], contents[1])
 	if err != nil {
@@ -96,7 +96,8 @@ func parsePair(chain, key []byte) (tls.Certificate, error) {
 	return pair, checkDates(pair.Leaf)
 }
 
-// parseAuthorities reads certificates, one of which must be valid now: a bundle may hold old ones.
+// parseAuthorities reads certificates, of which at least one must be valid now: a bundle may hold old
+// ones.
 func parseAuthorities(text []byte) ([]*x509.Certificate, error) {
 	authorities, err := parseChain(text)
 	if err != nil {
@@ -113,15 +114,15 @@ func parseAuthorities(text []byte) ([]*x509.Certificate, error) {
 	return nil, err
 }
 
-// parseChain returns the certificates of a PEM file, all of which must be whole. crypto/tls and
-// crypto/x509 pass over what is not, such as the end of a file that is being written.
+// parseChain returns the certificates of a PEM file, all of which must be complete. crypto/tls and
+// crypto/x509 ignore an incomplete one, such as the end of a file that is being written.
 func parseChain(text []byte) (chain []*x509.Certificate, err error) {
 	for {
 		var block *pem.Block
 		block, text = pem.Decode(text)
 		switch {
 		case block == nil && bytes.Contains(text, []byte("-----BEGIN")):
-			return nil, errors.New("holds a PEM block that is not whole")
+			return nil, errors.New("holds an incomplete PEM block")
 		case block == nil:
 			return chain, nil
 		case block.Type != "CERTIFICATE":

@@ -16,7 +16,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// endpointRow is one method as it is listed.
+// endpointRow is one row of the list: a method.
 type endpointRow struct {
 	Method      string `json:"method"`
 	OperationID string `json:"operationId"`
@@ -26,7 +26,7 @@ type endpointRow struct {
 	RateLimit   string `json:"rateLimit,omitempty"`
 	Stage       string `json:"stage"`
 	Deprecated  bool   `json:"deprecated,omitempty"`
-	// Streams are the names of the methods that read all pages, of the same service.
+	// Streams are the names of the methods of the same service that read all pages.
 	Streams []string `json:"streams,omitempty"`
 }
 
@@ -54,12 +54,13 @@ func endpointsUsage() string {
 	return `Endpoints lists the methods served, with what is known of each.
 
 Usage:
-  gateway endpoints [flags] [WORD...]   those that have each WORD, the best match first
+  gateway endpoints [flags] [WORD...]   list the methods that match every WORD, the best match first
 
 A WORD is part of a method's name, of the names of the methods that read its pages, of its operationId
-(which is its name in Samsara's document and SDKs), of HTTP method and path, of scope or stage, whatever
-the case. A path with ids in it, such as /fleet/vehicles/123, or a whole URL finds its template; a name
-that a method had before finds it too. If nothing is found, similar names are told and the exit code is 1.
+(its name in Samsara's document and SDKs), of its HTTP method and path, or of its scope or stage; case
+does not matter. A path with ids in it, such as /fleet/vehicles/123, or a whole URL finds its template. A
+name that a method had before finds it too. If nothing is found, similar names are printed and the exit
+code is 1.
 
 Flags:
 ` + endpointsFlags(new(string), new(bool)).FlagUsagesWrapped(100)
@@ -70,7 +71,7 @@ func endpointsFlags(format *string, asJSON *bool) *pflag.FlagSet {
 	fs.SortFlags = false
 	fs.Usage = func() {}
 	fs.StringVar(format, "format", "table", "`FORMAT` of the list: table or json")
-	fs.BoolVar(asJSON, "json", false, "as --format json")
+	fs.BoolVar(asJSON, "json", false, "the same as --format json")
 	return fs
 }
 
@@ -112,7 +113,7 @@ func listEndpoints(args []string, stdout io.Writer) error {
 	return errors.Join(err, known.NotFound(fs.Args()))
 }
 
-// parse reads flags and at most so many other arguments.
+// parse reads flags. It refuses more than most other arguments.
 func parse(fs *pflag.FlagSet, args []string, most int) error {
 	err := fs.Parse(args)
 	switch {
@@ -126,7 +127,7 @@ func parse(fs *pflag.FlagSet, args []string, most int) error {
 	return nil
 }
 
-// columnGap stands between the columns of a table.
+// columnGap separates the columns of a table.
 const columnGap = "  "
 
 func writeTable(w io.Writer, rows []endpointRow) error {
@@ -153,8 +154,8 @@ func writeTable(w io.Writer, rows []endpointRow) error {
 	return err
 }
 
-// columnWidths are wide enough for nine in ten cells of each column. Some names are so long that the
-// others would stand beyond the edge of a terminal if they were aligned with them.
+// columnWidths returns widths that fit nine in ten cells of each column. Some names are so long that the
+// other columns would be beyond the edge of a terminal if they were aligned with them.
 func columnWidths(table [][]string) []int {
 	widths := make([]int, len(table[0]))
 	for i := range widths {

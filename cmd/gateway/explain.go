@@ -17,7 +17,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// maxExplainBytes bounds a request that is explained: it is the most that a gateway may be told to take.
+// maxExplainBytes bounds a request that is explained. It is the most that --max-request-bytes can be.
 const maxExplainBytes = 64 << 20
 
 func explainUsage() string {
@@ -37,8 +37,8 @@ such as {"paths": ["name", "parent_tag_id"]}, of proto names or JSON names. A re
 refuses is refused in the same words, and the exit code is 1; all that does not depend on the request is
 printed nonetheless, except with --curl.
 
-All settings of the gateway count as they do there, from flags, the environment and the file: see
-gateway help. The further flags are
+All settings of the gateway apply, from flags, the environment and the file: see gateway help. Further
+flags are listed below.
 ` + config.ExplainUsage()
 }
 
@@ -79,15 +79,15 @@ func explainCall(ctx context.Context, args, environ []string, stdin io.Reader, s
 	return errors.Join(err, refusal)
 }
 
-// newExplainer returns what explains calls to a gateway of cfg, by a client and a quota such as that has.
-// It must be stopped.
+// newExplainer returns an explainer of calls to a gateway with the configuration cfg. It has a client and
+// a quota like those of that gateway, and must be stopped.
 func newExplainer(cfg *config.Explain, endpoints []*endpoint.Endpoint) (x *explain.Explainer, stop func(), err error) {
 	corrections, err := explain.ReadCorrections(proto.Corrections)
 	if err != nil {
 		return nil, nil, err
 	}
 	own := cfg.Config
-	own.QuotaRedis = config.Secret{} // which is not asked
+	own.QuotaRedis = config.Secret{} // the store is not asked
 	log := slog.New(slog.DiscardHandler)
 	limiter, err := newLimiter(own, nil, log)
 	if err != nil {
@@ -101,7 +101,7 @@ func newExplainer(cfg *config.Explain, endpoints []*endpoint.Endpoint) (x *expla
 	stop = func() {
 		client.Close()
 		if limiter != nil {
-			_ = limiter.Close() // Nobody waits for it.
+			_ = limiter.Close() // Nobody waits for the limiter.
 		}
 	}
 	return &explain.Explainer{
@@ -109,7 +109,8 @@ func newExplainer(cfg *config.Explain, endpoints []*endpoint.Endpoint) (x *expla
 	}, stop, nil
 }
 
-// readRequest returns the text of a request, or what it names.
+// readRequest returns a request from the argument itself, or from the file or standard input that the
+// argument names.
 func readRequest(text string, stdin io.Reader) ([]byte, error) {
 	file, isFile := strings.CutPrefix(text, "@")
 	switch {

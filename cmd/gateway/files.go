@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// files are what the configuration names files for. They follow their files while they are followed.
+// files has the content of the files that the configuration names. follow keeps it up to date.
 type files struct {
 	// token is nil in sandbox mode.
 	token *upstream.Token
@@ -28,7 +28,7 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	}
 	var err error
 	switch {
-	case cfg.Sandbox: // takes no token
+	case cfg.Sandbox: // needs no token
 	case cfg.APITokenFile != "":
 		f.token, err = upstream.FileToken(cfg.APITokenFile)
 		note("api-token-file", err)
@@ -38,7 +38,7 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	if cfg.TLSCertFile == "" || cfg.TLSKeyFile == "" {
 		return problems
 	}
-	// First without the authorities, so that each problem is that of its file.
+	// First without the authorities, so that each problem is reported for its own file.
 	server := *cfg
 	server.TLSClientCAFile = ""
 	f.certificates, err = newCertificates(&server)
@@ -58,8 +58,8 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	return problems
 }
 
-// follow has the files read again, once a second and when hangups says so, until stop is called. It
-// returns the poller, for its states.
+// follow has the files read again, once a second and at each of hangups, until stop is called. It returns
+// the poller, which knows their states.
 func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.Logger) (poller *reload.Poller, stop func()) {
 	var watched []reload.Watched
 	if f.token != nil && f.token.File() != nil {
@@ -69,7 +69,7 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 		watched = append(watched, f.certificates)
 	}
 	poller = reload.NewPoller(log, watched...)
-	// Calls that finish during the shutdown need the token still.
+	// Calls that finish during the shutdown still need the token.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { poller.Run(ctx) })

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// maxLinesPerSecond bounds the lines of one kind, also at once.
+	// maxLinesPerSecond bounds the lines of one kind, also in a burst.
 	maxLinesPerSecond = 10
-	// leftOutAfter is when lines that were left out are told of at the latest.
+	// leftOutAfter is how soon a line says, at the latest, that lines were left out.
 	leftOutAfter = time.Second
-	// maxLineKinds bounds the memory for that. There are some dozens.
+	// maxLineKinds bounds the memory for the counts. There are some dozens of kinds.
 	maxLineKinds = 200
 )
 
-// newLogger returns a logger that limits lines which repeat, and what has it tell of those that it
-// has left out and not told of yet, for the end of the program.
+// newLogger returns a logger that limits repeated lines. flush is for the end of the program: it logs how
+// many lines were left out and have not been counted in a line yet.
 func newLogger(level slog.Level, format config.LogFormat, w io.Writer) (log *slog.Logger, flush func(context.Context)) {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
 	var out slog.Handler = slog.NewTextHandler(w, options)
@@ -33,7 +33,7 @@ func newLogger(level slog.Level, format config.LogFormat, w io.Writer) (log *slo
 	return slog.New(limitedHandler{out, limit}), limit.flush
 }
 
-// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
+// durationAsText makes a text with a unit of a duration, which slog would write in JSON in nanoseconds.
 func durationAsText(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
@@ -41,11 +41,11 @@ func durationAsText(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// limitedHandler passes on at most maxLinesPerSecond lines of the same message and level. The next
-// one says by the attribute suppressed how many were left out before it; if none comes, a line of
-// its own says so. Lines for debugging are not limited: who asks for them wants all.
+// limitedHandler passes on at most maxLinesPerSecond lines of the same message and level. The attribute
+// suppressed of the next one says how many were left out before it. If there is no next one, a line of its
+// own says so. Lines at debug are not limited: whoever asks for them wants all.
 //
-// Messages are constant texts, or many would count as few.
+// Messages must be constant texts: each other text would be a kind of its own.
 type limitedHandler struct {
 	slog.Handler
 	limit *lineLimit
@@ -84,7 +84,7 @@ type lineLimit struct {
 	kinds map[lineKind]*lineCount
 }
 
-// lineKind is what lines have in common that are limited together.
+// lineKind is what lines that are limited together have in common.
 type lineKind struct {
 	level   slog.Level
 	message string
@@ -93,7 +93,7 @@ type lineKind struct {
 type lineCount struct {
 	rate    *rate.Limiter
 	leftOut int
-	// tell runs leftOutAfter the first of them was left out.
+	// tell runs leftOutAfter after the first of them was left out.
 	tell *time.Timer
 }
 
@@ -123,7 +123,7 @@ func (l *lineLimit) take(ctx context.Context, kind lineKind) (leftOut int, ok bo
 	return leftOut, true
 }
 
-// tell says how many lines were left out, if that has not been said.
+// tell logs how many lines were left out, if no line has said so yet.
 func (l *lineLimit) tell(ctx context.Context, kind lineKind, count *lineCount) {
 	l.mu.Lock()
 	leftOut := count.leftOut
@@ -134,10 +134,10 @@ func (l *lineLimit) tell(ctx context.Context, kind lineKind, count *lineCount) {
 	}
 	r := slog.NewRecord(time.Now(), kind.level, "repeated lines left out", 0)
 	r.AddAttrs(slog.String("message", kind.message), slog.Int("suppressed", leftOut))
-	_ = l.out.Handle(ctx, r) // There is nowhere left to say that it failed.
+	_ = l.out.Handle(ctx, r) // There is no place left to report a failure.
 }
 
-// flush tells of all that has not been told of.
+// flush logs how many lines of each kind were left out, if no line has said so yet.
 func (l *lineLimit) flush(ctx context.Context) {
 	l.mu.Lock()
 	kinds := make(map[lineKind]*lineCount, len(l.kinds))

@@ -29,14 +29,14 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		// In this order: once the shutdown has begun, a second signal has its usual effect.
+		// The order matters: once the shutdown has begun, a second signal has its usual effect.
 		signal.Stop(signals)
 		cancel()
 	}()
 	os.Exit(exitCode(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr), os.Stderr))
 }
 
-// exitCode explains an error and returns what to exit with.
+// exitCode prints an error and returns the code to exit with.
 func exitCode(err error, stderr io.Writer) int {
 	var bad *config.Error
 	switch {
@@ -54,8 +54,8 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 }
 
-// run does what the arguments, which do not include the program's name, ask for, until it is
-// done or ctx ends. Logs go to stderr.
+// run runs the command that the arguments name, until it is done or ctx ends. The arguments do not include
+// the program's name. Logs go to stderr.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var command string
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -119,7 +119,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return err
 }
 
-// badUsage is an error of the command line.
+// badUsage returns an error of the command line.
 func badUsage(format string, args ...any) error {
 	return &config.Error{Problems: []string{fmt.Sprintf(format, args...)}}
 }
@@ -135,16 +135,16 @@ Usage:
   gateway quota [flags]            print the state of a running gateway's rate budgets
   gateway protos DIR               write the API as .proto files and as an image, to generate clients from
   gateway version                  say what this binary was made from
-  gateway help                     this text
+  gateway help                     print this text
 
 Each flag is also the environment variable in brackets behind it and a key of the configuration
-file. Flags count over the environment, the environment over the file. The API token is read
-from the variable ` + config.TokenVariable + ` or from --api-token-file.
+file. A flag overrides the environment, and the environment overrides the file. The API token is
+read from the variable ` + config.TokenVariable + ` or from --api-token-file.
 ` + config.Usage()
 }
 
 func sandboxUsage() string {
-	return `Sandbox serves an embedded Samsara over HTTP, to test services against.
+	return `Sandbox serves an embedded Samsara over HTTP, to test services with.
 
 Usage:
   gateway sandbox [flags]

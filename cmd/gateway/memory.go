@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// heapGrowth is by how many percent the heap grows between two collections. Go's own 100 costs
-	// a seventh more CPU; twice as much gains half of that, for half as much memory again.
+	// heapGrowth is by how many percent the heap grows between two collections. Go's default of 100
+	// costs a seventh more CPU. 400 would save half of that, for half as much memory again.
 	heapGrowth = 200
-	// memoryShare is how much of the container's memory is for the Go runtime. The rest is for the
-	// pages of the program itself, and for what is allocated while it collects.
+	// memoryShare is the share of the container's memory for the Go runtime. The rest is for the
+	// program's file in memory, and for what is allocated during a collection.
 	memoryShare = 0.8
-	// memoryInterval is how often the container's memory is asked for again.
+	// memoryInterval is how often the container's memory limit is read again.
 	memoryInterval = 30 * time.Second
 )
 
-// limitMemory makes Go collect garbage before the memory of the container is used up, until ctx
-// ends. What the environment says by GOMEMLIMIT counts instead, and so does when to collect.
+// limitMemory makes Go collect garbage before the memory of the container is used up, until ctx ends.
+// GOMEMLIMIT and GOGC in the environment take precedence.
 func limitMemory(ctx context.Context, environ []string) error {
 	own := true
 	for _, variable := range environ {
@@ -42,10 +42,10 @@ func limitMemory(ctx context.Context, environ []string) error {
 	return nil
 }
 
-// memory is what clients may make the gateway hold.
+// memory is the memory that clients may make the gateway hold.
 type memory struct{ answers, requests *lease.Pool }
 
-// newMemory returns memory of the sizes that cfg has and limit, that of the Go runtime, allows.
+// newMemory returns memory of the sizes in cfg. limit is the memory limit of the Go runtime.
 func newMemory(cfg config.Config, limit int64) memory {
 	return memory{
 		answers:  lease.NewPool(cfg.MaxInFlightBytes),
@@ -53,6 +53,6 @@ func newMemory(cfg config.Config, limit int64) memory {
 	}
 }
 
-// requestRoom is the memory for requests that are being read, of at most so many bytes each: an
-// eighth of the limit, for 4 of them at least, and 64 MiB at most unless 4 of them are more.
+// requestRoom returns how much memory there is for requests that are being read, each of at most each
+// bytes: an eighth of the limit, at most 64 MiB, but always enough for 4 of them.
 func requestRoom(each, limit int64) int64 { return max(4*each, min(64<<20, limit/8)) }

@@ -11,10 +11,10 @@ import (
 )
 
 func protosUsage() string {
-	return `Protos writes the API surface to a folder, for those who generate clients: each .proto file by its path, with
-its comments, google/rpc/error_details.proto and google/rpc/status.proto for the details of errors, and
-` + protofiles.ImageName + `, all of it as one image for buf. What comes with every protoc (google/protobuf) is in the image
-alone. The folder must be empty, or is made.
+	return `Protos writes the API surface to a folder, to generate clients from: each .proto file at its path, with its
+comments; google/rpc/error_details.proto and google/rpc/status.proto, for the details of errors; and
+` + protofiles.ImageName + `, all of it as one image for buf. The files that come with every protoc (google/protobuf) are in
+the image alone. The folder must be empty. If it does not exist, it is made.
 
 Usage:
   gateway protos [flags] DIR

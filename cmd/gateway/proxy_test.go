@@ -115,7 +115,7 @@ func TestProxy_refuses(t *testing.T) {
 		"502":                        {answer: "HTTP/1.0 502 No\r\n\r\n", want: "502 Bad Gateway"},
 		"a status that is none":      {answer: "HTTP/1.1 700 " + proxySecret + "\r\n\r\n", want: "700"},
 		"an endless header":          {answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100<<10), want: "header exceeds its limit"},
-		"more than was asked for":    {answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", want: "spoke"},
+		"more than was asked for":    {answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", want: "sent data"},
 		"words":                      {answer: "220 mail\r\n" + proxySecret, want: "malformed"},
 		"nothing":                    {want: "ended early"},
 		"no answer":                  {hangs: true},

@@ -26,11 +26,11 @@ import (
 const (
 	// quotaPatience bounds how long the command quota waits for an answer.
 	quotaPatience = 5 * time.Second
-	// maxQuotaBytes bounds that answer: some hundred bytes for each operation.
+	// maxQuotaBytes bounds that answer, which has some hundred bytes for each operation.
 	maxQuotaBytes = 4 << 20
 )
 
-// inUse leaves out budgets of operations that nobody has used, of which there are hundreds.
+// inUse leaves out the budgets of operations that nobody has used. There are hundreds of them.
 func inUse(snapshot func() quota.Snapshot) func() quota.Snapshot {
 	return func() quota.Snapshot {
 		s := snapshot()
@@ -49,13 +49,16 @@ operations that were called.
 Usage:
   gateway quota [flags]
 
-LIMIT is what is configured, EFFECTIVE how much of it is admitted now: less by the margin, after
-429s, and without the store. USED is what the gateway sent in the last window, WAITING how many
-requests wait that take from the budget, OLDEST how long the first of those has waited whom it
-holds up itself, 429s how many it was answered, PAUSED for how long nothing is sent because of one.
+LIMIT      the configured limit
+EFFECTIVE  how much of the limit is admitted now: less by the margin, after 429s, and without the store
+USED       how many requests the gateway sent in the last window
+WAITING    how many requests that take from the budget wait
+OLDEST     how long the first request that this budget holds up has waited
+429s       how many times Samsara answered 429
+PAUSED     how much longer nothing is sent because of a 429
 
-While requests wait, the callers of the first 20 follow, and the budget that holds them up, or
-"retry": they wait before a further attempt, after an error.
+While requests wait, the callers of the first 20 follow, with the budget that holds them up. If it is
+"retry", they wait before a further attempt, after an error.
 
 Flags:
 ` + quotaFlags(new(string), new(string)).FlagUsagesWrapped(100)
@@ -81,7 +84,7 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return badUsage("--admin %q: not of the form HOST:PORT", address)
 	}
-	// Without the proxy that the environment may name.
+	// The request does not go through the proxy that the environment may name.
 	answer, err := askQuota(ctx, &http.Transport{DisableKeepAlives: true}, address)
 	if err != nil {
 		return err
@@ -97,7 +100,7 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 	return writeQuota(stdout, state)
 }
 
-// askQuota returns what a gateway's admin listener says of the quota.
+// askQuota returns the state of the quota as a gateway's admin listener has it.
 func askQuota(ctx context.Context, via http.RoundTripper, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, quotaPatience)
 	defer cancel()
@@ -115,9 +118,9 @@ func askQuota(ctx context.Context, via http.RoundTripper, address string) ([]byt
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return nil, fmt.Errorf("the gateway at %s keeps no quota: %s answers %s", address, admin.QuotaPath, resp.Status)
+		return nil, fmt.Errorf("the gateway at %s has no quota: %s answers %s", address, admin.QuotaPath, resp.Status)
 	default:
-		return nil, fmt.Errorf("the gateway at %s does not tell its quota: %s answers %s", address, admin.QuotaPath, resp.Status)
+		return nil, fmt.Errorf("the gateway at %s does not return its quota: %s answers %s", address, admin.QuotaPath, resp.Status)
 	}
 	answer, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, maxQuotaBytes))
 	if err != nil {
@@ -139,15 +142,15 @@ func writeQuota(w io.Writer, q admin.Quota) error {
 			timeOrNone(b.OldestSeconds), b.Throttled, timeOrNone(b.PausedSeconds))
 	}
 	if len(q.Waiters) > 0 {
-		// Two tables, each with columns of its own.
-		fmt.Fprintln(table, "\nCALLER\tCLASS\tWAITING\tOLDEST\tFOR")
+		// This is a second table, with columns of its own.
+		fmt.Fprintln(table, "\nCALLER\tPRIORITY\tWAITING\tOLDEST\tFOR")
 	}
 	for _, w := range q.Waiters {
-		class := "interactive"
+		priority := "interactive"
 		if w.Batch {
-			class = "batch"
+			priority = "batch"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", printable(w.Caller), class, w.Count, timeOrNone(w.OldestSeconds), cmp.Or(w.Budget, "retry"))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", printable(w.Caller), priority, w.Count, timeOrNone(w.OldestSeconds), cmp.Or(w.Budget, "retry"))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -156,7 +159,7 @@ func writeQuota(w io.Writer, q admin.Quota) error {
 	return err
 }
 
-// printable is a caller's name as it may be sent to a terminal: callers choose it.
+// printable returns a caller's name without characters that a terminal would act on: callers choose it.
 func printable(name string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -166,7 +169,7 @@ func printable(name string) string {
 	}, name)
 }
 
-// timeOrNone is a time, and a dash for none.
+// timeOrNone returns a duration as text, a dash if it is 0.
 func timeOrNone(s float64) string {
 	if s <= 0 {
 		return "-"

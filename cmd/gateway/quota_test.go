@@ -82,7 +82,7 @@ organization                                                        none     -  
 operation:samsara_gateway.vehicles.v1.VehiclesService/ListVehicles  100/min  33.3       33    7        2.346s  2     -
 operation:samsara_gateway.tags.v1.TagsService/GetTag                10/30s   8          0     0        -       0     -
 
-CALLER     CLASS        WAITING  OLDEST  FOR
+CALLER     PRIORITY     WAITING  OLDEST  FOR
 billing    interactive  6        2.346s  operation:samsara_gateway.vehicles.v1.VehiclesService/ListVehicles
 no�[2Jise  batch        1        40ms    token
 feeds      interactive  2        30ms    retry
@@ -155,8 +155,8 @@ func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
 		want string
 	}{
 		"nobody listens":     {gone.Listener.Addr().String(), "no gateway answers at ADDRESS: "},
-		"there is no quota":  {serveHTTP(t, http.NotFoundHandler()), "the gateway at ADDRESS keeps no quota: /quota answers 404 Not Found"},
-		"another status":     {serveHTTP(t, answerWith(http.StatusServiceUnavailable, "")), "the gateway at ADDRESS does not tell its quota: /quota answers 503 Service Unavailable"},
+		"there is no quota":  {serveHTTP(t, http.NotFoundHandler()), "the gateway at ADDRESS has no quota: /quota answers 404 Not Found"},
+		"another status":     {serveHTTP(t, answerWith(http.StatusServiceUnavailable, "")), "the gateway at ADDRESS does not return its quota: /quota answers 503 Service Unavailable"},
 		"another kind":       {serveHTTP(t, answerWith(http.StatusOK, "<html>")), "the answer of ADDRESS is not the state of a quota: invalid character '<'"},
 		"an answer too long": {serveHTTP(t, answerWith(http.StatusOK, strings.Repeat(" ", maxQuotaBytes+1))), "the answer of ADDRESS: http: request body too large"},
 	} {
@@ -508,7 +508,7 @@ func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--quota=false")
 	out, err := output(t, "gateway", "quota", "--admin", at.Admin)
-	want := "gateway: the gateway at " + at.Admin + " keeps no quota: /quota answers 404 Not Found\n"
+	want := "gateway: the gateway at " + at.Admin + " has no quota: /quota answers 404 Not Found\n"
 	if err == nil || out != want {
 		t.Errorf("got %q, %v, want %q and a failure", out, err, want)
 	}

@@ -33,11 +33,11 @@ func serveSandbox(ctx context.Context, cfg config.Sandbox, endpoints []*endpoint
 		return err
 	}
 	log.InfoContext(ctx, "serving", "sandbox", "http://"+l.Addr().String(), "endpoints", len(endpoints))
-	return runParts(ctx, sandboxGrace, func() {}, part{l, httpServe(box), box.Shutdown})
+	return runServers(ctx, sandboxGrace, func() {}, server{l, httpServe(box), box.Shutdown})
 }
 
-// newSandboxServer returns an HTTP server before a sandbox. It does not bound the time of an
-// answer, because a fault may ask for any latency.
+// newSandboxServer returns an HTTP server that serves a sandbox. It does not bound how long an answer
+// takes, because a fault may ask for any latency.
 func newSandboxServer(cfg sandbox.Config) (*http.Server, error) {
 	box, err := sandbox.New(cfg)
 	if err != nil {

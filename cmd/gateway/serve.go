@@ -35,20 +35,20 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// part is something that serves on a listener until it is stopped.
-type part struct {
+// server is something that serves on a listener until it is stopped.
+type server struct {
 	listener net.Listener
 	serve    func(net.Listener) error
-	// stop lets running requests finish until ctx ends.
+	// stop lets requests under way finish, until ctx ends.
 	stop func(ctx context.Context) error
 }
 
-// runParts serves all parts until ctx ends or one of them fails, then calls drain and stops
-// them in order, within grace altogether.
-func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...part) error {
+// runServers runs all servers until ctx ends or one of them fails. Then it calls drain, and stops them in
+// order, all within grace.
+func runServers(ctx context.Context, grace time.Duration, drain func(), servers ...server) error {
 	group, running := errgroup.WithContext(ctx)
-	for _, p := range parts {
-		group.Go(func() error { return p.serve(p.listener) })
+	for _, s := range servers {
+		group.Go(func() error { return s.serve(s.listener) })
 	}
 	group.Go(func() error {
 		<-running.Done()
@@ -57,18 +57,18 @@ func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...p
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(running), grace)
 		defer cancel()
 		var errs []error
-		for _, p := range parts {
-			errs = append(errs, p.stop(stopping))
+		for _, s := range servers {
+			errs = append(errs, s.stop(stopping))
 		}
 		return errors.Join(errs...)
 	})
 	return group.Wait()
 }
 
-// wiring is what a gateway is made from beside its configuration.
+// wiring is what a gateway is made from besides its configuration.
 type wiring struct {
 	endpoints []*endpoint.Endpoint
-	// files follow their files, and are read again at each of hangups.
+	// files are read again when they change, and at each of hangups.
 	files   *files
 	hangups <-chan os.Signal
 }
@@ -91,18 +91,18 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return fmt.Errorf("metrics: %w", err)
 	}
 	target := upstreamTarget{url: cfg.UpstreamURL, token: files.token}
-	var parts []part
+	var servers []server
 	defer func() {
-		for _, p := range parts {
-			_ = p.listener.Close() // It is open still where another part could not start.
+		for _, s := range servers {
+			_ = s.listener.Close() // It is still open if another server could not start.
 		}
 	}()
 	if cfg.Sandbox {
-		var box part
+		var box server
 		if box, target, err = embedSandbox(ctx, cfg, endpoints, log); err != nil {
 			return err
 		}
-		parts = append(parts, box)
+		servers = append(servers, box)
 	}
 	memory := newMemory(cfg, debug.SetMemoryLimit(-1))
 	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
@@ -115,7 +115,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	var state func() quota.Snapshot
 	if limiter != nil {
 		defer func() {
-			_ = limiter.Close() // Nobody waits for it any more.
+			_ = limiter.Close() // Nobody waits for the limiter any more.
 		}()
 		state = inUse(limiter.Snapshot)
 		if err := metrics.WatchQuota(state); err != nil {
@@ -130,12 +130,12 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	server, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, metrics, log)
+	grpcServer, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, metrics, log)
 	if err != nil {
 		return err
 	}
 
-	if err := metrics.WatchCalls(server.Calls); err != nil {
+	if err := metrics.WatchCalls(grpcServer.Calls); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 
@@ -144,8 +144,8 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	// Calls drain before the sandbox that answers them goes, and the probes tell of it meanwhile.
-	parts = append([]part{{listener, server.Serve, server.Stop}}, parts...)
+	// Calls drain before the sandbox that answers them stops. The probes are still served meanwhile.
+	servers = append([]server{{listener, grpcServer.Serve, grpcServer.Stop}}, servers...)
 	attrs := []any{"grpc", listener.Addr().String(), "endpoints", len(endpoints)}
 	if cfg.AdminListen != "" {
 		adminListener, err := listen(ctx, cfg.AdminListen)
@@ -153,23 +153,23 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 			return err
 		}
 		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: poller.States, Quota: state, Logger: log})
-		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
+		servers = append(servers, server{adminListener, probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
 	if cfg.Sandbox {
 		attrs = append(attrs, "sandbox", target.url.String())
 	}
-	server.SetServing(true)
+	grpcServer.SetServing(true)
 	ready.Store(true)
 	log.InfoContext(ctx, "serving", attrs...)
-	err = runParts(ctx, cfg.ShutdownGrace, func() {
+	err = runServers(ctx, cfg.ShutdownGrace, func() {
 		ready.Store(false)
-		server.SetServing(false)
+		grpcServer.SetServing(false)
 		log.InfoContext(ctx, "stopping", "delay", cfg.DrainDelay, "grace", cfg.ShutdownGrace)
-		if ctx.Err() != nil { // It was told to stop: what serves has not failed.
+		if ctx.Err() != nil { // The gateway was told to stop, and no server has failed.
 			<-time.After(cfg.DrainDelay)
 		}
-	}, parts...)
+	}, servers...)
 	log.InfoContext(ctx, "stopped")
 	return err
 }
@@ -182,7 +182,7 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 	return endpoints, nil
 }
 
-// apiOf returns what configurations may name of endpoints.
+// apiOf returns what a configuration may name of the endpoints.
 func apiOf(endpoints []*endpoint.Endpoint) config.API {
 	api := config.API{Methods: []string{upstream.PassthroughOperation}}
 	for _, e := range endpoints {
@@ -195,7 +195,7 @@ func apiOf(endpoints []*endpoint.Endpoint) config.API {
 	return api
 }
 
-// checkProxy finds what is wrong with the proxy that the environment names. It is a config.Check.
+// checkProxy returns what is wrong with the proxy that the environment names. It is a config.Check.
 func checkProxy(cfg *config.Config) []config.Problem {
 	if cfg.Sandbox || cfg.UpstreamURL == nil {
 		return nil
@@ -206,32 +206,32 @@ func checkProxy(cfg *config.Config) []config.Problem {
 	return nil
 }
 
-// upstreamTarget is where requests go.
+// upstreamTarget is the upstream that requests are sent to.
 type upstreamTarget struct {
 	url   *url.URL
 	token *upstream.Token
-	// attemptHeader is the header that tells the number of an attempt; empty: not told.
+	// attemptHeader is the header with the number of an attempt; empty: not sent.
 	attemptHeader string
 }
 
 // embedSandbox returns a sandbox on a loopback port of its own, with a token that only this
 // process knows.
-func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoint, log *slog.Logger) (part, upstreamTarget, error) {
+func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoint, log *slog.Logger) (server, upstreamTarget, error) {
 	token := rand.Text()
 	box, err := newSandboxServer(sandbox.Config{
 		Endpoints: endpoints, Token: token, Seed: cfg.SandboxSeed, Faults: cfg.SandboxFaults, Logger: log,
 	})
 	if err != nil {
-		return part{}, upstreamTarget{}, err
+		return server{}, upstreamTarget{}, err
 	}
 	l, err := listen(ctx, "127.0.0.1:0")
 	if err != nil {
-		return part{}, upstreamTarget{}, err
+		return server{}, upstreamTarget{}, err
 	}
-	return part{l, httpServe(box), box.Shutdown}, upstreamTarget{
+	return server{l, httpServe(box), box.Shutdown}, upstreamTarget{
 		url:   &url.URL{Scheme: "http", Host: l.Addr().String()},
 		token: upstream.StaticToken(token),
-		// A fault for the first attempts of a call is then one for those of each call.
+		// With it, a fault for the first attempts applies to the first attempts of each request.
 		attemptHeader: sandbox.AttemptHeader,
 	}, nil
 }
@@ -242,7 +242,7 @@ func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter 
 	return upstream.New(how)
 }
 
-// upstreamConfig says how the upstream is asked.
+// upstreamConfig returns the configuration of an upstream client, without its observers and its memory.
 func upstreamConfig(cfg config.Config, target upstreamTarget, limiter *quota.Limiter, log *slog.Logger) upstream.Config {
 	var cacheBytes int64
 	if len(cfg.Cache) > 0 {
@@ -267,7 +267,7 @@ func upstreamConfig(cfg config.Config, target upstreamTarget, limiter *quota.Lim
 	}
 }
 
-// newLimiter returns what keeps requests within the quota, nil where nothing shall.
+// newLimiter returns the limiter that keeps requests within the quota, nil if the quota is off.
 func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*quota.Limiter, error) {
 	if !cfg.Quota {
 		return nil, nil
@@ -283,7 +283,7 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 		limits.Weights[w.Caller] = w.Weight
 	}
 	if url := cfg.QuotaRedis.Reveal(); url != "" {
-		// There is one token for each organization.
+		// Each organization has one token.
 		store, err := redisstore.New(redisstore.Config{URL: url, Organization: cfg.QuotaOrganization, Token: cfg.QuotaOrganization})
 		if err != nil {
 			return nil, err
@@ -327,7 +327,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 }
 
-// httpServe makes an orderly end of an HTTP server no error.
+// httpServe returns the Serve of an HTTP server, with nil for an orderly shutdown.
 func httpServe(s *http.Server) func(net.Listener) error {
 	return func(l net.Listener) error {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

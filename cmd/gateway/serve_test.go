@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fakePart serves until it is stopped or fails, and writes what happens to it into events.
-type fakePart struct {
+// fakeServer serves until it is stopped or fails, and writes what happens to it into events.
+type fakeServer struct {
 	name string
 	// fails makes it fail by itself after that time.
 	fails time.Duration
@@ -24,9 +24,9 @@ type fakePart struct {
 
 var errFake = errors.New("failed by itself")
 
-func (f *fakePart) part() part {
+func (f *fakeServer) server() server {
 	f.done = make(chan struct{})
-	return part{
+	return server{
 		serve: func(net.Listener) error {
 			var failure <-chan time.Time
 			if f.fails > 0 {
@@ -59,23 +59,23 @@ func TestPartsStopInOrderWithinTheGracePeriod(t *testing.T) {
 		name string
 		// signal is when the context ends.
 		signal        time.Duration
-		first, second fakePart
+		first, second fakeServer
 		want          error
 		took          time.Duration
 	}{
 		{
 			name: "all stop in time", signal: time.Minute,
-			first: fakePart{lasts: 5 * time.Second}, second: fakePart{lasts: time.Second},
+			first: fakeServer{lasts: 5 * time.Second}, second: fakeServer{lasts: time.Second},
 			took: time.Minute + 6*time.Second,
 		},
 		{
 			name: "one takes all of it and the rest nothing more", signal: time.Minute,
-			first: fakePart{lasts: time.Hour}, second: fakePart{lasts: time.Hour},
+			first: fakeServer{lasts: time.Hour}, second: fakeServer{lasts: time.Hour},
 			want: context.DeadlineExceeded, took: time.Minute + grace,
 		},
 		{
 			name: "one that fails stops the others", signal: time.Hour,
-			first: fakePart{}, second: fakePart{fails: time.Second},
+			first: fakeServer{}, second: fakeServer{fails: time.Second},
 			want: errFake, took: time.Second,
 		},
 	} {
@@ -88,7 +88,7 @@ func TestPartsStopInOrderWithinTheGracePeriod(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), test.signal)
 				defer cancel()
 				began := time.Now()
-				err := runParts(ctx, grace, func() { events = append(events, "drain") }, test.first.part(), test.second.part())
+				err := runServers(ctx, grace, func() { events = append(events, "drain") }, test.first.server(), test.second.server())
 				if !errors.Is(err, test.want) {
 					t.Errorf("got error %v, want %v", err, test.want)
 				}

@@ -12,19 +12,20 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// maxStrayBytes bounds the text of a line that a library logged by itself.
+// maxStrayBytes bounds the text of a line that a library logs on its own.
 const maxStrayBytes = 512
 
-// adoptStrayLines has what libraries log by themselves become lines of log: the standard library and
-// gRPC would write to standard error as they like. It is for the whole process and must come before any
-// use of gRPC. Texts become attributes of constant messages, without what they quote: that is what
-// a peer sent.
+// adoptStrayLines makes lines of log of what libraries log on their own. Otherwise the standard library
+// and gRPC would write to standard error in their own formats. It is for the whole process and must be
+// called before any use of gRPC. Texts become attributes of constant messages, without what they quote,
+// because a peer sent that.
 func adoptStrayLines(log *slog.Logger) {
 	slog.SetDefault(slog.New(standardLines{log.Handler()})) // package log writes there too
 	grpclog.SetLoggerV2(newGRPCLines(log))
 }
 
-// standardLines handles the lines of package log, which slog makes records of with all in the message.
+// standardLines handles the lines of package log. slog makes a record of each, with the whole line as its
+// message.
 type standardLines struct{ slog.Handler }
 
 // Enabled implements slog.Handler.
@@ -39,8 +40,8 @@ func (h standardLines) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, line)
 }
 
-// grpcLines is gRPC's logger. Warnings, such as of a header that a client sends malformed, are for
-// debugging; what is below them is dropped.
+// grpcLines is gRPC's logger. Its warnings, such as of a malformed header of a client, are logged at
+// debug. What is below a warning is dropped.
 type grpcLines struct {
 	grpclog.LoggerV2
 	log *slog.Logger
@@ -76,21 +77,21 @@ func (g grpcLines) Errorf(format string, args ...any) {
 	g.say(slog.LevelWarn, fmt.Sprintf(format, args...))
 }
 
-// Fatal implements grpclog.LoggerV2. The process is ended by the caller.
+// Fatal implements grpclog.LoggerV2. The caller ends the process.
 func (g grpcLines) Fatal(args ...any) { g.say(slog.LevelError, fmt.Sprint(args...)) }
 
-// Fatalln implements grpclog.LoggerV2. The process is ended by the caller.
+// Fatalln implements grpclog.LoggerV2. The caller ends the process.
 func (g grpcLines) Fatalln(args ...any) { g.say(slog.LevelError, fmt.Sprintln(args...)) }
 
-// Fatalf implements grpclog.LoggerV2. The process is ended by the caller.
+// Fatalf implements grpclog.LoggerV2. The caller ends the process.
 func (g grpcLines) Fatalf(format string, args ...any) {
 	g.say(slog.LevelError, fmt.Sprintf(format, args...))
 }
 
-// quoted is text as %q has it, or the beginning of one.
+// quoted matches a text as %q prints it, or the beginning of one.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*("|$)`)
 
-// strayText is a library's text as the log may have it: one line, bounded, without what it quotes.
+// strayText returns a library's text in a form fit for the log: one line, bounded, without what it quotes.
 func strayText(text string) string {
 	text = quoted.ReplaceAllLiteralString(strings.TrimSpace(text), `"…"`)
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")

@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/internal/telemetry"
 )
 
-// readBuild says what the binary was made from.
+// readBuild returns what the binary was built from.
 func readBuild() telemetry.Build {
 	build := telemetry.Build{Version: "unknown", GoVersion: "unknown", Revision: "unknown", APIDocument: config.APIDocumentVersion}
 	info, ok := debug.ReadBuildInfo()
@@ -31,8 +31,8 @@ func readBuild() telemetry.Build {
 }
 
 func versionUsage() string {
-	return `Version says what this binary was made from, and what API surface it has: its version, the
-SHA-256 of Samsara's document and the release of their SDK that it was made from, and its size.
+	return `Version prints what this binary was built from, and which API surface it has: the surface's
+version, the SHA-256 of Samsara's document and the release of their SDK that it was made from, and its size.
 
 Usage:
   gateway version
@@ -66,7 +66,7 @@ fields        %d
 	return err
 }
 
-// facts are those of SURFACE.json that version prints and that are no constants.
+// facts are the members of SURFACE.json that version prints and that package surface has no constant for.
 type facts struct {
 	Methods    struct{ Unary, Stream, Follow int }
 	Deprecated struct{ Methods int }

@@ -59,7 +59,7 @@ func corrected(t *testing.T, action string) (root, spec string, err error) {
 	return root, spec, err
 }
 
-func TestCorrections(t *testing.T) {
+func TestCorrections_applied(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ action, gone, there string }{
 		"a rate limit": {
@@ -67,7 +67,7 @@ func TestCorrections(t *testing.T) {
 			"      rate_limit: {\n        requests: 5\n        window: {seconds: 1}\n      }",
 			"      rate_limit: {\n        requests: 100\n        window: {seconds: 60}\n      }",
 		},
-		"a rate limit where none is stated": {
+		"a rate limit if none is stated": {
 			`target: "$.paths['/things/stream'].get", update: {x-rate-limit: 1 request/hour}`,
 			"", "        window: {seconds: 3600}\n",
 		},
@@ -114,11 +114,11 @@ func TestCorrections_idle(t *testing.T) {
 	for name, test := range map[string]struct{ action, want string }{
 		"what is corrected is gone": {
 			`target: $.components.schemas.Owner, update: {type: object}`,
-			"overlay: action 1, target $.components.schemas.Owner: changes nothing: the document has no such place",
+			"overlay: action 1, target $.components.schemas.Owner: changes nothing: the document has nothing at the target",
 		},
 		"the document says so": {
 			`target: $.components.schemas.Things, update: {type: array}`,
-			"overlay: action 1, target $.components.schemas.Things: changes nothing: the document says so itself",
+			"overlay: action 1, target $.components.schemas.Things: changes nothing: the document already says so",
 		},
 		"the description says so": {
 			`target: "$.paths['/things'].get", update: {x-rate-limit: 5 requests/sec}`,
@@ -126,11 +126,11 @@ func TestCorrections_idle(t *testing.T) {
 		},
 		"the document wraps the array itself": {
 			`target: "$.paths['/things/stream'].get.responses['200'].content['application/json'].schema", update: {x-wrapped-in: data}`,
-			"listThings (GET /things/stream): x-wrapped-in of what is no array: the correction changes nothing",
+			"listThings (GET /things/stream): x-wrapped-in for a body that is no array: the correction changes nothing",
 		},
 		"it looks like no feed": {
 			`target: "$.paths['/things'].get", update: {x-feed: false}`,
-			"getThings (GET /things): x-feed false of what is none anyway: the correction changes nothing",
+			"getThings (GET /things): x-feed false for an operation that is no feed anyway: the correction changes nothing",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,8 +143,8 @@ func TestCorrections_idle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if report.Class != surface.Structural || len(report.Changes) != 1 || !strings.Contains(report.Changes[0].Detail, test.want) {
-				t.Errorf("drift: %s, %+v; want one structural change: %s", report.Class, report.Changes, test.want)
+			if report.Severity != surface.Structural || len(report.Changes) != 1 || !strings.Contains(report.Changes[0].Detail, test.want) {
+				t.Errorf("drift: %s, %+v; want one structural change: %s", report.Severity, report.Changes, test.want)
 			}
 		})
 	}
@@ -162,7 +162,7 @@ func TestCorrections_missing(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	want := file + ": no such file; where nothing is to be corrected it has \"actions: []\""
+	want := file + ": no such file; if there is nothing to correct it has \"actions: []\""
 	if _, err := generateAll(t.Context(), spec, root); err == nil || err.Error() != want {
 		t.Errorf("generate: %v, want %s", err, want)
 	}
@@ -178,7 +178,7 @@ func TestCorrections_undone(t *testing.T) {
 	for name, test := range map[string]struct{ second, want string }{
 		"altogether": {
 			`target: $.components.schemas.Thing.properties.counts, update: {items: {nullable: false}}`,
-			"corrections.yaml: overlay: action 1, target $.components.schemas.Thing.properties.counts.items: changes nothing: action 2, target $.components.schemas.Thing.properties.counts, comes to the same without it",
+			"corrections.yaml: overlay: action 1, target $.components.schemas.Thing.properties.counts.items: changes nothing: with action 2, target $.components.schemas.Thing.properties.counts, the result is the same without it",
 		},
 		"as the document has it": {
 			`target: $.components.schemas.Thing.properties.counts.items.nullable, remove: true`,
@@ -199,11 +199,11 @@ func TestCorrections_undone(t *testing.T) {
 	}
 }
 
-// An extension of ours is read of one kind of place, and fails at any other.
+// An extension is read in one kind of location, and fails in any other.
 func TestCorrections_unread(t *testing.T) {
 	t.Parallel()
-	const operation, body = ": changes nothing: it is read of an operation of the API alone", ": changes nothing: it is read of the schema of a successful response's body alone"
-	const member = ": changes nothing: it is read of the schema of a member of a successful response's body alone"
+	const operation, body = ": changes nothing: only an operation of the API may have it", ": changes nothing: only the schema of a successful response's body may have it"
+	const member = ": changes nothing: only the schema of a member of a successful response's body may have it"
 	for name, test := range map[string]struct{ action, want string }{
 		"a rate limit of a path": {
 			`target: "$.paths['/things']", update: {x-rate-limit: 1 request/sec}`,
@@ -253,21 +253,21 @@ func TestCorrections_unread(t *testing.T) {
 				t.Errorf("generate: %v; want %s", err, test.want)
 			}
 			report, err := drift(t.Context(), spec, root)
-			if err != nil || report.Class != surface.Structural || len(report.Changes) != 1 || !strings.Contains(report.Changes[0].Detail, test.want) {
-				t.Errorf("drift: %v, %s, %+v; want one structural change: %s", err, report.Class, report.Changes, test.want)
+			if err != nil || report.Severity != surface.Structural || len(report.Changes) != 1 || !strings.Contains(report.Changes[0].Detail, test.want) {
+				t.Errorf("drift: %v, %s, %+v; want one structural change: %s", err, report.Severity, report.Changes, test.want)
 			}
 		})
 	}
 }
 
-// A correction of what is left out is read by nobody.
+// Nothing reads a correction of an operation that is left out.
 func TestCorrections_leftOut(t *testing.T) {
 	t.Parallel()
 	root, spec := newTree(t), filepath.Join(t.TempDir(), "things.yaml")
 	writeFile(t, spec, strings.Replace(correctable, "[{name: after,", "[{name: X-Kind, in: header, schema: {type: string}}, {name: after,", 1))
 	writeFile(t, filepath.Join(root, leftOutFile), "- operation: listThings\n  reason: X-Kind is a header\n")
 	writeFile(t, filepath.Join(root, correctionsFile), strings.Replace(nothing, "[]", `[{description: d, target: "$.paths['/things/stream'].get", update: {x-feed: false}}]`, 1))
-	const want = "x-feed at #/paths/~1things~1stream/get: changes nothing: it is read of an operation of the API alone"
+	const want = "x-feed at #/paths/~1things~1stream/get: changes nothing: only an operation of the API may have it"
 	if _, err := generateAll(t.Context(), spec, root); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("generate: %v, want %s", err, want)
 	}
@@ -277,7 +277,7 @@ func TestCorrections_refused(t *testing.T) {
 	t.Parallel()
 	for action, want := range map[string]string{
 		`target: "$.paths['/things'].get", update: {x-rate-limit: 5/s}`:                     `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limit: is "5/s", must match `,
-		`target: "$.paths['/things'].get", update: {x-rate-limits: 5/s}`:                    `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limits: is no extension `,
+		`target: "$.paths['/things'].get", update: {x-rate-limits: 5/s}`:                    `corrections.yaml: overlay: action 1, target $.paths['/things'].get: x-rate-limits: must be an extension `,
 		`target: "$.paths['/things/stream'].get", update: {x-feed: true}`:                   `target $.paths['/things/stream'].get: x-feed: is "true", must match ^false$`,
 		`target: $.components.schemas.Things, update: {x-wrapped-in: [a]}`:                  `target $.components.schemas.Things: x-wrapped-in: is "", must match `,
 		`target: $.components.schemas.Thing.properties.counts, update: {x-other-name: [a]}`: `properties.counts: x-other-name: is "", must match `,

@@ -239,8 +239,8 @@ func (w *walker) paging(d protoreflect.MethodDescriptor, template string, parame
 	}
 }
 
-// endRequired checks that an end must be set exactly where one place of the document says that
-// polling goes on without it, and another that it is now.
+// endRequired checks that an end must be set exactly if the document says in one location that polling
+// goes on without it, and in another that it is now.
 func (w *walker) endRequired(d protoreflect.MethodDescriptor, prose string, parameters []parameter) {
 	now := slices.ContainsFunc(parameters, func(p parameter) bool {
 		return p.Name == "endTime" && strings.Contains(p.Description, "efaults to now")
@@ -504,7 +504,7 @@ func (w *walker) typ(name string, s jsonSchemaObject) string {
 	case s.Type == "array":
 		element := w.element(*s.Items)
 		if w.resolve(*s.Items).Nullable && strings.ToLower(element) == element {
-			element = "message" // So that null has a place; the names of scalars are in lower case.
+			element = "message" // so that an entry can be null; the names of scalars are in lower case
 		}
 		return "repeated " + element
 	case len(w.properties(s)) > 0:

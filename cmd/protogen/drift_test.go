@@ -22,7 +22,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// Each edit of a document is one change, or the few that it consists of, of one class.
+// Each edit of a document is one change, or a few, of one severity.
 func TestDrift_edits(t *testing.T) {
 	t.Parallel()
 	base, err := os.ReadFile("testdata/drift/base.yaml")
@@ -36,7 +36,7 @@ func TestDrift_edits(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		old, edit string
-		want      []string // class, what, where and detail of each change
+		want      []string // severity, what, where and detail of each change
 	}{
 		{"nothing", "title: What changes", "title: Nothing changes", nil},
 		{"a text that reaches no comment", "description: When.", "description: When it was made.", nil},
@@ -53,7 +53,7 @@ func TestDrift_edits(t *testing.T) {
 		{"a bound that is gone", "maximum: 100", "minimum: 0", []string{
 			"structural|field retyped|samsara_gateway.things.v1.ListThingsRequest.size|optional int32, now optional int64 in size_v2",
 		}},
-		{"a bound where there was none", "name: most, in: query, schema: {type: integer", "name: most, in: query, schema: {type: integer, maximum: 9", []string{
+		{"a bound that was not there", "name: most, in: query, schema: {type: integer", "name: most, in: query, schema: {type: integer, maximum: 9", []string{
 			"cosmetic|field changed|samsara_gateway.things.v1.ListThingsRequest.most|maximum none, now 9",
 		}},
 		{"a text that is said to be a list", "A word.", "Comma-separated words.", []string{"cosmetic|texts changed|samsara_gateway.things.v1|1 lines added, 0 removed"}},
@@ -181,7 +181,7 @@ func TestDrift_edits(t *testing.T) {
 			report := runDrift(t, spec, root)
 			var have []string
 			for _, c := range report.Changes {
-				have = append(have, strings.Join([]string{c.Class.String(), c.What, c.Where, strings.ReplaceAll(c.Detail, dir+"/", "")}, "|"))
+				have = append(have, strings.Join([]string{c.Severity.String(), c.What, c.Where, strings.ReplaceAll(c.Detail, dir+"/", "")}, "|"))
 			}
 			if diff := cmp.Diff(test.want, have); diff != "" {
 				t.Errorf("changes (-want +have):\n%s", diff)
@@ -202,31 +202,31 @@ func runDrift(t *testing.T, spec, root string) surface.Report {
 		t.Fatalf("drift: %v, stderr %q", err, &stderr)
 	}
 	var printed struct {
-		Class        string
+		Severity     string
 		Files        int
 		LinesAdded   int `json:"lines_added"`
 		LinesRemoved int `json:"lines_removed"`
-		Changes      []struct{ Class, What, Where, Detail string }
+		Changes      []struct{ Severity, What, Where, Detail string }
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &printed); err != nil {
 		t.Fatalf("%v in %q", err, &stdout)
 	}
 	report := surface.Report{Files: printed.Files, LinesAdded: printed.LinesAdded, LinesRemoved: printed.LinesRemoved}
-	class := func(word string) surface.Class {
+	severity := func(word string) surface.Severity {
 		for c := surface.None; c <= surface.Breaking; c++ {
 			if c.String() == word {
 				return c
 			}
 		}
-		t.Fatalf("class %q", word)
+		t.Fatalf("severity %q", word)
 		return surface.None
 	}
-	report.Class = class(printed.Class)
+	report.Severity = severity(printed.Severity)
 	for _, c := range printed.Changes {
-		report.Changes = append(report.Changes, surface.Change{Class: class(c.Class), What: c.What, Where: c.Where, Detail: c.Detail})
+		report.Changes = append(report.Changes, surface.Change{Severity: severity(c.Severity), What: c.What, Where: c.Where, Detail: c.Detail})
 	}
-	if want := map[surface.Class]int{surface.Cosmetic: 10, surface.Additive: 11, surface.Structural: 12, surface.Breaking: 13}[report.Class]; exitCode(err) != want {
-		t.Errorf("a %s drift exits with %d, want %d", report.Class, exitCode(err), want)
+	if want := map[surface.Severity]int{surface.Cosmetic: 10, surface.Additive: 11, surface.Structural: 12, surface.Breaking: 13}[report.Severity]; exitCode(err) != want {
+		t.Errorf("a %s drift exits with %d, want %d", report.Severity, exitCode(err), want)
 	}
 	return report
 }
@@ -287,7 +287,7 @@ func readJSON(t *testing.T, file string) map[string]any {
 	return document
 }
 
-// writeJSON writes a document, the members of each object in an order of chance.
+// writeJSON writes a document, with the members of each object in a random order.
 func writeJSON(t *testing.T, document any, chance *rand.Rand) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -343,7 +343,7 @@ func TestTime_driftSamsaraOlderToNewer(t *testing.T) {
 	have := map[string]int{}
 	start := time.Now()
 	for _, c := range runDrift(t, current, filepath.Join(module, "proto")).Changes {
-		have[c.Class.String()+" "+c.What]++
+		have[c.Severity.String()+" "+c.What]++
 	}
 	took := time.Since(start)
 	t.Log(took, have)
@@ -379,8 +379,8 @@ func TestDrift_samsaraRenumberedAndShuffled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if report := driftOf(t, m, root); report.Class != surface.None || report.Files > 0 {
-				t.Errorf("%s drift in %d files, %d lines added, %d removed: %v", report.Class, report.Files, report.LinesAdded, report.LinesRemoved, report.Changes)
+			if report := driftOf(t, m, root); report.Severity != surface.None || report.Files > 0 {
+				t.Errorf("%s drift in %d files, %d lines added, %d removed: %v", report.Severity, report.Files, report.LinesAdded, report.LinesRemoved, report.Changes)
 			}
 		})
 	}
@@ -437,9 +437,9 @@ func schemasOf(document map[string]any) map[string]any {
 	return objectAt(document, "components", "schemas")
 }
 
-// objectAt returns the object at a place of a document, nil if there is none.
-func objectAt(object map[string]any, place ...string) map[string]any {
-	for _, name := range place {
+// objectAt returns the object at a path of a document, nil if there is none.
+func objectAt(object map[string]any, path ...string) map[string]any {
+	for _, name := range path {
 		object, _ = object[name].(map[string]any)
 	}
 	return object
@@ -479,8 +479,8 @@ func TestDrift_samsaraRelease(t *testing.T) {
 	have := map[string][]string{}
 	for _, c := range report.Changes {
 		have[c.What] = append(have[c.What], c.Where)
-		if c.What == "field retyped" && c.Class != surface.Structural {
-			t.Errorf("%s retyped is %s, want structural", c.Where, c.Class)
+		if c.What == "field retyped" && c.Severity != surface.Structural {
+			t.Errorf("%s retyped is %s, want structural", c.Where, c.Severity)
 		}
 	}
 	for what := range have {
@@ -491,12 +491,12 @@ func TestDrift_samsaraRelease(t *testing.T) {
 		counts[what] = len(want[what])
 		slices.Sort(want[what])
 	}
-	t.Log(report.Class, counts)
+	t.Log(report.Severity, counts)
 	if diff := cmp.Diff(map[string]int{"field retyped": 7, "field removed": 3, "operation removed": 1, "field added": 44, "operation added": 34, "operation not supported": 1}, counts); diff != "" {
 		t.Errorf("the release (-want +made):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, have); diff != "" || report.Class != surface.Breaking {
-		t.Errorf("a %s drift (-want +have):\n%s", report.Class, diff)
+	if diff := cmp.Diff(want, have); diff != "" || report.Severity != surface.Breaking {
+		t.Errorf("a %s drift (-want +have):\n%s", report.Severity, diff)
 	}
 	before := newModule(t)
 	copyTree(t, module, before)

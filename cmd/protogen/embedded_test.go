@@ -15,9 +15,9 @@ import (
 	"samsara.internal/gateway/gen"
 )
 
-// What gen has of comments is what the proto files have, at every declaration, and places each
-// declaration after the one that is before it.
-func TestEmbeddedComments(t *testing.T) {
+// The comments in gen are those of the proto files, for every declaration, and each declaration comes after
+// the one that is before it.
+func TestComments_embedded(t *testing.T) {
 	t.Parallel()
 	unpacked, err := gzip.NewReader(strings.NewReader(gen.Comments()))
 	if err != nil {

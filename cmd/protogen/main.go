@@ -51,17 +51,17 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/surface"
 )
 
-// What the process exits with. A class of drift, except None, adds to exitDrift.
+// Exit codes. The severity of a drift, except None, is added to exitDrift.
 const (
-	exitFailed     = 1 // 2 is that of a panic
+	exitFailed     = 1 // a panic exits with 2
 	exitUnaccepted = 3
 	exitDrift      = 9
 )
 
-// driftError is a drift of some class.
-type driftError struct{ class surface.Class }
+// driftError says that there is a drift, and how severe it is.
+type driftError struct{ severity surface.Severity }
 
-func (e driftError) Error() string { return "drift: " + e.class.String() }
+func (e driftError) Error() string { return "drift: " + e.severity.String() }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -70,9 +70,9 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// exitCode is 0 for no error and no drift, 10 for a drift that is cosmetic, 11 for one that is
-// additive, 12 for a structural one, 13 for one that breaks clients, 3 for changes that somebody has to
-// look at before they are written, and 1 for everything else.
+// exitCode returns the exit code for an error: 0 for none, 10 for a cosmetic drift, 11 for an additive
+// one, 12 for a structural one, 13 for one that breaks clients, 3 for changes that somebody has to look at
+// before they are written, and 1 for everything else.
 func exitCode(err error) int {
 	var drift driftError
 	var unaccepted *surface.UnacceptedError
@@ -80,14 +80,14 @@ func exitCode(err error) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &drift):
-		return exitDrift + int(drift.class)
+		return exitDrift + int(drift.severity)
 	case errors.As(err, &unaccepted):
 		return exitUnaccepted
 	}
 	return exitFailed
 }
 
-// run is the whole command. It reports its error on stderr and its result on stdout.
+// run runs the command. It prints its error on stderr and its result on stdout.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	isDrift := len(args) > 0 && args[0] == "drift"
 	if isDrift {
@@ -97,8 +97,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	spec := flags.String("spec", "", "OpenAPI document to read (required)")
 	out := flags.String("out", "proto", "root of the proto tree to read and to write; drift only reads it")
-	release := flags.String("sdk-release", "", "release of Samsara's SDK that the document is of; that of the last run unless given")
-	accept := flags.StringSlice("accept", nil, "changes to write though somebody should look at them first: "+surface.Retyped+", "+surface.Wrapped)
+	release := flags.String("sdk-release", "", "release of Samsara's SDK that has the document; by default the one of the last run")
+	accept := flags.StringSlice("accept", nil, "changes to write although somebody should look at them first: "+surface.Retyped+", "+surface.Wrapped)
 	asJSON := flags.Bool("json", false, "drift: report as JSON")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
@@ -122,10 +122,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err := printReport(stdout, report, *asJSON); err != nil {
 			return fail(stderr, err)
 		}
-		if report.Class == surface.None {
+		if report.Severity == surface.None {
 			return nil
 		}
-		return driftError{report.Class}
+		return driftError{report.Severity}
 	}
 	written, err := generate(ctx, *spec, *out, surface.Options{SDKRelease: *release, Accept: *accept})
 	if err != nil {
@@ -135,21 +135,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// fail reports an error, and returns it.
+// fail prints an error and returns it.
 func fail(stderr io.Writer, err error) error {
 	_, printErr := fmt.Fprintln(stderr, "protogen:", err)
 	return errors.Join(err, printErr)
 }
 
-// What of ours is in the tree: the list of what is left out of the API by name, and the corrections
-// of the document.
+// The files in the tree that people write: the list of operations that are left out of the API, and the
+// corrections of the document.
 const (
 	leftOutFile     = "leftout.yaml"
 	correctionsFile = "corrections.yaml"
 )
 
-// generate brings the tree below root up to the document at spec and returns how many files it
-// changed.
+// generate updates the tree below root from the document at spec and returns how many files it changed.
 func generate(ctx context.Context, spec, root string, options surface.Options) (int, error) {
 	m, err := load(ctx, spec, root)
 	if err != nil {
@@ -169,13 +168,13 @@ func generate(ctx context.Context, spec, root string, options surface.Options) (
 	return written, err
 }
 
-// withHint adds what can be done about an operation that is not supported.
+// withHint returns an error that adds what can be done about an operation that is not supported.
 func withHint(err error, root string) error {
 	return fmt.Errorf("%w\nan operation that is not supported can be left out by name in %s", err, filepath.Join(root, leftOutFile))
 }
 
-// load reads what the document at spec says of the API, as the tree below root corrects it, without
-// what that leaves out.
+// load returns what the document at spec says of the API, with the corrections in the tree below root and
+// without what that tree leaves out.
 func load(ctx context.Context, spec, root string) (model.Model, error) {
 	leftOut, err := model.ReadLeftOut(filepath.Join(root, leftOutFile))
 	if err != nil {

@@ -31,7 +31,7 @@ type testDocument struct {
 	committed          bool
 }
 
-// documents are the hand-written documents, and Samsara's where the environment names them.
+// documents are the hand-written documents, and Samsara's if the environment names them.
 func documents() []testDocument {
 	all := []testDocument{
 		{name: "quirks", spec: "testdata/quirks.json"},
@@ -53,7 +53,7 @@ func documents() []testDocument {
 
 // Every tree is clean, loses nothing of its document, breaks no client of the tree before it,
 // and is its own fixed point.
-func TestTree(t *testing.T) {
+func TestTree_everyDocument(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "buf")
 	for _, d := range documents() {
@@ -83,7 +83,7 @@ func TestTree(t *testing.T) {
 	}
 }
 
-func TestGolden(t *testing.T) {
+func TestTree_golden(t *testing.T) {
 	t.Parallel()
 	for name, specs := range map[string][]string{
 		"features-3.1": {"testdata/features-3.1.yaml"},
@@ -116,7 +116,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func TestRunSaysWhatIsWrong(t *testing.T) {
+func TestRun_saysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	const header = `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{"/things":{"get":`
 	operation := func(members string) string {
@@ -160,7 +160,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 }
 
 // Each document, beside a list of what is left out if it has one, is refused for one cause.
-func TestRefused(t *testing.T) {
+func TestRun_refused(t *testing.T) {
 	t.Parallel()
 	specs, err := filepath.Glob("testdata/refused/*")
 	if err != nil {
@@ -200,7 +200,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestReservedNumbersAndNamesStay(t *testing.T) {
+func TestUpdate_keepsWhatIsReserved(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	file := filepath.Join(root, "samsara_gateway/things/v1/things.proto")
@@ -221,7 +221,7 @@ func TestReservedNumbersAndNamesStay(t *testing.T) {
 	}
 }
 
-func TestRunSaysWhatItWrote(t *testing.T) {
+func TestRun_saysWhatItWrote(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	for _, want := range []string{"6 files written below " + root + "\n", "0 files written below " + root + "\n"} {
@@ -247,7 +247,7 @@ func TestLeftOut_listed(t *testing.T) {
 	}
 }
 
-func TestHelpIsNoError(t *testing.T) {
+func TestRun_help(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	if err := run(t.Context(), []string{"--help"}, &stdout, &stderr); err != nil || !strings.Contains(stderr.String(), "--spec") {

@@ -141,7 +141,7 @@ func generateWithout(t *testing.T, spec, root string, edits []string) {
 	}
 }
 
-// mutate changes a document at a place of chance, and says how.
+// mutate changes a document at a random location, and returns what it changed.
 func mutate(document map[string]any, chance *rand.Rand) string {
 	pick := func(all []string) string { return all[chance.IntN(len(all))] }
 	schemas := schemasOf(document)

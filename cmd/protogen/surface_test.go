@@ -186,7 +186,7 @@ func TestSurface_anew(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := readFiles(t, root)
-	const want = "SURFACE.json: it is of a surface that is gone: to begin anew with 1.0.0, remove it and CHANGELOG.md"
+	const want = "SURFACE.json: it describes a surface that no longer exists: to start again with 1.0.0, remove it and CHANGELOG.md"
 	if _, err := generateAll(t.Context(), "testdata/evolution-1.json", root); err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("generate: %v, want %s", err, want)
 	}

@@ -67,7 +67,7 @@ func TestTwin_recordsInAMessageOfTwoSchemas(t *testing.T) {
 	}
 }
 
-func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
+func TestTwin_nameOfAMessage(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	writeFile(t, filepath.Join(root, "samsara_gateway/things/v1/things.proto"), `syntax = "proto3"; package samsara_gateway.things.v1; message StreamThingsResponse {}`)
@@ -80,7 +80,7 @@ func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
 	}
 }
 
-func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
+func TestTwin_foreign(t *testing.T) {
 	t.Parallel()
 	const twin = "  rpc StreamThings(StreamThingsRequest) returns (stream StreamThingsResponse) {\n"
 	for name, change := range map[string][2]string{
@@ -115,7 +115,7 @@ func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 	}
 }
 
-func TestAnEndIsRequiredWhileTheDocumentContradictsItself(t *testing.T) {
+func TestTwin_endRequired(t *testing.T) {
 	t.Parallel()
 	root := newTree(t)
 	for _, spec := range []string{"testdata/evolution-1.json", "testdata/evolution-2.json"} {

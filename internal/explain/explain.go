@@ -96,7 +96,7 @@ func (x *Explainer) Explain(ctx context.Context, name string, request []byte) (*
 		p.Refused = []Refusal{{Description: refusal.Error()}}
 		return p, fmt.Errorf("%s: %w", m.FullName(), refusal)
 	}
-	preview, err := x.Client.Preview(ctx, op, upstream.Call{Path: bound.Path, Query: bound.Query, Body: bound.Body})
+	preview, err := x.Client.Preview(ctx, op, upstream.Request{Path: bound.Path, Query: bound.Query, Body: bound.Body})
 	if err == nil {
 		p.Request, err = newRequest(preview)
 	}
@@ -116,13 +116,13 @@ func isPassthrough(name string) bool {
 
 // plan explains what does not depend on the request.
 func (x *Explainer) plan(ctx context.Context, m catalog.Method, op *upstream.Operation) (*Plan, error) {
-	call := upstream.Call{Path: "/"} // Any will do.
-	preview, err := x.Client.Preview(ctx, op, call)
+	req := upstream.Request{Path: "/"} // Any will do.
+	preview, err := x.Client.Preview(ctx, op, req)
 	if err != nil {
 		return nil, err
 	}
-	call.RetryAlways = true
-	always, err := x.Client.Preview(ctx, op, call)
+	req.RetryAlways = true
+	always, err := x.Client.Preview(ctx, op, req)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func TestExplain_repeatsAsTheClientDoes(t *testing.T) {
 		}
 		for s := 400; s < 600; s++ {
 			status.Store(int64(s))
-			_, err := x.Client.Do(t.Context(), op, upstream.Call{Path: "/tags", Body: []byte("{}")})
+			_, err := x.Client.Do(t.Context(), op, upstream.Request{Path: "/tags", Body: []byte("{}")})
 			var failed *upstream.Error
 			if !errors.As(err, &failed) {
 				t.Fatalf("%d: %v", s, err)
@@ -121,7 +121,7 @@ func TestExplain_repeatsAsTheClientDoes(t *testing.T) {
 			if !slices.Contains(plan.Reasons, want) {
 				t.Errorf("%s, %d: ends with %+v, which is not explained", name, s, want)
 			}
-			_, err = x.Client.Do(t.Context(), op, upstream.Call{Path: "/tags", Body: []byte("{}"), RetryAlways: true})
+			_, err = x.Client.Do(t.Context(), op, upstream.Request{Path: "/tags", Body: []byte("{}"), RetryAlways: true})
 			if !errors.As(err, &failed) || holds(t, plan.Retries.StatusesAlways, s) != (failed.Attempts > 1) {
 				t.Errorf("%s, %d, always: %v; repeated after %v", name, s, err, plan.Retries.StatusesAlways)
 			}

@@ -31,7 +31,7 @@ func (x *Explainer) walk(ctx context.Context, m catalog.Method, op *upstream.Ope
 		cursor = strconv.FormatUint(number+1, 10)
 	}
 	next := walk.Request(cursor)
-	preview, err := x.Client.Preview(ctx, op, upstream.Call{Path: next.Path, Query: next.Query})
+	preview, err := x.Client.Preview(ctx, op, upstream.Request{Path: next.Path, Query: next.Query})
 	if err != nil {
 		return nil, err
 	}

@@ -19,18 +19,18 @@ import (
 const (
 	// readBufferBytes holds a header and a small body, which then take one system call.
 	readBufferBytes = 4 << 10
-	// atOnceBytes is how long a request may be to be written before its response is read. Less
-	// than any socket buffers, it does not wait for the server to read it.
+	// atOnceBytes is how long a request may be that is written before its response is read. It is less
+	// than any socket buffers, so that the write does not wait for the server to read.
 	atOnceBytes = 16 << 10
-	// lastWords is how long a response may take once its request has failed to be written.
+	// lastWords is how long a response may take after the write of its request has failed.
 	lastWords = time.Second
 )
 
 var (
 	errHeaderTooLarge = errors.New("response header exceeds its limit")
-	// errNotTaken means that the server had given the connection up before it took the request.
+	// errNotTaken means that the server gave up the connection before it received the request.
 	errNotTaken = errors.New("server gave up the idle connection with 408")
-	errNotQuiet = errors.New("server ended the connection, or spoke, before there was a request")
+	errNotQuiet = errors.New("server closed the connection, or sent data, before there was a request")
 )
 
 // conn is a connection. It has one owner at a time: the pool, or an exchange.
@@ -39,7 +39,7 @@ type conn struct {
 	socket    *socket       // below TLS
 	stream    net.Conn      // socket, or TLS above it
 	reader    *bufio.Reader // of conn itself, which bounds headers
-	interrupt func()        // ends whatever waits for the peer
+	interrupt func()        // ends every wait for the peer
 
 	idleSince time.Time
 	reused    bool
@@ -47,7 +47,7 @@ type conn struct {
 	read      int64 // bytes of the response
 	readable  int64 // bytes that may be read until a header is too large
 	look      [1]byte
-	// line is how the response that is being read begins, as far as known bytes.
+	// line has the first bytes of the response that is being read. known is how many have been read.
 	line  [len("HTTP/1.1 200 ")]byte
 	known int
 }
@@ -64,13 +64,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// beginResponse notes that what is read from now on is a response, of which some may be there already.
+// beginResponse notes that a response begins with the next byte. The reader may have buffered some of it.
 func (c *conn) beginResponse() {
-	there, _ := c.reader.Peek(min(c.reader.Buffered(), len(c.line))) // which does not read
+	there, _ := c.reader.Peek(min(c.reader.Buffered(), len(c.line))) // this does not read
 	c.known = copy(c.line[:], there)
 }
 
-// said returns the status of the response that is being read, 0 if it has not been read or is not final.
+// said returns the status of the response that is being read; 0 if the status is not known yet or is
+// informational.
 func (c *conn) said() int {
 	line := string(c.line[:c.known])
 	if len(line) < len(c.line) || line[:7] != "HTTP/1." || line[8] != ' ' || !strings.ContainsAny(line[12:], " \r\n") {
@@ -87,23 +88,23 @@ func (c *conn) tooLarge() error {
 	return fmt.Errorf("%w of %d bytes", errHeaderTooLarge, c.transport.cfg.MaxResponseHeaderBytes)
 }
 
-// quiet reports whether a connection without a request has nothing to read and has not ended, as far
-// as the kernel knows. What has come would be taken for the response to the next request. What TLS
-// has to say for itself, such as session tickets, is read and leaves the connection quiet.
+// quiet reports whether a connection without a request has nothing to read and has not ended, as far as
+// the kernel knows. Bytes that have arrived would be taken for the response to the next request. Messages
+// of TLS itself, such as session tickets, are read and leave the connection quiet.
 func (c *conn) quiet() bool {
 	n, err := c.socket.look(c.stream, c.look[:])
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.socket.records.whole()
 }
 
-// hangUp closes a connection that nobody uses, as the peer expects it.
+// hangUp closes a connection that nobody uses, in the way that the peer expects.
 func (c *conn) hangUp() { _ = c.stream.Close() }
 
-// roundTrip makes one exchange. The connection becomes idle again, or is closed, by the end of
-// the response's body, or by the error.
+// roundTrip makes one exchange. The connection becomes idle again, or is closed, when the response's body
+// ends or when roundTrip fails.
 func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (*http.Response, error) {
 	c.wrote, c.read, c.known = 0, 0, 0
 	ex := &exchange{conn: c, ctx: ctx}
-	// Deadlines of the context end the exchange in the same way as cancellation.
+	// A deadline of the context ends the exchange in the same way as a cancellation.
 	ex.stop = context.AfterFunc(ctx, c.interrupt)
 	resp, err := ex.run(req, head)
 	if err != nil {
@@ -113,8 +114,8 @@ func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (
 	return resp, nil
 }
 
-// again reports whether the exchange that failed should be made again on a new connection: the server
-// had given this one up before it took the request, or before it answered one without side effects.
+// again reports whether an exchange that failed should be made again on a new connection: the server gave
+// up this one before it received the request, or before it answered a request without side effects.
 func (c *conn) again(ctx context.Context, req *http.Request, err error) bool {
 	return c.reused && ctx.Err() == nil &&
 		(c.wrote == 0 || replayable(req) && (c.read == 0 || errors.Is(err, errNotTaken)))
@@ -125,17 +126,17 @@ type exchange struct {
 	conn *conn
 	ctx  context.Context //nolint:containedctx // a body has no other way to learn why it broke
 	stop func() bool
-	// written is closed when the request's body has been sent by a goroutine of its own; nil
-	// where there is none.
+	// written is closed when a goroutine of its own has sent the request's body; nil if there is no
+	// such goroutine.
 	written chan struct{}
-	// short is whether less than the body was sent; it may be read when written is closed.
+	// short is whether less than the body was sent. It may be read once written is closed.
 	short bool
 	keep  bool // the connection may be used again
-	// bounded is whether the socket has a deadline of EndIn's.
+	// bounded is whether EndIn has set a deadline of the socket.
 	bounded bool
 
 	body io.Reader // nil once the exchange is over
-	err  error     // what Read returns then
+	err  error     // what Read returns after that
 }
 
 func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error) {
@@ -149,9 +150,9 @@ func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error)
 	if ex.conn.reused && resp.StatusCode == http.StatusRequestTimeout && resp.Close {
 		return nil, errNotTaken
 	}
-	ex.keep = !resp.Close && !req.Close && resp.StatusCode >= http.StatusOK // else who knows what follows
+	ex.keep = !resp.Close && !req.Close && resp.StatusCode >= http.StatusOK // nobody knows what follows an upgrade
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
-		// The body after an upgrade is the connection, which need not ever end.
+		// The body after an upgrade is the connection, which may never end.
 		resp.Body = http.NoBody
 		ex.finish(true)
 		return resp, nil
@@ -160,7 +161,7 @@ func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error)
 	return resp, nil
 }
 
-// send writes the request, the body of a large one in the background. A small one is one write.
+// send writes the request. A small one is one write; the body of a large one is written in the background.
 func (ex *exchange) send(req *http.Request, head *[]byte) error {
 	c := ex.conn
 	if req.Body == nil {
@@ -185,8 +186,8 @@ func (ex *exchange) send(req *http.Request, head *[]byte) error {
 		defer close(ex.written)
 		defer closeBody(req)
 		if _, err := io.CopyN(c.stream, req.Body, req.ContentLength); err != nil {
-			// What the server has said of a request that it did not read to its end can still
-			// be read, but nothing more will come.
+			// The server may have answered a request that it did not read to its end. That can still be
+			// read, but nothing more will come.
 			ex.short = true
 			_ = c.socket.SetReadDeadline(time.Now().Add(lastWords))
 		}
@@ -204,7 +205,7 @@ func (c *conn) write(p []byte) error {
 func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 	c := ex.conn
 	c.readable = c.transport.cfg.MaxResponseHeaderBytes
-	// ReadResponse does not tell the end of the connection from that of a header.
+	// ReadResponse does not tell the end of the connection from the end of a header.
 	if _, err := c.reader.Peek(1); err != nil {
 		return nil, fmt.Errorf("no response: %w", err)
 	}
@@ -215,7 +216,7 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 			err = checkStatusLine(resp)
 		}
 		switch {
-		case err != nil && c.readable <= 0: // The parser takes what came before for a line.
+		case err != nil && c.readable <= 0: // The parser takes what came before the limit for a line.
 			return nil, c.tooLarge()
 		case err != nil:
 			return nil, err
@@ -227,9 +228,8 @@ func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// checkStatusLine says why a response that net/http has read from a connection of HTTP/1.1 is none:
-// net/http takes every version from HTTP/0.0 to HTTP/9.9. A later minor version is one that HTTP/1.1
-// can read (RFC 9110, section 2.5).
+// checkStatusLine returns why a response is not of HTTP/1. net/http accepts every version from HTTP/0.0
+// to HTTP/9.9. A client of HTTP/1.1 can read a later minor version (RFC 9110, section 2.5).
 func checkStatusLine(resp *http.Response) error {
 	if resp.ProtoMajor != 1 {
 		return fmt.Errorf("status line must be of HTTP/1, is of %q", resp.Proto)
@@ -257,8 +257,7 @@ func (ex *exchange) Read(p []byte) (int, error) {
 
 var errBodyClosed = errors.New("response body is closed")
 
-// Close implements io.Closer. Where the body has not been read to its end the connection is
-// closed with it.
+// Close implements io.Closer. It closes the connection too if the body has not been read to its end.
 func (ex *exchange) Close() error {
 	if ex.body != nil {
 		ex.err = errBodyClosed
@@ -267,8 +266,8 @@ func (ex *exchange) Close() error {
 	return nil
 }
 
-// EndIn bounds how long the rest of the body may take, from now on: then Read fails, and the connection
-// is closed. It is for the goroutine that reads.
+// EndIn bounds how long the rest of the body may take from now on. After that, Read fails and closes the
+// connection. EndIn is for the goroutine that reads.
 func (ex *exchange) EndIn(d time.Duration) {
 	if ex.body == nil {
 		return
@@ -276,15 +275,15 @@ func (ex *exchange) EndIn(d time.Duration) {
 	ex.bounded = true
 	_ = ex.conn.socket.SetReadDeadline(time.Now().Add(d)) // If it fails, so does Read.
 	if ex.ctx.Err() != nil {
-		ex.conn.interrupt() // which the deadline may have undone
+		ex.conn.interrupt() // again: the deadline may have undone it
 	}
 }
 
-// finish ends the exchange. Whole is whether the response was read to its end.
+// finish ends the exchange. whole is whether the response was read to its end.
 func (ex *exchange) finish(whole bool) {
 	c := ex.conn
 	ex.body = nil
-	// Where the context has ended the deadline is set, or about to be.
+	// If the context has ended, the deadline is set or is about to be.
 	undisturbed := ex.stop()
 	if ex.written != nil {
 		select {
@@ -301,7 +300,7 @@ func (ex *exchange) finish(whole bool) {
 		c.transport.idle.put(c)
 		return
 	}
-	// TLS would wait for the peer to take its farewell.
+	// Closing TLS would wait until the peer takes its close_notify.
 	_ = c.socket.Close()
 	if ex.written != nil {
 		<-ex.written

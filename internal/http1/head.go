@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// head returns the request up to its body, which must be put back into t.heads, or says why it
-// must not be sent. Values of headers are secret.
+// head returns the bytes of the request up to its body, which must be put back into t.heads. The error
+// says why the request must not be sent, and shows no value of a header: these are secret.
 func (t *Transport) head(req *http.Request) (*[]byte, error) {
 	server := t.cfg.Server
 	switch {
@@ -39,7 +39,7 @@ func (t *Transport) head(req *http.Request) (*[]byte, error) {
 	for name, values := range req.Header {
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection":
-			continue // what frames the request is said here
+			continue // the transport itself frames the request
 		}
 		if !httpguts.ValidHeaderFieldName(name) {
 			return nil, fmt.Errorf("header must have valid names, has %q", name)
@@ -66,12 +66,12 @@ func (t *Transport) head(req *http.Request) (*[]byte, error) {
 	return head, nil
 }
 
-// ContentLength returns what a request says of the length of its body, if it does.
+// ContentLength returns the Content-Length of a request, and reports whether the request has that field.
 func ContentLength(req *http.Request) (length int64, said bool) {
 	return req.ContentLength, req.Body != nil || expectsLength(req.Method)
 }
 
-// expectsLength reports whether servers want to be told that there is no body.
+// expectsLength reports whether servers expect a Content-Length of 0 if there is no body.
 func expectsLength(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }

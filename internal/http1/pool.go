@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// pool keeps idle connections. The one used last is used first, so that those which are not
+// pool keeps idle connections. The one that was used last is used first, so that the ones that are not
 // needed grow old. It is safe for concurrent use.
 type pool struct {
 	limit   int
 	timeout time.Duration
 
 	mu     sync.Mutex
-	conns  []*conn // the longer idle the further ahead
+	conns  []*conn // the longest idle first
 	closed bool    // connections are closed instead of kept
 	timer  *time.Timer
 }
@@ -32,7 +32,7 @@ func (p *pool) get() *conn {
 	return c
 }
 
-// put keeps a connection, or closes it.
+// put keeps a connection, or closes it if the pool is full or closed.
 func (p *pool) put(c *conn) {
 	c.idleSince = time.Now()
 	if !p.keep(c) {

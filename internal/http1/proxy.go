@@ -21,10 +21,10 @@ import (
 // DialFunc connects to an address of host and port.
 type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// ProxyFromEnvironment returns the proxy that leads to a server, nil if none does. HTTPS_PROXY and
-// NO_PROXY, also in lower case, say so as they do for http.ProxyFromEnvironment: a server on loopback
-// has none. Neither has one of scheme http. A URL that is malformed, which net/http passes over in
-// silence, is an error. Errors do not show the URL, which may hold a password.
+// ProxyFromEnvironment returns the proxy for a server, nil if there is none. HTTPS_PROXY and NO_PROXY,
+// also in lower case, have the meaning that they have for http.ProxyFromEnvironment: a server on loopback
+// has no proxy. Nor has a server of scheme http. A malformed URL, which net/http ignores, is an error.
+// Errors do not show the URL, which may hold a password.
 func ProxyFromEnvironment(server *url.URL) (*url.URL, error) {
 	if server.Scheme != "https" {
 		return nil, nil
@@ -35,7 +35,7 @@ func ProxyFromEnvironment(server *url.URL) (*url.URL, error) {
 		return nil, err
 	}
 	if via == nil && env.HTTPSProxy != "" {
-		env.HTTPSProxy = "http://proxy" // It is malformed if a proxy would be used with another one.
+		env.HTTPSProxy = "http://proxy" // If this URL gives a proxy, the real one is malformed.
 		if other, _ := env.ProxyFunc()(server); other != nil {
 			return nil, errors.New("HTTPS_PROXY must be a URL of http, https, socks5 or socks5h, is none")
 		}
@@ -51,7 +51,7 @@ func ProxyFromEnvironment(server *url.URL) (*url.URL, error) {
 	return via, nil
 }
 
-// proxyPort returns the port of a proxy whose URL has none, empty for a scheme that is not supported.
+// proxyPort returns the port of a proxy whose URL has none; empty if the scheme is not supported.
 func proxyPort(scheme string) string {
 	switch scheme {
 	case "http":
@@ -67,15 +67,15 @@ func proxyPort(scheme string) string {
 
 // Proxy connects through a proxy, by CONNECT or SOCKS 5. The server's name is resolved by the proxy.
 // Errors name the proxy's host and never its user or password. It is safe for concurrent use. Every
-// field is required but TLS.
+// field except TLS is required.
 type Proxy struct {
 	// URL is what ProxyFromEnvironment returned.
 	URL *url.URL
 	// Dial connects to the proxy.
 	Dial DialFunc
-	// TLS is used if the scheme is https. ServerName and NextProtos are set here.
+	// TLS is used if the scheme is https. DialContext sets ServerName and NextProtos of a copy.
 	TLS *tls.Config
-	// Timeout bounds the time until the proxy is connected to the server.
+	// Timeout bounds the time from dialing the proxy until it is connected to the server.
 	Timeout time.Duration
 	// MaxResponseHeaderBytes bounds the header of the proxy's answer.
 	MaxResponseHeaderBytes int64
@@ -146,12 +146,12 @@ func (p *Proxy) connect(ctx context.Context, network, address string) (_ net.Con
 	case err != nil && limited.N <= 0:
 		return nil, fmt.Errorf("%w of %d bytes", errHeaderTooLarge, p.MaxResponseHeaderBytes)
 	case err != nil:
-		// The parser shows what it could not read, and a proxy may repeat what it was sent.
+		// The parser's error shows what it could not read, and a proxy may repeat what it was sent.
 		return nil, errors.New("answer to CONNECT is malformed, or ended early")
 	case resp.StatusCode/100 != 2:
 		return nil, fmt.Errorf("refused to connect: %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	case reader.Buffered() > 0:
-		return nil, errors.New("spoke in the server's place before there was a request")
+		return nil, errors.New("sent data before there was a request")
 	}
 	return conn, nil
 }
@@ -163,7 +163,7 @@ func (p *Proxy) socks(ctx context.Context, network, address string) (net.Conn, e
 		auth = &proxy.Auth{User: user.Username()}
 		auth.Password, _ = user.Password()
 	}
-	// The connection is taken from below: what the dialer returns hides that it is a socket.
+	// The connection returned is the one below the dialer's, which hides that it is a socket.
 	var raw net.Conn
 	dialer, err := proxy.SOCKS5(network, p.address(), auth, forward(func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		raw, err = p.Dial(ctx, network, address)
@@ -182,7 +182,7 @@ func (p *Proxy) socks(ctx context.Context, network, address string) (net.Conn, e
 	return raw, nil
 }
 
-// forward is a DialFunc as package proxy wants it.
+// forward is a DialFunc as a dialer of package proxy.
 type forward DialFunc
 
 // Dial implements proxy.Dialer.
@@ -195,13 +195,13 @@ func (f forward) DialContext(ctx context.Context, network, address string) (net.
 	return f(ctx, network, address)
 }
 
-// secureTunnel is a connection to a server within one of TLS to a proxy.
+// secureTunnel is a connection to a server within a TLS connection to a proxy.
 type secureTunnel struct {
 	*tls.Conn
 	below *socket
 }
 
-// readNow reads what has come, else returns os.ErrDeadlineExceeded.
+// readNow reads what has arrived, or returns os.ErrDeadlineExceeded if nothing has.
 func (t *secureTunnel) readNow(p []byte) (int, error) {
 	n, err := t.below.look(t.Conn, p)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !t.below.records.whole() {
@@ -210,5 +210,5 @@ func (t *secureTunnel) readNow(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes without a farewell, which TLS would wait for the proxy to take.
+// Close closes the connection without close_notify: TLS would wait until the proxy takes it.
 func (t *secureTunnel) Close() error { return t.below.Close() }

@@ -23,7 +23,7 @@ import (
 // buffered is the client's end of an in-memory connection that holds what it was sent until it is
 // read, as a socket does, and gives it out though the deadline has passed.
 type buffered struct {
-	net.Conn // the server's end, for all but reading
+	net.Conn // the server's end, for everything except reading
 	changed  *sync.Cond
 	held     bytes.Buffer
 	ended    error
@@ -80,7 +80,7 @@ func (b *buffered) SetReadDeadline(at time.Time) error {
 // SetDeadline implements net.Conn.
 func (b *buffered) SetDeadline(at time.Time) error { return b.SetReadDeadline(at) }
 
-// below is the server's end of a connection below TLS, which can send a part of what was written.
+// below is the server's end of a connection below TLS, which can send only some of what was written.
 type below struct {
 	net.Conn
 	held *bytes.Buffer // nil: nothing is held back
@@ -145,7 +145,7 @@ func quietly(t *testing.T, script func(*wire, *below), test func(*testing.T, *ht
 			synctest.Test(t, func(t *testing.T) {
 				p := &quietPeer{t: t, script: script}
 				cfg := config(p.dial)
-				cfg.Server.Scheme, cfg.Server.Host = scheme, "example.com" // whom the certificate is for
+				cfg.Server.Scheme, cfg.Server.Host = scheme, "example.com" // the name in the certificate
 				if scheme == "https" {
 					p.cfg, cfg.TLS = onServer, onClient
 				}
@@ -240,7 +240,7 @@ func TestConnection_serverSpeaksFirst(t *testing.T) {
 		t.Helper()
 		resp, err := transport.RoundTripThrough(slow{}, to(cfg, request(t.Context(), http.MethodPost, "{}"))) //nolint:bodyclose // there is none
 		var notSent *http1.NotSentError
-		const want = "server ended the connection, or spoke, before there was a request"
+		const want = "server closed the connection, or sent data, before there was a request"
 		if resp != nil || !errors.As(err, &notSent) || err.Error() != want {
 			t.Errorf("got %v, want a NotSentError: %s", err, want)
 		}

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// socket is a connection as the network has it, below TLS. Besides being read, which waits, it can
-// be looked at, which does not. One goroutine reads it at a time.
+// socket is a network connection, below TLS. Read waits for bytes; look does not. One goroutine reads it
+// at a time.
 type socket struct {
 	net.Conn
 	records *records // nil without TLS
 
-	// looking makes Read take what is there, else return os.ErrDeadlineExceeded, the one error
+	// looking makes Read return what is there, or os.ErrDeadlineExceeded if nothing is: the only error
 	// after which a tls.Conn can be read again.
 	looking bool
-	now     func(p []byte) (int, error) // how it does that
+	now     func(p []byte) (int, error) // how Read does that
 	kernel  syscall.RawConn             // nil if the kernel cannot be asked
 	take    func(fd uintptr) bool
 	room    []byte // what take fills
@@ -35,18 +35,18 @@ func newSocket(c net.Conn) *socket {
 			break
 		}
 		var err error
-		if s.kernel, err = under.SyscallConn(); err == nil { // else the connection is closed
+		if s.kernel, err = under.SyscallConn(); err == nil { // it fails if the connection is closed
 			s.now = s.readKernel
 		}
 	}
-	s.take = func(fd uintptr) bool { // kept, because it would be an allocation each time
+	s.take = func(fd uintptr) bool { // kept, because each look would allocate it
 		s.taken, s.failed = readNow(fd, s.room)
 		return true
 	}
 	return s
 }
 
-// look reads a stream, which is the socket or above it, without waiting.
+// look reads a stream without waiting. The stream is the socket or a TLS connection above it.
 func (s *socket) look(stream net.Conn, p []byte) (int, error) {
 	s.looking = true
 	defer func() { s.looking = false }()
@@ -76,7 +76,8 @@ func (s *socket) readKernel(p []byte) (int, error) {
 	return s.taken, s.failed
 }
 
-// readDue reads a connection of which the kernel knows nothing: some tell that it has ended.
+// readDue reads a connection that the kernel cannot be asked about, with a deadline that has passed. Some
+// connections say in this way that they have ended.
 func (s *socket) readDue(p []byte) (int, error) {
 	if err := s.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		return 0, err
@@ -88,7 +89,7 @@ func (s *socket) readDue(p []byte) (int, error) {
 	return n, err
 }
 
-// records follows the records of TLS, to tell whether the last one has come whole.
+// records follows the records of TLS, to tell whether the last one is complete.
 type records struct {
 	header [5]byte // type, version, length
 	have   int     // bytes of the header

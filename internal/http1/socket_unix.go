@@ -12,7 +12,7 @@ import (
 // canAsk is whether readNow works.
 const canAsk = true
 
-// readNow reads what a socket has. Go's sockets do not block.
+// readNow reads what a socket has, without waiting: Go's sockets do not block.
 func readNow(fd uintptr, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(int(fd), p)

@@ -41,13 +41,13 @@ import (
 	"time"
 )
 
-// Config configures a Transport. Every field is required but TLS.
+// Config configures a Transport. Every field except TLS is required.
 type Config struct {
 	// Server is scheme, http or https, and host of the only server.
 	Server *url.URL
 	// DialContext connects to the server.
 	DialContext DialFunc
-	// TLS is used where the scheme is https. ServerName and NextProtos are set here.
+	// TLS is used if the scheme is https. New sets ServerName and NextProtos of a copy.
 	TLS *tls.Config
 	// HandshakeTimeout bounds the TLS handshake.
 	HandshakeTimeout time.Duration
@@ -55,8 +55,8 @@ type Config struct {
 	MaxIdleConns int
 	// IdleConnTimeout is how long an idle connection is kept.
 	IdleConnTimeout time.Duration
-	// MaxResponseHeaderBytes bounds the header of a response, those of informational responses
-	// before it included.
+	// MaxResponseHeaderBytes bounds the header of a response, including those of informational
+	// responses before it.
 	MaxResponseHeaderBytes int64
 }
 
@@ -72,7 +72,7 @@ type Transport struct {
 func New(cfg Config) *Transport {
 	port := cfg.Server.Port()
 	if port == "" {
-		port = proxyPort(cfg.Server.Scheme) // that of a server too
+		port = proxyPort(cfg.Server.Scheme) // a server has the same default
 	}
 	if cfg.Server.Scheme == "https" {
 		cfg.TLS = cfg.TLS.Clone()
@@ -86,12 +86,13 @@ func New(cfg Config) *Transport {
 	}
 }
 
-// CloseIdleConnections closes the connections that are idle, and, until the next request, those
-// that become so.
+// CloseIdleConnections closes the idle connections. Until the next request it also closes those that
+// become idle.
 func (t *Transport) CloseIdleConnections() { t.idle.closeAll() }
 
-// NotSentError says that the server did not act on a request, because nothing of it was written, or
-// because the server said that it had not received it: it may be sent again whatever it does.
+// NotSentError is the error of a request that the server did not act on, because nothing of it was
+// written or because the server said that it had not received it. Such a request may be sent again
+// whatever its method.
 type NotSentError struct{ Err error }
 
 func (e *NotSentError) Error() string { return e.Err.Error() }
@@ -99,8 +100,8 @@ func (e *NotSentError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *NotSentError) Unwrap() error { return e.Err }
 
-// BrokenError says that a response ended within its header, or could not be read to the end of that, and
-// that its status was read before: the server has answered the request.
+// BrokenError is the error of a response that ended within its header, or whose header could not be read
+// to its end, after its status was read: the server has answered the request.
 type BrokenError struct {
 	// Status is the response's, at least 200.
 	Status int
@@ -112,22 +113,22 @@ func (e *BrokenError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *BrokenError) Unwrap() error { return e.Err }
 
-// Gate is asked for leave to write a request, when a connection is open.
+// Gate decides when a request may be written, once a connection is open.
 type Gate interface {
 	// Pass waits until the request may be written, or returns why it must not be. It returns when
-	// ctx ends at the latest. It is asked again where a request needs another connection.
+	// ctx ends at the latest. It is called again if the request needs another connection.
 	Pass(ctx context.Context) error
 }
 
-// RoundTrip implements http.RoundTripper. Unlike the interface wants it, the response's body is
-// for one goroutine at a time. The request's body must not block, and have a GetBody where the
-// request is to survive a connection that the server has closed.
+// RoundTrip implements http.RoundTripper. Unlike the interface demands, only one goroutine at a time may
+// use the response's body. The request's body must not block. The request needs a GetBody if it shall
+// survive a connection that the server has closed.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.RoundTripThrough(nil, req)
 }
 
-// RoundTripThrough is RoundTrip with leave of a gate, which may be nil. What the gate says is
-// wrapped in a *NotSentError.
+// RoundTripThrough is RoundTrip through a gate, which may be nil. It wraps the gate's error in a
+// *NotSentError.
 func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	head, err := t.head(req)
@@ -178,7 +179,7 @@ func (t *Transport) RoundTripThrough(gate Gate, req *http.Request) (*http.Respon
 	}
 }
 
-// connection returns an idle connection, or a new one: that in any case where fresh.
+// connection returns an idle connection if there is one and fresh is false, and otherwise a new one.
 func (t *Transport) connection(ctx context.Context, fresh bool) (*conn, error) {
 	for !fresh {
 		c := t.idle.get()
@@ -216,8 +217,8 @@ func (t *Transport) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// replayable reports whether a request has no side effects, so that it may be sent again where
-// the connection broke before an answer.
+// replayable reports whether a request has no side effects, so that it may be sent again if the
+// connection broke before an answer.
 func replayable(req *http.Request) bool {
 	switch req.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -227,7 +228,7 @@ func replayable(req *http.Request) bool {
 	}
 }
 
-// rewound returns req with its body as it was.
+// rewound returns req with a body that is read from its beginning.
 func rewound(req *http.Request) (*http.Request, error) {
 	if req.Body == nil {
 		return req, nil
@@ -250,7 +251,7 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// ended returns why an exchange ended: its context, if that has, else err.
+// ended returns why an exchange ended: the cause of its context if that has ended, otherwise err.
 func ended(ctx context.Context, err error) error {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done() // dialers watch the same deadline, and may notice it first

@@ -157,7 +157,7 @@ func wantOK(t *testing.T, transport http.RoundTripper, req *http.Request) {
 	}
 }
 
-func TestRequestIsWrittenAsServersReadIt(t *testing.T) {
+func TestRequest_asServersReadIt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		method, body string
@@ -212,7 +212,7 @@ func (g *gate) Pass(ctx context.Context) error {
 	}
 }
 
-func TestRequestIsWrittenWhenTheGateLetsItPass(t *testing.T) {
+func TestGate_requestWaits(t *testing.T) {
 	t.Parallel()
 	const opening = 2 * time.Second
 	for name, test := range map[string]struct {
@@ -221,7 +221,7 @@ func TestRequestIsWrittenWhenTheGateLetsItPass(t *testing.T) {
 	}{
 		"after a moment": {holds: 100 * time.Millisecond, asked: 1},
 		"after a while":  {holds: 3 * time.Second, asked: 1},
-		"on another connection where the server has not waited": {holds: 3 * time.Second, hangsUp: time.Second, asked: 2},
+		"on another connection if the server has not waited": {holds: 3 * time.Second, hangsUp: time.Second, asked: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,7 +260,7 @@ func TestRequestIsWrittenWhenTheGateLetsItPass(t *testing.T) {
 	}
 }
 
-func TestRequestThatTheGateRefusesLeavesItsConnectionToAnother(t *testing.T) {
+func TestGate_refusalKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, answers(1))
@@ -277,7 +277,7 @@ func TestRequestThatTheGateRefusesLeavesItsConnectionToAnother(t *testing.T) {
 	})
 }
 
-func TestMalformedRequestIsNotSent(t *testing.T) {
+func TestRequest_malformed(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		edit func(*http.Request)
@@ -308,7 +308,7 @@ func TestMalformedRequestIsNotSent(t *testing.T) {
 	}
 }
 
-func TestConnectionIsUsedAgain(t *testing.T) {
+func TestConnection_reused(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{
 		"after a body of known length":   okReply,
@@ -343,14 +343,14 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-func TestConnectionIsNotUsedAgain(t *testing.T) {
+func TestConnection_notReused(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{
 		"after Connection: close":   okHead + "Connection: close\r\nContent-Length: 2\r\n\r\nok",
 		"after HTTP/1.0":            "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
 		"with more than was asked":  okReply + "HTTP/1.1 200 OK\r\n",
 		"that was to be switched":   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
-		"where its body was left":   okHead + "Content-Length: 3\r\n\r\nok",
+		"if its body was left":      okHead + "Content-Length: 3\r\n\r\nok",
 		"after a body without size": okHead + "\r\nok",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -383,7 +383,7 @@ func TestConnectionIsNotUsedAgain(t *testing.T) {
 	}
 }
 
-func TestRequestWithoutEffectsSurvivesAConnectionThatTheServerClosed(t *testing.T) {
+func TestRequest_withoutEffectsSurvivesAClosedConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		once := func(w *wire) { w.expect(http.MethodGet); w.send(okReply) }
@@ -397,7 +397,7 @@ func TestRequestWithoutEffectsSurvivesAConnectionThatTheServerClosed(t *testing.
 	})
 }
 
-func TestRequestWithEffectsIsNotSentTwice(t *testing.T) {
+func TestRequest_withEffectsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, func(w *wire) {
@@ -417,7 +417,7 @@ func TestRequestWithEffectsIsNotSentTwice(t *testing.T) {
 	})
 }
 
-func TestFirstUseOfAConnectionIsNotRepeated(t *testing.T) {
+func TestConnection_firstUseNotRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, func(w *wire) { w.expect(http.MethodGet) })
@@ -428,7 +428,7 @@ func TestFirstUseOfAConnectionIsNotRepeated(t *testing.T) {
 	})
 }
 
-func TestIdleConnectionsAreBounded(t *testing.T) {
+func TestPool_bounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 5
@@ -469,7 +469,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-func TestClosedTransportKeepsNothing(t *testing.T) {
+func TestTransport_closedKeepsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, answers(1), answers(1))
@@ -485,7 +485,7 @@ func TestClosedTransportKeepsNothing(t *testing.T) {
 	})
 }
 
-func TestContextEndsAnExchangeAtOnce(t *testing.T) {
+func TestExchange_contextEnds(t *testing.T) {
 	t.Parallel()
 	errGone := errors.New("gone")
 	large := strings.Repeat("x", 1<<20)
@@ -600,7 +600,7 @@ func TestBody_endsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestResponseBeforeTheRequestIsSentIsRead(t *testing.T) {
+func TestResponse_beforeTheRequestIsSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t, func(w *wire) {
@@ -619,7 +619,7 @@ func TestResponseBeforeTheRequestIsSentIsRead(t *testing.T) {
 	})
 }
 
-func TestConnectionWithHalfARequestIsNotUsedAgain(t *testing.T) {
+func TestConnection_halfARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const sent = 20 << 10
@@ -646,7 +646,7 @@ func TestConnectionWithHalfARequestIsNotUsedAgain(t *testing.T) {
 	})
 }
 
-func TestBoundsOfAResponse(t *testing.T) {
+func TestResponse_bounds(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ reply, want string }{
 		"a long header":              {okHead + "X: " + strings.Repeat("a", 9<<10), "response header exceeds its limit of 8192 bytes"},
@@ -721,7 +721,7 @@ func TestBrokenError_status(t *testing.T) {
 	}
 }
 
-func TestHeaderLimitDoesNotBoundTheBody(t *testing.T) {
+func TestResponse_headerLimitNotOfTheBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		long := strings.Repeat("x", 1<<20)
@@ -779,7 +779,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func TestEveryKindOfConnectionCarriesEveryBody(t *testing.T) {
+func TestConnection_everyKindAndBody(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		for _, size := range []int{1, 15 << 10, 16 << 10, 17 << 10, 1 << 20, 10 << 20} {
@@ -799,7 +799,7 @@ func TestEveryKindOfConnectionCarriesEveryBody(t *testing.T) {
 	}
 }
 
-func TestUntrustedServerGetsNoRequest(t *testing.T) {
+func TestTransport_untrustedServer(t *testing.T) {
 	t.Parallel()
 	_, cfg := start(t, true, func(http.ResponseWriter, *http.Request) { t.Error("there was a request") }, nil)
 	cfg.TLS.RootCAs = x509.NewCertPool()
@@ -811,7 +811,7 @@ func TestUntrustedServerGetsNoRequest(t *testing.T) {
 	}
 }
 
-func TestRequestWithEffectsAvoidsAConnectionThatTheServerClosed(t *testing.T) {
+func TestRequest_withEffectsAvoidsAClosedConnection(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
@@ -856,7 +856,7 @@ func TestRequestWithEffectsAvoidsAConnectionThatTheServerClosed(t *testing.T) {
 	}
 }
 
-func TestExchangesCancelledAtAnyTimeNeverMixResponses(t *testing.T) {
+func TestExchange_cancelledAtAnyTime(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {

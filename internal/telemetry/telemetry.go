@@ -65,7 +65,7 @@ type attempts struct {
 
 type readKey struct {
 	template string
-	source   upstream.Source
+	source   upstream.AnswerSource
 }
 
 type driftKey struct {
@@ -195,7 +195,7 @@ func statusClass(status int) string {
 	}
 }
 
-func sourceName(s upstream.Source) string {
+func sourceName(s upstream.AnswerSource) string {
 	switch s {
 	case upstream.SourceShared:
 		return "shared"

@@ -239,7 +239,7 @@ func TestStreams_byShape(t *testing.T) {
 func TestReads_byTemplateAndSource(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
-	for _, from := range []upstream.Source{upstream.SourceCache, upstream.SourceUpstream, upstream.SourceShared, upstream.SourceCache} {
+	for _, from := range []upstream.AnswerSource{upstream.SourceCache, upstream.SourceUpstream, upstream.SourceShared, upstream.SourceCache} {
 		m.ObserveRead(t.Context(), upstream.Read{Template: "/fleet/vehicles", Source: from})
 	}
 	want := []string{

@@ -27,7 +27,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// stopGrace is how long running calls have when the runner ends the server.
+// stopGrace is how long running calls may take after the runner ends the server.
 const stopGrace = 3 * time.Second
 
 func main() {
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// run serves as the runner wants it until ctx ends.
+// run runs the server that the runner asks for until ctx ends.
 func run(ctx context.Context, in io.Reader, out, log io.Writer) error {
 	want, err := reference.ReadRequest(in)
 	if err != nil {
@@ -74,7 +74,7 @@ func run(ctx context.Context, in io.Reader, out, log io.Writer) error {
 	return server.Stop(grace)
 }
 
-// newServer returns a server as cmd/gateway makes it, apart from what is at the upstream.
+// newServer returns a server like that of cmd/gateway, without an upstream.
 func newServer(want *reference.Request, log *slog.Logger) (*service.Server, error) {
 	metrics, err := telemetry.New(telemetry.Build{})
 	if err != nil {
@@ -100,7 +100,7 @@ func newServer(want *reference.Request, log *slog.Logger) (*service.Server, erro
 	return server, nil
 }
 
-// newCredentials returns nil for a server without TLS.
+// newCredentials returns the credentials of the server, nil for a server without TLS.
 func newCredentials(want *reference.Request) (credentials.TransportCredentials, error) {
 	if !want.GetUseTls() {
 		return nil, nil
@@ -128,6 +128,6 @@ func (noUpstream) Operation(upstream.OperationSpec) (*upstream.Operation, error)
 }
 
 // Do implements service.Upstream.
-func (noUpstream) Do(context.Context, *upstream.Operation, upstream.Call) (*upstream.Response, error) {
+func (noUpstream) Do(context.Context, *upstream.Operation, upstream.Request) (*upstream.Response, error) {
 	return nil, errors.New("there is no upstream")
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the cases of connectrpc.com/conformance that config.yaml asks for, and prints what fails.
+# Runs the cases of connectrpc.com/conformance that config.yaml selects, and prints what fails.
 #
 #	tools/conformance/run.sh RUNNER SERVER
 #
-# Exactly the cases that known-failing.txt lists must fail, each for the reason that it gives there: the
-# runner itself neither looks at reasons nor fails for cases that it could not run. Nor may the server
-# log anything but how calls ended, such as a panic.
+# Exactly the cases in known-failing.txt must fail, each for the reason given there: the runner itself
+# neither checks reasons nor fails for cases that it could not run. The server must log nothing except how
+# calls ended: a panic, for example, is a failure.
 set -euo pipefail
 here=$(dirname "$0") runner=$1 server=$2
 report=$(mktemp) log=$(mktemp)
@@ -25,7 +25,7 @@ while read -r line; do
 	esac
 done <"$here/known-failing.txt"
 
-# expected CASE TEXT: TEXT is what the case is known to fail for. Both lists are of patterns.
+# expected CASE TEXT succeeds if the case is known to fail with TEXT. Both lists are of patterns.
 expected() {
 	local i
 	for i in "${!patterns[@]}"; do
@@ -35,7 +35,7 @@ expected() {
 	return 1
 }
 
-# A case that failed as expected is a line with its name and indented ones with what was wrong.
+# A case that failed as expected is a line with its name, and indented lines with what was wrong.
 name='' text=''
 check() {
 	[[ -z $name ]] || expected "$name" "$text" || fail "FAILED: $name is known to fail, but not like this:"$'\n\t'"$text"
@@ -52,6 +52,6 @@ done <"$report"
 check
 
 if grep -vE 'msg="call (finished|refused)"' "$log" >&2; then
-	fail 'FAILED: the above says more than how calls ended'
+	fail 'FAILED: the server logged more than how calls ended, see above'
 fi
 exit "$failed"

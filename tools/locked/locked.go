@@ -52,13 +52,13 @@ type checker struct {
 	flows *ctrlflow.CFGs
 }
 
-// check reports the calls in a function that begins with a lock held or without.
+// check reports the faulty calls in a function. held is whether the function begins with a lock held.
 func (c *checker) check(flow *cfg.CFG, held bool) {
-	if flow == nil { // of some functions of the standard library
+	if flow == nil { // some functions of the standard library have none
 		return
 	}
-	// A block begins with the lock where all blocks before it end with it. All do until one is
-	// found that does not.
+	// A block begins with the lock held if all blocks before it end with the lock held. All are assumed to
+	// do so until one is found that does not.
 	before := make(map[*cfg.Block]bool)
 	for _, b := range flow.Blocks {
 		before[b] = true
@@ -91,7 +91,7 @@ func (c *checker) check(flow *cfg.CFG, held bool) {
 	}
 }
 
-// walk follows a lock through a node, and reports what is called without where it is told to.
+// walk follows a lock through a node. If report is true it reports what is called without the lock.
 func (c *checker) walk(n ast.Node, held, report bool) bool {
 	called := make(map[ast.Expr]bool)
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -105,7 +105,7 @@ func (c *checker) walk(n ast.Node, held, report bool) bool {
 			c.walk(n.Call, false, report)
 			return false
 		case *ast.DeferStmt:
-			// What is deferred before the end of the lock runs before it.
+			// A call that is deferred while the lock is held runs before the lock is released.
 			c.walk(n.Call, held, report)
 			return false
 		case *ast.CallExpr:
@@ -136,7 +136,7 @@ func (c *checker) walk(n ast.Node, held, report bool) bool {
 	return held
 }
 
-// isMutex says that f is this method of a sync.Mutex or a sync.RWMutex.
+// isMutex reports whether f is the named method of a sync.Mutex or a sync.RWMutex.
 func isMutex(f *types.Func, name string) bool {
 	if f == nil || f.Name() != name || f.Pkg() == nil || f.Pkg().Path() != "sync" {
 		return false

@@ -61,10 +61,10 @@ func ParseCursor(cursor string) (Body, error) {
 
 // JSON returns the answer.
 func (b Body) JSON() []byte {
-	source := newSource()
+	values := newGenerator()
 	var records array
 	for size := 0; len(records) == 0 || size < b.Bytes; {
-		record := source.vehicle(len(records))
+		record := values.vehicle(len(records))
 		records = append(records, record)
 		size += len(appendJSON(nil, record, b.Order)) + len(",")
 	}

@@ -25,9 +25,8 @@ func types() array {
 	}
 }
 
-// Request returns a request of Stats that is answered with b. The answer does not depend on
-// worker, which only makes requests differ: a gateway that finds two alike under way may ask its
-// upstream once for both.
+// Request returns a request of Stats that is answered with b. The answer does not depend on worker, which
+// only makes requests differ: a gateway may ask its upstream once for two equal requests under way.
 func Request(b Body, worker int) []byte {
 	return appendJSON(nil, object{{"after", text(b.Cursor())}, {"types", types()}, {"time", textf("%d", worker)}}, Declared)
 }
@@ -35,10 +34,10 @@ func Request(b Body, worker int) []byte {
 // Route returns a request of UpdateRoute whose JSON is at least size bytes long, and at most one
 // stop, about 700 bytes, longer.
 func Route(size int) []byte {
-	source := newSource()
+	values := newGenerator()
 	var stops array
 	for written := 0; len(stops) == 0 || written < size; {
-		stop := source.stop(len(stops))
+		stop := values.stop(len(stops))
 		stops = append(stops, stop)
 		written += len(appendJSON(nil, stop, Declared))
 	}
@@ -46,44 +45,44 @@ func Route(size int) []byte {
 }
 
 // stop returns the i-th stop of a route.
-func (s source) stop(i int) object {
+func (g generator) stop(i int) object {
 	return object{
-		{"appointmentWindows", array{object{{"endTime", s.time()}, {"startTime", s.time()}}}},
-		{"externalIds", object{{"erp", textf("S-%06d", s.IntN(1e6))}, {"dock", textf("%d", i%40)}}},
-		{"forms", array{object{{"formTemplateId", textf("%08x", s.Uint32())}, {"isRequired", s.boolean()}}}},
+		{"appointmentWindows", array{object{{"endTime", g.time()}, {"startTime", g.time()}}}},
+		{"externalIds", object{{"erp", textf("S-%06d", g.IntN(1e6))}, {"dock", textf("%d", i%40)}}},
+		{"forms", array{object{{"formTemplateId", textf("%08x", g.Uint32())}, {"isRequired", g.boolean()}}}},
 		{"name", textf("Łódź depot %d", i)},
 		{"notes", textf(`Ring the \"night\" bell\nthen dock %d`, i)},
-		{"ontimeWindowAfterArrivalMs", s.below(259_200_000)},
-		{"ontimeWindowBeforeArrivalMs", s.below(259_200_000)},
-		{"scheduledArrivalTime", s.time()},
-		{"scheduledDepartureTime", s.time()},
+		{"ontimeWindowAfterArrivalMs", g.below(259_200_000)},
+		{"ontimeWindowBeforeArrivalMs", g.below(259_200_000)},
+		{"scheduledArrivalTime", g.time()},
+		{"scheduledDepartureTime", g.time()},
 		{"sequenceNumber", number(int64(i))},
 		{"singleUseLocation", object{
-			{"address", textf("%d Main Street, San Francisco, CA 94103", s.IntN(9000))},
-			{"latitude", s.decimal(25, 45, 7)},
-			{"longitude", s.decimal(-120, -80, 7)},
-			{"radiusMeters", s.decimal(10, 500, 1)},
+			{"address", textf("%d Main Street, San Francisco, CA 94103", g.IntN(9000))},
+			{"latitude", g.decimal(25, 45, 7)},
+			{"longitude", g.decimal(-120, -80, 7)},
+			{"radiusMeters", g.decimal(10, 500, 1)},
 		}},
 	}
 }
 
-// Tick numbers the pages of the feed, one every TickLength since 1970. A page can be had from
-// its time on; its number is the cursor of the next one.
+// Tick is the number of a page of the feed. There is one every TickLength since 1970. A page is available
+// from its time on; its number is the cursor of the next one.
 type Tick int64
 
-// TickLength is how far apart the pages of the feed are.
+// TickLength is the time between two pages of the feed.
 const TickLength = 500 * time.Millisecond
 
-// TickAt returns the page of a time.
+// TickAt returns the number of the page at a time.
 func TickAt(t time.Time) Tick { return Tick(t.UnixNano() / int64(TickLength)) }
 
-// ParseTick returns the page before the one that a cursor asks for.
+// ParseTick returns the number of the page before the one that a cursor asks for.
 func ParseTick(cursor string) (Tick, error) {
 	n, err := strconv.ParseInt(cursor, 10, 64)
 	return Tick(n), err
 }
 
-// Time returns from when on the page can be had.
+// Time returns the time from which the page is available.
 func (t Tick) Time() time.Time { return time.Unix(0, int64(t)*int64(TickLength)) }
 
 // Cursor returns the name that ParseTick reads.
@@ -97,18 +96,18 @@ func FeedRequest(after Tick) []byte {
 	}, Declared)
 }
 
-// FeedPage returns an answer of Feed with one record, as long as any other.
+// FeedPage returns an answer of Feed with one record. All pages have the same length.
 func FeedPage(t Tick) []byte {
-	source := newSource()
-	reading := func(value raw) array { return array{source.reading(value)} }
+	values := newGenerator()
+	reading := func(value raw) array { return array{values.reading(value)} }
 	return appendJSON(nil, object{
 		{"data", array{object{
 			{"engineStates", reading(text("Idle"))},
-			{"fuelPercents", reading(source.below(100))},
-			{"gps", array{source.gps(), source.gps(), source.gps()}},
+			{"fuelPercents", reading(values.below(100))},
+			{"gps", array{values.gps(), values.gps(), values.gps()}},
 			{"id", text("281474976710656")},
 			{"name", text("Truck 100")},
-			{"obdOdometerMeters", reading(source.below(1e9))},
+			{"obdOdometerMeters", reading(values.below(1e9))},
 		}}},
 		{"pagination", object{{"endCursor", text(t.Cursor())}, {"hasNextPage", raw("true")}}},
 	}, Declared)

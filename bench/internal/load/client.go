@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// Connections is how many connections a gRPC client spreads its workers over, at least. The
-// figures depend on it, so it is the same for all servers.
+// Connections is the least number of connections that a gRPC client spreads its workers over. The figures
+// depend on it, so it is the same for all servers.
 const Connections = 4
 
 // maxCallsPerConnection is how many workers share a connection at most. Servers admit more.
@@ -29,8 +29,8 @@ type GRPC struct {
 	requests    [][]byte // by worker
 }
 
-// NewGRPC returns a client each of whose workers sends one of the requests again and again. A
-// request is bytes on the wire.
+// NewGRPC returns a client. Each of its workers sends one of the requests again and again. A request is the
+// wire form of a message.
 func NewGRPC(address, fullMethod string, requests [][]byte) (*GRPC, error) {
 	client := &GRPC{method: fullMethod, requests: requests}
 	for range max(Connections, (len(requests)+maxCallsPerConnection-1)/maxCallsPerConnection) {
@@ -56,7 +56,7 @@ func (c *GRPC) Call(ctx context.Context, worker int) (int, error) {
 	return size, err
 }
 
-// Fetch is Call for those who want the answer.
+// Fetch is Call, but returns the answer.
 func (c *GRPC) Fetch(ctx context.Context, worker int) ([]byte, error) {
 	var answer []byte
 	err := c.connection(worker).Invoke(ctx, c.method, c.requests[worker], &answer)
@@ -72,7 +72,7 @@ func (c *GRPC) Close() error {
 	return errors.Join(errs...)
 }
 
-// rawCodec sends bytes, and counts or keeps those that come.
+// rawCodec sends bytes, and counts or keeps the bytes that it receives.
 type rawCodec struct{}
 
 func (rawCodec) Name() string { return "proto" }
@@ -97,8 +97,7 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// NewHTTP returns a client that gets one URL, again and again, each worker over a connection of
-// its own.
+// NewHTTP returns a client that gets one URL again and again. Each worker has a connection of its own.
 func NewHTTP(url string) Client {
 	return &httpClient{url: url, transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}}
 }

@@ -19,32 +19,31 @@ type FloodPlan struct {
 	Concurrency int
 	// Deadline is each call's.
 	Deadline time.Duration
-	// Time is how long the measurement takes, after a quarter of it in which nothing is
-	// counted.
+	// Time is how long the measurement takes. A quarter of it precedes, in which nothing is counted.
 	Time time.Duration
 }
 
-// Flood is what came of it.
+// Flood is the result of an overload.
 type Flood struct {
 	// Goodput is calls a second that were answered with OK within their deadline.
 	Goodput float64
-	// Share is which part of all calls they are; 0 if no call ended.
+	// Share is the share of these calls among all; 0 if no call ended.
 	Share float64
-	// P50 and P99 are percentiles of the time that they took; 0 if there is none.
+	// P50 and P99 are percentiles of the time that these calls took; 0 if there is none.
 	P50, P99 time.Duration
-	// CPU is the server's CPU time for each of them; 0 if there is none.
+	// CPU is the server's CPU time for each of these calls; 0 if there is none.
 	CPU time.Duration
-	// Failed counts the others, by the name of their code, or as late.
+	// Failed counts the other calls, by the name of their code, or as late.
 	Failed map[string]int
 }
 
-// late is a call that was answered with OK, but whose caller, on a busy machine, has the answer
-// after the deadline.
+// late is the name for calls that were answered with OK, but whose caller, on a busy machine, got the
+// answer after the deadline.
 const late = "late"
 
-// Overload keeps as many calls under way as planned. Whoever gets an answer calls again at once.
-// Whoever is refused waits as long as the server's RetryInfo says or else for what is left of
-// the deadline, as a well-behaved client does.
+// Overload keeps as many calls under way as planned. A worker that gets an answer calls again immediately.
+// One that is refused waits as long as the server's RetryInfo says, or else for the rest of the deadline,
+// as a well-behaved client does.
 func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error) {
 	begin := time.Now().Add(plan.Time / 4)
 	end := begin.Add(plan.Time)
@@ -114,7 +113,7 @@ func Overload(ctx context.Context, client Client, plan FloodPlan) (Flood, error)
 	return flood, nil
 }
 
-// retryAfter returns what an error's RetryInfo says, or else what is given.
+// retryAfter returns the wait in an error's RetryInfo, or a default if it has none.
 func retryAfter(err error, otherwise time.Duration) time.Duration {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.RetryInfo); ok {

@@ -18,26 +18,26 @@ type FollowPlan struct {
 	PID int
 	// Begin is when the server sends the first messages. Every stream must be open by then.
 	Begin time.Time
-	// Messages is how many of them each stream gets, and Bytes how long each is.
+	// Messages is how many messages each stream gets, and Bytes how long each is.
 	Messages, Bytes int
-	// Patience is how long to wait for them, from Begin on.
+	// Patience is how long to wait for the messages, from Begin on.
 	Patience time.Duration
 	// Resident returns how many bytes of the server are in memory.
 	Resident func() (float64, error)
 }
 
-// Followed is what it cost the server.
+// Followed is what following cost the server.
 type Followed struct {
-	// CPU is its CPU time a message, from just before the first.
+	// CPU is the server's CPU time for each message, from just before the first.
 	CPU time.Duration
-	// Bytes is how many more are in memory, a stream, than before the streams were opened.
+	// Bytes is by how much each stream increases the server's resident memory.
 	Bytes float64
 }
 
-// settling is how long before the first message nothing happens any more.
+// settling is how long before the first message all streams must be open, so that nothing else happens.
 const settling = 50 * time.Millisecond
 
-// Follow opens a stream a worker and waits until each has got its messages.
+// Follow opens one stream for each worker and waits until each has got its messages.
 func (c *GRPC) Follow(ctx context.Context, plan FollowPlan) (followed Followed, err error) {
 	idle, err := plan.Resident()
 	if err != nil {
@@ -90,7 +90,7 @@ func (c *GRPC) Follow(ctx context.Context, plan FollowPlan) (followed Followed, 
 	}, err
 }
 
-// follow reads a stream until ctx ends, and tells of as many messages as planned.
+// follow reads a stream until ctx ends, and reports as many messages as planned.
 func (c *GRPC) follow(ctx context.Context, worker int, plan FollowPlan, arrived func()) error {
 	stream, err := c.open(ctx, worker)
 	if err != nil {

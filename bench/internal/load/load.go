@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Client sends a request and returns how many bytes the answer has. Calls of one worker follow
-// each other; those of different workers are concurrent.
+// Client sends a request and returns how many bytes the answer has. Calls of one worker are sequential;
+// those of different workers are concurrent.
 type Client interface {
 	Call(ctx context.Context, worker int) (int, error)
 	Close() error
@@ -33,8 +33,8 @@ type Plan struct {
 	PID int
 	// Concurrency is how many requests are under way at a time, at least 1.
 	Concurrency int
-	// CPU is how much CPU time of the server the measurement shall take. It takes more where
-	// that is less than 2 requests a worker, and less where that is more than MaxRequests.
+	// CPU is how much CPU time of the server the measurement shall take. It takes more if that is less
+	// than 2 requests for each worker, and less if that is more than MaxRequests.
 	CPU time.Duration
 	// Allocations, unless nil, returns how many objects the server has allocated so far.
 	Allocations func(ctx context.Context) (float64, error)
@@ -46,18 +46,17 @@ const MaxRequests = 200_000
 // Sample is one measurement.
 type Sample struct {
 	Requests int
-	// CPU is the server's CPU time a request.
+	// CPU is the server's CPU time for each request.
 	CPU time.Duration
 	// P50 and P99 are percentiles of the time that an answer took.
 	P50, P99 time.Duration
-	// Throughput is requests a second.
+	// Throughput is how many requests were answered each second.
 	Throughput float64
-	// Allocs is how many objects the server allocated a request; 0 if it does not tell.
+	// Allocs is how many objects the server allocated for each request; 0 if that is not known.
 	Allocs float64
 }
 
-// Measure warms the server up until it knows how much a request costs, and then measures as
-// planned.
+// Measure warms up the server until the cost of a request is known, and then measures as planned.
 func Measure(ctx context.Context, client Client, plan Plan) (Sample, error) {
 	warm := 2 * plan.Concurrency
 	for {
@@ -79,8 +78,7 @@ func counted(ctx context.Context, client Client, plan Plan, n int) (Sample, erro
 	if plan.Allocations == nil {
 		return run(ctx, client, plan, n)
 	}
-	// To ask allocates as well, now more, now less. How much, questions with nothing in between
-	// tell.
+	// Asking allocates too, and not always the same. Two questions with nothing in between show how much.
 	const questions = 4
 	var counts [questions + 1]float64
 	var sample Sample
@@ -146,8 +144,8 @@ func run(ctx context.Context, client Client, plan Plan, n int) (Sample, error) {
 
 // CPUTime returns the CPU time that a process has used, in user and in kernel mode.
 func CPUTime(pid int) (time.Duration, error) {
-	// A process's clock is its id, inverted, above three bits that say which clock of which
-	// kind: 2 is the scheduler's count of a whole process. See clock_getcpuclockid(3).
+	// The clock id of a process is its inverted process id above three bits that select the kind of
+	// clock: 2 is the scheduler's count of a whole process. See clock_getcpuclockid(3).
 	const wholeProcess = 2
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|wholeProcess), &t); err != nil {

@@ -13,7 +13,8 @@ import (
 	"samsara.internal/gateway/bench/internal/fleet"
 )
 
-// newUpstream answers each body under its cursor, and each page of the feed when its time comes.
+// newUpstream returns the upstream. It answers each body under its cursor, and each page of the feed when
+// its time comes.
 func newUpstream(bodies []fleet.Body) http.Handler {
 	canned := make(map[string][]byte, len(bodies))
 	for _, b := range bodies {
@@ -42,7 +43,7 @@ func newUpstream(bodies []fleet.Body) http.Handler {
 	return mux
 }
 
-// waitUntil waits until a page can be had, or ctx ends.
+// waitUntil waits until a page is available or ctx ends.
 func waitUntil(ctx context.Context, tick fleet.Tick) error {
 	timer := time.NewTimer(time.Until(tick.Time()))
 	defer timer.Stop()
@@ -57,11 +58,11 @@ func waitUntil(ctx context.Context, tick fleet.Tick) error {
 func writeJSON(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) //nolint:gosec // JSON, for clients that show nothing; fails only where the client is gone
+	_, _ = w.Write(body) //nolint:gosec // JSON, for clients that show nothing; fails only if the client is gone
 }
 
-// transport has room for every connection that the measurements keep open, and is otherwise
-// as net/http has it.
+// transport returns net/http's default transport, with room for every connection that the measurements
+// keep open.
 func transport() *http.Transport {
 	return &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true}
 }
@@ -77,7 +78,7 @@ func newFetcher(upstream *url.URL) *fetcher {
 	return &fetcher{base: url.URL{Scheme: upstream.Scheme, Host: upstream.Host, Path: fleet.Stats.Path()}, transport: transport()}
 }
 
-// fetch gets an answer and hands it to use, after which the bytes are used again.
+// fetch gets an answer and passes it to use. After that its bytes are used again.
 func (f *fetcher) fetch(ctx context.Context, query url.Values, use func(body []byte) error) error {
 	target := f.base
 	target.RawQuery = query.Encode()
@@ -103,7 +104,7 @@ func (f *fetcher) fetch(ctx context.Context, query url.Values, use func(body []b
 	return use(buffer.Bytes())
 }
 
-// newProxy is floor B.
+// newProxy returns floor B.
 func newProxy(from *fetcher) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := from.fetch(r.Context(), r.URL.Query(), func(body []byte) error {

@@ -17,7 +17,7 @@ import (
 	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// newFloor returns floor A, or floor C where it has somewhere to fetch from.
+// newFloor returns floor C if there is something to fetch from, and otherwise floor A.
 func newFloor(stats surface.Method, bodies []fleet.Body, from *fetcher) (*grpc.Server, error) {
 	canned := make(map[string][]byte, len(bodies))
 	for _, b := range bodies {
@@ -75,8 +75,7 @@ func field(m surface.Method, name string) (protoreflect.FieldDescriptor, error) 
 // StreamMethod is the method of the stream server.
 const StreamMethod = "/bench.Stream/Follow"
 
-// newStream returns the stream server. Its request is a string in field 1: the tick after which
-// messages begin.
+// newStream returns the stream server. Its request is a string in field 1: messages begin after that tick.
 func newStream(message []byte) *grpc.Server {
 	service, method := path.Split(StreamMethod)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(floorCodec{cursor: 1}))
@@ -103,8 +102,8 @@ func newStream(message []byte) *grpc.Server {
 	return server
 }
 
-// floorCodec translates as little as possible: of a request it reads the cursor, a response is
-// bytes already.
+// floorCodec translates as little as possible: it reads the cursor of a request, and a response is bytes
+// already.
 type floorCodec struct{ cursor protowire.Number }
 
 func (floorCodec) Name() string { return "proto" }

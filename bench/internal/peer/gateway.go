@@ -21,7 +21,7 @@ import (
 	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// newHandwritten is the protojson gateway.
+// newHandwritten returns the protojson gateway.
 func newHandwritten(stats surface.Method, from *fetcher) (*grpc.Server, error) {
 	types, err := field(stats, "types")
 	if err != nil {
@@ -54,8 +54,8 @@ func newHandwritten(stats surface.Method, from *fetcher) (*grpc.Server, error) {
 	return server, nil
 }
 
-// newVanguard translates gRPC to REST and leaves fetching to a reverse proxy, as vanguard's
-// documentation has it.
+// newVanguard returns the vanguard gateway. It translates gRPC to REST and leaves fetching to a reverse
+// proxy, as vanguard's documentation describes.
 func newVanguard(stats surface.Method, upstream *url.URL) (http.Handler, error) {
 	schema, err := annotatedService(stats)
 	if err != nil {
@@ -73,7 +73,7 @@ func newVanguard(stats surface.Method, upstream *url.URL) (http.Handler, error) 
 		vanguard.WithTargetProtocols(vanguard.ProtocolREST),
 		vanguard.WithTargetCodecs(vanguard.CodecJSON),
 		vanguard.WithNoTargetCompression(),
-		// Generated messages: dynamic ones, its choice for a schema given like this, are slower.
+		// With generated messages: dynamic ones, which it chooses for such a schema, are slower.
 		vanguard.WithTypeResolver(protoregistry.GlobalTypes),
 	)})
 }

@@ -42,17 +42,17 @@ type Server interface {
 	Serve(l net.Listener) error
 }
 
-// Config is what the servers need.
+// Config configures a server.
 type Config struct {
-	// Upstream is what is fetched from. The upstream itself, floor A and stream need none.
+	// Upstream is the address to fetch from. The upstream itself, floor A and stream need none.
 	Upstream *url.URL
-	// Bodies are the answers that there are.
+	// Bodies are the answers that can be asked for.
 	Bodies []fleet.Body
 	// Message is what stream sends.
 	Message []byte
 }
 
-// New returns the server of that name.
+// New returns the server with a name.
 func New(name string, cfg Config) (Server, error) {
 	switch name {
 	case Upstream:

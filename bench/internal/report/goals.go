@@ -8,10 +8,10 @@ import (
 	"samsara.internal/gateway/bench/internal/peer"
 )
 
-// goal is what a figure shall be at each of Sizes.
+// goal is the limit of a figure at each of Sizes.
 type goal struct {
 	what string
-	// atLeast says that limits are the least, else they are the greatest.
+	// atLeast is whether the figure must be at least the limit; otherwise it must be at most that.
 	atLeast  bool
 	limits   [3]float64
 	decimals int
@@ -142,7 +142,7 @@ func (r *Results) addedLatency(size int) Spread {
 	))
 }
 
-// growth returns how much dearer a byte is to decode in the largest body than in the smallest.
+// growth returns how much more a byte costs to decode in the largest body than in the smallest.
 func (r *Results) growth() Spread {
 	sizes := AllSizes()
 	smallest, largest := sizes[0], sizes[len(sizes)-1]

@@ -122,8 +122,8 @@ func (c *curve) draw(p *plot.Plot, server string) error {
 	return nil
 }
 
-// colorOf returns a server's color. They can be told apart by the color-blind as well: the
-// palette is Okabe and Ito's.
+// colorOf returns a server's color. Color-blind readers can tell the colors apart too: the palette is Okabe
+// and Ito's.
 func colorOf(server string) color.Color {
 	switch server {
 	case Gateway:

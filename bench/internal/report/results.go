@@ -16,7 +16,7 @@ import (
 	"samsara.internal/gateway/bench/internal/peer"
 )
 
-// Gateway is the name of the server that all this is about, Before that of an older build of it.
+// Gateway is the name of the server that is measured, and Before that of an older build of it.
 // The others are those of package peer.
 const (
 	Gateway = "gateway"
@@ -94,7 +94,7 @@ type Cell struct {
 	Concurrency int
 }
 
-// Low and High are the concurrencies of the tables.
+// Low and High are the concurrencies in the tables.
 const (
 	Low  = 1
 	High = 50
@@ -141,7 +141,7 @@ type Results struct {
 	Setup []Fact
 	// Rounds is how many values each of the lists below has.
 	Rounds int
-	// Sections are those that were measured, LeftOut why others were not that were asked for.
+	// Sections are the ones that were measured. LeftOut says why others that were asked for were not.
 	Sections []Section
 	LeftOut  []Fact
 	// Servers are those that were measured, some of Servers().
@@ -167,13 +167,13 @@ type Results struct {
 	Contained map[Confined][]Contained
 }
 
-// Flood is a server and how many calls at a time it got.
+// Flood is a server and the number of calls at a time.
 type Flood struct {
 	Server      string
 	Concurrency int
 }
 
-// Flooded is what came of it.
+// Flooded is the result of a Flood.
 type Flooded struct {
 	load.Flood
 
@@ -187,7 +187,7 @@ type Confined struct {
 	Container Container
 }
 
-// Contained is what became of it there.
+// Contained is the result of a Confined.
 type Contained struct {
 	// OK is how many answers came, and Failed counts the other calls, by the name of their code.
 	OK     int
@@ -230,8 +230,7 @@ type Micro struct {
 	Allocs float64
 }
 
-// Spread is the median of some values and how far apart they lie. The zero value is that of no
-// values.
+// Spread is the median, the least and the greatest of some values. The zero value is that of no values.
 type Spread struct {
 	Median, Min, Max float64
 	Count            int

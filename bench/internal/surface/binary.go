@@ -63,8 +63,7 @@ func output(ctx context.Context, path string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// Known returns those of some arguments, each like "--flag" or "--flag=value", that the binary
-// has a flag for.
+// Known returns the arguments, each like "--flag" or "--flag=value", that the binary has a flag for.
 func (b *Binary) Known(arguments ...string) []string {
 	var known []string
 	for _, argument := range arguments {

@@ -19,16 +19,16 @@ import (
 	"github.com/pb33f/libopenapi/overlay"
 )
 
-// version is the only one of the Overlay Specification that is taken.
+// version is the only version of the Overlay Specification that Apply accepts.
 const version = "1.0.0"
 
-// ErrIdle is in the error for an action that changes nothing: what it selects is gone, or is
-// already as the action would make it.
+// ErrIdle is wrapped in the error for an action that changes nothing: what it selects is gone, or already
+// is as the action would make it.
 var ErrIdle = errors.New("changes nothing")
 
-// Result is what an overlay makes of a document.
+// Result is the result of applying an overlay to a document.
 type Result struct {
-	// Document has all actions applied. It is in YAML, or as it came if no action changes it.
+	// Document has all actions applied. It is in YAML; if no action changes it, it is the input itself.
 	Document []byte
 	// Idle has an error that wraps ErrIdle for each action that changes nothing, by itself or because
 	// another one undoes it.
@@ -40,23 +40,23 @@ type Result struct {
 // Mark is an extension of ours that an action adds to a document.
 type Mark struct {
 	Name    string // such as x-feed
-	Pointer string // to what it is of, a JSON pointer
+	Pointer string // a JSON pointer to what has the extension
 	action  string
 }
 
-// Unread is an error that wraps ErrIdle for a mark that nobody reads where it is.
+// Unread returns an error that wraps ErrIdle, for a mark that nothing reads at its pointer.
 func (m Mark) Unread() error {
 	_, where := readers(m.Name)
-	return fmt.Errorf("overlay: %s: %s at #%s: %w: it is read of %s alone", m.action, m.Name, m.Pointer, ErrIdle, where)
+	return fmt.Errorf("overlay: %s: %s at #%s: %w: only %s may have it", m.action, m.Name, m.Pointer, ErrIdle, where)
 }
 
 // Apply applies all actions of an overlay to a document in YAML or JSON.
 //
-// It refuses an overlay of another version than 1.0.0 or without a list of actions, an action without a
-// description, which must say from where the correction is known, and one that adds an extension which
-// protogen does not read, or a value of one that it does not understand. Every action is judged by the
-// document as it came, so that none may build upon another. Errors name an action by its number from 1
-// and its target; that of a refusal joins what is wrong with each action.
+// It refuses an overlay of another version than 1.0.0 or without a list of actions. It refuses an action
+// without a description, which must say how the correction is known, and one that adds an extension that
+// protogen does not read, or a value that protogen does not understand. Every action is checked against
+// the document before any is applied, so that none can build upon another. Errors name an action by its
+// number from 1 and its target. The error of a refusal joins what is wrong with each action.
 func Apply(document, corrections []byte) (Result, error) {
 	parsed, err := libopenapi.NewOverlayDocument(corrections)
 	if err != nil {
@@ -70,7 +70,7 @@ func Apply(document, corrections []byte) (Result, error) {
 		return Result{}, fmt.Errorf("overlay: %w", err)
 	}
 	if actions := member(list.Content[0], "actions"); actions == nil || actions.Kind != yaml.SequenceNode {
-		return Result{}, errors.New("overlay: actions: must be a list, which is empty if there is nothing to correct")
+		return Result{}, errors.New("overlay: actions: must be a list; it may be empty")
 	}
 	if err := yaml.Unmarshal(document, &root); err != nil {
 		return Result{}, fmt.Errorf("document: %w", err)
@@ -99,14 +99,14 @@ func Apply(document, corrections []byte) (Result, error) {
 	return result, nil
 }
 
-// run is what Apply knows.
+// run is the state of one Apply.
 type run struct {
 	document []byte
 	overlay  *model.Overlay
-	pointers map[*yaml.Node]string // of all that is in the document
+	pointers map[*yaml.Node]string // of everything in the document
 	actions  []action
-	// corrected is the document with all actions applied that change something, and tree is that once it
-	// was looked into.
+	// corrected is the document after all actions that change something. tree is that document, parsed
+	// when it is first needed.
 	corrected []byte
 	tree      *yaml.Node
 }
@@ -114,10 +114,10 @@ type run struct {
 // action is one action of the overlay.
 type action struct {
 	*model.Action
-	number int
-	places []string // that it changes, as JSON pointers into the document as it came
-	marks  []Mark   // that it adds
-	err    error    // ErrIdle, if it changes nothing
+	number  int
+	changed []string // JSON pointers to what it changes, in the document before any action
+	marks   []Mark   // what it adds
+	err     error    // ErrIdle, if it changes nothing
 }
 
 func (a action) String() string { return fmt.Sprintf("action %d, target %s", a.number, a.Target) }
@@ -173,23 +173,23 @@ func (r *run) idle() ([]error, error) {
 			return nil, err
 		}
 		if by != nil {
-			idle = append(idle, a.errorf("%w: %v, comes to the same without it", ErrIdle, by))
+			idle = append(idle, a.errorf("%w: with %v, the result is the same without it", ErrIdle, by))
 		}
 	}
 	return idle, nil
 }
 
-// undoneBy returns the last action before a that a undoes, so that the two of them change nothing. Nil
+// undoneBy returns the last action before a that a undoes, so that the two together change nothing; nil
 // if there is none.
 func (r *run) undoneBy(a action) (*action, error) {
-	// What has no place in the document as it came may be in what an earlier one adds.
-	if len(a.places) == 0 {
+	// A target that is not in the document may be in what an earlier action adds.
+	if len(a.changed) == 0 {
 		if found, err := r.finds(a); err != nil || !found {
 			return nil, err
 		}
 	}
 	for i := a.number - 2; i >= 0; i-- {
-		if r.actions[i].err != nil || len(a.places) > 0 && !a.overlaps(r.actions[i]) {
+		if r.actions[i].err != nil || len(a.changed) > 0 && !a.overlaps(r.actions[i]) {
 			continue
 		}
 		without := func(b action) bool { return b.err == nil && b.number < a.number && b.number != i+1 }
@@ -206,8 +206,8 @@ func (r *run) undoneBy(a action) (*action, error) {
 	return nil, nil
 }
 
-// undoing returns the first action after a that comes to the same without a, because it undoes it or does
-// as much. Nil if a changes something.
+// undoing returns the first action after a with which the result is the same without a, because it undoes
+// a or does as much; nil if a changes something.
 func (r *run) undoing(a action) (*action, error) {
 	for i := a.number; i < len(r.actions); i++ {
 		by := r.actions[i]
@@ -223,7 +223,7 @@ func (r *run) undoing(a action) (*action, error) {
 	return nil, nil
 }
 
-// finds says whether an action selects anything once the others are applied.
+// finds reports whether an action selects anything once the others are applied.
 func (r *run) finds(a action) (bool, error) {
 	path, err := jsonpath.NewPath(a.Target)
 	if err == nil && r.tree == nil {
@@ -233,7 +233,7 @@ func (r *run) finds(a action) (bool, error) {
 	return err == nil && len(path.Query(r.tree)) > 0, err
 }
 
-// differ says whether it makes a difference which actions are applied.
+// differ reports whether two choices of actions give different documents.
 func (r *run) differ(one, other func(action) bool) (bool, error) {
 	var values [2]any
 	for i, chosen := range []func(action) bool{one, other} {
@@ -248,17 +248,17 @@ func (r *run) differ(one, other func(action) bool) (bool, error) {
 	return !reflect.DeepEqual(values[0], values[1]), nil
 }
 
-// overlaps says whether two actions change one place, or one of them what is around a place of the
-// other.
+// overlaps reports whether two actions change the same value, or one of them a value that contains one
+// that the other changes.
 func (a action) overlaps(b action) bool {
-	return slices.ContainsFunc(a.places, func(place string) bool {
-		return slices.ContainsFunc(b.places, func(other string) bool {
-			return strings.HasPrefix(place+"/", other+"/") || strings.HasPrefix(other+"/", place+"/")
+	return slices.ContainsFunc(a.changed, func(pointer string) bool {
+		return slices.ContainsFunc(b.changed, func(other string) bool {
+			return strings.HasPrefix(pointer+"/", other+"/") || strings.HasPrefix(other+"/", pointer+"/")
 		})
 	})
 }
 
-// pointers are the JSON pointers to all that is in a document.
+// pointers returns the JSON pointers to everything in a document.
 func pointers(root *yaml.Node) map[*yaml.Node]string {
 	all := map[*yaml.Node]string{}
 	var walk func(node *yaml.Node, at string)
@@ -279,12 +279,12 @@ func pointers(root *yaml.Node) map[*yaml.Node]string {
 	return all
 }
 
-// escape is a name as a JSON pointer has it.
+// escape returns a name as it is written in a JSON pointer.
 func escape(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// leaves are the places that an update of one changes.
+// leaves returns the JSON pointers to the values that an update of a node changes.
 func leaves(at string, node, update *yaml.Node) []string {
 	if update.Kind != yaml.MappingNode || len(update.Content) == 0 || node != nil && node.Kind != yaml.MappingNode {
 		return []string{at}
@@ -300,12 +300,12 @@ func leaves(at string, node, update *yaml.Node) []string {
 	return all
 }
 
-// check reports why an action is refused, and finds the places that it changes.
+// check returns why an action is refused. It notes what the action changes.
 func (r *run) check(root *yaml.Node, action *action) error {
 	updates := action.Update != nil && !action.Update.IsZero()
 	switch {
 	case action.Description == "":
-		return errors.New("description: must say from where the correction is known")
+		return errors.New("description: must say how the correction is known")
 	case action.Remove == updates || action.Copy != "":
 		return errors.New("must have either update or remove: true")
 	}
@@ -321,22 +321,22 @@ func (r *run) check(root *yaml.Node, action *action) error {
 	targets := path.Query(root)
 	for _, target := range targets {
 		if at := r.pointers[target]; updates {
-			action.places = append(action.places, leaves(at, target, action.Update)...)
+			action.changed = append(action.changed, leaves(at, target, action.Update)...)
 			action.mark(at, action.Update)
 		} else {
-			action.places = append(action.places, at)
+			action.changed = append(action.changed, at)
 		}
 	}
 	switch {
 	case len(targets) == 0:
-		return fmt.Errorf("%w: the document has no such place", ErrIdle)
+		return fmt.Errorf("%w: the document has nothing at the target", ErrIdle)
 	case updates && !slices.ContainsFunc(targets, func(target *yaml.Node) bool { return !has(target, action.Update) }):
-		return fmt.Errorf("%w: the document says so itself", ErrIdle)
+		return fmt.Errorf("%w: the document already says so", ErrIdle)
 	}
 	return nil
 }
 
-// checkExtensions reports an extension in an update that would have no effect.
+// checkExtensions returns an error for an extension in an update that would have no effect.
 func checkExtensions(update *yaml.Node) error {
 	if update.Kind == yaml.MappingNode {
 		for i := 0; i < len(update.Content); i += 2 {
@@ -346,7 +346,7 @@ func checkExtensions(update *yaml.Node) error {
 			}
 			form, _ := readers(name)
 			if form == "" {
-				return fmt.Errorf("%s: is no extension that protogen reads", name)
+				return fmt.Errorf("%s: must be an extension that protogen reads", name)
 			}
 			if !regexp.MustCompile(form).MatchString(value) {
 				return fmt.Errorf("%s: is %q, must match %s", name, value, form)
@@ -361,8 +361,8 @@ func checkExtensions(update *yaml.Node) error {
 	return nil
 }
 
-// readers returns what the values of an extension match, and of what it is read; nothing if it is none
-// that protogen reads.
+// readers returns the pattern of an extension's values, and what may have the extension; both are empty if
+// protogen does not read it.
 func readers(extension string) (form, where string) {
 	switch extension {
 	case "x-rate-limit":
@@ -377,7 +377,7 @@ func readers(extension string) (form, where string) {
 	return "", ""
 }
 
-// mark notes the extensions that an update of what is at a place adds.
+// mark notes the extensions that an update of the node at a pointer adds.
 func (a *action) mark(at string, update *yaml.Node) {
 	if update.Kind != yaml.MappingNode {
 		return
@@ -391,8 +391,8 @@ func (a *action) mark(at string, update *yaml.Node) {
 	}
 }
 
-// has reports whether an update of a node would leave it as it is: whether an object has all
-// members of the update, an array all elements.
+// has reports whether an update would leave a node as it is: an object has all members of the update, an
+// array all its elements.
 func has(node, update *yaml.Node) bool {
 	switch {
 	case node.Kind == yaml.SequenceNode && update.Kind == yaml.SequenceNode:
@@ -414,7 +414,7 @@ func has(node, update *yaml.Node) bool {
 	}
 }
 
-// member returns the value of an object's member, nil if it has none of that name.
+// member returns the value of an object's member, nil if there is no such member.
 func member(object *yaml.Node, name string) *yaml.Node {
 	for i := 0; i < len(object.Content); i += 2 {
 		if object.Content[i].Value == name {

@@ -44,7 +44,7 @@ func parse(t *testing.T, text []byte) any {
 	return value
 }
 
-func TestApply(t *testing.T) {
+func TestApply_actions(t *testing.T) {
 	t.Parallel()
 	const thing = `"Thing": {"properties": {"Old": {"type": "string"}, `
 	for name, test := range map[string]struct {
@@ -63,7 +63,7 @@ func TestApply(t *testing.T) {
 			`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "true"}}`,
 			`"summary": "on"`, `"summary": "true"`,
 		},
-		"an entry is added where none is of its name": {
+		"an entry is added if none has its name": {
 			`{target: "$.paths['/things'][?!@.parameters[?@.name=='limit']].parameters", description: d, update: [{name: limit}]}`,
 			`{"name": "after", "in": "query"}`, `{"name": "after", "in": "query"}, {"name": "limit"}`,
 		},
@@ -106,33 +106,33 @@ func TestApply_refused(t *testing.T) {
 	}{
 		"nothing is selected": {
 			corrections(`{target: "$.paths['/gone'].get", description: d, update: {x: 1}}`),
-			"overlay: action 1, target $.paths['/gone'].get: changes nothing: the document has no such place", true,
+			"overlay: action 1, target $.paths['/gone'].get: changes nothing: the document has nothing at the target", true,
 		},
 		"nothing is removed": {
 			corrections(`{target: $.components.schemas.Thing.properties.New, description: d, remove: true}`),
-			"overlay: action 1, target $.components.schemas.Thing.properties.New: changes nothing: the document has no such place", true,
+			"overlay: action 1, target $.components.schemas.Thing.properties.New: changes nothing: the document has nothing at the target", true,
 		},
 		"the document says so": {
 			corrections(
 				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {style: form}}`,
 				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: false, in: query}}`,
 			),
-			"overlay: action 2, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: the document says so itself", true,
+			"overlay: action 2, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: the document already says so", true,
 		},
 		"all entries are there": {
 			corrections(`{target: "$.paths['/things/{id}'].get", description: d, update: {tags: [b]}}`),
-			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: the document says so itself", true,
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: the document already says so", true,
 		},
 		"the entry is there": {
 			corrections(`{target: "$.paths['/things'].get.parameters", description: d, update: {name: after}}`),
-			"overlay: action 1, target $.paths['/things'].get.parameters: changes nothing: the document says so itself", true,
+			"overlay: action 1, target $.paths['/things'].get.parameters: changes nothing: the document already says so", true,
 		},
 		"an action builds upon another": {
 			corrections(
 				`{target: $.components.schemas.Thing.properties, description: d, update: {New: {type: string}}}`,
 				`{target: $.components.schemas.Thing.properties.New, description: d, update: {type: object}}`,
 			),
-			"overlay: action 2, target $.components.schemas.Thing.properties.New: changes nothing: the document has no such place", true,
+			"overlay: action 2, target $.components.schemas.Thing.properties.New: changes nothing: the document has nothing at the target", true,
 		},
 		"an action undoes another": {
 			corrections(
@@ -161,32 +161,32 @@ func TestApply_refused(t *testing.T) {
 				`{target: "$.paths['/things'].get.parameters[?@.name=='ids']", description: d, update: {explode: true}}`,
 				`{target: "$.paths['/things'].get.parameters[*]", description: d, update: {explode: false}}`,
 			),
-			"overlay: action 1, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: action 2, target $.paths['/things'].get.parameters[*], comes to the same without it", true,
+			"overlay: action 1, target $.paths['/things'].get.parameters[?@.name=='ids']: changes nothing: with action 2, target $.paths['/things'].get.parameters[*], the result is the same without it", true,
 		},
 		"an action overwrites another": {
 			corrections(
 				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
 				`{target: $.paths, description: d, update: {"/things/{id}": {get: {summary: none}}}}`,
 			),
-			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: action 2, target $.paths, comes to the same without it", true,
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: with action 2, target $.paths, the result is the same without it", true,
 		},
 		"an action does what another does": {
 			corrections(
 				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
 				`{target: "$.paths['/things/{id}'].get", description: d, update: {summary: "off"}}`,
 			),
-			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: action 2, target $.paths['/things/{id}'].get, comes to the same without it", true,
+			"overlay: action 1, target $.paths['/things/{id}'].get: changes nothing: with action 2, target $.paths['/things/{id}'].get, the result is the same without it", true,
 		},
 		"an action removes what another changes": {
 			corrections(
 				`{target: "$.paths['/things'].get", description: d, update: {x-rate-limit: 5 requests/sec}}`,
 				`{target: "$.paths['/things']", description: d, remove: true}`,
 			),
-			"overlay: action 1, target $.paths['/things'].get: changes nothing: action 2, target $.paths['/things'], comes to the same without it", true,
+			"overlay: action 1, target $.paths['/things'].get: changes nothing: with action 2, target $.paths['/things'], the result is the same without it", true,
 		},
 		"an action has no source": {
 			corrections(`{target: $.components, update: {x: 1}}`),
-			"overlay: action 1, target $.components: description: must say from where the correction is known", false,
+			"overlay: action 1, target $.components: description: must say how the correction is known", false,
 		},
 		"an action does nothing": {
 			corrections(`{target: $.components, description: d}`),
@@ -198,7 +198,7 @@ func TestApply_refused(t *testing.T) {
 		},
 		"an extension is misspelt": {
 			corrections(`{target: "$.paths['/things'].get", description: d, update: {x-rate-limits: 5 requests/sec}}`),
-			"overlay: action 1, target $.paths['/things'].get: x-rate-limits: is no extension that protogen reads", false,
+			"overlay: action 1, target $.paths['/things'].get: x-rate-limits: must be an extension that protogen reads", false,
 		},
 		"an extension is of another form": {
 			corrections(`{target: $.paths, description: d, update: {/things: {get: {x-rate-limit: lots}}}}`),
@@ -213,7 +213,7 @@ func TestApply_refused(t *testing.T) {
 			"overlay: ", false,
 		},
 		"another version": {[]byte("overlay: 1.1.0\ninfo: {title: T, version: '1'}\nactions: [{target: $, description: d, update: {x: 1}}]"), `overlay: version "1.1.0", must be 1.0.0`, false},
-		"no actions":      {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\n"), "overlay: actions: must be a list, which is empty if there is nothing to correct", false},
+		"no actions":      {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\n"), "overlay: actions: must be a list; it may be empty", false},
 		"actions of text": {[]byte("overlay: 1.0.0\ninfo: {title: T, version: '1'}\nactions: none\n"), "overlay: ", false},
 		"no YAML":         {[]byte("overlay: ["), "overlay: ", false},
 		"nothing":         {nil, "overlay: ", false},
@@ -250,7 +250,7 @@ func TestApply_corrections(t *testing.T) {
 	t.Parallel()
 	spec := os.Getenv("SAMSARA_OPENAPI") // set by the makefile
 	if spec == "" {
-		t.Log("the document is Samsara's, and not in the repository: run by make test where it is at hand")
+		t.Log("the document is Samsara's, and not in the repository: make test runs this if it is at hand")
 		return
 	}
 	document, err := os.ReadFile(spec)

@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// commentsFile has the comments of all files.
+// commentsFile is the file with the comments of all proto files.
 const commentsFile = "comments.binpb.gz"
 
 func main() {
@@ -114,7 +114,7 @@ func generate(p *protogen.Plugin) error {
 	return err
 }
 
-// pack returns the same bytes for the same files.
+// pack returns files, gzipped. The same files give the same bytes.
 func pack(files *descriptorpb.FileDescriptorSet) ([]byte, error) {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(files)
 	if err != nil {
@@ -130,9 +130,9 @@ func pack(files *descriptorpb.FileDescriptorSet) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// comments is the source code info of a file without what tells no more than where a part of a
-// declaration stands. Those of declarations stay if they have no comment, because printers take their
-// order from there.
+// comments returns the source code info of a file without the locations that only say where a part of a
+// declaration is. The locations of declarations stay even without a comment, because printers take the
+// order of declarations from them.
 func comments(f *descriptorpb.FileDescriptorProto) *descriptorpb.SourceCodeInfo {
 	info := &descriptorpb.SourceCodeInfo{}
 	for _, l := range f.GetSourceCodeInfo().GetLocation() {
@@ -143,7 +143,7 @@ func comments(f *descriptorpb.FileDescriptorProto) *descriptorpb.SourceCodeInfo 
 	return info
 }
 
-// declares says whether a path of source code info leads to a declaration, such as a message or a field.
+// declares reports whether a path of source code info leads to a declaration, such as a message or a field.
 func declares(path []int32) bool {
 	d := (&descriptorpb.FileDescriptorProto{}).ProtoReflect().Descriptor()
 	for len(path) >= 2 {

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// arrow is a file that names something of another.
+// arrow is from a file to another one that it uses a name of.
 type arrow struct{ from, to string }
 
 func main() {
@@ -77,7 +77,7 @@ func run(pattern string, order []string) error {
 	return nil
 }
 
-// arrowsOf returns what each file names of each other, sorted.
+// arrowsOf returns the names of each file that each other file uses, sorted.
 func arrowsOf(pkg *packages.Package) map[arrow][]string {
 	fileOf := func(at token.Pos) string { return filepath.Base(pkg.Fset.Position(at).Filename) }
 	names := make(map[arrow][]string)
@@ -92,7 +92,7 @@ func arrowsOf(pkg *packages.Package) map[arrow][]string {
 			if used == nil || used.Pkg() != pkg.Types {
 				return true
 			}
-			// What is made of a generic type or function is declared where that is.
+			// An instance of a generic type or function is declared with the generic one.
 			switch made := used.(type) {
 			case *types.Var:
 				used = made.Origin()
@@ -111,7 +111,7 @@ func arrowsOf(pkg *packages.Package) map[arrow][]string {
 	return names
 }
 
-// bestOrder puts first, again and again, the file that is named by fewest of those left.
+// bestOrder returns an order of files: again and again it takes the file that fewest of those left use.
 func bestOrder(names map[arrow][]string, files map[string]bool) []string {
 	left := make([]string, 0, len(files))
 	for f := range files {

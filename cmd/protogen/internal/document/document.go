@@ -26,9 +26,9 @@ import (
 type Document struct {
 	Location
 	Operations []*Operation
-	Version    string // that Samsara gives it, as X-Samsara-Version has it
-	SHA256     string // as it came, in hexadecimal
-	// Idle are the corrections that change nothing, each with the file that it is in.
+	Version    string // the one that Samsara gives it, as in X-Samsara-Version
+	SHA256     string // of the document before it is corrected, in hexadecimal
+	// Idle has an error for each correction that changes nothing, with the file that it is in.
 	Idle []error
 	// Marks are the extensions that corrections add.
 	Marks []Mark
@@ -40,7 +40,7 @@ type Mark struct {
 	file string
 }
 
-// Unread is an error that wraps overlay.ErrIdle for a mark that nobody reads where it is.
+// Unread returns an error that wraps overlay.ErrIdle, for a mark that nothing reads at its location.
 func (m Mark) Unread() error { return fmt.Errorf("%s: %w", m.file, m.Mark.Unread()) }
 
 // Operation is one method of one path.
@@ -112,7 +112,8 @@ type Schema struct {
 	Extensions          map[string]any
 }
 
-// Read reads the document in a file, corrected by the overlay in another one. A place is one of the document as it came: what a correction adds is placed where it is added.
+// Read reads the document in a file, corrected by the overlay in another one. A Location is one of the
+// document before it is corrected. What a correction adds has the location that it is added to.
 func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	raw, err := os.ReadFile(name) //nolint:gosec // the caller names the document
 	if err != nil {
@@ -159,11 +160,11 @@ func Read(ctx context.Context, name, corrections string) (*Document, error) {
 	return d, nil
 }
 
-// correct returns the document as the overlay in a file corrects it.
+// correct returns the document, corrected by the overlay in a file.
 func correct(document []byte, name string) (overlay.Result, error) {
 	corrections, err := os.ReadFile(name) //nolint:gosec // the caller names the corrections
 	if errors.Is(err, fs.ErrNotExist) {
-		return overlay.Result{}, fmt.Errorf("%s: no such file; where nothing is to be corrected it has \"actions: []\"", name)
+		return overlay.Result{}, fmt.Errorf("%s: no such file; if there is nothing to correct it has \"actions: []\"", name)
 	}
 	if err != nil {
 		return overlay.Result{}, err
@@ -178,13 +179,14 @@ func correct(document []byte, name string) (overlay.Result, error) {
 	return corrected, nil
 }
 
-// reader turns what the library read into types of ours.
+// reader turns the types of the library into those of this package.
 type reader struct {
 	components *openapi3.Components
 	schemas    map[schemaKey]*Schema
 }
 
-// schemaKey tells schemas apart: what refers to one by another name, or adds to it, is another.
+// schemaKey identifies a schema. A reference by another name, or one that adds to a schema, is another
+// schema.
 type schemaKey struct {
 	ref   string
 	value *openapi3.Schema
@@ -300,8 +302,8 @@ func (r reader) schema(at Location, ref *openapi3.SchemaRef) *Schema {
 	return s
 }
 
-// extends says whether members of an object stand beside a $ref: what has them is another object than
-// what the $ref leads to. The library adds what stands there to the allOf of a copy.
+// extends reports whether there are members of an object beside a $ref: then the object is another one
+// than the one that the $ref leads to. The library adds such members to the allOf of a copy.
 func (r reader) extends(ref *openapi3.SchemaRef) bool {
 	if r.components == nil {
 		return false
@@ -322,5 +324,5 @@ func (r reader) members(at Location, refs openapi3.SchemaRefs) []*Schema {
 	return all
 }
 
-// Is says whether the schema is of one type alone.
+// Is reports whether the schema is of one type alone.
 func (s *Schema) Is(name string) bool { return len(s.Types) == 1 && s.Types[0] == name }

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	linesAround = 2  // an error shows so many lines before and after
-	columns     = 96 // and so many characters of each
+	linesAround = 2  // how many lines an error shows before and after its own
+	columns     = 96 // how many characters of each it shows
 )
 
 // file is a document as it was read.
@@ -22,17 +22,17 @@ type file struct {
 	name string
 	raw  []byte
 	once sync.Once
-	root yaml.Node // only once something is wrong
+	root yaml.Node // parsed only if something is wrong
 }
 
-// Location is a place of a document: a JSON pointer as in RFC 6901, and the file it leads into.
+// Location is a location in a document: a JSON pointer (RFC 6901), and the file that it leads into.
 type Location struct {
 	file    *file
 	Pointer string
 }
 
-// Error is what is wrong at a place of a document. Its text names file, line, column and place, and
-// shows the lines around it.
+// Error is an error at a location in a document. Its text has file, line, column and pointer, and shows
+// the lines around it.
 type Error struct {
 	Location
 	Err error
@@ -43,10 +43,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: #%s: %v%s", where, e.Pointer, e.Err, listing)
 }
 
-// Unwrap returns what is wrong without the place.
+// Unwrap returns the error without the location.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf is an error at the place.
+// Errorf returns an error at the location.
 func (l Location) Errorf(format string, args ...any) error {
 	return &Error{Location: l, Err: fmt.Errorf(format, args...)}
 }
@@ -58,7 +58,7 @@ func (l Location) member(name string) Location {
 
 func (l Location) entry(i int) Location { return l.member(strconv.Itoa(i)) }
 
-// follow is where a $ref leads, the place itself if it is none.
+// follow returns the location that a $ref leads to. If ref is empty it returns the location itself.
 func (l Location) follow(ref string) Location {
 	if pointer, inside := strings.CutPrefix(ref, "#"); inside {
 		l.Pointer = pointer
@@ -66,8 +66,7 @@ func (l Location) follow(ref string) Location {
 	return l
 }
 
-// parsed returns the document with the lines and columns of everything in it; nothing if it cannot
-// be read.
+// parsed returns the document with the lines and columns of everything in it; nil if it cannot be read.
 func (f *file) parsed() *yaml.Node {
 	f.once.Do(func() {
 		if yaml.Unmarshal(f.raw, &f.root) != nil {
@@ -80,7 +79,7 @@ func (f *file) parsed() *yaml.Node {
 	return f.root.Content[0]
 }
 
-// find returns the line and column of a pointer, or of the last part of it that there is.
+// find returns the line and column of a pointer, or of the longest beginning of it that exists.
 func (f *file) find(pointer string) (line, column int, whole bool) {
 	node := f.parsed()
 	if node == nil {
@@ -98,7 +97,7 @@ func (f *file) find(pointer string) (line, column int, whole bool) {
 	return line, column, whole
 }
 
-// child returns the member or the entry of that name, with what names it.
+// child returns the member or the entry with that name, and the node that has the name.
 func child(node *yaml.Node, name string) (key, value *yaml.Node) {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -127,8 +126,8 @@ func (f *file) show(pointer string) (where, listing string) {
 	return fmt.Sprintf("%s:%d:%d", f.name, line, column), f.listing(line, column)
 }
 
-// listing shows the lines around one, which is marked. Of long lines it shows what is around the
-// column: a document may be one line.
+// listing returns the lines around one, which is marked. Of a long line it has the characters around the
+// column: a document may be a single line.
 func (f *file) listing(line, column int) string {
 	lines := bytes.Split(bytes.TrimSuffix(f.raw, []byte("\n")), []byte("\n"))
 	first, last := max(1, line-linesAround), min(len(lines), line+linesAround)
@@ -145,7 +144,7 @@ func (f *file) listing(line, column int) string {
 	return b.String()
 }
 
-// excerpt is what of a line fits, from a character on if all of it does not.
+// excerpt returns as much of a line as fits: all of it, or the characters from a position on.
 func excerpt(line string, from int) string {
 	if len(line) <= columns {
 		return line
@@ -163,14 +162,14 @@ func excerpt(line string, from int) string {
 	return shown
 }
 
-// explain finds the place of what the library, which names none, says is wrong: the first $ref that
-// leads nowhere, or what is no JSON or YAML.
+// explain returns an error of the library with a location, which the library does not give: that of the
+// first $ref that leads nowhere, or of what is neither JSON nor YAML.
 func (f *file) explain(err error) error {
 	if node := f.parsed(); node != nil {
 		if at, what := f.dangling(Location{f, ""}, node); what != "" {
 			return at.Errorf("%s", what)
 		}
-		// What it says of reading JSON as YAML is no news.
+		// What the library says of reading JSON as YAML says nothing new.
 		text, _, _ := strings.Cut(err.Error(), ", yaml error: ")
 		return Location{f, ""}.Errorf("%s", text)
 	}

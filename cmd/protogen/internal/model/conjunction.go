@@ -8,9 +8,9 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/document"
 )
 
-// members are the schemas that a value has to be of all of, besides this one: those of an allOf, or the
-// only one of a oneOf or an anyOf apart from null. An object is none of its members if it has several,
-// or properties of its own: it has the properties of all.
+// members returns the schemas that a value has to match besides this one: those of an allOf, or the only
+// one of a oneOf or an anyOf apart from null. It returns none for an object with several members, or with
+// properties of its own: such an object has the properties of all its members.
 func (s schema) members() []*document.Schema {
 	choices := s.choices()
 	switch {
@@ -22,9 +22,9 @@ func (s schema) members() []*document.Schema {
 	return s.AllOf
 }
 
-// conjoined is the schema of what is of this one and of all its members. {$ref: Code, type: [string,
-// "null"]} of OpenAPI 3.1 comes as a copy of Code with an allOf of what stands beside the $ref, and has
-// what both say. Of an object nothing but its member counts, so that it is that one.
+// conjoined returns the schema of the values that match this one and all its members. In OpenAPI 3.1,
+// {$ref: Code, type: [string, "null"]} is read as a copy of Code with an allOf of what is beside the $ref,
+// and has what both say. For an object only its member counts, so the result is that member.
 func (s schema) conjoined() schema {
 	seen := map[*document.Schema]bool{}
 	for {
@@ -46,9 +46,9 @@ func (s schema) conjoined() schema {
 	}
 }
 
-// conjunction is the schema of what is of both. What only describes is that of a, which is the nearer to
-// where it is used; the place, the name, the extensions and the properties are those of b. It is b if that
-// is an object, or a says nothing.
+// conjunction returns the schema of the values that match both. Descriptions are those of a, which is
+// nearer to the use; the location, the name, the extensions and the properties are those of b. It returns
+// b if b is an object or if a says nothing.
 func conjunction(a, b *document.Schema) *document.Schema {
 	if hasProperties(b, maxAliases) || reflect.DeepEqual(*a, document.Schema{Location: a.Location, Name: a.Name, Nullable: a.Nullable, Deprecated: a.Deprecated, Extensions: a.Extensions}) {
 		return b
@@ -70,8 +70,8 @@ func conjunction(a, b *document.Schema) *document.Schema {
 	return &both
 }
 
-// common are the values of a that are in b too. If either has none it allows all, and if nothing is in
-// both, which nothing could be of, those of a count.
+// common returns the values of a that are also in b. An empty list allows all values. If the lists have no
+// value in common, which would allow nothing, it returns those of a.
 func common[T any](a, b []T) []T {
 	if len(a) == 0 {
 		return b
@@ -88,8 +88,8 @@ func common[T any](a, b []T) []T {
 	return both
 }
 
-// tighter is the greater of two lower bounds, or by the sign -1 the lesser of two upper bounds; none is
-// nil.
+// tighter returns the greater of two lower bounds, or with the sign -1 the lesser of two upper bounds. nil
+// is no bound.
 func tighter[T cmp.Ordered](a, b *T, sign int) *T {
 	if a == nil || b != nil && sign*cmp.Compare(*a, *b) < 0 {
 		return b

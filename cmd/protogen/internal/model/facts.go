@@ -18,7 +18,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// newProperty states what the schema says of a property's values.
+// newProperty returns a property with what the schema says of its values.
 func newProperty(wire string, s schema) Property {
 	p := Property{Wire: wire, Shape: s.shape(wire), Deprecated: s.Deprecated}
 	p.Options = &apiv1.Field{Format: s.Format, Default: text(s.Default)}
@@ -46,8 +46,9 @@ func newProperty(wire string, s schema) Property {
 	return p
 }
 
-// CommonProperty states what holds of a property in all schemas that one message stands for.
-// Values are for information, so those of any schema are told, and so are other names, which do no harm.
+// CommonProperty returns what is true of a property in all schemas that one message stands for. It has the
+// values of every schema, since they are for information, and the other names of every schema, which do no
+// harm.
 func CommonProperty(all []Property) Property {
 	common := all[0]
 	common.Options = proto.CloneOf(common.Options)
@@ -80,7 +81,7 @@ func CommonProperty(all []Property) Property {
 	return common
 }
 
-// weaker returns the bound that allows more; none allows everything.
+// weaker returns the bound that allows more. nil allows everything.
 func weaker(a, b *float64, pick func(a, b float64) float64) *float64 {
 	if a == nil || b == nil {
 		return nil
@@ -101,7 +102,7 @@ func (p *Property) bound(least uint64, greatest *uint64) {
 	}
 }
 
-// read adds the facts that only prose states.
+// read adds the facts that only the description states.
 func (p *Property) read(prose string) {
 	prose = strings.ToLower(prose)
 	plain := p.Shape.Kind == KindString && p.Shape.Label != Mapping && len(p.Options.GetValues()) == 0
@@ -114,19 +115,19 @@ func (p *Property) read(prose string) {
 		p.Shape.Kind == KindInteger && regexp.MustCompile(`unix|epoch|timestamp in milliseconds`).MatchString(prose)
 }
 
-// split makes a list of a text that holds one, joined by commas. What is sent is the same.
+// split makes a list of a text that holds a list joined by commas. What is sent stays the same.
 func (p *Property) split() {
 	p.Shape.Label = List
 	p.Options.ArrayStyle = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
-	p.Options.Minimum, p.Options.Maximum = nil, nil // They are of the whole text.
+	p.Options.Minimum, p.Options.Maximum = nil, nil // They apply to the whole text.
 }
 
-// ordered says whether the order of a list's values counts, of which only prose tells.
+// ordered reports whether the order of a list's values counts. Only the description says so.
 func ordered(prose string) bool { return strings.Contains(strings.ToLower(prose), "in priority order") }
 
-// narrow makes 32 bits of a whole number that needs no more: it is the size of a page, or its maximum
-// says so. It is for requests, where some languages have an easier type for 32 bits. What an answer
-// holds may go beyond what is declared.
+// narrow makes an integer one of 32 bits if it needs no more: it is the size of a page, or its maximum
+// says so. It is for requests, because some languages have a simpler type for 32 bits. An answer may go
+// beyond what is declared.
 func (p *Property) narrow() {
 	o := p.Options
 	atMost := o.Maximum != nil && o.GetMaximum() <= math.MaxInt32
@@ -136,7 +137,7 @@ func (p *Property) narrow() {
 	}
 }
 
-// text is a JSON value as a query parameter would hold it.
+// text returns a JSON value as a query parameter would have it.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -155,7 +156,7 @@ func text(v any) string {
 	return string(raw)
 }
 
-// scope finds the token scope that an operation's prose asks for.
+// scope returns the token scope that an operation's description asks for; empty if it asks for none.
 func scope(prose string) string {
 	match := regexp.MustCompile(`select \*\*([^*]+)\*\* under the`).FindStringSubmatch(prose)
 	if match == nil {
@@ -164,9 +165,9 @@ func scope(prose string) string {
 	return match[1]
 }
 
-// rateLimit is the rate limit that a correction gives an operation, or else the one that its prose
-// states, nil if there is neither. With it comes an overlay.ErrIdle if the correction says what the
-// prose does.
+// rateLimit returns the rate limit that a correction gives an operation, or else the one that its
+// description states, nil if there is neither. The error is an overlay.ErrIdle beside a valid limit if the
+// correction says what the description says.
 func rateLimit(op *document.Operation) (*apiv1.RateLimit, error) {
 	stated, err := parseRateLimit(`(?i)rate limit:\W*(?:b>)?\W*`, op.Description)
 	if err != nil {
@@ -189,7 +190,7 @@ func rateLimit(op *document.Operation) (*apiv1.RateLimit, error) {
 	return limit, nil
 }
 
-// parseRateLimit finds the rate limit that follows a pattern in a text.
+// parseRateLimit returns the rate limit that follows a pattern in a text, nil if there is none.
 func parseRateLimit(before, text string) (*apiv1.RateLimit, error) {
 	match := regexp.MustCompile(before + `(\d+) requests?/(sec|min|hour)`).FindStringSubmatch(text)
 	if match == nil {
@@ -203,8 +204,8 @@ func parseRateLimit(before, text string) (*apiv1.RateLimit, error) {
 	return &apiv1.RateLimit{Requests: int32(requests), Window: durationpb.New(window)}, nil
 }
 
-// feed says whether an operation is a feed, and whether it looks like one but a correction denies it.
-// With that comes an overlay.ErrIdle if the correction denies what nothing suggests.
+// feed reports whether an operation is a feed, and whether it looks like one but a correction denies it.
+// The error is an overlay.ErrIdle if the correction denies it of an operation that does not look like one.
 func feed(op *document.Operation, paging apiv1.Pagination) (is, denied bool, err error) {
 	looks := paging == apiv1.Pagination_PAGINATION_CURSOR && (strings.HasSuffix(op.Path, "/feed") || strings.HasSuffix(op.Path, "/stream"))
 	switch value, corrected := op.Extensions["x-feed"]; {
@@ -213,13 +214,13 @@ func feed(op *document.Operation, paging apiv1.Pagination) (is, denied bool, err
 	case value != false:
 		return false, false, op.Errorf("x-feed %v, want false: %w", value, ErrUnsupported)
 	case !looks:
-		return false, false, op.Errorf("x-feed false of what is none anyway: the correction %w", overlay.ErrIdle)
+		return false, false, op.Errorf("x-feed false for an operation that is no feed anyway: the correction %w", overlay.ErrIdle)
 	}
 	return false, true, nil
 }
 
-// wrappedIn is the member that a correction says an array is in if an object arrives instead; empty
-// if there is no such correction. With that comes an overlay.ErrIdle if there is no array either.
+// wrappedIn returns the member that has the array if an object arrives instead, as a correction says;
+// empty if there is no such correction. The error is an overlay.ErrIdle if the schema is no array.
 func wrappedIn(s schema) (string, error) {
 	value, corrected := s.Extensions["x-wrapped-in"]
 	name, _ := value.(string)
@@ -227,19 +228,19 @@ func wrappedIn(s schema) (string, error) {
 	case corrected && name == "":
 		return "", s.Errorf("x-wrapped-in %v, want a member's name: %w", value, ErrUnsupported)
 	case corrected && !s.isArray():
-		return "", s.Errorf("x-wrapped-in of what is no array: the correction %w", overlay.ErrIdle)
+		return "", s.Errorf("x-wrapped-in for a body that is no array: the correction %w", overlay.ErrIdle)
 	}
 	return name, nil
 }
 
-// extension says whether an element carries a mark such as x-required-unknown.
+// extension reports whether an element has an extension such as x-required-unknown.
 func extension(marks map[string]any, name string) bool {
 	value, ok := marks[name]
 	return ok && value != false
 }
 
-// arrayStyle is how a query parameter that is an array is written. OpenAPI's default is one
-// parameter a value.
+// arrayStyle returns how an array is written as a query parameter. OpenAPI's default is one parameter for
+// each value.
 func arrayStyle(p *document.Parameter) apiv1.ArrayStyle {
 	if p.Explode == nil || *p.Explode {
 		return apiv1.ArrayStyle_ARRAY_STYLE_REPEAT
@@ -247,17 +248,18 @@ func arrayStyle(p *document.Parameter) apiv1.ArrayStyle {
 	return apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 }
 
-// FeedFacts are what only prose states of where a feed begins and ends.
+// FeedFacts are the facts of where a feed begins and ends that only descriptions state.
 type FeedFacts struct {
-	Begins  string // without a start time; empty if that is not said or cannot be
-	EndsNow bool   // without an end time, says the parameter, it ends at the time of the request
-	Endless bool   // without an end time, says the operation, it goes on
+	Begins  string // where it begins without a start time; empty if that is not said or cannot happen
+	EndsNow bool   // the parameter says that without an end time it ends at the time of the request
+	Endless bool   // the operation says that without an end time it goes on
 }
 
-// Contradictory says whether the document contradicts itself on where the feed ends.
+// Contradictory reports whether the document contradicts itself on where the feed ends.
 func (f FeedFacts) Contradictory() bool { return f.EndsNow && f.Endless }
 
-// readFeedFacts reads the prose of an operation that is a feed; of others, nothing counts.
+// readFeedFacts returns the facts in the description of an operation that is a feed. Other operations have
+// none.
 func readFeedFacts(isFeed bool, op *document.Operation) FeedFacts {
 	if !isFeed {
 		return FeedFacts{}
@@ -279,7 +281,7 @@ func readFeedFacts(isFeed bool, op *document.Operation) FeedFacts {
 	return f
 }
 
-// queryParameter is the operation's query parameter of that name, nil if there is none.
+// queryParameter returns the operation's query parameter with a name, nil if there is none.
 func queryParameter(op *document.Operation, name string) *document.Parameter {
 	i := slices.IndexFunc(op.Parameters, func(p *document.Parameter) bool { return p.In == "query" && p.Name == name })
 	if i < 0 {

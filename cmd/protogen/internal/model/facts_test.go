@@ -13,7 +13,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-func TestScopeIsFoundInProse(t *testing.T) {
+func TestScope_inTheDescription(t *testing.T) {
 	t.Parallel()
 	for prose, want := range map[string]string{
 		"To use it, select **Read Safety & Cameras** under the Safety category.": "Read Safety & Cameras",
@@ -26,7 +26,7 @@ func TestScopeIsFoundInProse(t *testing.T) {
 	}
 }
 
-func TestRateLimitIsFoundInProse(t *testing.T) {
+func TestRateLimit_inTheDescription(t *testing.T) {
 	t.Parallel()
 	limit := func(requests int32, window time.Duration) *apiv1.RateLimit {
 		return &apiv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
@@ -47,7 +47,7 @@ func TestRateLimitIsFoundInProse(t *testing.T) {
 	}
 }
 
-func TestPropertyFacts(t *testing.T) {
+func TestProperty_facts(t *testing.T) {
 	t.Parallel()
 	of := func(kind string, s document.Schema) schema {
 		s.Types = []string{kind}
@@ -139,7 +139,7 @@ func TestReadResponse_withoutContent(t *testing.T) {
 	}
 }
 
-func TestFeedFactsAreFoundInProse(t *testing.T) {
+func TestFeedFacts_inTheDescription(t *testing.T) {
 	t.Parallel()
 	parameter := func(name, prose string, required bool) *document.Parameter {
 		return &document.Parameter{Name: name, In: "query", Description: prose, Required: required}

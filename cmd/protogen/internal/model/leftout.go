@@ -13,21 +13,21 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/document"
 )
 
-// LeftOut are the operations that are left out of the API by name, because they cannot be expressed.
+// LeftOut lists the operations that are left out of the API by name, because they cannot be expressed.
 type LeftOut struct {
 	file    string
 	entries []entry
 }
 
-// entry names one operation, by its operationId, or if it has none by method and path, such as
-// "GET /things".
+// entry names one operation: by its operationId, or by method and path, such as "GET /things", if it has
+// none.
 type entry struct {
 	Operation string
 	Reason    string
 	line      int
 }
 
-// UnmarshalYAML reads an entry and where it is.
+// UnmarshalYAML reads an entry and its line.
 func (e *entry) UnmarshalYAML(node *yaml.Node) error {
 	e.line = node.Line
 	members := map[string]string{}
@@ -38,13 +38,13 @@ func (e *entry) UnmarshalYAML(node *yaml.Node) error {
 	delete(members, "operation")
 	delete(members, "reason")
 	if len(members) > 0 {
-		return fmt.Errorf("line %d: want an operation and a reason alone, have %q too", e.line, slices.Sorted(maps.Keys(members)))
+		return fmt.Errorf("line %d: want only an operation and a reason, also have %q", e.line, slices.Sorted(maps.Keys(members)))
 	}
 	return nil
 }
 
-// ReadLeftOut reads the list in a file: a sequence of an operation and a reason each. No file is an
-// empty list. The error joins everything that is wrong with it.
+// ReadLeftOut reads the list in a file: a sequence of entries with an operation and a reason. A missing
+// file is an empty list. The error joins everything that is wrong with the list.
 func ReadLeftOut(file string) (LeftOut, error) {
 	list := LeftOut{file: file}
 	raw, err := os.ReadFile(file) //nolint:gosec // the caller names the list
@@ -73,7 +73,7 @@ func (l LeftOut) errorf(e entry, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: "+format, append([]any{l.file, e.line}, args...)...)
 }
 
-// find returns the position of the entry for the operation, -1 if there is none.
+// find returns the index of the entry for the operation, -1 if there is none.
 func (l LeftOut) find(op *document.Operation) int {
 	return slices.IndexFunc(l.entries, func(e entry) bool {
 		return e.Operation == op.ID || e.Operation == op.Method+" "+op.Path
@@ -83,21 +83,21 @@ func (l LeftOut) find(op *document.Operation) int {
 // Model is what a document says of the API.
 type Model struct {
 	Operations  []Operation // by path and method, without those that are left out
-	Unsupported []error     // the operations that cannot be expressed, and are not left out
-	Unused      []error     // the entries of the list that leave out nothing
-	Idle        []error     // the corrections of the document that change nothing
+	Unsupported []error     // for operations that cannot be expressed and are not left out
+	Unused      []error     // for entries of the list that leave out nothing
+	Idle        []error     // for corrections of the document that change nothing
 	Version     string      // of the document
-	SHA256      string      // of the document as it came, in hexadecimal
+	SHA256      string      // of the document before it is corrected, in hexadecimal
 }
 
-// Read reads what the document says of the API, without the operations that are left out.
+// Read returns what the document says of the API, without the operations that are left out.
 func Read(doc *document.Document, leftOut LeftOut) Model {
 	m := Model{Idle: doc.Idle, Version: doc.Version, SHA256: doc.SHA256}
 	used := map[int]bool{}
 	ids := map[string]*document.Operation{}
-	places := newAreas(doc.Operations)
+	stable := newAreas(doc.Operations)
 	for _, op := range doc.Operations {
-		o, err := newOperation(op, places)
+		o, err := newOperation(op, stable)
 		if other := ids[op.ID]; other != nil && err == nil {
 			err = op.Errorf("the operationId %q is that of %s %s too: %w", op.ID, other.Method, other.Path, ErrUnsupported)
 		}
@@ -125,7 +125,7 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 		}
 	}
 	for _, mark := range doc.Marks {
-		// What cannot be expressed is not read to its end.
+		// An operation that cannot be expressed is not read to its end.
 		read := slices.ContainsFunc(m.Operations, func(o Operation) bool { return o.reads(mark) })
 		if !read && len(m.Unsupported) == 0 {
 			m.Idle = append(m.Idle, mark.Unread())
@@ -135,7 +135,7 @@ func Read(doc *document.Document, leftOut LeftOut) Model {
 	return m
 }
 
-// reads says whether an extension is read of the operation.
+// reads reports whether an extension is one that is read for the operation.
 func (o Operation) reads(mark document.Mark) bool {
 	switch mark.Name {
 	case "x-wrapped-in":
@@ -146,8 +146,8 @@ func (o Operation) reads(mark document.Mark) bool {
 	return mark.Pointer == o.Pointer
 }
 
-// hasMember says whether the schema of a member of a schema, or of one below it, is at a place. It looks
-// into none twice.
+// hasMember reports whether a member of a schema, or of one below it, has a schema at the pointer. It
+// looks into no schema twice.
 func hasMember(s *document.Schema, pointer string, seen map[*document.Schema]bool) bool {
 	if s == nil || seen[s] {
 		return false
@@ -162,7 +162,7 @@ func hasMember(s *document.Schema, pointer string, seen map[*document.Schema]boo
 	return slices.ContainsFunc(below, func(s *document.Schema) bool { return hasMember(s, pointer, seen) })
 }
 
-// named is the operation as an error names it.
+// named returns the name of an operation in errors.
 func named(op *document.Operation) string {
 	if op.ID == "" {
 		return op.Method + " " + op.Path
@@ -170,7 +170,7 @@ func named(op *document.Operation) string {
 	return fmt.Sprintf("%s (%s %s)", op.ID, op.Method, op.Path)
 }
 
-// OperationError is what is wrong with an operation.
+// OperationError is an error about an operation.
 type OperationError struct {
 	Name string // operationId, method and path
 	Err  error
@@ -178,10 +178,10 @@ type OperationError struct {
 
 func (e *OperationError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the error at its place in the document.
+// Unwrap returns the error with its location in the document.
 func (e *OperationError) Unwrap() error { return e.Err }
 
-// withName is an error that names the operation; nil if there is none.
+// withName returns an error that names the operation; nil if err is nil.
 func withName(op *document.Operation, err error) error {
 	var located *document.Error
 	if errors.As(err, &located) {

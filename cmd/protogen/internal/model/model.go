@@ -23,35 +23,35 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// ErrUnsupported is in every error for a document that cannot be expressed without loss.
+// ErrUnsupported is wrapped in every error for a document that cannot be expressed without loss.
 var ErrUnsupported = errors.New("not supported")
 
 // Operation is what the document says of one operation.
 type Operation struct {
 	document.Location
-	Place             Place
+	Package           Package
 	Annotation        *apiv1.Operation
-	Request, Response Source
+	Request, Response Definition
 	Deprecated        bool
 	Feed              FeedFacts
 	// MayBeTooLarge is whether the document declares that Samsara may answer 413.
 	MayBeTooLarge bool
 	// NoFeed is whether a correction says that the operation never was the feed that it looks like.
 	NoFeed bool
-	// Records leads to the list of a page's records, from the response on by wire names. It counts only if
-	// there are Shapes.
+	// Records is the path to the list of a page's records: the wire names from the response on. It counts
+	// only if there are Shapes.
 	Records []string
-	// Unstreamable is why the pages cannot be streamed though the operation has some. Nil if there is
-	// nothing to say against it.
+	// Unstreamable is why the operation pages but its pages cannot be streamed; nil if they can.
 	Unstreamable error
-	// idle are the corrections of it that say what the document does.
+	// idle has an error for each of its corrections that say what the document already says.
 	idle []error
-	// answer is the schema of its answer's body, nil if there is none.
+	// answer is the schema of the answer's body, nil if there is none.
 	answer *document.Schema
 }
 
-// Source is what the document says of one message. The key tells sources apart.
-type Source struct {
+// Definition is what the document says of one message: a request, a response or a schema. Its key
+// identifies it.
+type Definition struct {
 	Key    string
 	Fields []Property
 }
@@ -66,7 +66,7 @@ type Property struct {
 	Deprecated bool
 }
 
-// Notes are facts of a property that reach the comment and nothing else.
+// Notes are facts of a property that only the comment of its field states.
 type Notes struct {
 	CommaSeparated   bool
 	UnixMilliseconds bool
@@ -77,22 +77,22 @@ type Notes struct {
 type Shape struct {
 	Label Label
 	Kind  Kind
-	of    schema // behind a message of the tree
+	of    schema // the one behind a message of the tree
 }
 
-// Key tells the schemas behind messages apart; empty if there is no message.
+// Key returns the key of the schema behind a message; empty if the shape has no message.
 func (s Shape) Key() string { return s.of.key }
 
-// Source is what the document says of the message behind the shape.
-func (s Shape) Source() Source {
+// Definition returns the definition of the shape's message.
+func (s Shape) Definition() Definition {
 	switch s.Kind {
 	case KindWrapper:
-		return Source{s.of.key, []Property{rootProperty("values", s.of)}}
+		return Definition{s.of.key, []Property{rootProperty("values", s.of)}}
 	case KindNullable:
-		return Source{s.of.key, []Property{rootProperty("value", s.of)}}
+		return Definition{s.of.key, []Property{rootProperty("value", s.of)}}
 	default:
 	}
-	return Source{s.of.key, s.of.properties()}
+	return Definition{s.of.key, s.of.properties()}
 }
 
 // Kind is the type of a field's value, or of its elements.
@@ -116,7 +116,7 @@ const (
 	KindBoolean
 )
 
-// Proto is the kind as a proto file shows it.
+// Proto returns the kind that a proto file shows.
 func (k Kind) Proto() Kind {
 	if k == KindWrapper || k == KindNullable {
 		return KindMessage
@@ -124,7 +124,7 @@ func (k Kind) Proto() Kind {
 	return k
 }
 
-// Name is the kind's type in a proto file; empty for messages of the tree.
+// Name returns the kind's type in a proto file; empty for messages of the tree.
 func (k Kind) Name() string {
 	switch k {
 	case KindAny:
@@ -154,7 +154,7 @@ func (k Kind) Name() string {
 	return ""
 }
 
-// Scalar says whether the kind takes the keyword optional.
+// Scalar reports whether the kind takes the keyword optional.
 func (k Kind) Scalar() bool { return !strings.Contains(k.Name(), ".") && k.Name() != "" }
 
 // Label is how many values a field has.
@@ -167,12 +167,12 @@ const (
 	Mapping // keys are strings
 )
 
-// Compare orders operations by path, method and operationId.
+// Compare compares operations by path, method and operationId.
 func Compare(a, b *apiv1.Operation) int {
 	return cmp.Or(cmp.Compare(a.GetPath(), b.GetPath()), cmp.Compare(a.GetMethod(), b.GetMethod()), cmp.Compare(a.GetId(), b.GetId()))
 }
 
-func newOperation(op *document.Operation, places areas) (Operation, error) {
+func newOperation(op *document.Operation, stable areas) (Operation, error) {
 	verb, template := op.Method, op.Path
 	verbNumber, ok := apiv1.HttpMethod_value["HTTP_METHOD_"+verb]
 	if !ok {
@@ -181,7 +181,7 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 	if op.ID == "" {
 		return Operation{}, op.Errorf("operation without operationId: %w", ErrUnsupported)
 	}
-	where, err := places.place(op)
+	in, err := stable.packageOf(op)
 	if err != nil {
 		return Operation{}, op.Errorf("%w", err)
 	}
@@ -221,7 +221,7 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 	}
 	return Operation{
 		Location:      op.Location,
-		Place:         where,
+		Package:       in,
 		MayBeTooLarge: slices.ContainsFunc(op.Responses, func(r *document.Response) bool { return r.Status == "413" }),
 		Annotation: &apiv1.Operation{
 			Id:            op.ID,
@@ -236,8 +236,8 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 			RateLimit:     limit,
 			SuccessStatus: status,
 		},
-		Request:      Source{key + " request", append(parameters, fields...)},
-		Response:     Source{key + " response", response},
+		Request:      Definition{key + " request", append(parameters, fields...)},
+		Response:     Definition{key + " response", response},
 		Deprecated:   op.Deprecated || extension(op.Extensions, "x-absent-from"),
 		Feed:         readFeedFacts(isFeed, op),
 		Records:      slices.Concat(lists...),
@@ -248,8 +248,8 @@ func newOperation(op *document.Operation, places areas) (Operation, error) {
 	}, nil
 }
 
-// repeatable says whether sending twice does no more than sending once: by HTTP's rules, and
-// for POSTs that only read by their names.
+// repeatable reports whether sending a request twice does no more than sending it once: by the rules of
+// HTTP, and for a POST if its name says that it only reads.
 func repeatable(verb, id string) bool {
 	switch verb {
 	case "GET", "PUT", "DELETE":
@@ -303,7 +303,7 @@ func readParameters(op *document.Operation) ([]Property, error) {
 	return all, nil
 }
 
-// checkPath refuses an operation whose path and path parameters are not for each other.
+// checkPath refuses an operation whose path does not have exactly the declared path parameters.
 func checkPath(op *document.Operation) error {
 	var inPath, declared []string
 	for _, match := range regexp.MustCompile(`\{([^}]*)\}`).FindAllStringSubmatch(op.Path, -1) {
@@ -317,7 +317,7 @@ func checkPath(op *document.Operation) error {
 	slices.Sort(inPath)
 	slices.Sort(declared)
 	if declared = slices.Compact(declared); !slices.Equal(inPath, declared) {
-		return op.Errorf("the path has the parameters %q, but declared are %q: %w", inPath, declared, ErrUnsupported)
+		return op.Errorf("the path has the parameters %q, but the operation declares %q: %w", inPath, declared, ErrUnsupported)
 	}
 	return nil
 }
@@ -358,7 +358,7 @@ func readParameter(parameter *document.Parameter) (Property, error) {
 	return p, nil
 }
 
-// readBody returns the members of the request's body; a body that is no object is one field.
+// readBody returns the members of the request's body. A body that is no object is a single field.
 func readBody(key string, op *document.Operation) (apiv1.Body, []Property, error) {
 	if op.Body == nil {
 		return apiv1.Body_BODY_UNSPECIFIED, nil, nil
@@ -381,16 +381,16 @@ func readBody(key string, op *document.Operation) (apiv1.Body, []Property, error
 	return apiv1.Body_BODY_OPTIONAL, fields, nil
 }
 
-// readResponse returns the status of success, the schema of its body, and the members of that; a
-// body that is no object is one field. With them comes an overlay.ErrIdle if a correction says of a body
-// that is no array what that would be wrapped in.
+// readResponse returns the status of success, the schema of its body, and the members of the body. A body
+// that is no object is a single field. The error may be an overlay.ErrIdle beside valid results: then a
+// correction says what an array is wrapped in, but the body is no array.
 func readResponse(key string, op *document.Operation) (success int32, body *document.Schema, fields []Property, err error) {
 	for _, response := range op.Responses {
 		status, err := strconv.ParseInt(response.Status, 10, 32)
 		if err != nil || status < 200 || status > 299 {
 			continue
 		}
-		if status == http.StatusNoContent { // It has no body, whatever the document declares.
+		if status == http.StatusNoContent { // It has no body, whatever the document says.
 			return int32(status), nil, nil, nil
 		}
 		content, err := jsonSchema(response.Location, response.Content, key+" response")
@@ -410,8 +410,9 @@ func readResponse(key string, op *document.Operation) (success int32, body *docu
 	return 0, nil, nil, op.Errorf("no 2XX response: %w", ErrUnsupported)
 }
 
-// recordLists leads, by wire names, to the lists of a response that could hold a page's records: its
-// own, of which `data` is the one if it is among them, or if it has none, its members'.
+// recordLists returns the paths, by wire names, to the lists of a response that could hold a page's
+// records: its own lists, of which only `data` counts if it is among them; or, if it has none, those of
+// its members.
 func recordLists(response []Property) [][]string {
 	lists := func(fields []Property, path ...string) [][]string {
 		var all [][]string
@@ -431,25 +432,25 @@ func recordLists(response []Property) [][]string {
 	}
 	for _, p := range response {
 		if p.Shape.Label == Single && p.Shape.Kind == KindMessage && !p.Deprecated {
-			all = append(all, lists(p.Shape.Source().Fields, p.Wire)...)
+			all = append(all, lists(p.Shape.Definition().Fields, p.Wire)...)
 		}
 	}
 	return all
 }
 
-// holdsRecords says whether a list of that name and kind can hold records: columns and links describe
-// a page.
+// holdsRecords reports whether a list with a name and kind can hold records. Columns and links describe
+// a page instead.
 func holdsRecords(wire string, kind Kind) bool {
 	wire = strings.ToLower(wire)
 	return wire != "columns" && wire != "links" && IsRecord(kind)
 }
 
-// IsRecord says whether a value of the kind can be a record: messages and texts can.
+// IsRecord reports whether a value of the kind can be a record. Numbers and booleans cannot.
 func IsRecord(kind Kind) bool {
 	return kind != KindInteger && kind != KindInt32 && kind != KindNumber && kind != KindBoolean
 }
 
-// CursorParameter is the wire name of the parameter that says where the next page begins.
+// CursorParameter returns the wire name of the parameter that says where the next page begins.
 func CursorParameter(p apiv1.Pagination) string {
 	switch p {
 	case apiv1.Pagination_PAGINATION_BIDIRECTIONAL:
@@ -461,7 +462,7 @@ func CursorParameter(p apiv1.Pagination) string {
 	return "after"
 }
 
-// unstreamable says why pages cannot be read one after the other.
+// unstreamable returns why the pages of an operation cannot be read one after the other.
 func unstreamable(op *document.Operation, paging apiv1.Pagination, lists [][]string, parameters, response []Property) error {
 	if paging == apiv1.Pagination_PAGINATION_UNSPECIFIED {
 		return nil
@@ -488,14 +489,14 @@ func unstreamable(op *document.Operation, paging apiv1.Pagination, lists [][]str
 		if p.Wire != "pagination" || p.Shape.Label != Single || p.Shape.Kind != KindMessage {
 			continue
 		}
-		if below := p.Shape.Source().Fields; is(below, "endCursor", KindString) && is(below, "hasNextPage", KindBoolean) {
+		if below := p.Shape.Definition().Fields; is(below, "endCursor", KindString) && is(below, "hasNextPage", KindBoolean) {
 			return nil
 		}
 	}
 	return op.Errorf("pages without a pagination of endCursor and hasNextPage: %w", ErrUnsupported)
 }
 
-// jsonSchema returns the schema of JSON content, no schema if there is no content.
+// jsonSchema returns the schema of JSON content. It has no Schema if there is no content.
 func jsonSchema(at document.Location, content []document.Media, key string) (schema, error) {
 	if len(content) == 0 {
 		return schema{}, nil
@@ -516,7 +517,8 @@ func jsonSchema(at document.Location, content []document.Media, key string) (sch
 	return resolve(content[i].Schema, key), nil
 }
 
-// rootProperty is a whole body as one field. A map can be none, but any value can.
+// rootProperty returns a whole body as one field. A map becomes a field of any value, because a map field
+// cannot be a whole body.
 func rootProperty(name string, s schema) Property {
 	p := newProperty(name, s)
 	if p.Shape.Label == Mapping {
@@ -534,7 +536,7 @@ func updateMask() Property {
 	}
 }
 
-// Shapes are the shapes of the streaming twins that the operation should have.
+// Shapes returns the shapes of the streaming twins that the operation should have.
 func (o Operation) Shapes() []apiv1.StreamShape {
 	switch {
 	case o.Unstreamable != nil:

@@ -11,9 +11,9 @@ func operationAt(path, tag string) *document.Operation {
 	return &document.Operation{Path: path, Tags: []string{tag}}
 }
 
-func TestPlaces(t *testing.T) {
+func TestAreas_packageOf(t *testing.T) {
 	t.Parallel()
-	places := newAreas([]*document.Operation{
+	stable := newAreas([]*document.Operation{
 		operationAt("/hubs", "Hubs"),
 		operationAt("/hub/capacities", "Hubs"),
 		operationAt("/hub/skills", "Hubs"),
@@ -50,7 +50,7 @@ func TestPlaces(t *testing.T) {
 		{"/gauges", "Beta APIs", "samsara_gateway.gauges.v1", apiv1.Stage_STAGE_BETA},
 	} {
 		op := operationAt(test.path, test.tag)
-		got, err := places.place(op)
+		got, err := stable.packageOf(op)
 		if err != nil || got.String() != test.want || stageOf(op) != test.stage {
 			t.Errorf("%s of %q is in %s, %s, %v; want %s, %s", test.path, test.tag, got, stageOf(op), err, test.want, test.stage)
 		}
@@ -58,7 +58,7 @@ func TestPlaces(t *testing.T) {
 	for _, op := range []*document.Operation{
 		{Path: "/beta/fleet/{id}"}, {Path: "/"}, operationAt("/x", "API"), operationAt("/x", "Events"), operationAt("/x", "Types"), operationAt("/events", "Beta APIs"),
 	} {
-		if got, err := places.place(op); err == nil {
+		if got, err := stable.packageOf(op); err == nil {
 			t.Errorf("%s of %q is in %s, want an error", op.Path, op.Tags, got)
 		}
 	}

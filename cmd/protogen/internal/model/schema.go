@@ -9,14 +9,14 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/document"
 )
 
-// schema is a schema of the document with the key it is known by: its component's name, or,
-// for an inline one, its owner's key and the way from there (".property", "[]" for the elements
-// of an array, "{}" for the values of a map).
+// schema is a schema of the document with its key: its component's name, or, for an inline schema, its
+// owner's key and the path from there (".property", "[]" for the elements of an array, "{}" for the values
+// of a map).
 type schema struct {
 	key      string
 	nullable bool
 	inURL    bool // no entry of an array is null there
-	// Deprecated is whether the schema is, or what refers to it.
+	// Deprecated is whether the schema or the reference to it is deprecated.
 	Deprecated bool
 	*document.Schema
 }
@@ -24,18 +24,18 @@ type schema struct {
 // maxAliases bounds a chain of schemas that only name another one.
 const maxAliases = 16
 
-// resolve gives a schema its key; inline is that of a schema that has no name of its own. A schema
-// that is another one, or null, is that other one, and as narrow as both: see conjoined.
+// resolve returns a schema with its key. inline is the key of a schema without a name of its own. A schema
+// that is another one, or that one or null, becomes the other one, as narrow as both: see conjoined.
 func resolve(s *document.Schema, inline string) schema {
 	return schema{key: cmp.Or(s.Name, inline), nullable: isNullable(s), Deprecated: s.Deprecated, Schema: s}.conjoined()
 }
 
-// isNullable says whether a schema allows null beside what else it allows.
+// isNullable reports whether a schema also allows null.
 func isNullable(s *document.Schema) bool {
 	return s.Nullable || slices.ContainsFunc(slices.Concat(s.OneOf, s.AnyOf), func(m *document.Schema) bool { return m.Is("null") })
 }
 
-// choices are the members of a oneOf or an anyOf, except null.
+// choices returns the members of a oneOf or an anyOf, except null.
 func (s schema) choices() []*document.Schema {
 	var all []*document.Schema
 	for _, member := range slices.Concat(s.OneOf, s.AnyOf) {
@@ -46,7 +46,7 @@ func (s schema) choices() []*document.Schema {
 	return all
 }
 
-// shape of a property of that name.
+// shape returns the shape of a property with a name.
 func (s schema) shape(name string) Shape {
 	switch values := s.Values; {
 	case s.isArray():
@@ -65,8 +65,9 @@ func (s schema) shape(name string) Shape {
 	return Shape{Single, kind, of}
 }
 
-// entry is the kind of an entry of a list, with the schema behind it for messages. A scalar that may
-// be null needs a message: a list of scalars has no place for null, and places may mean something.
+// entry returns the kind of an entry of a list, with the schema behind it for messages. A scalar that may
+// be null needs a message: a list of scalars cannot hold null, and the index of an entry may mean
+// something.
 func (s schema) entry() (Kind, schema) {
 	kind, of := s.element()
 	if s.nullable && kind.Scalar() {
@@ -75,10 +76,10 @@ func (s schema) entry() (Kind, schema) {
 	return kind, of
 }
 
-// element is the kind of one value of the schema, with the schema behind it for messages.
+// element returns the kind of one value of the schema, with the schema behind it for messages.
 func (s schema) element() (Kind, schema) { return s.elementTo(maxAliases) }
 
-// elementTo looks into arrays to the given depth: one may be of itself.
+// elementTo is element to the given depth of arrays: an array may contain itself.
 func (s schema) elementTo(depth int) (Kind, schema) {
 	switch {
 	case s.isArray():
@@ -95,8 +96,8 @@ func (s schema) elementTo(depth int) (Kind, schema) {
 	return s.scalar(maxAliases), schema{}
 }
 
-// scalar is the kind that holds all values of a schema without properties or elements: the widest
-// of those that it allows. Any value holds what no narrower kind does.
+// scalar returns the kind that holds all values of a schema without properties or elements: the widest of
+// the kinds that the schema allows. KindAny holds what no narrower kind does.
 func (s schema) scalar(depth int) Kind {
 	var kinds []Kind
 	for _, name := range s.Types {
@@ -129,8 +130,8 @@ func scalarKind(name, format string) Kind {
 	return KindAny
 }
 
-// widest is the kind that holds the values of all of them. The gateway reads a number or a bool
-// where text is declared as its text, so text is wider than both.
+// widest returns the kind that holds the values of all kinds. If text is declared, the gateway reads a
+// number or a boolean as its text, so text is wider than both.
 func widest(kinds []Kind) Kind {
 	has := func(k Kind) bool { return slices.Contains(kinds, k) }
 	switch {
@@ -156,23 +157,23 @@ func (s schema) items() schema {
 	return items
 }
 
-// isObject says whether the schema has properties, so that a message can stand for it.
+// isObject reports whether the schema has properties, so that a message can stand for it.
 func (s schema) isObject() bool { return hasProperties(s.Schema, maxAliases) }
 
-// hasProperties looks into allOf members to the given depth.
+// hasProperties reports whether a schema, or a member of its allOf to the given depth, has properties.
 func hasProperties(s *document.Schema, depth int) bool {
 	return len(s.Properties) > 0 || depth > 0 && slices.ContainsFunc(s.AllOf, func(m *document.Schema) bool {
 		return hasProperties(m, depth-1)
 	})
 }
 
-// isEmpty says whether a schema allows everything.
+// isEmpty reports whether a schema allows everything.
 func isEmpty(s *document.Schema) bool {
 	return s.Name == "" && len(s.Types)+len(s.Properties)+len(s.AllOf)+len(s.OneOf)+len(s.AnyOf) == 0
 }
 
-// properties returns the properties of an object by name, those of allOf members included.
-// Members that are free-form add none.
+// properties returns the properties of an object by name, including those of the members of its allOf.
+// Free-form members add none.
 func (s schema) properties() []Property {
 	found := map[string]Property{}
 	required := map[string]bool{}

@@ -8,8 +8,8 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// answer compares the form of two answers. One that was bare and is wrapped, or the reverse, goes on
-// working as far as its members are in both.
+// answer compares the forms of an answer before and after. An answer that was bare and is now wrapped, or
+// the reverse, still works for the members that are in both.
 func (c *comparison) answer(where string, before, after *message) {
 	was, is := before.current(transcode.Envelope), after.current(transcode.Envelope)
 	switch {
@@ -53,21 +53,20 @@ func (c *comparison) answer(where string, before, after *message) {
 	}
 }
 
-// bothForms says whether the gateway reads an answer as one wrapped in a member and as a bare one: of
-// that member and all others that are not retired either side is deprecated and the other is not. See
-// package transcode.
+// bothForms reports whether the gateway reads an answer both wrapped in a member and bare: either that
+// member is deprecated and all others that are not retired are not, or the reverse. See package transcode.
 func (m *message) bothForms(wraps *field) bool {
 	return wraps != nil && wraps.is(model.KindMessage) && !slices.ContainsFunc(m.fields, func(f *field) bool {
 		return f.wire() != wraps.wire() && !f.options.GetRetired() && f.deprecated == wraps.deprecated
 	})
 }
 
-// keeps says whether the document still has a field that it had, deprecated or not.
+// keeps reports whether the document still has a field that it had, deprecated or not.
 func (m *message) keeps(after *message) bool {
 	return slices.ContainsFunc(m.fields, func(f *field) bool { return !f.deprecated && !after.named(f.name).gone })
 }
 
-// named returns the field of that name, nil if there is none.
+// named returns the field with a name, nil if there is none.
 func (m *message) named(name string) *field {
 	i := slices.IndexFunc(m.fields, func(f *field) bool { return f.name == name })
 	if i < 0 {
@@ -76,7 +75,7 @@ func (m *message) named(name string) *field {
 	return m.fields[i]
 }
 
-// live says whether the document has a field of the message.
+// live reports whether the document has a field of the message.
 func (m *message) live() bool {
 	return slices.ContainsFunc(m.fields, func(f *field) bool { return !f.deprecated })
 }

@@ -20,7 +20,7 @@ is greater adds or deprecates, a third one changes comments and options alone. W
 working, and so does what is moved, retyped or wrapped. What make drift calls cosmetic is counted.
 `
 
-// The kinds of changes, as the changelog has them, besides Retyped and Wrapped.
+// The kinds of changes in the changelog, besides Retyped and Wrapped.
 const (
 	kindAdded      = "added"
 	kindDeprecated = "deprecated"
@@ -29,7 +29,7 @@ const (
 	kindChanged    = "changed"
 )
 
-// kind is the section of the changelog that a change is in.
+// kind returns the section of the changelog that has a change.
 func (c Change) kind() string {
 	switch c.What {
 	case "operation added", "operation back", "stream added", "field added", "required field added", "field back", "package added":
@@ -48,7 +48,7 @@ func (c Change) kind() string {
 	return kindChanged
 }
 
-// changelog returns the changelog of the tree below root with a section for a new version. What is in it
+// changelog returns the changelog of the tree below root with a section for a new version. What it has
 // already stays as it is.
 func (r *Report) changelog(facts Facts, first bool, root string) ([]byte, error) {
 	file := filepath.Join(root, changelogFile)
@@ -77,7 +77,7 @@ func (r *Report) changelog(facts Facts, first bool, root string) ([]byte, error)
 	return slices.Concat(have[:at], []byte(section.String()), have[at:]), nil
 }
 
-// origin says what a surface was made from.
+// origin returns a sentence that says what a surface was made from.
 func (f Facts) origin() string {
 	text := "From Samsara's document of version " + f.SamsaraVersion
 	if f.SDKRelease != "" {
@@ -86,18 +86,18 @@ func (f Facts) origin() string {
 	return text + ", SHA-256 `" + f.DocumentSHA256 + "`."
 }
 
-// first says what a first surface has.
+// first returns a sentence that says what a first surface has.
 func (f Facts) first() string {
 	return fmt.Sprintf("The first surface. Areas: %d; services: %d; methods: %d unary, %d stream, %d follow; messages: %d; fields: %d.",
 		f.Areas, f.Services, f.Methods.Unary, f.Methods.Stream, f.Methods.Follow, f.Messages, f.Fields)
 }
 
-// sections writes the changes by kind. Those that are cosmetic are counted.
+// sections writes the changes by kind. It only counts the cosmetic ones.
 func (r *Report) sections(out *strings.Builder) {
 	counts := map[string]int{}
 	byKind := map[string][]Change{}
 	for _, c := range r.Changes {
-		if c.Class == Cosmetic {
+		if c.Severity == Cosmetic {
 			counts[c.What]++
 			continue
 		}

@@ -11,15 +11,15 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// kept is said of everything deprecated.
+// kept is a sentence for everything that is deprecated.
 const kept = "Kept for existing clients."
 
 func (p *pkg) comment() string {
 	return fmt.Sprintf("%s has the operations of the area %s.", p.Service(), strings.ReplaceAll(p.Area, "_", " "))
 }
 
-// comment returns lines: what the method does, of which operation it is, and what a caller has to know
-// of it, each from a fact of the document.
+// comment returns lines: what the method does, which operation it is, and what a caller has to know about
+// it, each from a fact of the document.
 func (m *method) comment() []string {
 	does := words.Sentence(words.Clause(m.name, m.pages()))
 	if mask := m.request.mask(); mask != "" && strings.HasPrefix(does, "Updates ") {
@@ -47,21 +47,22 @@ func (m *method) comment() []string {
 	return lines
 }
 
-// pages says whether the method answers page after page.
+// pages reports whether the method's operation pages.
 func (m *method) pages() bool {
 	return m.operation.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED
 }
 
-// reference says which operation of Samsara's the method is, and where Samsara describes it. The address
-// is the operationId in lower case, as in all the links that the document has.
+// reference returns a line that says which operation of Samsara's the method is, and at which address
+// Samsara describes it. The address ends with the operationId in lower case, as in all links of the
+// document.
 func (m *method) reference() string {
 	o := m.operation
 	verb := strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_")
 	return fmt.Sprintf("Operation `%s`, %s %s: https://developers.samsara.com/reference/%s", o.GetId(), verb, o.GetPath(), strings.ToLower(o.GetId()))
 }
 
-// access says what the token must allow, how often one may ask, which is said of what, and how
-// mature the operation is.
+// access returns lines that say what the token must allow, how often one may ask, and how mature the
+// operation is. what is added to the rate limit.
 func (m *method) access(what string) []string {
 	var lines []string
 	o := m.operation
@@ -83,7 +84,7 @@ func (m *method) access(what string) []string {
 	return lines
 }
 
-// paging says how to read the pages, all of them or each, and how large they are.
+// paging returns lines that say how to read all pages or each of them, and how large they are.
 func (m *method) paging() []string {
 	var lines, how []string
 	pages := m.served(apiv1.StreamShape_STREAM_SHAPE_PAGES)
@@ -115,7 +116,7 @@ func (m *method) paging() []string {
 	return lines
 }
 
-// served is the name of the twin of a shape, empty if there is none or if it is not served any more.
+// served returns the name of the twin of a shape, empty if there is none or if it is no longer served.
 func (m *method) served(shape apiv1.StreamShape) string {
 	if t := m.twin(shape); t != nil && !t.unserved {
 		return t.name
@@ -123,7 +124,7 @@ func (m *method) served(shape apiv1.StreamShape) string {
 	return ""
 }
 
-// twinComment returns lines for a twin. What holds of all twins stands in stream.proto.
+// twinComment returns lines for a twin. stream.proto has what holds for all twins.
 func (m *method) twinComment(t *twin) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -165,11 +166,10 @@ func (m *method) twinComment(t *twin) []string {
 	return lines
 }
 
-// span is two fields of a request that say from when on and until when.
+// span is two fields of a request: the start and the end of a time range.
 type span struct{ start, end *field }
 
-// ranges finds the fields that belong together because one of them says start for what the other
-// says end.
+// ranges returns the pairs of fields whose names differ only in start and end.
 func (m *message) ranges() []span {
 	var all []span
 	for _, start := range m.fields {
@@ -187,7 +187,7 @@ func (m *message) ranges() []span {
 	return all
 }
 
-// comment says which of the two a request needs.
+// comment returns a line that says which of the two a request needs.
 func (s span) comment() string {
 	start, end := "`"+s.start.name+"`", "`"+s.end.name+"`"
 	both := start + " and " + end + " belong together: "
@@ -202,7 +202,7 @@ func (s span) comment() string {
 	return both + "neither is required."
 }
 
-// mask is the name of the request's update mask, empty if it has none.
+// mask returns the name of the request's update mask, empty if it has none.
 func (m *message) mask() string {
 	for _, f := range m.fields {
 		if f.kind == model.KindMask {
@@ -214,7 +214,7 @@ func (m *message) mask() string {
 
 func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
 
-// parameter is the name of the field for a parameter, empty if there is none.
+// parameter returns the name of the field for a parameter, empty if there is none.
 func (m *message) parameter(wire string) string {
 	if f := m.current(wire); f != nil {
 		return f.name
@@ -235,7 +235,7 @@ func windowWord(limit *apiv1.RateLimit) string {
 	}
 }
 
-// comment says what the message is: of which RPC, or of which schemas.
+// comment returns what the message is: the RPC or the schemas that it belongs to.
 func (m *message) comment() string {
 	var sentences []string
 	add := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
@@ -267,7 +267,7 @@ func (m *message) comment() string {
 	return strings.Join(sentences, " ")
 }
 
-// namesOnly are the fields of a message that only names something; empty if it says more.
+// namesOnly returns the fields of a message that only names something; empty if the message has others.
 func (m *message) namesOnly() string {
 	var names []string
 	for _, f := range m.fields {
@@ -285,7 +285,7 @@ func (m *message) namesOnly() string {
 	return strings.Join(names, "")
 }
 
-// describe finds what of the messages only their methods tell.
+// describe sets what only methods say of messages.
 func describe(t *tree) {
 	for _, p := range t.packages {
 		for _, m := range p.methods {
@@ -305,8 +305,8 @@ func describe(t *tree) {
 	}
 }
 
-// record is the message of what the method answers: of a page's records if there are pages, else of
-// the data. Nil if there is no such message.
+// record returns the message of what the method answers: of a page's records if it pages, otherwise of the
+// data. It returns nil if there is no such message.
 func (m *method) record() *message {
 	path := []string{"data"}
 	if items := m.operation.GetItems(); items != "" {
@@ -326,7 +326,7 @@ func (m *method) record() *message {
 	return in
 }
 
-// comment states the facts of a field in whole sentences.
+// comment returns the facts of a field in complete sentences.
 func (f *field) comment() string {
 	if f.text != "" {
 		return f.text
@@ -387,7 +387,7 @@ func quoted(values []string) string {
 	return strings.Join(all, ", ")
 }
 
-// subject says what the field is; empty if that is what its JSON name says.
+// subject returns what the field is; empty if its JSON name says so.
 func (f *field) subject() string {
 	in := f.options.GetIn()
 	switch {
@@ -432,7 +432,7 @@ func formatText(format string) string {
 	}
 }
 
-// bounds says what the least and the greatest count.
+// bounds returns the least and the greatest value, or count of entries or characters.
 func (f *field) bounds() string {
 	what := ""
 	switch {
@@ -455,7 +455,7 @@ func (f *field) bounds() string {
 	return ""
 }
 
-// unit reads the unit of a number from its name.
+// unit returns the unit of a number, from its name; empty if the name has none.
 func (f *field) unit() string {
 	if f.kind != model.KindInteger && f.kind != model.KindInt32 && f.kind != model.KindNumber {
 		return ""

@@ -49,7 +49,7 @@ func single(name string, change func(m *method)) *method {
 	})
 }
 
-func TestMethodComment(t *testing.T) {
+func TestMethod_comment(t *testing.T) {
 	t.Parallel()
 	const reference = "Operation `V1listHosLogs`, GET /hos/logs/{id}: https://developers.samsara.com/reference/v1listhoslogs"
 	const repeats = "The gateway repeats it after a failure."
@@ -136,7 +136,7 @@ func TestMethodComment(t *testing.T) {
 	}
 }
 
-func TestTwinComment(t *testing.T) {
+func TestTwin_comment(t *testing.T) {
 	t.Parallel()
 	m := paged(func(m *method) {
 		m.operation.Scope, m.operation.Stage = "Read Logs", apiv1.Stage_STAGE_BETA
@@ -163,7 +163,7 @@ func TestTwinComment(t *testing.T) {
 	}
 }
 
-func TestMessageComment(t *testing.T) {
+func TestMessage_comment(t *testing.T) {
 	t.Parallel()
 	id, name := scalarField("id", "id", nil), scalarField("name", "name", nil)
 	retired := scalarField("color", "color", nil)
@@ -188,7 +188,7 @@ func TestMessageComment(t *testing.T) {
 	}
 }
 
-func TestFieldComment(t *testing.T) {
+func TestField_comment(t *testing.T) {
 	t.Parallel()
 	const query, path, body = apiv1.Location_LOCATION_QUERY, apiv1.Location_LOCATION_PATH, apiv1.Location_LOCATION_BODY
 	for _, test := range []struct {

@@ -18,45 +18,45 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// Class is what a change means for clients that are deployed. A greater one includes the lesser.
-type Class int
+// Severity says what a change means for deployed clients. A greater one includes the lesser ones.
+type Severity int
 
-// The classes of changes.
+// The severities of changes.
 const (
-	None       Class = iota // the same, byte for byte
-	Cosmetic                // texts, known values, formats, bounds and defaults: nothing that is checked or sent
-	Additive                // an operation or a field that was not there, and that nobody has to use
-	Structural              // what is there goes on working, but somebody should look
-	Breaking                // what a deployed client sends or reads is no longer sent or read
+	None       Severity = iota // the same, byte for byte
+	Cosmetic                   // texts, known values, formats, bounds and defaults: nothing that is checked or sent
+	Additive                   // an operation or a field that was not there, and that nobody has to use
+	Structural                 // what exists goes on working, but somebody should look
+	Breaking                   // what a deployed client sends or reads is no longer sent or read
 )
 
-// String is the class in a word.
-func (c Class) String() string {
-	return [...]string{"none", "cosmetic", "additive", "structural", "breaking"}[c]
+// String returns the severity as a word.
+func (s Severity) String() string {
+	return [...]string{"none", "cosmetic", "additive", "structural", "breaking"}[s]
 }
 
-// MarshalText is the class in a word.
-func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+// MarshalText returns the severity as a word.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Change is one difference between the tree and what a document would make of it.
 type Change struct {
-	Class  Class  `json:"class"`
-	What   string `json:"what"`             // such as "field retyped"
-	Where  string `json:"where"`            // the full name of a method, field or package
-	Detail string `json:"detail,omitempty"` // what it was and what it is
+	Severity Severity `json:"severity"`
+	What     string   `json:"what"`             // such as "field retyped"
+	Where    string   `json:"where"`            // the full name of a method, field or package
+	Detail   string   `json:"detail,omitempty"` // what it was and what it is
 }
 
-// Report is all that a document would change in the tree.
+// Report is everything that a document would change in the tree.
 type Report struct {
-	Class        Class    `json:"class"`         // the greatest of the changes
+	Severity     Severity `json:"severity"`      // the greatest of the changes
 	Files        int      `json:"files"`         // that would be written
 	LinesAdded   int      `json:"lines_added"`   // in these files
 	LinesRemoved int      `json:"lines_removed"` // from these files
-	Changes      []Change `json:"changes"`       // the greatest class first, then by where
+	Changes      []Change `json:"changes"`       // the most severe first, then by what and where
 }
 
-// Drift returns what Update would change in the tree below root, and changes nothing. What would make
-// a run refuse the document is a change that somebody has to look at, and stops nothing.
+// Drift returns what Update would change in the tree below root, and changes nothing. What makes Update
+// refuse the document is a change in the report that somebody has to look at, not an error.
 func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
 	r, err := regenerate(ctx, m, root)
 	if err != nil {
@@ -77,7 +77,8 @@ func Drift(ctx context.Context, m model.Model, root string) (Report, error) {
 	return r.report, nil
 }
 
-// count counts what would be written. A file in which nothing else has changed has other texts.
+// count adds what would be written to the report. If a file differs but has no change, its texts have
+// changed.
 func (r *Report) count(after *tree, root string) error {
 	for _, p := range after.sorted() {
 		want := p.print()
@@ -95,11 +96,11 @@ func (r *Report) count(after *tree, root string) error {
 		if slices.ContainsFunc(r.Changes, func(c Change) bool { return strings.HasPrefix(c.Where, p.String()+".") }) {
 			continue
 		}
-		class, what := Cosmetic, "texts changed"
+		severity, what := Cosmetic, "texts changed"
 		if have == nil {
-			class, what = Additive, "package added"
+			severity, what = Additive, "package added"
 		}
-		r.Changes = append(r.Changes, Change{class, what, p.String(), fmt.Sprintf("%d lines added, %d removed", added, removed)})
+		r.Changes = append(r.Changes, Change{severity, what, p.String(), fmt.Sprintf("%d lines added, %d removed", added, removed)})
 	}
 	return nil
 }
@@ -120,21 +121,21 @@ func lines(have, want []byte) (added, removed int) {
 	return added, removed
 }
 
-// comparison collects the changes from one tree to a later one, in which everything of the first is
-// under the same name.
+// comparison collects the changes from one tree to a later one, which has everything of the first under
+// the same name.
 type comparison struct {
 	changes []Change
-	sent    map[*message]bool  // what operations in good standing send, in the later tree
-	told    map[*field]bool    // what is told of a whole answer, in the later tree
-	live    map[string]*method // operations in good standing by HTTP method and path, in the later tree
+	sent    map[*message]bool  // what operations that are not deprecated send, in the later tree
+	told    map[*field]bool    // fields that the change of a whole answer covers, in the later tree
+	live    map[string]*method // operations that are not deprecated by HTTP method and path, in the later tree
 }
 
-func (c *comparison) add(class Class, what, where, format string, args ...any) {
-	c.changes = append(c.changes, Change{class, what, where, fmt.Sprintf(format, args...)})
+func (c *comparison) add(severity Severity, what, where, format string, args ...any) {
+	c.changes = append(c.changes, Change{severity, what, where, fmt.Sprintf(format, args...)})
 }
 
-// unsupported adds an operation that cannot be expressed: whoever regenerates has to leave it out by
-// name.
+// unsupported adds a change for an operation that cannot be expressed: whoever regenerates has to leave
+// it out by name.
 func (c *comparison) unsupported(err error) {
 	where := "the document"
 	var operation *model.OperationError
@@ -156,7 +157,7 @@ func (c *comparison) compare(before, after *tree) {
 		}
 	}
 	for _, p := range after.sorted() {
-		old := before.at(p.Place)
+		old := before.at(p.Package)
 		for _, m := range p.methods {
 			i := slices.IndexFunc(old.methods, func(other *method) bool { return other.name == m.name })
 			if i < 0 {
@@ -183,7 +184,7 @@ func (c *comparison) method(before, after *method) {
 	case before.deprecated:
 		c.add(Additive, "operation back", where, "%s", after.line())
 	case after.deprecated && after.gone && c.live[after.line()] != nil:
-		// It has another id, by which a method is known.
+		// The operation has another id, and a method belongs to an id.
 		c.add(Structural, "operation deprecated", where, "%s goes on working, and is now %s", after.line(), c.live[after.line()].fullName())
 		return
 	case after.deprecated && after.gone:
@@ -197,7 +198,7 @@ func (c *comparison) method(before, after *method) {
 	}
 	c.annotation(where, before.operation, after.operation)
 	for _, t := range after.twins {
-		where := after.place().String() + "." + after.place().Service() + "." + t.name
+		where := after.pkg().String() + "." + after.pkg().Service() + "." + t.name
 		switch old := before.twin(t.stream.GetShape()); {
 		case old == nil:
 			c.add(Additive, "stream added", where, "of %s", after.name)
@@ -211,7 +212,7 @@ func (c *comparison) method(before, after *method) {
 	}
 }
 
-// annotation compares what methods say of an operation.
+// annotation compares what methods say of their operation.
 func (c *comparison) annotation(where string, before, after *apiv1.Operation) {
 	if before.GetScope() != after.GetScope() {
 		c.add(Cosmetic, "scope changed", where, "%q, now %q", before.GetScope(), after.GetScope())
@@ -255,7 +256,7 @@ func (c *comparison) message(before, after *message) {
 		where, was, sent := after.pkg.String()+"."+after.name+"."+f.name, before.named(f.name), c.sent[after]
 		switch successor, predecessor := after.successor(f), before.successor(f); {
 		case was == nil && predecessor != nil:
-			// It is told of the field that it replaces, except what a client must send now.
+			// The change is that of the field that it replaces, except that a client must now send it.
 			if sent && f.options.GetRequired() && !predecessor.options.GetRequired() {
 				c.add(Breaking, "field required", where, "")
 			}
@@ -266,7 +267,7 @@ func (c *comparison) message(before, after *message) {
 		case f.options.GetRetired() && !was.options.GetRetired() && successor != nil:
 			c.add(Structural, "field retyped", where, "%s, now %s in %s", f.typeIn(after.pkg), successor.typeIn(after.pkg), successor.name)
 		case f.options.GetRoot() && f.gone && !was.deprecated && sent && after.live():
-			// What is set is sent, as it always was.
+			// A client that sets it still sends it.
 			c.add(Structural, "field retyped", where, "%s, now an object", f.typeIn(after.pkg))
 		case f.gone && !was.deprecated:
 			c.add(Breaking, "field removed", where, "%s", f.typeIn(after.pkg))
@@ -276,8 +277,8 @@ func (c *comparison) message(before, after *message) {
 	}
 }
 
-// successor returns the newest field for what another one is for, nil if there is none that is not
-// retired.
+// successor returns the field that is not retired and fills the same slot as another one, nil if there is
+// none.
 func (m *message) successor(other *field) *field {
 	i := slices.IndexFunc(m.fields, func(f *field) bool { return f.slot() == other.slot() && !f.options.GetRetired() })
 	if i < 0 {
@@ -286,7 +287,7 @@ func (m *message) successor(other *field) *field {
 	return m.fields[i]
 }
 
-// field compares what is said of a field that is in the document, or was in neither.
+// field compares what is said of a field that the document has, or that neither document has.
 func (c *comparison) field(where string, before, after *field, sent bool) {
 	was, is := before.options, after.options
 	switch {
@@ -302,7 +303,7 @@ func (c *comparison) field(where string, before, after *field, sent bool) {
 		c.add(Cosmetic, "field changed", where, "required %t, now %t", was.GetRequired(), is.GetRequired())
 	}
 	for _, fact := range []struct {
-		class         Class
+		severity      Severity
 		name          string
 		before, after any
 	}{
@@ -317,7 +318,7 @@ func (c *comparison) field(where string, before, after *field, sent bool) {
 		{Cosmetic, "default", was.GetDefault(), is.GetDefault()},
 	} {
 		if fact.before != fact.after {
-			c.add(fact.class, "field changed", where, "%s %v, now %v", fact.name, fact.before, fact.after)
+			c.add(fact.severity, "field changed", where, "%s %v, now %v", fact.name, fact.before, fact.after)
 		}
 	}
 	if !slices.Equal(was.GetValues(), is.GetValues()) {
@@ -334,7 +335,7 @@ func bound(v *float64) string {
 
 func namesText(names []string) string { return cmp.Or(strings.Join(names, ", "), "none") }
 
-// valuesText says which values came and which went.
+// valuesText returns which values were added and which removed.
 func valuesText(before, after []string) string {
 	var all []string
 	for _, v := range after {
@@ -354,15 +355,15 @@ func valuesText(before, after []string) string {
 }
 
 func (m *method) fullName() string {
-	return m.place().String() + "." + m.place().Service() + "." + m.name
+	return m.pkg().String() + "." + m.pkg().Service() + "." + m.name
 }
 
-// line is the operation as the first line of a request has it.
+// line returns the operation's HTTP method and path, as in the first line of a request.
 func (m *method) line() string {
 	return strings.TrimPrefix(m.operation.GetMethod().String(), "HTTP_METHOD_") + " " + m.operation.GetPath()
 }
 
-// withTwins is the operation as the first line of a request has it, and the names of its twins.
+// withTwins returns line and the names of the method's twins.
 func (m *method) withTwins() string {
 	text := m.line()
 	for i, t := range m.twins {
@@ -371,11 +372,11 @@ func (m *method) withTwins() string {
 	return text
 }
 
-// removed tells of the twins that a method has no more.
+// removed adds a change for each twin that a method no longer has.
 func (c *comparison) removed(before, after *method) {
 	for _, t := range before.twins {
 		if after.twin(t.stream.GetShape()) == nil {
-			c.add(Breaking, "stream removed", after.place().String()+"."+after.place().Service()+"."+t.name, "of %s", after.name)
+			c.add(Breaking, "stream removed", after.pkg().String()+"."+after.pkg().Service()+"."+t.name, "of %s", after.name)
 		}
 	}
 }

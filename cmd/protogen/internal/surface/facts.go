@@ -15,29 +15,29 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// What is written beside the proto files.
+// The files beside the proto files.
 const (
 	factsFile     = "SURFACE.json"
 	changelogFile = "CHANGELOG.md"
 )
 
-// firstVersion is that of a surface without one before.
+// firstVersion is the version of the first surface.
 const firstVersion = "1.0.0"
 
-// Facts are what a surface is and what it was made from. They are all that the tree has of them: what a
-// run does not say is kept.
+// Facts say what a surface is and what it was made from. They are kept in the tree alone: what a run does
+// not say stays as it was.
 type Facts struct {
 	// SurfaceVersion is the semantic version of the promise to clients. A run that adds or deprecates
-	// raises its second number, and one that changes comments or options its third; nothing but a hand
-	// raises the first.
+	// raises the second number, and one that only changes comments or options raises the third. Only a
+	// person raises the first.
 	SurfaceVersion string `json:"surface_version"`
 	SamsaraVersion string `json:"samsara_version"` // of the document, as X-Samsara-Version has it
 	SDKRelease     string `json:"sdk_release"`     // of Samsara's SDK; empty if nobody said
-	DocumentSHA256 string `json:"document_sha256"` // of the document as it came, in hexadecimal
+	DocumentSHA256 string `json:"document_sha256"` // of the document before it is corrected, in hexadecimal
 	Counts
 }
 
-// Counts are how much a surface has, without what is not of Samsara's API.
+// Counts say how much a surface has, without what does not belong to Samsara's API.
 type Counts struct {
 	Areas      int        `json:"areas"`
 	Services   int        `json:"services"`
@@ -47,21 +47,21 @@ type Counts struct {
 	Deprecated Deprecated `json:"deprecated"`
 }
 
-// Methods are how many methods there are by shape.
+// Methods says how many methods there are of each shape.
 type Methods struct {
 	Unary  int `json:"unary"`
 	Stream int `json:"stream"`
 	Follow int `json:"follow"`
 }
 
-// Deprecated are how many of what there is are deprecated.
+// Deprecated says how much of a surface is deprecated.
 type Deprecated struct {
 	Methods  int `json:"methods"`
 	Messages int `json:"messages"`
 	Fields   int `json:"fields"`
 }
 
-// readFacts reads the facts of the tree below root; nil if it has none.
+// readFacts returns the facts of the tree below root, nil if it has none.
 func readFacts(root string) (*Facts, error) {
 	file := filepath.Join(root, factsFile)
 	raw, err := os.ReadFile(file) //nolint:gosec // the caller names the tree
@@ -83,7 +83,7 @@ func readFacts(root string) (*Facts, error) {
 	return facts, nil
 }
 
-// counts counts what is in a tree.
+// counts returns how much a tree has.
 func (t *tree) counts() Counts {
 	var c Counts
 	areas := map[string]bool{}
@@ -119,8 +119,8 @@ func (t *tree) counts() Counts {
 	return c
 }
 
-// files are what the tree is to have, by path: its proto files, what it is and what it was made from, and
-// its changelog if it has another version.
+// files returns the files that the tree shall have, by path: the proto files, the facts, and the changelog
+// if the version is a new one.
 func (r *regeneration) files(m model.Model, root, sdkRelease string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, p := range r.after.sorted() {
@@ -131,7 +131,7 @@ func (r *regeneration) files(m model.Model, root, sdkRelease string) (map[string
 		return nil, err
 	}
 	if before != nil && before.Messages > 0 && r.anew {
-		return nil, fmt.Errorf("%s: it is of a surface that is gone: to begin anew with %s, remove it and %s", filepath.Join(root, factsFile), firstVersion, changelogFile)
+		return nil, fmt.Errorf("%s: it describes a surface that no longer exists: to start again with %s, remove it and %s", filepath.Join(root, factsFile), firstVersion, changelogFile)
 	}
 	facts := Facts{SurfaceVersion: firstVersion, SamsaraVersion: m.Version, SDKRelease: sdkRelease, DocumentSHA256: m.SHA256, Counts: r.after.counts()}
 	if before != nil {
@@ -150,7 +150,7 @@ func (r *regeneration) files(m model.Model, root, sdkRelease string) (map[string
 	return files, err
 }
 
-// version is that of the surface after the changes, the same if there are none.
+// version returns the version of the surface after the changes, the same if there are none.
 func (r *Report) version(before string) string {
 	v, err := parseVersion(before)
 	switch {
@@ -164,8 +164,8 @@ func (r *Report) version(before string) string {
 	return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2])
 }
 
-// grows says whether anything is added or deprecated, and not only described otherwise. What has moved to
-// another place adds there, and to another path changes an option alone.
+// grows reports whether anything is added or deprecated, and not only described in another way. An
+// operation that moves to another path changes only an option.
 func (r *Report) grows() bool {
 	for _, c := range r.Changes {
 		if kind := c.kind(); kind != kindChanged && kind != kindMoved {

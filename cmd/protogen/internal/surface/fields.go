@@ -10,8 +10,8 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// slot is what a field is for: a wire name at a place of the request, or in no place. One field
-// of a message fills a slot at a time; the others were there before its type changed.
+// slot is what a field is for: a wire name, and the location in the request if it is one of a request. One
+// field of a message fills a slot at a time; the others filled it before its type changed.
 type slot struct {
 	wire string
 	in   apiv1.Location
@@ -21,15 +21,15 @@ func (p property) slot() slot { return slot{p.Wire, p.Options.GetIn()} }
 
 func (f *field) slot() slot { return slot{f.wire(), f.options.GetIn()} }
 
-// same says whether two fields are one to a client.
+// same reports whether two fields are the same to a client.
 func (f *field) same(other *field) bool {
 	return f.name == other.name && f.jsonName == other.jsonName && f.number == other.number &&
 		f.kind == other.kind && f.label == other.label && f.message == other.message
 }
 
-// match returns the field that can hold the property, one that is not retired if there is one. A
-// field at another place of the request will do if the document has nothing else for it.
-func (m *message) match(p property, src source) *field {
+// match returns the field that can hold the property, preferably one that is not retired. A field with
+// another location in the request is returned if the document has nothing else for it.
+func (m *message) match(p property, def definition) *field {
 	var retired, moved *field
 	for _, f := range m.fields {
 		switch {
@@ -38,7 +38,7 @@ func (m *message) match(p property, src source) *field {
 			return f
 		case f.slot() == p.slot():
 			retired = f
-		case !src.has(f.slot()):
+		case !def.has(f.slot()):
 			moved = f
 		}
 	}
@@ -48,58 +48,57 @@ func (m *message) match(p property, src source) *field {
 	return moved
 }
 
-func (s source) has(taken slot) bool {
+func (s definition) has(taken slot) bool {
 	return slices.ContainsFunc(s.fields, func(p property) bool { return p.slot() == taken })
 }
 
-// update brings the message's fields up to what the document says of it. Where several schemas
-// share the message and disagree, those that the message stands for count first.
-func (m *message) update(sources []source) {
-	slices.SortStableFunc(sources, func(a, b source) int { return m.rank(a) - m.rank(b) })
+// update updates the message's fields from what the document says. If several schemas share the message
+// and disagree, those that the message stands for count first.
+func (m *message) update(definitions []definition) {
+	slices.SortStableFunc(definitions, func(a, b definition) int { return m.rank(a) - m.rank(b) })
 	current := map[slot]*field{}
-	for _, src := range sources {
-		for _, p := range src.fields {
-			if f := m.match(p, src); f != nil && current[p.slot()] == nil {
+	for _, def := range definitions {
+		for _, p := range def.fields {
+			if f := m.match(p, def); f != nil && current[p.slot()] == nil {
 				current[p.slot()] = f
 			}
 		}
 	}
 	m.statements = map[*field][]statement{}
-	for _, src := range sources {
-		for _, p := range src.fields {
+	for _, def := range definitions {
+		for _, p := range def.fields {
 			if current[p.slot()] == nil {
 				current[p.slot()] = m.newField(p)
 			}
 			if f := current[p.slot()]; f.fits(p) {
-				m.statements[f] = append(m.statements[f], statement{source: src, Property: p.Property})
+				m.statements[f] = append(m.statements[f], statement{from: def, Property: p.Property})
 			}
 		}
 	}
 	for _, f := range m.fields {
 		if statements := m.statements[f]; statements != nil {
 			common := model.CommonProperty(properties(statements))
-			common.Options.Required = common.Options.GetRequired() && len(statements) == len(sources)
-			common.Options.Answered = !common.Options.GetRequired() && answered(statements, sources)
+			common.Options.Required = common.Options.GetRequired() && len(statements) == len(definitions)
+			common.Options.Answered = !common.Options.GetRequired() && answered(statements, definitions)
 			f.set(common)
 			continue
 		}
 		f.deprecated, f.gone, f.options.Required, f.options.Answered = true, true, false, false
-		// What was retired stays so: the field that took its place is there, in the document or not.
+		// A retired field stays retired: the field that replaced it exists, in the document or not.
 		f.options.Retired = f.options.GetRetired() || f.options.GetRoot() || current[f.slot()] != nil
 	}
 }
 
-// rank puts the schemas that the message stands for before those that only came by a reference.
-func (m *message) rank(s source) int {
+// rank sorts the schemas that the message stands for before those that only a reference led to.
+func (m *message) rank(s definition) int {
 	if len(m.schemas) == 0 || slices.Contains(m.schemas, s.key) {
 		return 0
 	}
 	return 1
 }
 
-// newField adds a field for the property. A name that is taken, or that every update mask has,
-// gets the place of the property before it, or, if the wire name changes its type, a version
-// after it.
+// newField adds a field for the property. If the name is taken, or is that of every update mask, the
+// property's location is put before it. If the wire name has changed its type, a version is put after it.
 func (m *message) newField(p property) *field {
 	base := words.Identifier(words.Snake(p.Wire), "field_")
 	name := base
@@ -147,15 +146,15 @@ func locationPrefix(in apiv1.Location) string {
 	return ""
 }
 
-// set makes the field say what the document says of the property.
+// set sets what the document says of the property in the field.
 func (f *field) set(p model.Property) {
 	f.options, f.notes, f.deprecated = proto.CloneOf(p.Options), p.Notes, p.Deprecated
 	switch f.label {
 	case p.Shape.Label:
-	case model.List: // It was one when the document said that the text holds several.
+	case model.List: // The document used to say that the text holds a list.
 		f.options.ArrayStyle = apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 		f.options.Minimum, f.options.Maximum = nil, nil
-	default: // It was a text before the document said so.
+	default: // The document did not use to say that the text holds a list.
 		f.options.ArrayStyle, f.options.Ordered = apiv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED, false
 	}
 	if f.jsonName != p.Wire {

@@ -8,46 +8,46 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 )
 
-// forms tells which schemas are one thing, so that one message can stand for all of them: those
-// of the same plain name and the same structure, all the way down. The document's newer half
-// has a copy of each schema for every operation and direction.
+// forms says which schemas are the same thing, so that one message can stand for all of them: those with
+// the same plain name and the same structure, at all depths. The newer half of the document has a copy of
+// each schema for every operation and direction.
 type forms struct {
-	names    names
-	sources  map[string]source   // of each schema of the document
-	schemas  map[string]string   // form of each schema of the document
-	messages map[*message]string // form of each message of the tree
-	members  map[string][]string // of each form, sorted
-	uses     map[string]int      // how many operations lead to a schema
-	shared   map[string]bool     // forms with a schema that several packages lead to
+	names       names
+	definitions map[string]definition // of each schema of the document
+	schemas     map[string]string     // form of each schema of the document
+	messages    map[*message]string   // form of each message of the tree
+	members     map[string][]string   // of each form, sorted
+	uses        map[string]int        // how many operations lead to a schema
+	shared      map[string]bool       // forms with a schema that several packages lead to
 }
 
-// newForms describes all schemas of the document and all messages of the tree.
+// newForms returns the forms of all schemas of the document and all messages of the tree.
 func newForms(t *tree, operations []model.Operation) *forms {
 	f := &forms{
-		names:    newNames(t, operations),
-		sources:  map[string]source{},
-		schemas:  map[string]string{},
-		messages: map[*message]string{},
-		members:  map[string][]string{},
-		uses:     map[string]int{},
-		shared:   map[string]bool{},
+		names:       newNames(t, operations),
+		definitions: map[string]definition{},
+		schemas:     map[string]string{},
+		messages:    map[*message]string{},
+		members:     map[string][]string{},
+		uses:        map[string]int{},
+		shared:      map[string]bool{},
 	}
 	for _, p := range t.sorted() {
 		for _, m := range p.messages {
 			f.ofMessage(m)
 		}
 	}
-	first := map[string]model.Place{}
+	first := map[string]model.Package{}
 	for _, o := range operations {
 		reached := map[string]bool{}
-		f.reach(newSource(o.Response), reached)
-		f.reach(newSource(o.Request), reached)
+		f.reach(newDefinition(o.Response), reached)
+		f.reach(newDefinition(o.Request), reached)
 		for key := range reached {
 			f.uses[key]++
 			if f.uses[key] == 1 {
-				first[key] = o.Place
+				first[key] = o.Package
 			}
-			if first[key] != o.Place {
+			if first[key] != o.Package {
 				f.shared[f.schemas[key]] = true
 			}
 		}
@@ -55,29 +55,29 @@ func newForms(t *tree, operations []model.Operation) *forms {
 	return f
 }
 
-// reach adds the schemas that src leads to.
-func (f *forms) reach(src source, reached map[string]bool) {
-	for _, p := range src.fields {
+// reach adds the schemas that def leads to.
+func (f *forms) reach(def definition, reached map[string]bool) {
+	for _, p := range def.fields {
 		key := p.Shape.Key()
 		if p.Shape.Kind.Proto() != model.KindMessage || reached[key] {
 			continue
 		}
 		reached[key] = true
 		f.ofSchema(p.Shape)
-		f.reach(f.sources[key], reached)
+		f.reach(f.definitions[key], reached)
 	}
 }
 
-// ofSchema returns the form of the schema behind a shape. A schema that leads to itself has
-// its key in its form, so it is like no other.
+// ofSchema returns the form of the schema behind a shape. A schema that leads to itself has its key in its
+// form, so no other has the same form.
 func (f *forms) ofSchema(s model.Shape) string {
 	key := s.Key()
 	if form, known := f.schemas[key]; known {
 		return form
 	}
-	f.sources[key], f.schemas[key] = newSource(s.Source()), key
+	f.definitions[key], f.schemas[key] = newDefinition(s.Definition()), key
 	var members []string
-	for _, p := range f.sources[key].fields {
+	for _, p := range f.definitions[key].fields {
 		below := ""
 		if p.Shape.Kind.Proto() == model.KindMessage {
 			below = f.ofSchema(p.Shape)
@@ -116,7 +116,7 @@ func (f *forms) form(key string, members []string) string {
 	return form
 }
 
-// nested says whether one of two messages has all members of the other.
+// nested reports whether one of two messages has all the members of the other.
 func (f *forms) nested(a, b *message) bool {
 	of := func(m *message) []string {
 		form, known := f.messages[m]
@@ -135,8 +135,8 @@ func member(wire string, k model.Kind, l model.Label, root bool, below string) s
 	return fmt.Sprintf("%q %d %d %t %s", wire, k.Proto(), l, root, below)
 }
 
-// alike says whether the message stands for a schema of the document that is the same thing as
-// the schema of that name.
+// alike reports whether the message stands for a schema of the document that is the same thing as the
+// schema with a key.
 func (f *forms) alike(m *message, key string) bool {
 	return slices.ContainsFunc(m.schemas, func(other string) bool { return f.schemas[other] == f.schemas[key] })
 }

@@ -9,22 +9,22 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// merge brings the tree up to the document. What the tree has keeps its name, number and type;
-// what the document adds is added; what it lacks stays, deprecated. It returns what is wrong with
-// operations that are new, which it does not add.
+// merge updates the tree from the document. What the tree has keeps its name, number and type; what the
+// document adds is added; what it lacks stays, deprecated. It returns what is wrong with new operations,
+// which it does not add.
 //
-// What the tree has never stops it. A field that the document no longer has stays, deprecated. One
-// that has another type stays, retired, beside a new one with the next version in its name. A method
-// whose pages can no longer be streamed stays, and so do its twins, deprecated. A method is that of
-// its operationId, whatever becomes of the operation's path, tag and stage.
+// What the tree has never makes it fail. A field that the document no longer has stays, deprecated. A
+// field that has another type stays, retired, beside a new one with the next version in its name. A method
+// whose pages can no longer be streamed stays, and so do its twins, deprecated. A method belongs to its
+// operationId, whatever becomes of the operation's path, tag and stage.
 func merge(t *tree, operations []model.Operation) []error {
 	operations = slices.Clone(operations)
 	for i, o := range operations {
 		if known := t.method(o.Annotation.GetId()); known != nil {
-			operations[i].Place = known.place()
+			operations[i].Package = known.pkg().Package
 		}
 	}
-	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
+	m := merger{tree: t, forms: newForms(t, operations), definitions: map[*message][]definition{}}
 	var bindings []binding
 	for _, p := range t.sorted() {
 		for _, method := range p.methods {
@@ -40,7 +40,7 @@ func merge(t *tree, operations []model.Operation) []error {
 			continue
 		}
 		if known == nil {
-			known = t.at(o.Place).newMethod()
+			known = t.at(o.Package).newMethod()
 			added = append(added, known)
 		}
 		known.bind(o)
@@ -49,14 +49,14 @@ func merge(t *tree, operations []model.Operation) []error {
 	nameMethods(added)
 	addTwins(bindings)
 	for _, b := range bindings {
-		m.reach(b.method.response, newSource(b.operation.Response), false)
+		m.reach(b.method.response, newDefinition(b.operation.Response), false)
 	}
 	for _, b := range bindings {
-		m.reach(b.method.request, newSource(b.operation.Request), true)
+		m.reach(b.method.request, newDefinition(b.operation.Request), true)
 	}
 	m.nameMessages()
 	for _, message := range m.reached {
-		message.update(m.sources[message])
+		message.update(m.definitions[message])
 	}
 	vary(m.reached)
 	for _, b := range bindings {
@@ -78,13 +78,13 @@ type binding struct {
 	operation model.Operation
 }
 
-// merger holds what is found out on the way.
+// merger holds the state of a merge.
 type merger struct {
-	tree    *tree
-	forms   *forms
-	sources map[*message][]source // what the document says of each message
-	reached []*message            // the keys of sources, in the order they were reached
-	unnamed []unnamed
+	tree        *tree
+	forms       *forms
+	definitions map[*message][]definition // what the document says of each message
+	reached     []*message                // the keys of definitions, in the order in which they were reached
+	unnamed     []unnamed
 }
 
 // newMethod adds a method without a name, with an empty request and response.
@@ -94,9 +94,8 @@ func (p *pkg) newMethod() *method {
 	return added
 }
 
-// bind makes the method say what the document says of its operation. If there are twins, an
-// operation that no longer pages keeps saying how it did, so that they still work: without a
-// next page they end, or wait.
+// bind sets what the document says of the operation in the method. If the operation no longer pages but
+// has twins, it keeps its pagination, so that the twins still work: without a next page they end, or wait.
 func (m *method) bind(o model.Operation) {
 	before := m.operation
 	m.operation, m.feed, m.mayBeTooLarge = proto.CloneOf(o.Annotation), o.Feed, o.MayBeTooLarge
@@ -117,7 +116,7 @@ func (m *method) bind(o model.Operation) {
 	}
 }
 
-// deprecate says that the document has nothing to say of the method and its twins.
+// deprecate marks the method and its twins as missing from the document.
 func (m *method) deprecate() {
 	m.deprecated, m.gone = true, true
 	for _, t := range m.twins {
@@ -125,27 +124,27 @@ func (m *method) deprecate() {
 	}
 }
 
-// reach records that the document says src of the message, and so on for the messages below it.
-func (m *merger) reach(to *message, src source, input bool) {
-	if slices.ContainsFunc(m.sources[to], func(s source) bool { return s.key == src.key }) {
+// reach adds def to what the document says of the message, and does so for the messages below it.
+func (m *merger) reach(to *message, def definition, input bool) {
+	if slices.ContainsFunc(m.definitions[to], func(s definition) bool { return s.key == def.key }) {
 		return
 	}
-	if m.sources[to] == nil {
+	if m.definitions[to] == nil {
 		m.reached = append(m.reached, to)
 	}
-	src.fields, src.answers = slices.Clone(src.fields), !input
-	m.sources[to] = append(m.sources[to], src)
-	for i, p := range src.fields {
+	def.fields, def.answers = slices.Clone(def.fields), !input
+	m.definitions[to] = append(m.definitions[to], def)
+	for i, p := range def.fields {
 		if p.Shape.Kind.Proto() != model.KindMessage {
 			continue
 		}
-		if f := to.match(p, src); f != nil {
+		if f := to.match(p, def); f != nil {
 			p.message = f.message
 		} else if p.message = m.promised(to, p); p.message == nil {
 			p.message = m.messageFor(to.pkg, p.Shape, input)
 		}
-		src.fields[i] = p
-		below := m.forms.sources[p.Shape.Key()]
+		def.fields[i] = p
+		below := m.forms.definitions[p.Shape.Key()]
 		if p.message.pkg.schema(below.key) == nil && m.forms.alike(p.message, below.key) {
 			p.message.join(below.key)
 		}
@@ -153,10 +152,10 @@ func (m *merger) reach(to *message, src source, input bool) {
 	}
 }
 
-// promised returns the message that an earlier source gave to the same property.
+// promised returns the message that an earlier definition gave to the same property.
 func (m *merger) promised(to *message, p property) *message {
-	for _, src := range m.sources[to] {
-		for _, other := range src.fields {
+	for _, def := range m.definitions[to] {
+		for _, other := range def.fields {
 			if other.slot() == p.slot() && other.message != nil && other.Shape.Label == p.Shape.Label {
 				return other.message
 			}
@@ -165,13 +164,13 @@ func (m *merger) promised(to *message, p property) *message {
 	return nil
 }
 
-// messageFor returns the message that stands for a schema in a package: one of the package's
-// own if there is one, a shared one if there is one or should be, else a new one of its own. A
-// message that was made for another schema, but is the same thing, will do.
+// messageFor returns the message that stands for a schema in a package: one of the package's own if there
+// is one, a shared one if there is one or should be, and otherwise a new one of the package. A message
+// that was made for another schema is returned if that schema is the same thing.
 func (m *merger) messageFor(p *pkg, s model.Shape, input bool) *message {
 	key := s.Key()
 	homes := []*pkg{p}
-	if types := m.tree.packages[model.TypesPlace()]; types != nil {
+	if types := m.tree.packages[model.TypesPackage()]; types != nil {
 		homes = append(homes, types)
 	}
 	for _, home := range homes {
@@ -188,14 +187,14 @@ func (m *merger) messageFor(p *pkg, s model.Shape, input bool) *message {
 		}
 	}
 	if m.forms.shared[m.forms.schemas[key]] {
-		p = m.tree.at(model.TypesPlace())
+		p = m.tree.at(model.TypesPackage())
 	}
 	added := p.add(key)
 	m.unnamed = append(m.unnamed, unnamed{message: added, input: input, element: s.Label != model.Single})
 	return added
 }
 
-// deprecateUnused marks the messages that no method in good standing leads to.
+// deprecateUnused deprecates the messages that only deprecated methods lead to.
 func deprecateUnused(t *tree) {
 	used := map[*message]bool{}
 	for _, p := range t.packages {

@@ -11,8 +11,8 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// nameMethods names new methods. What has the fewest names to choose from gets its name first: so
-// listOrders is ListOrders, and getOrdersStream is ListOrdersFeed beside it.
+// nameMethods names new methods. The method with the fewest names to choose from gets its name first:
+// listOrders becomes ListOrders, and getOrdersStream ListOrdersFeed.
 func nameMethods(added []*method) {
 	added = slices.Clone(added)
 	slices.SortStableFunc(added, func(a, b *method) int { return len(rpcNames(a.operation)) - len(rpcNames(b.operation)) })
@@ -31,8 +31,9 @@ func (m *method) rename(name string) {
 	m.name, m.request.name, m.response.name = name, name+"Request", name+"Response"
 }
 
-// rpcNames lists names for an operation's method, the best first: without the V1 in front of legacy
-// operationIds and versions within, without the Stream that feeds end in; as a Feed; with versions.
+// rpcNames returns names for an operation's method, the best first: without versions, such as the V1 in
+// front of a legacy operationId, and without the Stream at the end of a feed's; with Feed at the end; with
+// versions.
 func rpcNames(o *apiv1.Operation) []string {
 	id, legacy := strings.CutPrefix(o.GetId(), "V1")
 	all := words.Split(id)
@@ -58,8 +59,9 @@ func rpcNames(o *apiv1.Operation) []string {
 	return names
 }
 
-// verbAndNoun parts the words of an operationId. Verbs that say no more than the HTTP method does
-// become those of one rule: what pages is listed. An id that is the end of its path has no verb.
+// verbAndNoun splits the words of an operationId. A verb that says no more than the HTTP method is
+// replaced by one rule, such as List for what pages. An id that is the end of its path has no verb of its
+// own, and gets one by the same rule.
 func verbAndNoun(o *apiv1.Operation, w []string) (verb, noun []string) {
 	first := ""
 	if len(w) > 0 {
@@ -99,17 +101,17 @@ func verbAndNoun(o *apiv1.Operation, w []string) (verb, noun []string) {
 	return []string{"Delete"}, noun
 }
 
-// pages says whether the operation is one that lists.
+// pages reports whether the operation reads a list in pages.
 func pages(o *apiv1.Operation) bool {
 	return o.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_GET && o.GetPagination() != apiv1.Pagination_PAGINATION_UNSPECIFIED
 }
 
-// isVersion says whether a word is such as V2.
+// isVersion reports whether a word is a version, such as V2.
 func isVersion(word string) bool { return word[0] == 'V' && isNumber(word[1:]) }
 
-// unnamed is a new message, with what counts for its name: whether it was first reached from a
-// request, and as an element of a list or map; how many operations lead to it; the names it
-// could have, the best first.
+// unnamed is a new message, with what its name depends on: whether it was first reached from a request,
+// and as an element of a list or map; how many operations lead to it; the names that it could have, the
+// best first.
 type unnamed struct {
 	*message
 	input, element bool
@@ -142,8 +144,8 @@ func (m *merger) nameMessages() {
 	}
 }
 
-// sameThing returns the message that has the plain name which another one could not have, if one has
-// all members of the other: then both are one thing, told in two schemas. Nil if it has not.
+// sameThing returns the message that took the plain name of another one, if one of the two has all members
+// of the other: then both are the same thing in two schemas. Otherwise it returns nil.
 func (m *merger) sameThing(left unnamed) *message {
 	for _, other := range left.pkg.messages {
 		if other.name != left.candidates[0] {
@@ -158,31 +160,31 @@ func (m *merger) sameThing(left unnamed) *message {
 	return nil
 }
 
-// fold makes one message stand for what another one, which is new, was to stand for.
+// fold replaces a new message with another one, which then stands for the schemas of both.
 func (m *merger) fold(from, into *message) {
 	for _, key := range from.schemas {
 		into.join(key)
 	}
-	if m.sources[into] == nil {
+	if m.definitions[into] == nil {
 		m.reached = append(m.reached, into)
 	}
-	m.sources[into] = append(m.sources[into], m.sources[from]...)
-	delete(m.sources, from)
+	m.definitions[into] = append(m.definitions[into], m.definitions[from]...)
+	delete(m.definitions, from)
 	is := func(other *message) bool { return other == from }
 	m.reached, from.pkg.messages = slices.DeleteFunc(m.reached, is), slices.DeleteFunc(from.pkg.messages, is)
-	for _, sources := range m.sources {
-		for _, src := range sources {
-			for i := range src.fields {
-				if src.fields[i].message == from {
-					src.fields[i].message = into
+	for _, definitions := range m.definitions {
+		for _, def := range definitions {
+			for i := range def.fields {
+				if def.fields[i].message == from {
+					def.fields[i].message = into
 				}
 			}
 		}
 	}
 }
 
-// compareClaims puts the message first that has the better claim to a name: what could have no
-// other, what a response holds, what more operations lead to, what has the shorter schema name.
+// compareClaims sorts the message first that has the better claim to a name: one that could have no other
+// name, one that a response holds, one that more operations lead to, one with the shorter schema name.
 func compareClaims(a, b unnamed) int {
 	return cmp.Or(slices.Compare(a.claim(), b.claim()), cmp.Compare(a.schemas[0], b.schemas[0]))
 }
@@ -198,9 +200,9 @@ func (u unnamed) claim() []int {
 	return []int{min(2, len(u.candidates)), input, -u.uses, shortest}
 }
 
-// nameMessages gives each message of the group, which is in the order of their claims, the best
-// name it can have. The order decides who gets a plain name. A longer name should tell apart, so
-// it goes to nobody while several want it. It returns what has no name then.
+// nameMessages gives each message of the group the best name that it can have, and returns the messages
+// that get none. The group is in the order of claims, which decides who gets a plain name. A longer name
+// should tell messages apart, so no message gets it while several want it.
 func (p *pkg) nameMessages(group []unnamed) []unnamed {
 	taken := p.names()
 	longest := 0
@@ -233,8 +235,8 @@ func (p *pkg) number(m unnamed) {
 	m.name = words.Unique(m.candidates[0], "", func(name string) bool { return taken[name] })
 }
 
-// names makes names of messages from names of schemas. Those carry the debris of the generator
-// that wrote the document: Goa, ResponseBody, Object, the operation, versions, hashes.
+// names makes names of messages from names of schemas. Schema names have the debris of the generator that
+// wrote the document: Goa, ResponseBody, Object, the operation, versions, hashes.
 type names struct {
 	operations [][]string // the words of each operationId, the longest first
 }
@@ -253,8 +255,8 @@ func newNames(t *tree, operations []model.Operation) names {
 	return n
 }
 
-// plain is a schema's name without any debris. What is meant to be sent is no other thing than
-// what is received, so an Input at the end of a request's schema is debris too.
+// plain returns a schema's name without any debris. An Input at the end of a request's schema is debris
+// too: what is sent is the same thing as what is received.
 func (n names) plain(key string) string {
 	_, _, thing := n.split(key)
 	plain := withoutDebris(thing)
@@ -264,9 +266,9 @@ func (n names) plain(key string) string {
 	return words.UpperCamel(collapse(plain))
 }
 
-// candidates lists names for a message, the best first: the plain name, then those with the
-// least debris that tells schemas apart. What only requests send may be an Input. The schema of
-// an element is named in the singular, if the name was made from a property's.
+// candidates returns names for a message, the best first: the plain name, then the names with the least
+// debris that tells schemas apart. A message of requests alone may be an Input. A schema of an element has
+// a name in the singular if the name was made from that of a property.
 func (n names) candidates(u unnamed) []string {
 	var all [][]string
 	for _, key := range u.schemas {
@@ -311,8 +313,8 @@ func (n names) candidates(u unnamed) []string {
 	return found
 }
 
-// split tells the words of a schema's name that come from an operation, as EntityCreateThing
-// and CreateThingEntityRest have them, from the rest.
+// split separates the words of a schema's name that come from an operation, as in EntityCreateThing and
+// CreateThingEntityRest, from the rest.
 func (n names) split(key string) (verb, noun, thing []string) {
 	all := withoutBody(keyWords(key))
 	if i := slices.Index(all, "Pagination"); i >= 0 {
@@ -337,7 +339,7 @@ func (n names) split(key string) (verb, noun, thing []string) {
 	return nil, nil, all
 }
 
-// operation returns how many words at the beginning are the name of an operation.
+// operation returns how many words at the beginning are an operationId; 0 if none are.
 func (n names) operation(w []string) int {
 	for _, id := range n.operations {
 		if len(id) <= len(w) && slices.EqualFunc(id, w[:len(id)], strings.EqualFold) {
@@ -347,9 +349,9 @@ func (n names) operation(w []string) int {
 	return 0
 }
 
-// keyWords are the words of a schema's key; what a property holds many of is in the singular. A
-// body without a name of its own goes by its operation's path. A schema's name may follow on
-// Object as it is, in lower case.
+// keyWords returns the words of a schema's key. The name of a property that holds several elements is in
+// the singular. A body without a name of its own is named by its operation's path. A schema's name may
+// follow Object in lower case.
 func keyWords(key string) []string {
 	var all []string
 	key = regexp.MustCompile(`^[A-Z]+ /(\S*) (?:body|response)`).ReplaceAllString(key, "$1")
@@ -366,16 +368,16 @@ func keyWords(key string) []string {
 	return all
 }
 
-// withoutHash is a schema's name without the hash that tells it from others of its operation.
+// withoutHash returns a schema's name without the hash that tells it from others of its operation.
 func withoutHash(key string) string {
 	return regexp.MustCompile(`PublicVariant[0-9A-Fa-f]{12}`).ReplaceAllString(key, "Variant")
 }
 
-// numbered says whether a schema has its number only to tell it from another one that a generator
-// named after the same property.
+// numbered reports whether a schema has a number only because a generator named two schemas after the same
+// property.
 func numbered(key string) bool { return regexp.MustCompile(`_\d+$`).MatchString(key) }
 
-// withoutBody drops what says that a schema is a request's or a response's body.
+// withoutBody drops the words that say that a schema is a request's or a response's body.
 func withoutBody(w []string) []string {
 	n := len(w)
 	if n < 3 || w[n-1] != "Body" || w[n-2] != "Request" && w[n-2] != "Response" {
@@ -407,7 +409,7 @@ func without(w []string, dropped ...string) []string {
 	return kept
 }
 
-// withoutDebris drops what says nothing about the thing itself.
+// withoutDebris drops the words that say nothing about the thing itself.
 func withoutDebris(w []string) []string {
 	w = without(withoutVersion(w), "Request", "Response", "Res", "Object", "Goa", "Variant")
 	if last := len(w) - 1; last > 0 && w[last] == "Body" {
@@ -432,8 +434,8 @@ func withoutVersion(w []string) []string {
 
 func isNumber(word string) bool { return word != "" && strings.Trim(word, "0123456789") == "" }
 
-// collapse drops the first of two equal runs of words, where a plural equals its singular:
-// PurchaseOrders PurchaseOrder Part.
+// collapse drops the first of two equal runs of words. A plural counts as equal to its singular:
+// PurchaseOrders PurchaseOrder Part becomes PurchaseOrder Part.
 func collapse(w []string) []string {
 	w = slices.Clone(w)
 	for run := len(w) / 2; run > 0; run-- {

@@ -20,7 +20,7 @@ func testNames() names {
 	}}
 }
 
-func TestPlainNamesAreFreeOfDebris(t *testing.T) {
+func TestPlain_withoutDebris(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
 		"Vehicle":                                                                    "Vehicle",
@@ -51,7 +51,7 @@ func TestPlainNamesAreFreeOfDebris(t *testing.T) {
 	}
 }
 
-func TestCandidatesKeepSomeDebrisToTellSchemasApart(t *testing.T) {
+func TestCandidates_tellSchemasApart(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name           string
@@ -66,7 +66,7 @@ func TestCandidatesKeepSomeDebrisToTellSchemasApart(t *testing.T) {
 		{name: "a version", keys: []string{"IdlingEvent_V2025_10_23ResponseBody"}, want: []string{"IdlingEvent", "IdlingEventV20251023"}},
 		{name: "a verb, but first that it is sent", keys: []string{"PostJobObjectRequestBody"}, input: true, want: []string{"Job", "JobInput", "PostJob", "JobObject", "PostJobInput", "JobObjectInput"}},
 		{name: "what is named Input is one", keys: []string{"MoneyInputRequestBody"}, input: true, want: []string{"MoneyInput"}},
-		{name: "Input is dropped where it is received too", keys: []string{"MoneyInputRequestBody", "MoneyResponseBody"}, want: []string{"Money", "MoneyInput"}},
+		{name: "Input is dropped if it is received too", keys: []string{"MoneyInputRequestBody", "MoneyResponseBody"}, want: []string{"Money", "MoneyInput"}},
 		{name: "an operation, but no hash", keys: []string{"EntityListPurchaseOrdersVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody"}, want: []string{"VendorRef", "VendorRefType", "PurchaseOrdersVendorRef", "ListPurchaseOrdersVendorRef"}},
 		{name: "a property", keys: []string{"V1AssetReeferResponse_reeferStats"}, want: []string{"AssetReeferStats", "V1AssetReeferStats", "V1AssetReeferResponseReeferStats"}},
 		{name: "an element is in the singular", keys: []string{"CreateUserRequest_roles"}, element: true, want: []string{"UserRole", "CreateUserRole", "UserRequestRole"}},
@@ -89,7 +89,7 @@ func TestCandidatesKeepSomeDebrisToTellSchemasApart(t *testing.T) {
 	}
 }
 
-func TestNamesInConflict(t *testing.T) {
+func TestNameMessages_conflicts(t *testing.T) {
 	t.Parallel()
 	of := func(input bool, uses int, keys ...string) unnamed {
 		u := unnamed{message: &message{schemas: keys}, input: input, uses: uses}
@@ -111,7 +111,7 @@ func TestNamesInConflict(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := &pkg{Place: model.Place{Area: "jobs"}}
+			p := &pkg{Package: model.Package{Area: "jobs"}}
 			sorted := slices.Clone(test.group)
 			slices.SortFunc(sorted, compareClaims)
 			for _, u := range sorted {
@@ -131,7 +131,7 @@ func TestNamesInConflict(t *testing.T) {
 	}
 }
 
-func TestRPCNames(t *testing.T) {
+func TestRPCNames_rules(t *testing.T) {
 	t.Parallel()
 	const get, post, patch, put, remove = "GET", "POST", "PATCH", "PUT", "DELETE"
 	for _, test := range []struct {
@@ -179,9 +179,9 @@ func TestRPCNames(t *testing.T) {
 }
 
 // Two schemas of one plain name are one thing if one has all members of the other.
-func TestSameThing(t *testing.T) {
+func TestSameThing_nested(t *testing.T) {
 	t.Parallel()
-	p := &pkg{Place: model.Place{Area: "jobs"}}
+	p := &pkg{Package: model.Package{Area: "jobs"}}
 	m := merger{forms: &forms{names: testNames(), schemas: map[string]string{}, members: map[string][]string{}}}
 	of := func(name, key string, members ...string) *message {
 		added := p.add(key)

@@ -20,10 +20,11 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// lineWidth is where comments wrap.
+// lineWidth is the width at which comments wrap.
 const lineWidth = 100
 
-// write writes the files that differ from those of the tree below root, by path, and returns how many.
+// write writes the files that differ from those in the tree below root, and returns how many. The keys are
+// paths below root.
 func write(files map[string][]byte, root string) (int, error) {
 	written := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -49,7 +50,7 @@ func (out *printer) line(depth int, format string, args ...any) {
 	out.lines = append(out.lines, strings.Repeat("  ", depth)+fmt.Sprintf(format, args...))
 }
 
-// comment wraps a text; an empty text is no line.
+// comment adds a text as comment lines, wrapped. An empty text adds none.
 func (out *printer) comment(depth int, text string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
@@ -64,8 +65,8 @@ func (out *printer) comment(depth int, text string) {
 	}
 }
 
-// print returns the package's file: the service, the messages of its methods, then the others
-// by name.
+// print returns the package's file: the service, the messages of its methods, then the other messages by
+// name.
 func (p *pkg) print() []byte {
 	slices.SortFunc(p.methods, func(a, b *method) int { return model.Compare(a.operation, b.operation) })
 	out := &printer{}
@@ -76,7 +77,7 @@ func (p *pkg) print() []byte {
 		out.line(0, "import %q;", file)
 	}
 	out.line(0, "")
-	out.options(p.Place)
+	out.options(p.Package)
 	if len(p.methods) > 0 {
 		out.line(0, "")
 		out.comment(0, p.comment())
@@ -95,8 +96,8 @@ func (p *pkg) print() []byte {
 	return []byte(strings.Join(out.lines, "\n") + "\n")
 }
 
-// options writes the options of a file, with which its names are those that each language is used to.
-func (out *printer) options(p model.Place) {
+// options adds the options of a file, which give each language the names that are usual there.
+func (out *printer) options(p model.Package) {
 	camel := p.Camel()
 	out.line(0, `option csharp_namespace = "SamsaraGateway.%s.V1";`, camel)
 	out.line(0, `option go_package = "samsara.internal/gateway/gen/%s/v1;%sv1";`, p.Area, strings.ReplaceAll(p.Area, "_", ""))
@@ -110,7 +111,7 @@ func (out *printer) options(p model.Place) {
 	out.line(0, `option swift_prefix = "SG%sV1";`, camel)
 }
 
-// ordered returns the messages in the order they are printed.
+// ordered returns the messages in the order in which they are printed.
 func (p *pkg) ordered() []*message {
 	var all, others []*message
 	for _, m := range p.methods {
@@ -177,8 +178,8 @@ func (out *printer) twin(m *method, t *twin) {
 	out.line(1, "}")
 }
 
-// idempotency is what an operation says of itself to clients that are not ours. One that may be
-// repeated either reads, or is of a method of HTTP whose second request changes nothing more.
+// idempotency returns the idempotency level of an operation, for clients that do not know its annotation.
+// An operation that may be repeated either only reads, or has an idempotent HTTP method.
 func idempotency(o *apiv1.Operation) descriptorpb.MethodOptions_IdempotencyLevel {
 	switch verb := o.GetMethod(); {
 	case !o.GetRepeatable():
@@ -263,7 +264,7 @@ func (out *printer) field(in *pkg, f *field) {
 	}
 }
 
-// typeIn is the field's type and label as a package names them.
+// typeIn returns the field's type and label as a package writes them.
 func (f *field) typeIn(in *pkg) string {
 	name := f.kind.Name()
 	if f.message != nil {
@@ -283,7 +284,7 @@ func (f *field) typeIn(in *pkg) string {
 	return name
 }
 
-// literal is a message in the syntax of an option's value, its fields by number.
+// literal returns a message in the syntax of an option's value, with its fields by number.
 func literal(m protoreflect.Message, depth int) string {
 	var members []string
 	fields := m.Descriptor().Fields()
@@ -327,7 +328,7 @@ func scalarValue(d protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	}
 }
 
-// block joins members on lines of their own; a single scalar stays on the line.
+// block returns the members joined, each on a line of its own. A single scalar stays on the same line.
 func block(open string, members []string, separator string, depth int, end string) string {
 	if len(members) == 0 || len(members) == 1 && !strings.ContainsAny(members[0], "\n[") {
 		return open + strings.Join(members, "") + end

@@ -20,14 +20,14 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// ErrForeign is in the error for a proto file that protogen would not have written, so it
-// cannot keep what is in it.
+// ErrForeign is wrapped in the error for a proto file that protogen would not have written. protogen
+// cannot keep what is in such a file.
 var ErrForeign = errors.New("not written by protogen")
 
-// readTrees reads the proto files of earlier runs into two trees that are alike; a directory without any
-// is an empty tree.
+// readTrees reads the proto files of earlier runs into two equal trees. A folder without any gives empty
+// trees.
 func readTrees(ctx context.Context, root string) ([2]*tree, error) {
-	trees := [2]*tree{{packages: map[model.Place]*pkg{}}, {packages: map[model.Place]*pkg{}}}
+	trees := [2]*tree{{packages: map[model.Package]*pkg{}}, {packages: map[model.Package]*pkg{}}}
 	files, err := findFiles(root)
 	if err != nil || len(files) == 0 {
 		return trees, err
@@ -48,7 +48,7 @@ func readTrees(ctx context.Context, root string) ([2]*tree, error) {
 	return trees, nil
 }
 
-// read adds what files say to a tree.
+// read adds what the files say to the tree.
 func (t *tree) read(files linker.Files) error {
 	r := reader{tree: t, messages: map[protoreflect.FullName]*message{}}
 	for _, file := range files {
@@ -64,7 +64,7 @@ func (t *tree) read(files linker.Files) error {
 	return nil
 }
 
-// linkedIn resolves the gateway's own files to the version that protogen itself was compiled with.
+// linkedIn resolves the gateway's own proto files to the version that protogen was compiled with.
 func linkedIn(file string) (protocompile.SearchResult, error) {
 	switch file {
 	case apiv1.File_samsara_gateway_api_v1_annotations_proto.Path():
@@ -84,7 +84,7 @@ func findFiles(root string) ([]string, error) {
 			return fs.SkipAll
 		case err != nil:
 			return err
-		case path.Dir(file) == model.Root && !(model.Place{Area: path.Base(file)}).Written():
+		case path.Dir(file) == model.Root && !(model.Package{Area: path.Base(file)}).Written():
 			return fs.SkipDir
 		case path.Ext(file) == ".proto":
 			files = append(files, file)
@@ -105,7 +105,7 @@ func (r *reader) declare(file protoreflect.FileDescriptor) error {
 	if len(parts) != 3 {
 		return fmt.Errorf("package %s: %w", file.Package(), ErrForeign)
 	}
-	p := model.Place{Area: parts[1]}
+	p := model.Package{Area: parts[1]}
 	if string(file.Package()) != p.String() || file.Path() != p.File() || file.Enums().Len()+file.Extensions().Len() > 0 || file.Services().Len() > 1 {
 		return fmt.Errorf("package %s: %w", file.Package(), ErrForeign)
 	}
@@ -179,7 +179,7 @@ func (r *reader) field(d protoreflect.FieldDescriptor) (*field, error) {
 	return f, nil
 }
 
-// kindOf is the kind of a field as protogen writes it.
+// kindOf returns the kind that protogen writes as the field's type, and reports whether there is one.
 func kindOf(d protoreflect.FieldDescriptor) (model.Kind, bool) {
 	name := d.Kind().String()
 	if d.Message() != nil {
@@ -270,7 +270,7 @@ func (r *reader) twin(d protoreflect.MethodDescriptor) error {
 	return nil
 }
 
-// streamOf is what the annotation of a twin would say if it had one: its request tells.
+// streamOf returns what the annotation of a twin would say if it had one, from its request.
 func (m *message) streamOf() *apiv1.Stream {
 	stream := &apiv1.Stream{}
 	for _, f := range m.fields {
@@ -291,7 +291,7 @@ func (m *message) streamOf() *apiv1.Stream {
 	return stream
 }
 
-// reparse reads a descriptor's options again so that extensions are of their generated types.
+// reparse parses a descriptor's options again, so that extensions have their generated types.
 func reparse(d protoreflect.Descriptor, into proto.Message) error {
 	raw, err := proto.Marshal(d.Options())
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 )
 
-// regeneration is what a document makes of a tree.
+// regeneration is the result of updating a tree from a document in memory.
 type regeneration struct {
 	after    *tree
-	anew     bool // nothing was there
+	anew     bool // there was no tree before
 	report   Report
-	problems []error // with operations that are new, and not added
+	problems []error // with new operations, which are not added
 }
 
-// regenerate brings the tree below root up to a document in memory, and compares the two.
+// regenerate updates the tree below root in memory, and compares it with what it was.
 func regenerate(ctx context.Context, m model.Model, root string) (regeneration, error) {
 	trees, err := readTrees(ctx, root)
 	if err != nil {
@@ -35,12 +35,12 @@ func regenerate(ctx context.Context, m model.Model, root string) (regeneration, 
 	return r, nil
 }
 
-// sort puts the greatest changes first, and takes their class.
+// sort puts the most severe changes first, and sets the severity of the report to theirs.
 func (r *Report) sort() {
 	slices.SortFunc(r.Changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(b.Class, a.Class), cmp.Compare(a.What, b.What), cmp.Compare(a.Where, b.Where))
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.What, b.What), cmp.Compare(a.Where, b.Where))
 	})
 	if len(r.Changes) > 0 {
-		r.Class = r.Changes[0].Class
+		r.Severity = r.Changes[0].Severity
 	}
 }

@@ -19,23 +19,23 @@ import (
 	"samsara.internal/gateway/cmd/protogen/internal/model"
 )
 
-// Options are what a run of Update is told beside the document.
+// Options are the options of Update besides the document.
 type Options struct {
-	// SDKRelease is the release of Samsara's SDK that the document is of; empty for that of the run before.
+	// SDKRelease is the release of Samsara's SDK that has the document; empty: the one of the last run.
 	SDKRelease string
-	// Accept are the kinds of changes that somebody has looked at: of Retyped and Wrapped those that
-	// are to be written.
+	// Accept has the kinds of changes that somebody has looked at, and that Update may write: Retyped,
+	// Wrapped, both or none.
 	Accept []string
 }
 
-// The kinds of changes that are written only if Options say so: a deployed client goes on working, but
-// reads less than it did if values do not fit, so somebody should know.
+// The kinds of changes that are written only if Options accept them. A deployed client goes on working,
+// but if values do not fit it reads less than before, so somebody should know.
 const (
 	Retyped = "retyped"
 	Wrapped = "wrapped"
 )
 
-// UnacceptedError is in the error for a document with changes that somebody has to look at first.
+// UnacceptedError is the error for a document with changes that somebody has to look at first.
 type UnacceptedError struct {
 	Changes []Change
 }
@@ -55,8 +55,8 @@ func (e *UnacceptedError) Error() string {
 	return text.String()
 }
 
-// Update brings the tree below root up to a document's operations, which it leaves as they are,
-// and returns how many files it changed. What it refuses, it refuses before it changes any.
+// Update updates the tree below root from what a document says and returns how many files it changed. It
+// does not modify m. If it refuses the document, it changes no file.
 func Update(ctx context.Context, m model.Model, root string, options Options) (int, error) {
 	r, err := regenerate(ctx, m, root)
 	if err := errors.Join(append(r.problems, err)...); err != nil {

@@ -8,22 +8,22 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// tree is the API surface: what readTree finds, merge extends and write prints.
+// tree is the API surface: readTrees reads it, merge extends it and write prints it.
 type tree struct {
-	packages map[model.Place]*pkg
+	packages map[model.Package]*pkg
 }
 
 // pkg is one package and its file.
 type pkg struct {
-	model.Place
+	model.Package
 	methods  []*method
 	messages []*message
 }
 
-// at returns the package at p, new if there is none.
-func (t *tree) at(p model.Place) *pkg {
+// at returns the package of p. It adds one if there is none.
+func (t *tree) at(p model.Package) *pkg {
 	if t.packages[p] == nil {
-		t.packages[p] = &pkg{Place: p}
+		t.packages[p] = &pkg{Package: p}
 	}
 	return t.packages[p]
 }
@@ -38,7 +38,7 @@ func (t *tree) sorted() []*pkg {
 	return all
 }
 
-// method returns the method that stands for the operation of that id, nil if there is none.
+// method returns the method of the operation with an id, nil if there is none.
 func (t *tree) method(id string) *method {
 	for _, p := range t.packages {
 		for _, m := range p.methods {
@@ -50,7 +50,7 @@ func (t *tree) method(id string) *method {
 	return nil
 }
 
-// schema returns the package's message for the schema of that name, nil if there is none.
+// schema returns the package's message for the schema with a key, nil if there is none.
 func (p *pkg) schema(key string) *message {
 	for _, m := range p.messages {
 		if slices.Contains(m.schemas, key) {
@@ -74,8 +74,8 @@ func (p *pkg) addNamed(name string) *message {
 	return m
 }
 
-// join makes the message stand for one more schema. One that it stands for under another hash is no
-// more: any release of the document may hash anew.
+// join makes the message stand for one more schema. A schema that differs only in its hash is not added:
+// any release of the document may have new hashes.
 func (m *message) join(schema string) {
 	if slices.ContainsFunc(m.schemas, func(other string) bool { return withoutHash(other) == withoutHash(schema) }) {
 		return
@@ -84,8 +84,8 @@ func (m *message) join(schema string) {
 	slices.Sort(m.schemas)
 }
 
-// names returns the names of the package's messages, and those that a message must not have
-// because of what the Go plugins derive from the service's name.
+// names returns the names of the package's messages, and the names that no message may have because the Go
+// plugins derive them from the service's name.
 func (p *pkg) names() map[string]bool {
 	service := p.Service()
 	taken := map[string]bool{
@@ -98,7 +98,7 @@ func (p *pkg) names() map[string]bool {
 	return taken
 }
 
-// method is one operation at one place.
+// method is the unary method of an operation.
 type method struct {
 	name              string
 	operation         *apiv1.Operation
@@ -110,7 +110,8 @@ type method struct {
 	twins             []*twin // by shape
 }
 
-func (m *method) place() model.Place { return m.request.pkg.Place }
+// pkg returns the package that has the method.
+func (m *method) pkg() *pkg { return m.request.pkg }
 
 // message is one message. It stands for schemas, sorted; requests and responses have none.
 type message struct {
@@ -121,17 +122,17 @@ type message struct {
 	reserved   reserved
 	deprecated bool
 	statements map[*field][]statement // once updated
-	isRecord   bool                   // a method answers it, or a list of it, under the name that it has
-	pageOf     string                 // what the pages of the method that answers it are of
+	isRecord   bool                   // a method answers it, or a list of it, and has its name
+	pageOf     string                 // what a page lists, if it is the response of a method that pages
 }
 
-// reserved holds what somebody reserved by hand; protogen reserves nothing itself.
+// reserved holds what somebody reserved by hand. protogen itself reserves nothing.
 type reserved struct {
 	ranges [][2]int32 // first and last number
 	names  []string
 }
 
-// next is the least number above all that are or were in use.
+// next returns the least number above all that are or were in use.
 func (m *message) next() int32 {
 	var last int32
 	for _, f := range m.fields {
@@ -158,7 +159,7 @@ type field struct {
 	text       string // the whole comment, if the field is not the document's
 }
 
-// wire is the field's name in JSON, path or query.
+// wire returns the field's name in JSON, path or query.
 func (f *field) wire() string {
 	if name := f.options.GetName(); name != "" {
 		return name
@@ -166,9 +167,9 @@ func (f *field) wire() string {
 	return f.jsonName
 }
 
-// fits says whether the field can hold the property. If one type has come to be written as another
-// that holds no more, the field keeps the one that it has: an integer of 64 bits, a text that holds a
-// list joined by commas, and such a list if the document no longer says that the text is one.
+// fits reports whether the field can hold the property. A field keeps its type if protogen now writes
+// another type that holds no more: an integer of 64 bits, a text that holds a list joined by commas, and
+// such a list if the document no longer says that the text is one.
 func (f *field) fits(p property) bool {
 	kind, label := p.Shape.Kind.Proto(), p.Shape.Label
 	switch {
@@ -184,22 +185,22 @@ func (f *field) fits(p property) bool {
 	return false
 }
 
-// property is what the document says of a field, with the message of the tree that its value is,
-// once that is known.
+// property is what the document says of a field, with the message of the tree for its value once that is
+// known.
 type property struct {
 	model.Property
 	message *message
 }
 
-// source is what the document says of one message. The key tells sources apart.
-type source struct {
+// definition is a model.Definition with the messages of the tree.
+type definition struct {
 	key     string
 	fields  []property
 	answers bool // it is of a response
 }
 
-func newSource(from model.Source) source {
-	s := source{key: from.Key}
+func newDefinition(from model.Definition) definition {
+	s := definition{key: from.Key}
 	for _, p := range from.Fields {
 		s.fields = append(s.fields, property{Property: p})
 	}

@@ -17,9 +17,9 @@ type twin struct {
 	stream            *apiv1.Stream
 	request, response *message
 	deprecated        bool
-	// The pages can no longer be read one after the other, because the document gave the cursor, the
-	// records or what says whether there are more another type. Such a twin stays without annotation,
-	// so the gateway does not serve it.
+	// unserved is whether the pages can no longer be read one after the other, because the document gave
+	// another type to the cursor, the records, or the member that says whether there are more. Such a twin
+	// stays without annotation, so the gateway does not serve it.
 	unserved bool
 }
 
@@ -33,15 +33,15 @@ func (m *method) twin(shape apiv1.StreamShape) *twin {
 	return nil
 }
 
-// claim is a method's want of a twin. It could have any of the names, the first is the best.
+// claim is a twin that a method needs. It can have any of the names; the first is the best.
 type claim struct {
 	method *method
 	shape  apiv1.StreamShape
 	names  []string
 }
 
-// addTwins adds the twins that operations lack. What has the fewest names to choose from gets its name first: StreamTrips
-// is the twin of ListTrips, if there is one, and not of ListAllTrips.
+// addTwins adds the twins that operations lack. The claim with the fewest names is settled first:
+// StreamTrips is the twin of ListTrips, if there is one, and not of ListAllTrips.
 func addTwins(bindings []binding) {
 	var claims []claim
 	for _, b := range bindings {
@@ -57,8 +57,8 @@ func addTwins(bindings []binding) {
 	}
 }
 
-// twinNames lists names for a twin, the best first: without the verb of the unary method, and if it is
-// followed, without what says that it is a feed; without the verb; with all of it.
+// twinNames returns names for a twin, the best first: without the verb of the unary method, and for a
+// follow without the Feed at its end; without the verb; with the whole name.
 func twinNames(shape apiv1.StreamShape, unary string) []string {
 	subject := regexp.MustCompile(`^(?:Get|List)([A-Z].*)$`).ReplaceAllString(unary, "$1")
 	verb, plain := "Stream", subject
@@ -80,7 +80,7 @@ func (c claim) settle() {
 	c.method.addTwin(words.Unique(c.names[len(c.names)-1], "V", taken), c.shape)
 }
 
-// takes says whether a method has the name, or a message that of its request or response.
+// takes reports whether a method has the name, or a message has the name of its request or response.
 func (p *pkg) takes(name string) bool {
 	names := p.names()
 	return names[name+"Request"] || names[name+"Response"] || slices.ContainsFunc(p.methods, func(m *method) bool {
@@ -100,7 +100,7 @@ func (m *method) addTwin(name string, shape apiv1.StreamShape) {
 	m.attach(t)
 }
 
-// dropTwin removes the twin of a shape, if there is one. It is for one that never was of use.
+// dropTwin removes the twin of a shape, if there is one. It is for a twin that never was of use.
 func (m *method) dropTwin(shape apiv1.StreamShape) {
 	dropped := m.twin(shape)
 	if dropped == nil {
@@ -111,8 +111,8 @@ func (m *method) dropTwin(shape apiv1.StreamShape) {
 	p.messages = slices.DeleteFunc(p.messages, func(m *message) bool { return m == dropped.request || m == dropped.response })
 }
 
-// attach makes t a twin of the method, and gives its messages their fields, which are the same
-// in every twin of a shape.
+// attach makes t a twin of the method and sets the fields of its messages. All twins of a shape have the
+// same fields.
 func (m *method) attach(t *twin) {
 	own := func(number int32, name string, k model.Kind, text string) *field {
 		return &field{name: name, jsonName: words.JSONName(name), number: number, kind: k, options: &apiv1.Field{}, text: text}
@@ -134,8 +134,8 @@ func (m *method) attach(t *twin) {
 	slices.SortFunc(m.twins, func(a, b *twin) int { return cmp.Compare(a.stream.GetShape(), b.stream.GetShape()) })
 }
 
-// finish says what streams need to know of the operation: where a page's records are, and
-// whether an end must be set to have one.
+// finish sets what the annotations say for streams: where a page's records are, and whether a request must
+// set an end.
 func (b binding) finish() {
 	for _, t := range b.method.twins {
 		paged := t.stream.GetShape() == apiv1.StreamShape_STREAM_SHAPE_PAGES
@@ -146,7 +146,7 @@ func (b binding) finish() {
 	}
 }
 
-// checkTwins finds the twins that can no longer be served.
+// checkTwins marks the twins that can no longer be served.
 func (m *method) checkTwins() {
 	streamable := m.streamable()
 	for _, t := range m.twins {
@@ -155,8 +155,9 @@ func (m *method) checkTwins() {
 	}
 }
 
-// streamable says whether there are what the gateway reads pages by: a cursor that is text, a list of
-// records, and unless pages have numbers, what says where they go on and whether they do.
+// streamable reports whether the messages have what the gateway needs to read pages: a cursor that is
+// text, a list of records and, except if pages have numbers, the members that say whether there is a next
+// page and where it begins.
 func (m *method) streamable() bool {
 	paging := m.operation.GetPagination()
 	cursor := m.request.current(model.CursorParameter(paging))
@@ -174,7 +175,7 @@ func (m *method) streamable() bool {
 	return end != nil && more != nil && end.is(model.KindString) && more.is(model.KindBoolean)
 }
 
-// current is the field for a wire name outside of the body, nil if there is none or if it is retired.
+// current returns the field for a wire name outside of the body, nil if there is none or if it is retired.
 func (m *message) current(wire string) *field {
 	for _, f := range m.fields {
 		if f.wire() == wire && f.options.GetIn() != apiv1.Location_LOCATION_BODY && !f.options.GetRetired() {
@@ -184,7 +185,7 @@ func (m *message) current(wire string) *field {
 	return nil
 }
 
-// path is that of the fields which wire names lead to; empty if there are none.
+// path returns the path of fields for a path of wire names; empty if there is none.
 func (m *message) path(wires []string) string {
 	var names []string
 	for _, wire := range wires {
@@ -200,10 +201,10 @@ func (m *message) path(wires []string) string {
 	return strings.Join(names, ".")
 }
 
-// is says whether the field holds one value of the kind.
+// is reports whether the field holds a single value of the kind.
 func (f *field) is(k model.Kind) bool { return f.label == model.Single && f.kind == k }
 
-// hasRecords says whether the path leads to a list that can hold a page's records.
+// hasRecords reports whether the path leads to a list that can hold a page's records.
 func (m *message) hasRecords(path string) bool {
 	for {
 		name, rest, below := strings.Cut(path, ".")

@@ -8,7 +8,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-func TestTwinNames(t *testing.T) {
+func TestTwinNames_rules(t *testing.T) {
 	t.Parallel()
 	const pages, follow = apiv1.StreamShape_STREAM_SHAPE_PAGES, apiv1.StreamShape_STREAM_SHAPE_FOLLOW
 	for _, test := range []struct {

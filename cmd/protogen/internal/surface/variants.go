@@ -8,9 +8,9 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// statement is what one source says of a field.
+// statement is what a definition says of a field.
 type statement struct {
-	source source
+	from definition
 	model.Property
 }
 
@@ -22,27 +22,27 @@ func properties(statements []statement) []model.Property {
 	return out
 }
 
-// answered reports whether all sources that are of responses have the field, and some require it.
-func answered(statements []statement, sources []source) bool {
+// answered reports whether all definitions of responses have the field, and at least one requires it.
+func answered(statements []statement, definitions []definition) bool {
 	all, have, require := 0, 0, 0
-	for _, src := range sources {
-		if src.answers {
+	for _, def := range definitions {
+		if def.answers {
 			all++
 		}
 	}
 	for _, s := range statements {
-		if s.source.answers {
+		if s.from.answers {
 			have++
 		}
-		if s.source.answers && s.Options.GetRequired() {
+		if s.from.answers && s.Options.GetRequired() {
 			require++
 		}
 	}
 	return require > 0 && have == all
 }
 
-// vary has fields tell where the schemas that their message stands for allow different values: a
-// field has the values of all.
+// vary sets the variants of fields: a field has the values of all schemas that its message stands for, and
+// the variants say which schema allows which.
 func vary(messages []*message) {
 	varying := map[*message]bool{}
 	for found := true; found; {
@@ -67,20 +67,20 @@ func vary(messages []*message) {
 	}
 }
 
-// differs reports whether a field's statements allow different values, here or below.
+// differs reports whether a field's statements allow different values, for itself or for fields below it.
 func (f *field) differs(statements []statement, varying map[*message]bool) bool {
 	return slices.ContainsFunc(statements, func(s statement) bool {
 		return f.narrower(s) || s.holds(f, varying) != statements[0].holds(f, varying)
 	})
 }
 
-// narrower reports whether a statement has values, but not all that the field has.
+// narrower reports whether a statement has values, but not all values of the field.
 func (f *field) narrower(s statement) bool {
 	n := len(s.Options.GetValues())
 	return n > 0 && n < len(f.options.GetValues())
 }
 
-// holds returns the schema that a field holds by a statement, nothing if that makes no difference.
+// holds returns the schema of a field's value by a statement; empty if that makes no difference.
 func (s statement) holds(f *field, varying map[*message]bool) string {
 	if f.message == nil || !varying[f.message] {
 		return ""
@@ -91,7 +91,7 @@ func (s statement) holds(f *field, varying map[*message]bool) string {
 func (f *field) variants(statements []statement, varying map[*message]bool) []*apiv1.Variant {
 	var out []*apiv1.Variant
 	for _, s := range statements {
-		v := &apiv1.Variant{Schema: s.source.key, Holds: s.holds(f, varying)}
+		v := &apiv1.Variant{Schema: s.from.key, Holds: s.holds(f, varying)}
 		if f.narrower(s) {
 			v.Values = s.Options.GetValues()
 		}

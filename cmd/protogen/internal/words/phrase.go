@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Clause says in the third person what an RPC does, by its name, as "lists work orders". An RPC whose
-// pages are read one after the other lists, whatever its verb.
+// Clause returns in the third person what an RPC does, by its name, such as "lists work orders". An RPC
+// that pages lists, whatever its verb.
 func Clause(rpc string, pages bool) string {
 	w := Split(rpc)
 	verb, rest := strings.ToLower(w[0]), w[1:]
@@ -33,20 +33,20 @@ func Clause(rpc string, pages bool) string {
 	return withS(verb) + " " + NounOf(rest).One()
 }
 
-// Listed is what an RPC lists, in the plural.
+// Listed returns what an RPC lists, in the plural.
 func Listed(rpc string) string { return cmp.Or(NounOf(Split(rpc)[1:]).Many(), "records") }
 
-// Sentence is a text with its first letter in upper case.
+// Sentence returns a text with its first letter in upper case.
 func Sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-// Noun is what a name calls something, as English has it.
+// Noun is an English noun phrase made from a name.
 type Noun struct {
-	of    string   // such as "the history of"; what it is of is many
+	of    string   // such as "the history of"; a plural follows
 	words []string // the last is the head
 	tail  string   // such as "by entity type"
 }
 
-// NounOf reads the words of a name.
+// NounOf returns the noun phrase that the words of a name make.
 func NounOf(name []string) Noun {
 	var n Noun
 	name = slices.DeleteFunc(slices.Clone(name), isVersion)
@@ -77,8 +77,7 @@ func NounOf(name []string) Noun {
 	return n
 }
 
-// One is the noun with the article that it takes: none if it is a plural, or nothing that can be
-// counted.
+// One returns the noun with its article. A plural and a noun of what cannot be counted have none.
 func (n Noun) One() string {
 	if n.of != "" {
 		return n.of + " " + n.plain().Many()
@@ -95,7 +94,7 @@ func (n Noun) One() string {
 	return "a " + text
 }
 
-// Many is the noun's plural, without an article.
+// Many returns the noun's plural, without an article.
 func (n Noun) Many() string {
 	if n.of != "" {
 		return n.of + " " + n.plain().Many()
@@ -109,7 +108,7 @@ func (n Noun) Many() string {
 	return strings.Join(w, " ") + n.tail
 }
 
-// IsWhole says whether the noun is of one thing, and not of a batch, feed, history or snapshot.
+// IsWhole reports whether the noun is of one thing, and not of a batch, feed, history or snapshot.
 func (n Noun) IsWhole() bool { return n.of == "" }
 
 func (n Noun) plain() Noun {
@@ -124,17 +123,17 @@ func (n Noun) head() string {
 	return n.words[len(n.words)-1]
 }
 
-// isVersion says whether a word is a version, such as V2.
+// isVersion reports whether a word is a version, such as V2.
 func isVersion(word string) bool {
 	return len(word) > 1 && word[0] == 'V' && strings.Trim(word[1:], "0123456789") == ""
 }
 
-// isTail says whether a word begins what only says more of the noun before it.
+// isTail reports whether a word begins what describes the noun before it.
 func isTail(word string) bool {
 	return slices.Contains([]string{"by", "for", "in", "near", "of", "on", "to", "with", "without"}, word)
 }
 
-// lower is a word in lower case, except if it is an acronym.
+// lower returns a word in lower case, and an acronym in upper case.
 func lower(word string) string {
 	acronyms := [...]string{
 		"aemp", "api", "ble", "carb", "ctc", "def", "dvir", "ecu", "eld", "eta", "ev", "gps", "hos", "id", "ifta", "nfc",
@@ -152,7 +151,7 @@ func lower(word string) string {
 	return word
 }
 
-// isMass says whether a noun is of what nobody counts.
+// isMass reports whether a noun is one of what cannot be counted.
 func isMass(noun string) bool {
 	return slices.Contains([]string{
 		"activity", "compliance", "connectivity", "data", "efficiency", "equipment", "health", "history", "info", "inventory", "labor",
@@ -160,7 +159,7 @@ func isMass(noun string) bool {
 	}, noun)
 }
 
-// isPlural says whether a noun ends like a plural.
+// isPlural reports whether a noun ends like a plural.
 func isPlural(noun string) bool {
 	return strings.HasSuffix(noun, "s") && strings.ToUpper(noun) != noun &&
 		!strings.HasSuffix(noun, "ss") && !strings.HasSuffix(noun, "us") && !strings.HasSuffix(noun, "is")
@@ -173,7 +172,7 @@ func plural(noun string) string {
 	return withS(noun)
 }
 
-// withS ends a word in s as nouns of which there are many do, and verbs of which one does it.
+// withS returns a word with the s of a plural noun, or of a verb in the third person.
 func withS(word string) string {
 	before, isY := strings.CutSuffix(word, "y")
 	switch {
@@ -185,7 +184,7 @@ func withS(word string) string {
 	return word + "s"
 }
 
-// startsWithVowel says whether a word is spoken with a vowel first. An acronym is spelt.
+// startsWithVowel reports whether a word is pronounced with a vowel first. An acronym is spelt.
 func startsWithVowel(word string) bool {
 	switch {
 	case word == strings.ToUpper(word) && strings.TrimRight(word, "0123456789") == word:

@@ -2,7 +2,7 @@ package words
 
 import "testing"
 
-func TestClause(t *testing.T) {
+func TestClause_verbs(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		rpc   string
@@ -74,7 +74,7 @@ func TestClause(t *testing.T) {
 	}
 }
 
-func TestListed(t *testing.T) {
+func TestListed_plurals(t *testing.T) {
 	t.Parallel()
 	for rpc, want := range map[string]string{
 		"ListTags": "tags", "GetTag": "tags", "GetDriverCategory": "driver categories", "GetVertex": "vertices", "ListWorkOrdersFeed": "the feed of work orders",

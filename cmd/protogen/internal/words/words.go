@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Split splits a name at every character that is neither letter nor digit and where a capital
-// begins a word. Acronyms stay together: DEFRemaining is DEF, Remaining.
+// Split splits a name at every character that is neither letter nor digit, and before every capital that
+// begins a word. Acronyms stay together: DEFRemaining gives DEF and Remaining.
 func Split(name string) []string {
 	var all []string
 	var word []rune
@@ -34,7 +34,7 @@ func Split(name string) []string {
 	return all
 }
 
-// Identifier makes a name that would begin with a digit, or be empty, begin with a word.
+// Identifier returns a name with a word in front if the name would begin with a digit or be empty.
 func Identifier(name, word string) string {
 	if name == "" || name[0] >= '0' && name[0] <= '9' {
 		return word + name
@@ -42,12 +42,12 @@ func Identifier(name, word string) string {
 	return name
 }
 
-// Snake is a name in lower_snake_case.
+// Snake returns a name in lower_snake_case.
 func Snake(name string) string {
 	return strings.ToLower(strings.Join(Split(name), "_"))
 }
 
-// UpperCamel joins words, each with its first letter in upper case.
+// UpperCamel returns the words joined, each with its first letter in upper case.
 func UpperCamel(words []string) string {
 	var b strings.Builder
 	for _, w := range words {
@@ -56,7 +56,7 @@ func UpperCamel(words []string) string {
 	return b.String()
 }
 
-// JSONName is the JSON name that protoc gives a field without json_name.
+// JSONName returns the JSON name that protoc gives a field without json_name.
 func JSONName(field string) string {
 	var b strings.Builder
 	upper := false
@@ -74,7 +74,7 @@ func JSONName(field string) string {
 	return b.String()
 }
 
-// Singular is the singular of an English plural, as far as endings tell.
+// Singular returns the singular of an English plural, as far as its ending shows it.
 func Singular(word string) string {
 	for _, ending := range [...][2]string{
 		{"series", "series"},
@@ -97,7 +97,8 @@ func Singular(word string) string {
 	return word
 }
 
-// Unique returns the first name that is not taken: the name, name2, name3, joined by sep.
+// Unique returns the first that is not taken of the name, the name with 2, the name with 3 and so on, with
+// sep before the number.
 func Unique(name, sep string, taken func(string) bool) string {
 	if !taken(name) {
 		return name

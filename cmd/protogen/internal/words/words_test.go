@@ -2,7 +2,7 @@ package words
 
 import "testing"
 
-func TestSnakeKeepsAcronymsTogether(t *testing.T) {
+func TestSnake_acronyms(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"routeStopETA":            "route_stop_eta",
@@ -24,7 +24,7 @@ func TestSnakeKeepsAcronymsTogether(t *testing.T) {
 	}
 }
 
-func TestJSONName(t *testing.T) {
+func TestJSONName_likeProtoc(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{"start_ms": "startMs", "pin": "pin", "address_line1": "addressLine1", "a_1_b": "a1B"} {
 		if got := JSONName(name); got != want {
@@ -33,7 +33,7 @@ func TestJSONName(t *testing.T) {
 	}
 }
 
-func TestSingular(t *testing.T) {
+func TestSingular_endings(t *testing.T) {
 	t.Parallel()
 	for plural, want := range map[string]string{
 		"vertices": "vertex", "services": "service", "categories": "category", "addresses": "address", "boxes": "box",
@@ -45,7 +45,7 @@ func TestSingular(t *testing.T) {
 	}
 }
 
-func TestUnique(t *testing.T) {
+func TestUnique_taken(t *testing.T) {
 	t.Parallel()
 	taken := func(name string) bool { return name == "size" || name == "size_v2" }
 	if got := Unique("size", "_v", taken); got != "size_v3" {

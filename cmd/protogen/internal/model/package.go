@@ -12,31 +12,31 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// Place names a package by its area: samsara_gateway.<area>.v1.
-type Place struct{ Area string }
+// Package names a package by its area: samsara_gateway.<area>.v1.
+type Package struct{ Area string }
 
 // Root is the first component of every package and folder.
 const Root = "samsara_gateway"
 
-// TypesPlace holds the schemas that several packages share. It imports no other area, so there
-// are no import cycles.
-func TypesPlace() Place { return Place{"types"} }
+// TypesPackage returns the package of the schemas that several packages share. It imports no other area,
+// so there are no import cycles.
+func TypesPackage() Package { return Package{"types"} }
 
-func (p Place) String() string { return Root + "." + p.Area + ".v1" }
+func (p Package) String() string { return Root + "." + p.Area + ".v1" }
 
-// File is the path of the package's only file below the root of the tree.
-func (p Place) File() string { return path.Join(Root, p.Area, "v1", p.Area+".proto") }
+// File returns the path of the package's only file, below the root of the tree.
+func (p Package) File() string { return path.Join(Root, p.Area, "v1", p.Area+".proto") }
 
-// Service is the name of the package's service.
-func (p Place) Service() string { return p.Camel() + "Service" }
+// Service returns the name of the package's service.
+func (p Package) Service() string { return p.Camel() + "Service" }
 
-// Camel is the area in UpperCamelCase.
-func (p Place) Camel() string { return words.UpperCamel(words.Split(p.Area)) }
+// Camel returns the area in UpperCamelCase.
+func (p Package) Camel() string { return words.UpperCamel(words.Split(p.Area)) }
 
-// Written says whether the package is protogen's to write. The others are written by hand.
-func (p Place) Written() bool { return p.Area != "api" && p.Area != "events" }
+// Written reports whether protogen writes the package. The others are written by hand.
+func (p Package) Written() bool { return p.Area != "api" && p.Area != "events" }
 
-// stageOf decides the stage of an operation by its tag and path.
+// stageOf returns the stage of an operation, by its tag and path.
 func stageOf(op *document.Operation) apiv1.Stage {
 	switch first, tag := segments(op)[0], tagOf(op); {
 	case first == "v1", tag == "Legacy", tag == "Legacy APIs":
@@ -49,7 +49,7 @@ func stageOf(op *document.Operation) apiv1.Stage {
 	return apiv1.Stage_STAGE_STABLE
 }
 
-// areas counts the stable operations of each area by the resource that their paths begin with.
+// areas has, for each area, how many stable operations have paths that begin with each resource.
 type areas map[string]map[string]int
 
 func newAreas(operations []*document.Operation) areas {
@@ -67,10 +67,10 @@ func newAreas(operations []*document.Operation) areas {
 	return a
 }
 
-// place decides the package of an operation: by its tag, or if it is beta or preview, by its path,
-// because all of these have one tag.
-func (a areas) place(op *document.Operation) (Place, error) {
-	p := Place{}
+// packageOf returns the package of an operation: by its tag, or by its path if the operation is beta or
+// preview, because all of these have the same tag.
+func (a areas) packageOf(op *document.Operation) (Package, error) {
+	p := Package{}
 	switch stageOf(op) {
 	case apiv1.Stage_STAGE_LEGACY:
 		p.Area = "legacy"
@@ -79,14 +79,14 @@ func (a areas) place(op *document.Operation) (Place, error) {
 	default:
 		p.Area = tagArea(op)
 	}
-	if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(p.Area) || !p.Written() || p == TypesPlace() {
-		return Place{}, fmt.Errorf("tag %q and path give the area %q: %w", tagOf(op), p.Area, ErrUnsupported)
+	if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(p.Area) || !p.Written() || p == TypesPackage() {
+		return Package{}, fmt.Errorf("tag %q and path give the area %q: %w", tagOf(op), p.Area, ErrUnsupported)
 	}
 	return p, nil
 }
 
-// of is the area of a resource: the stable one of its name, or else the one that has more than half
-// of the resource's stable operations, or else a new one.
+// of returns the area of a resource: the stable area with its name, or else the area that has more than
+// half of the resource's stable operations, or else a new one.
 func (a areas) of(resource string) string {
 	if a[resource] != nil {
 		return resource
@@ -111,7 +111,7 @@ func tagOf(op *document.Operation) string {
 	return op.Tags[0]
 }
 
-// tagArea is the operation's tag, without what is in brackets.
+// tagArea returns the area that the operation's tag names, without what is in brackets.
 func tagArea(op *document.Operation) string {
 	return words.Snake(regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(tagOf(op), ""))
 }
@@ -120,7 +120,7 @@ func segments(op *document.Operation) []string {
 	return strings.Split(strings.Trim(op.Path, "/"), "/")
 }
 
-// pathArea is the first segment of the path that names a resource.
+// pathArea returns the first segment of the path that names a resource.
 func pathArea(op *document.Operation) string {
 	for _, s := range segments(op) {
 		if s != "beta" && s != "preview" && s != "fleet" && !strings.HasPrefix(s, "{") {
@@ -130,7 +130,7 @@ func pathArea(op *document.Operation) string {
 	return ""
 }
 
-// lastLiteral is the last segment of a path that is no parameter.
+// lastLiteral returns the last segment of a path that is not a parameter.
 func lastLiteral(template string) string {
 	segments := strings.Split(template, "/")
 	for _, s := range slices.Backward(segments) {

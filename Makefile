@@ -180,7 +180,7 @@ test-upgrade: deps-test $(PROGRAMS) ## replace gateways of the commit OLD= on on
 soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway; overload the quota for OVERLOAD seconds; CYCLES of hostile clients
 	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
 		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN='$(MARGIN)' SAMSARA_HOSTILE_CYCLES='$(CYCLES)' \
-		go test -count 1 -parallel 1 -timeout 2h -v -run '^(TestAFollowedFeedIsComplete|TestTime_(quota|memory|unread))' ./cmd/gateway
+		go test -count 1 -parallel 1 -timeout 2h -v -run '^(TestSoak_|TestTime_(quota|memory|unread))' ./cmd/gateway
 
 .PHONY: soak-short
 soak-short: ## the soak of some minutes that ci-full runs
@@ -255,7 +255,7 @@ checklocked: bin/locked ## fail where a ...Locked method is called without a loc
 .PHONY: docs
 docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the help; then read the difference
 	go test ./internal/config -run '^TestDocs_settings$$' -update
-	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts)$$' -update
+	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts_all)$$' -update
 
 .PHONY: arrows
 arrows: ## print which files of the package PKG= name something of which others, read in the order ORDER=

@@ -16,9 +16,9 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// TestRun_everythingMeasured runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
+// TestRun_everySection runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
 // without large answers and without control groups, which have a test of their own.
-func TestRun_everythingMeasured(t *testing.T) {
+func TestRun_everySection(t *testing.T) {
 	t.Parallel()
 	gateway, folder := testenv.Tool(t, "gateway"), t.TempDir()
 	out := bench(t, "run", "--gateway", gateway, "--micro", testenv.Tool(t, "bench-micro"), "--out", folder,
@@ -46,7 +46,7 @@ func TestRun_everythingMeasured(t *testing.T) {
 	}
 }
 
-func TestRun_partOfTheServers(t *testing.T) {
+func TestRun_someServers(t *testing.T) {
 	t.Parallel()
 	gateway := testenv.Tool(t, "gateway")
 	for _, test := range []struct {
@@ -120,7 +120,7 @@ func TestContainer_limitsMemory(t *testing.T) {
 	}
 }
 
-func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
+func TestStart_serverThatExits(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	_, err := start(t.Context(), "sh", "-c", "echo no such thing >&2; exit 3")
@@ -129,7 +129,7 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAServerIsReadyWhenItLogsItsAddress(t *testing.T) {
+func TestStart_readyWhenTheAddressIsLogged(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	p, err := start(t.Context(), "sh", "-c", `echo 'level=INFO msg=configuration' >&2; echo 'level=INFO msg=serving grpc=127.0.0.1:7 endpoints=1 admin=127.0.0.1:8' >&2; exec sleep 60`)
@@ -167,7 +167,7 @@ func TestProcess_metric(t *testing.T) {
 	}
 }
 
-func TestTheGatewayIsNotConfiguredByTheEnvironment(t *testing.T) {
+func TestEnvironment_gatewaySettingsLeftOut(t *testing.T) {
 	t.Parallel()
 	got := environment([]string{"PATH=/bin", "SAMSARA_API_TOKEN=secret", "SAMSARA_GATEWAY_LISTEN=:1"})
 	if len(got) != 1 || got[0] != "PATH=/bin" {

@@ -348,10 +348,10 @@ func checkNoneThrottled(t *testing.T, all arrivals) {
 	}
 }
 
-// TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits replays what services ask for at three
+// TestTime_quotaThreefoldLoad replays what services ask for at three
 // times the limit of the token: reads, lists, streams and writes, many with a lower limit of their
 // own, of which they ask too much as well.
-func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
+func TestTime_quotaThreefoldLoad(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const rate, services = 3 * tokenLimit, 25
@@ -394,9 +394,9 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 // tests. Otherwise they would now and then use a local share, beside what the others use.
 const patientRedis = "--quota-redis-timeout=1s"
 
-// TestTime_quotaIsSharedByThreeGatewaysOnOneRedis overloads three processes, by the limit of the
+// TestTime_quotaThreeGatewaysOneRedis overloads three processes, by the limit of the
 // token and by that of an operation.
-func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
+func TestTime_quotaThreeGatewaysOneRedis(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	lasting := lasting(t, 4)
@@ -445,10 +445,10 @@ func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 	}
 }
 
-// TestTime_quotaOutlastsARedisThatIsKilledUnderLoad has three processes lose Redis and find it
+// TestTime_quotaRedisKilledUnderLoad has three processes lose Redis and find it
 // again. Without it each keeps to a third of the limit. In the second in which it is lost that may
 // come on top of what was used before.
-func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
+func TestTime_quotaRedisKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	phase := lasting(t, 2)
@@ -509,9 +509,9 @@ func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 		c.succeeded, recovered.Round(time.Millisecond), alone, usable)
 }
 
-// TestTime_quotaIsFairToCallersWhoAskForLittle has one caller with 100 calls in flight, and then
+// TestTime_quotaOneGreedyCaller has one caller with 100 calls in flight, and then
 // nine more with one each.
-func TestTime_quotaIsFairToCallersWhoAskForLittle(t *testing.T) {
+func TestTime_quotaOneGreedyCaller(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const modest = 9
@@ -550,8 +550,8 @@ func TestTime_quotaIsFairToCallersWhoAskForLittle(t *testing.T) {
 		share, float64(len(took))/modest, percentile(took, 0.5), percentile(took, 0.99), percentile(c.took["greedy"], 0.5), percentile(c.took["greedy"], 0.99))
 }
 
-// TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce lets no call wait.
-func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
+// TestTime_quota2000CallsAtOnce lets no call wait.
+func TestTime_quota2000CallsAtOnce(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const calls, limit, window = 2000, 100, 2 * time.Second
@@ -577,9 +577,9 @@ func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
 	t.Logf("%d of %d calls reached the upstream in %v", got, calls, took.Round(time.Millisecond))
 }
 
-// TestTime_quotaPausesForEverybodyAsLongAsA429Says has one caller run into a limit, and others call
+// TestTime_quotaPausedByA429 has one caller run into a limit, and others call
 // meanwhile.
-func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
+func TestTime_quotaPausedByA429(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	// The machine may be busy for as long again.
@@ -610,9 +610,9 @@ func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
 }
 
-// TestTime_quotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
+// TestTime_quotaResumesAfterA429 has many callers wait for the end of a pause of an operation
 // that states no limit, and one caller of another operation who does not.
-func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
+func TestTime_quotaResumesAfterA429(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	// A quarter of the token's pace is due soon after the pause. All of its pace is let pass, because a
@@ -656,11 +656,11 @@ func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 		early, soon, len(contacts), last.Sub(resumed).Round(time.Millisecond), others.succeeded, percentile(others.took["other"], 1))
 }
 
-// TestTime_quotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
+// TestTime_quotaCountsWrittenRequests has a burst on connections that are slow to
 // open. What comes after it goes on connections that are open: it would follow too closely where
 // the burst had counted from before its connections were opened. The limit is a low one and the
 // margin wide, because so many handshakes at once keep the machine busy.
-func TestTime_quotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
+func TestTime_quotaCountsWrittenRequests(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const limit, calls = 30, 60

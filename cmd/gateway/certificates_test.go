@@ -189,7 +189,7 @@ func TestCertificates_authorityAdded(t *testing.T) {
 	eventually(t, "the stranger is none any more", func() bool { return check() == nil })
 }
 
-func TestCheckDates(t *testing.T) {
+func TestCheckDates_outOfRange(t *testing.T) {
 	t.Parallel()
 	files, _ := newPEMFiles(t)
 	cert := leaf(t, files.cert)

@@ -201,8 +201,8 @@ func TestCircuit_oneCallerWithManyNames(t *testing.T) {
 	}
 }
 
-// TestTime_circuitOfAnUpstreamThatIsGone has nobody listen any more, and then somebody again.
-func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
+// TestTime_circuitUpstreamGone has nobody listen any more, and then somebody again.
+func TestTime_circuitUpstreamGone(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const callers, every = 20, 100 * time.Millisecond

@@ -93,9 +93,9 @@ func parseJSON(t *testing.T, text string) any {
 	return value
 }
 
-// TestCorrections sees, of every correction of a shape or a parameter, that the gateway sends and
+// TestCorrections_sentAndRead sees, of every correction of a shape or a parameter, that the gateway sends and
 // reads what Samsara does.
-func TestCorrections(t *testing.T) {
+func TestCorrections_sentAndRead(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		method, request string

@@ -237,9 +237,9 @@ func TestQuota_lateRequestsCount(t *testing.T) {
 	}
 }
 
-// TestUpstream_certificateIsNotTrusted has upstreams, and a proxy, whose certificate will be no better
+// TestUpstream_certificateNotTrusted has upstreams, and a proxy, whose certificate will be no better
 // at the next attempt.
-func TestUpstream_certificateIsNotTrusted(t *testing.T) {
+func TestUpstream_certificateNotTrusted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		until   time.Duration // of the certificate, from now

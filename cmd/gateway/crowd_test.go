@@ -140,9 +140,9 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	}
 }
 
-// TestTime_placesOfALostClientAreFree has the connection lost whose calls take all places
+// TestTime_callsOfALostClient has the connection lost whose calls take all places
 // that one may have: half of them.
-func TestTime_placesOfALostClientAreFree(t *testing.T) {
+func TestTime_callsOfALostClient(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const limit = 100
@@ -205,8 +205,8 @@ func TestConcurrentCalls_oneConnectionLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestTime_5000CallsAreServed has 5,000 calls at a time, whose deadlines are far.
-func TestTime_5000CallsAreServed(t *testing.T) {
+// TestTime_5000CallsServed has 5,000 calls at a time, whose deadlines are far.
+func TestTime_5000CallsServed(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	_, at := startBefore(t, startPages(t))

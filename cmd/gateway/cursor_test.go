@@ -146,9 +146,9 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 	}
 }
 
-// TestCursor_notToBeSentBack has Samsara name a cursor that is no valid text, for what stands for it asks for
+// TestCursor_unusable has Samsara name a cursor that is no valid text, for what stands for it asks for
 // something else, or one that is too long. No stream hands it out.
-func TestCursor_notToBeSentBack(t *testing.T) {
+func TestCursor_unusable(t *testing.T) {
 	t.Parallel()
 	type receiver func(t *testing.T, conn *grpc.ClientConn) (receive func() (cursor string, err error), trailer func() metadata.MD)
 	list := func(t *testing.T, conn *grpc.ClientConn) (func() (string, error), func() metadata.MD) {

@@ -29,9 +29,9 @@ func handled(t *testing.T, admin, method string, code codes.Code) int {
 	return int(metric(t, admin, "grpc_server_handled_total", `grpc_method="`+method+`"`, `grpc_code="`+code.String()+`"`))
 }
 
-// TestTime_expiredDeadlineIsNoCancellation has clients whose deadlines expire. A client of grpc then
+// TestTime_deadlineExpiredNotCancelled has clients whose deadlines expire. A client of grpc then
 // resets the stream, which the gateway hears of a moment before its own clock says so.
-func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
+func TestTime_deadlineExpiredNotCancelled(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	for _, test := range []struct {
@@ -91,8 +91,8 @@ func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 	}
 }
 
-// TestDeadline_cancellationIsNone has a client that cancels long before its deadline.
-func TestDeadline_cancellationIsNone(t *testing.T) {
+// TestDeadline_cancelledBefore has a client that cancels long before its deadline.
+func TestDeadline_cancelledBefore(t *testing.T) {
 	t.Parallel()
 	_, at := startSlow(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())

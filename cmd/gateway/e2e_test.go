@@ -77,7 +77,7 @@ func get(t *testing.T, url, token string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
+func TestGateway_probesMetricsAndCalls(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	p, at := startSandboxed(t)
@@ -116,7 +116,7 @@ func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
 	}
 }
 
-func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
+func TestSandboxFault_byFlagAndMetadata(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--retry-base-delay=1ms", "--sandbox-fault=status=500; match=/tags")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -137,7 +137,7 @@ func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
 	}
 }
 
-func TestPassthroughReachesAnyPath(t *testing.T) {
+func TestPassthrough_anyPath(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--passthrough")
 	client := apiv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -151,7 +151,7 @@ func TestPassthroughReachesAnyPath(t *testing.T) {
 	}
 }
 
-func TestTLSIsServed(t *testing.T) {
+func TestTLS_served(t *testing.T) {
 	t.Parallel()
 	cert, key, pool := selfSigned(t)
 	_, at := startSandboxed(t, "--tls-cert-file", cert, "--tls-key-file", key)
@@ -169,8 +169,8 @@ func TestTLSIsServed(t *testing.T) {
 	}
 }
 
-// TestClientsAreCalledWhatTheirCertificateSays has a client wait for the quota, which tells who waits.
-func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
+// TestIdentity_fromCertificate has a client wait for the quota, which tells who waits.
+func TestIdentity_fromCertificate(t *testing.T) {
 	t.Parallel()
 	const name = "spiffe://acme.example/billing"
 	certFile, keyFile, pool := selfSigned(t, name)
@@ -250,7 +250,7 @@ func certified(t *testing.T, until time.Time, names ...string) (certFile, keyFil
 	return certFile, keyFile, pool
 }
 
-func TestTheSandboxServesAlone(t *testing.T) {
+func TestSandbox_alone(t *testing.T) {
 	t.Parallel()
 	p := start(t, "sandbox", "--listen=127.0.0.1:0", "--token=open", "--log-format=json")
 	url := p.await(t, "serving").Sandbox
@@ -266,10 +266,10 @@ func TestTheSandboxServesAlone(t *testing.T) {
 	}
 }
 
-// TestSIGTERMUnderLoadFailsNoCall has clients call without pause while the gateway is told to
+// TestSIGTERM_underLoad has clients call without pause while the gateway is told to
 // end. Every call that the gateway took must succeed, at the client too; every call begun before
 // the signal was sent is one of those.
-func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
+func TestSIGTERM_underLoad(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--sandbox-fault=latency=50ms", "--log-level=debug") // which logs every call
 	const clients, warm = 16, 100
@@ -328,7 +328,7 @@ func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	t.Logf("%d calls, none failed", served)
 }
 
-func TestASecondSignalEndsTheGatewayAtOnce(t *testing.T) {
+func TestSIGTERM_twice(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--sandbox-fault=latency=5m", "--log-level=debug")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -353,7 +353,7 @@ func TestASecondSignalEndsTheGatewayAtOnce(t *testing.T) {
 	}
 }
 
-func TestCallsBeyondTheGracePeriodAreCutOffAndThatIsAFailure(t *testing.T) {
+func TestSIGTERM_callsBeyondTheGracePeriod(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--sandbox-fault=latency=5m", "--shutdown-grace=50ms")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -424,7 +424,7 @@ func output(t *testing.T, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func TestGrpcurlExploresAndCalls(t *testing.T) {
+func TestGrpcurl_exploresAndCalls(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")
 	_, at := startSandboxed(t)
@@ -471,7 +471,7 @@ func TestGrpcurlExploresAndCalls(t *testing.T) {
 	}
 }
 
-func TestGhzSeesNoError(t *testing.T) {
+func TestGhz_noError(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "ghz")
 	_, at := startSandboxed(t)

@@ -12,9 +12,9 @@ import (
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 )
 
-// TestEncoding_ofAnAnswer has bodies come in encodings that were not asked for. The status is what
+// TestEncoding_notAskedFor has bodies come in encodings that were not asked for. The status is what
 // counts of an error, and of an answer that is not to be read the encoding is named.
-func TestEncoding_ofAnAnswer(t *testing.T) {
+func TestEncoding_notAskedFor(t *testing.T) {
 	t.Parallel()
 	const brotli = "\x8b\x02\x80{\"data\":{}}\x03" // or whatever it is: nobody looks
 	zipped := func(text string) string { return string(gzipped(t, strings.NewReader(text))) }
@@ -98,9 +98,9 @@ func TestErrorBody_cut(t *testing.T) {
 	}
 }
 
-// TestPassthrough_answerAsItIsRead has an answer's headers say how its body came. The caller gets it
+// TestPassthrough_headersOfADecodedBody has an answer's headers say how its body came. The caller gets it
 // otherwise.
-func TestPassthrough_answerAsItIsRead(t *testing.T) {
+func TestPassthrough_headersOfADecodedBody(t *testing.T) {
 	t.Parallel()
 	const document = ` {"a": [1.50]}`
 	for name, test := range map[string]struct{ encoding, body string }{
@@ -145,9 +145,9 @@ func TestPassthrough_answerAsItIsRead(t *testing.T) {
 	}
 }
 
-// TestPassthrough_answerThatIsNotJSON has a call be done and answered with what cannot be passed on: that
+// TestPassthrough_answerNotJSON has a call be done and answered with what cannot be passed on: that
 // is an error, as it is of every method, and says that the write was done.
-func TestPassthrough_answerThatIsNotJSON(t *testing.T) {
+func TestPassthrough_answerNotJSON(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"a page": "<html>done</html>", "text": "OK", "bytes": "\"\xff\"", "a mark alone before text": "\ufeffOK",

@@ -214,9 +214,9 @@ func (x *explainer) explain(t *testing.T, method string, in proto.Message) (*exp
 	return plan, nil
 }
 
-// TestExplain_everyMethodAsked calls every method of a real gateway with a least and a large request, and
+// TestExplain_everyMethod calls every method of a real gateway with a least and a large request, and
 // compares what its upstream is asked with what explain says: of streams also the second page.
-func TestExplain_everyMethodAsked(t *testing.T) {
+func TestExplain_everyMethod(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	samsara := &explained{token: upstreamToken}
@@ -301,8 +301,8 @@ func compareStream(t *testing.T, conn *grpc.ClientConn, x *explainer, samsara *e
 	}
 }
 
-// TestExplain_refusesAsTheGatewayDoes compares the violations of requests that both refuse.
-func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
+// TestExplain_violationsAsTheGateway compares the violations of requests that both refuse.
+func TestExplain_violationsAsTheGateway(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -347,8 +347,8 @@ func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
 	}
 }
 
-// TestExplain_masksOfGrpcurl has grpcurl send update masks, and explains the same JSON.
-func TestExplain_masksOfGrpcurl(t *testing.T) {
+// TestExplain_updateMasksOfGrpcurl has grpcurl send update masks, and explains the same JSON.
+func TestExplain_updateMasksOfGrpcurl(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	grpcurl := testenv.Tool(t, "grpcurl")

@@ -219,9 +219,9 @@ func readers(t *testing.T, at logLine) int {
 	return int(metric(t, at.Admin, "samsara_gateway_feed_readers"))
 }
 
-// TestFollow_pollIsInTheNameOfWhoIsThere has a batch and an interactive caller follow one feed. There is
+// TestFollow_pollInAFollowersName has a batch and an interactive caller follow one feed. There is
 // one poll for both, in the name of the interactive one while that is there.
-func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
+func TestFollow_pollInAFollowersName(t *testing.T) {
 	t.Parallel()
 	batch := []string{"samsara-caller", "A", "samsara-priority", "batch"}
 	interactive := []string{"samsara-caller", "B", "samsara-priority", "interactive"}
@@ -268,8 +268,8 @@ func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
 	}
 }
 
-// TestFollow_noStoreReadsByItself has followers of one feed who want no answer that another asked for.
-func TestFollow_noStoreReadsByItself(t *testing.T) {
+// TestFollow_noStore has followers of one feed who want no answer that another asked for.
+func TestFollow_noStore(t *testing.T) {
 	t.Parallel()
 	feed, conn, at := startFeed(t, "1/s", "1m")
 	polls := askers{t, at.Admin}
@@ -301,9 +301,9 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 	eventually(t, "nobody reads the feed", func() bool { return readers(t, at) == 0 })
 }
 
-// TestFollow_whoHasUsedUpItsShareHoldsUpNobody has a caller follow a feed and ask for so much besides that
+// TestFollow_greedyCallerHoldsUpNobody has a caller follow a feed and ask for so much besides that
 // its requests find no place in the queue. Another caller follows the same feed.
-func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
+func TestFollow_greedyCallerHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	feed, conn, at := startFeed(t, "5/s", "2s")
 	other := joinGreedy(t, conn, feed)
@@ -316,10 +316,10 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// TestFollow_refusalIsOfOneAlone has so many calls of a caller wait for their turn that its requests for a
+// TestFollow_refusalOfOneCaller has so many calls of a caller wait for their turn that its requests for a
 // feed would wait for a minute and are refused. Who follows the same feed waits no longer for that, and is
 // not told that the quota is used up: it is not for him.
-func TestFollow_refusalIsOfOneAlone(t *testing.T) {
+func TestFollow_refusalOfOneCaller(t *testing.T) {
 	t.Parallel()
 	feed, conn, at := startFeed(t, "1/s", "1m")
 	other := joinGreedy(t, conn, feed)

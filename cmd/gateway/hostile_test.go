@@ -49,10 +49,10 @@ func within(t *testing.T, most time.Duration, what string, holds func() bool) ti
 	return time.Since(began)
 }
 
-// TestTime_memoryComesBackWhenAClientEnds has clients end in every way with large answers that they have
+// TestTime_memoryFreedWhenAClientEnds has clients end in every way with large answers that they have
 // not read, and looks how soon the gateway counts no memory for them any more.
 // SAMSARA_HOSTILE_CYCLES says how often each client comes again.
-func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
+func TestTime_memoryFreedWhenAClientEnds(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const calls, deadline = 6, 4 * time.Second
@@ -361,9 +361,9 @@ func TestTime_unreadAnswersHurtNobodyElse(t *testing.T) {
 	}
 }
 
-// TestTime_slowReaderLives has a client take a page of a list every so often: nobody may close its
+// TestTime_slowReaderNotCutOff has a client take a page of a list every so often: nobody may close its
 // connection for that, since nobody needs the memory that it holds.
-func TestTime_slowReaderLives(t *testing.T) {
+func TestTime_slowReaderNotCutOff(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	// A pause is longer than what makes a reader suspect while somebody waits.

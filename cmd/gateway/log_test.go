@@ -117,7 +117,7 @@ func TestLog_repeatedForAWhile(t *testing.T) {
 	})
 }
 
-func TestLog_debugIsNotLimited(t *testing.T) {
+func TestLog_debugNotLimited(t *testing.T) {
 	t.Parallel()
 	log := newLimitedLog(t, slog.LevelDebug)
 	for range 100 {

@@ -6,7 +6,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-func TestRequestRoom(t *testing.T) {
+func TestRequestRoom_ofAMemoryLimit(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, test := range []struct{ each, limit, want int64 }{

@@ -184,9 +184,9 @@ func answerAndEnd(t *testing.T, text string, stalls bool) string {
 	})
 }
 
-// TestProcessed_whereTheAnswerEnds has answers end everywhere. From its status on, which is the upstream's
+// TestProcessed_answerCutAnywhere has answers end everywhere. From its status on, which is the upstream's
 // word, it is known what became of a write.
-func TestProcessed_whereTheAnswerEnds(t *testing.T) {
+func TestProcessed_answerCutAnywhere(t *testing.T) {
 	t.Parallel()
 	const ok, length = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n"
 	calls := map[string]answerTo{"POST": createATag, "PUT": replaceATag, "PATCH": updateAVehicle, "DELETE": deleteJob, "GET": getATag}
@@ -238,9 +238,9 @@ func TestProcessed_whereTheAnswerEnds(t *testing.T) {
 	}
 }
 
-// TestProcessed_passthroughThatIsNotRead has calls be refused before it is known what they would do: so
+// TestProcessed_passthroughNotRead has calls be refused before it is known what they would do: so
 // none has done anything.
-func TestProcessed_passthroughThatIsNotRead(t *testing.T) {
+func TestProcessed_passthroughNotRead(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	other, at := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -166,8 +166,8 @@ func TestProxy_refuses(t *testing.T) {
 	}
 }
 
-// TestProxy_notThere has nobody listen at the proxy's address.
-func TestProxy_notThere(t *testing.T) {
+// TestProxy_notListening has nobody listen at the proxy's address.
+func TestProxy_notListening(t *testing.T) {
 	t.Parallel()
 	p, client := startBehind(t, "http://gate:"+proxySecretInURL+"@127.0.0.1:1")
 	_, err := client.ListVehicles(waiting(t), &vehiclesv1.ListVehiclesRequest{})

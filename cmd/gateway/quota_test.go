@@ -60,7 +60,7 @@ func serveState(t *testing.T, s quota.Snapshot) string {
 	return l.Addr().String()
 }
 
-func TestTheStateOfTheQuotaIsPrintedAsATable(t *testing.T) {
+func TestQuotaCommand_table(t *testing.T) {
 	t.Parallel()
 	budgets := []quota.BudgetState{
 		{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 150, Used: 20, Waiting: 7, Admitted: 900},
@@ -116,7 +116,7 @@ feeds      interactive  2        30ms    retry
 	}
 }
 
-func TestAPauseIsPrintedAsTheTimeThatIsLeft(t *testing.T) {
+func TestQuotaCommand_pause(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	state := admin.Quota{Budgets: []admin.Budget{{Name: "token", PausedSeconds: 62.345}}}
@@ -128,7 +128,7 @@ func TestAPauseIsPrintedAsTheTimeThatIsLeft(t *testing.T) {
 	}
 }
 
-func TestTheStateOfTheQuotaIsPrintedAsTheGatewaySentIt(t *testing.T) {
+func TestQuotaCommand_json(t *testing.T) {
 	t.Parallel()
 	const answer = `{"waiting": 1, "newer": true}`
 	at := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -146,7 +146,7 @@ func TestTheStateOfTheQuotaIsPrintedAsTheGatewaySentIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
+func TestQuotaCommand_unusableAnswer(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
@@ -176,7 +176,7 @@ func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
 	}
 }
 
-func TestBudgetsThatNobodyUsesAreLeftOut(t *testing.T) {
+func TestQuotaCommand_unusedBudgets(t *testing.T) {
 	t.Parallel()
 	full := quota.Snapshot{Budgets: []quota.BudgetState{
 		{Name: "token"},
@@ -205,7 +205,7 @@ func (silence) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-func TestAGatewayThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
+func TestQuotaCommand_noAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -216,7 +216,7 @@ func TestAGatewayThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
 	})
 }
 
-func TestARunningGatewayTellsItsQuota(t *testing.T) {
+func TestQuotaCommand_runningGateway(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -308,9 +308,9 @@ func TestQuota_wholeLimitAtOnce(t *testing.T) {
 	}
 }
 
-// TestQuota_callsWaitOutARetryAfter asks for the state while calls wait out a Retry-After: those
+// TestQuota_callsWaitForRetryAfter asks for the state while calls wait out a Retry-After: those
 // that were answered so, and others that came after them.
-func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
+func TestQuota_callsWaitForRetryAfter(t *testing.T) {
 	t.Parallel()
 	const operation = "operation:samsara_gateway.contacts.v1.ContactsService/GetContact"
 	for name, test := range map[string]struct {
@@ -388,7 +388,7 @@ func (s state) waiting(words string) int {
 	return sum
 }
 
-func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
+func TestQuota_effectiveLimit(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--quota-margin=100")
 	conn := ready(t, at.GRPC, 1)[0]
@@ -504,7 +504,7 @@ func byEarlierName(ctx context.Context, method string, req, reply any, conn *grp
 	return invoke(ctx, strings.Replace(method, "/samsara_gateway.", "/samsara.", 1), req, reply, conn, opts...)
 }
 
-func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
+func TestQuotaCommand_noQuota(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--quota=false")
 	out, err := output(t, "gateway", "quota", "--admin", at.Admin)
@@ -514,7 +514,7 @@ func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
 	}
 }
 
-func TestAGatewayServesWithoutItsRedisAndSaysSo(t *testing.T) {
+func TestQuota_redisUnreachable(t *testing.T) {
 	t.Parallel()
 	const password = "a-secret-of-redis"
 	p, at := startSandboxed(t, "--quota-redis=redis://:"+password+"@127.0.0.1:1", "--quota-replicas=3")

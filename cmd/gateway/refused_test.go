@@ -23,8 +23,8 @@ func series(t *testing.T, admin, name string) int {
 	return strings.Count("\n"+text, "\n"+name+"{")
 }
 
-// TestUnknownMethod_isLoggedAndCounted calls many methods that there are not.
-func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
+// TestUnknownMethod_loggedAndCounted calls many methods that there are not.
+func TestUnknownMethod_loggedAndCounted(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -56,8 +56,8 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 	}
 }
 
-// TestRefused_isLoggedAndCounted has requests that the gateway refuses without asking anybody.
-func TestRefused_isLoggedAndCounted(t *testing.T) {
+// TestRefused_loggedAndCounted has requests that the gateway refuses without asking anybody.
+func TestRefused_loggedAndCounted(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--max-request-bytes=4KiB")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))

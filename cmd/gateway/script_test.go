@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gateway": main, "rawclient": rawClient})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts_all(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	testscript.Run(t, testscript.Params{

@@ -33,12 +33,12 @@ const soakFaults = "status=503; share=0.055," +
 	"truncate; share=0.055," +
 	"reset; share=0.055"
 
-// TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled reads a feed through one
+// TestSoak_followedFeed reads a feed through one
 // gateway after the other, all but the last of which are killed, while a fifth of the requests to
 // the sandbox fail. The client stores a cursor now and then, as one that writes to a database does,
 // and goes on from it. It must see every record in order, and none twice but those behind that
 // cursor.
-func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testing.T) {
+func TestSoak_followedFeed(t *testing.T) {
 	t.Parallel()
 	records, kills := setting(t, "SAMSARA_SOAK_RECORDS", shortSoakRecords), setting(t, "SAMSARA_SOAK_KILLS", shortSoakKills)
 	box, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", soakFleet), "--fault="+soakFaults)

@@ -86,8 +86,8 @@ func TestLog_gRPC(t *testing.T) {
 	}
 }
 
-// TestGRPCLines takes the levels in turn, as those above warnings come from faults of a server alone.
-func TestGRPCLines(t *testing.T) {
+// TestGRPCLines_levels takes the levels in turn, as those above warnings come from faults of a server alone.
+func TestGRPCLines_levels(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	log, _ := newLogger(slog.LevelInfo, config.LogText, &out)
@@ -121,7 +121,7 @@ func wantStructured(t *testing.T, p *process) {
 	}
 }
 
-func TestStrayText(t *testing.T) {
+func TestStrayText_quotedAndCut(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 200 \\\"x\\\"\\r\\n\"; err=<nil>\n": `Unsolicited response received on idle HTTP channel starting with "…"; err=<nil>`,

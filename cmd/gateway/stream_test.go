@@ -110,7 +110,7 @@ func waiting(t *testing.T) context.Context {
 	return lasts(t, patience)
 }
 
-func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) {
+func TestStream_optionsAndCursor(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -164,7 +164,7 @@ func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) 
 	}
 }
 
-func TestGrpcurlReadsStreams(t *testing.T) {
+func TestGrpcurl_readsStreams(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")
 	_, at := startSandboxed(t)
@@ -201,9 +201,9 @@ func TestGrpcurlReadsStreams(t *testing.T) {
 	}
 }
 
-// TestDrainingEndsStreamsWithACursorToGoOnFrom ends a gateway while a client is in the midst of
+// TestDraining_streamsEndWithACursor ends a gateway while a client is in the midst of
 // a stream of which it has read one page. Another gateway must have exactly what is missing.
-func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
+func TestDraining_streamsEndWithACursor(t *testing.T) {
 	t.Parallel()
 	const fleet, limit, ticks = 4000, 500, 3
 	_, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", fleet))
@@ -292,10 +292,10 @@ func assertDraining(t *testing.T, err error) {
 	}
 }
 
-// TestFollowersOfOneFeedShareItsRequests has half of the followers begin later, at the cursor
+// TestFollow_followersShareRequests has half of the followers begin later, at the cursor
 // that the others began with, and counts the requests once these have caught up. Every answer is
 // news: at least as much time passes between two requests as between two reports.
-func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
+func TestFollow_followersShareRequests(t *testing.T) {
 	t.Parallel()
 	const followers, connections, polls = 500, 4, 2
 	_, flags := startSandbox(t)
@@ -364,9 +364,9 @@ func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
 	t.Logf("%d followers: %d requests until all had caught up, then %d for %d pages", followers, before, more, polls)
 }
 
-// TestASlowReaderHoldsTwoPages has a client pause after each few messages of a list of large
+// TestStream_slowReaderHoldsTwoPages has a client pause after each few messages of a list of large
 // pages, for longer than the gateway needs for another one.
-func TestASlowReaderHoldsTwoPages(t *testing.T) {
+func TestStream_slowReaderHoldsTwoPages(t *testing.T) {
 	t.Parallel()
 	const pages, limit, burst, stall = 24, 500, 6, 500 * time.Millisecond
 	_, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", pages*limit))
@@ -417,7 +417,7 @@ func TestASlowReaderHoldsTwoPages(t *testing.T) {
 	t.Logf("pages of %d KiB; after page %s", largest>>10, strings.Join(stalls, "; "))
 }
 
-func TestTime_cancelledStreamsFreeEverythingSoon(t *testing.T) {
+func TestTime_cancelledStreamsFreed(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	// It takes less than a second, except on a machine that is busy.

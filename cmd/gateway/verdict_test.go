@@ -335,8 +335,8 @@ func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 	}
 }
 
-// TestVerdict_budgetRefusesTheRetry uses up the retries that a caller has. 429 opens no circuit.
-func TestVerdict_budgetRefusesTheRetry(t *testing.T) {
+// TestVerdict_retryBudgetRefusesTheRetry uses up the retries that a caller has. 429 opens no circuit.
+func TestVerdict_retryBudgetRefusesTheRetry(t *testing.T) {
 	t.Parallel()
 	for name, first := range verdicts() {
 		t.Run(name, func(t *testing.T) {
@@ -549,8 +549,8 @@ func (s stalling) say(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestVerdict_bodyThatDecidesNothingStalls has bodies that are of no use, and do not end.
-func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
+// TestVerdict_uselessBodyStalls has bodies that are of no use, and do not end.
+func TestVerdict_uselessBodyStalls(t *testing.T) {
 	t.Parallel()
 	// It must take 1.5 s, except on a machine that is busy.
 	const deadline, most = patience, 10 * 1500 * time.Millisecond

@@ -11,7 +11,7 @@ import (
 )
 
 // The version that the gateway asks Samsara for is that of the document of its surface.
-func TestVersion_ofDocument(t *testing.T) {
+func TestVersion_ofTheDocument(t *testing.T) {
 	t.Parallel()
 	if surface.SamsaraVersion != config.APIDocumentVersion {
 		t.Errorf("the surface is of version %q, and the gateway asks for %q", surface.SamsaraVersion, config.APIDocumentVersion)
@@ -19,7 +19,7 @@ func TestVersion_ofDocument(t *testing.T) {
 }
 
 // What Go clients say of their surface is what the proto files beside them say.
-func TestVersion_ofGeneratedPackages(t *testing.T) {
+func TestVersion_ofTheGeneratedPackages(t *testing.T) {
 	t.Parallel()
 	want, err := os.ReadFile("../../proto/SURFACE.json")
 	if err != nil {

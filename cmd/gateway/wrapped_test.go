@@ -173,7 +173,7 @@ func TestStream_bareList(t *testing.T) {
 }
 
 // What differs in records that are not sent, because the client wants no more, is not told.
-func TestStream_driftOfWhatIsSent(t *testing.T) {
+func TestStream_driftOfRecordsSent(t *testing.T) {
 	t.Parallel()
 	const page = `{"data": [null, {"id": "1", "zzz": 1}, {"id": "2", "zzz": 1, "yyy": [1]}, 5, {"id": "3", "zzz": 1, "name": 7}], "pagination": {"endCursor": "c", "hasNextPage": %s, "xxx": 1}}`
 	for name, test := range map[string]struct {

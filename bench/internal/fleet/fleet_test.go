@@ -24,7 +24,7 @@ func method(t *testing.T, o surface.Operation) surface.Method {
 	return m
 }
 
-func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
+func TestDecoder_agreesWithProtojson(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
 	if err != nil {
@@ -56,7 +56,7 @@ func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsAsLongAsItIsSaidToBe(t *testing.T) {
+func TestBody_length(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
 		got := len(fleet.Body{Bytes: size, Order: fleet.Declared}.JSON())
@@ -66,7 +66,7 @@ func TestAnAnswerIsAsLongAsItIsSaidToBe(t *testing.T) {
 	}
 }
 
-func TestTheShuffledOrderIsAnotherOneOfTheSameMembers(t *testing.T) {
+func TestBody_shuffledMembers(t *testing.T) {
 	t.Parallel()
 	declared := fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}.JSON()
 	shuffled := fleet.Body{Bytes: 2 << 10, Order: fleet.Shuffled}.JSON()
@@ -89,7 +89,7 @@ func TestTheShuffledOrderIsAnotherOneOfTheSameMembers(t *testing.T) {
 	}
 }
 
-func TestMembersStandInDeclaredOrder(t *testing.T) {
+func TestBody_declaredOrder(t *testing.T) {
 	t.Parallel()
 	var doc struct{ Data []json.RawMessage }
 	if err := json.Unmarshal(fleet.Body{Order: fleet.Declared}.JSON(), &doc); err != nil {
@@ -125,7 +125,7 @@ func TestMembersStandInDeclaredOrder(t *testing.T) {
 	}
 }
 
-func TestACursorNamesItsBody(t *testing.T) {
+func TestParseCursor_namesItsBody(t *testing.T) {
 	t.Parallel()
 	want := fleet.Body{Bytes: 12345, Order: fleet.Shuffled}
 	if got, err := fleet.ParseCursor(want.Cursor()); err != nil || got != want {
@@ -153,7 +153,7 @@ func TestRoute_size(t *testing.T) {
 	}
 }
 
-func TestFeedPage_sameLengthWhateverTheTick(t *testing.T) {
+func TestFeedPage_sameLengthAtEveryTick(t *testing.T) {
 	t.Parallel()
 	now := fleet.TickAt(time.Now())
 	page := fleet.FeedPage(now)

@@ -35,7 +35,7 @@ func burn(d time.Duration) {
 	}
 }
 
-func TestAMeasurementTakesTheCPUTimePlanned(t *testing.T) {
+func TestMeasure_plannedCPUTime(t *testing.T) {
 	t.Parallel()
 	client := &fake{answer: func(int64) (int, error) {
 		burn(50 * time.Microsecond)
@@ -51,7 +51,7 @@ func TestAMeasurementTakesTheCPUTimePlanned(t *testing.T) {
 	}
 }
 
-func TestAFailedRequestFailsTheMeasurement(t *testing.T) {
+func TestMeasure_failedRequest(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	client := &fake{answer: func(n int64) (int, error) {
@@ -65,7 +65,7 @@ func TestAFailedRequestFailsTheMeasurement(t *testing.T) {
 	}
 }
 
-func TestAnswersOfDifferentLengthFailTheMeasurement(t *testing.T) {
+func TestMeasure_answersOfDifferentLength(t *testing.T) {
 	t.Parallel()
 	client := &fake{answer: func(n int64) (int, error) { return int(n), nil }}
 	if _, err := load.Measure(t.Context(), client, load.Plan{PID: os.Getpid(), Concurrency: 1, CPU: time.Millisecond}); err == nil {
@@ -73,7 +73,7 @@ func TestAnswersOfDifferentLengthFailTheMeasurement(t *testing.T) {
 	}
 }
 
-func TestCPUTimeIsThatOfTheKernelsOtherAccount(t *testing.T) {
+func TestCPUTime_agreesWithGetrusage(t *testing.T) {
 	t.Parallel()
 	burn(20 * time.Millisecond)
 	var usage syscall.Rusage
@@ -90,14 +90,14 @@ func TestCPUTimeIsThatOfTheKernelsOtherAccount(t *testing.T) {
 	}
 }
 
-func TestTheCPUTimeOfNoProcessIsAnError(t *testing.T) {
+func TestCPUTime_noProcess(t *testing.T) {
 	t.Parallel()
 	if _, err := load.CPUTime(1 << 22); err == nil {
 		t.Error("no error")
 	}
 }
 
-func TestMeasure_allocationsWithoutThoseOfAsking(t *testing.T) {
+func TestMeasure_allocationsOfAskingLeftOut(t *testing.T) {
 	t.Parallel()
 	const asking, each = 1000, 7
 	var asked, answered atomic.Int64
@@ -125,7 +125,7 @@ type timely struct {
 func (c timely) Call(ctx context.Context, worker int) (int, error) { return 1, c.answer(ctx, worker) }
 func (timely) Close() error                                        { return nil }
 
-func TestOverload_failedCallsAreNotGoodput(t *testing.T) {
+func TestOverload_failedCallsNotGoodput(t *testing.T) {
 	t.Parallel()
 	refused, err := status.New(codes.ResourceExhausted, "full").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Millisecond)})
 	if err != nil {
@@ -156,7 +156,7 @@ func TestOverload_failedCallsAreNotGoodput(t *testing.T) {
 	}
 }
 
-func TestOverload_lateAnswerIsNotGood(t *testing.T) {
+func TestOverload_lateAnswerNotGood(t *testing.T) {
 	t.Parallel()
 	client := timely{answer: func(ctx context.Context, _ int) error {
 		<-ctx.Done() // and yet it is answered

@@ -82,7 +82,7 @@ func call(t *testing.T, address string, b fleet.Body) (proto.Message, error) {
 	return resp, dial(t, address).Invoke(t.Context(), m.Name, req, resp)
 }
 
-func TestEveryGRPCServerAnswersTheWholeMessage(t *testing.T) {
+func TestServer_wholeMessage(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
 	want, err := stats(t).Answer(body.JSON())
@@ -119,7 +119,7 @@ func get(t *testing.T, target string) (status int, body string) {
 	return resp.StatusCode, string(got)
 }
 
-func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
+func TestFloorB_answersAsTheUpstream(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
 	target := "http://" + serve(t, peer.FloorB, upstream) + fleet.Stats.Path() + "?after=" + body.Cursor()
@@ -128,7 +128,7 @@ func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatTheUpstreamDoesNotHaveIsAnError(t *testing.T) {
+func TestProtojson_unknownAnswer(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
 	_, err := call(t, serve(t, peer.Protojson, upstream), fleet.Body{Bytes: 7, Order: fleet.Declared})
@@ -137,14 +137,14 @@ func TestAnAnswerThatTheUpstreamDoesNotHaveIsAnError(t *testing.T) {
 	}
 }
 
-func TestAServerThatThereIsNotIsRefused(t *testing.T) {
+func TestNew_unknownServer(t *testing.T) {
 	t.Parallel()
 	if _, err := peer.New("envoy", peer.Config{Upstream: &url.URL{}}); err == nil {
 		t.Error("no error")
 	}
 }
 
-func TestUpstream_feedPageWhenItsTimeComes(t *testing.T) {
+func TestUpstream_feedPageAtItsTick(t *testing.T) {
 	t.Parallel()
 	next := fleet.TickAt(time.Now()) + 1
 	target := "http://" + serve(t, peer.Upstream, &url.URL{}) + fleet.Feed.Path() + "?after=" + (next - 1).Cursor()

@@ -79,7 +79,7 @@ func page(t *testing.T, r *report.Results) string {
 	return b.String()
 }
 
-func TestRatiosAreTakenWithinRounds(t *testing.T) {
+func TestWritePage_ratiosWithinRounds(t *testing.T) {
 	t.Parallel()
 	text := page(t, results(120))
 	for _, want := range []string{
@@ -105,7 +105,7 @@ func TestRatiosAreTakenWithinRounds(t *testing.T) {
 	}
 }
 
-func TestAGoalThatIsNotReachedIsMissed(t *testing.T) {
+func TestWritePage_missedGoal(t *testing.T) {
 	t.Parallel()
 	const want = "| gateway: CPU in times of floor C | 1.30 (1.30–1.30); ≤ 1.25: **missed** | 1.30 (1.30–1.30); ≤ 2: met |"
 	if text := page(t, results(130)); !strings.Contains(text, want) {
@@ -113,7 +113,7 @@ func TestAGoalThatIsNotReachedIsMissed(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotMeasuredIsSaidToBeSo(t *testing.T) {
+func TestWritePage_notMeasured(t *testing.T) {
 	t.Parallel()
 	r := results(120)
 	clear(r.Samples)
@@ -122,7 +122,7 @@ func TestWhatWasNotMeasuredIsSaidToBeSo(t *testing.T) {
 	}
 }
 
-func TestWritePage_partOfTheSections(t *testing.T) {
+func TestWritePage_someSections(t *testing.T) {
 	t.Parallel()
 	r := results(120)
 	var err error
@@ -143,7 +143,7 @@ func TestWritePage_partOfTheSections(t *testing.T) {
 	}
 }
 
-func TestParseSections(t *testing.T) {
+func TestParseSections_lists(t *testing.T) {
 	t.Parallel()
 	for list, want := range map[string]string{
 		"cpu":                "[1mb 50kb 2kb between]",
@@ -162,7 +162,7 @@ func TestParseSections(t *testing.T) {
 	}
 }
 
-func TestThePictureIsXMLAndNamesEveryServer(t *testing.T) {
+func TestWritePicture_everyServer(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	if err := results(120).WritePicture(&b); err != nil {

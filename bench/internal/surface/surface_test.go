@@ -42,7 +42,7 @@ esac
 	return path
 }
 
-func TestInspect(t *testing.T) {
+func TestInspect_binary(t *testing.T) {
 	t.Parallel()
 	b, err := surface.Inspect(t.Context(), script(t))
 	if err != nil {

@@ -86,8 +86,8 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
 .PHONY: check
-check: ## in a minute: subjects, spelling, format, vet, lint of what changed since SINCE=, and the short tests
-	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) subjects spelling format vet lint-changed test-short checklinked
+check: ## in a minute: subjects, names of tests, spelling, format, vet, lint of what changed since SINCE=, and the short tests
+	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) subjects testnames spelling format vet lint-changed test-short checklinked
 
 .PHONY: format
 format: bin/golangci-lint ## fail unless all Go files are formatted
@@ -96,6 +96,10 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 .PHONY: subjects
 subjects: ## fail unless the subjects of commits are as CONTRIBUTING.md has them; RANGE=origin/main..
 	@tools/subjects.sh $(RANGE)
+
+.PHONY: testnames
+testnames: ## fail unless tests are named TestThing_condition, in at most 60 characters
+	@tools/testnames.sh
 
 .PHONY: spelling
 spelling: bin/misspell ## fail if code, comment or page has a word that is known to be misspelt; tools/words.csv adds some

@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-// The version that the gateway asks Samsara for is that of the document of its surface.
+// The gateway asks Samsara for the version of the document that its surface is made from.
 func TestVersion_ofTheDocument(t *testing.T) {
 	t.Parallel()
 	if surface.SamsaraVersion != config.APIDocumentVersion {
@@ -18,7 +18,7 @@ func TestVersion_ofTheDocument(t *testing.T) {
 	}
 }
 
-// What Go clients say of their surface is what the proto files beside them say.
+// The generated packages and SURFACE.json say the same about the surface.
 func TestVersion_ofTheGeneratedPackages(t *testing.T) {
 	t.Parallel()
 	want, err := os.ReadFile("../../proto/SURFACE.json")

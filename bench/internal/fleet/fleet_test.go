@@ -61,7 +61,7 @@ func TestBody_length(t *testing.T) {
 	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
 		got := len(fleet.Body{Bytes: size, Order: fleet.Declared}.JSON())
 		if got < size || got > size+1500 {
-			t.Errorf("an answer of %d bytes has %d", size, got)
+			t.Errorf("an answer for %d bytes has %d", size, got)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestBody_declaredOrder(t *testing.T) {
 		}
 		field := fields.ByJSONName(name)
 		if field == nil || field.Index() < last {
-			t.Fatalf("member %q is not declared, or before the one it follows", name)
+			t.Fatalf("member %q is not declared, or is declared before the member that it follows", name)
 		}
 		last = field.Index()
 	}
@@ -133,7 +133,7 @@ func TestParseCursor_namesItsBody(t *testing.T) {
 	}
 	for _, cursor := range []string{"", "declared", "declared-", "declared--1", "declared-99999999999", "sorted-5"} {
 		if _, err := fleet.ParseCursor(cursor); err == nil {
-			t.Errorf("cursor %q is taken", cursor)
+			t.Errorf("cursor %q is accepted", cursor)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestFeedPage_sameLengthAtEveryTick(t *testing.T) {
 	now := fleet.TickAt(time.Now())
 	page := fleet.FeedPage(now)
 	if later := fleet.FeedPage(now + 3); len(later) != len(page) || bytes.Equal(later, page) {
-		t.Errorf("pages of %d and %d bytes, want two of the same length that differ", len(page), len(later))
+		t.Errorf("pages of %d and %d bytes, want different pages of the same length", len(page), len(later))
 	}
 	if got, err := fleet.ParseTick(now.Cursor()); err != nil || got != now {
 		t.Errorf("tick %d, %v, want %d", got, err, now)
@@ -167,8 +167,8 @@ func TestFeedPage_sameLengthAtEveryTick(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the schema does not know would not be delivered.
+	// Unknown members would not be delivered.
 	if n := proto.Size(answer); n < len(page)/3 {
-		t.Errorf("a page of %d bytes is %d on the wire", len(page), n)
+		t.Errorf("a page of %d bytes has %d bytes on the wire, want at least a third", len(page), n)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// message is what stream sends: a field with number 1 of one byte.
+// message is what the stream sends: field 1, with one byte.
 const message = "\x0a\x01x"
 
 var body = fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}
@@ -67,11 +67,11 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = connection.Close() }) // nothing hangs on it
+	t.Cleanup(func() { _ = connection.Close() }) // The test does not depend on it.
 	return connection
 }
 
-// call asks for a body.
+// call makes a call for a body.
 func call(t *testing.T, address string, b fleet.Body) (proto.Message, error) {
 	t.Helper()
 	m := stats(t)
@@ -94,7 +94,7 @@ func TestServer_wholeMessage(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if !proto.Equal(got, want) {
-			t.Errorf("%s answers something else than protojson reads", name)
+			t.Errorf("%s answers another message than protojson reads", name)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func TestProtojson_unknownAnswer(t *testing.T) {
 func TestNew_unknownServer(t *testing.T) {
 	t.Parallel()
 	if _, err := peer.New("envoy", peer.Config{Upstream: &url.URL{}}); err == nil {
-		t.Error("no error")
+		t.Error("no error, want one")
 	}
 }
 
@@ -166,7 +166,7 @@ func TestStream_messageEachTick(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		var got emptypb.Empty // keeps what it does not know
+		var got emptypb.Empty // It keeps unknown fields.
 		err := stream.RecvMsg(&got)
 		if early := time.Until(next.Time()); err != nil || early > 0 {
 			t.Fatalf("%s early, %v", early, err)

@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/bench/internal/report"
 )
 
-// results has three rounds, in which the machine gets slower: ratios within a round stay.
+// results returns three rounds in which the machine gets slower. The ratios within a round stay the same.
 func results(gatewayMicros int) *report.Results {
 	r := &report.Results{
 		Rounds: 3, Setup: []report.Fact{{Name: "machine", Value: "a fake"}},
@@ -154,7 +154,7 @@ func TestParseSections_lists(t *testing.T) {
 		got, err := report.ParseSections(list)
 		if want == "" {
 			if err == nil {
-				t.Errorf("%q is taken", list)
+				t.Errorf("%q is accepted", list)
 			}
 		} else if err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%q: %v, %v, want %s", list, got, err, want)

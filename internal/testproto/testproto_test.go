@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/testproto"
 )
 
-func TestMessage_fieldOptions(t *testing.T) {
+func TestCompiledFieldsCarryTheGeneratedOptions(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
 		syntax = "proto3";

@@ -367,7 +367,7 @@ func TestDocs_statuses(t *testing.T) {
 	}
 }
 
-// TestDocs_packages compares the table of packages with the folders that have Go files.
+// TestDocs_packages holds the table of packages against the folders that have Go files.
 func TestDocs_packages(t *testing.T) {
 	t.Parallel()
 	want := make(map[string]bool)

@@ -87,8 +87,8 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
 
 .PHONY: check
-check: ## check in a minute: subjects, spelling, format, vet, lint of what changed since SINCE=, and the short tests
-	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) subjects spelling format vet lint-changed test-short checklinked
+check: ## check in a minute: subjects, names of tests, spelling, format, vet, lint of what changed since SINCE=, and the short tests
+	@TIMEFORMAT='make check: %R s, CPU %U s user and %S s system'; time $(MAKE) subjects testnames spelling format vet lint-changed test-short checklinked
 
 .PHONY: format
 format: bin/golangci-lint ## fail unless all Go files are formatted
@@ -97,6 +97,10 @@ format: bin/golangci-lint ## fail unless all Go files are formatted
 .PHONY: subjects
 subjects: ## fail unless the subjects of commits follow CONTRIBUTING.md; RANGE=origin/main..
 	@tools/subjects.sh $(RANGE)
+
+.PHONY: testnames
+testnames: ## fail unless tests are named TestThing_condition, in at most 60 characters
+	@tools/testnames.sh
 
 .PHONY: spelling
 spelling: bin/misspell ## fail if code, a comment or a document has a word that is known to be misspelt; tools/words.csv adds some
@@ -181,7 +185,7 @@ test-upgrade: deps-test $(PROGRAMS) ## replace gateways of the commit OLD= with 
 soak: deps-test bin/gateway ## follow a feed of RECORDS through KILLS of the gateway, overload the quota for OVERLOAD seconds, and run CYCLES of hostile clients
 	$(TEST) SAMSARA_TEST_TIME=1 SAMSARA_SOAK_RECORDS='$(RECORDS)' SAMSARA_SOAK_KILLS='$(KILLS)' \
 		SAMSARA_SOAK_QUOTA_SECONDS='$(OVERLOAD)' SAMSARA_SOAK_QUOTA_MARGIN='$(MARGIN)' SAMSARA_HOSTILE_CYCLES='$(CYCLES)' \
-		go test -count 1 -parallel 1 -timeout 2h -v -run '^(TestAFollowedFeedIsComplete|TestTime_(quota|memory|unread))' ./cmd/gateway
+		go test -count 1 -parallel 1 -timeout 2h -v -run '^(TestSoak_|TestTime_(quota|memory|unread))' ./cmd/gateway
 
 .PHONY: soak-short
 soak-short: ## run the soak of a few minutes that ci-full runs
@@ -256,7 +260,7 @@ checklocked: bin/locked ## fail if a ...Locked method is called without a lock h
 .PHONY: docs
 docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the golden help; then read the diff
 	go test ./internal/config -run '^TestDocs_settings$$' -update
-	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts)$$' -update
+	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts_all)$$' -update
 
 .PHONY: arrows
 arrows: ## print which files of the package PKG= use names of which others, in the reading order ORDER=

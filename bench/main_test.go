@@ -16,9 +16,9 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// TestRun_everythingMeasured runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
+// TestRun_everySection runs the harness as `make bench QUICK=1 PEER=...` does, but shorter,
 // without large answers and without control groups, which have a test of their own.
-func TestRun_everythingMeasured(t *testing.T) {
+func TestRun_everySection(t *testing.T) {
 	t.Parallel()
 	gateway, folder := testenv.Tool(t, "gateway"), t.TempDir()
 	out := bench(t, "run", "--gateway", gateway, "--micro", testenv.Tool(t, "bench-micro"), "--out", folder,
@@ -35,18 +35,18 @@ func TestRun_everythingMeasured(t *testing.T) {
 	}
 	for _, section := range []string{"The gateway today and before: abcdef0", "Goodput", "20 streams that follow one feed", "JSON to wire bytes"} {
 		if !bytes.Contains(page, []byte("## "+section)) {
-			t.Errorf("there is no section %q", section)
+			t.Errorf("the page has no section %q", section)
 		}
 	}
 	for line := range strings.Lines(string(page)) {
-		measured := strings.ReplaceAll(line, "| – | 0 |", "") // floor C does not tell of collections
+		measured := strings.ReplaceAll(line, "| – | 0 |", "") // Floor C does not report its collections.
 		if strings.Contains(measured, "not measured") || strings.Contains(measured, "| – |") {
-			t.Errorf("not everything is measured: %s", line)
+			t.Errorf("something is not measured: %s", line)
 		}
 	}
 }
 
-func TestRun_partOfTheServers(t *testing.T) {
+func TestRun_someServers(t *testing.T) {
 	t.Parallel()
 	gateway := testenv.Tool(t, "gateway")
 	for _, test := range []struct {
@@ -101,35 +101,35 @@ func TestContainer_limitsMemory(t *testing.T) {
 	t.Parallel()
 	testenv.Root(t)
 	group, err := newCgroup(32 << 20)
-	if err != nil { // Some sandboxes let not even root make one, and some kernels have no memory controller.
+	if err != nil { // In some sandboxes not even root can make one, and some kernels have no memory controller.
 		t.Skipf("no cgroup can be made: %v", err)
 	}
 	path, args := group.command("/bin/sh", "-c", `x=$(head -c 100000000 /dev/zero | tr '\0' x); echo ${#x}`)
 	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
 	if err == nil {
-		t.Errorf("100 MB fit into 32 MiB: %s", out)
+		t.Errorf("100 MB fitted into 32 MiB: %s", out)
 	}
 	if peak, err := group.peakBytes(); err != nil || peak < 16<<20 || peak > 32<<20 {
-		t.Errorf("peak of %g bytes, %v", peak, err)
+		t.Errorf("peak of %g bytes, %v, want 16 to 32 MiB", peak, err)
 	}
 	if kills, err := group.killed(); err != nil || kills < 1 {
-		t.Errorf("%d kills, %v", kills, err)
+		t.Errorf("%d kills, %v, want at least 1", kills, err)
 	}
 	if err := group.remove(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
+func TestStart_serverThatExits(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	_, err := start(t.Context(), "sh", "-c", "echo no such thing >&2; exit 3")
 	if err == nil || !strings.Contains(err.Error(), "no such thing") || !strings.Contains(err.Error(), "exit status 3") {
-		t.Errorf("error %v, want what it said and its status", err)
+		t.Errorf("error %v, want its output and its exit status", err)
 	}
 }
 
-func TestAServerIsReadyWhenItLogsItsAddress(t *testing.T) {
+func TestStart_readyWhenTheAddressIsLogged(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	p, err := start(t.Context(), "sh", "-c", `echo 'level=INFO msg=configuration' >&2; echo 'level=INFO msg=serving grpc=127.0.0.1:7 endpoints=1 admin=127.0.0.1:8' >&2; exec sleep 60`)
@@ -137,7 +137,7 @@ func TestAServerIsReadyWhenItLogsItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.address != "127.0.0.1:7" || p.admin != "127.0.0.1:8" {
-		t.Errorf("address %q, admin %q", p.address, p.admin)
+		t.Errorf("address %q, admin %q, want 127.0.0.1:7 and 127.0.0.1:8", p.address, p.admin)
 	}
 	if peak, err := p.peakBytes(); err != nil || peak <= 0 {
 		t.Errorf("peak of %g bytes, %v", peak, err)
@@ -160,17 +160,17 @@ func TestProcess_metric(t *testing.T) {
 	defer server.Close()
 	p := &process{admin: server.Listener.Addr().String()}
 	if got, err := p.allocations(t.Context()); err != nil || got != 1.5e6 {
-		t.Errorf("%g allocations, %v", got, err)
+		t.Errorf("%g allocations, %v, want 1.5e+06", got, err)
 	}
 	if _, err := p.collections(t.Context()); err == nil || !strings.Contains(err.Error(), "go_gc_duration_seconds_count") {
 		t.Errorf("error %v, want one that names the metric", err)
 	}
 }
 
-func TestTheGatewayIsNotConfiguredByTheEnvironment(t *testing.T) {
+func TestEnvironment_gatewaySettingsLeftOut(t *testing.T) {
 	t.Parallel()
 	got := environment([]string{"PATH=/bin", "SAMSARA_API_TOKEN=secret", "SAMSARA_GATEWAY_LISTEN=:1"})
 	if len(got) != 1 || got[0] != "PATH=/bin" {
-		t.Errorf("environment %q", got)
+		t.Errorf("environment %q, want PATH=/bin alone", got)
 	}
 }

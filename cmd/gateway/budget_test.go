@@ -36,23 +36,24 @@ import (
 // The limits that these tests overload, in requests a second.
 const tokenLimit, listVehiclesLimit = 150, 25
 
-// lasting returns how long a test overloads the gateway.
-func lasting(t *testing.T, short int) time.Duration {
+// overloadTime returns how long a test overloads the gateway: short seconds, unless the environment says
+// otherwise.
+func overloadTime(t *testing.T, short int) time.Duration {
 	t.Helper()
 	return time.Duration(setting(t, "SAMSARA_SOAK_QUOTA_SECONDS", short)) * time.Second
 }
 
-// margin returns the flag for the part of a limit that is left unused, and the other part. A
-// machine that is busy stops a process for longer than a network delays requests, which squeezes them
-// together: ten times the default allows for stops of 400 ms.
+// margin returns the flag that leaves a fraction of every limit unused, and the fraction that may be used.
+// A busy machine stops a process for longer than a network delays requests, so that requests come closer
+// together: ten times the default margin allows for stops of 400 ms.
 func margin(t *testing.T) (flag string, usable float64) {
 	t.Helper()
 	percent := setting(t, "SAMSARA_SOAK_QUOTA_MARGIN", 40)
 	return fmt.Sprintf("--quota-margin=%d", percent), 100 / float64(100+percent)
 }
 
-// leastUse returns the part of what a budget allows that must be used under overload. A soak says
-// how well it is used; the few seconds of a test may be those of a machine that is busy.
+// leastUse returns the fraction of what a budget allows that must be used under overload. It is high in a
+// soak. It is low in a test of a few seconds, in which a busy machine may do other things.
 func leastUse() float64 {
 	if os.Getenv("SAMSARA_SOAK_QUOTA_SECONDS") != "" {
 		return 0.95
@@ -60,7 +61,7 @@ func leastUse() float64 {
 	return 0.5
 }
 
-// call is a call of which each n asks for something else.
+// call makes a gRPC call. Calls with different n ask for different things.
 type call func(ctx context.Context, n int) error
 
 func idOf(n int) *string { return proto.String(strconv.Itoa(firstID + n%sandbox.DefaultFleet)) }
@@ -89,7 +90,7 @@ func listVehicles(conn *grpc.ClientConn) call {
 	}
 }
 
-// streamAllVehicles makes three requests of those that listVehicles makes.
+// streamAllVehicles makes three of the requests that listVehicles makes.
 func streamAllVehicles(conn *grpc.ClientConn) call {
 	return func(ctx context.Context, _ int) error {
 		stream, err := vehiclesv1.NewVehiclesServiceClient(conn).StreamVehicles(ctx, &vehiclesv1.StreamVehiclesRequest{
@@ -123,15 +124,15 @@ func renameTrailer(conn *grpc.ClientConn) call {
 	}
 }
 
-// callers call gateways, and count how their calls ended. Its fields may be read after Wait.
+// callers call gateways and count how the calls ended. Its fields may be read after Wait.
 type callers struct {
 	sync.WaitGroup
 	t *testing.T
 
 	mu sync.Mutex
-	// took is how long the calls took that succeeded, by caller.
+	// took is how long each successful call took, by caller.
 	took map[string][]time.Duration
-	// succeeded and refused count calls, refusals those of each budget.
+	// succeeded and refused count calls. refusals counts refused calls by budget.
 	succeeded, refused int
 	refusals           map[string]int
 }
@@ -143,8 +144,8 @@ func newCallers(t *testing.T) *callers {
 	return c
 }
 
-// call makes a call that shares no upstream request with another. It must succeed, or be refused
-// by the quota and told after what time to come again.
+// call makes a call that shares no upstream request with another. The call must succeed, or be refused by
+// the quota with a RetryInfo.
 func (c *callers) call(name string, f call, n int) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -183,7 +184,7 @@ func (c *callers) call(name string, f call, n int) {
 // begin makes a call in the background.
 func (c *callers) begin(name string, f call, n int) { c.Go(func() { c.call(name, f, n) }) }
 
-// keep has so many calls of a caller in flight until stop is closed.
+// keep makes calls of a caller until stop is closed, inFlight at a time.
 func (c *callers) keep(stop <-chan struct{}, name string, inFlight int, f call) {
 	for i := range inFlight {
 		c.Go(func() {
@@ -201,17 +202,17 @@ func (c *callers) keep(stop <-chan struct{}, name string, inFlight int, f call) 
 	}
 }
 
-// percentile returns the time within which a part of calls ended.
-func percentile(took []time.Duration, part float64) time.Duration {
+// percentile returns the time within which a fraction of the calls ended.
+func percentile(took []time.Duration, fraction float64) time.Duration {
 	if len(took) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(took))
-	return sorted[int(part*float64(len(sorted)-1))].Round(time.Millisecond)
+	return sorted[int(fraction*float64(len(sorted)-1))].Round(time.Millisecond)
 }
 
-// lapse waits.
-func lapse(t *testing.T, d time.Duration) {
+// letPass waits until the time has passed, or the test has ended.
+func letPass(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
 	case <-time.After(d):
@@ -219,7 +220,7 @@ func lapse(t *testing.T, d time.Duration) {
 	}
 }
 
-// ready returns so many connections to a gateway, all of them up.
+// ready returns count open connections to a gateway.
 func ready(t *testing.T, address string, count int) []*grpc.ClientConn {
 	t.Helper()
 	conns := make([]*grpc.ClientConn, count)
@@ -232,10 +233,10 @@ func ready(t *testing.T, address string, count int) []*grpc.ClientConn {
 	return conns
 }
 
-// arrivals are requests as the sandbox logged them, with the times at which it began with them.
+// arrivals are the requests that a sandbox logged. Time is when the sandbox began with one.
 type arrivals []logLine
 
-// arrived ends a sandbox and returns all requests that it had, in order.
+// arrived stops a sandbox and returns all requests that it received, in order.
 func arrived(t *testing.T, box *process) arrivals {
 	t.Helper()
 	box.stop(t)
@@ -252,25 +253,25 @@ func arrived(t *testing.T, box *process) arrivals {
 	return all
 }
 
-// with returns those for which something holds.
+// with returns the requests that satisfy holds.
 func (a arrivals) with(holds func(logLine) bool) arrivals {
 	return slices.DeleteFunc(slices.Clone(a), func(l logLine) bool { return !holds(l) })
 }
 
-// between returns those from a time on and before another.
+// between returns the requests at or after from and before to.
 func (a arrivals) between(from, to time.Time) arrivals {
 	return a.with(func(l logLine) bool { return !l.Time.Before(from) && l.Time.Before(to) })
 }
 
-// share returns which part of a limit a second they were, in so long a time.
+// share returns the number of requests as a fraction of what a limit a second allows in a time.
 func (a arrivals) share(limit int, lasted time.Duration) float64 {
 	return float64(len(a)) / (float64(limit) * lasted.Seconds())
 }
 
-// most returns the largest number in any second.
+// most returns the largest number of requests in any second.
 func (a arrivals) most() int { return a.mostIn(time.Second) }
 
-// mostIn returns the largest number in any interval of a length.
+// mostIn returns the largest number of requests in any window of a length.
 func (a arrivals) mostIn(window time.Duration) int {
 	most, first := 0, 0
 	for i, l := range a {
@@ -298,8 +299,8 @@ func startRedis(t *testing.T) *redisServer {
 
 func (r *redisServer) url() string { return "redis://127.0.0.1:" + r.port }
 
-// start returns when connections are taken. Where the test does not kill it, it is killed at the
-// test's end.
+// start starts Redis and returns when it accepts connections. The end of the test kills it, if the test has
+// not.
 func (r *redisServer) start(t *testing.T) {
 	t.Helper()
 	r.cmd = exec.CommandContext(t.Context(), testenv.Tool(t, "redis-server"),
@@ -320,7 +321,7 @@ func (r *redisServer) start(t *testing.T) {
 				close(up)
 			}
 		}
-		_ = cmd.Wait() // It is killed.
+		_ = cmd.Wait() // It was killed.
 	}()
 	t.Cleanup(func() { <-ended })
 	select {
@@ -332,7 +333,7 @@ func (r *redisServer) start(t *testing.T) {
 	}
 }
 
-// kill ends it without a chance to say goodbye.
+// kill kills Redis without a clean shutdown.
 func (r *redisServer) kill(t *testing.T) {
 	t.Helper()
 	if err := r.cmd.Process.Kill(); err != nil {
@@ -340,7 +341,8 @@ func (r *redisServer) kill(t *testing.T) {
 	}
 }
 
-// checkNoneThrottled checks that the sandbox, which counts as Samsara does, had nothing to say.
+// checkNoneThrottled checks that the sandbox, which counts requests as Samsara does, answered none with
+// 429.
 func checkNoneThrottled(t *testing.T, all arrivals) {
 	t.Helper()
 	if throttled := all.with(func(l logLine) bool { return l.Status == http.StatusTooManyRequests }); len(throttled) > 0 {
@@ -348,10 +350,9 @@ func checkNoneThrottled(t *testing.T, all arrivals) {
 	}
 }
 
-// TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits replays what services ask for at three
-// times the limit of the token: reads, lists, streams and writes, many with a lower limit of their
-// own, of which they ask too much as well.
-func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
+// TestTime_quotaThreefoldLoad makes calls at three times the limit of the token, as services do: reads,
+// lists, streams and writes. Many have a lower limit of their own, which the calls exceed too.
+func TestTime_quotaThreefoldLoad(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const rate, services = 3 * tokenLimit, 25
@@ -359,7 +360,7 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 		getContact, getUser, listVehicles, getContact, getUser, renameTrailer,
 		getContact, streamAllVehicles, getUser, getContact, listTrailers, getContact,
 	}
-	lasting := lasting(t, 8)
+	lasting := overloadTime(t, 8)
 	flag, usable := margin(t)
 	box, flags := startSandbox(t, "--rate-limits")
 	_, at := startBefore(t, flags, flag, "--quota-max-wait=2s")
@@ -382,7 +383,7 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 	if used < leastUse()*usable {
 		t.Errorf("%.3f of the token's limit was used, want at least %.3f", used, leastUse()*usable)
 	}
-	// The limit of renameTrailer, 100 a minute, may be used at once: it lasts for the short form.
+	// The limit of renameTrailer, 100 a minute, may be used at once, so the short form does not reach it.
 	if len(c.refusals) < 3 {
 		t.Errorf("refused were %v, want calls by the budgets of the token and of two operations", c.refusals)
 	}
@@ -390,16 +391,16 @@ func TestTime_quotaKeepsAThreefoldLoadWithinSamsarasLimits(t *testing.T) {
 	t.Logf("%d upstream requests, at most %d in a second; %.3f of the token's limit was used", len(all), all.most(), used)
 }
 
-// patientRedis makes gateways wait for Redis as long as a machine may need that is busy with other
-// tests. Otherwise they would now and then use a local share, beside what the others use.
+// patientRedis lets gateways wait for Redis as long as a busy machine may need. Otherwise a gateway would
+// sometimes use its local share, on top of what the others use.
 const patientRedis = "--quota-redis-timeout=1s"
 
-// TestTime_quotaIsSharedByThreeGatewaysOnOneRedis overloads three processes, by the limit of the
-// token and by that of an operation.
-func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
+// TestTime_quotaThreeGatewaysOneRedis overloads three gateways, by the limit of the token and by that of an
+// operation.
+func TestTime_quotaThreeGatewaysOneRedis(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
-	lasting := lasting(t, 4)
+	lasting := overloadTime(t, 4)
 	flag, usable := margin(t)
 	redis := startRedis(t)
 	box, flags := startSandbox(t, "--rate-limits")
@@ -413,9 +414,9 @@ func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 		c.keep(stop, fmt.Sprintf("reader %d", i), 50, getContact(conn))
 		c.keep(stop, fmt.Sprintf("lister %d", i), 20, listVehicles(conn))
 	}
-	lapse(t, 2500*time.Millisecond) // until nothing is left of the burst, and of the next
+	letPass(t, 2500*time.Millisecond) // until the burst, and the next one, are over
 	from := time.Now()
-	lapse(t, lasting)
+	letPass(t, lasting)
 	to := time.Now()
 	close(stop)
 	c.Wait()
@@ -445,13 +446,13 @@ func TestTime_quotaIsSharedByThreeGatewaysOnOneRedis(t *testing.T) {
 	}
 }
 
-// TestTime_quotaOutlastsARedisThatIsKilledUnderLoad has three processes lose Redis and find it
-// again. Without it each keeps to a third of the limit. In the second in which it is lost that may
-// come on top of what was used before.
-func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
+// TestTime_quotaRedisKilledUnderLoad kills the Redis of three gateways and starts it again. Without Redis
+// each gateway keeps to a third of the limit. In the second in which Redis is lost, that third may come on
+// top of what was used before.
+func TestTime_quotaRedisKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
-	phase := lasting(t, 2)
+	phase := overloadTime(t, 2)
 	flag, usable := margin(t)
 	redis := startRedis(t)
 	box, flags := startSandbox(t)
@@ -470,16 +471,16 @@ func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 		return n
 	}
 	eventually(t, "all share by Redis", func() bool { return sharing() == 3 })
-	lapse(t, phase)
+	letPass(t, phase)
 	killed := time.Now()
 	redis.kill(t)
-	lapse(t, phase)
+	letPass(t, phase)
 	eventually(t, "none shares by a Redis that is dead", func() bool { return sharing() == 0 })
 	restarted := time.Now()
 	redis.start(t)
 	eventually(t, "all share by Redis again", func() bool { return sharing() == 3 })
 	recovered := time.Since(restarted)
-	lapse(t, phase)
+	letPass(t, phase)
 	stopped := time.Now()
 	close(stop)
 	c.Wait()
@@ -509,54 +510,54 @@ func TestTime_quotaOutlastsARedisThatIsKilledUnderLoad(t *testing.T) {
 		c.succeeded, recovered.Round(time.Millisecond), alone, usable)
 }
 
-// TestTime_quotaIsFairToCallersWhoAskForLittle has one caller with 100 calls in flight, and then
-// nine more with one each.
-func TestTime_quotaIsFairToCallersWhoAskForLittle(t *testing.T) {
+// TestTime_quotaOneGreedyCaller has one caller keep 100 calls in flight, and then nine more callers keep
+// one each.
+func TestTime_quotaOneGreedyCaller(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const modest = 9
-	lasting := lasting(t, 4)
+	lasting := overloadTime(t, 4)
 	flag, usable := margin(t)
 	_, flags := startSandbox(t)
 	_, at := startBefore(t, flags, flag)
 	conns := ready(t, at.GRPC, 2)
 	c, stop := newCallers(t), make(chan struct{})
 	c.keep(stop, "greedy", 100, getContact(conns[0]))
-	lapse(t, 1500*time.Millisecond) // until nothing is left of what nobody had asked for
+	letPass(t, 1500*time.Millisecond) // until the limit left unused before is used up
 	names := make([]string, modest)
 	begun := time.Now()
 	for i := range names {
 		names[i] = fmt.Sprintf("modest %d", i)
 		c.keep(stop, names[i], 1, getContact(conns[1]))
 	}
-	lapse(t, lasting)
+	letPass(t, lasting)
 	share := tokenLimit * usable / (modest + 1) * time.Since(begun).Seconds()
 	close(stop)
 	c.Wait()
 
 	var took []time.Duration
 	for _, name := range names {
-		// A caller with one call at a time has none waiting while a busy machine brings it the
-		// answer: how exactly callers share is tested in virtual time, by package quota.
+		// A caller with one call at a time has none waiting while a busy machine brings it the answer. How
+		// exactly callers share is tested in virtual time, by package quota.
 		if got := float64(len(c.took[name])); got < share/4 {
-			t.Errorf("%s had %v calls, want a good part of a share of %.0f", name, got, share)
+			t.Errorf("%s had %v calls, want at least a quarter of a share of %.0f", name, got, share)
 		}
 		took = append(took, c.took[name]...)
 	}
 	if modest, greedy := percentile(took, 0.5), percentile(c.took["greedy"], 0.5); 2*modest > greedy {
-		t.Errorf("half of the calls of the nine took %v, and of the greedy one %v: they wait as long as it does", modest, greedy)
+		t.Errorf("half of the calls of the nine took %v, and of the greedy one %v: want at most half as long", modest, greedy)
 	}
-	t.Logf("a share is %.0f calls; nine callers had %.0f on average, which took %v at p50 and %v at p99; those of the greedy one took %v and %v",
+	t.Logf("a share is %.0f calls; nine callers had %.0f on average, which took %v at p50 and %v at p99; calls of the greedy caller took %v and %v",
 		share, float64(len(took))/modest, percentile(took, 0.5), percentile(took, 0.99), percentile(c.took["greedy"], 0.5), percentile(c.took["greedy"], 0.99))
 }
 
-// TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce lets no call wait.
-func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
+// TestTime_quota2000CallsAtOnce makes 2000 calls at once, none of which may wait.
+func TestTime_quota2000CallsAtOnce(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const calls, limit, window = 2000, 100, 2 * time.Second
 	box, flags := startSandbox(t)
-	_, at := startBefore(t, flags, "--quota-limits=samsara_gateway.contacts.v1.*=100/s", "--quota-margin=100", // which makes the window twice as long
+	_, at := startBefore(t, flags, "--quota-limits=samsara_gateway.contacts.v1.*=100/s", "--quota-margin=100", // The margin doubles the window.
 		"--quota-token-limit=none", "--quota-organization-limit=none", "--quota-max-wait=1ms")
 	conns := ready(t, at.GRPC, 4)
 	c := newCallers(t)
@@ -567,22 +568,21 @@ func TestTime_quotaAdmitsExactlyTheLimitOf2000CallsAtOnce(t *testing.T) {
 	c.Wait()
 	took := time.Since(begun)
 
-	// More than one only where the machine is very busy.
+	// There is more than one window only if the machine is very busy.
 	windows := 1 + int(took/window)
 	got := len(arrived(t, box))
 	if got < limit || got > windows*limit || c.succeeded != got || c.refused != calls-got {
-		t.Errorf("%d upstream requests in %v, %d calls that succeeded and %d refused; want %d for each window of %v, and as many",
+		t.Errorf("%d upstream requests in %v, %d calls succeeded and %d were refused; want %d requests for each window of %v, and as many calls",
 			got, took, c.succeeded, c.refused, limit, window)
 	}
 	t.Logf("%d of %d calls reached the upstream in %v", got, calls, took.Round(time.Millisecond))
 }
 
-// TestTime_quotaPausesForEverybodyAsLongAsA429Says has one caller run into a limit, and others call
-// meanwhile.
-func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
+// TestTime_quotaPausedByA429 has one caller be answered 429, while others call.
+func TestTime_quotaPausedByA429(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
-	// The machine may be busy for as long again.
+	// A busy machine may delay requests by this much.
 	const said, busy = 1250 * time.Millisecond, time.Second
 	box, flags := startSandbox(t, "--fault=status=429; retry-after=1.25; nth=1; match=/fleet/vehicles")
 	_, at := startBefore(t, flags)
@@ -599,24 +599,24 @@ func TestTime_quotaPausesForEverybodyAsLongAsA429Says(t *testing.T) {
 
 	limited := arrived(t, box).with(func(l logLine) bool { return l.Path == "/fleet/vehicles" })
 	if len(limited) != 3 || limited[0].Status != http.StatusTooManyRequests {
-		t.Fatalf("the upstream had %+v, want a 429 and two requests", limited)
+		t.Fatalf("the upstream received %+v, want a request answered 429 and two more", limited)
 	}
 	paused := limited[1].Time.Sub(limited[0].Time)
 	first, second, other := c.took["first"][0], c.took["second"][0], c.took["other"][0]
 	if paused < said || paused > said+busy || second > said+busy || other >= said {
-		t.Errorf("the pause was %v, the other caller's call took %v and that of another operation %v; want %v, little more, and no pause",
+		t.Errorf("the pause was %v, the other caller's call took %v and that of another operation %v; want %v, little more than that, and no pause",
 			paused, second, other, said)
 	}
-	t.Logf("the pause was %v; the calls took %v, %v, and %v that of another operation", paused, first, second, other)
+	t.Logf("the pause was %v; the calls took %v and %v, and that of another operation %v", paused, first, second, other)
 }
 
-// TestTime_quotaResumesGentlyAfterA429 has many callers wait for the end of a pause of an operation
-// that states no limit, and one caller of another operation who does not.
-func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
+// TestTime_quotaResumesAfterA429 has many callers wait for the end of the pause of an operation that states
+// no limit. One caller of another operation does not wait.
+func TestTime_quotaResumesAfterA429(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
-	// A quarter of the token's pace is due soon after the pause. All of its pace is let pass, because a
-	// busy machine may hold up the first request; without a pace all waiters would come.
+	// A quarter of the rate of the token is due soon after the pause. The test allows the whole rate,
+	// because a busy machine may delay the first request. Without pacing all waiters would come at once.
 	const waiters, said, soon, most = 100, time.Second, 200 * time.Millisecond, tokenLimit / 5
 	box, flags := startSandbox(t, "--rate-limits", "--fault="+
 		"status=429; retry-after=1; nth=1; match=/contacts/*, latency=50ms; match=/users/*")
@@ -637,7 +637,7 @@ func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 	all := arrived(t, box)
 	contacts := all.with(func(l logLine) bool { return strings.HasPrefix(l.Path, "/contacts/") })
 	if len(contacts) != 1+1+waiters || contacts[0].Status != http.StatusTooManyRequests {
-		t.Fatalf("the upstream had %d requests, at first %+v; want a 429 and %d more", len(contacts), contacts[0], 1+waiters)
+		t.Fatalf("the upstream received %d requests, first %+v; want one answered 429 and %d more", len(contacts), contacts[0], 1+waiters)
 	}
 	limited, contacts := contacts[0].Time, contacts[1:]
 	checkNoneThrottled(t, contacts)
@@ -650,17 +650,17 @@ func TestTime_quotaResumesGentlyAfterA429(t *testing.T) {
 		t.Errorf("%d requests in the first %v after the pause, want at most %d", early, soon, most)
 	}
 	if slowest := percentile(others.took["other"], 1); slowest == 0 || slowest >= said {
-		t.Errorf("another operation was called %d times, which took up to %v; want less than %v", others.succeeded, slowest, said)
+		t.Errorf("another operation was called %d times, in at most %v; want less than %v", others.succeeded, slowest, said)
 	}
-	t.Logf("%d requests in the first %v after the pause, %d in %v; another operation was called %d times, which took up to %v",
+	t.Logf("%d requests in the first %v after the pause, %d in %v; another operation was called %d times, in at most %v",
 		early, soon, len(contacts), last.Sub(resumed).Round(time.Millisecond), others.succeeded, percentile(others.took["other"], 1))
 }
 
-// TestTime_quotaCountsRequestsFromWhenTheyAreWritten has a burst on connections that are slow to
-// open. What comes after it goes on connections that are open: it would follow too closely where
-// the burst had counted from before its connections were opened. The limit is a low one and the
-// margin wide, because so many handshakes at once keep the machine busy.
-func TestTime_quotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
+// TestTime_quotaCountsWrittenRequests makes a burst of calls on connections that open slowly. Later calls
+// use connections that are open. They would come too soon if the burst was counted before its connections
+// were open. The limit is low and the margin wide, because so many handshakes at once keep the machine
+// busy.
+func TestTime_quotaCountsWrittenRequests(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const limit, calls = 30, 60
@@ -696,7 +696,7 @@ func TestTime_quotaCountsRequestsFromWhenTheyAreWritten(t *testing.T) {
 
 			all := arrived(t, box)
 			if len(all) != calls || c.succeeded != calls || all.most() > limit {
-				t.Errorf("%d upstream requests, at most %d in a second, %d calls that succeeded; want %d, at most %d, and all",
+				t.Errorf("%d upstream requests, at most %d in a second, %d calls succeeded; want %d, at most %d, and all calls",
 					len(all), all.most(), c.succeeded, calls, limit)
 			}
 			t.Logf("%d calls in %v, %d upstream requests, at most %d in a second", calls, took.Round(time.Millisecond), len(all), all.most())

@@ -19,10 +19,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// pemFiles are the certificate that a gateway shows, and files it reads it from.
+// pemFiles are the paths of the PEM files that a gateway reads its certificate from.
 type pemFiles struct{ cert, key, ca string }
 
-// newPEMFiles copies a new certificate, its key, and it as the authority of clients.
+// newPEMFiles writes a new certificate, its key, and the certificate again as the authority of clients.
 func newPEMFiles(t *testing.T) (pemFiles, *x509.CertPool) {
 	t.Helper()
 	cert, key, pool := selfSigned(t)
@@ -50,7 +50,7 @@ func leaf(t *testing.T, path string) *x509.Certificate {
 	return cert
 }
 
-// shown makes a new connection. It returns the certificate that the gateway shows, and whether the
+// shown opens a new connection. It returns the certificate that the gateway presents, and whether the
 // session was resumed.
 func shown(ctx context.Context, address string, cfg *tls.Config) (cert *x509.Certificate, resumed bool, err error) {
 	plain, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", address)
@@ -62,7 +62,7 @@ func shown(ctx context.Context, address string, cfg *tls.Config) (cert *x509.Cer
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, false, err
 	}
-	// gRPC's settings come after the ticket of the session, or an alert does.
+	// The SETTINGS frame of HTTP/2 comes after the session ticket, or an alert does.
 	if _, err := conn.Read(make([]byte, 9)); err != nil {
 		return nil, false, err
 	}
@@ -94,7 +94,7 @@ func TestCertificates_replaced(t *testing.T) {
 		return int64(metric(t, at.Admin, "samsara_gateway_certificate_not_after_timestamp_seconds", `certificate="server"`)) == leaf(t, path).NotAfter.Unix()
 	}
 	if !notAfter(files.cert) {
-		t.Error("the metric does not have the date of the certificate")
+		t.Error("the metric does not show when the certificate expires")
 	}
 	old := leaf(t, files.cert)
 	replace(t, files.cert, content(t, fresh.cert))
@@ -103,7 +103,7 @@ func TestCertificates_replaced(t *testing.T) {
 		return metric(t, at.Admin, "samsara_gateway_file_consecutive_failures", `file="tls"`) > 0
 	})
 	if got, _, err := shown(t.Context(), at.GRPC, cfg); err != nil || !got.Equal(old) {
-		t.Errorf("meanwhile another certificate is shown, or none: %v", err)
+		t.Errorf("meanwhile the old certificate is not shown: %v", err)
 	}
 	replace(t, files.key, content(t, fresh.key))
 	p.signal(t, syscall.SIGHUP)
@@ -113,7 +113,7 @@ func TestCertificates_replaced(t *testing.T) {
 		return err == nil && got.Equal(want)
 	})
 	if !notAfter(fresh.cert) {
-		t.Error("the metric does not have the date of the new certificate")
+		t.Error("the metric does not show when the new certificate expires")
 	}
 	stop()
 	dialing.Wait()
@@ -148,9 +148,9 @@ func TestCertificates_sessionsResumed(t *testing.T) {
 			}
 			connect("the first", false)
 			connect("the second", true)
-			// Another authority more, and so another configuration.
+			// An additional authority makes another configuration.
 			replace(t, files.ca, content(t, files.ca)+content(t, fresh.ca))
-			eventually(t, "it is taken up", func() bool { return changed() == 1 })
+			eventually(t, "the new authorities are used", func() bool { return changed() == 1 })
 			connect("after the change", true)
 
 			replace(t, files.ca, content(t, fresh.ca))
@@ -179,17 +179,17 @@ func TestCertificates_authorityAdded(t *testing.T) {
 	if err := check(); status.Code(err) != codes.Unavailable {
 		t.Errorf("a stranger: got %v, want Unavailable", err)
 	}
-	// Half of a file is not taken up: it would be the old authorities without the new one.
+	// A truncated file is not used: it would have the old authorities without the new one.
 	both := content(t, files.ca) + content(t, stranger.ca)
 	replace(t, files.ca, both[:len(both)-100])
-	eventually(t, "half a file is refused", func() bool {
+	eventually(t, "a truncated file is refused", func() bool {
 		return metric(t, at.Admin, "samsara_gateway_file_consecutive_failures", `file="tls"`) > 0
 	})
 	replace(t, files.ca, both)
-	eventually(t, "the stranger is none any more", func() bool { return check() == nil })
+	eventually(t, "the stranger is accepted", func() bool { return check() == nil })
 }
 
-func TestCheckDates(t *testing.T) {
+func TestCheckDates_outOfRange(t *testing.T) {
 	t.Parallel()
 	files, _ := newPEMFiles(t)
 	cert := leaf(t, files.cert)

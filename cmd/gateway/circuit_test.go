@@ -25,11 +25,11 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// oneBad is an upstream where everything works but one vehicle, and some that fail once.
+// oneBad is an upstream at which everything works except one vehicle, and ids that fail once.
 type oneBad struct {
-	status atomic.Int64 // of the one
-	asked  atomic.Int64 // requests for it
-	failed sync.Map     // those that have failed once
+	status atomic.Int64 // of the bad vehicle
+	asked  atomic.Int64 // requests for the bad vehicle
+	failed sync.Map     // ids that have failed once
 }
 
 func (u *oneBad) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func (p *poller) stop() {
 	p.running.Wait()
 }
 
-// getOne asks for a vehicle in the name of a caller. No other call shares the answer.
+// getOne gets a vehicle in the name of a caller. It shares its answer with no other call.
 func getOne(ctx context.Context, conn *grpc.ClientConn, caller, id string, opts ...grpc.CallOption) error {
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(as(ctx, caller), "samsara-cache", "no-store"), patience)
 	defer cancel()
@@ -87,8 +87,8 @@ func getOne(ctx context.Context, conn *grpc.ClientConn, caller, id string, opts 
 	return err
 }
 
-// TestCircuit_oneCallerFailsAlone has one caller ask for what fails, for ever. First it is 500, which
-// is about the request alone, then 503.
+// TestCircuit_oneCallerFailsAlone has one caller get a vehicle that always fails: first with 500, which is
+// about the request alone, then with 503.
 func TestCircuit_oneCallerFailsAlone(t *testing.T) {
 	t.Parallel()
 	const callers, calls, retried = 20, 25, 5
@@ -98,7 +98,8 @@ func TestCircuit_oneCallerFailsAlone(t *testing.T) {
 	began := time.Now()
 	bad := startPoller(t, conn)
 
-	// others makes calls of others to the same method and to more, and of the poller to more.
+	// others makes calls of other callers, to the same method and to others, and calls of the poller to
+	// another method.
 	others := func(phase string) {
 		var refused, failed atomic.Int64
 		var firstErr atomic.Value
@@ -129,18 +130,18 @@ func TestCircuit_oneCallerFailsAlone(t *testing.T) {
 			})
 		}
 		all.Wait()
-		t.Logf("%s: of %d calls of others %d were refused, %d failed; %d calls of the poller, %d of them refused, %d requests upstream",
+		t.Logf("%s: of %d calls of others %d were refused, %d failed; %d calls of the poller, %d of them refused, %d upstream requests",
 			phase, callers*(3*calls+1), refused.Load(), failed.Load(), bad.calls.Load(), bad.refused.Load(), up.asked.Load())
 		if failed.Load() > 0 {
-			t.Errorf("%s: of %d calls of others %d were refused by the circuit and %d failed in all, at first by %v; want none",
+			t.Errorf("%s: of %d calls of others %d were refused by the circuit and %d failed in all, the first with %v; want none",
 				phase, callers*(3*calls+1), refused.Load(), failed.Load(), firstErr.Load())
 		}
-		// Their retries are theirs.
+		// The other callers have retry budgets of their own.
 		for n := range retried {
 			var header metadata.MD
 			err := getOne(t.Context(), conn, fmt.Sprintf("caller %d", n), fmt.Sprintf("once-%s-%d", phase, n), grpc.Header(&header))
 			if attempts := strings.Join(header.Get("samsara-attempts"), " "); err != nil || attempts != "2" {
-				t.Errorf("%s: what fails once: got %v in %s attempts, want success in 2", phase, verdictOf(err), attempts)
+				t.Errorf("%s: a vehicle that fails once: got %v in %s attempts, want success in 2", phase, verdictOf(err), attempts)
 			}
 		}
 	}
@@ -160,8 +161,8 @@ func TestCircuit_oneCallerFailsAlone(t *testing.T) {
 	checkRetries(t, up.asked.Load(), bad.calls.Load(), time.Since(began))
 }
 
-// checkRetries checks that there were no more retries than docs/errors.md says: in ten seconds ten, and one
-// more for every ten calls. As many may come in each ten seconds that have begun.
+// checkRetries checks that there were no more retries than docs/errors.md allows: ten in ten seconds, and
+// one more for every ten calls. Each period of ten seconds that has begun allows as many.
 func checkRetries(t *testing.T, asked, calls int64, lasted time.Duration) {
 	t.Helper()
 	windows := 1 + int64(lasted/(10*time.Second))
@@ -170,8 +171,8 @@ func checkRetries(t *testing.T, asked, calls int64, lasted time.Duration) {
 	}
 }
 
-// TestCircuit_oneCallerWithManyNames has a caller fill the table of circuits, by a new name for each of
-// its calls, and make the circuit open that the rest of its operation shares.
+// TestCircuit_oneCallerWithManyNames has a caller fill the table of circuits with a new name for each of
+// its calls, and open the circuit that the rest of the operation shares.
 func TestCircuit_oneCallerWithManyNames(t *testing.T) {
 	t.Parallel()
 	const names, workers = 1100, 50
@@ -201,8 +202,8 @@ func TestCircuit_oneCallerWithManyNames(t *testing.T) {
 	}
 }
 
-// TestTime_circuitOfAnUpstreamThatIsGone has nobody listen any more, and then somebody again.
-func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
+// TestTime_circuitUpstreamGone stops the upstream, and starts it again.
+func TestTime_circuitUpstreamGone(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const callers, every = 20, 100 * time.Millisecond
@@ -250,7 +251,7 @@ func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
 	}
 	took := within(t, 2*time.Second, "calls are refused", func() bool { return refused.Load() > 0 })
 	t.Logf("the first call was refused after %v, when %d had failed", took.Round(time.Millisecond), failed.Load())
-	// It is the host that is gone, whoever asks for whatever.
+	// The whole host is gone, for every caller and every operation.
 	eventually(t, "a caller that has not failed is refused", func() bool {
 		_, err := tagsv1.NewTagsServiceClient(conn).GetTag(as(waiting(t), "somebody else"), &tagsv1.GetTagRequest{Id: proto.String("1")})
 		return verdictOf(err).reason == "UPSTREAM_CIRCUIT_OPEN"
@@ -261,8 +262,8 @@ func TestTime_circuitOfAnUpstreamThatIsGone(t *testing.T) {
 	t.Logf("calls succeeded again after %v; %d were refused, %d failed", time.Since(began).Round(time.Millisecond), refused.Load(), failed.Load())
 }
 
-// TestCircuit_failuresOfManyCallers has 30 callers whose calls fail a few times each, all by an answer
-// of Samsara: it is there, and nobody is refused.
+// TestCircuit_failuresOfManyCallers has 30 callers whose calls fail a few times each, all with an answer of
+// Samsara. The host answers, so no call is refused.
 func TestCircuit_failuresOfManyCallers(t *testing.T) {
 	t.Parallel()
 	const callers, calls = 30, 4
@@ -282,9 +283,9 @@ func TestCircuit_failuresOfManyCallers(t *testing.T) {
 	}
 	all.Wait()
 	if n := refused.Load(); n > 0 {
-		t.Errorf("%d of %d calls were refused, want all to be answered", n, callers*calls)
+		t.Errorf("%d of %d calls were refused, want all answered", n, callers*calls)
 	}
 	if err := getOne(t.Context(), conn, "somebody else", "good"); status.Code(err) != codes.OK {
-		t.Errorf("a call that would succeed: %v", verdictOf(err))
+		t.Errorf("a call that should succeed: %v", verdictOf(err))
 	}
 }

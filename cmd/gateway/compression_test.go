@@ -19,7 +19,7 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// rawAnswer is what a server says to a call, as it is on the wire.
+// rawAnswer is the answer to a call, as it is on the wire.
 type rawAnswer struct {
 	header  http.Header
 	body    []byte
@@ -27,8 +27,8 @@ type rawAnswer struct {
 	message string
 }
 
-// rawCall sends a call whose body is in wire form, by a client that knows HTTP/2 and nothing of gRPC.
-// Such a client needs no codec, which the binary would share where it is this test binary.
+// rawCall makes a call whose body is already encoded, by a client that knows HTTP/2 and not gRPC. Such a
+// client needs no codec. A codec would be linked into the gateway too if the gateway is this test binary.
 func rawCall(t *testing.T, address, method string, header http.Header, body []byte) (rawAnswer, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+method, bytes.NewReader(body))
@@ -57,7 +57,7 @@ func rawCall(t *testing.T, address, method string, header http.Header, body []by
 	return answer, err
 }
 
-// gzipped returns what compresses to a message of so many zero bytes, or of text.
+// gzipped returns text in gzip.
 func gzipped(t *testing.T, text io.Reader) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -72,7 +72,7 @@ func gzipped(t *testing.T, text io.Reader) []byte {
 	return b.Bytes()
 }
 
-// framed puts in front of a message what gRPC does.
+// framed returns a message with the prefix of gRPC.
 func framed(compressed bool, message []byte) []byte {
 	flag := byte(0)
 	if compressed {
@@ -81,7 +81,7 @@ func framed(compressed bool, message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(message))), message...)
 }
 
-// unframed returns the only message of an answer, decompressed, and whether it was compressed.
+// unframed returns the one message of an answer, decompressed, and whether it was compressed.
 func unframed(t *testing.T, body []byte) (message []byte, compressed bool) {
 	t.Helper()
 	if len(body) < 5 || int(binary.BigEndian.Uint32(body[1:])) != len(body)-5 {
@@ -102,8 +102,8 @@ func unframed(t *testing.T, body []byte) (message []byte, compressed bool) {
 
 var gzipHeader = http.Header{"Grpc-Encoding": {"gzip"}, "Grpc-Accept-Encoding": {"gzip"}}
 
-// TestCompression_gzipRequest is shared/cases/06-gzip-request.json: an upstream with an empty page,
-// any client that compresses, and OK.
+// TestCompression_gzipRequest is the case of shared/cases/06-gzip-request.json: the upstream answers an
+// empty page, the client compresses, and the call ends with OK.
 func TestCompression_gzipRequest(t *testing.T) {
 	t.Parallel()
 	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -127,20 +127,20 @@ func TestCompression_gzipRequest(t *testing.T) {
 	if err := proto.Unmarshal(message, &page); err != nil || page.GetPagination().HasNextPage == nil || !compressed {
 		t.Errorf("the answer is %v, %v, compressed %t", &page, err, compressed)
 	}
-	// A client that does not compress gets what it did before.
+	// A client that does not compress gets the answer as before.
 	answer, err = rawCall(t, at.GRPC, vehiclesv1.VehiclesService_ListVehicles_FullMethodName, http.Header{}, framed(false, request))
 	if err != nil || answer.code != codes.OK || answer.header.Get("Grpc-Encoding") != "" {
 		t.Fatalf("ListVehicles without gzip: %v, code %v, encoding %q", err, answer.code, answer.header.Get("Grpc-Encoding"))
 	}
 	if _, compressed := unframed(t, answer.body); compressed {
-		t.Error("an answer nobody asked to compress is compressed")
+		t.Error("an answer is compressed for a client that did not ask for it")
 	}
 	if sum := metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="ListVehicles"`, `grpc_code="OK"`); sum != 2 {
 		t.Errorf("%v calls were counted, want 2", sum)
 	}
 }
 
-// TestCompression_ghz has a client that is a process of its own.
+// TestCompression_ghz compresses with a client that is a separate process.
 func TestCompression_ghz(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
@@ -173,25 +173,25 @@ func TestCompression_bomb(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "all calls are counted", func() bool { // after the answer has gone out
+	eventually(t, "all calls are counted", func() bool { // They are counted after the answer was sent.
 		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="ListVehicles"`, `grpc_code="ResourceExhausted"`) == bombs
 	})
-	eventually(t, "bombs are logged", func() bool { // ten lines a second
+	eventually(t, "bombs are logged", func() bool { // At most ten lines a second are.
 		lines, _, _ := p.log()
 		return count(lines, "call finished", codes.ResourceExhausted) > 0
 	})
-	// Sys never shrinks. Ten times of what the gateway may take: 16 requests of 4 MiB.
+	// Sys never shrinks. The bound is ten times what the gateway may take: 16 requests of 4 MiB.
 	if sys := metric(t, at.Admin, "go_memstats_sys_bytes"); sys > 640<<20 {
 		t.Errorf("the gateway took %.0f MiB", sys/(1<<20))
 	}
 }
 
-// zeros is a reader of zero bytes without end.
+// zeros is an endless reader of zero bytes.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// count returns how many lines there are of a message and a code.
+// count returns how many lines have a message and a code.
 func count(lines []logLine, message string, code codes.Code) int {
 	n := 0
 	for _, line := range lines {
@@ -209,8 +209,8 @@ func startAgainst(t *testing.T, upstream string, args ...string) logLine {
 	return at
 }
 
-// against returns the flags of a gateway before an upstream on this machine, with a token that
-// nothing else is called.
+// against returns the flags of a gateway before an upstream on this machine, with a token that occurs
+// nowhere else.
 func against(t *testing.T, upstream string) []string {
 	t.Helper()
 	return flagsAt("http://"+upstream, tokenFile(t, upstreamToken))

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// TestEnvironment_serviceLinks has the variables that Kubernetes sets in every pod for Services named
+// TestEnvironment_serviceLinks sets the variables that Kubernetes sets in every pod for Services named
 // samsara-gateway and samsara-gateway-admin.
 func TestEnvironment_serviceLinks(t *testing.T) {
 	t.Parallel()

@@ -17,14 +17,14 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// container is a cgroup with a memory limit, of version 2 or 1, whichever this machine has.
+// container is a cgroup with a memory limit, of version 2 or 1 as this machine has.
 type container struct {
 	dir string
 	v2  bool
 }
 
-// newContainer makes a cgroup for at most so many bytes, without swap. If the machine lets not even
-// root make one, as in some sandboxes, the test is skipped: make test-root shows why.
+// newContainer makes a cgroup for at most memory bytes, without swap. If the machine lets not even root
+// make one, as in some sandboxes, the test is skipped, which make test-root shows.
 func newContainer(t *testing.T, memory int) *container {
 	t.Helper()
 	root, v2 := memoryHierarchy(t)
@@ -47,7 +47,7 @@ func newContainer(t *testing.T, memory int) *container {
 	return c
 }
 
-// memoryHierarchy returns the folder in which cgroups with a memory limit can be made.
+// memoryHierarchy returns the folder in which a cgroup with a memory limit can be made.
 func memoryHierarchy(t *testing.T) (root string, v2 bool) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mounts")
@@ -84,7 +84,7 @@ func (c *container) write(t *testing.T, name string, value int) {
 	}
 }
 
-// writeIfThere is write for a file that a kernel without swap has not.
+// writeIfThere is write for a file that is missing on a kernel without swap.
 func (c *container) writeIfThere(t *testing.T, name string, value int) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(c.dir, name)); err == nil {
@@ -92,7 +92,7 @@ func (c *container) writeIfThere(t *testing.T, name string, value int) {
 	}
 }
 
-// kills returns how many processes the kernel has killed for the limit.
+// kills returns how many processes the kernel has killed because of the limit.
 func (c *container) kills(t *testing.T) int {
 	t.Helper()
 	name := "memory.oom_control"
@@ -113,7 +113,7 @@ func (c *container) kills(t *testing.T) int {
 	return 0
 }
 
-// peak returns the most bytes that there have been in the cgroup, pages of files included.
+// peak returns the most bytes that the cgroup has had, pages of files included.
 func (c *container) peak(t *testing.T) int {
 	t.Helper()
 	name := "memory.max_usage_in_bytes"
@@ -131,7 +131,8 @@ func (c *container) peak(t *testing.T) int {
 	return n
 }
 
-// start runs a gateway that is in the cgroup from its first instruction on: what it reads its limit by.
+// start runs a gateway in the cgroup. It is in the cgroup from its first instruction on, because it reads
+// its limit at the start.
 func (c *container) start(t *testing.T, flags []string) (*process, logLine) {
 	t.Helper()
 	args := append([]string{"sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs"), testenv.Tool(t, "gateway")}, flags...)
@@ -191,8 +192,8 @@ func TestContainer_largeAnswersFit(t *testing.T) {
 	}
 }
 
-// TestContainer_manyCallsFit wants every call served or refused by RESOURCE_EXHAUSTED: how many may be
-// there at a time follows from the memory limit.
+// TestContainer_manyCallsFit makes many calls. Each must succeed or be refused with RESOURCE_EXHAUSTED: the
+// memory limit decides how many may run at one time.
 func TestContainer_manyCallsFit(t *testing.T) {
 	t.Parallel()
 	testenv.Root(t)
@@ -218,7 +219,7 @@ func TestContainer_manyCallsFit(t *testing.T) {
 	}
 }
 
-// TestContainer_hostileClientsDoNotKill has clients do their worst to gateways at their defaults.
+// TestContainer_hostileClientsDoNotKill runs hostile clients against gateways at their defaults.
 func TestContainer_hostileClientsDoNotKill(t *testing.T) {
 	t.Parallel()
 	testenv.Root(t)
@@ -232,7 +233,7 @@ func TestContainer_hostileClientsDoNotKill(t *testing.T) {
 		}{
 			{"unread", rawCalls{Request: encoded(t, list, false), Calls: 50, Header: []string{"samsara-cache", "no-store"}}, 8},
 			{"half-sent", rawCalls{Request: encoded(t, long, false), Withheld: 1, Calls: 20}, 8},
-			// Of each of these grpc takes 64 KiB, before there is room for the request.
+			// grpc takes 64 KiB for each of these before there is room for the request.
 			{"half-sent on 1,000 streams", rawCalls{Request: encoded(t, long, false), Withheld: 1, Calls: 1000}, 1},
 		} {
 			t.Run(fmt.Sprintf("%s in %d MiB", test.name, mib), func(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// scripted is a Samsara that gives every request the same answer, and keeps what the last one asked for.
+// scripted is an upstream that gives every request the same answer, and keeps the last request line.
 type scripted struct {
 	answer string
 
@@ -43,15 +43,15 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answerWith(http.StatusOK, s.answer)(w, r)
 }
 
-// asked returns what the last request asked for.
+// asked returns the line of the last request.
 func (s *scripted) asked() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.line
 }
 
-// callJSON calls a method of a service with a request in JSON, and returns the reply as JSON and
-// what the trailer says of drift.
+// callJSON calls a method of a service with a request in JSON. It returns the reply as JSON, and the drift
+// in the trailer.
 func callJSON(t *testing.T, conn *grpc.ClientConn, method, request string) (reply string, drift []string) {
 	t.Helper()
 	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(strings.ReplaceAll(method, "/", ".")))
@@ -67,7 +67,7 @@ func callJSON(t *testing.T, conn *grpc.ClientConn, method, request string) (repl
 	}
 	md, ok := descriptor.(protoreflect.MethodDescriptor)
 	if !ok {
-		t.Fatalf("%s is no method", method)
+		t.Fatalf("%s is not a method", method)
 	}
 	in, out := message(md.Input()), message(md.Output())
 	if err := protojson.Unmarshal([]byte(request), in); err != nil {
@@ -93,9 +93,9 @@ func parseJSON(t *testing.T, text string) any {
 	return value
 }
 
-// TestCorrections sees, of every correction of a shape or a parameter, that the gateway sends and
-// reads what Samsara does.
-func TestCorrections(t *testing.T) {
+// TestCorrections_sentAndRead checks, for every correction of a shape or a parameter, that the gateway
+// sends and reads what Samsara does.
+func TestCorrections_sentAndRead(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		method, request string
@@ -103,7 +103,7 @@ func TestCorrections(t *testing.T) {
 		answer, want    string
 		drift           string
 	}{
-		"a sensor's reading keeps its place": {
+		"a sensor's reading keeps its index": {
 			method:  "samsara_gateway.legacy.v1.LegacyService/GetSensorsHistory",
 			request: `{"fillMissing": "withNull", "startMs": "1", "endMs": "4", "stepMs": "1", "series": [{"field": "ambientTemperature", "widgetId": "1"}, {"field": "probeTemperature", "widgetId": "2"}]}`,
 			line:    "POST /v1/sensors/history",
@@ -198,7 +198,7 @@ func TestCorrections(t *testing.T) {
 	}
 }
 
-// Voice sessions come newest first, so that nothing follows them.
+// Voice sessions come newest first, so their last page does not lead on to newer ones.
 func TestCorrections_voiceSessionsAreNoFeed(t *testing.T) {
 	t.Parallel()
 	const service = "samsara_gateway.agent_studio.v1.AgentStudioService"
@@ -215,15 +215,15 @@ func TestCorrections_voiceSessionsAreNoFeed(t *testing.T) {
 	}
 }
 
-// TestTime_listDriversWithinItsLimit has 20 callers list drivers before a Samsara that enforces 5
-// requests a second, which its document does not state.
+// TestTime_listDriversWithinItsLimit has 20 callers list drivers before a Samsara that enforces 5 requests
+// a second, a limit that its document does not state.
 func TestTime_listDriversWithinItsLimit(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const (
 		callers  = 20
 		requests = 5
-		deadline = time.Minute // Ten times what a caller waits for its turn.
+		deadline = time.Minute // ten times as long as a caller waits for its turn
 	)
 	var (
 		mu        sync.Mutex
@@ -254,10 +254,10 @@ func TestTime_listDriversWithinItsLimit(t *testing.T) {
 		calls    int
 		failures = map[string]int{}
 	)
-	end := time.Now().Add(lasting(t, 8))
+	end := time.Now().Add(overloadTime(t, 8))
 	for n := range int32(callers) {
 		running.Go(func() {
-			request := &driversv1.ListDriversRequest{Limit: proto.Int32(n + 1)} // So that none shares another's answer.
+			request := &driversv1.ListDriversRequest{Limit: proto.Int32(n + 1)} // Each is different, so that none shares an answer.
 			for time.Now().Before(end) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				_, err := driversv1.NewDriversServiceClient(conn).ListDrivers(ctx, request)
@@ -276,8 +276,8 @@ func TestTime_listDriversWithinItsLimit(t *testing.T) {
 	for _, n := range failures {
 		failed += n
 	}
-	t.Logf("%d of %d upstream requests were 429s, %d of %d calls failed", throttled, arrived, failed, calls)
+	t.Logf("%d of %d upstream requests were answered 429, %d of %d calls failed", throttled, arrived, failed, calls)
 	if throttled > 0 || failed > 0 || calls < callers {
-		t.Errorf("want none, none and at least %d calls; failures: %v", callers, failures)
+		t.Errorf("want no 429, no failure and at least %d calls; failures: %v", callers, failures)
 	}
 }

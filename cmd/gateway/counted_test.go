@@ -45,16 +45,16 @@ func budgetAt(t *testing.T, address, name string) admin.Budget {
 	return admin.Budget{}
 }
 
-// awaitPause waits until a budget is paused, which is a moment after the 429 that pauses it is logged.
+// awaitPause waits until a budget is paused, which is shortly after the 429 that pauses it is logged.
 func awaitPause(t *testing.T, address, budget string) {
 	t.Helper()
 	eventually(t, budget+" is paused", func() bool { return budgetAt(t, address, budget).PausedSeconds > 0 })
 }
 
-// getTagBudget is that of GetTag.
+// getTagBudget is the budget of GetTag.
 const getTagBudget = "operation:samsara_gateway.tags.v1.TagsService/GetTag"
 
-// TestQuota_redirectsCount has three calls that are each led to another path.
+// TestQuota_redirectsCount makes three calls, each of which is redirected once.
 func TestQuota_redirectsCount(t *testing.T) {
 	t.Parallel()
 	for limit, succeed := range map[int]int{1: 0, 2: 1, 3: 1, 6: 3} {
@@ -77,7 +77,7 @@ func TestQuota_redirectsCount(t *testing.T) {
 					succeeded++
 				case codes.ResourceExhausted:
 					if v.reason != "GATEWAY_QUOTA" || !v.waitKnown || v.wait < 30*time.Second {
-						t.Errorf("got %v, want GATEWAY_QUOTA and when to come again", v)
+						t.Errorf("got %v, want GATEWAY_QUOTA and a RetryInfo", v)
 					}
 				default:
 					t.Errorf("got %v", v)
@@ -95,17 +95,17 @@ func TestQuota_redirectsCount(t *testing.T) {
 	}
 }
 
-// openingUpstream is an upstream over TLS whose connections do not open until it is told.
+// openingUpstream is an upstream over TLS whose connections do not open until open is closed.
 type openingUpstream struct {
 	*httptest.Server
 	open     chan struct{}
-	protocol sync.Map // that requests came by
+	protocol sync.Map // protocols that requests used
 
 	mu    sync.Mutex
-	times []time.Time // of requests
+	times []time.Time // when requests came
 }
 
-// sent returns how many requests came, and the most within a time.
+// sent returns how many requests came, and the most in any period of length within.
 func (u *openingUpstream) sent(within time.Duration) (requests, most int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -121,7 +121,7 @@ func (u *openingUpstream) sent(within time.Duration) (requests, most int) {
 	return len(u.times), most
 }
 
-// closedListener accepts connections that do not open.
+// closedListener accepts connections whose first write blocks until wait returns.
 type closedListener struct {
 	net.Listener
 	wait func()
@@ -163,14 +163,15 @@ func startOpening(t *testing.T, certFile, keyFile string) *openingUpstream {
 	return u
 }
 
-// TestQuota_lateRequestsCount has connections open so late that others have the places of the first two
-// calls, which have no time to wait for more. Whether they are sent or not: what is sent is counted.
+// TestQuota_lateRequestsCount opens connections so late that the admissions of the first two calls have
+// passed to others, and these two calls have no time to wait for new ones. Every request that is sent must
+// be counted, whether or not these two calls send theirs.
 func TestQuota_lateRequestsCount(t *testing.T) {
 	t.Parallel()
 	const window = 4 * time.Second
 	for name, by := range map[string]struct {
 		flag, proxy, protocol string
-		exact                 bool // nothing is sent that was not admitted
+		exact                 bool // no request is sent that was not admitted
 	}{
 		"HTTP/1.1":                 {protocol: "HTTP/1.1", exact: true},
 		"HTTP/1.1 through a proxy": {protocol: "HTTP/1.1", proxy: "http", exact: true},
@@ -201,7 +202,7 @@ func TestQuota_lateRequestsCount(t *testing.T) {
 			var all sync.WaitGroup
 			defer all.Wait()
 			call := func(id string, lasting time.Duration) {
-				ctx := lasts(t, lasting)
+				ctx := withTimeout(t, lasting)
 				all.Go(func() {
 					_ = readTag(ctx, client, id)
 					ended.Add(1)
@@ -215,40 +216,40 @@ func TestQuota_lateRequestsCount(t *testing.T) {
 			call("4", patience)
 			eventually(t, "the others are admitted", func() bool { return admitted() == 4 })
 			close(up.open)
-			used := 0 // at most in one window
+			used := 0 // the most in one window
 			eventually(t, "all calls have ended", func() bool {
 				over := ended.Load() == 4
 				used = max(used, budgetAt(t, at.Admin, getTagBudget).Used)
 				return over
 			})
-			// What comes late by the network counts as sent before.
+			// A request that the network delays counts from when it was sent.
 			total, sent := up.sent(window - time.Second)
 			if total < 2 || by.exact && sent != 2 {
 				t.Errorf("%d of %d requests were sent within a window, want 2", sent, total)
 			}
 			if used < sent {
-				t.Errorf("%d requests were sent, and %d are counted", sent, used)
+				t.Errorf("%d requests were sent in a window, and %d are counted", sent, used)
 			}
-			t.Logf("%d requests were sent, and %d are counted", sent, used)
+			t.Logf("%d requests were sent in a window, and %d are counted", sent, used)
 			if _, ok := up.protocol.Load(by.protocol); !ok {
-				t.Errorf("no request came by %s", by.protocol)
+				t.Errorf("no request used %s", by.protocol)
 			}
 		})
 	}
 }
 
-// TestUpstream_certificateIsNotTrusted has upstreams, and a proxy, whose certificate will be no better
-// at the next attempt.
-func TestUpstream_certificateIsNotTrusted(t *testing.T) {
+// TestUpstream_certificateNotTrusted has upstreams, and a proxy, whose certificate is not trusted and will
+// not be at the next attempt either.
+func TestUpstream_certificateNotTrusted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		until   time.Duration // of the certificate, from now
-		host    string        // that the upstream is called by
-		unknown bool          // the authority
+		until   time.Duration // when the certificate expires, from now
+		host    string        // in the URL of the upstream
+		unknown bool          // The authority is not known.
 	}{
-		"for another name":          {until: time.Hour, host: "127.0.0.1"},
-		"expired":                   {until: -time.Minute, host: "localhost"},
-		"of an authority not known": {until: time.Hour, host: "localhost", unknown: true},
+		"for another name":        {until: time.Hour, host: "127.0.0.1"},
+		"expired":                 {until: -time.Minute, host: "localhost"},
+		"of an unknown authority": {until: time.Hour, host: "localhost", unknown: true},
 	} {
 		for route, by := range map[string]struct{ flag, proxy string }{
 			"directly":                   {},
@@ -257,7 +258,7 @@ func TestUpstream_certificateIsNotTrusted(t *testing.T) {
 			"of an upstream by a tunnel": {proxy: "http"},
 		} {
 			if by.proxy == "http" && test.host != "localhost" {
-				continue // A tunnel goes to the name that is in the certificate.
+				continue // A tunnel always uses the name in the certificate.
 			}
 			t.Run(name+" "+route, func(t *testing.T) {
 				t.Parallel()

@@ -24,7 +24,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// heldUpstream answers once it is let, and counts who waits for that.
+// heldUpstream answers when let is closed, and counts the requests that wait for that.
 type heldUpstream struct {
 	waiting atomic.Int64
 	let     chan struct{}
@@ -49,8 +49,8 @@ func startHeld(t *testing.T) (*heldUpstream, []string) {
 	return u, flagsBefore(t, url)
 }
 
-// TestConcurrentCalls_ofManyConnections has 50 clients make many more calls at a time than the gateway
-// may run, while the upstream answers none.
+// TestConcurrentCalls_ofManyConnections has 50 clients make many more calls at a time than the gateway may
+// run, while the upstream answers none.
 func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
@@ -60,7 +60,7 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 
-	// So that all of one page are not one request, each asks for another page.
+	// Each call asks for another page, because calls for one page share a request.
 	list := func(n int) *vehiclesv1.ListVehiclesRequest {
 		return &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1, n))}
 	}
@@ -82,7 +82,7 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 			}
 		}
 		if status.Code(err) != codes.ResourceExhausted || reason == "" || domain == "" || wait <= 0 {
-			t.Errorf("got %v, reason %q of %q and a wait of %v, want ResourceExhausted and all of them", err, reason, domain, wait)
+			t.Errorf("got %v, reason %q of %q and a wait of %v, want ResourceExhausted and a reason, a domain and a wait", err, reason, domain, wait)
 		}
 	}
 	for c := range connections {
@@ -103,8 +103,8 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 		}
 	}
 	eventually(t, "all calls beyond the limit are refused", func() bool { return refused.Load() == connections*each-limit })
-	eventually(t, "the others are at the upstream", func() bool { return upstream.waiting.Load() == limit })
-	eventually(t, "all that are refused are counted", func() bool { // after the answer has gone out
+	eventually(t, "the other calls are at the upstream", func() bool { return upstream.waiting.Load() == limit })
+	eventually(t, "all refused calls are counted", func() bool { // They are counted after the answer was sent.
 		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_code="ResourceExhausted"`) == connections*each-limit
 	})
 
@@ -129,7 +129,7 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 		t.Errorf("/readyz: got %d %q", code, body)
 	}
 
-	// A client that is gone leaves its places to others: at first to one that takes all of them.
+	// When these calls have ended, another call can run.
 	close(upstream.let)
 	all.Wait()
 	if served.Load() != limit {
@@ -140,9 +140,9 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	}
 }
 
-// TestTime_placesOfALostClientAreFree has the connection lost whose calls take all places
-// that one may have: half of them.
-func TestTime_placesOfALostClientAreFree(t *testing.T) {
+// TestTime_callsOfALostClient resets a connection that has as many calls as one connection may have: half
+// of all that may run. Another client then gets a call served.
+func TestTime_callsOfALostClient(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const limit = 100
@@ -179,8 +179,8 @@ func TestTime_placesOfALostClientAreFree(t *testing.T) {
 	}
 }
 
-// TestConcurrentCalls_oneConnectionLeavesRoom has one connection begin many more calls than may run, whose
-// requests it does not end. Others are served.
+// TestConcurrentCalls_oneConnectionLeavesRoom has one connection begin many more calls than may run, and
+// not end their requests. Other connections are served.
 func TestConcurrentCalls_oneConnectionLeavesRoom(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
@@ -193,7 +193,7 @@ func TestConcurrentCalls_oneConnectionLeavesRoom(t *testing.T) {
 		Request: encoded(t, &vehiclesv1.ListVehiclesRequest{After: proto.String(strings.Repeat("x", 1<<10))}, false),
 	}.start(t)
 	running := func() float64 { return metric(t, at.Admin, "samsara_gateway_running_calls") }
-	eventually(t, "it has what it may have", func() bool { return running() == limit/2 })
+	eventually(t, "the connection has as many calls as it may have", func() bool { return running() == limit/2 })
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
 	for n := range limit {
 		if _, err := client.ListVehicles(waiting(t), &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1, n))}); err != nil {
@@ -205,8 +205,8 @@ func TestConcurrentCalls_oneConnectionLeavesRoom(t *testing.T) {
 	}
 }
 
-// TestTime_5000CallsAreServed has 5,000 calls at a time, whose deadlines are far.
-func TestTime_5000CallsAreServed(t *testing.T) {
+// TestTime_5000CallsServed makes 5,000 calls at a time, whose deadlines are far.
+func TestTime_5000CallsServed(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	_, at := startBefore(t, startPages(t))
@@ -216,8 +216,8 @@ func TestTime_5000CallsAreServed(t *testing.T) {
 	}
 }
 
-// callAtOnce has clients make so many calls at a time for answers of so many bytes, each for another
-// one. It returns how many calls ended with which code; the message is part of it if that is not OK.
+// callAtOnce makes calls at a time on several connections, each for another answer of size bytes. It
+// returns how many calls ended with which outcome: OK, or the text of the error.
 func callAtOnce(t *testing.T, address string, connections, calls, size int, deadline time.Duration) map[string]int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)

@@ -28,8 +28,8 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// TestFromCursor_afterFailure has the third of four pages fail, and goes on from where the trailer
-// and the last message say, which is the same.
+// TestFromCursor_afterFailure has the third of four pages fail. It goes on from the cursor of the last
+// message, which is also the cursor in the trailer.
 func TestFromCursor_afterFailure(t *testing.T) {
 	t.Parallel()
 	var mended atomic.Bool
@@ -62,7 +62,7 @@ func TestFromCursor_afterFailure(t *testing.T) {
 	}
 	last, trailer, err := read("")
 	if status.Code(err) != codes.Unavailable || last != "c" || !slices.Equal(trailer.Get("samsara-cursor"), []string{"c"}) {
-		t.Fatalf("got the cursor %q, the trailer %v and %v, want c, c and Unavailable", last, trailer, err)
+		t.Fatalf("got the cursor %q, the trailer %v and %v, want c in both and Unavailable", last, trailer, err)
 	}
 	mended.Store(true)
 	if _, _, err := read(last); !errors.Is(err, io.EOF) {
@@ -73,7 +73,8 @@ func TestFromCursor_afterFailure(t *testing.T) {
 	}
 }
 
-// TestFromCursor_ofEachPagination reads three pages of lists, and again from each of their cursors on.
+// TestFromCursor_ofEachPagination reads three pages of lists, and reads on again from each of their
+// cursors.
 func TestFromCursor_ofEachPagination(t *testing.T) {
 	t.Parallel()
 	_, flags := startSandbox(t, "--fleet=300")
@@ -83,7 +84,7 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 		method, own  string
 		in           proto.Message
 		out          protoreflect.MessageType
-		first, again string // requests: one that begins, and one that says nothing of where
+		first, again string // a request that begins the list, and one without a cursor of its own
 	}{
 		"a cursor": {
 			method: vehiclesv1.VehiclesService_StreamVehicles_FullMethodName, own: "after", again: "limit: 2", first: "limit: 2",
@@ -146,9 +147,9 @@ func TestFromCursor_ofEachPagination(t *testing.T) {
 	}
 }
 
-// TestCursor_notToBeSentBack has Samsara name a cursor that is no valid text, for what stands for it asks for
-// something else, or one that is too long. No stream hands it out.
-func TestCursor_notToBeSentBack(t *testing.T) {
+// TestCursor_unusable has Samsara send a cursor that is not valid text, or one that is too long. A cursor
+// with replaced bytes would ask for something else. No stream passes such a cursor on.
+func TestCursor_unusable(t *testing.T) {
 	t.Parallel()
 	type receiver func(t *testing.T, conn *grpc.ClientConn) (receive func() (cursor string, err error), trailer func() metadata.MD)
 	list := func(t *testing.T, conn *grpc.ClientConn) (func() (string, error), func() metadata.MD) {
@@ -180,7 +181,7 @@ func TestCursor_notToBeSentBack(t *testing.T) {
 		for name, test := range map[string]struct {
 			open receiver
 			more bool
-			// ends is whether the stream ends well: nothing follows the cursor.
+			// ends is whether the stream ends with OK, because no page follows.
 			ends bool
 		}{
 			"a list":               {open: list, more: true},
@@ -221,7 +222,7 @@ func TestCursor_notToBeSentBack(t *testing.T) {
 			})
 		}
 		if text == long {
-			continue // which is text, and handed out
+			continue // A unary call passes it on, because it is valid text.
 		}
 		t.Run("unary, "+text, func(t *testing.T) {
 			t.Parallel()
@@ -254,7 +255,7 @@ func TestCursor_notToBeSentBack(t *testing.T) {
 	})
 }
 
-// TestFromCursor_pageNumberTooLarge says which page number is the greatest.
+// TestFromCursor_pageNumberTooLarge checks that the error names the greatest page number.
 func TestFromCursor_pageNumberTooLarge(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
@@ -272,7 +273,7 @@ func TestFromCursor_pageNumberTooLarge(t *testing.T) {
 	}
 }
 
-// recordIDs names the records of a page: their other values change with time.
+// recordIDs returns the ids of the records of a page: their other values change with time.
 func recordIDs(m proto.Message) string {
 	var ids []any
 	switch m := m.(type) {
@@ -292,7 +293,7 @@ func recordIDs(m proto.Message) string {
 	return fmt.Sprint(ids...)
 }
 
-// openStream begins a call whose answers stream.
+// openStream begins a server-streaming call.
 func openStream(ctx context.Context, conn *grpc.ClientConn, method string, in proto.Message) (grpc.ClientStream, error) {
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
 	if err != nil {

@@ -29,9 +29,9 @@ func handled(t *testing.T, admin, method string, code codes.Code) int {
 	return int(metric(t, admin, "grpc_server_handled_total", `grpc_method="`+method+`"`, `grpc_code="`+code.String()+`"`))
 }
 
-// TestTime_expiredDeadlineIsNoCancellation has clients whose deadlines expire. A client of grpc then
-// resets the stream, which the gateway hears of a moment before its own clock says so.
-func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
+// TestTime_deadlineExpiredNotCancelled has deadlines of clients expire. A grpc client then resets the
+// stream, and the gateway sees the reset shortly before its own timer fires.
+func TestTime_deadlineExpiredNotCancelled(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	for _, test := range []struct {
@@ -79,7 +79,7 @@ func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 			})
 			canceled, expired := handled(t, at.Admin, test.method, codes.Canceled), handled(t, at.Admin, test.method, codes.DeadlineExceeded)
 			t.Logf("%d calls were counted as cancelled, %d as expired", canceled, expired)
-			// A machine that is busy may hold the headers of a call up for longer than its reset.
+			// A busy machine may delay the headers of a call for longer than its reset.
 			if canceled > calls/10 {
 				t.Errorf("%d of %d calls were counted as cancelled", canceled, calls)
 			}
@@ -91,8 +91,8 @@ func TestTime_expiredDeadlineIsNoCancellation(t *testing.T) {
 	}
 }
 
-// TestDeadline_cancellationIsNone has a client that cancels long before its deadline.
-func TestDeadline_cancellationIsNone(t *testing.T) {
+// TestDeadline_cancelledBefore has a client cancel long before its deadline.
+func TestDeadline_cancelledBefore(t *testing.T) {
 	t.Parallel()
 	_, at := startSlow(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -101,7 +101,7 @@ func TestDeadline_cancellationIsNone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		var call sync.WaitGroup
 		call.Go(func() { _ = getContact(conn)(ctx, n) })
-		eventually(t, "the call is there", func() bool {
+		eventually(t, "the call runs", func() bool {
 			return metric(t, at.Admin, "grpc_server_started_total", `grpc_method="GetContact"`) == float64(n+1)
 		})
 		cancel()

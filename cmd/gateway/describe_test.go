@@ -12,7 +12,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// described is what grpcurl describes, by the file of testdata/describe that has what it prints.
+// described returns what grpcurl describes, by the file in testdata/describe that has the output.
 func described() map[string]string {
 	return map[string]string{
 		"method":  "samsara_gateway.tags.v1.TagsService.ListTags",
@@ -24,7 +24,7 @@ func described() map[string]string {
 	}
 }
 
-// grpcurl describe prints a method, its twins and a message with their comments.
+// TestDescribe_comments has grpcurl describe methods, their twins and messages, with comments.
 func TestDescribe_comments(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")
@@ -53,7 +53,8 @@ func TestDescribe_comments(t *testing.T) {
 	}
 }
 
-// Without --reflection-comments it prints the same declarations, and no comment.
+// TestDescribe_withoutComments checks that without --reflection-comments the declarations are the same, and
+// have no comments.
 func TestDescribe_withoutComments(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")

@@ -16,22 +16,22 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// The languages of fenced blocks that show commands, each behind "$ ", and what these print. Those of
+// The languages of fenced blocks that show commands, each after "$ ", and what they print. The commands of
 // shellSession are not run.
 const (
 	console      = "console"
 	shellSession = "shell-session"
 )
 
-// The addresses that the documentation has for a gateway and for a sandbox alone.
+// The addresses that the documentation uses for a gateway and for a sandbox alone.
 const (
 	docsGateway = "127.0.0.1:50051"
 	docsAdmin   = "127.0.0.1:9464"
 	docsSandbox = "127.0.0.1:8080"
 )
 
-// docsCommand is a command of a block. The lines of the document from first on are what it prints there, and
-// printed is what it has printed.
+// docsCommand is a command of a block. Its documented output is the lines of the document from first to
+// before last, and its real output is printed.
 type docsCommand struct {
 	text        string
 	first, last int
@@ -57,7 +57,7 @@ func (d document) commands(block fence) []docsCommand {
 	}
 	for i := range all {
 		for c := &all[i]; c.last > c.first && d.lines[c.last-1] == ""; {
-			c.last-- // Lines that are empty part commands.
+			c.last-- // Empty lines separate commands.
 		}
 	}
 	return all
@@ -68,15 +68,14 @@ func goesOn(command string) bool {
 	return strings.HasSuffix(command, `\`) || strings.HasSuffix(command, "|") || strings.Count(command, "'")%2 == 1
 }
 
-// served is what the commands of a block are run against: the addresses in the documentation, and those
-// that they stand for.
+// served maps the addresses in the documentation to the addresses that the commands of a block use.
 type served map[string]string
 
-// here returns a text of the documentation as it is to be run, and there one that was printed as it would
-// be in the documentation.
-func (s served) here(text string) string { return s.replace(text, false) }
+// real replaces the addresses in the documentation by the real ones.
+func (s served) real(text string) string { return s.replace(text, false) }
 
-func (s served) there(text string) string { return s.replace(text, true) }
+// documented replaces the real addresses by those in the documentation.
+func (s served) documented(text string) string { return s.replace(text, true) }
 
 func (s served) replace(text string, back bool) string {
 	var pairs []string
@@ -89,16 +88,16 @@ func (s served) replace(text string, back bool) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// serves matches a command that serves until it is ended.
+// serves matches a command that serves until it is stopped.
 var serves = regexp.MustCompile(`^bin/gateway (sandbox )?-.* &$`)
 
-// varies matches what differs from run to run (cursors, ids of requests, times, what is left of a wait)
-// and from build to build.
+// varies matches what differs from run to run (cursors, request ids, times, remaining waits) and from build
+// to build.
 var varies = regexp.MustCompile(`"[\w-]{40,}"|[0-9a-f]{8}-[0-9a-f]{8}|\d{4}-\d\d-\d\dT[\d:.]+Z|(\d+m)?\d+\.\d{4,}s|samsara-gateway/[^\s']+`)
 
-// TestDocs_commands runs the commands in the documentation, in its order, as its reader would. Those of a
-// page have one gateway before its sandbox, unless their block starts another. What stands below a command
-// is what it prints; -update rewrites it.
+// TestDocs_commands runs the commands in the documentation in order, as its reader would. The commands of a
+// page share one gateway before its sandbox, unless their block starts another. The output of a command
+// must be what the documentation shows below it; -update rewrites that.
 func TestDocs_commands(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "curl")
@@ -121,7 +120,7 @@ func TestDocs_commands(t *testing.T) {
 				scripts += block.last - block.first
 			default:
 				if len(commands) > 0 {
-					t.Errorf("%s: a block with commands must be of %s or %s, is of %q", d.at(block.first), console, shellSession, block.language)
+					t.Errorf("%s: a block with commands must be %s or %s, and is %q", d.at(block.first), console, shellSession, block.language)
 				}
 			}
 		}
@@ -138,13 +137,13 @@ func TestDocs_commands(t *testing.T) {
 	t.Logf("%d commands of %s blocks are run; %d of %s blocks, and %d lines of sh blocks, are not", run, console, notRun, shellSession, scripts)
 }
 
-// runDocument runs the commands of a page, and compares what they print.
+// runDocument runs the commands of a page, and compares their output.
 func runDocument(t *testing.T, d document, programs served) {
 	t.Helper()
 	_, at := startSandboxed(t)
 	fresh := slices.Clone(d.lines)
 	for _, block := range slices.Backward(runBlocks(t, d, programs, at)) {
-		for _, c := range slices.Backward(block) { // so that the lines before stay where they are
+		for _, c := range slices.Backward(block) { // last first, so that line numbers stay right
 			want := strings.Join(d.lines[c.first:c.last], "\n")
 			diff := cmp.Diff(varies.ReplaceAllString(want, "…"), varies.ReplaceAllString(c.printed, "…"))
 			switch {
@@ -164,7 +163,7 @@ func runDocument(t *testing.T, d document, programs served) {
 	}
 }
 
-// lines returns the lines of an output, none of an empty one.
+// lines returns the lines of an output, none if it is empty.
 func lines(output string) []string {
 	if output == "" {
 		return nil
@@ -172,7 +171,7 @@ func lines(output string) []string {
 	return strings.Split(output, "\n")
 }
 
-// runBlocks runs the blocks of a page in its order, against a gateway that serves at.
+// runBlocks runs the blocks of a page in order, against a gateway.
 func runBlocks(t *testing.T, d document, programs served, at logLine) [][]docsCommand {
 	t.Helper()
 	var blocks [][]docsCommand
@@ -187,16 +186,17 @@ func runBlocks(t *testing.T, d document, programs served, at logLine) [][]docsCo
 	return blocks
 }
 
-// runBlock runs the commands of a block by one shell, and notes what each printed: nothing if it serves.
+// runBlock runs the commands of a block in one shell, and notes the output of each. A command that serves
+// has none.
 func runBlock(t *testing.T, commands []docsCommand, programs, addresses served) {
 	t.Helper()
 	const end = "--- end of a command ---"
 	var script strings.Builder
 	for _, c := range commands {
 		if serves.MatchString(c.text) {
-			startDocumented(t, programs.here(c.text), addresses)
+			startDocumented(t, programs.real(c.text), addresses)
 		} else {
-			script.WriteString("{ " + programs.here(addresses.here(c.text)) + "\n}\n")
+			script.WriteString("{ " + programs.real(addresses.real(c.text)) + "\n}\n")
 		}
 		script.WriteString("echo; echo '" + end + "'\n")
 	}
@@ -204,22 +204,22 @@ func runBlock(t *testing.T, commands []docsCommand, programs, addresses served) 
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-c", "exec 2>&1 </dev/null\n"+script.String())
 	shell.Dir = t.TempDir()
-	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
+	// The environment has nothing of the developer's, above all not SAMSARA_API_TOKEN.
 	shell.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + shell.Dir, "LC_ALL=C.UTF-8"}
 	output, err := shell.CombinedOutput() // An example of an error makes a command fail, but not the echo.
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, output)
 	}
-	parts := strings.Split(addresses.there(string(output)), "\n"+end+"\n")
-	if len(parts) != len(commands)+1 {
-		t.Fatalf("%d commands have %d outputs:\n%s", len(commands), len(parts)-1, output)
+	outputs := strings.Split(addresses.documented(string(output)), "\n"+end+"\n")
+	if len(outputs) != len(commands)+1 {
+		t.Fatalf("%d commands have %d outputs:\n%s", len(commands), len(outputs)-1, output)
 	}
 	for i := range commands {
-		commands[i].printed = strings.TrimRight(parts[i], "\n")
+		commands[i].printed = strings.TrimRight(outputs[i], "\n")
 	}
 }
 
-// startDocumented runs a command that serves, on ports of its own, which addresses has from then on.
+// startDocumented runs a command that serves, on ports of its own, and puts their addresses into addresses.
 func startDocumented(t *testing.T, command string, addresses served) {
 	t.Helper()
 	command = "exec " + strings.TrimSuffix(command, " &") + " --log-format=json --listen=127.0.0.1:0"

@@ -12,14 +12,14 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// Where the tables of keys are.
+// The pages that have the tables of keys.
 const (
 	errorsPage  = root + "/docs/errors.md"
 	callingPage = root + "/docs/calling.md"
 )
 
-// TestDocs_keys holds the tables of keys, of ErrorInfo's metadata and of a call's, against errors.proto. That
-// the code has the same keys as that file, tests of package service see to.
+// TestDocs_keys compares the tables of keys, of ErrorInfo's metadata and of a call's, with errors.proto.
+// Tests of package service check that the code has the same keys as that file.
 func TestDocs_keys(t *testing.T) {
 	t.Parallel()
 	for _, table := range []struct {
@@ -32,7 +32,7 @@ func TestDocs_keys(t *testing.T) {
 	} {
 		var got, want []string
 		for _, row := range readDocument(t, table.page).table(t, table.head) {
-			// A key may have its value behind it.
+			// A key may be followed by its value.
 			key, _, _ := strings.Cut(strings.Trim(row[0], "`"), ":")
 			got = append(got, key)
 		}

@@ -21,20 +21,20 @@ import (
 // root is the repository, from the folder of these tests.
 const root = "../.."
 
-// document is a Markdown file. Its path is that from root, with slashes.
+// document is a Markdown file. Its path is relative to root, with slashes.
 type document struct {
 	path  string
 	lines []string
 }
 
-// fence is a fenced block of a document: its language, and its lines from first on, without that which
-// ends it.
+// fence is a fenced block of a document: its language, and its lines from first to before last, without the
+// closing line.
 type fence struct {
 	language    string
 	first, last int
 }
 
-// documents returns all Markdown files of the repository, without those that are test data.
+// documents returns all Markdown files of the repository, except test data.
 func documents(t *testing.T) []document {
 	t.Helper()
 	var all []document
@@ -69,7 +69,7 @@ func readDocument(t *testing.T, path string) document {
 	return document{filepath.ToSlash(name), strings.Split(string(text), "\n")}
 }
 
-// docs returns README.md and what is in docs/.
+// docs returns README.md and the files in docs/.
 func docs(t *testing.T) []document {
 	t.Helper()
 	return slices.DeleteFunc(documents(t), func(d document) bool {
@@ -77,7 +77,7 @@ func docs(t *testing.T) []document {
 	})
 }
 
-// at says where a line of the document is.
+// at returns the path and number of a line.
 func (d document) at(line int) string { return d.path + ":" + strconv.Itoa(line+1) }
 
 // fences returns the fenced blocks of the document.
@@ -99,7 +99,7 @@ func (d document) fences() []fence {
 	return all
 }
 
-// prose returns the lines of the document, those of fenced blocks empty.
+// prose returns the lines of the document, with those of fenced blocks empty.
 func (d document) prose() []string {
 	lines := slices.Clone(d.lines)
 	for _, f := range d.fences() {
@@ -108,7 +108,7 @@ func (d document) prose() []string {
 	return lines
 }
 
-// table returns the cells of the rows of the table whose head begins so. There must be one such table.
+// table returns the cells of the rows of the one table whose head begins with a text.
 func (d document) table(t *testing.T, head string) [][]string {
 	t.Helper()
 	at := slices.IndexFunc(d.lines, func(line string) bool { return strings.HasPrefix(line, head) })
@@ -129,7 +129,7 @@ func (d document) table(t *testing.T, head string) [][]string {
 	return rows
 }
 
-// anchors returns what a link to a place in the document may name: the headings, as GitHub has them.
+// anchors returns the anchors of the headings of the document, as GitHub makes them.
 func (d document) anchors() map[string]bool {
 	found := make(map[string]bool)
 	for _, line := range d.prose() {
@@ -155,8 +155,8 @@ func (d document) anchors() map[string]bool {
 	return found
 }
 
-// TestDocs_links follows every link of every Markdown file that does not lead into the network, to its
-// anchor if it has one, and looks for each path of the repository that the documentation names.
+// TestDocs_links checks every link of every Markdown file, except links to the network: its file and its
+// anchor exist. It also checks that each path of the repository in the documentation exists.
 func TestDocs_links(t *testing.T) {
 	t.Parallel()
 	all := documents(t)
@@ -177,7 +177,7 @@ func TestDocs_links(t *testing.T) {
 	for _, d := range all {
 		for i, line := range d.prose() {
 			for _, span := range code.FindAllString(line, -1) {
-				// A decision may name what is gone.
+				// A decision may name a file that is gone.
 				path := ours.FindStringSubmatch(span)
 				if path == nil || strings.HasPrefix(d.path, "docs/decisions/") || d.path == "proto/CHANGELOG.md" {
 					continue
@@ -214,7 +214,7 @@ func TestDocs_links(t *testing.T) {
 		len(all), links, paths, network)
 }
 
-// TestDocs_targets looks for each target of make that the documentation names.
+// TestDocs_targets checks that each make target in the documentation exists.
 func TestDocs_targets(t *testing.T) {
 	t.Parallel()
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
@@ -251,10 +251,10 @@ func TestDocs_targets(t *testing.T) {
 	if named < 30 {
 		t.Errorf("%d targets were found, want at least 30", named)
 	}
-	t.Logf("%d times a target of make is named", named)
+	t.Logf("make targets are named %d times", named)
 }
 
-// TestDocs_size bounds the page that everybody reads.
+// TestDocs_size bounds the size of the README.
 func TestDocs_size(t *testing.T) {
 	t.Parallel()
 	readme, err := os.Stat(filepath.Join(root, "README.md"))
@@ -266,7 +266,7 @@ func TestDocs_size(t *testing.T) {
 	}
 }
 
-// repeats says in the words of the tables who repeats a call.
+// repeats returns who repeats a call, in the words of the tables.
 func repeats(r apiv1.Repeat) string {
 	switch r {
 	case apiv1.Repeat_REPEAT_NO:
@@ -292,14 +292,14 @@ func rulings() map[apiv1.Reason]string {
 	return all
 }
 
-// ruling returns what the cells of a table say: a code, and who repeats, which may have conditions.
+// ruling returns the text of a row: a code, and who repeats the call, without the conditions.
 func ruling(code, repeated string) string {
 	repeated, _, _ = strings.Cut(repeated, ",")
 	return strings.Trim(code, "`") + ", " + repeated
 }
 
-// TestDocs_reasons holds the table of reasons against errors.proto: each is in one row, with its code,
-// and who repeats.
+// TestDocs_reasons compares the table of reasons with errors.proto: each reason has one row, with its code
+// and who repeats the call.
 func TestDocs_reasons(t *testing.T) {
 	t.Parallel()
 	got := make(map[string]string)
@@ -310,7 +310,7 @@ func TestDocs_reasons(t *testing.T) {
 		for reason := range strings.SplitSeq(row[1], ", ") {
 			reason = strings.Trim(reason, "`")
 			if got[reason] != "" {
-				t.Errorf("%s is there twice", reason)
+				t.Errorf("%s has two rows", reason)
 			}
 			got[reason] = ruling(row[2], row[3])
 		}
@@ -324,7 +324,7 @@ func TestDocs_reasons(t *testing.T) {
 	}
 }
 
-// TestDocs_statuses holds the table of statuses in the README against errors.proto.
+// TestDocs_statuses compares the table of statuses in the README with errors.proto.
 func TestDocs_statuses(t *testing.T) {
 	t.Parallel()
 	got := make(map[apiv1.Reason]string)
@@ -344,11 +344,11 @@ func TestDocs_statuses(t *testing.T) {
 				got[apiv1.Reason_REASON_HTTP_5XX] = ruling(row[1], row[2])
 			case status == "no answer":
 			case err != nil:
-				t.Errorf("%q is no status", status)
+				t.Errorf("%q is not a status", status)
 			default:
 				to, err := strconv.Atoi(last)
 				if err != nil {
-					t.Errorf("%q is no status", last)
+					t.Errorf("%q is not a status", last)
 				}
 				for ; from <= to; from++ {
 					got[apiv1.Reason(from)] = ruling(row[1], row[2])
@@ -358,7 +358,7 @@ func TestDocs_statuses(t *testing.T) {
 	}
 	want := rulings()
 	for reason := range want {
-		if reason < 400 { // Those of HTTP have the number of their status, or more.
+		if reason < 400 { // A reason for an HTTP status has a number of at least 400.
 			delete(want, reason)
 		}
 	}

@@ -21,8 +21,8 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// TestDrain_servesDuringTheDelay stops a gateway that has long to find itself out of use: everything that tells
-// clients to go elsewhere says so at once, and those that come all the same are served.
+// TestDrain_servesDuringTheDelay stops a gateway with a long drain delay. Everything that tells clients to
+// go elsewhere says so at once, and calls that come all the same are served.
 func TestDrain_servesDuringTheDelay(t *testing.T) {
 	t.Parallel()
 	_, flags := startSandbox(t)
@@ -95,9 +95,9 @@ func TestDrain_stopsAfterTheDelay(t *testing.T) {
 	}
 }
 
-// TestDrain_rollingRestart restarts one of two gateways after the other, as a rollout does and by kill -9, under
-// callers with the service config that the docs recommend. No read fails, except one whose answer had begun when
-// its gateway was killed: grpc does not repeat that.
+// TestDrain_rollingRestart restarts two gateways in turn, as a rollout does and by SIGKILL, while callers
+// call with the service config that the docs recommend. No read fails, except one whose answer had begun
+// when its gateway was killed: grpc does not repeat that.
 func TestDrain_rollingRestart(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 10, 3

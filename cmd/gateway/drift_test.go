@@ -16,8 +16,8 @@ import (
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 )
 
-// TestDrift_countedOncePerAnswer has callers share the answer to what they read. Each is told how it
-// differs from its message, and it is counted once.
+// TestDrift_countedOncePerAnswer has callers share an answer that differs from its message. Each caller is
+// told the drift, and it is counted once.
 func TestDrift_countedOncePerAnswer(t *testing.T) {
 	t.Parallel()
 	const callers = 4

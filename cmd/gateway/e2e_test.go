@@ -41,7 +41,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// connect returns a client connection that repeats nothing by itself.
+// connect returns a client connection that does not retry.
 func connect(t *testing.T, address string, creds credentials.TransportCredentials, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(address, append(options, grpc.WithTransportCredentials(creds), grpc.WithDisableRetry())...)
@@ -77,7 +77,7 @@ func get(t *testing.T, url, token string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
+func TestGateway_probesMetricsAndCalls(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	p, at := startSandboxed(t)
@@ -107,22 +107,22 @@ func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
 		`samsara_gateway_build_info{`,
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("metrics lack %s", want)
+			t.Errorf("the metrics lack %s", want)
 		}
 	}
 	p.stop(t)
 	if _, err := net.DialTimeout("tcp", at.GRPC, patience); err == nil {
-		t.Error("the port still answers after the end")
+		t.Error("the port still accepts connections after the gateway has stopped")
 	}
 }
 
-func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
+func TestSandboxFault_byFlagAndMetadata(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--retry-base-delay=1ms", "--sandbox-fault=status=500; match=/tags")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
 
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "samsara-sandbox-fault", "status=503; first=2")
-	for range 2 { // The first two attempts are those of each call.
+	for range 2 { // The fault hits the first two attempts of each call.
 		var header metadata.MD
 		if _, err := client.ListVehicles(ctx, &vehiclesv1.ListVehiclesRequest{}, grpc.Header(&header)); err != nil {
 			t.Errorf("ListVehicles: %v", err)
@@ -137,7 +137,7 @@ func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
 	}
 }
 
-func TestPassthroughReachesAnyPath(t *testing.T) {
+func TestPassthrough_anyPath(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--passthrough")
 	client := apiv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -151,7 +151,7 @@ func TestPassthroughReachesAnyPath(t *testing.T) {
 	}
 }
 
-func TestTLSIsServed(t *testing.T) {
+func TestTLS_served(t *testing.T) {
 	t.Parallel()
 	cert, key, pool := selfSigned(t)
 	_, at := startSandboxed(t, "--tls-cert-file", cert, "--tls-key-file", key)
@@ -169,8 +169,8 @@ func TestTLSIsServed(t *testing.T) {
 	}
 }
 
-// TestClientsAreCalledWhatTheirCertificateSays has a client wait for the quota, which tells who waits.
-func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
+// TestIdentity_fromCertificate has a client wait for the quota, whose state names the callers that wait.
+func TestIdentity_fromCertificate(t *testing.T) {
 	t.Parallel()
 	const name = "spiffe://acme.example/billing"
 	certFile, keyFile, pool := selfSigned(t, name)
@@ -195,7 +195,7 @@ func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiter sync.WaitGroup
 	waiter.Go(func() { _ = call(ctx, certified) })
-	eventually(t, "the second call waits as "+name, func() bool {
+	eventually(t, "the second call waits in the name of "+name, func() bool {
 		waiters := quotaAt(t, at.Admin).Waiters
 		return len(waiters) == 1 && waiters[0].Caller == name
 	})
@@ -203,14 +203,14 @@ func TestClientsAreCalledWhatTheirCertificateSays(t *testing.T) {
 	waiter.Wait()
 }
 
-// selfSigned writes a certificate for localhost, and for names that are URIs, and its key. It returns
-// a pool that trusts it.
+// selfSigned writes a certificate for localhost and for names, which are URIs, and its key. It returns a
+// pool that trusts the certificate.
 func selfSigned(t *testing.T, names ...string) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	return certified(t, time.Now().Add(time.Hour), names...)
 }
 
-// certified is selfSigned for a certificate that is valid until some time.
+// certified is selfSigned for a certificate that expires at until.
 func certified(t *testing.T, until time.Time, names ...string) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -250,7 +250,7 @@ func certified(t *testing.T, until time.Time, names ...string) (certFile, keyFil
 	return certFile, keyFile, pool
 }
 
-func TestTheSandboxServesAlone(t *testing.T) {
+func TestSandbox_alone(t *testing.T) {
 	t.Parallel()
 	p := start(t, "sandbox", "--listen=127.0.0.1:0", "--token=open", "--log-format=json")
 	url := p.await(t, "serving").Sandbox
@@ -266,12 +266,12 @@ func TestTheSandboxServesAlone(t *testing.T) {
 	}
 }
 
-// TestSIGTERMUnderLoadFailsNoCall has clients call without pause while the gateway is told to
-// end. Every call that the gateway took must succeed, at the client too; every call begun before
-// the signal was sent is one of those.
-func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
+// TestSIGTERM_underLoad has clients call without pause while the gateway is told to stop. Every call that
+// the gateway accepted must succeed, also at the client. Every call that began before the signal was
+// accepted.
+func TestSIGTERM_underLoad(t *testing.T) {
 	t.Parallel()
-	p, at := startSandboxed(t, "--sandbox-fault=latency=50ms", "--log-level=debug") // which logs every call
+	p, at := startSandboxed(t, "--sandbox-fault=latency=50ms", "--log-level=debug") // At debug it logs every call.
 	const clients, warm = 16, 100
 	var signalled atomic.Bool
 	var succeeded atomic.Int64
@@ -280,7 +280,8 @@ func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	var ready []vehiclesv1.VehiclesServiceClient
 	for range clients {
 		client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
-		// A call that has yet to connect may find nobody there, though it began in time.
+		// The first call connects. A call that has to connect may find the gateway gone, even if it began
+		// in time.
 		if _, err := client.ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +329,7 @@ func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	t.Logf("%d calls, none failed", served)
 }
 
-func TestASecondSignalEndsTheGatewayAtOnce(t *testing.T) {
+func TestSIGTERM_twice(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--sandbox-fault=latency=5m", "--log-level=debug")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -343,7 +344,7 @@ func TestASecondSignalEndsTheGatewayAtOnce(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	exit := p.wait(t)
 	if exit == nil {
-		t.Fatal("the gateway ended well, with a call running")
+		t.Fatal("the gateway exited with code 0 while a call was running")
 	}
 	if ws, ok := exit.Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGTERM {
 		t.Errorf("ended with %v, want by SIGTERM", exit)
@@ -353,7 +354,7 @@ func TestASecondSignalEndsTheGatewayAtOnce(t *testing.T) {
 	}
 }
 
-func TestCallsBeyondTheGracePeriodAreCutOffAndThatIsAFailure(t *testing.T) {
+func TestSIGTERM_callsBeyondTheGracePeriod(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--sandbox-fault=latency=5m", "--shutdown-grace=50ms")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -372,7 +373,7 @@ func TestCallsBeyondTheGracePeriodAreCutOffAndThatIsAFailure(t *testing.T) {
 	}
 }
 
-// awaitInFlight waits until a call has begun, by the gateway's metrics.
+// awaitInFlight waits until the metrics of the gateway show a call in flight.
 func awaitInFlight(t *testing.T, admin string) {
 	t.Helper()
 	eventually(t, "a call begins", func() bool {
@@ -380,7 +381,7 @@ func awaitInFlight(t *testing.T, admin string) {
 	})
 }
 
-// eventually waits until something holds.
+// eventually waits until holds returns true. It fails the test if that takes longer than patience.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -390,12 +391,12 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-timeout:
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("this did not happen in time: %s", what)
 		}
 	}
 }
 
-// metric returns the sum of a metric's series that have all these labels.
+// metric returns the sum of the series of a metric that have all these labels.
 func metric(t *testing.T, admin, name string, labels ...string) float64 {
 	t.Helper()
 	_, text := get(t, "http://"+admin+"/metrics", "")
@@ -424,7 +425,7 @@ func output(t *testing.T, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func TestGrpcurlExploresAndCalls(t *testing.T) {
+func TestGrpcurl_exploresAndCalls(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")
 	_, at := startSandboxed(t)
@@ -471,7 +472,7 @@ func TestGrpcurlExploresAndCalls(t *testing.T) {
 	}
 }
 
-func TestGhzSeesNoError(t *testing.T) {
+func TestGhz_noError(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "ghz")
 	_, at := startSandboxed(t)

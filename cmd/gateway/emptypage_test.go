@@ -17,7 +17,7 @@ import (
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 )
 
-// pagesByCursor answers by the cursor that is asked with; nothing else is there.
+// pagesByCursor answers with the page of the cursor in the request. It knows no other paths or cursors.
 func pagesByCursor(pages map[string]string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, ok := pages[r.URL.Query().Get("after")]
@@ -29,8 +29,8 @@ func pagesByCursor(pages map[string]string) http.Handler {
 	})
 }
 
-// TestStream_pageWithoutRecords has pages whose records are lost to drift. Such a page is sent, or its
-// drift is told: a stream does not pass it over in silence.
+// TestStream_pageWithoutRecords has pages that lose their records to drift. The stream sends such a page,
+// or reports its drift. It does not skip the page in silence.
 func TestStream_pageWithoutRecords(t *testing.T) {
 	t.Parallel()
 	const rest = `"pagination": {"endCursor": "b", "hasNextPage": true}}`
@@ -88,8 +88,8 @@ func TestStream_pageWithoutRecords(t *testing.T) {
 	}
 }
 
-// TestStream_numberedPageWithoutRecords has a page of a list whose pages have numbers, which ends with a page
-// without records. One that may have lost them is not taken for that.
+// TestStream_numberedPageWithoutRecords has a page without records in a list whose pages have numbers. Such
+// a list ends with an empty page. A page that may have lost its records is not taken for the end.
 func TestStream_numberedPageWithoutRecords(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -135,7 +135,7 @@ func TestStream_numberedPageWithoutRecords(t *testing.T) {
 	}
 }
 
-// TestStream_statusWithoutRecords has a report that failed: its page has a status and no rows.
+// TestStream_statusWithoutRecords reads a report that failed: its page has a status and no rows.
 func TestStream_statusWithoutRecords(t *testing.T) {
 	t.Parallel()
 	conn, _ := connectBefore(t, pagesByCursor(map[string]string{
@@ -156,7 +156,7 @@ func TestStream_statusWithoutRecords(t *testing.T) {
 	}
 }
 
-// TestFollow_pageWithoutRecords has a feed that goes on behind a page whose records are lost.
+// TestFollow_pageWithoutRecords follows a feed that goes on after a page that lost its records.
 func TestFollow_pageWithoutRecords(t *testing.T) {
 	t.Parallel()
 	conn, _ := connectBefore(t, pagesByCursor(map[string]string{

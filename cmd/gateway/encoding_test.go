@@ -12,11 +12,11 @@ import (
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 )
 
-// TestEncoding_ofAnAnswer has bodies come in encodings that were not asked for. The status is what
-// counts of an error, and of an answer that is not to be read the encoding is named.
-func TestEncoding_ofAnAnswer(t *testing.T) {
+// TestEncoding_notAskedFor has bodies in encodings that the gateway did not ask for. The status decides
+// what an error means. If an answer cannot be decoded, the error names its encoding.
+func TestEncoding_notAskedFor(t *testing.T) {
 	t.Parallel()
-	const brotli = "\x8b\x02\x80{\"data\":{}}\x03" // or whatever it is: nobody looks
+	const brotli = "\x8b\x02\x80{\"data\":{}}\x03" // The gateway does not decode it.
 	zipped := func(text string) string { return string(gzipped(t, strings.NewReader(text))) }
 	tag := zipped(`{"data":{"id":"1","name":"one"}}`)
 	for name, test := range map[string]struct {
@@ -28,24 +28,24 @@ func TestEncoding_ofAnAnswer(t *testing.T) {
 		reason, text   string
 		processed      string
 	}{
-		"gzip":                 {status: 200, encoding: "gzip", body: tag, call: getATag, want: "one"},
-		"GZIP":                 {status: 200, encoding: "GZIP", body: tag, call: getATag, want: "one"},
-		"x-gzip":               {status: 200, encoding: "x-gzip", body: tag, call: getATag, want: "one"},
-		"x-gzip to a write":    {status: 201, encoding: "X-Gzip", body: tag, call: createATag, want: "one"},
-		"identity":             {status: 200, encoding: "identity", body: `{"data":{"name":"one"}}`, call: createATag, want: "one"},
-		"br to a read":         {status: 200, encoding: "br", body: brotli, call: getATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `Content-Encoding: must be gzip or none, is "br"`},
-		"br to a write":        {status: 200, encoding: "br", body: brotli, call: createATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "br"`, processed: "yes"},
-		"deflate to a write":   {status: 201, encoding: "deflate", body: brotli, call: createATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "deflate"`, processed: "yes"},
-		"several to a write":   {status: 200, encoding: "br, gzip", body: brotli, call: createATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "br, gzip"`, processed: "yes"},
-		"br to a DELETE":       {status: 200, encoding: "br", body: brotli, call: deleteJob, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "br"`, processed: "yes"},
-		"br where none counts": {status: 200, encoding: "br", body: brotli, call: deleteAddress},
+		"gzip":                           {status: 200, encoding: "gzip", body: tag, call: getATag, want: "one"},
+		"GZIP":                           {status: 200, encoding: "GZIP", body: tag, call: getATag, want: "one"},
+		"x-gzip":                         {status: 200, encoding: "x-gzip", body: tag, call: getATag, want: "one"},
+		"x-gzip to a write":              {status: 201, encoding: "X-Gzip", body: tag, call: createATag, want: "one"},
+		"identity":                       {status: 200, encoding: "identity", body: `{"data":{"name":"one"}}`, call: createATag, want: "one"},
+		"br to a read":                   {status: 200, encoding: "br", body: brotli, call: getATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `Content-Encoding: must be gzip or none, is "br"`},
+		"br to a write":                  {status: 200, encoding: "br", body: brotli, call: createATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "br"`, processed: "yes"},
+		"deflate to a write":             {status: 201, encoding: "deflate", body: brotli, call: createATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "deflate"`, processed: "yes"},
+		"several to a write":             {status: 200, encoding: "br, gzip", body: brotli, call: createATag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "br, gzip"`, processed: "yes"},
+		"br to a DELETE":                 {status: 200, encoding: "br", body: brotli, call: deleteJob, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID", text: `is "br"`, processed: "yes"},
+		"br to a call without an answer": {status: 200, encoding: "br", body: brotli, call: deleteAddress},
 
-		"an error in gzip":            {status: 404, encoding: "gzip", body: zipped(`{"message":"no tag"}`), call: getATag, code: codes.NotFound, reason: "NOT_FOUND", text: "no tag"},
-		"an error in x-gzip":          {status: 400, encoding: "x-gzip", body: zipped(`{"message":"no name"}`), call: createATag, code: codes.InvalidArgument, reason: "BAD_REQUEST", text: "no name", processed: "no"},
-		"an error in br":              {status: 404, encoding: "br", body: brotli, call: createATag, code: codes.NotFound, reason: "NOT_FOUND", text: "the upstream answered 404 Not Found", processed: "no"},
-		"an error in what is no gzip": {status: 403, encoding: "gzip", body: "<html>", call: createATag, code: codes.PermissionDenied, reason: "FORBIDDEN", text: "the upstream answered 403 Forbidden", processed: "no"},
-		"a server's error in zstd":    {status: 500, encoding: "zstd", body: brotli, call: createATag, code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR", text: "the upstream answered 500 Internal Server Error", processed: "unknown"},
-		"an error without a body":     {status: 409, encoding: "br", call: createATag, code: codes.Aborted, reason: "CONFLICT", text: "the upstream answered 409 Conflict", processed: "no"},
+		"an error in gzip":         {status: 404, encoding: "gzip", body: zipped(`{"message":"no tag"}`), call: getATag, code: codes.NotFound, reason: "NOT_FOUND", text: "no tag"},
+		"an error in x-gzip":       {status: 400, encoding: "x-gzip", body: zipped(`{"message":"no name"}`), call: createATag, code: codes.InvalidArgument, reason: "BAD_REQUEST", text: "no name", processed: "no"},
+		"an error in br":           {status: 404, encoding: "br", body: brotli, call: createATag, code: codes.NotFound, reason: "NOT_FOUND", text: "the upstream answered 404 Not Found", processed: "no"},
+		"an error in invalid gzip": {status: 403, encoding: "gzip", body: "<html>", call: createATag, code: codes.PermissionDenied, reason: "FORBIDDEN", text: "the upstream answered 403 Forbidden", processed: "no"},
+		"a server's error in zstd": {status: 500, encoding: "zstd", body: brotli, call: createATag, code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR", text: "the upstream answered 500 Internal Server Error", processed: "unknown"},
+		"an error without a body":  {status: 409, encoding: "br", call: createATag, code: codes.Aborted, reason: "CONFLICT", text: "the upstream answered 409 Conflict", processed: "no"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +67,8 @@ func TestEncoding_ofAnAnswer(t *testing.T) {
 	}
 }
 
-// TestErrorBody_cut has the body of an error end early. Where it says nothing yet the status does.
+// TestErrorBody_cut cuts the body of an error. If the body says nothing yet, the text is that of the
+// status.
 func TestErrorBody_cut(t *testing.T) {
 	t.Parallel()
 	const nothing = "the upstream answered 404 Not Found"
@@ -98,9 +99,9 @@ func TestErrorBody_cut(t *testing.T) {
 	}
 }
 
-// TestPassthrough_answerAsItIsRead has an answer's headers say how its body came. The caller gets it
-// otherwise.
-func TestPassthrough_answerAsItIsRead(t *testing.T) {
+// TestPassthrough_headersOfADecodedBody has headers that describe the body on the wire. They are not passed
+// on, because the caller gets the decoded body.
+func TestPassthrough_headersOfADecodedBody(t *testing.T) {
 	t.Parallel()
 	const document = ` {"a": [1.50]}`
 	for name, test := range map[string]struct{ encoding, body string }{
@@ -138,16 +139,16 @@ func TestPassthrough_answerAsItIsRead(t *testing.T) {
 			}
 			for _, name := range []string{"Content-Encoding", "Content-Length"} {
 				if value, ok := fields[name]; ok {
-					t.Errorf("%s is %q, want none: the body did not come so", name, value)
+					t.Errorf("%s is %q, want none: the body was decoded", name, value)
 				}
 			}
 		})
 	}
 }
 
-// TestPassthrough_answerThatIsNotJSON has a call be done and answered with what cannot be passed on: that
-// is an error, as it is of every method, and says that the write was done.
-func TestPassthrough_answerThatIsNotJSON(t *testing.T) {
+// TestPassthrough_answerNotJSON has writes succeed with an answer that cannot be passed on. The call fails,
+// as with every method, and the error says that the write was processed.
+func TestPassthrough_answerNotJSON(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"a page": "<html>done</html>", "text": "OK", "bytes": "\"\xff\"", "a mark alone before text": "\ufeffOK",

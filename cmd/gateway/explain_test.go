@@ -34,14 +34,14 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// explained is a Samsara that writes down requests as explain does. Every second answer says that no page
-// follows.
+// explained is an upstream that records requests in the form of explain. Every second answer says that no
+// page follows.
 type explained struct {
 	token string
 
 	mu   sync.Mutex
 	seen []explain.Request
-	// records is what a page has beside that, such as "data": [{}].
+	// records is the rest of a page, such as "data": [{}].
 	records string
 }
 
@@ -65,7 +65,8 @@ func (s *explained) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answerWith(http.StatusOK, answer)(w, r)
 }
 
-// answerWithRecords has pages of an operation hold one record, so that who follows does not wait.
+// answerWithRecords puts one record into the pages of an operation, because a follower waits after an empty
+// page.
 func (s *explained) answerWithRecords(e *endpoint.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +87,7 @@ func (s *explained) answerWithRecords(e *endpoint.Endpoint) {
 	s.records = text + ends + ", "
 }
 
-// take returns the requests since it was last called.
+// take returns the requests since the last take.
 func (s *explained) take() []explain.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,8 +96,8 @@ func (s *explained) take() []explain.Request {
 	return seen
 }
 
-// fill sets fields of a request: those without which it is refused, or all that are neither cursors nor
-// messages below one another.
+// fill sets the required fields of a request. If all, it sets all fields except cursors, to the second
+// level of messages.
 func fill(m protoreflect.Message, all bool, depth int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -156,7 +157,7 @@ func someValue(fd protoreflect.FieldDescriptor, text string) protoreflect.Value 
 	}
 }
 
-// messageOf makes a message that the gateway's client sends.
+// messageOf returns a new message of the type that the client of the gateway sends.
 func messageOf(t *testing.T, md protoreflect.MessageDescriptor) proto.Message {
 	t.Helper()
 	mt, err := protoregistry.GlobalTypes.FindMessageByName(md.FullName())
@@ -166,7 +167,8 @@ func messageOf(t *testing.T, md protoreflect.MessageDescriptor) proto.Message {
 	return mt.New().Interface()
 }
 
-// explainer explains as the command does, as a gateway with such arguments whose build has a version.
+// explainer explains calls as the command does, for a gateway with some arguments whose build has a
+// version.
 type explainer struct {
 	*explain.Explainer
 	endpoints []*endpoint.Endpoint
@@ -214,9 +216,9 @@ func (x *explainer) explain(t *testing.T, method string, in proto.Message) (*exp
 	return plan, nil
 }
 
-// TestExplain_everyMethodAsked calls every method of a real gateway with a least and a large request, and
-// compares what its upstream is asked with what explain says: of streams also the second page.
-func TestExplain_everyMethodAsked(t *testing.T) {
+// TestExplain_everyMethod calls every method of a real gateway with a minimal and a large request. It
+// compares the upstream requests with those of explain, and those for the second page of a stream.
+func TestExplain_everyMethod(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	samsara := &explained{token: upstreamToken}
@@ -233,7 +235,7 @@ func TestExplain_everyMethodAsked(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", e.FullMethod, err)
 			}
-			// The answer is not always of use.
+			// The call may fail, because the answer does not fit every method.
 			_ = conn.Invoke(t.Context(), e.FullMethod, in, messageOf(t, e.Method.Output()))
 			if diff := cmp.Diff([]explain.Request{*plan.Request}, samsara.take()); diff != "" {
 				t.Errorf("%s (-explained +asked):\n%s", e.FullMethod, diff)
@@ -247,7 +249,7 @@ func TestExplain_everyMethodAsked(t *testing.T) {
 	}
 	t.Logf("%d calls compared", compared)
 	if compared < 2*387+153 {
-		t.Errorf("%d calls were compared", compared)
+		t.Errorf("%d calls were compared, want at least %d", compared, 2*387+153)
 	}
 }
 
@@ -262,9 +264,9 @@ func compareStream(t *testing.T, conn *grpc.ClientConn, x *explainer, samsara *e
 	for i := range inner.Descriptor().Fields().Len() {
 		switch fd := inner.Descriptor().Fields().Get(i); {
 		case transcode.WireName(fd) != "endTime" || transcode.FieldOptions(fd).GetRetired():
-		case s.Follow: // which must not end
+		case s.Follow: // A followed feed must not have an end.
 			inner.Clear(fd)
-		default: // which some must have
+		default: // Some operations require an end.
 			inner.Set(fd, protoreflect.ValueOfString("2026-01-01T00:00:00Z"))
 		}
 	}
@@ -301,8 +303,9 @@ func compareStream(t *testing.T, conn *grpc.ClientConn, x *explainer, samsara *e
 	}
 }
 
-// TestExplain_refusesAsTheGatewayDoes compares the violations of requests that both refuse.
-func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
+// TestExplain_violationsAsTheGateway compares the violations that explain and the gateway find in a
+// request.
+func TestExplain_violationsAsTheGateway(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -347,8 +350,8 @@ func TestExplain_refusesAsTheGatewayDoes(t *testing.T) {
 	}
 }
 
-// TestExplain_masksOfGrpcurl has grpcurl send update masks, and explains the same JSON.
-func TestExplain_masksOfGrpcurl(t *testing.T) {
+// TestExplain_updateMasksOfGrpcurl has grpcurl send update masks, and explains the same JSON.
+func TestExplain_updateMasksOfGrpcurl(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	grpcurl := testenv.Tool(t, "grpcurl")
@@ -364,7 +367,7 @@ func TestExplain_masksOfGrpcurl(t *testing.T) {
 		`{"id": "1", "firstName": "Ada", "updateMask": {"paths": []}}`,
 		`{"id": "1", "firstName": "Ada", "updateMask": {}}`,
 	} {
-		// The answer is none of a contact.
+		// The answer is not a contact, so the call fails.
 		out, _ := exec.CommandContext(t.Context(), grpcurl, "-plaintext", "-d", request, gateway, method).CombinedOutput()
 		seen := samsara.take()
 		plan, err := x.Explain(t.Context(), method, []byte(request))
@@ -379,7 +382,8 @@ func TestExplain_masksOfGrpcurl(t *testing.T) {
 	}
 }
 
-// TestExplain_curlMakesTheRequest has a shell run the command lines, and compares what curl sends.
+// TestExplain_curlMakesTheRequest runs the command lines in a shell, and compares the requests that curl
+// sends.
 func TestExplain_curlMakesTheRequest(t *testing.T) {
 	t.Parallel()
 	curl := testenv.Tool(t, "curl")
@@ -425,7 +429,7 @@ func TestExplain_curlMakesTheRequest(t *testing.T) {
 	}
 }
 
-// bodiless returns a method that posts no body.
+// bodiless returns a method that sends a POST without a body.
 func bodiless(t *testing.T) string {
 	t.Helper()
 	endpoints, err := loadEndpoints()
@@ -438,11 +442,11 @@ func bodiless(t *testing.T) string {
 			return e.FullMethod
 		}
 	}
-	t.Fatal("there is none")
+	t.Fatal("no method sends a POST without a body")
 	return ""
 }
 
-// TestExplain_curlAsksTheSandbox has a shell run a command line before the sandbox.
+// TestExplain_curlAsksTheSandbox runs a command line against the sandbox.
 func TestExplain_curlAsksTheSandbox(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "curl")

@@ -47,8 +47,8 @@ func (a answered) check(t *testing.T) {
 	}
 }
 
-// TestFaithful sees that what Samsara sends arrives, however odd it is, and that what does not is named.
-func TestFaithful(t *testing.T) {
+// TestFaithful_oddAnswers sees that what Samsara sends arrives, however odd it is, and that what does not is named.
+func TestFaithful_oddAnswers(t *testing.T) {
 	t.Parallel()
 	const (
 		getDriver   = "samsara_gateway.drivers.v1.DriversService/GetDriver"

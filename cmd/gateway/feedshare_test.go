@@ -22,9 +22,9 @@ import (
 	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
 )
 
-// endlessFeed is a feed that always has one record more.
+// endlessFeed is a feed that always has one more record.
 type endlessFeed struct {
-	// held is locked while no answer is given.
+	// held is locked while no answer may be sent.
 	held sync.Mutex
 
 	mu    sync.Mutex
@@ -43,7 +43,7 @@ func (f *endlessFeed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"data":[{"happenedAtTime":"2026-01-01T00:00:00Z","asset":{"id":"%d"}}],"pagination":{"endCursor":"c%d","hasNextPage":true}}`, n, n+1)
 }
 
-// total returns how many requests there were, and the most for one cursor.
+// total returns how many requests there were, and the most with one cursor.
 func (f *endlessFeed) total() (requests, most int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,36 +54,36 @@ func (f *endlessFeed) total() (requests, most int) {
 	return requests, most
 }
 
-// times returns how often a cursor was asked with.
+// times returns how many requests had a cursor.
 func (f *endlessFeed) times(cursor string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.asked[cursor]
 }
 
-// feedFollower is a stream that follows the feed in somebody's name.
+// feedFollower is a stream that follows the feed in the name of a caller.
 type feedFollower struct {
 	pages, keepAlives atomic.Int64
-	cursor            atomic.Pointer[string] // that of the last page
-	failure           atomic.Pointer[string] // the reason of the last failure that it was told of
+	cursor            atomic.Pointer[string] // of the last page
+	failure           atomic.Pointer[string] // the reason of the last failure in a keep-alive
 	leave             func()
 }
 
-// joinFollower follows from where another follower is, and has joined that when it returns: the feed does
-// not go on meanwhile, however slow the machine is.
+// joinFollower begins a follower at the cursor of another one, and returns when both share a reader. The
+// feed sends nothing meanwhile, however slow the machine is.
 func joinFollower(t *testing.T, conn *grpc.ClientConn, feed *endlessFeed, first *feedFollower, pairs ...string) *feedFollower {
 	t.Helper()
 	feed.held.Lock()
 	defer feed.held.Unlock()
-	eventually(t, "the first follower has all that was answered, and more is asked for", func() bool {
+	eventually(t, "the first follower has every answer, and the next poll has come", func() bool {
 		return feed.times(*first.cursor.Load()) == 1
 	})
 	second := startFollower(t, conn, *first.cursor.Load(), pairs...)
-	eventually(t, "the second is told that nothing is new", func() bool { return second.keepAlives.Load() > 0 })
+	eventually(t, "the second follower is told that nothing is new", func() bool { return second.keepAlives.Load() > 0 })
 	return second
 }
 
-// startFollower follows from a cursor on, from the beginning if it is empty. Metadata is in pairs.
+// startFollower begins a follower at a cursor, or at the beginning if it is empty. pairs are metadata.
 func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...string) *feedFollower {
 	t.Helper()
 	f := &feedFollower{}
@@ -133,34 +133,34 @@ func startFollower(t *testing.T, conn *grpc.ClientConn, from string, pairs ...st
 	return f
 }
 
-// has waits until a follower has so many pages more.
+// has waits until the follower has so many more pages.
 func (f *feedFollower) has(t *testing.T, more int64) {
 	t.Helper()
 	want := f.pages.Load() + more
 	eventually(t, "a follower has more pages", func() bool { return f.pages.Load() >= want })
 }
 
-// askers are those in whose names polls of a feed wait for the quota, such as "B interactive".
+// askers tells the names in which polls of a feed wait for the quota, such as "B interactive".
 type askers struct {
 	t     *testing.T
 	admin string
 }
 
-// now returns them, joined if there are several, sorted as the gateway does.
+// now returns the names, joined if there are several, in the order of the gateway.
 func (a askers) now() string {
 	var names []string
 	for _, w := range quotaAt(a.t, a.admin).Waiters {
-		class := "interactive"
+		priority := "interactive"
 		if w.Batch {
-			class = "batch"
+			priority = "batch"
 		}
-		names = append(names, w.Caller+" "+class)
+		names = append(names, w.Caller+" "+priority)
 	}
 	return strings.Join(names, ", ")
 }
 
-// only checks that polls wait in one name, and no other, until a follower has so many pages more. One
-// that waits already is left out.
+// only checks that polls wait in one name, and in no other, until a follower has so many more pages. It
+// ignores the poll that waits already.
 func (a askers) only(name string, of *feedFollower, pages int64) {
 	a.t.Helper()
 	of.has(a.t, 1)
@@ -176,7 +176,7 @@ func (a askers) only(name string, of *feedFollower, pages int64) {
 	}
 }
 
-// startFeed runs a gateway before an endless feed that may be asked so often.
+// startFeed runs a gateway before an endless feed with a limit and a longest wait for the quota.
 func startFeed(t *testing.T, limit, maxWait string) (*endlessFeed, *grpc.ClientConn, logLine) {
 	t.Helper()
 	feed := &endlessFeed{asked: map[string]int{}}
@@ -184,7 +184,7 @@ func startFeed(t *testing.T, limit, maxWait string) (*endlessFeed, *grpc.ClientC
 	return feed, conn, at
 }
 
-// joinGreedy has A follow a feed and B join that, and returns B.
+// joinGreedy has A follow a feed and B share its reader. It returns B.
 func joinGreedy(t *testing.T, conn *grpc.ClientConn, feed *endlessFeed) *feedFollower {
 	t.Helper()
 	greedy := startFollower(t, conn, "", "samsara-caller", "A", "samsara-priority", "interactive")
@@ -194,8 +194,9 @@ func joinGreedy(t *testing.T, conn *grpc.ClientConn, feed *endlessFeed) *feedFol
 	return other
 }
 
-// floodAsGreedy has A ask the feed's operation for something else each time, so many at a time, until the
-// test ends. It returns when the quota has refused 100, and what goes on counting them.
+// floodAsGreedy has A call the operation of the feed, each time for something else and so many calls at a
+// time, until the test ends. It returns when the quota has refused 100 calls. The counter that it returns
+// goes on.
 func floodAsGreedy(t *testing.T, conn *grpc.ClientConn, atATime int, pause time.Duration) *atomic.Int64 {
 	t.Helper()
 	var flood sync.WaitGroup
@@ -219,21 +220,21 @@ func readers(t *testing.T, at logLine) int {
 	return int(metric(t, at.Admin, "samsara_gateway_feed_readers"))
 }
 
-// TestFollow_pollIsInTheNameOfWhoIsThere has a batch and an interactive caller follow one feed. There is
-// one poll for both, in the name of the interactive one while that is there.
-func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
+// TestFollow_pollInAFollowersName has a batch and an interactive caller follow one feed. They share one
+// poll, in the name of the interactive caller while that follows.
+func TestFollow_pollInAFollowersName(t *testing.T) {
 	t.Parallel()
 	batch := []string{"samsara-caller", "A", "samsara-priority", "batch"}
 	interactive := []string{"samsara-caller", "B", "samsara-priority", "interactive"}
 	for name, test := range map[string]struct {
 		first, second         []string
-		alone, together, left string // in whose name the polls are
-		secondLeaves          bool   // instead of the first
+		alone, together, left string // the name of the polls while one, both, or the other follow
+		secondLeaves          bool   // The second leaves, and not the first.
 	}{
 		"A, then B, A leaves": {first: batch, second: interactive, alone: "A batch", together: "B interactive", left: "B interactive"},
 		"B, then A, B leaves": {first: interactive, second: batch, alone: "B interactive", together: "B interactive", left: "A batch"},
 		"A, then B, B leaves": {first: batch, second: interactive, alone: "A batch", together: "B interactive", left: "A batch", secondLeaves: true},
-		"two of a kind, the first leaves": {
+		"two of one priority, the first leaves": {
 			first: batch, second: []string{"samsara-caller", "C", "samsara-priority", "batch"},
 			alone: "A batch", together: "A batch", left: "C batch",
 		},
@@ -259,7 +260,7 @@ func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
 			polls.only(test.left, stays, 2)
 			requests, most := feed.total()
 			if most != 1 {
-				t.Errorf("of %d requests there were up to %d with one cursor, want 1", requests, most)
+				t.Errorf("of %d requests up to %d had the same cursor, want 1", requests, most)
 			}
 			stays.leave()
 			eventually(t, "nobody reads the feed", func() bool { return readers(t, at) == 0 })
@@ -268,8 +269,8 @@ func TestFollow_pollIsInTheNameOfWhoIsThere(t *testing.T) {
 	}
 }
 
-// TestFollow_noStoreReadsByItself has followers of one feed who want no answer that another asked for.
-func TestFollow_noStoreReadsByItself(t *testing.T) {
+// TestFollow_noStore has followers of one feed with no-store, who share no answers.
+func TestFollow_noStore(t *testing.T) {
 	t.Parallel()
 	feed, conn, at := startFeed(t, "1/s", "1m")
 	polls := askers{t, at.Admin}
@@ -285,9 +286,9 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 	if n := readers(t, at); n != 3 {
 		t.Errorf("there are %d readers, want 3", n)
 	}
-	eventually(t, "each has asked with the cursor that all began with", func() bool { return feed.times(cursor) == 3 })
+	eventually(t, "each has polled with the cursor that all began with", func() bool { return feed.times(cursor) == 3 })
 	seen := map[string]bool{}
-	eventually(t, "each has been seen to wait in its own name", func() bool {
+	eventually(t, "each has waited in its own name", func() bool {
 		for name := range strings.SplitSeq(polls.now(), ", ") {
 			seen[name] = true
 		}
@@ -301,9 +302,9 @@ func TestFollow_noStoreReadsByItself(t *testing.T) {
 	eventually(t, "nobody reads the feed", func() bool { return readers(t, at) == 0 })
 }
 
-// TestFollow_whoHasUsedUpItsShareHoldsUpNobody has a caller follow a feed and ask for so much besides that
-// its requests find no place in the queue. Another caller follows the same feed.
-func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
+// TestFollow_greedyCallerHoldsUpNobody has a caller follow a feed and make so many other calls that its
+// polls are refused by the queue. Another caller who follows the same feed is not held up.
+func TestFollow_greedyCallerHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	feed, conn, at := startFeed(t, "5/s", "2s")
 	other := joinGreedy(t, conn, feed)
@@ -316,24 +317,24 @@ func TestFollow_whoHasUsedUpItsShareHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// TestFollow_refusalIsOfOneAlone has so many calls of a caller wait for their turn that its requests for a
-// feed would wait for a minute and are refused. Who follows the same feed waits no longer for that, and is
-// not told that the quota is used up: it is not for him.
-func TestFollow_refusalIsOfOneAlone(t *testing.T) {
+// TestFollow_refusalOfOneCaller has a caller with so many waiting calls that its polls of a feed would wait
+// for a minute and are refused. Another caller who follows the same feed does not wait for that, and is not
+// told that the quota is used up, which it is not for that caller.
+func TestFollow_refusalOfOneCaller(t *testing.T) {
 	t.Parallel()
 	feed, conn, at := startFeed(t, "1/s", "1m")
 	other := joinGreedy(t, conn, feed)
-	feed.held.Lock() // so that no request for the feed waits for its turn when the others come
+	feed.held.Lock() // so that no poll waits in the queue when the other calls come
 	release := sync.OnceFunc(feed.held.Unlock)
 	defer release()
 	eventually(t, "the feed is being asked", func() bool { return feed.times(*other.cursor.Load()) == 1 })
 	floodAsGreedy(t, conn, 150, 300*time.Millisecond)
 	release()
 	for range 3 {
-		other.has(t, 1) // which is within less than a minute
+		other.has(t, 1) // in less than a minute
 	}
 	if told := other.failure.Load(); told != nil {
-		t.Errorf("B was told of the failure %s, want of none: A alone was refused", *told)
+		t.Errorf("B was told of the failure %s, want none: only A was refused", *told)
 	}
 	if n := readers(t, at); n != 1 {
 		t.Errorf("there are %d readers, want 1 for both", n)

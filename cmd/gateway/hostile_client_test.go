@@ -30,29 +30,29 @@ import (
 // wideOpen is a window that no test fills.
 const wideOpen = 1<<31 - 1
 
-// rawCalls are calls of one method on a connection of their own, by a client that does only what is
-// said here. A grpc client would read what it is sent and would end its calls in an orderly way.
+// rawCalls are calls of one method on a connection of their own, by a client that does only what these
+// fields say. A grpc client would read what the server sends and end its calls properly.
 type rawCalls struct {
 	Address string
-	// TrustFile is a PEM file with the certificate to trust; empty: without TLS.
+	// TrustFile is a PEM file with the certificate to trust. If it is empty, there is no TLS.
 	TrustFile string
-	// Window is the window of each stream, and is never opened further. That of the connection is
-	// wide open unless it is 0.
+	// Window is the flow-control window of each stream, which the client never opens further. The window of
+	// the connection is wideOpen, unless Window is 0.
 	Window uint32
-	// Deaf makes the client read nothing at all from its socket once its connection stands.
+	// Deaf makes the client read nothing from its socket after the connection is open.
 	Deaf bool
-	// Method is the full method, with its slash in front.
+	// Method is the full method, with a leading slash.
 	Method string
-	// Header is names and values in turn, beside what gRPC demands.
+	// Header has further names and values, in turn.
 	Header []string
-	// Request is a message with the five bytes before it, see encoded.
+	// Request is a message with its prefix of five bytes, see encoded.
 	Request []byte
 	// Withheld is how many bytes at the end of the request are never sent.
 	Withheld int
 	Calls    int
 }
 
-// begin connects and begins the calls. It does not wait until they have been sent.
+// begin connects and begins the calls. It does not wait until the requests were sent.
 func (r rawCalls) begin(ctx context.Context) (*rawConn, error) {
 	c, err := dialRaw(ctx, r)
 	if err != nil {
@@ -67,7 +67,7 @@ func (r rawCalls) begin(ctx context.Context) (*rawConn, error) {
 	return c, nil
 }
 
-// start is begin for a test, which closes the connection at its end.
+// start is begin for a test, which closes the connection when it ends.
 func (r rawCalls) start(t *testing.T) *rawConn {
 	t.Helper()
 	c, err := r.begin(waiting(t))
@@ -98,16 +98,16 @@ func encoded(t *testing.T, m proto.Message, compressed bool) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(body))), body...)
 }
 
-// rawStream is a call of a rawConn. What it was answered may be read after rawConn.await.
+// rawStream is a call of a rawConn. Its answer may be read after rawConn.await.
 type rawStream struct {
 	id uint32
-	// unsent is what may be sent of the request, last whether that is all of it.
+	// unsent is the rest of the request that may be sent. last reports whether the request ends with it.
 	unsent []byte
 	last   bool
 	window int64
 
-	header map[string]string // trailers too
-	body   []byte            // messages with the five bytes before each, at most maxKept bytes of them
+	header map[string]string // and trailer
+	body   []byte            // messages with their prefixes, at most maxKept bytes
 	done   bool
 }
 
@@ -119,26 +119,26 @@ type rawConn struct {
 	calls  rawCalls
 	socket *net.TCPConn // below TLS
 	conn   net.Conn
-	// ended is closed once the connection is known to be over: for a deaf client, not before close.
+	// ended is closed when the connection is known to be over. A deaf client learns that only from close.
 	ended   chan struct{}
 	running sync.WaitGroup
 
-	writing sync.Mutex // for what follows; taken before mu
+	writing sync.Mutex // guards the fields below; taken before mu
 	framer  *http2.Framer
 	block   bytes.Buffer
 	encoder *hpack.Encoder
 	nextID  uint32
 
 	mu sync.Mutex
-	// changed is closed and replaced when anything below has changed.
+	// changed is closed and replaced when a field below has changed.
 	changed         chan struct{}
 	streams         map[uint32]*rawStream
-	window, initial int64 // what the peer takes on the connection, and at first on each stream
+	window, initial int64 // what the peer accepts on the connection, and at first on each stream
 	sent            int64 // bytes of requests
 	over            bool
 }
 
-// dialRaw connects and says the greetings of HTTP/2.
+// dialRaw connects and sends the preface of HTTP/2.
 func dialRaw(ctx context.Context, calls rawCalls) (*rawConn, error) {
 	opened, err := (&net.Dialer{}).DialContext(ctx, "tcp", calls.Address)
 	if err != nil {
@@ -164,7 +164,7 @@ func dialRaw(ctx context.Context, calls rawCalls) (*rawConn, error) {
 
 func (c *rawConn) greet(ctx context.Context) error {
 	if c.calls.Deaf {
-		// The less the kernel takes for it, the sooner the peer is stuck.
+		// The smaller the receive buffer of the kernel, the sooner the peer blocks.
 		if err := c.socket.SetReadBuffer(4 << 10); err != nil {
 			return err
 		}
@@ -195,8 +195,7 @@ func (c *rawConn) greet(ctx context.Context) error {
 	return err
 }
 
-// call begins a call and leaves its request, but for the bytes withheld, to be sent as the peer's
-// windows allow.
+// call begins a call. Its request, except the withheld bytes, is sent as the windows of the peer allow.
 func (c *rawConn) call(method string, header []string, request []byte, withheld int) (*rawStream, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -226,7 +225,7 @@ func (c *rawConn) call(method string, header []string, request []byte, withheld 
 	return s, nil
 }
 
-// change has what mu guards changed, and tells who waits for it.
+// change changes fields that mu guards, and wakes the goroutines that wait for a change.
 func (c *rawConn) change(by func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -235,7 +234,7 @@ func (c *rawConn) change(by func()) {
 	c.changed = make(chan struct{})
 }
 
-// send sends requests as far as the peer's windows allow, until the connection is over.
+// send sends requests as the windows of the peer allow, until the connection is over.
 func (c *rawConn) send() {
 	for {
 		c.writing.Lock()
@@ -260,9 +259,9 @@ func (c *rawConn) send() {
 	}
 }
 
-// pieceLocked takes what may be sent next; the stream is nil if nothing may.
+// pieceLocked takes the next piece that may be sent. The stream is nil if there is none.
 func (c *rawConn) pieceLocked() (s *rawStream, piece []byte, end bool) {
-	const frame = 16 << 10 // what every peer takes
+	const frame = 16 << 10 // every peer accepts frames of this size
 	for _, s := range c.streams {
 		n := int(min(int64(len(s.unsent)), s.window, c.window, frame))
 		if n <= 0 {
@@ -277,7 +276,7 @@ func (c *rawConn) pieceLocked() (s *rawStream, piece []byte, end bool) {
 	return nil, nil, false
 }
 
-// read deals with what the peer sends until the connection is over.
+// read handles the frames of the peer until the connection is over.
 func (c *rawConn) read() {
 	defer c.lost()
 	for {
@@ -362,10 +361,10 @@ func (c *rawConn) all() []*rawStream {
 	return slices.SortedFunc(maps.Values(c.streams), func(a, b *rawStream) int { return cmp.Compare(a.id, b.id) })
 }
 
-// only returns the one call that there is.
+// only returns the one call of the connection.
 func (c *rawConn) only() *rawStream { return c.all()[0] }
 
-// await waits until a call has been answered, or its connection is over.
+// await waits until a call has its answer, or its connection is over.
 func (c *rawConn) await(t *testing.T, s *rawStream) {
 	t.Helper()
 	for timeout := time.After(patience); ; {
@@ -387,7 +386,7 @@ func (c *rawConn) await(t *testing.T, s *rawStream) {
 func (s *rawStream) answered(t *testing.T, m proto.Message) (compressed bool) {
 	t.Helper()
 	if len(s.body) < 5 || len(s.body) < 5+int(binary.BigEndian.Uint32(s.body[1:])) {
-		t.Fatalf("got %d bytes, which are no message; header and trailer: %v", len(s.body), s.header)
+		t.Fatalf("got %d bytes, want a message; header and trailer: %v", len(s.body), s.header)
 	}
 	body := s.body[5:][:binary.BigEndian.Uint32(s.body[1:])]
 	if compressed = s.body[0] == 1; compressed {
@@ -412,10 +411,10 @@ func (c *rawConn) sentBytes() int64 {
 	return c.sent
 }
 
-// local is the address that the peer knows the client by.
+// local returns the address by which the peer knows the client.
 func (c *rawConn) local() string { return c.socket.LocalAddr().String() }
 
-// cancel ends every call, and not the connection, as a grpc client does whose deadline has passed.
+// cancel resets every call and keeps the connection, as a grpc client does when a deadline has passed.
 func (c *rawConn) cancel() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -430,21 +429,21 @@ func (c *rawConn) cancel() error {
 	return errors.Join(errs...)
 }
 
-// reset resets the TCP connection: what lies in its buffers is gone, and nobody says farewell.
+// reset resets the TCP connection: the data in its buffers is lost, and the peer gets no GOAWAY.
 func (c *rawConn) reset() {
 	_ = c.socket.SetLinger(0) // It fails if the connection is over already.
 	c.close()
 }
 
-// close closes the socket without a word of HTTP/2 or TLS, and waits for the connection's goroutines.
+// close closes the socket without ending HTTP/2 or TLS, and waits for the goroutines of the connection.
 func (c *rawConn) close() {
 	_ = c.socket.Close() // It may be closed already.
 	c.lost()
 	c.running.Wait()
 }
 
-// rawClient is a program for the test to kill: it begins the calls that its argument says, says
-// "begun", and exits with all of them open once its standard input ends.
+// rawClient is a program that a test can kill. It begins the calls in its argument, prints "begun", and
+// exits with all of them open when its standard input ends.
 func rawClient() {
 	var calls rawCalls
 	if err := json.Unmarshal([]byte(os.Args[1]), &calls); err != nil {
@@ -465,7 +464,7 @@ type rawProcess struct {
 	stdin io.Closer
 }
 
-// startProcess is start in a process of its own, which does not outlive the test.
+// startProcess is start in a separate process, which ends with the test.
 func (r rawCalls) startProcess(t *testing.T) *rawProcess {
 	t.Helper()
 	order, err := json.Marshal(r)
@@ -479,9 +478,9 @@ func (r rawCalls) startProcess(t *testing.T) *rawProcess {
 		t.Fatal(err)
 	}
 	p.stdin = stdin
-	t.Cleanup(func() { _ = p.cmd.Wait() }) // It was killed, or not even asked to end.
+	t.Cleanup(func() { _ = p.cmd.Wait() }) // It was killed.
 	if said, err := bufio.NewReader(stdout).ReadString('\n'); said != "begun\n" {
-		t.Fatalf("the client said %q: %v", said, err)
+		t.Fatalf("the client printed %q: %v", said, err)
 	}
 	return p
 }

@@ -25,15 +25,16 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// slack is how much longer a busy machine may take than what must be, which is printed as measured. A
-// call may take leastPatience in any case: a test says that it is served, the bench how soon.
+// slack is how many times longer than required a busy machine may take; the measured time is logged. A call
+// may take leastPatience in any case. These tests check that a call is served, and the bench checks how
+// soon.
 const (
 	slack         = 10
 	leastPatience = 5 * time.Second
 )
 
-// within waits until something holds, as eventually does, and is an error if that takes longer than
-// slack allows. It returns how long it took.
+// within waits until holds returns true, as eventually does. It is an error if that takes longer than slack
+// times most. It returns how long it took.
 func within(t *testing.T, most time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -41,7 +42,7 @@ func within(t *testing.T, most time.Duration, what string, holds func() bool) ti
 	defer tick.Stop()
 	for !holds() {
 		if took := time.Since(began); took > slack*most {
-			t.Errorf("after %v it was still in vain to wait until %s; it must take %v", took.Round(time.Millisecond), what, most)
+			t.Errorf("this did not happen within %v: %s; it must take at most %v", took.Round(time.Millisecond), what, most)
 			return took
 		}
 		<-tick.C
@@ -49,10 +50,10 @@ func within(t *testing.T, most time.Duration, what string, holds func() bool) ti
 	return time.Since(began)
 }
 
-// TestTime_memoryComesBackWhenAClientEnds has clients end in every way with large answers that they have
-// not read, and looks how soon the gateway counts no memory for them any more.
-// SAMSARA_HOSTILE_CYCLES says how often each client comes again.
-func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
+// TestTime_memoryFreedWhenAClientEnds has clients end in every way with large answers unread, and measures
+// how soon the gateway counts no memory for them. SAMSARA_HOSTILE_CYCLES is how often each client comes
+// back.
+func TestTime_memoryFreedWhenAClientEnds(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	const calls, deadline = 6, 4 * time.Second
@@ -66,9 +67,9 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 	ends := []struct {
 		name string
 		deaf bool
-		// header is what the calls have more.
+		// header has the additional metadata of the calls.
 		header []string
-		// process ends a client that is one; client ends one that is not.
+		// process ends a client that is a process. client ends one that is not.
 		process func(*rawProcess) error
 		client  func(*rawConn) error
 	}{
@@ -79,10 +80,10 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 		{name: "reset with a full socket", deaf: true, client: func(c *rawConn) error { c.reset(); return nil }},
 		{name: "deadline", header: []string{"grpc-timeout", fmt.Sprintf("%dm", deadline.Milliseconds())}, client: (*rawConn).cancel},
 	}
-	for _, shape := range []struct {
+	for _, kind := range []struct {
 		name, method string
 		request      proto.Message
-		// least is what the gateway holds at least when nothing is read: followers share pages.
+		// least is the least memory that the gateway holds while nothing is read: followers share pages.
 		least float64
 	}{
 		{"unary", vehiclesv1.VehiclesService_ListVehicles_FullMethodName, list, calls << 20},
@@ -95,21 +96,21 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 			}, 128 << 10,
 		},
 	} {
-		for _, way := range []struct {
+		for _, transport := range []struct {
 			name      string
 			tls, gzip bool
 		}{{"plain", false, false}, {"TLS", true, false}, {"gzip", false, true}, {"TLS and gzip", true, true}} {
-			t.Run(shape.name+" "+way.name, func(t *testing.T) {
+			t.Run(kind.name+" "+transport.name, func(t *testing.T) {
 				t.Parallel()
 				own, trust := flags, ""
-				if way.tls {
+				if transport.tls {
 					own, trust = append(flags[:len(flags):len(flags)], "--tls-cert-file="+certFile, "--tls-key-file="+keyFile), certFile
 				}
 				_, at := startBefore(t, own)
 				held := func() float64 { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") }
-				header, least := []string{"samsara-cache", "no-store"}, shape.least
-				if way.gzip {
-					// What is compressed may be counted by its own size.
+				header, least := []string{"samsara-cache", "no-store"}, kind.least
+				if transport.gzip {
+					// A compressed answer may count with its compressed size.
 					header, least = append(header, "grpc-encoding", "gzip", "grpc-accept-encoding", "gzip"), 1
 				}
 				for cycle := range cycles {
@@ -117,8 +118,8 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 						what := fmt.Sprintf("%s (cycle %d)", end.name, cycle)
 						raw := rawCalls{
 							Address: at.GRPC, TrustFile: trust, Deaf: end.deaf,
-							Method: shape.method, Header: append(header[:len(header):len(header)], end.header...),
-							Request: encoded(t, shape.request, way.gzip), Calls: calls,
+							Method: kind.method, Header: append(header[:len(header):len(header)], end.header...),
+							Request: encoded(t, kind.request, transport.gzip), Calls: calls,
 						}
 						if end.deaf {
 							raw.Window = wideOpen
@@ -133,7 +134,7 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 							stop = func() error { return end.client(c) }
 						}
 						if end.deaf {
-							// The kernel takes some of it.
+							// The buffers of the kernel take some of the answers.
 							eventually(t, what+": memory is held", func() bool { return held() > 0 })
 						} else {
 							eventually(t, what+": memory is held", func() bool { return held() >= least })
@@ -150,11 +151,11 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 						if t.Failed() {
 							t.Fatalf("%s: %.0f bytes are held of %.0f", what, held(), most)
 						}
-						t.Logf("%s: %.0f KiB came back in %v", what, most/1024, took.Round(time.Millisecond))
+						t.Logf("%s: %.0f KiB were freed in %v", what, most/1024, took.Round(time.Millisecond))
 					}
 				}
-				if way.tls {
-					return // The answer that follows needs no more than the memory that is there.
+				if transport.tls {
+					return // The client below does not use TLS.
 				}
 				ctx := waiting(t)
 				client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
@@ -166,9 +167,9 @@ func TestTime_memoryComesBackWhenAClientEnds(t *testing.T) {
 	}
 }
 
-// startPages runs an upstream that lists vehicles without end, in pages whose size in bytes is what
-// the cursor says, see cursorOf. It returns the flags of a gateway before it. An answer costs it next
-// to nothing, and never is what a test waits for.
+// startPages runs an upstream that lists vehicles without end. The cursor of a request decides the size of
+// the page, see cursorOf. It returns the flags of a gateway before this upstream. An answer costs the
+// upstream almost nothing, so no test waits for it.
 func startPages(t *testing.T) []string {
 	t.Helper()
 	notes := strings.Repeat("x", 1000)
@@ -201,37 +202,39 @@ func flagsBefore(t *testing.T, url string) []string {
 	return append(flagsAt(url, tokenFile(t, "open")), "--quota=false")
 }
 
-// cursorOf asks startPages for a page of about so many bytes. Pages of the same size differ by number,
-// and so do the requests for them, which would be shared otherwise.
+// cursorOf returns a cursor for a page of about size bytes. Requests for pages with different numbers are
+// not shared.
 func cursorOf(size, page int) string { return fmt.Sprintf("%d-%d", size, page) }
 
-// bystander is a client that does nothing wrong beside those that do.
+// bystander is a well-behaved client beside hostile ones.
 type bystander struct {
 	client vehiclesv1.VehiclesServiceClient
 	pages  int
-	// usual is the longest that a call took while nobody did wrong: what this machine makes of it now.
+	// usual is the longest time of a call before hostile clients came: the speed of this machine at the
+	// moment.
 	usual time.Duration
 }
 
-// startBystander connects a bystander, before anybody does wrong.
+// startBystander connects a bystander and measures its usual time. It must be called before hostile clients
+// come.
 func startBystander(t *testing.T, address string) *bystander {
 	t.Helper()
 	b := &bystander{client: vehiclesv1.NewVehiclesServiceClient(connect(t, address, insecure.NewCredentials()))}
-	b.longest(t, 1, 2<<10, patience) // which connects
+	b.longest(t, 1, 2<<10, patience) // The first call connects.
 	b.usual = b.longest(t, 50, 2<<10, patience)
 	return b
 }
 
-// served has calls made as longest does and logs how long they took.
+// served makes calls as longest does, and logs how long the longest took.
 func (b *bystander) served(t *testing.T, calls, size int, most time.Duration) {
 	t.Helper()
 	took := b.longest(t, calls, size, most)
 	t.Logf("another client: %d answers of %d KiB took %v at most", calls, size>>10, took.Round(100*time.Microsecond))
 }
 
-// longest makes calls for answers of so many bytes, one after the other, and returns how long one of
-// them took at most. It is an error, and the last call, if that is more than most, or what is usual,
-// and the slack for a busy machine, which is from leastPatience to patience.
+// longest makes calls for answers of size bytes, one after another, and returns the longest time of one. It
+// is an error, and there is no further call, if a call takes longer than slack times the larger of most and
+// usual. That bound is at least leastPatience and at most patience.
 func (b *bystander) longest(t *testing.T, calls, size int, most time.Duration) (longest time.Duration) {
 	t.Helper()
 	for range calls {
@@ -252,8 +255,8 @@ func (b *bystander) longest(t *testing.T, calls, size int, most time.Duration) (
 	return longest
 }
 
-// cutOff returns how many of the connections the gateway says that it has closed: a warning that is
-// not about a call names the peer of each.
+// cutOff returns how many of the connections the gateway has logged as closed: a warning that is not about
+// a call names the peer of each.
 func cutOff(p *process, conns []*rawConn) int {
 	_, text, _ := p.log()
 	count := 0
@@ -268,7 +271,7 @@ func cutOff(p *process, conns []*rawConn) int {
 	return count
 }
 
-// stopsSoon has the gateway end while clients hold it up, and wants it to end well, long before the
+// stopsSoon stops the gateway while clients hold it up. The gateway must exit with code 0, long before the
 // end of its grace period.
 func (p *process) stopsSoon(t *testing.T) {
 	t.Helper()
@@ -285,11 +288,11 @@ func (p *process) stopsSoon(t *testing.T) {
 	}
 }
 
-// mostGrace is the grace period of gateways that must not use it up.
+// mostGrace is a grace period that gateways must not use up.
 const mostGrace = time.Minute
 
-// TestTime_unreadAnswersHurtNobodyElse has clients ask for 400 MB in all and read nothing of it. Streams
-// and sockets are tried with 8 clients alone, unless SAMSARA_HOSTILE_CYCLES is more than 1.
+// TestTime_unreadAnswersHurtNobodyElse has clients call for 400 MB in all and read nothing of it. Streams
+// and sockets are tried with 8 clients only, unless SAMSARA_HOSTILE_CYCLES is more than 1.
 func TestTime_unreadAnswersHurtNobodyElse(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
@@ -346,11 +349,11 @@ func TestTime_unreadAnswersHurtNobodyElse(t *testing.T) {
 						select {
 						case <-c.ended:
 							ended++
-						default: // So too where the client is deaf: it cannot know.
+						default: // A deaf client cannot know whether its connection is closed.
 						}
 					}
 					if said == 0 || said < ended {
-						t.Errorf("%d of %d connections ended, and warnings name the peers of %d: want all that were closed, and some", ended, clients, said)
+						t.Errorf("%d of %d connections ended, and warnings name the peers of %d: want a warning for each that was closed, and at least one", ended, clients, said)
 					}
 					t.Logf("%d of %d connections were closed", said, clients)
 				}
@@ -361,19 +364,19 @@ func TestTime_unreadAnswersHurtNobodyElse(t *testing.T) {
 	}
 }
 
-// TestTime_slowReaderLives has a client take a page of a list every so often: nobody may close its
-// connection for that, since nobody needs the memory that it holds.
-func TestTime_slowReaderLives(t *testing.T) {
+// TestTime_slowReaderNotCutOff has a client read a page of a list every few seconds. The gateway must not
+// close its connection, because nobody needs the memory that it holds.
+func TestTime_slowReaderNotCutOff(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
-	// A pause is longer than what makes a reader suspect while somebody waits.
+	// A pause is longer than the time after which a reader is suspect while somebody waits for memory.
 	const pages, pause = 3, 8 * time.Second
 	flags := append(startPages(t), "--max-in-flight-bytes=64MiB", "--max-response-bytes=16MiB")
 	list := &vehiclesv1.ListVehiclesRequest{After: proto.String(cursorOf(1<<20, 0))}
 	for _, test := range []struct {
 		name string
-		// greedy is how many answers of 1 MB somebody else asks for, who reads none. It waits for its
-		// own fault alone.
+		// greedy is how many answers of 1 MB another client asks for and does not read. It waits only
+		// because of itself.
 		greedy int
 	}{{"alone", 0}, {"beside a greedy client", 400}} {
 		t.Run(test.name, func(t *testing.T) {
@@ -403,7 +406,7 @@ func TestTime_slowReaderLives(t *testing.T) {
 			defer tick.Stop()
 			for page := range pages {
 				for until := time.Now().Add(pause); time.Now().Before(until); <-tick.C {
-					// How long it takes is what other tests ask.
+					// Other tests check how long a call takes.
 					other.longest(t, 5, 2<<10, patience)
 					other.longest(t, 1, 1<<20, patience)
 					if t.Failed() {
@@ -419,9 +422,9 @@ func TestTime_slowReaderLives(t *testing.T) {
 	}
 }
 
-// TestTime_deadlineEndsTheCall has the deadlines of calls pass of which nothing is read, while their
-// client does nothing at all. No handler may be left, waiting for memory or for the client. What has been
-// handed to grpc stays there until the client resets the streams or its connection ends.
+// TestTime_deadlineEndsTheCall has the deadlines of calls pass while their client reads nothing and does
+// nothing else. No handler may remain, waiting for memory or for the client. The bytes that grpc holds stay
+// there until the client resets the streams or its connection ends.
 func TestTime_deadlineEndsTheCall(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
@@ -452,17 +455,17 @@ func TestTime_deadlineEndsTheCall(t *testing.T) {
 	}
 }
 
-// handledVehicles returns how many calls about vehicles have ended.
+// handledVehicles returns how many calls of the vehicles service have ended.
 func handledVehicles(t *testing.T, admin string) float64 {
 	t.Helper()
 	return metric(t, admin, "grpc_server_handled_total", `grpc_service="samsara_gateway.vehicles.v1.VehiclesService"`)
 }
 
-// mostResident is what a gateway at its defaults may have resident while clients send it requests that
-// they do not end: 64 MiB for those and twice the pages that it is made of.
+// mostResident is the most resident memory of a gateway at its defaults while clients send requests that
+// they do not end: 64 MiB for the requests, and twice the pages of the program.
 const mostResident = 300 << 20
 
-// resident returns the most memory that a process has had resident.
+// resident returns the most memory that the process has had resident.
 func (p *process) resident(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -479,8 +482,8 @@ func (p *process) resident(t *testing.T) int {
 	return 0
 }
 
-// TestTime_halfSentRequestsHurtNobodyElse has clients hold back the last byte of 150 requests of almost
-// 4 MiB. Where their connection is closed they come back with as many.
+// TestTime_halfSentRequestsHurtNobodyElse has clients withhold the last byte of 150 requests of almost 4
+// MiB. If their connection is closed, they come back with as many.
 func TestTime_halfSentRequestsHurtNobodyElse(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
@@ -516,27 +519,27 @@ func TestTime_halfSentRequestsHurtNobodyElse(t *testing.T) {
 				other.served(t, 5, 2<<10, 6*time.Second)
 				n := cutOff(p, crowd.all())
 				if n == 0 {
-					t.Error("no warning names the peer of a connection that was closed: half-sent requests are open for ever")
+					t.Error("no warning names the peer of a connection that was closed: half-sent requests stay open for ever")
 				}
 				t.Logf("%d connections were closed", n)
 			}
 			if got := p.resident(t); got > mostResident {
-				t.Errorf("%d MiB were resident at most, want no more than %d", got>>20, mostResident>>20)
+				t.Errorf("at most %d MiB were resident, want no more than %d", got>>20, mostResident>>20)
 			} else {
-				t.Logf("%d MiB were resident at most", got>>20)
+				t.Logf("at most %d MiB were resident", got>>20)
 			}
 			p.stopsSoon(t)
 		})
 	}
 }
 
-// crowd is clients that come back when their connection is closed.
+// crowd is a set of clients that come back when their connection is closed.
 type crowd struct {
 	mu    sync.Mutex
 	conns []*rawConn
 }
 
-// startCrowd begins the calls of so many clients, and has them do so again until the test ends.
+// startCrowd starts clients that begin the calls, again and again until the test ends.
 func startCrowd(t *testing.T, raw rawCalls, clients int) *crowd {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -573,7 +576,7 @@ func (c *crowd) all() []*rawConn {
 	return slices.Clone(c.conns)
 }
 
-// quiet returns what says whether nothing has been sent for a second.
+// quiet returns a function that reports whether no bytes of requests were sent for a second.
 func (c *crowd) quiet() func() bool {
 	before, since := int64(-1), time.Now()
 	return func() bool {
@@ -588,8 +591,8 @@ func (c *crowd) quiet() func() bool {
 	}
 }
 
-// TestCompression_ofEverySize has a client that compresses, which is no grpc client: a test that linked
-// grpc's codec would link it into the gateway too, if the gateway is this test binary.
+// TestCompression_ofEverySize has a client that compresses. It is not a grpc client: a test that linked the
+// codec of grpc would link it into the gateway too, if the gateway is this test binary.
 func TestCompression_ofEverySize(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
@@ -597,7 +600,7 @@ func TestCompression_ofEverySize(t *testing.T) {
 	for _, method := range []string{vehiclesv1.VehiclesService_ListVehicles_FullMethodName, vehiclesv1.VehiclesService_StreamVehicles_FullMethodName} {
 		for _, test := range []struct {
 			size int
-			// wantCompressed: a large answer may go out as it is.
+			// wantCompressed is false for a large answer, which may be sent uncompressed.
 			wantCompressed bool
 		}{{2 << 10, true}, {32 << 10, true}, {1 << 20, false}} {
 			t.Run(fmt.Sprintf("%s, %d KiB", path.Base(method), test.size>>10), func(t *testing.T) {

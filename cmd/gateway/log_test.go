@@ -16,7 +16,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-// limitedLog is a logger and what it has written.
+// limitedLog is a logger and its output.
 type limitedLog struct {
 	*slog.Logger
 	t *testing.T
@@ -40,7 +40,7 @@ func (l *limitedLog) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// take returns the lines since it was called last, as "LEVEL text suppressed" with their number.
+// take returns how many lines were written since the last take, by "LEVEL text suppressed".
 func (l *limitedLog) take() map[string]int {
 	l.t.Helper()
 	l.mu.Lock()
@@ -117,7 +117,7 @@ func TestLog_repeatedForAWhile(t *testing.T) {
 	})
 }
 
-func TestLog_debugIsNotLimited(t *testing.T) {
+func TestLog_debugNotLimited(t *testing.T) {
 	t.Parallel()
 	log := newLimitedLog(t, slog.LevelDebug)
 	for range 100 {
@@ -138,13 +138,13 @@ func TestLog_atTheEnd(t *testing.T) {
 	out.want("what was left out is told of", map[string]int{"INFO lost  0": 10, "INFO repeated lines left out lost 5": 1})
 }
 
-// TestLog_manyMessages has texts that are no constants: they share one limit at last.
+// TestLog_manyMessages logs texts that are not constant. In the end they share one limit.
 func TestLog_manyMessages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newLimitedLog(t, slog.LevelInfo)
 		for n := range 10_000 {
-			log.Info(fmt.Sprint("message ", n)) //nolint:sloglint // Messages that are not constant are what is tested.
+			log.Info(fmt.Sprint("message ", n)) //nolint:sloglint // The test needs messages that are not constant.
 		}
 		<-time.After(time.Second)
 		synctest.Wait()

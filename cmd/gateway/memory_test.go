@@ -6,7 +6,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-func TestRequestRoom(t *testing.T) {
+func TestRequestRoom_ofAMemoryLimit(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, test := range []struct{ each, limit, want int64 }{
@@ -18,7 +18,7 @@ func TestRequestRoom(t *testing.T) {
 		{32 * mib, config.NoMemoryLimit, 128 * mib},
 	} {
 		if got := requestRoom(test.each, test.limit); got != test.want {
-			t.Errorf("of %d MiB each and %d MiB in all there are %d MiB, want %d", test.each/mib, test.limit/mib, got/mib, test.want/mib)
+			t.Errorf("a message of %d MiB and a limit of %d MiB: got room for %d MiB, want %d", test.each/mib, test.limit/mib, got/mib, test.want/mib)
 		}
 	}
 }

@@ -26,10 +26,10 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// answerTo makes a call, and returns its answer and samsara-drift.
+// answerTo makes a call, and returns its answer and its samsara-drift.
 type answerTo func(ctx context.Context, conn *grpc.ClientConn) (proto.Message, string, error)
 
-// to is the call of a method.
+// to returns the call of a method with a request.
 func to[In, Out proto.Message](method func(*grpc.ClientConn) func(context.Context, In, ...grpc.CallOption) (Out, error), in In) answerTo {
 	return func(ctx context.Context, conn *grpc.ClientConn) (proto.Message, string, error) {
 		var trailer metadata.MD
@@ -42,7 +42,7 @@ func tags(conn *grpc.ClientConn) tagsv1.TagsServiceClient { return tagsv1.NewTag
 
 type conn = *grpc.ClientConn
 
-// One call of each kind. The document has an answer to all but deleteAddress.
+// One call of each kind. The document gives every one an answer, except deleteAddress.
 var (
 	createATag = to(func(c conn) func(context.Context, *tagsv1.CreateTagRequest, ...grpc.CallOption) (*tagsv1.CreateTagResponse, error) {
 		return tags(c).CreateTag
@@ -62,7 +62,7 @@ var (
 	listSomeVehicles = to(func(c conn) func(context.Context, *vehiclesv1.ListVehiclesRequest, ...grpc.CallOption) (*vehiclesv1.ListVehiclesResponse, error) {
 		return vehiclesv1.NewVehiclesServiceClient(c).ListVehicles
 	}, &vehiclesv1.ListVehiclesRequest{})
-	// getSensors is a POST that only reads, and deleteJob a DELETE that has an answer.
+	// getSensors is a POST that only reads. deleteJob is a DELETE with an answer.
 	getSensors = to(func(c conn) func(context.Context, *legacyv1.GetSensorsRequest, ...grpc.CallOption) (*legacyv1.GetSensorsResponse, error) {
 		return legacyv1.NewLegacyServiceClient(c).GetSensors
 	}, &legacyv1.GetSensorsRequest{})
@@ -82,7 +82,7 @@ func encodedAnswer(status int, encoding, body string) http.HandlerFunc {
 	}
 }
 
-// flushed sends an answer in chunks, of which an empty one has none.
+// flushed sends an answer in chunks. An empty answer has no chunk.
 func flushed(answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r)
@@ -90,7 +90,7 @@ func flushed(answer http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// A write that has gone through is no failure because Samsara says nothing of it.
+// A write that was processed does not fail because its answer has no body.
 func TestWrite_answerWithoutBody(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -124,8 +124,8 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 		"200 to a GET":              {upstream: answerWith(200, ""), call: getATag, reason: "UPSTREAM_BODY_INVALID"},
 		"white space to a GET":      {upstream: answerWith(200, "\n"), call: getATag, reason: "UPSTREAM_BODY_INVALID"},
 		"200 to a POST that reads":  {upstream: answerWith(200, ""), call: getSensors, reason: "UPSTREAM_BODY_INVALID"},
-		"no JSON":                   {upstream: answerWith(200, "done"), call: updateAVehicle, reason: "UPSTREAM_BODY_INVALID"},
-		"a body that is not all":    {upstream: cutOffBody, call: updateAVehicle, reason: "UPSTREAM_TRUNCATED"},
+		"not JSON":                  {upstream: answerWith(200, "done"), call: updateAVehicle, reason: "UPSTREAM_BODY_INVALID"},
+		"a body that is cut off":    {upstream: cutOffBody, call: updateAVehicle, reason: "UPSTREAM_TRUNCATED"},
 		"gzip that is cut off":      {upstream: encodedAnswer(200, "gzip", "\x1f\x8b"), call: updateAVehicle, reason: "UPSTREAM_BODY_INVALID"},
 		"only a message":            {upstream: answerWith(200, `{"message": "done"}`), call: createATag, reason: "UPSTREAM_ERROR_IN_BODY"},
 		"only a message, to a 204":  {upstream: answerWith(200, `{"message": "done"}`), call: deleteAddress},
@@ -145,7 +145,7 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 				t.Fatalf("got %v, want OK", verdictOf(err))
 			}
 			got.ProtoReflect().Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-				if proto.Size(v.Message().Interface()) > 0 { // Data that is empty is nothing.
+				if proto.Size(v.Message().Interface()) > 0 { // An empty data member counts as nothing.
 					t.Errorf("got %v, want nothing", got)
 				}
 				return true
@@ -157,8 +157,8 @@ func TestWrite_answerWithoutBody(t *testing.T) {
 	}
 }
 
-// TestCache_answerWithoutBody has a read be answered with nothing at first. That is not kept, and does not
-// hide what comes later.
+// TestCache_answerWithoutBody has the first answer to a read be empty. It is not cached, and does not hide
+// the later answer.
 func TestCache_answerWithoutBody(t *testing.T) {
 	t.Parallel()
 	for name, empty := range map[string]http.HandlerFunc{
@@ -176,7 +176,7 @@ func TestCache_answerWithoutBody(t *testing.T) {
 			if err != nil || proto.Size(got) != 0 || drift != "GetTagResponse.*=no_body" {
 				t.Fatalf("got %v with drift %q, %v, want nothing with GetTagResponse.*=no_body", got, drift, err)
 			}
-			for range 2 { // The second is from the cache.
+			for range 2 { // The second answer is from the cache.
 				got, drift, err := getATag(waiting(t), conn)
 				want := &tagsv1.GetTagResponse{Data: &tagsv1.Tag{Id: proto.String("1"), Name: proto.String("one")}}
 				if err != nil || !proto.Equal(got, want) || drift != "" {
@@ -190,7 +190,7 @@ func TestCache_answerWithoutBody(t *testing.T) {
 	}
 }
 
-// An answer of which nothing is known is not the empty message that it would be read as.
+// An answer with only unknown members is an error. Otherwise it would be read as an empty message.
 func TestAnswer_nothingKnown(t *testing.T) {
 	t.Parallel()
 	const unknown = `{"result": {"id": "1"}, "ok": true}`
@@ -201,27 +201,27 @@ func TestAnswer_nothingKnown(t *testing.T) {
 		processed string
 		reason    string
 	}{
-		"to a write":                       {body: unknown, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"to a PATCH":                       {body: unknown, call: updateAVehicle, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"to a read":                        {body: unknown, call: getATag, reason: "UPSTREAM_BODY_UNKNOWN"},
-		"to a list":                        {body: `{"vehicles": []}`, call: listSomeVehicles, reason: "UPSTREAM_BODY_UNKNOWN"},
-		"an error and more":                {body: `{"message": "no", "code": 3}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"within data":                      {body: `{"data": {"result": 1}}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"within data, to a PATCH":          {body: `{"data": {"result": 1}, "ok": true}`, call: updateAVehicle, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"within data, to a read":           {body: `{"data": {"result": {"id": "1"}}}`, call: getATag, reason: "UPSTREAM_BODY_UNKNOWN"},
-		"within data, and null":            {body: `{"data": {"result": 1, "id": null}}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"null, and what is not known":      {body: `{"x": 1, "data": null}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"another type":                     {body: `{"data": 1}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"a list for an object":             {body: `{"data": [{"id": "1"}]}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
-		"an object for a list":             {body: `{"data": {"id": "1"}}`, call: listSomeVehicles, reason: "UPSTREAM_BODY_UNKNOWN"},
-		"an object for a page's list":      {body: `{"data": {}, "pagination": {"endCursor": "", "hasNextPage": false}}`, call: listSomeVehicles, drift: "ListVehiclesResponse.data=mismatch"},
-		"records":                          {body: `{"data": [{"zzz": 1}, {"zzz": 2}]}`, call: listSomeVehicles, drift: "VehicleObject.zzz=unknown;n=2"},
-		"an object in a list":              {body: `[{"id": "1"}]`, call: createATag, reason: "UPSTREAM_BODY_INVALID", processed: "yes"},
-		"records in a list alone":          {body: `[{"zzz": 1}]`, call: listSomeVehicles, reason: "UPSTREAM_BODY_INVALID"},
-		"an empty object":                  {body: `{}`, call: createATag, drift: "CreateTagResponse.*=no_body"},
-		"null":                             {body: `null`, call: createATag, drift: "CreateTagResponse.*=no_body"},
-		"to what need not answer anything": {body: unknown, call: deleteJob, drift: "DeleteJobResponse.result=unknown, DeleteJobResponse.ok=unknown"},
-		"to what has no answer":            {body: unknown, call: deleteAddress},
+		"to a write":                  {body: unknown, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"to a PATCH":                  {body: unknown, call: updateAVehicle, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"to a read":                   {body: unknown, call: getATag, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"to a list":                   {body: `{"vehicles": []}`, call: listSomeVehicles, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"an error and more":           {body: `{"message": "no", "code": 3}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"within data":                 {body: `{"data": {"result": 1}}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"within data, to a PATCH":     {body: `{"data": {"result": 1}, "ok": true}`, call: updateAVehicle, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"within data, to a read":      {body: `{"data": {"result": {"id": "1"}}}`, call: getATag, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"within data, and null":       {body: `{"data": {"result": 1, "id": null}}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"null, and an unknown member": {body: `{"x": 1, "data": null}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"another type":                {body: `{"data": 1}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"a list for an object":        {body: `{"data": [{"id": "1"}]}`, call: createATag, reason: "UPSTREAM_BODY_UNKNOWN", processed: "yes"},
+		"an object for a list":        {body: `{"data": {"id": "1"}}`, call: listSomeVehicles, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"an object for a page's list": {body: `{"data": {}, "pagination": {"endCursor": "", "hasNextPage": false}}`, call: listSomeVehicles, drift: "ListVehiclesResponse.data=mismatch"},
+		"records":                     {body: `{"data": [{"zzz": 1}, {"zzz": 2}]}`, call: listSomeVehicles, drift: "VehicleObject.zzz=unknown;n=2"},
+		"an object in a list":         {body: `[{"id": "1"}]`, call: createATag, reason: "UPSTREAM_BODY_INVALID", processed: "yes"},
+		"records in a list alone":     {body: `[{"zzz": 1}]`, call: listSomeVehicles, reason: "UPSTREAM_BODY_INVALID"},
+		"an empty object":             {body: `{}`, call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"null":                        {body: `null`, call: createATag, drift: "CreateTagResponse.*=no_body"},
+		"to a DELETE with an answer":  {body: unknown, call: deleteJob, drift: "DeleteJobResponse.result=unknown, DeleteJobResponse.ok=unknown"},
+		"to a DELETE without one":     {body: unknown, call: deleteAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -244,8 +244,8 @@ func TestAnswer_nothingKnown(t *testing.T) {
 	}
 }
 
-// What an answer of success with an error for a body is called does not hang on how deep the error's text
-// nests, or how long it is.
+// A success status with an error in its body has the same reason, however deep or long the text of the
+// error is.
 func TestErrorInBody_ofAnySize(t *testing.T) {
 	t.Parallel()
 	for name, message := range map[string]string{
@@ -268,7 +268,7 @@ func TestErrorInBody_ofAnySize(t *testing.T) {
 	}
 }
 
-// Streams read pages as unary methods do.
+// Streams treat such a page as unary methods treat such an answer.
 func TestStream_nothingKnown(t *testing.T) {
 	t.Parallel()
 	client, _ := startTags(t, inTurn(
@@ -293,7 +293,7 @@ func TestStream_nothingKnown(t *testing.T) {
 	}
 }
 
-// What a caller names itself is passed on as it came.
+// Passthrough passes on the body as it came, because the caller chose the operation.
 func TestPassthrough_answerWithoutBody(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]*string{
@@ -318,8 +318,8 @@ func TestPassthrough_answerWithoutBody(t *testing.T) {
 	}
 }
 
-// A write that was repeated may be refused for what its first attempt has done: what that ended with is
-// in the error.
+// A repeated write may be refused because its first attempt was processed. The error has the status of the
+// first attempt.
 func TestEarlierStatus_everyWrite(t *testing.T) {
 	t.Parallel()
 	status := func(code int) http.HandlerFunc { return said{status: code}.say }
@@ -350,7 +350,7 @@ func TestEarlierStatus_everyWrite(t *testing.T) {
 		"503, 504, then 404":           {steps: []http.HandlerFunc{status(503), status(504), status(404)}, call: deleteAddress, reason: "NOT_FOUND", earlier: "504", processed: "unknown"},
 		"200 that is cut off, 404":     {steps: []http.HandlerFunc{cutOffBody, status(404)}, call: deleteJob, reason: "NOT_FOUND", earlier: "200", processed: "yes"},
 		"404":                          {steps: []http.HandlerFunc{status(404)}, call: deleteAddress, reason: "NOT_FOUND", processed: "no"},
-		"500 for ever":                 {steps: []http.HandlerFunc{status(500)}, call: deleteAddress, reason: "INTERNAL_SERVER_ERROR", processed: "unknown"},
+		"500 always":                   {steps: []http.HandlerFunc{status(500)}, call: deleteAddress, reason: "INTERNAL_SERVER_ERROR", processed: "unknown"},
 		"500, then 404 by passthrough": {steps: []http.HandlerFunc{status(500), status(404)}, call: passDelete, reason: "NOT_FOUND", earlier: "500", processed: "unknown"},
 		"500, then 409 to a POST":      {steps: []http.HandlerFunc{status(500), status(409)}, call: createAgain, reason: "CONFLICT", earlier: "500", processed: "unknown"},
 		"500, then 404 to a read":      {steps: []http.HandlerFunc{status(500), status(404)}, call: getATag, reason: "NOT_FOUND"},
@@ -358,7 +358,7 @@ func TestEarlierStatus_everyWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn, _ := connectBefore(t, inTurn(test.steps...), "--quota=false", "--retry-base-delay=1ms", "--passthrough")
-			_, _, err := test.call(lasts(t, time.Minute), conn)
+			_, _, err := test.call(withTimeout(t, time.Minute), conn)
 			if v := verdictOf(err); v.reason != test.reason || v.earlier != test.earlier || v.processed != test.processed {
 				t.Errorf("got %v\nwant %s, earlier_status %q, processed %q", v, test.reason, test.earlier, test.processed)
 			}

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestConcurrentCalls_beyondTheBound fills a gateway with calls that wait, and makes more.
+// TestConcurrentCalls_beyondTheBound fills a gateway with calls that wait, and makes more calls.
 func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	t.Parallel()
 	const most, more = 50, 100
@@ -35,7 +35,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	}))
 	p, at := startBefore(t, against(t, upstream), "--quota=false", fmt.Sprintf("--max-concurrent-calls=%d", most))
-	// One connection has room for half of them.
+	// One connection may have half of the calls.
 	conns := []*grpc.ClientConn{connect(t, at.GRPC, insecure.NewCredentials()), connect(t, at.GRPC, insecure.NewCredentials())}
 	var running sync.WaitGroup
 	for n := range most {
@@ -51,7 +51,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	}
 	eventually(t, "the gateway is full", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == most })
 
-	// All are refused at once, on other connections too.
+	// All further calls are refused at once, on other connections too.
 	other := connect(t, at.GRPC, insecure.NewCredentials())
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -71,7 +71,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	if got := metric(t, at.Admin, "samsara_gateway_refused_calls_total"); got != more {
 		t.Errorf("%v calls were counted as refused, want %d", got, more)
 	}
-	eventually(t, "all that are refused are counted", func() bool { // after the answer has gone out
+	eventually(t, "all refused calls are counted", func() bool { // They are counted after the answer was sent.
 		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_code="ResourceExhausted"`) == more
 	})
 	lines, text, _ := p.log()
@@ -79,7 +79,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 		t.Errorf("%d lines were logged of %d refused calls, want ten a second:\n%s", n, more, text)
 	}
 
-	// Probes and tools are not refused.
+	// Health checks and reflection are not refused.
 	health, err := healthv1.NewHealthClient(other).Check(ctx, &healthv1.HealthCheckRequest{})
 	if err != nil || health.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 		t.Errorf("health of a full gateway: got %v, %v", health, err)
@@ -99,11 +99,11 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 	running.Wait()
 	eventually(t, "no call runs", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == 0 })
 	if err := getContact(other)(ctx, 0); err != nil {
-		t.Errorf("a call after them: %v", err)
+		t.Errorf("a call after the others: %v", err)
 	}
 }
 
-// TestConcurrentCalls_byDefaultFromMemory reads the bound of gateways that are not told one.
+// TestConcurrentCalls_byDefaultFromMemory reads the bound of gateways that have no setting for it.
 func TestConcurrentCalls_byDefaultFromMemory(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[string]float64{"32MiB": 200, "64MiB": 256, "512MiB": 2048, "8GiB": 32768} {

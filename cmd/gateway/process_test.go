@@ -19,10 +19,10 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// patience bounds every wait for another process. A machine that is busy may need much of it.
+// patience bounds every wait for another process. A busy machine may need much of it.
 const patience = 30 * time.Second
 
-// logLine is a line of the gateway's log, or of the sandbox's.
+// logLine is a line of the log of a gateway or a sandbox.
 type logLine struct {
 	Time    time.Time `json:"time"`
 	Message string    `json:"msg"`
@@ -36,16 +36,16 @@ type logLine struct {
 	Status  int       `json:"status"`
 	Fault   string    `json:"fault"`
 	Text    string    `json:"text"`
-	// Suppressed is how many lines like it were left out.
+	// Suppressed is how many similar lines were left out.
 	Suppressed int `json:"suppressed"`
-	// Duration is how long before Time it began, such as 1.2ms.
+	// Duration is how long the logged event took until Time, such as 1.2ms.
 	Duration string `json:"duration"`
 }
 
 // process is a running gateway, or a sandbox alone.
 type process struct {
 	cmd *exec.Cmd
-	// exited is closed when the process has, with err.
+	// exited is closed when the process has exited, with the result in err.
 	exited chan struct{}
 	err    error
 
@@ -56,8 +56,8 @@ type process struct {
 	text  strings.Builder
 }
 
-// start runs the gateway: the one that make test built, and otherwise this test binary itself.
-// Where the test does not end it, it is killed.
+// start runs the gateway that make test built, or else this test binary. The end of the test kills it, if
+// the test has not stopped it.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	return startIn(t, nil, args...)
@@ -69,14 +69,14 @@ func startIn(t *testing.T, env []string, args ...string) *process {
 	return startCommand(t, env, append([]string{testenv.Tool(t, "gateway")}, args...)...)
 }
 
-// startCommand runs a command that becomes the gateway, as startIn runs the gateway itself.
+// startCommand is startIn for a command that becomes the gateway.
 func startCommand(t *testing.T, env []string, command ...string) *process {
 	t.Helper()
 	p := &process{
 		cmd:    exec.CommandContext(t.Context(), command[0], command[1:]...),
 		exited: make(chan struct{}), grown: make(chan struct{}),
 	}
-	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
+	// The environment has nothing of the developer's, above all not SAMSARA_API_TOKEN.
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -109,14 +109,14 @@ func (p *process) read(raw []byte) {
 	p.grown = make(chan struct{})
 }
 
-// log returns what has been logged so far, and a channel that is closed when there is more.
+// log returns the log so far, as lines and as text, and a channel that is closed when there is more.
 func (p *process) log() ([]logLine, string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lines[:len(p.lines):len(p.lines)], p.text.String(), p.grown
 }
 
-// await returns the first log line with a message, which it waits for.
+// await waits for the first log line with a message, and returns it.
 func (p *process) await(t *testing.T, message string) logLine {
 	t.Helper()
 	timeout := time.After(patience)
@@ -144,7 +144,7 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// wait returns what the process ended with: nil for exit code 0.
+// wait waits for the end of the process. It returns nil for exit code 0.
 func (p *process) wait(t *testing.T) *exec.ExitError {
 	t.Helper()
 	select {
@@ -159,7 +159,7 @@ func (p *process) wait(t *testing.T) *exec.ExitError {
 	return exit
 }
 
-// stop ends the process as an orchestrator does and expects it to end well.
+// stop ends the process as an orchestrator does, and checks that it exits with code 0.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
@@ -169,7 +169,7 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
-// startSandbox runs a sandbox alone on a port of its own. It returns it, logging every request,
+// startSandbox runs a sandbox alone, which logs every request, on a port of its own. It returns the sandbox
 // and the flags of a gateway before it.
 func startSandbox(t *testing.T, args ...string) (*process, []string) {
 	t.Helper()
@@ -177,7 +177,7 @@ func startSandbox(t *testing.T, args ...string) (*process, []string) {
 	return p, flagsAt(p.await(t, "serving").Sandbox, tokenFile(t, "open"))
 }
 
-// flagsAt returns the flags of a gateway before an upstream at a URL, whose token is in a file.
+// flagsAt returns the flags of a gateway before the upstream at a URL, with the file of its token.
 func flagsAt(url, tokenFile string) []string {
 	return []string{
 		"--upstream-url=" + url, "--api-token-file=" + tokenFile,
@@ -185,15 +185,15 @@ func flagsAt(url, tokenFile string) []string {
 	}
 }
 
-// startBefore runs a gateway with the flags that startSandbox or flagsAt returned, and more.
+// startBefore runs a gateway with the flags of startSandbox or flagsAt, and further flags.
 func startBefore(t *testing.T, flags []string, args ...string) (*process, logLine) {
 	t.Helper()
 	p := start(t, append(flags[:len(flags):len(flags)], args...)...)
 	return p, p.await(t, "serving")
 }
 
-// startSandboxed runs a gateway before its sandbox on ports of its own, and returns it with the
-// addresses it serves on.
+// startSandboxed runs a gateway before its sandbox, on ports of its own. It returns the gateway and the
+// addresses that it serves on.
 func startSandboxed(t *testing.T, args ...string) (*process, logLine) {
 	t.Helper()
 	p := start(t, append([]string{
@@ -202,7 +202,7 @@ func startSandboxed(t *testing.T, args ...string) (*process, logLine) {
 	return p, p.await(t, "serving")
 }
 
-// connectBefore runs a gateway before an upstream, and returns a connection to it and the addresses
+// connectBefore runs a gateway before an upstream. It returns a connection to the gateway and the addresses
 // that it serves on.
 func connectBefore(t *testing.T, upstream http.Handler, args ...string) (*grpc.ClientConn, logLine) {
 	t.Helper()

@@ -41,13 +41,13 @@ func cutOffBody(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"data":`)
 }
 
-// noAnswer reads a request, and says nothing of it.
+// noAnswer reads a request and does not answer it.
 func noAnswer(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 }
 
-// inTurn answers one request after another, the last of them for ever.
+// inTurn uses one handler after another, and the last one for all further requests.
 func inTurn(handlers ...http.HandlerFunc) http.HandlerFunc {
 	var n atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -55,8 +55,8 @@ func inTurn(handlers ...http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// TestProcessed_everyErrorOfAWrite has writes fail in every way, and looks whether they say if they
-// were processed. A read says nothing of that.
+// TestProcessed_everyErrorOfAWrite has writes fail in every way, and checks what the errors say in
+// processed. The error of a read does not say that.
 func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 	t.Parallel()
 	const large = 64 << 10
@@ -71,7 +71,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 	for name, test := range map[string]struct {
 		upstream http.HandlerFunc
 		flags    []string
-		call     tagCall // instead of each of the writes
+		call     tagCall // instead of the writes
 		want     string
 		code     codes.Code
 		reason   string
@@ -80,11 +80,11 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 			upstream: answerWith(http.StatusOK, `{"data":{"name":"`+strings.Repeat("x", large)+`"}}`), flags: []string{"--max-response-bytes=16KiB"},
 			want: "yes", code: codes.ResourceExhausted, reason: "UPSTREAM_BODY_TOO_LARGE",
 		},
-		"200 that is not JSON":         {upstream: answerWith(http.StatusOK, "<html>"), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
-		"201 that is not JSON":         {upstream: answerWith(http.StatusCreated, `{"data"`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
-		"200 with something else":      {upstream: answerWith(http.StatusOK, `{"ok":true}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_UNKNOWN"},
-		"200 with an error for a body": {upstream: answerWith(http.StatusOK, `{"message":"no"}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_ERROR_IN_BODY"},
-		"200 that is cut off":          {upstream: cutOffBody, want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TRUNCATED"},
+		"200 that is not JSON":          {upstream: answerWith(http.StatusOK, "<html>"), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"201 that is not JSON":          {upstream: answerWith(http.StatusCreated, `{"data"`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"200 with something else":       {upstream: answerWith(http.StatusOK, `{"ok":true}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_BODY_UNKNOWN"},
+		"200 with an error in its body": {upstream: answerWith(http.StatusOK, `{"message":"no"}`), want: "yes", code: codes.Internal, reason: "UPSTREAM_ERROR_IN_BODY"},
+		"200 that is cut off":           {upstream: cutOffBody, want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TRUNCATED"},
 		"200 that stalls": {
 			upstream: stalling{status: http.StatusOK, text: `{"data":`}.say, flags: []string{"--upstream-timeout=3s"},
 			want: "yes", code: codes.Unavailable, reason: "UPSTREAM_TIMEOUT",
@@ -122,7 +122,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 			want: "unknown", code: codes.DeadlineExceeded, reason: "REQUEST_DEADLINE_EXCEEDED",
 		},
 
-		// What an earlier attempt may have done, a later one does not undo.
+		// A later attempt does not undo what an earlier one may have done.
 		"500, then 404": {
 			upstream: inTurn(status(500), status(404)), call: createTagAgain,
 			want: "unknown", code: codes.NotFound, reason: "NOT_FOUND",
@@ -144,9 +144,9 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 			want: "no", code: codes.InvalidArgument, reason: "BAD_REQUEST",
 		},
 
-		"500 to a read":              {upstream: status(500), call: readTag, code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR"},
-		"404 to a read":              {upstream: status(404), call: readTag, code: codes.NotFound, reason: "NOT_FOUND"},
-		"200 to a read, and no JSON": {upstream: answerWith(http.StatusOK, "<html>"), call: readTag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
+		"500 to a read":           {upstream: status(500), call: readTag, code: codes.Unavailable, reason: "INTERNAL_SERVER_ERROR"},
+		"404 to a read":           {upstream: status(404), call: readTag, code: codes.NotFound, reason: "NOT_FOUND"},
+		"200 to a read, not JSON": {upstream: answerWith(http.StatusOK, "<html>"), call: readTag, code: codes.Internal, reason: "UPSTREAM_BODY_INVALID"},
 	} {
 		calls := writes
 		if test.call != nil {
@@ -156,7 +156,7 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 			t.Parallel()
 			client, _ := startTags(t, test.upstream, append([]string{"--quota=false", "--retry-base-delay=1ms"}, test.flags...)...)
 			for shape, call := range calls {
-				// Without a deadline of its own: it would have the client answer itself.
+				// The call has no deadline of its own, because then the client would answer it.
 				got := verdictOf(call(t.Context(), client, "it"))
 				if got.code != test.code || got.reason != test.reason || got.processed != test.want {
 					t.Errorf("%s: got %v\nwant %v/%s, processed %q", shape, got, test.code, test.reason, test.want)
@@ -166,8 +166,8 @@ func TestProcessed_everyErrorOfAWrite(t *testing.T) {
 	}
 }
 
-// answerAndEnd answers each request with a text as it is, and then ends the connection: if stalls, not
-// before the gateway does. It returns its address.
+// answerAndEnd answers each request with a text as it is, and then closes the connection. If stalls, it
+// waits for the gateway to close it. It returns its address.
 func answerAndEnd(t *testing.T, text string, stalls bool) string {
 	t.Helper()
 	return "127.0.0.1:" + serveConns(t, func(conn net.Conn) {
@@ -184,41 +184,41 @@ func answerAndEnd(t *testing.T, text string, stalls bool) string {
 	})
 }
 
-// TestProcessed_whereTheAnswerEnds has answers end everywhere. From its status on, which is the upstream's
-// word, it is known what became of a write.
-func TestProcessed_whereTheAnswerEnds(t *testing.T) {
+// TestProcessed_answerCutAnywhere cuts answers everywhere. When the status has arrived, it is known whether
+// a write was processed, because the status is what Samsara says.
+func TestProcessed_answerCutAnywhere(t *testing.T) {
 	t.Parallel()
 	const ok, length = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n"
 	calls := map[string]answerTo{"POST": createATag, "PUT": replaceATag, "PATCH": updateAVehicle, "DELETE": deleteJob, "GET": getATag}
 	for name, test := range map[string]struct {
 		answer       string
 		stalls       bool
-		want, status string // processed of a write, and http_status
+		want, status string // processed, of a write, and http_status
 		reason       string
 	}{
-		"before the answer":                 {"", false, "unknown", "", "UPSTREAM_RESET"},
-		"before the status":                 {"HTTP/1.1 ", false, "unknown", "", "UPSTREAM_RESET"},
-		"within the status":                 {"HTTP/1.1 200", false, "unknown", "", "UPSTREAM_TRUNCATED"}, // It might be 2000.
-		"behind the status":                 {"HTTP/1.1 200 ", false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"behind the status line":            {ok, false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"behind another 2XX status line":    {"HTTP/1.1 201 Created\r\n", false, "yes", "201", "UPSTREAM_TRUNCATED"},
-		"within a field":                    {ok + "Content-Le", false, "yes", "200", "UPSTREAM_RESET"},
-		"behind a field":                    {length, false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"behind the header":                 {length + "\r\n", false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"within the body":                   {length + "\r\n{\"data\"", false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"within the chunks":                 {ok + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"behind a header that is no header": {ok + "Content Length\r\n\r\n", false, "yes", "200", "UPSTREAM_RESET"},
-		"behind 100":                        {"HTTP/1.1 100 Continue\r\n\r\n", false, "unknown", "", "UPSTREAM_TRUNCATED"},
-		"behind 100 and a status line":      {"HTTP/1.1 100 Continue\r\n\r\n" + ok, false, "yes", "200", "UPSTREAM_TRUNCATED"},
-		"behind a refusal":                  {"HTTP/1.1 404 Not Found\r\n", false, "no", "404", "UPSTREAM_TRUNCATED"},
-		"behind a refusal's header":         {"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", false, "no", "404", "NOT_FOUND"},
-		"behind 503":                        {"HTTP/1.1 503 Service Unavailable\r\n", false, "no", "503", "UPSTREAM_TRUNCATED"},
-		"behind 500":                        {"HTTP/1.1 500 Internal Server Error\r\n", false, "unknown", "500", "UPSTREAM_TRUNCATED"},
-		"behind a redirect":                 {"HTTP/1.1 302 Found\r\n", false, "unknown", "302", "UPSTREAM_TRUNCATED"},
-		"behind a status of HTTP/2.0":       {"HTTP/2.0 200 OK\r\n\r\n", false, "unknown", "", "UPSTREAM_RESET"},
+		"before the answer":             {"", false, "unknown", "", "UPSTREAM_RESET"},
+		"before the status":             {"HTTP/1.1 ", false, "unknown", "", "UPSTREAM_RESET"},
+		"within the status":             {"HTTP/1.1 200", false, "unknown", "", "UPSTREAM_TRUNCATED"}, // It might be 2000.
+		"after the status":              {"HTTP/1.1 200 ", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"after the status line":         {ok, false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"after another 2XX status line": {"HTTP/1.1 201 Created\r\n", false, "yes", "201", "UPSTREAM_TRUNCATED"},
+		"within a field":                {ok + "Content-Le", false, "yes", "200", "UPSTREAM_RESET"},
+		"after a field":                 {length, false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"after the header":              {length + "\r\n", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"within the body":               {length + "\r\n{\"data\"", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"within the chunks":             {ok + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"after a malformed header":      {ok + "Content Length\r\n\r\n", false, "yes", "200", "UPSTREAM_RESET"},
+		"after 100":                     {"HTTP/1.1 100 Continue\r\n\r\n", false, "unknown", "", "UPSTREAM_TRUNCATED"},
+		"after 100 and a status line":   {"HTTP/1.1 100 Continue\r\n\r\n" + ok, false, "yes", "200", "UPSTREAM_TRUNCATED"},
+		"after a refusal":               {"HTTP/1.1 404 Not Found\r\n", false, "no", "404", "UPSTREAM_TRUNCATED"},
+		"after a refusal's header":      {"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", false, "no", "404", "NOT_FOUND"},
+		"after 503":                     {"HTTP/1.1 503 Service Unavailable\r\n", false, "no", "503", "UPSTREAM_TRUNCATED"},
+		"after 500":                     {"HTTP/1.1 500 Internal Server Error\r\n", false, "unknown", "500", "UPSTREAM_TRUNCATED"},
+		"after a redirect":              {"HTTP/1.1 302 Found\r\n", false, "unknown", "302", "UPSTREAM_TRUNCATED"},
+		"after a status of HTTP/2.0":    {"HTTP/2.0 200 OK\r\n\r\n", false, "unknown", "", "UPSTREAM_RESET"},
 
-		"never, before the status line": {"HTTP/1.1 2", true, "unknown", "", "UPSTREAM_TIMEOUT"},
-		"never, behind the status line": {ok, true, "yes", "200", "UPSTREAM_TIMEOUT"},
+		"stalls before the status line": {"HTTP/1.1 2", true, "unknown", "", "UPSTREAM_TIMEOUT"},
+		"stalls after the status line":  {ok, true, "yes", "200", "UPSTREAM_TIMEOUT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,7 +229,7 @@ func TestProcessed_whereTheAnswerEnds(t *testing.T) {
 				if method == "GET" {
 					want = ""
 				}
-				_, _, err := call(lasts(t, time.Minute), conn)
+				_, _, err := call(withTimeout(t, time.Minute), conn)
 				if v := verdictOf(err); err == nil || v.processed != want || v.status != test.status || v.reason != test.reason {
 					t.Errorf("%s: got %v\nwant %s, http_status %q, processed %q", method, v, test.reason, test.status, want)
 				}
@@ -238,9 +238,9 @@ func TestProcessed_whereTheAnswerEnds(t *testing.T) {
 	}
 }
 
-// TestProcessed_passthroughThatIsNotRead has calls be refused before it is known what they would do: so
-// none has done anything.
-func TestProcessed_passthroughThatIsNotRead(t *testing.T) {
+// TestProcessed_passthroughNotRead has calls be refused before their request is read. None of them was
+// processed.
+func TestProcessed_passthroughNotRead(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	other, at := connectBefore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -252,9 +252,9 @@ func TestProcessed_passthroughThatIsNotRead(t *testing.T) {
 	}), "--quota=false", "--passthrough", "--max-concurrent-calls=2")
 	var running sync.WaitGroup
 	for n := range 2 {
-		client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())) // Each has room for half of them.
+		client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())) // One connection may have half of the calls.
 		running.Go(func() {
-			if err := readTag(lasts(t, time.Minute), client, strconv.Itoa(n)); err != nil {
+			if err := readTag(withTimeout(t, time.Minute), client, strconv.Itoa(n)); err != nil {
 				t.Errorf("a call within the bound: %v", err)
 			}
 		})
@@ -270,7 +270,7 @@ func TestProcessed_passthroughThatIsNotRead(t *testing.T) {
 	running.Wait()
 }
 
-// TestProcessed_passthrough has writes and a read to paths that the caller names.
+// TestProcessed_passthrough makes writes and a read by passthrough.
 func TestProcessed_passthrough(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -280,7 +280,7 @@ func TestProcessed_passthrough(t *testing.T) {
 		"a POST that was refused":     {http.MethodPost, "/404", "no"},
 		"a DELETE that may be done":   {http.MethodDelete, "/502", "unknown"},
 		"a PUT that was refused":      {http.MethodPut, "/400", "no"},
-		"a PATCH that is done":        {http.MethodPatch, "/200", "yes"}, // and its answer cut off
+		"a PATCH that is done":        {http.MethodPatch, "/200", "yes"}, // Its answer is cut off.
 		"a GET that was not answered": {http.MethodGet, "/500", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestProcessed_passthrough(t *testing.T) {
 	}
 }
 
-// TestProcessed_neverSent has writes of which nothing is sent.
+// TestProcessed_neverSent has writes fail before anything was sent.
 func TestProcessed_neverSent(t *testing.T) {
 	t.Parallel()
 	t.Run("connection refused", func(t *testing.T) {
@@ -335,8 +335,8 @@ func TestProcessed_neverSent(t *testing.T) {
 	})
 }
 
-// TestProcessed_noRoomForTheAnswer has a read of one connection hold most of the memory, and the answer
-// to a write of another find none.
+// TestProcessed_noRoomForTheAnswer has a read of one connection hold most of the memory, so that there is
+// none for the answer to a write of another.
 func TestProcessed_noRoomForTheAnswer(t *testing.T) {
 	t.Parallel()
 	const room, body = 1300 << 10, 512 << 10
@@ -352,7 +352,7 @@ func TestProcessed_noRoomForTheAnswer(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"data":{"id":"`+strings.Repeat("x", body-len(`{"data":{"id":""}}`))+`"}}`)
 	}), "--quota=false", fmt.Sprintf("--max-in-flight-bytes=%d", room), fmt.Sprintf("--max-response-bytes=%d", body), "--default-deadline=3s")
-	ctx, cancel := context.WithCancel(lasts(t, patience))
+	ctx, cancel := context.WithCancel(withTimeout(t, patience))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// readImage reads a FileDescriptorSet, and drops where declarations stand, and their comments.
+// readImage reads a FileDescriptorSet, without positions and comments of declarations.
 func readImage(t *testing.T, file string) map[string]*descriptorpb.FileDescriptorProto {
 	t.Helper()
 	raw, err := os.ReadFile(file)
@@ -30,13 +30,13 @@ func readImage(t *testing.T, file string) map[string]*descriptorpb.FileDescripto
 	files := make(map[string]*descriptorpb.FileDescriptorProto, len(set.GetFile()))
 	for _, f := range set.GetFile() {
 		f.SourceCodeInfo = nil
-		f.ProtoReflect().SetUnknown(nil) // What buf adds to each file of an image.
+		f.ProtoReflect().SetUnknown(nil) // buf adds these to each file of an image.
 		files[f.GetName()] = f
 	}
 	return files
 }
 
-// readTree returns the files of a folder, by their paths.
+// readTree returns the files of a folder by path.
 func readTree(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -54,8 +54,8 @@ func readTree(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-// TestProtos_compileToWhatIsServed has buf compile the files that the gateway writes, and compares what comes
-// of it with the image beside them and with what the gateway is linked from.
+// TestProtos_compileToWhatIsServed compiles the files that the gateway writes with buf. It compares the
+// result with the image beside them, and the image with the files that the gateway links.
 func TestProtos_compileToWhatIsServed(t *testing.T) {
 	t.Parallel()
 	folder, compiled := filepath.Join(t.TempDir(), "protos"), filepath.Join(t.TempDir(), "compiled.binpb")
@@ -67,7 +67,8 @@ func TestProtos_compileToWhatIsServed(t *testing.T) {
 		t.Fatalf("buf build: %v\n%s", err, said)
 	}
 	image, fromFiles := readImage(t, filepath.Join(folder, "image.binpb")), readImage(t, compiled)
-	// What comes with every protoc is not written. Of it buf has other options, which no generator sees.
+	// The gateway does not write the files that come with every protoc. buf has other options for them,
+	// which no generator sees.
 	written := func(files map[string]*descriptorpb.FileDescriptorProto) map[string]*descriptorpb.FileDescriptorProto {
 		own := maps.Clone(files)
 		maps.DeleteFunc(own, func(path string, _ *descriptorpb.FileDescriptorProto) bool {
@@ -76,7 +77,7 @@ func TestProtos_compileToWhatIsServed(t *testing.T) {
 		return own
 	}
 	if diff := cmp.Diff(written(image), written(fromFiles), protocmp.Transform()); diff != "" {
-		t.Errorf("the files say something else than the image (-image +files):\n%s", diff)
+		t.Errorf("the files differ from the image (-image +files):\n%s", diff)
 	}
 	for _, want := range []string{"google/rpc/status.proto", "google/rpc/error_details.proto", "google/protobuf/struct.proto", "samsara_gateway/tags/v1/tags.proto"} {
 		if image[want] == nil {
@@ -95,8 +96,8 @@ func TestProtos_compileToWhatIsServed(t *testing.T) {
 	}
 }
 
-// TestProtos_commentedAndRepeatable looks for the comments of the repository's own files in those that the
-// gateway writes, twice.
+// TestProtos_commentedAndRepeatable writes the files twice, and looks for the comments of the repository's
+// own files in them.
 func TestProtos_commentedAndRepeatable(t *testing.T) {
 	t.Parallel()
 	var written [2]map[string]string
@@ -129,7 +130,7 @@ func TestProtos_commentedAndRepeatable(t *testing.T) {
 	}
 }
 
-// TestProtos_refusesWhatItCannotWrite tries folders that are not free.
+// TestProtos_refusesWhatItCannotWrite tries folders that cannot be written to, and wrong arguments.
 func TestProtos_refusesWhatItCannotWrite(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -143,7 +144,7 @@ func TestProtos_refusesWhatItCannotWrite(t *testing.T) {
 		"a folder with something in it": {[]string{folder}, "gateway: protos: " + folder + ": the folder is not empty\n"},
 		"a file":                        {[]string{filepath.Join(folder, "ours.proto")}, "not a directory"},
 		"no folder":                     {nil, "gateway: protos needs the folder to write to\n"},
-		"an area that there is not":     {[]string{"--areas=tags,vehicels", "new"}, `gateway: protos: there is no area "vehicels" (similar: vehicles`},
+		"an unknown area":               {[]string{"--areas=tags,vehicels", "new"}, `gateway: protos: there is no area "vehicels" (similar: vehicles`},
 		"two folders":                   {[]string{"a", "b"}, "gateway: protos takes at most 1 arguments, got 2\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,11 +156,11 @@ func TestProtos_refusesWhatItCannotWrite(t *testing.T) {
 		})
 	}
 	if got := readTree(t, folder); len(got) != 1 {
-		t.Errorf("there are %d files, want the one that was there", len(got))
+		t.Errorf("there are %d files, want the first one only", len(got))
 	}
 }
 
-// TestProtos_ofSomeAreas has buf compile the files of two areas alone.
+// TestProtos_ofSomeAreas compiles the files of two areas only.
 func TestProtos_ofSomeAreas(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "protos")

@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// upstreamName is the host of an upstream that only the proxy finds.
+	// upstreamName is the host of an upstream that only the proxy can resolve.
 	upstreamName = "upstream.test"
-	// upstreamAddress is what the proxy is asked for.
+	// upstreamAddress is the address that the gateway asks the proxy for.
 	upstreamAddress = upstreamName + ":443"
-	// proxySecret is the password at the proxy, as it is and as a URL and a header have it.
+	// proxySecret is the password at the proxy, plain, as in a URL, and as in a header.
 	proxySecret, proxySecretInURL, proxyCredentials = "let me, in", "let%20me,%20in", "Basic Z2F0ZTpsZXQgbWUsIGlu"
 )
 
-// startProxy starts a proxy that connects to one upstream, whose password it wants, and returns its
-// URL with both.
+// startProxy starts a proxy that connects to one upstream and requires the password. It returns its URL,
+// with user and password.
 func startProxy(t *testing.T, scheme string, cfg *tls.Config, upstream string, notes *passed) (url string) {
 	t.Helper()
 	return startScriptedProxy(t, scheme, cfg, func(conn net.Conn) {
@@ -47,7 +47,7 @@ func startProxy(t *testing.T, scheme string, cfg *tls.Config, upstream string, n
 	})
 }
 
-// startScriptedProxy starts what serves each connection to a proxy so, and returns its URL.
+// startScriptedProxy starts a proxy that serves each connection with serve, and returns its URL.
 func startScriptedProxy(t *testing.T, scheme string, cfg *tls.Config, serve func(net.Conn)) (url string) {
 	t.Helper()
 	port := serveConns(t, func(conn net.Conn) {
@@ -60,7 +60,8 @@ func startScriptedProxy(t *testing.T, scheme string, cfg *tls.Config, serve func
 	return scheme + "://gate:" + proxySecretInURL + "@localhost:" + port
 }
 
-// connectHandshake reads up to the end of the header and no further, as the tunnel begins there.
+// connectHandshake answers a CONNECT. It reads to the end of the header and no further, because the tunnel
+// begins there.
 func connectHandshake(conn net.Conn) error {
 	var head []byte
 	for one := make([]byte, 1); !bytes.HasSuffix(head, []byte("\r\n\r\n")); head = append(head, one...) {
@@ -78,7 +79,7 @@ func connectHandshake(conn net.Conn) error {
 	return err
 }
 
-// socksHandshake is that of RFC 1928, with a password by RFC 1929, for a host by its name.
+// socksHandshake is the handshake of RFC 1928, with a password as in RFC 1929, for a host name.
 func socksHandshake(conn net.Conn) error {
 	name := append([]byte{5, 1, 0, 3, byte(len(upstreamName))}, upstreamName...)
 	for _, step := range []struct{ want, answer []byte }{
@@ -100,20 +101,20 @@ func socksHandshake(conn net.Conn) error {
 	return nil
 }
 
-// TestProxy_refuses has a proxy that does not connect. Whatever it does, the gateway has sent nothing,
-// says which proxy and why, and never the password.
+// TestProxy_refuses has a proxy that does not connect, in many ways. The gateway has sent nothing, and says
+// which proxy failed and why, but never the password.
 func TestProxy_refuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		answer string
-		scheme string // http by default
-		want   string // a part of the message
+		scheme string // of the proxy; http if empty
+		want   string // in the message
 		hangs  bool
 	}{
 		"407":                        {answer: "HTTP/1.1 407 " + proxySecret + "\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n", want: "407 Proxy Authentication Required"},
 		"403":                        {answer: "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", want: "403 Forbidden"},
 		"502":                        {answer: "HTTP/1.0 502 No\r\n\r\n", want: "502 Bad Gateway"},
-		"a status that is none":      {answer: "HTTP/1.1 700 " + proxySecret + "\r\n\r\n", want: "700"},
+		"an invalid status":          {answer: "HTTP/1.1 700 " + proxySecret + "\r\n\r\n", want: "700"},
 		"an endless header":          {answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100<<10), want: "header exceeds its limit"},
 		"more than was asked for":    {answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", want: "sent data"},
 		"words":                      {answer: "220 mail\r\n" + proxySecret, want: "malformed"},
@@ -166,8 +167,8 @@ func TestProxy_refuses(t *testing.T) {
 	}
 }
 
-// TestProxy_notThere has nobody listen at the proxy's address.
-func TestProxy_notThere(t *testing.T) {
+// TestProxy_notListening has nobody listen at the address of the proxy.
+func TestProxy_notListening(t *testing.T) {
 	t.Parallel()
 	p, client := startBehind(t, "http://gate:"+proxySecretInURL+"@127.0.0.1:1")
 	_, err := client.ListVehicles(waiting(t), &vehiclesv1.ListVehiclesRequest{})
@@ -178,16 +179,16 @@ func TestProxy_notThere(t *testing.T) {
 	wantNoSecrets(t, p, err)
 }
 
-// TestProxy_setting tries what the environment may say.
+// TestProxy_setting tries values of the environment.
 func TestProxy_setting(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		env  string
 		want string
 	}{
-		"a scheme that is none": {"HTTPS_PROXY=ftp://gate:" + proxySecretInURL + "@proxy.test", `upstream-url "https://upstream.test" (from the command line): HTTPS_PROXY must be a URL of http, https, socks5 or socks5h, is of ftp`},
-		"no URL":                {"https_proxy=http://gate:" + proxySecretInURL + "%zz@proxy.test", `upstream-url "https://upstream.test" (from the command line): HTTPS_PROXY must be a URL of http, https, socks5 or socks5h, is none`},
-		"no host":               {"https_proxy=http://gate:" + proxySecretInURL + "@:3128", `upstream-url "https://upstream.test" (from the command line): HTTPS_PROXY must have a host`},
+		"an unknown scheme": {"HTTPS_PROXY=ftp://gate:" + proxySecretInURL + "@proxy.test", `upstream-url "https://upstream.test" (from the command line): HTTPS_PROXY must be a URL of http, https, socks5 or socks5h, is of ftp`},
+		"no URL":            {"https_proxy=http://gate:" + proxySecretInURL + "%zz@proxy.test", `upstream-url "https://upstream.test" (from the command line): HTTPS_PROXY must be a URL of http, https, socks5 or socks5h, is none`},
+		"no host":           {"https_proxy=http://gate:" + proxySecretInURL + "@:3128", `upstream-url "https://upstream.test" (from the command line): HTTPS_PROXY must have a host`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -202,7 +203,8 @@ func TestProxy_setting(t *testing.T) {
 	}
 }
 
-// startBehind starts a gateway behind a proxy, that makes one attempt, and returns it with a client.
+// startBehind starts a gateway that uses a proxy and makes one attempt. It returns the gateway and a
+// client.
 func startBehind(t *testing.T, proxy string, flags ...string) (*process, vehiclesv1.VehiclesServiceClient) {
 	t.Helper()
 	flags = append(append(flagsAt("https://"+upstreamName, tokenFile(t, "open")), "--retry-max-attempts=1", "--log-level=debug"), flags...)
@@ -210,7 +212,7 @@ func startBehind(t *testing.T, proxy string, flags ...string) (*process, vehicle
 	return p, vehiclesv1.NewVehiclesServiceClient(connect(t, p.await(t, "serving").GRPC, insecure.NewCredentials()))
 }
 
-// wantNoSecrets checks that neither the log nor an error has the password at the proxy.
+// wantNoSecrets checks that neither the log nor an error has the password of the proxy.
 func wantNoSecrets(t *testing.T, p *process, err error) {
 	t.Helper()
 	_, text, _ := p.log()
@@ -219,7 +221,7 @@ func wantNoSecrets(t *testing.T, p *process, err error) {
 	}
 	for _, secret := range []string{proxySecret, proxySecretInURL, strings.TrimPrefix(proxyCredentials, "Basic ")} {
 		if strings.Contains(text, secret) {
-			t.Errorf("%q is told:\n%s", secret, text)
+			t.Errorf("%q is in:\n%s", secret, text)
 		}
 	}
 }

@@ -21,33 +21,33 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// vehicleAnswer is a whole response about one vehicle, with a body that is longer than padding.
+// vehicleAnswer returns a whole response about one vehicle, whose body is longer than padding.
 func vehicleAnswer(id string, padding int) string {
 	body := fmt.Sprintf(`{"data":{"id":%q,"notes":%q}}`, id, strings.Repeat("x", padding))
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// gaveUp is what load balancers send on a connection that has been idle for too long for them.
+// gaveUp is what load balancers send on a connection that was idle for too long.
 const gaveUp = "HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 // disorder is what an upstream does on a connection after each of its answers.
 type disorder struct {
-	after   time.Duration // since no call has been running; 0: at once with the answer
-	text    string
-	apart   bool // over TLS: in a record of its own
-	hangsUp bool
-	padding int // of the answer
+	after     time.Duration // from when the last call ended; 0: with the answer
+	text      string
+	ownRecord bool // over TLS: in a TLS record of its own
+	hangsUp   bool
+	padding   int // of the answer
 }
 
 // disorderly is an upstream whose connections do not stay quiet between requests.
 type disorderly struct {
 	disorder
 	t    *testing.T
-	late sync.WaitGroup // what is yet to come after answers
-	by   *passed        // what proxies have passed on; nil: there are none
+	late sync.WaitGroup // texts that are still to be sent
+	by   *passed        // what proxies have passed on; nil without proxies
 
 	mu   sync.Mutex
-	rest chan struct{} // closed when no call is running
+	rest chan struct{} // closed when no call runs
 }
 
 // resting returns the channel that is closed when the calls that run now have ended.
@@ -57,8 +57,7 @@ func (d *disorderly) resting() chan struct{} {
 	return d.rest
 }
 
-// beAtRest has the upstream say what it says to connections that are idle, and waits until it has and
-// proxies have passed it on.
+// beAtRest sends what the upstream says on idle connections, and waits until proxies have passed it on.
 func (d *disorderly) beAtRest() {
 	d.mu.Lock()
 	close(d.rest)
@@ -67,15 +66,15 @@ func (d *disorderly) beAtRest() {
 	d.late.Wait()
 }
 
-// way is how a gateway reaches its upstream.
-type way struct {
+// route is how a gateway reaches its upstream.
+type route struct {
 	secure bool
-	proxy  string // scheme; empty: there is none
-	flag   string // of the gateway; may be empty
+	proxy  string // its scheme; empty: none
+	flag   string // of the gateway, or empty
 }
 
-// serve starts the upstream, and returns its URL and the environment of a gateway that gets to it.
-func (d *disorderly) serve(by way) (url string, env []string) {
+// serve starts the upstream. It returns the URL and the environment for a gateway.
+func (d *disorderly) serve(by route) (url string, env []string) {
 	var cfg *tls.Config
 	if by.secure {
 		certFile, keyFile, _ := selfSigned(d.t)
@@ -86,7 +85,7 @@ func (d *disorderly) serve(by way) (url string, env []string) {
 		cfg = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, DynamicRecordSizingDisabled: true}
 		env = []string{"SSL_CERT_FILE=" + certFile}
 	}
-	d.t.Cleanup(d.late.Wait) // after the connections have ended, which add to it
+	d.t.Cleanup(d.late.Wait) // after the connections have ended, because they add to it
 	port := serveConns(d.t, func(conn net.Conn) { d.answer(&corked{Conn: conn}, cfg) })
 	switch {
 	case by.proxy != "":
@@ -120,7 +119,7 @@ func (d *disorderly) answer(below *corked, cfg *tls.Config) {
 				case <-resting:
 				case <-d.t.Context().Done():
 				}
-				lapse(d.t, d.after)
+				letPass(d.t, d.after)
 				if below.write(conn, d.hangsUp, d.text) != nil || d.by == nil {
 					return
 				}
@@ -130,7 +129,7 @@ func (d *disorderly) answer(below *corked, cfg *tls.Config) {
 					d.by.await(below.RemoteAddr(), below.sentSoFar())
 				}
 			})
-		case d.apart:
+		case d.ownRecord:
 			texts = append(texts, d.text)
 		default:
 			texts[0] += d.text
@@ -141,7 +140,7 @@ func (d *disorderly) answer(below *corked, cfg *tls.Config) {
 	}
 }
 
-// corked is a connection that can send what several writes above it make as one packet.
+// corked is a connection that can send several writes of the layer above as one packet.
 type corked struct {
 	net.Conn
 	mu   sync.Mutex
@@ -160,7 +159,7 @@ func (c *corked) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// write sends texts by one write for each, in one packet, and may hang up then.
+// write sends each text by one write of above, all in one packet, and then closes the connection if last.
 func (c *corked) write(above net.Conn, last bool, texts ...string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,14 +181,14 @@ func (c *corked) write(above net.Conn, last bool, texts ...string) error {
 	return err
 }
 
-// sentSoFar returns how many bytes went out.
+// sentSoFar returns how many bytes were sent.
 func (c *corked) sentSoFar() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sent
 }
 
-// outcomes counts what became of calls that each asked for a vehicle of its own.
+// outcomes counts how calls ended, each of which asked for another vehicle.
 type outcomes struct {
 	mu                           sync.Mutex
 	calls, wrong, tried, failed  int
@@ -217,41 +216,41 @@ func (o *outcomes) ask(ctx context.Context, client vehiclesv1.VehiclesServiceCli
 	}
 }
 
-// TestUpstream_connectionNotQuiet has an upstream that says more than it was asked, and one that
-// gives up connections. Every call must get its own answer, at the first attempt.
+// TestUpstream_connectionNotQuiet has an upstream that sends more than it was asked for, and one that
+// closes idle connections. Every call must get its own answer, at the first attempt.
 func TestUpstream_connectionNotQuiet(t *testing.T) {
 	t.Parallel()
 	const (
-		idle  = 100 * time.Millisecond // from an answer until the upstream says more
-		comes = 50 * time.Millisecond  // until what it says has certainly come
+		idle  = 100 * time.Millisecond // from an answer until the upstream sends more
+		comes = 50 * time.Millisecond  // until that has certainly arrived
 		large = 10 << 10               // more than the gateway reads ahead
 		crowd = 50
 	)
 	stray := vehicleAnswer("stray", 0)
 	for name, d := range map[string]disorder{
-		"a second answer at once":                   {text: stray},
-		"a second answer at once, behind a large":   {text: stray, padding: large},
-		"a second answer at once, apart":            {text: stray, apart: true},
-		"a second answer at once, apart of a large": {text: stray, apart: true, padding: large},
-		"a second answer while idle":                {text: stray, after: idle},
-		"a 408 while idle":                          {text: gaveUp, after: idle, hangsUp: true},
-		"an end while idle":                         {after: idle, hangsUp: true},
+		"a second answer at once":                                           {text: stray},
+		"a second answer at once, after a large one":                        {text: stray, padding: large},
+		"a second answer at once, in a record of its own":                   {text: stray, ownRecord: true},
+		"a second answer at once, in a record of its own after a large one": {text: stray, ownRecord: true, padding: large},
+		"a second answer while idle":                                        {text: stray, after: idle},
+		"a 408 while idle":                                                  {text: gaveUp, after: idle, hangsUp: true},
+		"a close while idle":                                                {after: idle, hangsUp: true},
 	} {
-		for route, by := range map[string]way{
-			"in cleartext":                {},
-			"over TLS":                    {secure: true},
-			"through a proxy":             {secure: true, proxy: "http"},
-			"through a proxy over TLS":    {secure: true, proxy: "https"},
-			"through a SOCKS proxy":       {secure: true, proxy: "socks5"},
-			"where HTTP/2 is not offered": {secure: true, flag: "--upstream-http2"},
+		for through, by := range map[string]route{
+			"in cleartext":                   {},
+			"over TLS":                       {secure: true},
+			"through a proxy":                {secure: true, proxy: "http"},
+			"through a proxy over TLS":       {secure: true, proxy: "https"},
+			"through a SOCKS proxy":          {secure: true, proxy: "socks5"},
+			"without HTTP/2 at the upstream": {secure: true, flag: "--upstream-http2"},
 		} {
-			if d.apart && !by.secure {
+			if d.ownRecord && !by.secure {
 				continue
 			}
-			if (d.apart || d.padding > 0) && (by.flag != "" || by.proxy != "" && by.proxy != "https") {
-				continue // below http1 that is a connection as over TLS
+			if (d.ownRecord || d.padding > 0) && (by.flag != "" || by.proxy != "" && by.proxy != "https") {
+				continue // For http1 this is the same as a connection over TLS.
 			}
-			t.Run(name+" "+route, func(t *testing.T) {
+			t.Run(name+" "+through, func(t *testing.T) {
 				t.Parallel()
 				up := &disorderly{disorder: d, t: t, rest: make(chan struct{})}
 				url, env := up.serve(by)
@@ -273,10 +272,10 @@ func TestUpstream_connectionNotQuiet(t *testing.T) {
 					together.Wait()
 					if d.after > 0 {
 						up.beAtRest()
-						lapse(t, comes)
+						letPass(t, comes)
 					}
 				}
-				// A way through others ends in http1 all the same.
+				// A route through a proxy ends in http1 too, so fewer calls will do.
 				total, alone := 1000, 200
 				if by.proxy != "" || by.flag != "" {
 					total, alone = 250, 50

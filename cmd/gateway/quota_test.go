@@ -36,8 +36,7 @@ func serveHTTP(t *testing.T, h http.Handler) string {
 	return s.Listener.Addr().String()
 }
 
-// serveState serves a quota in some state as a gateway does, until the test ends, and returns the
-// address.
+// serveState serves a state of the quota as a gateway does, until the test ends, and returns the address.
 func serveState(t *testing.T, s quota.Snapshot) string {
 	t.Helper()
 	l, err := listen(t.Context(), "127.0.0.1:0")
@@ -60,7 +59,7 @@ func serveState(t *testing.T, s quota.Snapshot) string {
 	return l.Addr().String()
 }
 
-func TestTheStateOfTheQuotaIsPrintedAsATable(t *testing.T) {
+func TestQuotaCommand_table(t *testing.T) {
 	t.Parallel()
 	budgets := []quota.BudgetState{
 		{Name: "token", Limit: quota.Limit{Requests: 150, Window: time.Second}, Effective: 150, Used: 20, Waiting: 7, Admitted: 900},
@@ -116,7 +115,7 @@ feeds      interactive  2        30ms    retry
 	}
 }
 
-func TestAPauseIsPrintedAsTheTimeThatIsLeft(t *testing.T) {
+func TestQuotaCommand_pause(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	state := admin.Quota{Budgets: []admin.Budget{{Name: "token", PausedSeconds: 62.345}}}
@@ -128,12 +127,12 @@ func TestAPauseIsPrintedAsTheTimeThatIsLeft(t *testing.T) {
 	}
 }
 
-func TestTheStateOfTheQuotaIsPrintedAsTheGatewaySentIt(t *testing.T) {
+func TestQuotaCommand_json(t *testing.T) {
 	t.Parallel()
 	const answer = `{"waiting": 1, "newer": true}`
 	at := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/quota" {
-			t.Errorf("%s was asked for", r.URL.Path)
+			t.Errorf("%s was requested, want /quota", r.URL.Path)
 		}
 		fmt.Fprintln(w, answer)
 	}))
@@ -146,7 +145,7 @@ func TestTheStateOfTheQuotaIsPrintedAsTheGatewaySentIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
+func TestQuotaCommand_unusableAnswer(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
@@ -170,13 +169,13 @@ func TestWhatIsNoStateOfAQuotaIsExplained(t *testing.T) {
 			}
 			var usage *config.Error
 			if errors.As(err, &usage) {
-				t.Error("the command line was blamed")
+				t.Error("the error is one of the command line")
 			}
 		})
 	}
 }
 
-func TestBudgetsThatNobodyUsesAreLeftOut(t *testing.T) {
+func TestQuotaCommand_unusedBudgets(t *testing.T) {
 	t.Parallel()
 	full := quota.Snapshot{Budgets: []quota.BudgetState{
 		{Name: "token"},
@@ -205,18 +204,18 @@ func (silence) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-func TestAGatewayThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
+func TestQuotaCommand_noAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		_, err := askQuota(t.Context(), silence{}, "127.0.0.1:9464")
 		if waited := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || waited != quotaPatience {
-			t.Errorf("got %v after %v, want the end of its time after %v", err, waited, quotaPatience)
+			t.Errorf("got %v after %v, want DeadlineExceeded after %v", err, waited, quotaPatience)
 		}
 	})
 }
 
-func TestARunningGatewayTellsItsQuota(t *testing.T) {
+func TestQuotaCommand_runningGateway(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -269,17 +268,17 @@ func createReportRun(conn *grpc.ClientConn) call {
 	}
 }
 
-// TestQuota_wholeLimitAtOnce calls slow operations as often at once as their limit says, and once
-// more, by one gateway and by two on one Redis.
+// TestQuota_wholeLimitAtOnce calls operations with long windows at once: as often as their limit allows,
+// and once more. It does so at one gateway, and at two on one Redis.
 func TestQuota_wholeLimitAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		call            func(*grpc.ClientConn) call
 		calls, admitted int
 	}{
-		"CreateReportRun, 50 an hour":                {createReportRun, 5, 5},
-		"CreateAsset, 100 a minute":                  {createAsset, 20, 20},
-		"CreateAsset, 100 a minute, and as one more": {createAsset, 101, 100},
+		"CreateReportRun, 50 an hour":             {createReportRun, 5, 5},
+		"CreateAsset, 100 a minute":               {createAsset, 20, 20},
+		"CreateAsset, 100 a minute, and one more": {createAsset, 101, 100},
 	} {
 		for gateways, with := range map[int]string{1: "in one process", 2: "by Redis"} {
 			t.Run(name+" "+with, func(t *testing.T) {
@@ -308,9 +307,9 @@ func TestQuota_wholeLimitAtOnce(t *testing.T) {
 	}
 }
 
-// TestQuota_callsWaitOutARetryAfter asks for the state while calls wait out a Retry-After: those
-// that were answered so, and others that came after them.
-func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
+// TestQuota_callsWaitForRetryAfter asks for the state while calls wait for the end of a Retry-After: the
+// calls that were answered with it, and later ones.
+func TestQuota_callsWaitForRetryAfter(t *testing.T) {
 	t.Parallel()
 	const operation = "operation:samsara_gateway.contacts.v1.ContactsService/GetContact"
 	for name, test := range map[string]struct {
@@ -322,7 +321,7 @@ func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// All are sent before the first is answered, and pauses the others.
+			// All requests are sent before the first is answered and pauses the others.
 			_, flags := startSandbox(t, fmt.Sprintf("--fault=status=%d; retry-after=8; latency=2s; first=%d; match=/contacts/*", test.status, test.answered))
 			gateway, at := startBefore(t, flags, "--log-level=debug")
 			conn := ready(t, at.GRPC, 1)[0]
@@ -346,17 +345,17 @@ func TestQuota_callsWaitOutARetryAfter(t *testing.T) {
 				return got.waiting(operation) == want
 			})
 			if got.waiting("token") != want || got.waiting("report interactive") != want {
-				t.Errorf("want %d that wait for the token and of the caller:\n%s", want, got)
+				t.Errorf("want %d calls that wait for the token, and as many of the caller:\n%s", want, got)
 			}
 			c.Wait()
 			if got := stateOf(t, at.Admin); c.succeeded != want || got.waiting(operation) != 0 {
-				t.Errorf("%d calls succeeded, want %d, and none to wait:\n%s", c.succeeded, want, got)
+				t.Errorf("%d calls succeeded, want %d and no call that waits:\n%s", c.succeeded, want, got)
 			}
 		})
 	}
 }
 
-// state is what gateway quota prints of a running gateway.
+// state has the lines that gateway quota prints for a running gateway.
 type state []string
 
 func stateOf(t *testing.T, admin string) state {
@@ -370,7 +369,7 @@ func stateOf(t *testing.T, admin string) state {
 
 func (s state) String() string { return strings.Join(s, "\n") }
 
-// waiting is the sum of the column WAITING in the rows that begin with some words.
+// waiting returns the sum of the column WAITING in the rows that begin with some words.
 func (s state) waiting(words string) int {
 	column, sum := 0, 0
 	for _, line := range s {
@@ -388,7 +387,7 @@ func (s state) waiting(words string) int {
 	return sum
 }
 
-func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
+func TestQuota_effectiveLimit(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--quota-margin=100")
 	conn := ready(t, at.GRPC, 1)[0]
@@ -414,25 +413,25 @@ func TestQuota_effectiveIsWhatIsAdmitted(t *testing.T) {
 	}
 }
 
-// TestTime_quotaUpgradeOnOneRedis replaces two gateways of another build on one Redis by two of this one,
-// one after the other, under load all the time. The other build has the surface's earlier names, of the
-// operations' budgets too: of these each build has its own.
+// TestTime_quotaUpgradeOnOneRedis replaces two gateways of an older build on one Redis by two of this
+// build, one after the other, under constant load. The older build has the earlier names of the surface,
+// also in the budgets of operations. Each build has its own budgets for these.
 func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	peer := os.Getenv("SAMSARA_TEST_PEER")
 	if peer == "" {
-		t.Skip("needs SAMSARA_TEST_PEER: the gateway that is replaced, built from the last commit with version 1 of the format in Redis, d0e5661")
+		t.Skip("needs SAMSARA_TEST_PEER: the gateway to replace, built from the last commit with version 1 of the format in Redis, d0e5661")
 	}
-	// Version 1 admits 5 at once, and one each 200 ms.
+	// Version 1 admits 5 requests at once, and one every 200 ms.
 	const slow, window, phase = 20, 4 * time.Second, 5 * time.Second
 	box, flags := startSandbox(t)
-	// 20 % of the window for stops of the machine, as everywhere.
+	// The margin allows for stops of the machine, as in the other tests.
 	flag, _ := margin(t)
 	flags = append(flags, flag, patientRedis, "--quota-redis="+startRedis(t).url(), "--quota-replicas=2",
 		fmt.Sprintf("--quota-limits=samsara*.trailers.v1.TrailersService/UpdateTrailer=%d/%v", slow, window))
 	c := newCallers(t)
-	// run starts a gateway under load, and returns what ends the load, and then the gateway.
+	// run starts a gateway under load. rest ends the load, and end stops the gateway.
 	run := func(path string) (conn *grpc.ClientConn, rest, end func()) {
 		p := startCommand(t, nil, append([]string{path}, flags...)...)
 		address := p.await(t, "serving").GRPC
@@ -453,28 +452,28 @@ func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
 	this := testenv.Tool(t, "gateway")
 	_, restFirst, endFirst := run(peer)
 	_, restSecond, endSecond := run(peer)
-	lapse(t, phase)
+	letPass(t, phase)
 	third, restThird, endThird := run(this)
-	lapse(t, phase)
+	letPass(t, phase)
 	restFirst()
 	endFirst()
-	lapse(t, phase)
+	letPass(t, phase)
 	fourth, restFourth, endFourth := run(this)
-	lapse(t, phase)
+	letPass(t, phase)
 	restSecond()
 	endSecond()
-	lapse(t, 3*phase)
+	letPass(t, 3*phase)
 	restThird()
 	restFourth()
-	lapse(t, 2*window)
-	// By version 1 these would take 3 s.
+	letPass(t, 2*window)
+	// Version 1 would need 3 s for these.
 	begun := time.Now()
 	for n := range slow {
 		c.begin("at once", renameTrailer([]*grpc.ClientConn{third, fourth}[n%2]), n)
 	}
 	c.Wait()
 	if took := time.Since(begun); took > 2*time.Second {
-		t.Errorf("after the upgrade %d writes at once took %v, want no time", slow, took)
+		t.Errorf("after the upgrade %d writes at once took %v, want at most 2s", slow, took)
 	}
 	endThird()
 	endFourth()
@@ -499,12 +498,12 @@ func TestTime_quotaUpgradeOnOneRedis(t *testing.T) {
 		c.succeeded, lasted.Round(time.Millisecond), writes.mostIn(window), window, len(writes), lists.most(), all.most())
 }
 
-// byEarlierName calls a method by its name before the surface's packages were renamed.
+// byEarlierName calls a method by the name that it had before the packages of the surface were renamed.
 func byEarlierName(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	return invoke(ctx, strings.Replace(method, "/samsara_gateway.", "/samsara.", 1), req, reply, conn, opts...)
 }
 
-func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
+func TestQuotaCommand_noQuota(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t, "--quota=false")
 	out, err := output(t, "gateway", "quota", "--admin", at.Admin)
@@ -514,12 +513,12 @@ func TestAGatewayWithoutAQuotaSaysSo(t *testing.T) {
 	}
 }
 
-func TestAGatewayServesWithoutItsRedisAndSaysSo(t *testing.T) {
+func TestQuota_redisUnreachable(t *testing.T) {
 	t.Parallel()
 	const password = "a-secret-of-redis"
 	p, at := startSandboxed(t, "--quota-redis=redis://:"+password+"@127.0.0.1:1", "--quota-replicas=3")
 	if line := p.await(t, "the store of the quota is away: a local share is used"); line.Level != "WARN" {
-		t.Errorf("it is logged at %s, want WARN", line.Level)
+		t.Errorf("the line has level %s, want WARN", line.Level)
 	}
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
 	if _, err := vehiclesv1.NewVehiclesServiceClient(conn).ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{}); err != nil {
@@ -531,6 +530,6 @@ func TestAGatewayServesWithoutItsRedisAndSaysSo(t *testing.T) {
 	}
 	_, text, _ := p.log()
 	if strings.Contains(text+out, password) {
-		t.Errorf("the password is told:\n%s\n%s", text, out)
+		t.Errorf("the password is in:\n%s\n%s", text, out)
 	}
 }

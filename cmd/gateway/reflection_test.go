@@ -17,7 +17,7 @@ import (
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 )
 
-// askedFor is a question to reflection about a symbol.
+// askedFor returns a request to reflection about a symbol.
 func askedFor(symbol string) *reflectionv1.ServerReflectionRequest {
 	return &reflectionv1.ServerReflectionRequest{
 		MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: symbol},
@@ -33,16 +33,16 @@ func wantFiles(t *testing.T, answer *reflectionv1.ServerReflectionResponse, err 
 }
 
 // TestReflection_idleStreamsHoldNoRoom has a client keep streams of reflection open, as tools do, before
-// their first question and behind it. Its calls, and those of others, go on.
+// their first question and after it. Its other calls go on, and those of other clients do too.
 func TestReflection_idleStreamsHoldNoRoom(t *testing.T) {
 	t.Parallel()
-	const idle = 40 // for which the room of all connections together would not suffice
+	const idle = 40 // more than all connections have room for
 	_, at := startSandboxed(t)
 	conn, other := connect(t, at.GRPC, insecure.NewCredentials()), connect(t, at.GRPC, insecure.NewCredentials())
 	checkServed := func(when string) {
 		t.Helper()
 		for name, client := range map[string]*grpc.ClientConn{"their connection": conn, "another connection": other} {
-			if _, err := tagsv1.NewTagsServiceClient(client).ListTags(lasts(t, 10*time.Second), &tagsv1.ListTagsRequest{}); err != nil {
+			if _, err := tagsv1.NewTagsServiceClient(client).ListTags(withTimeout(t, 10*time.Second), &tagsv1.ListTagsRequest{}); err != nil {
 				t.Fatalf("with %d idle streams %s, a call on %s: %v", idle, when, name, verdictOf(err))
 			}
 		}
@@ -50,7 +50,7 @@ func TestReflection_idleStreamsHoldNoRoom(t *testing.T) {
 			t.Errorf("with %d idle streams %s, %v bytes of room are held, want none", idle, when, held)
 		}
 	}
-	ctx := lasts(t, 2*patience)
+	ctx := withTimeout(t, 2*patience)
 	var streams []grpc.BidiStreamingClient[reflectionv1.ServerReflectionRequest, reflectionv1.ServerReflectionResponse]
 	for range idle {
 		stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
@@ -81,8 +81,8 @@ func TestReflection_idleStreamsHoldNoRoom(t *testing.T) {
 	}
 }
 
-// TestReflection_halfSentQuestion has a question come all but its last byte: room is held for it, as for
-// every request, until its connection is over.
+// TestReflection_halfSentQuestion withholds the last byte of a question. As for every request, room is held
+// for it until its connection is over.
 func TestReflection_halfSentQuestion(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
@@ -93,11 +93,11 @@ func TestReflection_halfSentQuestion(t *testing.T) {
 	}.start(t)
 	eventually(t, "room is held", func() bool { return held() == 4<<20 })
 	c.close()
-	eventually(t, "room is given back", func() bool { return held() == 0 })
+	eventually(t, "the room is freed", func() bool { return held() == 0 })
 }
 
-// TestReflection_questionsOfEveryForm has questions come compressed, too large and malformed: they are
-// read as grpc reads those of every other method.
+// TestReflection_questionsOfEveryForm sends compressed, too large and malformed questions. They are read as
+// grpc reads the requests of every other method.
 func TestReflection_questionsOfEveryForm(t *testing.T) {
 	t.Parallel()
 	const ok, internal, exhausted = "0", "13", "8"
@@ -114,18 +114,18 @@ func TestReflection_questionsOfEveryForm(t *testing.T) {
 		want    string // the status
 		text    string
 	}{
-		"as it is":                   {request: encoded(t, question, false), want: ok},
-		"in gzip":                    {request: encoded(t, question, true), header: gzipHeader, want: ok},
-		"several":                    {request: slices.Concat(encoded(t, question, true), encoded(t, question, false)), header: gzipHeader, want: ok},
-		"as large as may be":         {request: encoded(t, askedFor(strings.Repeat("x", 64<<10-4)), false), want: ok},
-		"larger":                     {request: encoded(t, askedFor(strings.Repeat("x", 64<<10-3)), false), want: exhausted, text: "received message larger than max (65537 vs. 65536)"},
-		"larger when decompressed":   {request: framed(true, bomb.Bytes()), header: gzipHeader, want: exhausted, text: "after decompression larger than max 65536"},
-		"what is no message":         {request: framed(false, []byte("\xff\xff\xff")), want: internal, text: "failed to unmarshal"},
-		"what is no gzip":            {request: framed(true, []byte("no")), header: gzipHeader, want: internal, text: "failed to decompress"},
-		"compressed, and how":        {request: encoded(t, question, true), want: internal, text: "compressed flag set"},
-		"a flag that there is not":   {request: append([]byte{2}, encoded(t, question, false)[1:]...), want: internal, text: "payload format 2"},
-		"a header that ends early":   {request: []byte{0, 0, 0}, want: internal, text: "unexpected EOF"},
-		"a question that ends early": {request: encoded(t, question, false)[:20], want: internal, text: "unexpected EOF"},
+		"as it is":                         {request: encoded(t, question, false), want: ok},
+		"in gzip":                          {request: encoded(t, question, true), header: gzipHeader, want: ok},
+		"several":                          {request: slices.Concat(encoded(t, question, true), encoded(t, question, false)), header: gzipHeader, want: ok},
+		"as large as allowed":              {request: encoded(t, askedFor(strings.Repeat("x", 64<<10-4)), false), want: ok},
+		"larger":                           {request: encoded(t, askedFor(strings.Repeat("x", 64<<10-3)), false), want: exhausted, text: "received message larger than max (65537 vs. 65536)"},
+		"larger when decompressed":         {request: framed(true, bomb.Bytes()), header: gzipHeader, want: exhausted, text: "after decompression larger than max 65536"},
+		"not a message":                    {request: framed(false, []byte("\xff\xff\xff")), want: internal, text: "failed to unmarshal"},
+		"not gzip":                         {request: framed(true, []byte("no")), header: gzipHeader, want: internal, text: "failed to decompress"},
+		"compressed, without its encoding": {request: encoded(t, question, true), want: internal, text: "compressed flag set"},
+		"an unknown flag":                  {request: append([]byte{2}, encoded(t, question, false)[1:]...), want: internal, text: "payload format 2"},
+		"a header that ends early":         {request: []byte{0, 0, 0}, want: internal, text: "unexpected EOF"},
+		"a question that ends early":       {request: encoded(t, question, false)[:20], want: internal, text: "unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +138,7 @@ func TestReflection_questionsOfEveryForm(t *testing.T) {
 			if got, text := s.header["grpc-status"], s.header["grpc-message"]; got != test.want || !strings.Contains(text, test.text) {
 				t.Errorf("got status %s, %q, want %s with %q", got, text, test.want, test.text)
 			}
-			if test.want == ok && name != "as large as may be" {
+			if test.want == ok && name != "as large as allowed" {
 				answer := new(reflectionv1.ServerReflectionResponse)
 				s.answered(t, answer)
 				wantFiles(t, answer, nil)
@@ -147,8 +147,8 @@ func TestReflection_questionsOfEveryForm(t *testing.T) {
 	}
 }
 
-// TestReflection_idleStreamEndsWithTheGateway has a stream of reflection wait for its next question when
-// the gateway is stopped. It is ended in an orderly way, and holds nothing up.
+// TestReflection_idleStreamEndsWithTheGateway stops the gateway while a stream of reflection waits for its
+// next question. The stream ends with a status, and does not delay the stop.
 func TestReflection_idleStreamEndsWithTheGateway(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t)
@@ -166,6 +166,6 @@ func TestReflection_idleStreamEndsWithTheGateway(t *testing.T) {
 	_, err = stream.Recv()
 	t.Logf("stopped after %v; the stream ended with %v", time.Since(began).Round(time.Millisecond), verdictOf(err))
 	if v := verdictOf(err); v.reason != "REQUEST_CANCELLED" {
-		t.Errorf("the stream ended with %v, want REQUEST_CANCELLED: its connection was closed under it", v)
+		t.Errorf("the stream ended with %v, want REQUEST_CANCELLED: its connection was closed without a status", v)
 	}
 }

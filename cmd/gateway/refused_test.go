@@ -16,15 +16,15 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// series returns how many lines there are of a metric.
+// series returns how many series a metric has.
 func series(t *testing.T, admin, name string) int {
 	t.Helper()
 	_, text := get(t, "http://"+admin+"/metrics", "")
 	return strings.Count("\n"+text, "\n"+name+"{")
 }
 
-// TestUnknownMethod_isLoggedAndCounted calls many methods that there are not.
-func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
+// TestUnknownMethod_loggedAndCounted calls many methods that do not exist.
+func TestUnknownMethod_loggedAndCounted(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -40,7 +40,7 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 			t.Fatalf("%s: got %v, reason %q, want Unimplemented, REQUEST_METHOD_UNKNOWN", method, err, verdictOf(err).reason)
 		}
 	}
-	eventually(t, "all calls are counted", func() bool { // after the answer has gone out
+	eventually(t, "all calls are counted", func() bool { // They are counted after the answer was sent.
 		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_service="unknown"`, `grpc_method="unknown"`, `grpc_code="Unimplemented"`) == calls
 	})
 	if after := series(t, at.Admin, "grpc_server_handled_total"); after != before+1 {
@@ -56,8 +56,8 @@ func TestUnknownMethod_isLoggedAndCounted(t *testing.T) {
 	}
 }
 
-// TestRefused_isLoggedAndCounted has requests that the gateway refuses without asking anybody.
-func TestRefused_isLoggedAndCounted(t *testing.T) {
+// TestRefused_loggedAndCounted makes calls that the gateway refuses without an upstream request.
+func TestRefused_loggedAndCounted(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t, "--max-request-bytes=4KiB")
 	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))

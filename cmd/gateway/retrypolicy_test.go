@@ -36,7 +36,7 @@ func serviceConfig(t *testing.T) string {
 	return config
 }
 
-// dialWith returns a connection whose client has a service config, which its own retries go by.
+// dialWith returns a connection whose client retries by a service config.
 func dialWith(t *testing.T, address, config string) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(config))
@@ -47,8 +47,8 @@ func dialWith(t *testing.T, address, config string) *grpc.ClientConn {
 	return conn
 }
 
-// TestRetryPolicy_doesNotMultiplyAttempts has calls fail whose client has the retry policy that the docs
-// recommend, and one that repeats whatever there is a name for, and counts the requests of each call.
+// TestRetryPolicy_doesNotMultiplyAttempts has calls fail, with the retry policy that the docs recommend and
+// with one that repeats many codes. It counts the upstream requests of each call.
 func TestRetryPolicy_doesNotMultiplyAttempts(t *testing.T) {
 	t.Parallel()
 	const attempts = 4
@@ -73,7 +73,7 @@ func TestRetryPolicy_doesNotMultiplyAttempts(t *testing.T) {
 		call   func(context.Context, tagsv1.TagsServiceClient, ...grpc.CallOption) error
 		answer http.HandlerFunc
 		config string
-		want   int64 // requests of one call
+		want   int64 // upstream requests of one call
 		code   codes.Code
 	}{
 		{"a read and 503", list, said{status: 503}.say, serviceConfig(t), attempts, codes.Unavailable},
@@ -108,9 +108,10 @@ func TestRetryPolicy_doesNotMultiplyAttempts(t *testing.T) {
 	}
 }
 
-// TestRetryPolicy_waitsForWhatWasNotAsked has a client's retry policy repeat a call that the gateway refuses
-// because too many run: a write that was not sent may be repeated, after the wait that the gateway asks for.
-func TestRetryPolicy_waitsForWhatWasNotAsked(t *testing.T) {
+// TestRetryPolicy_waitsIfNotSent has the retry policy of a client repeat a write that the gateway
+// refuses because too many calls run. The write was not sent, so the client may repeat it, after the wait
+// that the gateway asks for.
+func TestRetryPolicy_waitsIfNotSent(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})
 	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

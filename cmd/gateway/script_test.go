@@ -14,16 +14,16 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// update rewrites what the scripts, and the documentation, compare output with.
+// update rewrites the expected output in the scripts and in the documentation.
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script and in the documentation")
 
-// TestMain makes this binary the program gateway for scripts and for tests that start it, and the
-// program rawclient for tests that kill a client.
+// TestMain makes this binary the program gateway, for scripts and for tests that start one, and the program
+// rawclient, for tests that kill a client.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gateway": main, "rawclient": rawClient})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts_all(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	testscript.Run(t, testscript.Params{
@@ -58,8 +58,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// plain is the script command "plain FILE COPY": what it writes to the copy is without the version of the
-// build.
+// plain is the script command "plain FILE COPY": it copies a file without the version of the build.
 func plain(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: plain FILE COPY")

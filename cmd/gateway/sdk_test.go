@@ -25,15 +25,15 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// sdkOperation is what an SDK has for an operation of the API.
+// sdkOperation is an operation of the API as an SDK has it.
 type sdkOperation struct {
 	Verb   string            `json:"verb"`
 	Path   string            `json:"path"`
 	Method string            `json:"method"`
-	Wire   map[string]string `json:"wire"` // the names of parameters and members, by those of arguments
+	Wire   map[string]string `json:"wire"` // parameters and members by argument
 }
 
-// key names an operation whatever its path calls its parameters.
+// key returns the key of the operation, which does not depend on the names of path parameters.
 func (o sdkOperation) key() string { return operationKey(o.Verb, o.Path) }
 
 func operationKey(verb, path string) string {
@@ -45,18 +45,18 @@ type sdkCall struct {
 	Method    string         `json:"method"`
 	Arguments map[string]any `json:"arguments"`
 	Token     string         `json:"token"`
-	Retries   int            `json:"retries"` // besides the first attempt
-	Pages     bool           `json:"pages"`   // read all pages, where the SDK knows that there are some
+	Retries   int            `json:"retries"` // after the first attempt
+	Pages     bool           `json:"pages"`   // read all pages, if the SDK knows that the operation pages
 }
 
-// sdkOutcome is what became of it.
+// sdkOutcome is how a call ended.
 type sdkOutcome struct {
 	Value    any    `json:"value"`    // what the SDK made of the response, as JSON
 	Items    int    `json:"items"`    // of all pages
-	Status   int    `json:"status"`   // of the error, 0 where it has none
+	Status   int    `json:"status"`   // of the error; 0 if it has none
 	Error    string `json:"error"`    // empty for success
 	Statuses []int  `json:"statuses"` // of all responses
-	Text     string `json:"text"`     // the body of the last one
+	Text     string `json:"text"`     // the body of the last response
 }
 
 // sdk is a driver that calls an SDK, see tools/sdk.
@@ -67,7 +67,7 @@ type sdk struct {
 	out        *bufio.Scanner
 }
 
-// startSDK runs a driver against a sandbox. Where the test does not end it, it is killed.
+// startSDK runs a driver against a sandbox. The end of the test kills it.
 func startSDK(t *testing.T, name, url string) *sdk {
 	t.Helper()
 	folder := testenv.SDKs(t)
@@ -90,7 +90,7 @@ func startSDK(t *testing.T, name, url string) *sdk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Wait() // It was killed.
 	})
 	s := &sdk{name: name, operations: map[string]sdkOperation{}, in: in, out: bufio.NewScanner(out)}
 	s.out.Buffer(nil, 16<<20)
@@ -115,8 +115,8 @@ func (s *sdk) read(t *testing.T, into any) {
 	}
 }
 
-// call calls the SDK's method for an operation, with arguments by the names that they have on the
-// wire. lacks says that the SDK lacks the operation or one of them, and is empty if it has all.
+// call calls the method of the SDK for an operation, with arguments by their names on the wire. lacks says
+// that the SDK lacks the operation or an argument. It is empty if the SDK has all.
 func (s *sdk) call(t *testing.T, operation string, arguments map[string]any, change ...func(*sdkCall)) (out sdkOutcome, lacks string) {
 	t.Helper()
 	o, ok := s.operations[operation]
@@ -145,7 +145,7 @@ func (s *sdk) call(t *testing.T, operation string, arguments map[string]any, cha
 	return out, ""
 }
 
-// argument returns what the SDK calls a parameter.
+// argument returns the name of a parameter in the SDK.
 func (o sdkOperation) argument(wire string) (string, bool) {
 	plain := func(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 	for name, w := range o.Wire {
@@ -161,35 +161,35 @@ const (
 	javaScript = "JavaScript"
 )
 
-// sdkDifference is how an SDK differs from the document or from Samsara, and what its error holds
-// for it.
+// sdkDifference is how an SDK differs from the document or from Samsara, and what its error contains for
+// that.
 type sdkDifference struct{ what, err string }
 
-// sdkDifferences are the operations for which there is one.
+// sdkDifferences are the known differences by SDK and operation.
 var sdkDifferences = map[string]map[string]sdkDifference{
 	python: {
-		// For all of these the document declares objects, and its examples are text. So it is of the values of
-		// readings, of which Samsara is known to send text (samsara-python issue 12); that of the reading which
-		// is asked for is an object.
-		"GET /functions/{}/runs/{}": {"the SDK refuses a payload that is no object", "requestPayload\n  Input should be a valid dictionary"},
-		"GET /readings/definitions": {"the SDK refuses a type that is no object", "type\n  Input should be a valid dictionary"},
-		"GET /reports/runs/data":    {"the SDK refuses a cell that is no object", "data.rows.0.0\n  Input should be a valid dictionary"},
+		// The document declares objects for these, but its examples have text. The same is true of the
+		// values of readings: Samsara is known to send text (samsara-python issue 12), and the value of the
+		// reading in the request is an object.
+		"GET /functions/{}/runs/{}": {"the SDK refuses a payload that is not an object", "requestPayload\n  Input should be a valid dictionary"},
+		"GET /readings/definitions": {"the SDK refuses a type that is not an object", "type\n  Input should be a valid dictionary"},
+		"GET /reports/runs/data":    {"the SDK refuses a cell that is not an object", "data.rows.0.0\n  Input should be a valid dictionary"},
 	},
 	javaScript: {
 		"GET /ridership/passengers": {"the SDK, which is older, lacks a parameter that is required", "the SDK lacks the parameter tagId"},
 	},
 }
 
-// read is a call that reads.
+// sdkRead is a call that reads.
 type sdkRead struct {
 	key       string
 	arguments map[string]any
 	required  map[string]bool
-	arrays    int // how many of the arguments are lists of several values
+	arrays    int // how many arguments are lists of several values
 }
 
-// sdkReads returns two calls of each operation that only reads: with the parameters that are
-// required, and with several values for each list besides.
+// sdkReads returns two calls of each operation that only reads: one with the required parameters, and one
+// that also has several values for each list.
 func sdkReads(t *testing.T) []sdkRead {
 	t.Helper()
 	endpoints, err := loadEndpoints()
@@ -214,7 +214,8 @@ func sdkReads(t *testing.T) []sdkRead {
 				plain.arguments[name] = sdkValue(fd, rule, name, 1)
 				lists.arguments[name] = plain.arguments[name]
 			}
-			// By external ids that no record has nothing is found, and nothing would be compared.
+			// With external ids that no record has, the answer would be empty and there would be nothing to
+			// compare.
 			if fd.IsList() && rule.GetIn() == apiv1.Location_LOCATION_QUERY && rule.GetMaximum() != 1 && name != "externalIds" {
 				lists.arguments[name] = sdkValue(fd, rule, name, 2)
 				lists.arrays++
@@ -228,7 +229,7 @@ func sdkReads(t *testing.T) []sdkRead {
 	return out
 }
 
-// sdkValue returns a right value for a parameter, so many of a list.
+// sdkValue returns a valid value for a parameter, with n values if it is a list.
 func sdkValue(fd protoreflect.FieldDescriptor, rule *apiv1.Field, name string, n int) any {
 	one := func(i int) any {
 		allowed, lower := rule.GetValues(), strings.ToLower(name)
@@ -266,7 +267,7 @@ func sdkValue(fd protoreflect.FieldDescriptor, rule *apiv1.Field, name string, n
 	return values
 }
 
-// sdkMessage returns an object that has what is required.
+// sdkMessage returns an object with the required members.
 func sdkMessage(md protoreflect.MessageDescriptor) map[string]any {
 	out := map[string]any{}
 	for i := range md.Fields().Len() {
@@ -279,8 +280,8 @@ func sdkMessage(md protoreflect.MessageDescriptor) map[string]any {
 	return out
 }
 
-// Every read that an SDK and the document have in common succeeds, and gives the caller all that the
-// sandbox sends, as it sends it.
+// Every read that both an SDK and the document have succeeds, and returns to the caller all that the
+// sandbox sends, unchanged.
 func TestSDK_reads(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{javaScript, python} {
@@ -326,7 +327,7 @@ func TestSDK_reads(t *testing.T) {
 	}
 }
 
-// wrong says in which way a read was not what it should be.
+// wrong returns how a read differs from what it should be, empty if it does not.
 func (o sdkOutcome) wrong(t *testing.T) string {
 	t.Helper()
 	if o.Error != "" {
@@ -337,12 +338,12 @@ func (o sdkOutcome) wrong(t *testing.T) string {
 		return fmt.Sprintf("the sandbox sent %q: %v", o.Text, err)
 	}
 	if !reflect.DeepEqual(normal(sent), normal(o.Value)) {
-		return "the SDK gives not what was sent: " + difference("", normal(sent), normal(o.Value))
+		return "the SDK does not return what was sent: " + difference("", normal(sent), normal(o.Value))
 	}
 	return ""
 }
 
-// normal writes times in one way.
+// normal converts all times to one form.
 func normal(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -365,7 +366,7 @@ func normal(v any) any {
 	return v
 }
 
-// difference names the first place where two JSON values differ.
+// difference returns the path at which two JSON values first differ, and how.
 func difference(path string, a, b any) string {
 	x, isObject := a.(map[string]any)
 	y, other := b.(map[string]any)
@@ -426,7 +427,7 @@ type sdkKind struct {
 	create, change map[string]any
 }
 
-// What an SDK creates it can read, change and delete, and is told 404 of from then on.
+// An SDK can read, change and delete what it has created, and gets 404 afterwards.
 func TestSDK_writes(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]sdkKind{
@@ -463,7 +464,7 @@ func TestSDK_writes(t *testing.T) {
 			t.Parallel()
 			s := startSDK(t, name, startSamsara(t).url)
 			calls, passed := 0, 0
-			// call reports the record that a call answers, nil where it answers none.
+			// call returns the record in the answer of a call, nil if it has none.
 			call := func(operation string, arguments map[string]any, status int) map[string]any {
 				calls++
 				out, why := s.call(t, operation, arguments)
@@ -487,7 +488,7 @@ func TestSDK_writes(t *testing.T) {
 				}
 				return record
 			}
-			// has checks the texts that a record must have; with some, those of them that it has.
+			// has checks the texts that a record must have. If some, a text may be missing.
 			has := func(record, members map[string]any, some bool) {
 				for name, want := range members {
 					got, there := record[name]
@@ -509,7 +510,7 @@ func TestSDK_writes(t *testing.T) {
 				has(call("GET "+kind.item, this, 0), kind.create, false)
 				change := maps.Clone(kind.change)
 				change[kind.id] = id
-				has(call("PATCH "+kind.item, change, 0), kind.change, true) // It may answer a part.
+				has(call("PATCH "+kind.item, change, 0), kind.change, true) // The answer may have only some members.
 				has(call("GET "+kind.item, this, 0), kind.change, false)
 				call("DELETE "+kind.item, this, 0)
 				call("GET "+kind.item, this, 404)
@@ -519,7 +520,7 @@ func TestSDK_writes(t *testing.T) {
 	}
 }
 
-// Pages, retries and errors are what an SDK's callers expect of Samsara.
+// Pages, retries and errors are as callers of an SDK expect of Samsara.
 func TestSDK_pagesAndErrors(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{javaScript, python} {
@@ -576,13 +577,13 @@ func TestSDK_pagesAndErrors(t *testing.T) {
 			if own := must("the SDK's pages", "GET /fleet/vehicles", nil, []int{200, 200, 200}, all); own.Items != 12 {
 				t.Errorf("the SDK's own pages have %d vehicles, want 12", own.Items)
 			}
-			// Samsara allows itself pages that are empty and not the last.
+			// Samsara may send an empty page that is not the last.
 			if name == python {
 				own := must("the SDK's pages, one empty", "GET /fleet/drivers", nil, []int{200, 200}, all)
 				if own.Items != 5 {
-					t.Errorf("the SDK's own pages have %d drivers, want 5: it has ended with an empty page so far", own.Items)
+					t.Errorf("the SDK's own pages have %d drivers, want 5: until now it stopped at an empty page", own.Items)
 				}
-				t.Logf("%s: GET /fleet/drivers: calls that differ: 1: the SDK's pages end with one that is empty, though there are more: 5 drivers of 12", name)
+				t.Logf("%s: GET /fleet/drivers: calls that differ: 1: the SDK stops at an empty page though more pages follow: 5 drivers of 12", name)
 			} else if own := must("the SDK's pages, one empty", "GET /fleet/drivers", nil, []int{200, 200, 200, 200}, all); own.Items != 12 {
 				t.Errorf("the SDK's own pages have %d drivers, want 12", own.Items)
 			}

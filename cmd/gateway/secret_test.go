@@ -21,20 +21,20 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// leak returns a part of the API token that a text holds, as it is or percent-encoded, in whatever
-// case; empty where it holds none.
+// leak returns six characters of the API token that a text has, plain or percent-encoded, in any case. It
+// returns an empty text if there are none.
 func leak(text string) string {
 	const window = 6
 	_, secret, _ := strings.Cut(strings.ToLower(upstreamToken), "_api_")
-	for range 3 { // what is encoded may be encoded again
+	for range 3 { // An encoded text may be encoded again.
 		text = strings.ToLower(text)
 		for i := range len(secret) - window + 1 {
-			if part := secret[i : i+window]; strings.Contains(text, part) {
-				return part
+			if piece := secret[i : i+window]; strings.Contains(text, piece) {
+				return piece
 			}
 		}
 		decoded, err := url.PathUnescape(text)
-		if err != nil { // not all of it
+		if err != nil { // The text is not encoded as a whole.
 			decoded = strings.NewReplacer("%2b", "+", "%2f", "/", "%3d", "=", "%25", "%").Replace(text)
 		}
 		text = decoded
@@ -42,15 +42,15 @@ func leak(text string) string {
 	return ""
 }
 
-// echoes are the forms in which an upstream may send back a token that it was sent.
+// echoes returns the forms in which an upstream may send back a token.
 func echoes(token string) []string {
 	return []string{
-		token, "Bearer " + token, strings.Repeat("x", 46) + token, // which is cut within the token
+		token, "Bearer " + token, strings.Repeat("x", 46) + token, // The last is cut within the token.
 		url.QueryEscape(token), url.PathEscape(token), strings.ToLower(url.QueryEscape(token)), strings.ToUpper(token),
 	}
 }
 
-// TestToken_echoedByTheUpstream has an upstream send back the token wherever it can.
+// TestToken_echoedByTheUpstream has an upstream send back the token everywhere in its answers.
 func TestToken_echoedByTheUpstream(t *testing.T) {
 	t.Parallel()
 	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,17 +71,17 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 			return r
 		}, token), "a name")
 		switch kind {
-		case "1": // names that nobody knows
+		case "1": // unknown names
 			fmt.Fprintf(w, `{"data":{%s:"\ud800","id":"1"},%s:1}`, quoted, quoted)
 		case "2":
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprintf(w, `{"message":%s,"requestId":%s}`, quoted, quoted)
-		case "3": // an error that is no error
+		case "3": // an error in the body of a success
 			fmt.Fprintf(w, `{"message":%s}`, quoted)
 		case "4":
 			w.WriteHeader(http.StatusTeapot)
 			_, _ = io.WriteString(w, "<html><title>"+echo+"</title>")
-		case "/fleet/vehicles": // a page, and then a failure, with the cursor to go on from
+		case "/fleet/vehicles": // a page with a cursor, and then a failure
 			if r.URL.Query().Get("after") != "" {
 				w.WriteHeader(http.StatusForbidden)
 				return
@@ -97,20 +97,20 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 	check := func(what string, texts ...any) {
 		t.Helper()
 		for _, text := range texts {
-			if part := leak(fmt.Sprint(text)); part != "" {
-				t.Errorf("%s holds %q of the token: %v", what, part, text)
+			if leaked := leak(fmt.Sprint(text)); leaked != "" {
+				t.Errorf("%s has %q of the token: %v", what, leaked, text)
 			}
 		}
 	}
 	for form := range echoes(upstreamToken) {
 		for id, want := range map[string]codes.Code{"1": codes.OK, "2": codes.InvalidArgument, "3": codes.Internal, "4": codes.InvalidArgument} {
-			for range 2 { // the second may be from the cache
+			for range 2 { // The second may be from the cache.
 				var header, trailer metadata.MD
 				_, err := client.GetVehicle(t.Context(), &vehiclesv1.GetVehicleRequest{Id: proto.String(fmt.Sprintf("%s.%d", id, form))}, grpc.Header(&header), grpc.Trailer(&trailer))
 				if status.Code(err) != want {
 					t.Errorf("vehicle %s: got %v, want %v", id, err, want)
 				}
-				delete(trailer, "grpc-status-details-bin") // which is in the error
+				delete(trailer, "grpc-status-details-bin") // The details are checked with the error.
 				check("the header of vehicle "+id, map[string][]string(header))
 				check("the trailer of vehicle "+id, map[string][]string(trailer))
 				check("the error of vehicle "+id, err, status.Convert(err).Details())
@@ -144,7 +144,7 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 	for line := range strings.Lines(text) {
 		check("a metric", line)
 		if strings.HasPrefix(line, "samsara_gateway_response_drift_total") && strings.Contains(line, "token") {
-			t.Errorf("a name of the upstream's is in the metrics: %s", line)
+			t.Errorf("a name that the upstream sent is in the metrics: %s", line)
 		}
 	}
 	p.stop(t)

@@ -52,7 +52,7 @@ func (f *fakeServer) server() server {
 	}
 }
 
-func TestPartsStopInOrderWithinTheGracePeriod(t *testing.T) {
+func TestRunServers_stopInOrder(t *testing.T) {
 	t.Parallel()
 	const grace = 30 * time.Second
 	for _, test := range []struct {

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// maxServedConns bounds the connections that serveConns has open, well above what tests need.
+// maxServedConns bounds the open connections of serveConns, well above what tests need.
 const maxServedConns = 1000
 
-// serveConns serves each connection to a port of loopback so, and returns the port. The end of the
-// test waits until all have been served.
+// serveConns serves each connection to a port of loopback with serve, and returns the port. The end of the
+// test waits until all were served.
 func serveConns(t *testing.T, serve func(net.Conn)) (port string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -30,7 +30,7 @@ func serveConns(t *testing.T, serve func(net.Conn)) (port string) {
 	}
 	var running sync.WaitGroup
 	t.Cleanup(func() {
-		_ = listener.Close() // It ends the loop.
+		_ = listener.Close() // That ends the loop.
 		running.Wait()
 	})
 	running.Go(func() {
@@ -45,9 +45,9 @@ func serveConns(t *testing.T, serve func(net.Conn)) (port string) {
 	return port
 }
 
-// slowToOpen passes connections on to a server, and returns the URL that it does so at and the
-// certificate to trust. Each takes as long to open as said, and a little more: by its TLS handshake,
-// because the kernel opens those of TCP before anybody has accepted them.
+// slowToOpen forwards connections to a server. It returns its URL and the certificate to trust. Each
+// connection takes a little longer than opening to open. The TLS handshake is what takes time, because the
+// kernel accepts TCP connections by itself.
 func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFile string) {
 	t.Helper()
 	certFile, keyFile, _ := selfSigned(t)
@@ -57,17 +57,17 @@ func slowToOpen(t *testing.T, server string, opening time.Duration) (url, certFi
 	}
 	cfg := &tls.Config{Certificates: []tls.Certificate{cert}}
 	port := serveConns(t, func(conn net.Conn) {
-		slow := slowConn{conn, sync.OnceFunc(func() { lapse(t, opening) })}
+		slow := slowConn{conn, sync.OnceFunc(func() { letPass(t, opening) })}
 		passOn(t.Context(), tls.Server(slow, cfg), strings.TrimPrefix(server, "http://"), nil)
 	})
 	return "https://localhost:" + port, certFile
 }
 
-// slowConn is a connection whose first write has to wait. What a handshake costs is spent before it
-// writes, so that it does not hold up the requests on connections that are open.
+// slowConn is a connection whose first write has to wait. The work of a handshake is done before that
+// write, so it does not delay requests on open connections.
 type slowConn struct {
 	net.Conn
-	wait func() // the first time
+	wait func() // It blocks the first time only.
 }
 
 // Write implements net.Conn.
@@ -76,8 +76,8 @@ func (c slowConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// passOn connects a client with a server until one of them hangs up or ctx ends, and notes what the
-// client was sent, if there are notes.
+// passOn connects a client with a server until one of them hangs up or ctx ends. If notes is not nil, it
+// notes what was sent to the client.
 func passOn(ctx context.Context, client net.Conn, server string, notes *passed) {
 	defer hangUp(client)
 	if secure, ok := client.(*tls.Conn); ok && secure.HandshakeContext(ctx) != nil {
@@ -92,7 +92,7 @@ func passOn(ctx context.Context, client net.Conn, server string, notes *passed) 
 	var requests sync.WaitGroup
 	requests.Go(func() {
 		_, _ = io.Copy(upstream, client)
-		hangUp(upstream) // It ends the responses.
+		hangUp(upstream) // That ends the responses.
 	})
 	if notes == nil {
 		_, _ = io.Copy(client, upstream)
@@ -100,15 +100,15 @@ func passOn(ctx context.Context, client net.Conn, server string, notes *passed) 
 		defer notes.end(upstream.LocalAddr())
 		_, _ = io.Copy(notedConn{client, notes, upstream.LocalAddr()}, upstream)
 	}
-	hangUp(client) // It ends the requests.
+	hangUp(client) // That ends the requests.
 	requests.Wait()
 }
 
-// passed notes how many bytes passOn has sent to each client, by the address that the server has of
-// it. It is safe for concurrent use.
+// passed notes how many bytes passOn has sent to each client, by the address of the client at the server.
+// It is safe for concurrent use.
 type passed struct {
 	mu    sync.Mutex
-	more  *sync.Cond // after each note
+	more  *sync.Cond // signaled after each note
 	bytes map[string]int64
 	ended map[string]bool
 }
@@ -133,7 +133,7 @@ func (p *passed) end(client net.Addr) {
 	p.more.Broadcast()
 }
 
-// await waits until a client was sent so many bytes in all, or its connection has ended.
+// await waits until the client was sent so many bytes in all, or its connection has ended.
 func (p *passed) await(client net.Addr, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +142,7 @@ func (p *passed) await(client net.Addr, bytes int64) {
 	}
 }
 
-// notedConn is a connection to a client that notes what it sent.
+// notedConn is a connection to a client that notes how much was sent on it.
 type notedConn struct {
 	net.Conn
 	notes  *passed

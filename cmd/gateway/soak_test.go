@@ -18,7 +18,7 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// What the soak reads where make soak does not say otherwise, with many small pages.
+// The size of the soak unless make soak gives another one. Pages are small, so that there are many.
 const (
 	shortSoakRecords, shortSoakKills = 20_000, 2
 	mostRecordsPerPage               = 512
@@ -33,22 +33,21 @@ const soakFaults = "status=503; share=0.055," +
 	"truncate; share=0.055," +
 	"reset; share=0.055"
 
-// TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled reads a feed through one
-// gateway after the other, all but the last of which are killed, while a fifth of the requests to
-// the sandbox fail. The client stores a cursor now and then, as one that writes to a database does,
-// and goes on from it. It must see every record in order, and none twice but those behind that
-// cursor.
-func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testing.T) {
+// TestSoak_followedFeed follows a feed through one gateway after another. All but the last are killed, and
+// a fifth of the requests to the sandbox fail. The client stores a cursor now and then, like a client that
+// writes to a database, and goes on from the last one. It must see every record in order, and no record
+// twice except those after that cursor.
+func TestSoak_followedFeed(t *testing.T) {
 	t.Parallel()
 	records, kills := setting(t, "SAMSARA_SOAK_RECORDS", shortSoakRecords), setting(t, "SAMSARA_SOAK_KILLS", shortSoakKills)
 	box, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", soakFleet), "--fault="+soakFaults)
-	// So few attempts that some failures are left for the feed's reader to wait out. A quota would
-	// be lowered by so many a 429.
+	// There are so few attempts that some failures reach the reader of the feed. There is no quota, because
+	// so many 429s would lower it.
 	flags = append(flags, "--quota=false", "--retry-base-delay=1ms", "--retry-max-delay=10ms", "--retry-max-attempts=2")
 
 	begun := time.Now()
 	r := soakReader{
-		// So that as many records lie in the past, the last of them at this tick.
+		// The feed begins so early that it has this many records at the present tick.
 		from:  begun.Truncate(sandbox.Tick).Add(-time.Duration((records-1)/soakFleet) * sandbox.Tick),
 		limit: int32(min(max(1, records/200), mostRecordsPerPage)),
 	}
@@ -89,18 +88,18 @@ func TestAFollowedFeedIsCompleteThoughRequestsFailAndTheGatewayIsKilled(t *testi
 	t.Logf("%d upstream requests, %d of them failed: %v; outlasted by the feed's reader: %v", requests, faults["all"], faults, outlasted)
 	for _, kind := range []string{"status=503", "status=429", "truncate", "reset"} {
 		if faults[kind] == 0 {
-			t.Errorf("no request failed by %s", kind)
+			t.Errorf("no request failed with %s", kind)
 		}
 	}
 	if outlasted == 0 {
-		t.Error("no failure reached the feed's reader")
+		t.Error("no failure reached the reader of the feed")
 	}
 	if share := float64(faults["all"]) / float64(requests); share < 0.15 || share > 0.25 {
 		t.Errorf("%.0f%% of the upstream requests failed, want about 20%%", share*100)
 	}
 }
 
-// setting returns a number from the environment.
+// setting returns a number from the environment. Its default is otherwise.
 func setting(t *testing.T, name string, otherwise int) int {
 	t.Helper()
 	n, err := strconv.Atoi(cmp.Or(os.Getenv(name), strconv.Itoa(otherwise)))
@@ -110,25 +109,25 @@ func setting(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// soakReader is a client that reads a feed and keeps count.
+// soakReader is a client that reads a feed and counts what it sees.
 type soakReader struct {
 	from  time.Time
 	limit int32
 
-	// read is how many records it has seen, repeated how many of them it has seen once more.
+	// read is how many records it has seen. repeated is how many of them it has seen again.
 	read, repeated int
-	// cursor is what it has stored, after as many records as stored says.
+	// cursor is the stored cursor, and stored is how many records come before it.
 	cursor string
 	stored int
-	// keepAlives is how many keep-alives came, failures how many of them told of a failure.
+	// keepAlives is how many keep-alives came, and failures how many of them had a failure.
 	keepAlives, failures int
 }
 
-// storeEvery is after how many messages the reader stores the cursor.
+// storeEvery is the number of messages between two stored cursors.
 const storeEvery = 5
 
-// follow goes on from the stored cursor. Once it has seen so many records in all it has the
-// gateway ended, and reads what still comes.
+// follow goes on from the stored cursor. When it has seen until records in all, it calls end, which ends
+// the gateway, and reads what still comes.
 func (r *soakReader) follow(t *testing.T, address string, until int, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -150,8 +149,8 @@ func (r *soakReader) follow(t *testing.T, address string, until int, end func())
 			}
 		}
 		for _, record := range m.GetPage().GetData() {
-			if got, want := placeOf(t, record, soakFleet), placeAt(r.from, soakFleet)+next; got != want {
-				t.Fatalf("record %d is %v, which is %d places off", next, record, got-want)
+			if got, want := positionOf(t, record, soakFleet), positionAt(r.from, soakFleet)+next; got != want {
+				t.Fatalf("record %d is %v, which is %d positions off", next, record, got-want)
 			}
 			next++
 			if next <= r.read {

@@ -19,7 +19,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-// TestLog_standardLibrary has net/http log by itself: an upstream of HTTP/2 sends a frame too early.
+// TestLog_standardLibrary makes net/http log a line: an HTTP/2 upstream sends a frame too early.
 func TestLog_standardLibrary(t *testing.T) {
 	t.Parallel()
 	certFile, keyFile, _ := selfSigned(t)
@@ -46,8 +46,8 @@ func TestLog_standardLibrary(t *testing.T) {
 	wantStructured(t, p)
 }
 
-// TestLog_gRPC has gRPC log by itself: a client sends a header that is not of the form its name says. Not
-// even the variables of grpc-go have it write as it likes.
+// TestLog_gRPC makes grpc-go log a line: a client sends a binary header that is not base64. Even with the
+// environment variables of grpc-go, its lines have the form of this log.
 func TestLog_gRPC(t *testing.T) {
 	t.Parallel()
 	p := startIn(t, []string{"GRPC_GO_LOG_SEVERITY_LEVEL=warning"},
@@ -78,16 +78,17 @@ func TestLog_gRPC(t *testing.T) {
 	if line.Level != "DEBUG" || !strings.Contains(line.Text, `Failed to decode metadata header ("…", "…")`) {
 		t.Errorf("got %+v", line)
 	}
-	hangUp(conn) // gRPC would wait for it
+	hangUp(conn) // grpc-go would wait for the connection.
 	p.stop(t)
 	wantStructured(t, p)
 	if _, text, _ := p.log(); strings.Contains(text, secret) {
-		t.Errorf("%q is told:\n%s", secret, text)
+		t.Errorf("%q is in:\n%s", secret, text)
 	}
 }
 
-// TestGRPCLines takes the levels in turn, as those above warnings come from faults of a server alone.
-func TestGRPCLines(t *testing.T) {
+// TestGRPCLines_levels logs at each level directly, because only faults of a server cause lines above
+// warning.
+func TestGRPCLines_levels(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	log, _ := newLogger(slog.LevelInfo, config.LogText, &out)
@@ -99,7 +100,7 @@ func TestGRPCLines(t *testing.T) {
 	lines.Fatal("the last")
 	var got []string
 	for line := range strings.Lines(out.String()) {
-		_, line, _ = strings.Cut(strings.TrimSpace(line), " ") // after the time
+		_, line, _ = strings.Cut(strings.TrimSpace(line), " ") // cuts the time
 		got = append(got, line)
 	}
 	want := []string{
@@ -112,16 +113,16 @@ func TestGRPCLines(t *testing.T) {
 	}
 }
 
-// wantStructured checks that every line of the log is one of JSON.
+// wantStructured checks that every line of the log is JSON.
 func wantStructured(t *testing.T, p *process) {
 	t.Helper()
 	lines, text, _ := p.log()
 	if got := strings.Count(text, "\n"); got != len(lines) {
-		t.Errorf("of %d lines %d are structured:\n%s", got, len(lines), text)
+		t.Errorf("of %d lines %d are JSON:\n%s", got, len(lines), text)
 	}
 }
 
-func TestStrayText(t *testing.T) {
+func TestStrayText_quotedAndCut(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 200 \\\"x\\\"\\r\\n\"; err=<nil>\n": `Unsolicited response received on idle HTTP channel starting with "…"; err=<nil>`,

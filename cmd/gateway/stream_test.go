@@ -29,17 +29,17 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// firstID is the id of the first record of each of the sandbox's collections.
+// firstID is the id of the first record in each collection of the sandbox.
 const firstID = 281474976710657
 
-// placeAt returns the place, in the feeds of a sandbox, of the first report at a tick. Each asset
-// of the fleet reports once a tick, in the order of ids.
-func placeAt(at time.Time, fleet int) int {
+// positionAt returns the position, in the feeds of a sandbox, of the first report at a tick. Each asset of
+// the fleet reports once a tick, in the order of ids.
+func positionAt(at time.Time, fleet int) int {
 	return int(at.UnixMilli()/sandbox.Tick.Milliseconds()) * fleet
 }
 
-// placeOf returns the place of a record; -1 where it can have none.
-func placeOf(t *testing.T, record *locationandspeedv1.LocationAndSpeed, fleet int) int {
+// positionOf returns the position of a record in the feed, or -1 if its id or its time is not valid.
+func positionOf(t *testing.T, record *locationandspeedv1.LocationAndSpeed, fleet int) int {
 	t.Helper()
 	id, idErr := strconv.Atoi(record.GetAsset().GetId())
 	at, atErr := time.Parse(time.RFC3339, record.GetHappenedAtTime())
@@ -47,11 +47,11 @@ func placeOf(t *testing.T, record *locationandspeedv1.LocationAndSpeed, fleet in
 		t.Error(err)
 		return -1
 	}
-	return placeAt(at, fleet) + id - firstID
+	return positionAt(at, fleet) + id - firstID
 }
 
-// followLocations follows the feed of locations from a time on, now if it is zero, or else from
-// a cursor.
+// followLocations follows the feed of locations from a cursor. If the cursor is empty, it begins at a time,
+// or now if that is zero.
 func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, from time.Time, limit int32, cursor string) grpc.ServerStreamingClient[locationandspeedv1.FollowLocationAndSpeedResponse] {
 	t.Helper()
 	request := &locationandspeedv1.FollowLocationAndSpeedRequest{
@@ -71,8 +71,8 @@ func followLocations(ctx context.Context, t *testing.T, conn *grpc.ClientConn, f
 	return stream
 }
 
-// streamVehicles streams the list of vehicles from a cursor on, from the beginning if it is empty.
-// It leaves the options as they are.
+// streamVehicles streams the list of vehicles from a cursor, or from the beginning if it is empty. It does
+// not change the options.
 func streamVehicles(ctx context.Context, t *testing.T, conn *grpc.ClientConn, limit int32, cursor string, options *apiv1.StreamOptions) grpc.ServerStreamingClient[vehiclesv1.StreamVehiclesResponse] {
 	t.Helper()
 	request := &vehiclesv1.StreamVehiclesRequest{
@@ -90,7 +90,7 @@ func streamVehicles(ctx context.Context, t *testing.T, conn *grpc.ClientConn, li
 	return stream
 }
 
-// numbers returns the numbers of vehicles, from 0.
+// numbers returns the numbers of vehicles, counted from 0.
 func numbers(t *testing.T, vehicles []*vehiclesv1.VehicleObject) []int {
 	t.Helper()
 	var out []int
@@ -104,13 +104,13 @@ func numbers(t *testing.T, vehicles []*vehiclesv1.VehicleObject) []int {
 	return out
 }
 
-// waiting bounds how long a call or a stream may take in a test.
+// waiting returns a context that bounds how long a call or a stream may take in a test.
 func waiting(t *testing.T) context.Context {
 	t.Helper()
-	return lasts(t, patience)
+	return withTimeout(t, patience)
 }
 
-func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) {
+func TestStream_optionsAndCursor(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -118,7 +118,7 @@ func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) 
 		name    string
 		options *apiv1.StreamOptions
 		want    [][]int
-		// wantRest is what comes from the last cursor on; nil where there is none.
+		// wantRest is what follows the last cursor, nil if there is none.
 		wantRest [][]int
 	}{
 		{name: "whole", want: [][]int{{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}, {10, 11}}},
@@ -127,7 +127,7 @@ func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) 
 			want: [][]int{{0, 1, 2, 3, 4}, {5, 6, 7, 8, 9}}, wantRest: [][]int{{10, 11}},
 		},
 		{
-			name: "some records, whose last page comes again", options: &apiv1.StreamOptions{MaxItems: proto.Int32(7)},
+			name: "some records, whose last page is sent again", options: &apiv1.StreamOptions{MaxItems: proto.Int32(7)},
 			want: [][]int{{0, 1, 2, 3, 4}, {5, 6}}, wantRest: [][]int{{5, 6, 7, 8, 9}, {10, 11}},
 		},
 	} {
@@ -164,13 +164,13 @@ func TestListIsStreamedAsFarAsTheOptionsSayAndGoesOnFromTheCursor(t *testing.T) 
 	}
 }
 
-func TestGrpcurlReadsStreams(t *testing.T) {
+func TestGrpcurl_readsStreams(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "grpcurl")
 	_, at := startSandboxed(t)
 	for _, test := range []struct {
 		name, method, request string
-		// wantRecords and wantMessages are how many there are.
+		// wantRecords and wantMessages are the expected numbers.
 		wantRecords, wantMessages int
 	}{
 		{
@@ -201,14 +201,14 @@ func TestGrpcurlReadsStreams(t *testing.T) {
 	}
 }
 
-// TestDrainingEndsStreamsWithACursorToGoOnFrom ends a gateway while a client is in the midst of
-// a stream of which it has read one page. Another gateway must have exactly what is missing.
-func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
+// TestDraining_streamsEndWithACursor stops a gateway while a client has read one page of a stream. Another
+// gateway must continue with exactly the missing records.
+func TestDraining_streamsEndWithACursor(t *testing.T) {
 	t.Parallel()
 	const fleet, limit, ticks = 4000, 500, 3
 	_, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", fleet))
 	from := time.Now().Truncate(sandbox.Tick).Add(-(ticks - 1) * sandbox.Tick)
-	// A message is the places of its records.
+	// receive returns the positions of the records of the next message.
 	type receive func() ([]int, error)
 	for _, test := range []struct {
 		name        string
@@ -226,15 +226,15 @@ func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
 			},
 		},
 		{
-			name: "that follow a feed", first: placeAt(from, fleet), want: ticks * fleet,
+			name: "of a feed", first: positionAt(from, fleet), want: ticks * fleet,
 			open: func(conn *grpc.ClientConn, cursor string) (receive, grpc.ClientStream) {
 				stream := followLocations(waiting(t), t, conn, from, limit, cursor)
-				return func() (places []int, err error) {
+				return func() (positions []int, err error) {
 					m, err := stream.Recv()
 					for _, record := range m.GetPage().GetData() {
-						places = append(places, placeOf(t, record, fleet))
+						positions = append(positions, positionOf(t, record, fleet))
 					}
-					return places, err
+					return positions, err
 				}, stream
 			},
 		},
@@ -250,9 +250,9 @@ func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
 			p.signal(t, syscall.SIGTERM)
 			p.await(t, "stopping")
 			for err == nil {
-				var places []int
-				places, err = next()
-				got = append(got, places...)
+				var positions []int
+				positions, err = next()
+				got = append(got, positions...)
 			}
 			if exit := p.wait(t); exit != nil {
 				t.Errorf("the gateway ended with %v", exit)
@@ -269,22 +269,22 @@ func TestDrainingEndsStreamsWithACursorToGoOnFrom(t *testing.T) {
 			_, at = startBefore(t, flags)
 			next, _ = test.open(connect(t, at.GRPC, insecure.NewCredentials()), cursor)
 			for len(got) < test.want {
-				places, err := next()
+				positions, err := next()
 				if err != nil {
 					t.Fatalf("after %d records: %v", len(got), err)
 				}
-				got = append(got, places...)
+				got = append(got, positions...)
 			}
-			for i, place := range got {
-				if place != test.first+i {
-					t.Fatalf("record %d is at place %d, want %d", i, place-test.first, i)
+			for i, position := range got {
+				if position != test.first+i {
+					t.Fatalf("record %d is at position %d, want %d", i, position-test.first, i)
 				}
 			}
 		})
 	}
 }
 
-// assertDraining checks that a stream ended because the gateway did, and says when to go on.
+// assertDraining checks that a stream ended because the gateway stopped, with a RetryInfo.
 func assertDraining(t *testing.T, err error) {
 	t.Helper()
 	if got := verdictOf(err); got.code != codes.Unavailable || got.reason != "GATEWAY_DRAINING" || got.wait <= 0 {
@@ -292,10 +292,10 @@ func assertDraining(t *testing.T, err error) {
 	}
 }
 
-// TestFollowersOfOneFeedShareItsRequests has half of the followers begin later, at the cursor
-// that the others began with, and counts the requests once these have caught up. Every answer is
-// news: at least as much time passes between two requests as between two reports.
-func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
+// TestFollow_followersShareRequests has half of the followers begin later, at the cursor at which the
+// others began. It counts the requests after these have caught up. Every answer has new records: two
+// requests are at least as far apart as two reports.
+func TestFollow_followersShareRequests(t *testing.T) {
 	t.Parallel()
 	const followers, connections, polls = 500, 4, 2
 	_, flags := startSandbox(t)
@@ -312,7 +312,7 @@ func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
 	defer all.Wait()
 	defer cancel()
 	var pages [followers]atomic.Int64
-	cursors := make(chan string, followers/2) // those that the first half began with
+	cursors := make(chan string, followers/2) // that the first half began with
 	follow := func(i int, cursor string) {
 		stream := followLocations(ctx, t, conns[i%connections], time.Time{}, 500, cursor)
 		all.Go(func() {
@@ -325,11 +325,11 @@ func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
 					return
 				}
 				for _, record := range m.GetPage().GetData() {
-					place := placeOf(t, record, sandbox.DefaultFleet)
-					if last != 0 && place != last+1 {
-						t.Errorf("follower %d: place %d comes after %d", i, place, last)
+					position := positionOf(t, record, sandbox.DefaultFleet)
+					if last != 0 && position != last+1 {
+						t.Errorf("follower %d: position %d comes after %d", i, position, last)
 					}
-					last = place
+					last = position
 				}
 				if m.GetPage() != nil && pages[i].Add(1) == 1 && cursor == "" {
 					cursors <- m.GetCursor()
@@ -337,7 +337,7 @@ func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
 			}
 		})
 	}
-	// fewest returns how many pages each of the first so many followers has at least.
+	// fewest returns the number of pages that each of the first count followers has at least.
 	fewest := func(count int) int64 {
 		n := pages[0].Load()
 		for i := range count {
@@ -359,19 +359,19 @@ func TestFollowersOfOneFeedShareItsRequests(t *testing.T) {
 	eventually(t, "every follower has more", func() bool { return fewest(followers) >= seen+polls })
 	more := requests() - before
 	if more > polls+1 {
-		t.Errorf("%d requests brought %d pages to each of %d followers, want one each", more, polls, followers)
+		t.Errorf("%d requests brought %d pages to each of %d followers, want one request for each page", more, polls, followers)
 	}
 	t.Logf("%d followers: %d requests until all had caught up, then %d for %d pages", followers, before, more, polls)
 }
 
-// TestASlowReaderHoldsTwoPages has a client pause after each few messages of a list of large
-// pages, for longer than the gateway needs for another one.
-func TestASlowReaderHoldsTwoPages(t *testing.T) {
+// TestStream_slowReaderHoldsTwoPages has a client pause after every few messages of a list with large
+// pages, for longer than the gateway needs for another page.
+func TestStream_slowReaderHoldsTwoPages(t *testing.T) {
 	t.Parallel()
 	const pages, limit, burst, stall = 24, 500, 6, 500 * time.Millisecond
 	_, flags := startSandbox(t, fmt.Sprintf("--fleet=%d", pages*limit))
 	_, at := startBefore(t, flags)
-	// Without a fixed window, grpc would take whole pages in advance in the client.
+	// With a fixed window grpc does not buffer whole pages in the client.
 	conn, err := grpc.NewClient(at.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStaticStreamWindowSize(1<<16), grpc.WithStaticConnWindowSize(1<<16))
 	if err != nil {
@@ -404,7 +404,7 @@ func TestASlowReaderHoldsTwoPages(t *testing.T) {
 		}
 		held := func() int { return int(metric(t, at.Admin, "samsara_gateway_in_flight_bytes")) }
 		atMost := 2 * largest * 5 / 4
-		// One page is on its way, and the next one was fetched meanwhile.
+		// One page is being sent, and the next one was fetched meanwhile.
 		eventually(t, "two pages are held", func() bool { return requests() >= n+2 && held() <= atMost })
 		for pause := time.Now().Add(stall); time.Now().Before(pause); {
 			if asked, held := requests(), held(); asked > n+2 || held > atMost {
@@ -417,13 +417,13 @@ func TestASlowReaderHoldsTwoPages(t *testing.T) {
 	t.Logf("pages of %d KiB; after page %s", largest>>10, strings.Join(stalls, "; "))
 }
 
-func TestTime_cancelledStreamsFreeEverythingSoon(t *testing.T) {
+func TestTime_cancelledStreamsFreed(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
-	// It takes less than a second, except on a machine that is busy.
+	// This takes less than a second, except on a busy machine.
 	const streams, connections, soon = 200, 4, 10 * time.Second
 	_, flags := startSandbox(t, "--fault=latency=5m")
-	_, at := startBefore(t, flags, "--quota=false") // with which lists would wait for each other
+	_, at := startBefore(t, flags, "--quota=false") // With a quota the lists would wait for each other.
 	var conns [connections]*grpc.ClientConn
 	for i := range conns {
 		conns[i] = connect(t, at.GRPC, insecure.NewCredentials())
@@ -436,11 +436,11 @@ func TestTime_cancelledStreamsFreeEverythingSoon(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for i := range streams / 2 {
-		// Each list is another one: of those that are alike only one is asked for.
+		// Each list is different, because equal lists share a request.
 		streamVehicles(ctx, t, conns[i%connections], int32(10+i), "", nil)
 		followLocations(ctx, t, conns[i%connections], time.Time{}, 10, "")
 	}
-	// Each list has a request, and so a connection of its own; the followers have one together.
+	// Each list has a request, and so a connection of its own. The followers share one.
 	eventually(t, "the upstream is asked", func() bool { return metric(t, at.Admin, files) >= idle[files]+streams/2+1 })
 	eventually(t, "all streams are open", func() bool { return metric(t, at.Admin, "samsara_gateway_open_streams") == streams })
 	busy := metric(t, at.Admin, goroutines)

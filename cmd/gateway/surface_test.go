@@ -21,24 +21,24 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-// surfaceFiles returns the files of the API by their package's area, ours under api.
+// surfaceFiles returns the files of the API by the area in their package. Our own files are under api.
 func surfaceFiles(t *testing.T) map[string][]protoreflect.FileDescriptor {
 	t.Helper()
 	files := map[string][]protoreflect.FileDescriptor{}
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		parts := strings.Split(string(file.Package()), ".")
-		if strings.HasPrefix(parts[0], "samsara") {
-			if len(parts) != 3 || parts[0] != "samsara_gateway" || parts[2] != "v1" || !strings.HasPrefix(file.Path(), strings.Join(parts, "/")+"/") {
+		names := strings.Split(string(file.Package()), ".")
+		if strings.HasPrefix(names[0], "samsara") {
+			if len(names) != 3 || names[0] != "samsara_gateway" || names[2] != "v1" || !strings.HasPrefix(file.Path(), strings.Join(names, "/")+"/") {
 				t.Errorf("the package %s is in %s", file.Package(), file.Path())
 			}
-			files[parts[1]] = append(files[parts[1]], file)
+			files[names[1]] = append(files[names[1]], file)
 		}
 		return true
 	})
 	return files
 }
 
-// surfaceFacts returns what SURFACE.json says of the surface.
+// surfaceFacts returns the facts in SURFACE.json.
 func surfaceFacts(t *testing.T) (f facts) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(surface.JSON), &f); err != nil {
@@ -47,16 +47,16 @@ func surfaceFacts(t *testing.T) (f facts) {
 	return f
 }
 
-// camel is an area in UpperCamelCase.
+// camel returns the name of an area in UpperCamelCase.
 func camel(area string) string {
 	var name strings.Builder
-	for part := range strings.SplitSeq(area, "_") {
-		name.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	for word := range strings.SplitSeq(area, "_") {
+		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	return name.String()
 }
 
-// Each area is one package with one service, whatever the stage of its operations.
+// Each area is one package with one service, whatever the stages of its operations.
 func TestSurface_packages(t *testing.T) {
 	t.Parallel()
 	have := map[string]int{}
@@ -81,7 +81,8 @@ func TestSurface_packages(t *testing.T) {
 	}
 }
 
-// What pages is listed and has a stream, what is followed is a feed, and each operation is one method.
+// Each operation is one method. An operation pages if and only if its name begins with List, and then it
+// has a stream. It is followed if and only if it is a feed.
 func TestSurface_methods(t *testing.T) {
 	t.Parallel()
 	have, ids, names := map[string]int{}, map[string]bool{}, map[string]bool{}
@@ -136,7 +137,7 @@ func mustLoadEndpoints(t *testing.T) []*endpoint.Endpoint {
 	return endpoints
 }
 
-// verbs are the methods whose names are not their operationIds': area, name and operationId each.
+// verbs are the methods whose names differ from their operationIds, one a line: area, name and operationId.
 //
 //go:embed testdata/verbs.txt
 var verbs string
@@ -160,7 +161,8 @@ func TestSurface_verbs(t *testing.T) {
 	}
 }
 
-// No two messages of a package differ by a number alone, and no field is there for the sake of an earlier one.
+// No two message names of a package differ only by a number, and no field exists only because of an earlier
+// one.
 func TestSurface_noNumberedNames(t *testing.T) {
 	t.Parallel()
 	numbered := 0
@@ -190,7 +192,7 @@ func TestSurface_noNumberedNames(t *testing.T) {
 	}
 }
 
-// Every file has what makes its names good in each language.
+// Every file has the options that give good names in each language.
 func TestSurface_fileOptions(t *testing.T) {
 	t.Parallel()
 	count := 0

@@ -26,7 +26,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// tokenUpstream is a Samsara that knows tags alone and accepts the tokens it was told last.
+// tokenUpstream is an upstream that knows only tags, and accepts the tokens of the last accept.
 type tokenUpstream struct {
 	url      string
 	accepted atomic.Pointer[[]string]
@@ -52,12 +52,12 @@ func startTokenUpstream(t *testing.T, tokens ...string) *tokenUpstream {
 
 func (u *tokenUpstream) accept(tokens ...string) { u.accepted.Store(&tokens) }
 
-// flags are those of a gateway before the upstream.
+// flags returns the flags of a gateway before the upstream.
 func (u *tokenUpstream) flags(tokenFile string) []string {
 	return append(flagsAt(u.url, tokenFile), "--quota=false")
 }
 
-// replace gives a file another content at one moment.
+// replace replaces the content of a file atomically.
 func replace(t *testing.T, path, content string) {
 	t.Helper()
 	fresh := path + ".new"
@@ -77,10 +77,10 @@ func tokenFile(t *testing.T, content string) string {
 	return path
 }
 
-// tagLoad calls a gateway for tags without a pause between a worker's calls but for a few
-// milliseconds. Half of the workers read, half write.
+// tagLoad makes calls about tags at a gateway. Each worker calls without pause, except for a few
+// milliseconds. Half of the workers read, and half write.
 type tagLoad struct {
-	calls, again atomic.Int64 // again: of more than one attempt
+	calls, again atomic.Int64 // again counts calls with more than one attempt.
 
 	mu     sync.Mutex
 	failed []error
@@ -113,8 +113,8 @@ func startTagLoad(t *testing.T, address string) *tagLoad {
 	return l
 }
 
-// repeat has workers do something again and again until ctx ends, each once in a time at most. What has
-// begun then is not broken off.
+// repeat has workers call do until ctx ends, each at most once per interval. It does not interrupt a call
+// of do.
 func repeat(ctx context.Context, running *sync.WaitGroup, workers int, every time.Duration, do func(worker int)) {
 	for n := range workers {
 		running.Go(func() {
@@ -128,7 +128,7 @@ func repeat(ctx context.Context, running *sync.WaitGroup, workers int, every tim
 	}
 }
 
-// callTags reads or writes a tag. It returns what samsara-attempts says.
+// callTags reads or writes a tag. It returns samsara-attempts.
 func callTags(ctx context.Context, client tagsv1.TagsServiceClient, write bool) (attempts string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -141,21 +141,21 @@ func callTags(ctx context.Context, client tagsv1.TagsServiceClient, write bool) 
 	return strings.Join(append(header.Get("samsara-attempts"), trailer.Get("samsara-attempts")...), " "), err
 }
 
-// wait waits until so many calls more have ended.
+// wait waits until so many more calls have ended.
 func (l *tagLoad) wait(t *testing.T, more int64) {
 	t.Helper()
 	until := l.calls.Load() + more
 	eventually(t, "calls end", func() bool { return l.calls.Load() >= until })
 }
 
-// stop ends the load. It returns why calls failed.
+// stop ends the load and returns the errors of the calls that failed.
 func (l *tagLoad) stop() []error {
 	l.end()
 	l.running.Wait()
 	return l.failed
 }
 
-// wantNoFailure ends the load and expects that every call succeeded.
+// wantNoFailure ends the load and checks that every call succeeded.
 func (l *tagLoad) wantNoFailure(t *testing.T) {
 	t.Helper()
 	failed := l.stop()
@@ -165,8 +165,7 @@ func (l *tagLoad) wantNoFailure(t *testing.T) {
 	}
 }
 
-// wantFewLines expects that a process has logged no more than a handful of lines since it had
-// logged so many.
+// wantFewLines checks that a process has logged only a handful of lines since it had logged before of them.
 func wantFewLines(t *testing.T, p *process, before int) {
 	t.Helper()
 	const handful = 6
@@ -177,7 +176,7 @@ func wantFewLines(t *testing.T, p *process, before int) {
 	}
 }
 
-// outage is how long a file is away in tests. The gateway looks once a second.
+// outage returns how long a file is away in tests. The gateway reads its files once a second.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("SAMSARA_TEST_OUTAGE")
@@ -194,12 +193,12 @@ func outage(t *testing.T) time.Duration {
 func TestToken_fileGone(t *testing.T) {
 	t.Parallel()
 	for name, take := range map[string]func(path string) error{
-		"removed":            os.Remove,
-		"emptied":            func(path string) error { return os.Truncate(path, 0) },
-		"no longer a token":  func(path string) error { return os.WriteFile(path, []byte("two\nlines"), 0o600) },
-		"much too large":     func(path string) error { return os.Truncate(path, 1<<40) },
-		"a directory":        func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
-		"a pipe of nobody's": func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) },
+		"removed":                 os.Remove,
+		"emptied":                 func(path string) error { return os.Truncate(path, 0) },
+		"not a token any more":    func(path string) error { return os.WriteFile(path, []byte("two\nlines"), 0o600) },
+		"much too large":          func(path string) error { return os.Truncate(path, 1<<40) },
+		"a directory":             func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		"a pipe without a writer": func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -213,7 +212,7 @@ func TestToken_fileGone(t *testing.T) {
 			if err := take(path); err != nil {
 				t.Fatal(err)
 			}
-			lapse(t, outage(t))
+			letPass(t, outage(t))
 			if code, text := get(t, "http://"+at.Admin+"/readyz", ""); code != http.StatusOK || !strings.Contains(text, "api-token") {
 				t.Errorf("/readyz: got %d %q, want 200 and the file named", code, text)
 			}
@@ -236,7 +235,7 @@ func TestToken_fileGone(t *testing.T) {
 	}
 }
 
-// TestToken_noFileDescriptors has strangers take every file descriptor that the gateway may open.
+// TestToken_noFileDescriptors opens so many connections that the gateway has no file descriptor left.
 func TestToken_noFileDescriptors(t *testing.T) {
 	t.Parallel()
 	u := startTokenUpstream(t, "one")
@@ -248,14 +247,14 @@ func TestToken_noFileDescriptors(t *testing.T) {
 	var strangers []net.Conn
 	hangUpAll := func() { hangUp(strangers...); strangers = nil }
 	defer hangUpAll()
-	for range 200 { // Those that the gateway cannot accept wait in the queue of its socket.
+	for range 200 { // Connections that the gateway cannot accept wait in the backlog of its socket.
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", at.GRPC)
 		if err != nil {
 			t.Fatal(err)
 		}
 		strangers = append(strangers, conn)
 	}
-	lapse(t, outage(t))
+	letPass(t, outage(t))
 	hangUpAll()
 	load.wait(t, 20)
 	load.wantNoFailure(t)
@@ -289,7 +288,7 @@ func TestToken_rotatedAndOldOneRevoked(t *testing.T) {
 			load.wantNoFailure(t)
 			t.Logf("%d calls, %d of them with more than one attempt, %d attempts refused", load.calls.Load(), load.again.Load(), u.refused.Load())
 			if refused, again := u.refused.Load(), load.again.Load(); again != refused {
-				t.Errorf("%d attempts were refused and %d calls had another one, want as many", refused, again)
+				t.Errorf("%d attempts were refused and %d calls had a second attempt, want as many", refused, again)
 			}
 			p.stop(t)
 		})
@@ -341,7 +340,7 @@ func TestSIGHUP_underLoad(t *testing.T) {
 	p.stop(t)
 }
 
-// TestSIGHUP_sandboxAlone has a sandbox without a gateway told to read files again, of which it has none.
+// TestSIGHUP_sandboxAlone sends SIGHUP to a sandbox without a gateway, which has no files to read again.
 func TestSIGHUP_sandboxAlone(t *testing.T) {
 	t.Parallel()
 	p := start(t, "sandbox", "--listen=127.0.0.1:0", "--token=open", "--log-format=json")
@@ -355,7 +354,7 @@ func TestSIGHUP_sandboxAlone(t *testing.T) {
 	p.stop(t)
 }
 
-// TestLog_outage counts the lines of a gateway whose upstream is gone.
+// TestLog_outage counts the lines of a gateway while every call fails.
 func TestLog_outage(t *testing.T) {
 	t.Parallel()
 	u := startTokenUpstream(t, "one")
@@ -363,9 +362,9 @@ func TestLog_outage(t *testing.T) {
 	at := p.await(t, "serving")
 	load := startTagLoad(t, at.GRPC)
 	before, _, _ := p.log()
-	u.accept() // All calls are refused, and each of them is logged.
+	u.accept() // No token is accepted: all calls fail, and each is logged.
 	began := time.Now()
-	lapse(t, outage(t))
+	letPass(t, outage(t))
 	failed, took := len(load.stop()), time.Since(began)
 	finished, suppressed := 0, 0
 	eventually(t, "every line is written or counted", func() bool {

@@ -25,11 +25,11 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// verdict is what an error says to a program, and its text.
+// verdict is the content of an error: what a program reads, and its text.
 type verdict struct {
 	code                                     codes.Code
 	reason, text, requestID                  string
-	status, attempts, notRepeated, processed string // in the metadata of ErrorInfo; empty: not there
+	status, attempts, notRepeated, processed string // in the metadata of ErrorInfo; empty if missing
 	earlier                                  string // earlier_status
 	wait                                     time.Duration
 	waitKnown                                bool
@@ -63,13 +63,13 @@ func (v verdict) String() string {
 		v.code, v.reason, v.text, v.status, v.requestID, v.attempts, v.notRepeated, v.processed, v.earlier, wait)
 }
 
-// said is what an upstream says of a request.
+// said is the answer of an upstream.
 type said struct {
-	status     int // 0: it resets the connection
+	status     int // 0: reset the connection
 	retryAfter string
 }
 
-// say answers a request, whose body it reads first.
+// say reads the body of a request and answers it.
 func (s said) say(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	if s.status == 0 {
@@ -100,7 +100,7 @@ func resetConn(w http.ResponseWriter) {
 	hangUp(conn)
 }
 
-// verdict returns what a caller must be told of it.
+// verdict returns the verdict that a caller must get for the answer.
 func (s said) verdict() verdict {
 	want := verdict{text: fmt.Sprintf("said %d", s.status), requestID: fmt.Sprintf("id-%d", s.status), status: strconv.Itoa(s.status)}
 	switch s.status {
@@ -116,7 +116,7 @@ func (s said) verdict() verdict {
 	return want
 }
 
-// checkVerdict checks that an error is the verdict that there was, and why there was no further attempt.
+// checkVerdict checks that an error is a verdict, and why there was no further attempt.
 func checkVerdict(t *testing.T, err error, want verdict, notRepeated string) verdict {
 	t.Helper()
 	got := verdictOf(err)
@@ -132,11 +132,11 @@ func checkVerdict(t *testing.T, err error, want verdict, notRepeated string) ver
 func checkWait(t *testing.T, got verdict, above, most time.Duration) {
 	t.Helper()
 	if !got.waitKnown || got.wait <= above || got.wait > most {
-		t.Errorf("RetryInfo is %v (there: %t), want more than %v and at most %v", got.wait, got.waitKnown, above, most)
+		t.Errorf("RetryInfo is %v (present: %t), want more than %v and at most %v", got.wait, got.waitKnown, above, most)
 	}
 }
 
-// tagCall is a call for a tag of this id, or with this name, that no other call shares.
+// tagCall is a call about the tag with an id or a name. It shares its request with no other call.
 type tagCall func(ctx context.Context, client tagsv1.TagsServiceClient, id string, opts ...grpc.CallOption) error
 
 func readTag(ctx context.Context, client tagsv1.TagsServiceClient, id string, opts ...grpc.CallOption) error {
@@ -145,51 +145,51 @@ func readTag(ctx context.Context, client tagsv1.TagsServiceClient, id string, op
 	return err
 }
 
-// createTag may be made once only.
+// createTag is a write that may be processed only once, so it is repeated only if Samsara refused it.
 func createTag(ctx context.Context, client tagsv1.TagsServiceClient, name string, opts ...grpc.CallOption) error {
 	_, err := client.CreateTag(ctx, &tagsv1.CreateTagRequest{Name: &name}, opts...)
 	return err
 }
 
-// deleteTag returns nothing, though the document gives its 204 a text.
+// deleteTag returns nothing, though the document declares a body for its 204.
 func deleteTag(ctx context.Context, client tagsv1.TagsServiceClient, id string, opts ...grpc.CallOption) error {
 	_, err := client.DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: &id}, opts...)
 	return err
 }
 
-// createTagAgain may be repeated.
+// createTagAgain is createTag with the permission to repeat it.
 func createTagAgain(ctx context.Context, client tagsv1.TagsServiceClient, name string, opts ...grpc.CallOption) error {
 	return createTag(metadata.AppendToOutgoingContext(ctx, "samsara-retry", "always"), client, name, opts...)
 }
 
-// as makes calls in the name of a caller.
+// as returns a context for calls in the name of a caller.
 func as(ctx context.Context, caller string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "samsara-caller", caller)
 }
 
-// lasts returns a context that ends so much later.
-func lasts(t *testing.T, d time.Duration) context.Context {
+// withTimeout returns a context that ends after d.
+func withTimeout(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// deleteAsset returns nothing, whatever the upstream sends with its success.
+// deleteAsset is a call without an answer, whatever the upstream sends with its success.
 func deleteAsset(ctx context.Context, conn *grpc.ClientConn, id string) error {
 	_, err := assetsv1.NewAssetsServiceClient(conn).DeleteAsset(ctx, &assetsv1.DeleteAssetRequest{Id: &id})
 	return err
 }
 
-// startTags runs a gateway before an upstream, and returns it with a client.
+// startTags runs a gateway before an upstream, and returns a client and the addresses of the gateway.
 func startTags(t *testing.T, upstream http.Handler, args ...string) (tagsv1.TagsServiceClient, logLine) {
 	t.Helper()
 	conn, at := connectBefore(t, upstream, args...)
 	return tagsv1.NewTagsServiceClient(conn), at
 }
 
-// nameIn returns the tag that a request is about: the end of its path, a parameter, or the name
-// in its body.
+// nameIn returns the tag that a request is about: the end of its path, a parameter, or the name in its
+// body.
 func nameIn(r *http.Request) string {
 	if id, ok := strings.CutPrefix(r.URL.Path, "/tags/"); ok {
 		return id
@@ -206,7 +206,7 @@ func nameIn(r *http.Request) string {
 	return name
 }
 
-// verdicts are those that are worth a further attempt.
+// verdicts returns answers after which another attempt makes sense.
 func verdicts() map[string]said {
 	return map[string]said{
 		"429 with Retry-After": {http.StatusTooManyRequests, "0.1"},
@@ -217,7 +217,7 @@ func verdicts() map[string]said {
 	}
 }
 
-// TestVerdict_quotaRefusesTheRetry lets one attempt a minute be made.
+// TestVerdict_quotaRefusesTheRetry has a quota of one attempt a minute.
 func TestVerdict_quotaRefusesTheRetry(t *testing.T) {
 	t.Parallel()
 	for name, first := range verdicts() {
@@ -226,15 +226,15 @@ func TestVerdict_quotaRefusesTheRetry(t *testing.T) {
 			client, _ := startTags(t, http.HandlerFunc(first.say),
 				"--retry-base-delay=1ms", "--quota-limits=samsara_gateway.tags.*=1/min", "--quota-max-wait=1s")
 			for _, call := range []tagCall{readTag, createTagAgain} {
-				err := call(lasts(t, 5*time.Minute), client, "it")
+				err := call(withTimeout(t, 5*time.Minute), client, "it")
 				checkWait(t, checkVerdict(t, err, first.verdict(), "quota"), 30*time.Second, 2*time.Minute)
 			}
 		})
 	}
 }
 
-// TestVerdict_deadlineRefusesTheRetry has callers without the time for the wait. It is random, and
-// might be short enough: then the next one is not.
+// TestVerdict_deadlineRefusesTheRetry has callers whose deadline comes before the end of the wait. A wait
+// is random and may be short enough, but then the next one is not.
 func TestVerdict_deadlineRefusesTheRetry(t *testing.T) {
 	t.Parallel()
 	const deadline = 5 * time.Second
@@ -250,7 +250,7 @@ func TestVerdict_deadlineRefusesTheRetry(t *testing.T) {
 				t.Parallel()
 				client, _ := startTags(t, http.HandlerFunc(first.say), flag, "--retry-base-delay=1m", "--retry-max-delay=5m", "--retry-max-attempts=10")
 				for _, call := range []tagCall{readTag, createTagAgain} {
-					got := checkVerdict(t, call(lasts(t, deadline), client, "it"), first.verdict(), "deadline")
+					got := checkVerdict(t, call(withTimeout(t, deadline), client, "it"), first.verdict(), "deadline")
 					if first.retryAfter != "" {
 						checkWait(t, got, 50*time.Second, 2*time.Minute)
 					} else {
@@ -262,7 +262,7 @@ func TestVerdict_deadlineRefusesTheRetry(t *testing.T) {
 	}
 }
 
-// heldAnswer has an upstream hold its first answer to "it" until it is told.
+// heldAnswer holds the first answer to "it" until tell is closed.
 type heldAnswer struct {
 	came, tell chan struct{}
 	held       atomic.Bool
@@ -272,7 +272,7 @@ func newHeldAnswer() *heldAnswer {
 	return &heldAnswer{came: make(chan struct{}), tell: make(chan struct{})}
 }
 
-// hold is for one request to it.
+// hold blocks the first request for "it".
 func (h *heldAnswer) hold(r *http.Request) {
 	if !h.held.CompareAndSwap(false, true) {
 		return
@@ -284,7 +284,7 @@ func (h *heldAnswer) hold(r *http.Request) {
 	}
 }
 
-// openCircuit fails calls of a caller until they are refused.
+// openCircuit makes calls of a caller that fail, until the circuit refuses them.
 func openCircuit(ctx context.Context, t *testing.T, client tagsv1.TagsServiceClient) {
 	t.Helper()
 	eventually(t, "the circuit is open", func() bool {
@@ -293,7 +293,7 @@ func openCircuit(ctx context.Context, t *testing.T, client tagsv1.TagsServiceCli
 	})
 }
 
-// TestVerdict_circuitRefusesTheRetry opens the circuit while a call is being answered, or waits.
+// TestVerdict_circuitRefusesTheRetry opens the circuit while a call is answered, or waits for its retry.
 func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 	t.Parallel()
 	all := verdicts()
@@ -308,7 +308,7 @@ func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 			}
 			client, _ := startTags(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if nameIn(r) != "it" {
-					said{status: http.StatusBadGateway}.say(w, r) // which is not repeated
+					said{status: http.StatusBadGateway}.say(w, r) // It is not repeated.
 					return
 				}
 				held.hold(r)
@@ -320,7 +320,7 @@ func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 			select {
 			case <-held.came:
 			case <-ctx.Done():
-				t.Fatal("the call did not come")
+				t.Fatal("the request did not come")
 			}
 			openCircuit(ctx, t, client)
 			if !waits {
@@ -335,8 +335,8 @@ func TestVerdict_circuitRefusesTheRetry(t *testing.T) {
 	}
 }
 
-// TestVerdict_budgetRefusesTheRetry uses up the retries that a caller has. 429 opens no circuit.
-func TestVerdict_budgetRefusesTheRetry(t *testing.T) {
+// TestVerdict_retryBudgetRefusesTheRetry uses up the retry budget of a caller. 429 opens no circuit.
+func TestVerdict_retryBudgetRefusesTheRetry(t *testing.T) {
 	t.Parallel()
 	for name, first := range verdicts() {
 		t.Run(name, func(t *testing.T) {
@@ -354,7 +354,7 @@ func TestVerdict_budgetRefusesTheRetry(t *testing.T) {
 				calls++
 				return verdictOf(createTagAgain(ctx, client, "greedy")).attempts == "1"
 			})
-			if calls == 9 { // The tenth call would bring one more.
+			if calls == 9 { // The tenth call would add a retry to the budget.
 				_ = createTagAgain(ctx, client, "greedy")
 				_ = createTagAgain(ctx, client, "greedy")
 			}
@@ -366,7 +366,8 @@ func TestVerdict_budgetRefusesTheRetry(t *testing.T) {
 	}
 }
 
-// TestVerdict_noFurtherAttempt has calls that are not repeated because of what they are.
+// TestVerdict_noFurtherAttempt makes calls that are not repeated because of their kind or the number of
+// attempts.
 func TestVerdict_noFurtherAttempt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -398,8 +399,8 @@ func TestVerdict_noFurtherAttempt(t *testing.T) {
 	}
 }
 
-// TestVerdict_noUselessSleep has a quota that admits a retry later than its caller's deadline, whatever
-// the wait of its own: there is nothing to wait for. Each call is of another operation.
+// TestVerdict_noUselessSleep has a quota that admits a retry only after the deadline of the caller. The
+// gateway does not wait for the backoff first. Each call is of another operation.
 func TestVerdict_noUselessSleep(t *testing.T) {
 	t.Parallel()
 	const deadline, soon = 25 * time.Second, 5 * time.Second
@@ -425,7 +426,7 @@ func TestVerdict_noUselessSleep(t *testing.T) {
 			} {
 				t.Run(shape, func(t *testing.T) {
 					t.Parallel()
-					ctx := lasts(t, deadline)
+					ctx := withTimeout(t, deadline)
 					began := time.Now()
 					err := call(ctx)
 					took := time.Since(began)
@@ -436,7 +437,7 @@ func TestVerdict_noUselessSleep(t *testing.T) {
 					}
 					checkWait(t, got, deadline, 2*time.Minute)
 					if took > soon {
-						t.Errorf("it took %v, of which all but a few milliseconds was slept in vain", took.Round(time.Millisecond))
+						t.Errorf("it took %v, want at most %v: the wait was useless", took.Round(time.Millisecond), soon)
 					}
 				})
 			}
@@ -444,8 +445,8 @@ func TestVerdict_noUselessSleep(t *testing.T) {
 	}
 }
 
-// TestTime_verdictOfA429WithoutRetryAfter has callers with less time than an operation is paused for
-// after such a 429.
+// TestTime_verdictOfA429WithoutRetryAfter has callers whose deadline comes before the end of the pause that
+// such a 429 causes.
 func TestTime_verdictOfA429WithoutRetryAfter(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
@@ -456,23 +457,23 @@ func TestTime_verdictOfA429WithoutRetryAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range calls {
-		lapse(t, 1500*time.Millisecond) // until the pause is over
+		letPass(t, 1500*time.Millisecond) // until the pause is over
 		began := time.Now()
-		got := checkVerdict(t, readTag(lasts(t, deadline), client, strconv.Itoa(n)), first.verdict(), "deadline")
+		got := checkVerdict(t, readTag(withTimeout(t, deadline), client, strconv.Itoa(n)), first.verdict(), "deadline")
 		took := time.Since(began)
 		checkWait(t, got, deadline/2, 30*time.Second)
 		t.Logf("it took %v", took.Round(time.Millisecond))
 	}
 }
 
-// TestVerdict_pausedBySamsara has one caller be answered 429, and others call afterwards who do not wait
-// so long: the quota refuses them, because Samsara said so.
+// TestVerdict_pausedBySamsara has one caller be answered 429. Later calls of another caller do not wait so
+// long. The quota refuses them, with the verdict of Samsara.
 func TestVerdict_pausedBySamsara(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		call tagCall
 		flag string
-		has  time.Duration // the second caller, until its deadline
+		has  time.Duration // how long the second caller has until its deadline
 	}{
 		"a read, longer than its deadline":   {readTag, "--quota-max-wait=5m", 10 * time.Second},
 		"a read, longer than anybody waits":  {readTag, "--quota-max-wait=1s", 5 * time.Minute},
@@ -486,14 +487,14 @@ func TestVerdict_pausedBySamsara(t *testing.T) {
 				requests.Add(1)
 				said{http.StatusTooManyRequests, "40"}.say(w, r)
 			}), test.flag)
-			err := test.call(as(lasts(t, 10*time.Second), "one"), client, "1")
+			err := test.call(as(withTimeout(t, 10*time.Second), "one"), client, "1")
 			first := checkVerdict(t, err, said{status: http.StatusTooManyRequests}.verdict(), verdictOf(err).notRepeated)
 			if first.notRepeated != "quota" && first.notRepeated != "deadline" {
 				t.Errorf("not_repeated is %q, want quota or deadline", first.notRepeated)
 			}
 			checkWait(t, first, 30*time.Second, 2*time.Minute)
 
-			got := verdictOf(test.call(as(lasts(t, test.has), "another"), client, "2"))
+			got := verdictOf(test.call(as(withTimeout(t, test.has), "another"), client, "2"))
 			if got.code != codes.ResourceExhausted || got.reason != "RATE_LIMITED" || got.status != "429" || got.attempts != "0" {
 				t.Errorf("got %v, want ResourceExhausted/RATE_LIMITED, http_status 429 and attempts 0", got)
 			}
@@ -508,11 +509,11 @@ func TestVerdict_pausedBySamsara(t *testing.T) {
 	}
 }
 
-// stalling answers with a head and the beginning of a body that does not go on.
+// stalling answers with a header and the beginning of a body that does not end.
 type stalling struct {
 	status int
 	header http.Header
-	// text is what comes of the body; it announces more, or nothing if chunked.
+	// text is the beginning of the body. The header announces more, or no length if chunked.
 	text             string
 	chunked, trickle bool
 }
@@ -549,15 +550,15 @@ func (s stalling) say(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestVerdict_bodyThatDecidesNothingStalls has bodies that are of no use, and do not end.
-func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
+// TestVerdict_uselessBodyStalls has bodies that decide nothing and do not end.
+func TestVerdict_uselessBodyStalls(t *testing.T) {
 	t.Parallel()
-	// It must take 1.5 s, except on a machine that is busy.
+	// It should take 1.5 s, except on a busy machine.
 	const deadline, most = patience, 10 * 1500 * time.Millisecond
 	named := http.Header{"Request-Id": {"id-head"}}
 	const half = `{"message":"half a mes`
 	for name, test := range map[string]struct {
-		call   tagCall // nil: deleteAsset
+		call   tagCall // nil for deleteAsset
 		answer stalling
 		code   codes.Code
 		reason string
@@ -592,7 +593,7 @@ func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
 				said{status: http.StatusOK}.say(w, r)
 			}), "--quota=false", "--retry-max-attempts=1")
 			client := tagsv1.NewTagsServiceClient(conn)
-			ctx := lasts(t, deadline)
+			ctx := withTimeout(t, deadline)
 			began := time.Now()
 			var err error
 			if test.call == nil {
@@ -606,10 +607,10 @@ func TestVerdict_bodyThatDecidesNothingStalls(t *testing.T) {
 				t.Errorf("got %v after %v, want %v %s", got, took.Round(time.Millisecond), test.code, test.reason)
 			}
 			if test.code != codes.OK && (got.status != strconv.Itoa(test.answer.status) || got.requestID != "id-head") {
-				t.Errorf("got %v, want the http_status and the request id of the head", got)
+				t.Errorf("got %v, want the http_status and the request id of the header", got)
 			}
 			if took > most {
-				t.Errorf("it took %v, want 1.5s", took.Round(time.Millisecond))
+				t.Errorf("it took %v, want about 1.5s", took.Round(time.Millisecond))
 			}
 			t.Logf("it took %v", took.Round(time.Millisecond))
 			var stalled string

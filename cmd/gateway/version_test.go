@@ -10,16 +10,16 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-// The version that the gateway asks Samsara for is that of the document of its surface.
-func TestVersion_ofDocument(t *testing.T) {
+// The gateway asks Samsara for the version of the document that its surface is made from.
+func TestVersion_ofTheDocument(t *testing.T) {
 	t.Parallel()
 	if surface.SamsaraVersion != config.APIDocumentVersion {
 		t.Errorf("the surface is of version %q, and the gateway asks for %q", surface.SamsaraVersion, config.APIDocumentVersion)
 	}
 }
 
-// What Go clients say of their surface is what the proto files beside them say.
-func TestVersion_ofGeneratedPackages(t *testing.T) {
+// The generated packages and SURFACE.json say the same about the surface.
+func TestVersion_ofTheGeneratedPackages(t *testing.T) {
 	t.Parallel()
 	want, err := os.ReadFile("../../proto/SURFACE.json")
 	if err != nil {

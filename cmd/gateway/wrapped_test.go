@@ -26,8 +26,8 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// Samsara has answered POST /assets both ways, and a create cannot be repeated: what it answers is
-// all that a caller learns of the asset.
+// Samsara has answered POST /assets in both forms. A create cannot be repeated, so its answer is all that a
+// caller learns about the asset.
 func TestCreateAsset_wrappedOrBare(t *testing.T) {
 	t.Parallel()
 	const asset = `{"id": "281474990000001", "type": "vehicle", "name": "Truck 7", "createdAtTime": "2026-01-02T03:04:05Z"}`
@@ -63,8 +63,8 @@ func TestCreateAsset_wrappedOrBare(t *testing.T) {
 	}
 }
 
-// TestAnswer_inAnotherForm sees that what Samsara sends arrives in whichever form it is: wrapped or bare,
-// a list with or without the object around it, a member under another name.
+// TestAnswer_inAnotherForm checks that an answer is read in every form: wrapped or bare, a list with or
+// without the object around it, a member under another name.
 func TestAnswer_inAnotherForm(t *testing.T) {
 	t.Parallel()
 	const (
@@ -79,7 +79,7 @@ func TestAnswer_inAnotherForm(t *testing.T) {
 		createDvir     = "samsara_gateway.maintenance.v1.MaintenanceService/CreateDvir"
 	)
 	for name, test := range map[string]answered{
-		"null in the place of data, wrapped by the document": {
+		"null for data, wrapped by the document": {
 			method: createAsset, request: `{"type": "vehicle"}`,
 			answer: `{"data": null, "id": "1", "name": "Truck 7"}`, want: `{"data": {"id": "1", "name": "Truck 7"}}`,
 			drift: "CreateAssetResponse.*=wrapped, Asset.data=unknown",
@@ -89,7 +89,7 @@ func TestAnswer_inAnotherForm(t *testing.T) {
 			answer: `{"id": null, "data": {"id": "1"}}`, want: `{"data": {"id": "1"}}`,
 			drift: "CreateAssetResponse.id=unknown",
 		},
-		"null in the place of data, bare by the document": {
+		"null for data, bare by the document": {
 			method: createWebhook, request: `{"name": "w", "url": "https://w.test"}`,
 			answer: `{"data": null, "id": "1", "name": "w"}`, want: `{"id": "1", "name": "w"}`,
 			drift: "CreateWebhooksResponse.data=unknown",
@@ -104,7 +104,7 @@ func TestAnswer_inAnotherForm(t *testing.T) {
 			answer: `{"data": {"id": "1", "name": "w"}, "secretKey": null}`, want: `{"id": "1", "name": "w"}`,
 			drift: "CreateWebhooksResponse.*=wrapped",
 		},
-		"data of which nothing is known, beside what is": {
+		"data with only unknown members, beside known ones": {
 			method: createAsset, request: `{"type": "vehicle"}`,
 			answer: `{"data": {"status": "done"}, "id": "1"}`, want: `{"data": {"id": "1"}}`,
 			drift: "CreateAssetResponse.*=wrapped, Asset.data=unknown",
@@ -121,7 +121,7 @@ func TestAnswer_inAnotherForm(t *testing.T) {
 			want:   `{"data": [{"id": "1"}], "pagination": {"endCursor": "", "hasNextPage": false}}`,
 			drift:  "ListTagsResponse.*=wrapped",
 		},
-		"a page with records of which nothing is known": {
+		"a page with records of only unknown members": {
 			method: listTags, request: `{}`,
 			answer: `{"data": [{"zzz": 1}, {"id": "2"}]}`, want: `{"data": [{}, {"id": "2"}]}`, drift: "Tag.zzz=unknown",
 		},
@@ -158,7 +158,7 @@ func TestAnswer_inAnotherForm(t *testing.T) {
 	}
 }
 
-// A stream has its pages say how it goes on, which a bare list does not.
+// The pages of a stream must say how it goes on, which a bare list does not.
 func TestStream_bareList(t *testing.T) {
 	t.Parallel()
 	client, _ := startTags(t, answerWith(http.StatusOK, `[{"id": "1"}]`), "--quota=false")
@@ -172,8 +172,8 @@ func TestStream_bareList(t *testing.T) {
 	}
 }
 
-// What differs in records that are not sent, because the client wants no more, is not told.
-func TestStream_driftOfWhatIsSent(t *testing.T) {
+// The drift of records that are not sent, because the client wants no more, is not reported.
+func TestStream_driftOfRecordsSent(t *testing.T) {
 	t.Parallel()
 	const page = `{"data": [null, {"id": "1", "zzz": 1}, {"id": "2", "zzz": 1, "yyy": [1]}, 5, {"id": "3", "zzz": 1, "name": 7}], "pagination": {"endCursor": "c", "hasNextPage": %s, "xxx": 1}}`
 	for name, test := range map[string]struct {
@@ -196,7 +196,7 @@ func TestStream_driftOfWhatIsSent(t *testing.T) {
 				got += len(m.GetPage().GetData())
 			}
 			if !errors.Is(err, io.EOF) || got != int(test.items) {
-				t.Fatalf("%d records, and then %v; want %d, and the end", got, err, test.items)
+				t.Fatalf("%d records and then %v, want %d and the end", got, err, test.items)
 			}
 			if diff := cmp.Diff([]string{test.drift}, stream.Trailer().Get("samsara-drift")); diff != "" {
 				t.Errorf("samsara-drift (-want +got):\n%s", diff)
@@ -216,7 +216,7 @@ func TestStream_driftOfWhatIsSent(t *testing.T) {
 				_, err = stream.Recv()
 			}
 			if !errors.Is(err, io.EOF) {
-				t.Fatalf("the stream ended with %v, want its end", err)
+				t.Fatalf("the stream ended with %v, want OK", err)
 			}
 			for _, drift := range stream.Trailer().Get("samsara-drift") {
 				if want := fmt.Sprintf(".zzz=unknown;n=%d,", items); !strings.Contains(strings.Replace(drift, "zzz=unknown,", "zzz=unknown;n=1,", 1), want) {
@@ -224,7 +224,7 @@ func TestStream_driftOfWhatIsSent(t *testing.T) {
 				}
 			}
 			if n := len(stream.Trailer().Get("samsara-drift")); n != 1 {
-				t.Errorf("samsara-drift is there %d times, want 1", n)
+				t.Errorf("the trailer has samsara-drift %d times, want 1", n)
 			}
 		}
 	})

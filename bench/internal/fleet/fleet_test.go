@@ -24,7 +24,7 @@ func method(t *testing.T, o surface.Operation) surface.Method {
 	return m
 }
 
-func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
+func TestDecoder_agreesWithProtojson(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
 	if err != nil {
@@ -56,17 +56,17 @@ func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsAsLongAsItIsSaidToBe(t *testing.T) {
+func TestBody_length(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
 		got := len(fleet.Body{Bytes: size, Order: fleet.Declared}.JSON())
 		if got < size || got > size+1500 {
-			t.Errorf("an answer of %d bytes has %d", size, got)
+			t.Errorf("an answer for %d bytes has %d", size, got)
 		}
 	}
 }
 
-func TestTheShuffledOrderIsAnotherOneOfTheSameMembers(t *testing.T) {
+func TestBody_shuffledMembers(t *testing.T) {
 	t.Parallel()
 	declared := fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}.JSON()
 	shuffled := fleet.Body{Bytes: 2 << 10, Order: fleet.Shuffled}.JSON()
@@ -89,7 +89,7 @@ func TestTheShuffledOrderIsAnotherOneOfTheSameMembers(t *testing.T) {
 	}
 }
 
-func TestMembersStandInDeclaredOrder(t *testing.T) {
+func TestBody_declaredOrder(t *testing.T) {
 	t.Parallel()
 	var doc struct{ Data []json.RawMessage }
 	if err := json.Unmarshal(fleet.Body{Order: fleet.Declared}.JSON(), &doc); err != nil {
@@ -119,13 +119,13 @@ func TestMembersStandInDeclaredOrder(t *testing.T) {
 		}
 		field := fields.ByJSONName(name)
 		if field == nil || field.Index() < last {
-			t.Fatalf("member %q is not declared, or before the one it follows", name)
+			t.Fatalf("member %q is not declared, or is declared before the member that it follows", name)
 		}
 		last = field.Index()
 	}
 }
 
-func TestACursorNamesItsBody(t *testing.T) {
+func TestParseCursor_namesItsBody(t *testing.T) {
 	t.Parallel()
 	want := fleet.Body{Bytes: 12345, Order: fleet.Shuffled}
 	if got, err := fleet.ParseCursor(want.Cursor()); err != nil || got != want {
@@ -133,7 +133,7 @@ func TestACursorNamesItsBody(t *testing.T) {
 	}
 	for _, cursor := range []string{"", "declared", "declared-", "declared--1", "declared-99999999999", "sorted-5"} {
 		if _, err := fleet.ParseCursor(cursor); err == nil {
-			t.Errorf("cursor %q is taken", cursor)
+			t.Errorf("cursor %q is accepted", cursor)
 		}
 	}
 }
@@ -153,12 +153,12 @@ func TestRoute_size(t *testing.T) {
 	}
 }
 
-func TestFeedPage_sameLengthWhateverTheTick(t *testing.T) {
+func TestFeedPage_sameLengthAtEveryTick(t *testing.T) {
 	t.Parallel()
 	now := fleet.TickAt(time.Now())
 	page := fleet.FeedPage(now)
 	if later := fleet.FeedPage(now + 3); len(later) != len(page) || bytes.Equal(later, page) {
-		t.Errorf("pages of %d and %d bytes, want two of the same length that differ", len(page), len(later))
+		t.Errorf("pages of %d and %d bytes, want different pages of the same length", len(page), len(later))
 	}
 	if got, err := fleet.ParseTick(now.Cursor()); err != nil || got != now {
 		t.Errorf("tick %d, %v, want %d", got, err, now)
@@ -167,8 +167,8 @@ func TestFeedPage_sameLengthWhateverTheTick(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the schema does not know would not be delivered.
+	// Unknown members would not be delivered.
 	if n := proto.Size(answer); n < len(page)/3 {
-		t.Errorf("a page of %d bytes is %d on the wire", len(page), n)
+		t.Errorf("a page of %d bytes has %d bytes on the wire, want at least a third", len(page), n)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"samsara.internal/gateway/bench/internal/load"
 )
 
-// fake answers with as many bytes as answer says for the n-th call.
+// fake answers the n-th call with answer(n) bytes.
 type fake struct {
 	calls  atomic.Int64
 	answer func(n int64) (int, error)
@@ -35,7 +35,7 @@ func burn(d time.Duration) {
 	}
 }
 
-func TestAMeasurementTakesTheCPUTimePlanned(t *testing.T) {
+func TestMeasure_plannedCPUTime(t *testing.T) {
 	t.Parallel()
 	client := &fake{answer: func(int64) (int, error) {
 		burn(50 * time.Microsecond)
@@ -51,7 +51,7 @@ func TestAMeasurementTakesTheCPUTimePlanned(t *testing.T) {
 	}
 }
 
-func TestAFailedRequestFailsTheMeasurement(t *testing.T) {
+func TestMeasure_failedRequest(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	client := &fake{answer: func(n int64) (int, error) {
@@ -65,15 +65,15 @@ func TestAFailedRequestFailsTheMeasurement(t *testing.T) {
 	}
 }
 
-func TestAnswersOfDifferentLengthFailTheMeasurement(t *testing.T) {
+func TestMeasure_answersOfDifferentLength(t *testing.T) {
 	t.Parallel()
 	client := &fake{answer: func(n int64) (int, error) { return int(n), nil }}
 	if _, err := load.Measure(t.Context(), client, load.Plan{PID: os.Getpid(), Concurrency: 1, CPU: time.Millisecond}); err == nil {
-		t.Error("no error")
+		t.Error("no error, want one")
 	}
 }
 
-func TestCPUTimeIsThatOfTheKernelsOtherAccount(t *testing.T) {
+func TestCPUTime_agreesWithGetrusage(t *testing.T) {
 	t.Parallel()
 	burn(20 * time.Millisecond)
 	var usage syscall.Rusage
@@ -86,18 +86,18 @@ func TestCPUTimeIsThatOfTheKernelsOtherAccount(t *testing.T) {
 	}
 	want := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	if got < want || got > want+time.Second {
-		t.Errorf("CPU time %s, getrusage said %s just before", got, want)
+		t.Errorf("CPU time %s, want at least the %s of getrusage just before, and little more", got, want)
 	}
 }
 
-func TestTheCPUTimeOfNoProcessIsAnError(t *testing.T) {
+func TestCPUTime_noProcess(t *testing.T) {
 	t.Parallel()
 	if _, err := load.CPUTime(1 << 22); err == nil {
-		t.Error("no error")
+		t.Error("no error, want one")
 	}
 }
 
-func TestMeasure_allocationsWithoutThoseOfAsking(t *testing.T) {
+func TestMeasure_allocationsOfAskingLeftOut(t *testing.T) {
 	t.Parallel()
 	const asking, each = 1000, 7
 	var asked, answered atomic.Int64
@@ -117,7 +117,7 @@ func TestMeasure_allocationsWithoutThoseOfAsking(t *testing.T) {
 	}
 }
 
-// timely answers after a time, or fails.
+// timely answers with the result of answer.
 type timely struct {
 	answer func(ctx context.Context, worker int) error
 }
@@ -125,7 +125,7 @@ type timely struct {
 func (c timely) Call(ctx context.Context, worker int) (int, error) { return 1, c.answer(ctx, worker) }
 func (timely) Close() error                                        { return nil }
 
-func TestOverload_failedCallsAreNotGoodput(t *testing.T) {
+func TestOverload_failedCallsNotGoodput(t *testing.T) {
 	t.Parallel()
 	refused, err := status.New(codes.ResourceExhausted, "full").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Millisecond)})
 	if err != nil {
@@ -150,16 +150,16 @@ func TestOverload_failedCallsAreNotGoodput(t *testing.T) {
 	if got.Goodput <= 0 || got.Share <= 0 || got.Share >= 1 || got.P50 < 50*time.Microsecond || got.P99 < got.P50 || got.CPU <= 0 {
 		t.Errorf("flood %+v", got)
 	}
-	delete(got.Failed, "late") // as a busy machine may make the good ones
+	delete(got.Failed, "late") // A busy machine may make good answers late.
 	if got.Failed["ResourceExhausted"] < 2 || got.Failed["DeadlineExceeded"] < 1 || len(got.Failed) != 2 {
-		t.Errorf("failed %v, want several refused, a few late and nothing else", got.Failed)
+		t.Errorf("failed %v, want several ResourceExhausted, at least one DeadlineExceeded and nothing else", got.Failed)
 	}
 }
 
-func TestOverload_lateAnswerIsNotGood(t *testing.T) {
+func TestOverload_lateAnswerNotGood(t *testing.T) {
 	t.Parallel()
 	client := timely{answer: func(ctx context.Context, _ int) error {
-		<-ctx.Done() // and yet it is answered
+		<-ctx.Done() // The answer comes after the deadline.
 		return nil
 	}}
 	got, err := load.Overload(t.Context(), client, load.FloodPlan{PID: os.Getpid(), Concurrency: 1, Deadline: 5 * time.Millisecond, Time: 200 * time.Millisecond})
@@ -177,8 +177,8 @@ func TestOverload_nothingIsGood(t *testing.T) {
 	}
 }
 
-// follow follows a server that sends messages of 3 bytes, each after a millisecond, so many a
-// stream and then no more.
+// follow follows a server whose streams send so many messages of 3 bytes, one each millisecond, and then no
+// more.
 func follow(t *testing.T, sent int, end error, plan load.FollowPlan) (load.Followed, error) {
 	t.Helper()
 	server := grpc.NewServer()
@@ -217,7 +217,7 @@ func follow(t *testing.T, sent int, end error, plan load.FollowPlan) (load.Follo
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close() //nolint:errcheck // nothing hangs on it
+	defer client.Close() //nolint:errcheck // The test does not depend on it.
 	if first, err := client.First(t.Context(), 0); err != nil || string(first) != "\n\x01x" {
 		t.Errorf("first message %q, %v", first, err)
 	}

@@ -35,13 +35,13 @@ func endpoints(tb testing.TB) []*endpoint.Endpoint {
 	return all
 }
 
-// find returns an endpoint. Its messages are generated ones.
+// find returns an endpoint, with generated messages.
 func find(tb testing.TB, all []*endpoint.Endpoint, o surface.Operation) *endpoint.Endpoint {
 	tb.Helper()
 	method, path, _ := strings.Cut(string(o), " ")
 	e := endpoint.Find(all, method, path)
 	if e == nil {
-		tb.Fatalf("no operation %s", o)
+		tb.Fatalf("no endpoint for %s", o)
 	}
 	return e
 }
@@ -55,7 +55,7 @@ func local(tb testing.TB, o surface.Operation) surface.Method {
 	return m
 }
 
-// repeat measures f from its second call on, when its buffers have grown.
+// repeat measures f from its second call on, because its buffers have grown then.
 func repeat(b *testing.B, f func() error) {
 	b.Helper()
 	if err := f(); err != nil {
@@ -137,8 +137,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkMethods serves the first method alone, and then all of them. The client, the server
-// and the upstream are in one process.
+// BenchmarkMethods serves one method, and then all of them. The client, the server and the upstream are in
+// one process.
 func BenchmarkMethods(b *testing.B) {
 	body := fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}
 	answer := body.JSON()

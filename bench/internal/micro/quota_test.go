@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/quota/redisstore"
 )
 
-// plenty is a limit in a window that a benchmark does not reach.
+// plenty returns a configuration whose limit a benchmark does not reach.
 func plenty(window time.Duration) quota.Config {
 	cfg := quota.Defaults()
 	cfg.Token = quota.Limit{Requests: 100_000, Window: window}
@@ -41,7 +41,7 @@ func admission(b *testing.B, cfg quota.Config) *quota.Operation {
 	return operation
 }
 
-// admit is what the quota does for an attempt whose connection is open.
+// admit does what the quota does for an attempt whose connection is open.
 func admit(ctx context.Context, operation *quota.Operation) error {
 	permit, err := operation.Admit(ctx, identity.Identity{Caller: "a"})
 	if err != nil {
@@ -72,7 +72,7 @@ func BenchmarkQuotaInProcessParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkQuotaRedis also reports the median, which is what is promised.
+// BenchmarkQuotaRedis also reports the median, which the promised figure is about.
 func BenchmarkQuotaRedis(b *testing.B) {
 	cfg := plenty(time.Second)
 	store, err := redisstore.New(redisstore.Config{URL: "redis://" + redisServer(b), Organization: "bench", Token: "bench"})
@@ -94,7 +94,7 @@ func BenchmarkQuotaRedis(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)/2]), "p50-ns")
 }
 
-// redisServer starts one and returns its address.
+// redisServer starts a Redis and returns its address.
 func redisServer(b *testing.B) string {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -123,7 +123,7 @@ func redisServer(b *testing.B) string {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		// What it says of being killed is not news.
+		// The error of a killed process does not matter.
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})

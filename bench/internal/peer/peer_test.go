@@ -23,7 +23,7 @@ import (
 	"samsara.internal/gateway/bench/internal/surface"
 )
 
-// message is what stream sends: a field with number 1 of one byte.
+// message is what the stream sends: field 1, with one byte.
 const message = "\x0a\x01x"
 
 var body = fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}
@@ -67,11 +67,11 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = connection.Close() }) // nothing hangs on it
+	t.Cleanup(func() { _ = connection.Close() }) // The test does not depend on it.
 	return connection
 }
 
-// call asks for a body.
+// call makes a call for a body.
 func call(t *testing.T, address string, b fleet.Body) (proto.Message, error) {
 	t.Helper()
 	m := stats(t)
@@ -82,7 +82,7 @@ func call(t *testing.T, address string, b fleet.Body) (proto.Message, error) {
 	return resp, dial(t, address).Invoke(t.Context(), m.Name, req, resp)
 }
 
-func TestEveryGRPCServerAnswersTheWholeMessage(t *testing.T) {
+func TestServer_wholeMessage(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
 	want, err := stats(t).Answer(body.JSON())
@@ -94,7 +94,7 @@ func TestEveryGRPCServerAnswersTheWholeMessage(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if !proto.Equal(got, want) {
-			t.Errorf("%s answers something else than protojson reads", name)
+			t.Errorf("%s answers another message than protojson reads", name)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func get(t *testing.T, target string) (status int, body string) {
 	return resp.StatusCode, string(got)
 }
 
-func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
+func TestFloorB_answersAsTheUpstream(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
 	target := "http://" + serve(t, peer.FloorB, upstream) + fleet.Stats.Path() + "?after=" + body.Cursor()
@@ -128,7 +128,7 @@ func TestFloorBAnswersWhatTheUpstreamDoes(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatTheUpstreamDoesNotHaveIsAnError(t *testing.T) {
+func TestProtojson_unknownAnswer(t *testing.T) {
 	t.Parallel()
 	upstream := &url.URL{Scheme: "http", Host: serve(t, peer.Upstream, &url.URL{})}
 	_, err := call(t, serve(t, peer.Protojson, upstream), fleet.Body{Bytes: 7, Order: fleet.Declared})
@@ -137,14 +137,14 @@ func TestAnAnswerThatTheUpstreamDoesNotHaveIsAnError(t *testing.T) {
 	}
 }
 
-func TestAServerThatThereIsNotIsRefused(t *testing.T) {
+func TestNew_unknownServer(t *testing.T) {
 	t.Parallel()
 	if _, err := peer.New("envoy", peer.Config{Upstream: &url.URL{}}); err == nil {
-		t.Error("no error")
+		t.Error("no error, want one")
 	}
 }
 
-func TestUpstream_feedPageWhenItsTimeComes(t *testing.T) {
+func TestUpstream_feedPageAtItsTick(t *testing.T) {
 	t.Parallel()
 	next := fleet.TickAt(time.Now()) + 1
 	target := "http://" + serve(t, peer.Upstream, &url.URL{}) + fleet.Feed.Path() + "?after=" + (next - 1).Cursor()
@@ -166,7 +166,7 @@ func TestStream_messageEachTick(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		var got emptypb.Empty // keeps what it does not know
+		var got emptypb.Empty // It keeps unknown fields.
 		err := stream.RecvMsg(&got)
 		if early := time.Until(next.Time()); err != nil || early > 0 {
 			t.Fatalf("%s early, %v", early, err)

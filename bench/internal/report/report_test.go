@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/bench/internal/report"
 )
 
-// results has three rounds, in which the machine gets slower: ratios within a round stay.
+// results returns three rounds in which the machine gets slower. The ratios within a round stay the same.
 func results(gatewayMicros int) *report.Results {
 	r := &report.Results{
 		Rounds: 3, Setup: []report.Fact{{Name: "machine", Value: "a fake"}},
@@ -79,7 +79,7 @@ func page(t *testing.T, r *report.Results) string {
 	return b.String()
 }
 
-func TestRatiosAreTakenWithinRounds(t *testing.T) {
+func TestWritePage_ratiosWithinRounds(t *testing.T) {
 	t.Parallel()
 	text := page(t, results(120))
 	for _, want := range []string{
@@ -105,7 +105,7 @@ func TestRatiosAreTakenWithinRounds(t *testing.T) {
 	}
 }
 
-func TestAGoalThatIsNotReachedIsMissed(t *testing.T) {
+func TestWritePage_missedGoal(t *testing.T) {
 	t.Parallel()
 	const want = "| gateway: CPU in times of floor C | 1.30 (1.30–1.30); ≤ 1.25: **missed** | 1.30 (1.30–1.30); ≤ 2: met |"
 	if text := page(t, results(130)); !strings.Contains(text, want) {
@@ -113,7 +113,7 @@ func TestAGoalThatIsNotReachedIsMissed(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotMeasuredIsSaidToBeSo(t *testing.T) {
+func TestWritePage_notMeasured(t *testing.T) {
 	t.Parallel()
 	r := results(120)
 	clear(r.Samples)
@@ -122,7 +122,7 @@ func TestWhatWasNotMeasuredIsSaidToBeSo(t *testing.T) {
 	}
 }
 
-func TestWritePage_partOfTheSections(t *testing.T) {
+func TestWritePage_someSections(t *testing.T) {
 	t.Parallel()
 	r := results(120)
 	var err error
@@ -143,7 +143,7 @@ func TestWritePage_partOfTheSections(t *testing.T) {
 	}
 }
 
-func TestParseSections(t *testing.T) {
+func TestParseSections_lists(t *testing.T) {
 	t.Parallel()
 	for list, want := range map[string]string{
 		"cpu":                "[1mb 50kb 2kb between]",
@@ -154,7 +154,7 @@ func TestParseSections(t *testing.T) {
 		got, err := report.ParseSections(list)
 		if want == "" {
 			if err == nil {
-				t.Errorf("%q is taken", list)
+				t.Errorf("%q is accepted", list)
 			}
 		} else if err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%q: %v, %v, want %s", list, got, err, want)
@@ -162,7 +162,7 @@ func TestParseSections(t *testing.T) {
 	}
 }
 
-func TestThePictureIsXMLAndNamesEveryServer(t *testing.T) {
+func TestWritePicture_everyServer(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	if err := results(120).WritePicture(&b); err != nil {

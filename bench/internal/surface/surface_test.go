@@ -23,8 +23,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// script writes a gateway that knows --listen and serves GET /tags as a method of package
-// renamed.
+// script writes a gateway that knows --listen and serves GET /tags as a method of the package renamed.
 func script(t *testing.T) string {
 	t.Helper()
 	testenv.Processes(t)
@@ -42,7 +41,7 @@ esac
 	return path
 }
 
-func TestInspect(t *testing.T) {
+func TestInspect_binary(t *testing.T) {
 	t.Parallel()
 	b, err := surface.Inspect(t.Context(), script(t))
 	if err != nil {
@@ -69,12 +68,12 @@ func TestInspect_fails(t *testing.T) {
 	t.Parallel()
 	testenv.Processes(t)
 	if _, err := surface.Inspect(t.Context(), "/bin/false"); err == nil || !strings.Contains(err.Error(), "/bin/false help: exit status 1") {
-		t.Errorf("error %v, want what was run and its status", err)
+		t.Errorf("error %v, want the command and its exit status", err)
 	}
 }
 
-// renamed is a service whose request has the field of JSON name "after" under another number
-// than any real one.
+// renamed returns a service whose request has the field of JSON name "after" under a number that no real
+// request uses.
 func renamed(t *testing.T) protoreflect.ServiceDescriptor {
 	t.Helper()
 	text := descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()
@@ -130,12 +129,12 @@ func TestReflect_renamedMethod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Field 700, of bytes.
+	// Field 700, with wire type bytes.
 	if wire, err := m.Request([]byte(`{"after":"x"}`)); err != nil || !bytes.Equal(wire, []byte("\xe2\x2b\x01x")) {
 		t.Errorf("request % x, %v", wire, err)
 	}
 	if _, err := m.Request([]byte(`{"before":"x"}`)); err == nil {
-		t.Error("a field that there is not is taken")
+		t.Error("an unknown field is accepted")
 	}
 	want, err := m.Answer([]byte(`{"data":"y","_links":{}}`))
 	if err != nil {

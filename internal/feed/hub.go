@@ -1,7 +1,3 @@
-// Package feed has one chain of requests read a feed for all that follow it. A Hub knows the chains,
-// a Follower is one who follows, and a Source asks for the pages.
-//
-// The package knows neither gRPC nor HTTP.
 package feed
 
 import (

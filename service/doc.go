@@ -136,5 +136,5 @@
 // # Files
 //
 // In the order in which they are to be read: server, config, operations, interceptors, connections,
-// unary, identity, metadata, list, follow, pages, passthrough, codec, errors, log, reflection.
+// unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
 package service

@@ -20,8 +20,8 @@
 //
 // This command is configuration and wiring, and brings packages together that do not know each other.
 // What is neither belongs into one of these. serve makes what a gateway consists of from inside to
-// outside, and stops it in the order readiness, gRPC, the sandbox, the admin address. main.go alone uses
-// os.Exit, os.Args, the environment and signals.
+// outside, and stops it in the order readiness, after --drain-delay gRPC, the sandbox, the admin address.
+// main.go alone uses os.Exit, os.Args, the environment and signals.
 //
 // # Files
 //

@@ -4,6 +4,7 @@
 //	gateway sandbox      serve an embedded Samsara alone, over HTTP
 //	gateway endpoints    list the methods served, or find some
 //	gateway explain      print the HTTP request that a call makes, and all that bounds it
+//	gateway protos       write the API's proto files, for those who generate clients
 //	gateway quota        print the state of a running gateway's budgets
 //	gateway version      say what the binary was made from
 //	gateway help         describe every setting
@@ -26,6 +27,6 @@
 // # Files
 //
 // In the order in which they are to be read: main, serve, files, certificates, memory, log, stray,
-// sandbox, endpoints, explain, quota, version. main picks a command, serve makes a gateway and stops it,
+// sandbox, endpoints, explain, protos, quota, version. main picks a command, serve makes a gateway and stops it,
 // and from sandbox on each file is another command. Most tests here run the real binary as a process.
 package main

@@ -22,9 +22,9 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// TestEveryStreamOfTheAPIReadsTwoPages calls each with what it requires, before an upstream that
-// has two pages of one record each.
-func TestEveryStreamOfTheAPIReadsTwoPages(t *testing.T) {
+// TestStream_everyStreamOfTheAPI calls each with what it requires, and an upstream that has two pages of one
+// record each.
+func TestStream_everyStreamOfTheAPI(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
 	if err != nil {

@@ -21,20 +21,19 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// pieceBytes is how much grpc gets as one piece. It gives back each piece once that is written, so
-// that a large answer shows that its client reads.
+// pieceBytes is how much grpc gets as one piece. Grpc gives each piece back once it is written, so that a
+// large answer shows whether its client reads.
 const pieceBytes = 256 << 10
 
 // frame is a response whose message is already in wire form. It is sent as it is, and released
 // once grpc has written it or given it up.
 type frame struct{ *upstream.Response }
 
-// compressed is a frame of which grpc makes a compressed copy. It is released once that is made.
+// compressed is a frame that grpc makes a compressed copy of. It is released once the copy is made.
 type compressed struct{ *upstream.Response }
 
-// codec is grpc's protobuf codec, which every message goes through that is not in wire form. It is
-// forced on the server rather than registered, because the registry is global. It alone hands
-// memory to grpc.
+// codec passes messages in wire form on as they are, and uses grpc's protobuf codec for all others. It is
+// forced on the server rather than registered, because the registry is global. It alone hands memory to grpc.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
@@ -60,13 +59,13 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 }
 
-// handOver appends wire, and makes its lease grpc's, if it has one.
+// handOver appends wire, and passes its lease to grpc, if it has one.
 func handOver(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSlice {
 	switch {
 	case held == nil:
 		return append(out, mem.SliceBuffer(*wire))
 	case mem.IsBelowBufferPoolingThreshold(cap(*wire)):
-		// Of such a buffer grpc never says that it is done with it.
+		// Grpc never says of such a small buffer that it is done with it.
 		defer held.Release()
 		return append(out, mem.SliceBuffer(bytes.Clone(*wire)))
 	case len(*wire) <= pieceBytes:
@@ -74,7 +73,7 @@ func handOver(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSl
 		return append(out, mem.NewBuffer(wire, held))
 	}
 	count := (len(*wire) + pieceBytes - 1) / pieceBytes
-	// Of one size, for of a short last one grpc would not say that it is done with it.
+	// All are of one size: grpc would not say of a short last one that it is done with it.
 	pieces := slices.Collect(slices.Chunk(*wire, (len(*wire)+count-1)/count))
 	held.Hand(len(pieces))
 	for i := range pieces {
@@ -83,7 +82,7 @@ func handOver(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSl
 	return out
 }
 
-// lend appends wire, of which grpc makes a compressed copy and then keeps nothing.
+// lend appends wire, which grpc makes a compressed copy of and does not keep.
 func lend(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSlice {
 	if held == nil || mem.IsBelowBufferPoolingThreshold(cap(*wire)) {
 		return handOver(out, wire, held) // It is a copy already.
@@ -91,7 +90,7 @@ func lend(out mem.BufferSlice, wire *[]byte, held *lease.Lease) mem.BufferSlice 
 	return append(out, mem.NewBuffer(wire, lent{held}))
 }
 
-// lent is the mem.BufferPool of a lease that is released, rather than handed.
+// lent is the mem.BufferPool of a lease that is released rather than handed to grpc.
 type lent struct{ *lease.Lease }
 
 // Put implements mem.BufferPool.
@@ -138,11 +137,11 @@ func (m *message) drop() {
 	}
 }
 
-// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream.
-// Grpc queues a copy of it that nobody counts, and which lease.Holder.Copy bounds.
+// maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream. Grpc
+// queues a copy of it that no lease counts. lease.Holder.Copy bounds such copies.
 const maxCompressedBytes = 64 << 10
 
-// mayCompress reports whether an answer of so many bytes may be compressed.
+// mayCompress reports whether an answer of n bytes may be compressed.
 func mayCompress(by *lease.Holder, n int) bool {
 	return n <= maxCompressedBytes && by.Copy(int64(n))
 }
@@ -153,19 +152,19 @@ func compresses(call grpc.ServerTransportStream) bool {
 	return ok && c.SendCompress() != "" && c.SendCompress() != encoding.Identity
 }
 
-// arrival is how grpc itself reads a stream: the header of a message, and then as many bytes as that says.
-// Grpc's streams can be read so, though their interface does not say it.
+// arrival is how grpc itself reads a stream: the header of a message, and then as many bytes as the header
+// says. Grpc's streams implement it, though their interface does not say so.
 type arrival interface {
 	ReadMessageHeader(header []byte) error
 	Read(n int) (mem.BufferSlice, error)
 	RecvCompress() string
 }
 
-// messageHeader stands before each message: a byte that says whether it is compressed, and its length.
+// messageHeader comes before each message: a byte that says whether it is compressed, and its length.
 type messageHeader [5]byte
 
-// awaitMessage waits for the header of a message, the end of the requests, which is io.EOF, or that of ctx,
-// after which the stream must end.
+// awaitMessage waits for the header of a message. It fails with io.EOF at the end of the requests, and with
+// the error of ctx if ctx ends first. In the latter case the stream must end.
 func awaitMessage(ctx context.Context, from arrival) (messageHeader, error) {
 	var header messageHeader
 	arrived := make(chan error, 1)
@@ -199,7 +198,7 @@ func (c codec) receive(from arrival, header messageHeader, limit int, into any) 
 		if err != nil {
 			return err
 		}
-		data = mem.BufferSlice{mem.SliceBuffer(plain)} // of which there is nothing to free
+		data = mem.BufferSlice{mem.SliceBuffer(plain)} // there is nothing to free
 	default:
 		return status.Errorf(codes.Internal, "grpc: received unexpected payload format %d", header[0])
 	}
@@ -209,7 +208,7 @@ func (c codec) receive(from arrival, header messageHeader, limit int, into any) 
 	return nil
 }
 
-// decompress returns what data is compressed of, at most limit bytes.
+// decompress returns the decompressed data, at most limit bytes.
 func decompress(name string, data mem.BufferSlice, limit int) ([]byte, error) {
 	compressor := encoding.GetCompressor(name)
 	if compressor == nil {
@@ -232,7 +231,7 @@ func decompress(name string, data mem.BufferSlice, limit int) ([]byte, error) {
 	}
 }
 
-// arrivalError returns an error of an arrival as grpc's RecvMsg does.
+// arrivalError converts an error of an arrival as grpc's RecvMsg does.
 func arrivalError(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return status.Error(codes.Internal, err.Error())

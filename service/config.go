@@ -18,8 +18,8 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// Upstream makes calls, concurrently. *upstream.Client is one. It has two methods because an
-// operation is resolved by whom it is to be called of: its budget, say, is its client's.
+// Upstream makes calls, concurrently. *upstream.Client is one. Operation is there because each client
+// resolves its own operations: the budget of an operation, for example, belongs to its client.
 type Upstream interface {
 	// Operation is called by New alone.
 	Operation(spec upstream.OperationSpec) (*upstream.Operation, error)
@@ -27,61 +27,62 @@ type Upstream interface {
 	Do(ctx context.Context, op *upstream.Operation, call upstream.Call) (*upstream.Response, error)
 }
 
-// Config configures a Server. The zero value of everything but Upstream is of use.
+// Config configures a Server. All fields except Upstream have a useful zero value.
 type Config struct {
 	// Endpoints are the operations to serve, no method twice.
 	Endpoints []*endpoint.Endpoint
 	Upstream  Upstream
 	// Logger gets one line a call, at debug for one that succeeds; nil: nothing is logged.
 	Logger *slog.Logger
-	// Credentials secure the connections; nil: they are not secured.
+	// Credentials secure the connections; nil: the connections are not secured.
 	Credentials credentials.TransportCredentials
 	// Passthrough serves PassthroughService.
 	Passthrough bool
-	// ReflectionComments serves the comments of the API by reflection, beside what it consists of. They
-	// are read when somebody first asks, and held from then on.
+	// ReflectionComments makes reflection serve the comments of the API too. They are read when reflection is
+	// first asked for something, and kept from then on.
 	ReflectionComments bool
-	// SandboxFaults forwards the metadata samsara-sandbox-fault as a header. It is for a server
-	// before the sandbox: Samsara must not see it.
+	// SandboxFaults forwards the metadata samsara-sandbox-fault as a header. It is for a server in front of
+	// the sandbox: Samsara must not see the header.
 	SandboxFaults bool
-	// Drift is told what the upstream's responses differed in, each once however many calls got it, by
-	// full method, concurrently. It must not keep the findings. It may be nil.
+	// Drift is called, concurrently, with a full method and the findings of a response that differed from its
+	// descriptor: once for each response, however many calls got it. It must not keep the findings. It may be
+	// nil.
 	Drift func(method string, findings []transcode.Finding)
-	// Streams is told what streams of pages do. It may be nil.
+	// Streams observes the streams of pages. It may be nil.
 	Streams StreamObserver
-	// Answers is the memory of what is on its way to clients, of which those of Upstream must be
-	// too; nil: 256 MiB. A client that makes no progress while others need what it holds loses its
-	// connection.
+	// Answers is the memory of what is on its way to clients. The memory of Upstream's responses must be the
+	// same. nil: 256 MiB. A client that makes no progress loses its connection if others need the memory that
+	// it holds.
 	Answers *lease.Pool
 	// Requests is the memory of requests that are being read. Each call takes MaxRequestBytes of it
 	// until its request is there. nil: 64 MiB, or 4 times MaxRequestBytes if that is more.
 	Requests *lease.Pool
-	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
-	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
-	// later, so that these see too what cannot be decoded.
+	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status that its
+	// caller sees. A unary interceptor is given nil as the request: the request is decoded later, so that
+	// interceptors also see calls whose request cannot be decoded.
 	UnaryInterceptors  []grpc.UnaryServerInterceptor
 	StreamInterceptors []grpc.StreamServerInterceptor
-	// DefaultDeadline bounds a unary call whose caller set no deadline, and of a stream without
-	// one the asking for each page; 0: 5 minutes.
+	// DefaultDeadline bounds a unary call whose caller set no deadline, and each request for a page of a
+	// stream without one; 0: 5 minutes.
 	DefaultDeadline time.Duration
 	// MaxRequestBytes bounds a request message; 0: 4 MiB. Responses are bounded by what the
 	// upstream reads.
 	MaxRequestBytes int
-	// MaxConcurrentStreams bounds the calls at one time on one connection, further ones wait at
-	// the client; 0: 1000. It is at most half of MaxConcurrentCalls, so that one connection
-	// leaves room for others.
+	// MaxConcurrentStreams bounds the calls at one time on one connection. Further ones wait at the client.
+	// 0: 1000. It is at most half of MaxConcurrentCalls, so that one connection leaves room for others.
 	MaxConcurrentStreams uint32
-	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those
-	// of grpc's own services; further ones are refused. 0: 50,000.
+	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those of grpc's
+	// own services. Further ones are refused. 0: 50,000.
 	MaxConcurrentCalls int
-	// MaxConnectionAge is after what time a client is asked to connect anew, which spreads
-	// clients over replicas; its calls finish. 0: never.
+	// MaxConnectionAge is the time after which a client is asked to connect again, which spreads clients over
+	// replicas. Its calls finish. 0: never.
 	MaxConnectionAge time.Duration
-	// KeepaliveTime is after what silence a client is asked whether it is alive, KeepaliveTimeout
+	// KeepaliveTime is the silence after which a client is asked whether it is alive, and KeepaliveTimeout is
 	// how long it has to answer; 0: 1 minute and 20 seconds.
 	KeepaliveTime, KeepaliveTimeout time.Duration
-	// KeepaliveMinTime is how often a client may ask the same, with or without calls. Timers and networks
-	// squeeze questions together: one that asks more than twice as often is disconnected. 0: 10 seconds.
+	// KeepaliveMinTime is the least time between the keepalive pings of a client, with or without calls. Timers
+	// and networks move pings closer together: a client is disconnected if it pings more than twice as often.
+	// 0: 10 seconds.
 	KeepaliveMinTime time.Duration
 }
 
@@ -142,16 +143,17 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// StreamObserver is told what streams of pages do, concurrently.
+// StreamObserver is told what streams of pages do. Its methods are called concurrently.
 type StreamObserver interface {
-	// OpenStreams tells of one stream more or less, which follows a feed or does not.
+	// OpenStreams tells of one open stream more, with 1, or less, with -1. follow is whether it follows a
+	// feed.
 	OpenStreams(follow bool, delta int)
 	// PageSent tells of a page that was sent and the records in it.
 	PageSent(follow bool, items int64)
-	// FeedReaders tells of one reader of a feed more or less.
+	// FeedReaders tells of one reader of a feed more, with 1, or less, with -1.
 	FeedReaders(delta int)
-	// FailureOutlasted tells of a failure that did not end the streams that follow a feed, by
-	// the name of its gRPC code.
+	// FailureOutlasted tells of a failure that did not end the streams that follow a feed. code is the name
+	// of its gRPC code.
 	FailureOutlasted(code string)
 }
 

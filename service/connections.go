@@ -14,11 +14,11 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// connections are the credentials of the server. They make the AuthInfo of every connection a
-// *connection, which has what there is to know of it beyond what the credentials inside know.
+// connections are the credentials of the server. They make the AuthInfo of every connection a *connection,
+// which has what the gateway knows of it in addition to the AuthInfo of the wrapped credentials.
 //
-// They leave the connection itself as it is: grpc reads from a bare TCP connection into buffers
-// that it shares, and gives each of any other kind one of 32 KiB for itself.
+// They leave the connection itself as it is: grpc reads from a bare TCP connection into buffers that it
+// shares, and gives a connection of any other type a buffer of 32 KiB for itself.
 type connections struct {
 	credentials.TransportCredentials
 	answers, requests *lease.Pool
@@ -44,22 +44,22 @@ func (c connections) connection(socket net.Conn, info credentials.AuthInfo) *con
 	client := &connection{AuthInfo: info, socket: socket}
 	client.certified, client.address = certified(info), host(socket.RemoteAddr())
 	if raw, ok := socket.(syscall.Conn); ok {
-		// It fails if the socket is closed already, which then is found out otherwise.
+		// It fails if the socket is closed already, which is noticed elsewhere.
 		client.raw, _ = raw.SyscallConn()
 	}
 	client.answers, client.requests = c.answers.Holder(client), c.requests.Holder(client)
 	return client
 }
 
-// connection is a connection of a client, from its handshake on. It implements lease.Conn by its
-// socket, which is below TLS. It is immutable and safe for concurrent use.
+// connection is a connection of a client, from its handshake on. It implements lease.Conn by its socket,
+// below TLS. It is immutable and safe for concurrent use.
 type connection struct {
 	credentials.AuthInfo
 	socket net.Conn
-	// raw is the socket's; nil: it is none of the kernel, and counts as open.
+	// raw is the socket's; nil: the socket is not the kernel's, and counts as open.
 	raw syscall.RawConn
-	// certified is the name in the client's certificate, if it showed one; address is where it
-	// calls from.
+	// certified is the name in the client's certificate, if it sent one. address is the address that it calls
+	// from.
 	certified, address string
 	// answers holds what is on its way to the client, requests what grpc reads from it.
 	answers, requests *lease.Holder
@@ -73,7 +73,7 @@ func (c *connection) Closed() bool {
 // Close implements lease.Conn.
 func (c *connection) Close() error { return c.socket.Close() }
 
-// GetSecurityValue implements credentials.ChannelzSecurityInfo for the AuthInfo inside.
+// GetSecurityValue implements credentials.ChannelzSecurityInfo by the wrapped AuthInfo.
 func (c *connection) GetSecurityValue() credentials.ChannelzSecurityValue {
 	if info, ok := c.AuthInfo.(credentials.ChannelzSecurityInfo); ok {
 		return info.GetSecurityValue()
@@ -81,7 +81,7 @@ func (c *connection) GetSecurityValue() credentials.ChannelzSecurityValue {
 	return nil
 }
 
-// logPressure logs which connections a pool closes, of which it is said what they hold.
+// logPressure logs the connections that a pool closes. held says what they hold.
 func logPressure(logger *slog.Logger, pool *lease.Pool, held string) {
 	pool.OnPressure(func(c lease.Conn, bytes int64) {
 		peer := ""
@@ -93,10 +93,10 @@ func logPressure(logger *slog.Logger, pool *lease.Pool, held string) {
 	})
 }
 
-// errNoConnection is a fault of the server's own: connections make the AuthInfo of every peer.
+// errNoConnection is a fault of the server: connections make the AuthInfo of every peer.
 var errNoConnection = errors.New("the call is of no connection")
 
-// connectionOf returns the connection that a call came by.
+// connectionOf returns the connection that a call came over.
 func connectionOf(ctx context.Context) (*connection, error) {
 	if from, ok := peer.FromContext(ctx); ok {
 		if c, ok := from.AuthInfo.(*connection); ok {
@@ -118,8 +118,8 @@ func host(address net.Addr) string {
 	return host
 }
 
-// certified returns the name in a verified client certificate: its first URI, as SPIFFE has it,
-// else its common name, else its first host. It is empty where there is none.
+// certified returns the name in a verified client certificate: its first URI, as SPIFFE has it, else its
+// common name, else its first host. It is empty if there is none.
 func certified(info credentials.AuthInfo) string {
 	secured, ok := info.(credentials.TLSInfo)
 	if !ok || len(secured.State.VerifiedChains) == 0 {
@@ -138,11 +138,11 @@ func certified(info credentials.AuthInfo) string {
 	}
 }
 
-// requestRoom is how much grpc may hold of a request while it is read: all that it may be long, for
-// a client can take its time.
+// requestRoom is how much grpc may hold of a request while it is read: the largest request, because a client
+// can take its time.
 type requestRoom int64
 
-// receive reads a request into a message once there is room for it.
+// receive reads a request into a message when there is room for it.
 func (r requestRoom) receive(ctx context.Context, from *connection, decode func(any) error, into any) error {
 	if err := from.requests.Room(ctx, int64(r)); err != nil {
 		return noRoom(err)
@@ -151,7 +151,7 @@ func (r requestRoom) receive(ctx context.Context, from *connection, decode func(
 	return decode(into)
 }
 
-// read receives a request of the call that ctx is of.
+// read receives a request of the call that ctx belongs to.
 func (r requestRoom) read(ctx context.Context, decode func(any) error, into any) error {
 	from, err := connectionOf(ctx)
 	if err != nil {
@@ -160,12 +160,12 @@ func (r requestRoom) read(ctx context.Context, decode func(any) error, into any)
 	return r.receive(ctx, from, decode, into)
 }
 
-// roomStream is a stream of a service beside the operations.
+// roomStream is a stream of a service other than the operations'.
 type roomStream struct {
 	grpc.ServerStream
 	room  requestRoom
 	codec codec
-	// many is whether the client sends requests as long as it likes.
+	// many is whether the client may send any number of requests.
 	many bool
 }
 

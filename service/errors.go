@@ -25,21 +25,21 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// methodGet is the method of HTTP that is no write.
+// methodGet is the only HTTP method that is no write.
 const methodGet = "GET"
 
-// maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go
-// out twice, as text (up to three bytes for one) and as details (four for three), and clients
-// accept 8 KiB of metadata by default.
+// maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go out twice, as
+// text (up to three bytes for each) and as details (four for three). Clients accept 8 KiB of metadata by
+// default.
 const maxViolationBytes = 1 << 10
 
-// maxStackBytes bounds the stack that is logged of a panic.
+// maxStackBytes bounds the stack of a panic in the log.
 const maxStackBytes = 16 << 10
 
-// internalMessage is all that a caller learns of a fault of the gateway itself.
+// internalMessage is all that a caller learns of a fault of the gateway.
 const internalMessage = "internal error"
 
-// newError returns a status of the gateway's own with an ErrorInfo, which has facts, and further details.
+// newError returns a status of the gateway, with an ErrorInfo that has facts, and with further details.
 func newError(reason apiv1.Reason, message string, facts upstream.Facts, details ...protoadapt.MessageV1) error {
 	s := status.New(upstream.Code(reason), message)
 	detailed, err := s.WithDetails(append([]protoadapt.MessageV1{upstream.Info(reason, facts)}, details...)...)
@@ -50,7 +50,7 @@ func newError(reason apiv1.Reason, message string, facts upstream.Facts, details
 	return detailed.Err()
 }
 
-// noRoom is the error of a request for which there was no room in time, or whose call ended before.
+// noRoom returns the error of a request for which there was no room in time, or whose call ended before.
 func noRoom(err error) error {
 	if !errors.Is(err, lease.ErrNoRoom) {
 		return err
@@ -58,8 +58,8 @@ func noRoom(err error) error {
 	return newError(apiv1.Reason_REASON_GATEWAY_MEMORY, "the request: "+err.Error(), nil)
 }
 
-// invalidArgument refuses a request to the operation. Violations beyond maxViolationBytes are
-// only counted.
+// invalidArgument returns the error of an invalid request to an operation. Violations beyond
+// maxViolationBytes are only counted.
 func invalidArgument(method, template string, violations []endpoint.Violation) error {
 	var (
 		message strings.Builder
@@ -89,7 +89,7 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 	return newError(apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT, message.String(), facts, &bad)
 }
 
-// refusal is the error of a request that could not be bound to the operation of e.
+// refusal returns the error of a request that could not be bound to the operation of e.
 func refusal(e *endpoint.Endpoint, err error) error {
 	var refused *endpoint.ArgumentError
 	if errors.As(err, &refused) {
@@ -98,11 +98,11 @@ func refusal(e *endpoint.Endpoint, err error) error {
 	return err
 }
 
-// drainDelay is when a client that a stopping server has turned away may call again: at once,
-// but for the time that it takes to find another server.
+// drainDelay is when a client that a stopping server has turned away may call again: as soon as it can have
+// found another server.
 const drainDelay = time.Second
 
-// draining is the error of a stream that ends because the server stops.
+// draining returns the error of a stream that ends because the server stops.
 func draining() error {
 	return newError(apiv1.Reason_REASON_GATEWAY_DRAINING, "the server is stopping: go on at another one, from the last cursor",
 		nil, &errdetails.RetryInfo{RetryDelay: durationpb.New(drainDelay)})
@@ -122,8 +122,8 @@ func quote(s string) string { return strconv.Quote(clip(s, 64)) }
 // presenter turns every error into the one that the caller sees.
 type presenter struct{ logger *slog.Logger }
 
-// present returns the status that err carries, the code of a context's error, or an Internal
-// that says nothing: such an error is a fault of the gateway, and is logged whole instead.
+// present returns the status that err carries, the code of a context's error, or an Internal that says
+// nothing. Such an error is a fault of the gateway, and is logged whole instead.
 func (p presenter) present(ctx context.Context, err error) error {
 	var carrier interface{ GRPCStatus() *status.Status }
 	switch {
@@ -131,10 +131,10 @@ func (p presenter) present(ctx context.Context, err error) error {
 		return nil
 	case errors.As(err, &carrier):
 		s := carrier.GRPCStatus()
-		if s.Code() == codes.Canceled && len(s.Details()) == 0 { // grpc's own, of a stream that ended
+		if s.Code() == codes.Canceled && len(s.Details()) == 0 { // grpc's own, for a stream that ended
 			return over(ctx, context.Canceled)
 		}
-		// Not err itself: grpc would put the text of what wraps the status into its message.
+		// Not err itself: grpc would put the text of an error that wraps the status into the message.
 		return s.Err()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return over(ctx, err)
@@ -144,8 +144,8 @@ func (p presenter) present(ctx context.Context, err error) error {
 	}
 }
 
-// ofWrite adds to the status of a write whether it was processed, if that is not there: then it was not
-// sent, unless the gateway has a fault.
+// ofWrite adds whether the write was processed to its status, unless the status says so. If it does not, the
+// write was not sent to Samsara, except that a fault of the gateway leaves that unknown.
 func ofWrite(err error) error {
 	processed := upstream.KeyText(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)
 	return withInfo(status.Convert(err), func(info *errdetails.ErrorInfo) {
@@ -159,8 +159,8 @@ func ofWrite(err error) error {
 	}).Err()
 }
 
-// withInfo returns a status whose ErrorInfo, of which the metadata is not nil, is changed. One that has
-// none, as grpc's own, remains as it is.
+// withInfo returns a status whose ErrorInfo is changed by change. Its metadata is not nil then. A status
+// without ErrorInfo, such as grpc's own, remains as it is.
 func withInfo(s *status.Status, change func(info *errdetails.ErrorInfo)) *status.Status {
 	p := s.Proto()
 	for i, detail := range p.GetDetails() {
@@ -179,7 +179,7 @@ func withInfo(s *status.Status, change func(info *errdetails.ErrorInfo)) *status
 	return status.FromProto(p)
 }
 
-// over is the error of a call whose context, or one derived from that, ended with err.
+// over returns the error of a call whose context, or one derived from it, ended with err.
 func over(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || upstream.Expired(ctx) {
 		return newError(apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED, "deadline exceeded", nil)
@@ -187,7 +187,7 @@ func over(ctx context.Context, err error) error {
 	return newError(apiv1.Reason_REASON_REQUEST_CANCELLED, "call cancelled", nil)
 }
 
-// panicked logs a panic with its stack; the caller sees that there was one, and nothing of it.
+// panicked logs a panic with its stack, and returns the error for the caller, which says nothing of it.
 func (p presenter) panicked(ctx context.Context, cause any) error {
 	stack := make([]byte, maxStackBytes)
 	stack = stack[:runtime.Stack(stack, false)]

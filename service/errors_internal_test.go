@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestErrorWhoseDetailsCannotBeSentKeepsCodeAndMessage(t *testing.T) {
+func TestNewError_invalidDetails(t *testing.T) {
 	t.Parallel()
 	got := status.Convert(newError(apiv1.Reason_REASON_GATEWAY_DRAINING, "message", upstream.Facts{apiv1.ErrorInfoKey_ERROR_INFO_KEY_PATH: "\xff"}))
 	if got.Code() != codes.Unavailable || got.Message() != "message" || len(got.Details()) != 0 {

@@ -52,10 +52,10 @@ const (
 // exchangeTime is the sandbox's clock.
 func exchangeTime() time.Time { return time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC) }
 
-// TestEveryOperationExchangesAsItsGoldenFileSays calls each operation through a real server, the
+// TestExchange_everyOperation calls each operation through a real server, the
 // real client and a sandbox, with every field of the request set, and compares what went over
 // HTTP and what came back over gRPC with testdata/exchanges.
-func TestEveryOperationExchangesAsItsGoldenFileSays(t *testing.T) {
+func TestExchange_everyOperation(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestEveryOperationExchangesAsItsGoldenFileSays(t *testing.T) {
 	for _, e := range endpoints {
 		name := filepath.Join("testdata", "exchanges", strings.ReplaceAll(e.FullMethod[1:], "/", ".")+".txt")
 		want[name] = true
-		// Those that read take turns on one sandbox: a sandbox each would take longer.
+		// Reads take turns on one sandbox: a sandbox for each would take longer.
 		t.Run(e.FullMethod[1:], func(t *testing.T) {
 			on := reading
 			if e.HTTPMethod != http.MethodGet {
@@ -114,14 +114,14 @@ func compareGolden(t *testing.T, name, got string) {
 	}
 }
 
-// exchange is a sandbox and a gateway before it, for one call at a time.
+// exchange is a sandbox and a gateway in front of it, for one call at a time.
 type exchange struct {
 	*recorder
 	conn *grpc.ClientConn
 }
 
-// call calls one operation and returns what was exchanged as text: with every field of the request set
-// and, if no record of a list is selected by that, with those alone that are required.
+// call calls one operation and returns what was exchanged as text: with every field of the request set or, if
+// that selects no record of a list, with only the required ones.
 func (x *exchange) call(t *testing.T, e *endpoint.Endpoint) string {
 	t.Helper()
 	text := x.callWith(t, e, func(protoreflect.FieldDescriptor) bool { return true })
@@ -273,8 +273,8 @@ func canonicalJSON(t *testing.T, m proto.Message) string {
 	return out.String() + "\n"
 }
 
-// fillRequest sets the fields of a request that it is told to set, but never cursors, which no client can
-// make up, and the update mask, whose absence sends the fields that are set.
+// fillRequest sets the fields of a request that it is told to set. It never sets cursors, which no client can
+// make up, and the update mask, without which the fields that are set are sent.
 func fillRequest(m protoreflect.Message, sets func(protoreflect.FieldDescriptor) bool) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -331,7 +331,7 @@ func fillMessage(m protoreflect.Message) {
 	}
 }
 
-// scalar returns a value that the annotation allows, awkward to write where it allows anything.
+// scalar returns a value that the annotation allows. If it allows anything, the value is awkward to write.
 func scalar(fd protoreflect.FieldDescriptor, options *apiv1.Field) protoreflect.Value {
 	name := strings.ToLower(transcode.WireName(fd))
 	inPath := options.GetIn() == apiv1.Location_LOCATION_PATH

@@ -8,7 +8,7 @@ import (
 	"samsara.internal/gateway/internal/feed"
 )
 
-// follow sends what a feed has, for ever.
+// follow sends the pages of a feed, without end.
 func (h *handler) follow(c *client) error {
 	f := h.feeds.Follow(c.following())
 	defer f.Leave()
@@ -22,7 +22,7 @@ func (h *handler) follow(c *client) error {
 		case news.KeepAlive != nil:
 			err = c.sendKeepAlive(news.KeepAlive)
 		default:
-			p, _ := news.Page.Content.(*page) // source.Page makes no other
+			p, _ := news.Page.Content.(*page) // walker.Page makes no other
 			wanted := min(p.Items, items)
 			items -= wanted
 			err = c.sendPage(p, wanted, news.Page.Lease)
@@ -33,24 +33,24 @@ func (h *handler) follow(c *client) error {
 	}
 }
 
-// following says what is followed, and how. Who follows the same shares its reading, unless the call
-// wants what was asked for by itself alone.
-func (s *source) following() feed.Request {
+// following returns what is followed, and how. Streams that follow the same share a reader, unless the call
+// wants only what was asked for by itself.
+func (w *walker) following() feed.Request {
 	var header strings.Builder
-	for _, h := range s.call.Header {
+	for _, h := range w.call.Header {
 		header.WriteString(h.Name + ":" + h.Value + "\n")
 	}
 	return feed.Request{
 		Key: feed.Key{
-			Operation: s.stream.FullMethod, Path: s.walk.Path, Query: s.walk.Query, Header: header.String(),
-			Tenant: s.call.From.Tenant, RetryAlways: s.call.RetryAlways,
+			Operation: w.stream.FullMethod, Path: w.walk.Path, Query: w.walk.Query, Header: header.String(),
+			Tenant: w.call.From.Tenant, RetryAlways: w.call.RetryAlways,
 		},
-		Alone:        s.call.NoStore,
-		As:           s.call.From,
-		Cursor:       s.walk.Start,
-		PollInterval: s.walk.PollInterval,
-		MaxPages:     s.walk.MaxPages,
-		Memory:       s.call.Memory,
-		Source:       s,
+		Alone:        w.call.NoStore,
+		As:           w.call.From,
+		Cursor:       w.walk.Start,
+		PollInterval: w.walk.PollInterval,
+		MaxPages:     w.walk.MaxPages,
+		Memory:       w.call.Memory,
+		Pages:        w,
 	}
 }

@@ -24,45 +24,45 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// ledger is a feed of records 1, 2, 3 and so on, whose cursors are how many come before.
-type ledger struct {
+// fakeFeed is a feed of records 1, 2, 3 and so on, whose cursors are how many come before.
+type fakeFeed struct {
 	pager
 	mu      sync.Mutex
 	records int
-	// size is how many records are on a page, text what each of them holds.
+	// size is how many records are on a page, and text is what each of them holds.
 	size int
 	text string
 }
 
-func newLedger(t *testing.T, records, size int) *ledger {
+func newFakeFeed(t *testing.T, records, size int) *fakeFeed {
 	t.Helper()
-	l := &ledger{records: records, size: size}
-	l.t = t
-	l.page = func(_ context.Context, cursor string, _ int) (string, error) {
+	f := &fakeFeed{records: records, size: size}
+	f.t = t
+	f.page = func(_ context.Context, cursor string, _ int) (string, error) {
 		from, err := strconv.Atoi("0" + cursor)
 		if err != nil {
 			return "", err
 		}
-		return l.from(from), nil
+		return f.from(from), nil
 	}
-	return l
+	return f
 }
 
-func (l *ledger) from(from int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	to := min(from+l.size, l.records)
+func (f *fakeFeed) from(from int) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to := min(from+f.size, f.records)
 	var records []string
 	for id := from + 1; id <= to; id++ {
-		records = append(records, fmt.Sprintf(`{"id":"%d","text":%q}`, id, l.text))
+		records = append(records, fmt.Sprintf(`{"id":"%d","text":%q}`, id, f.text))
 	}
-	return fmt.Sprintf(`{"data":[%s],"pagination":{"endCursor":"%d","hasNextPage":%t}}`, strings.Join(records, ","), to, to < l.records)
+	return fmt.Sprintf(`{"data":[%s],"pagination":{"endCursor":"%d","hasNextPage":%t}}`, strings.Join(records, ","), to, to < f.records)
 }
 
-func (l *ledger) grow(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.records += n
+func (f *fakeFeed) grow(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records += n
 }
 
 // gaps returns the times between requests.
@@ -76,7 +76,7 @@ func (p *pager) gaps() []time.Duration {
 	return gaps
 }
 
-// records receives messages until it has so many records, which must follow from in order.
+// records receives messages until it has as many records as given, which must follow from in order.
 func (r *reader) records(from, n int) {
 	r.t.Helper()
 	for n > 0 {
@@ -95,10 +95,10 @@ func follows(t *testing.T, up service.Upstream) *gateway {
 	return start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})
 }
 
-func TestFollowGoesOnAfterTheLastPage(t *testing.T) {
+func TestFollow_afterTheLastPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 5, 2)
+		up := newFakeFeed(t, 5, 2)
 		g := follows(t, up)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -128,7 +128,7 @@ func TestFollowGoesOnAfterTheLastPage(t *testing.T) {
 	})
 }
 
-func TestFollowIsNotHastyWhereNothingIsNew(t *testing.T) {
+func TestFollow_nothingNew(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]func(cursor string, n int) string{
 		"though the page always says that more follows":      func(string, int) string { return body("", "a", true) },
@@ -156,10 +156,10 @@ func TestFollowIsNotHastyWhereNothingIsNew(t *testing.T) {
 	}
 }
 
-func TestFollowWaitsAsLongAsItIsTold(t *testing.T) {
+func TestFollow_pollInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 1, 1)
+		up := newFakeFeed(t, 1, 1)
 		g := follows(t, up)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
@@ -168,7 +168,7 @@ func TestFollowWaitsAsLongAsItIsTold(t *testing.T) {
 		if n := len(up.requests()); n != 2 {
 			t.Errorf("the upstream was asked %d times in two minutes, want 2", n)
 		}
-		// A more eager follower makes the shared reader so.
+		// A follower with a shorter poll interval makes the shared reader ask more often.
 		g.open(ctx, t, followReadings, `{"options":{"pollInterval":"10s","fromCursor":"1"}}`)
 		<-time.After(time.Minute)
 		if n := len(up.requests()); n < 7 || n > 8 {
@@ -177,7 +177,7 @@ func TestFollowWaitsAsLongAsItIsTold(t *testing.T) {
 	})
 }
 
-func TestFollowOutlastsFailuresAndShowsThem(t *testing.T) {
+func TestFollow_failuresOutlasted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := &pager{t: t, page: func(_ context.Context, cursor string, n int) (string, error) {
@@ -226,7 +226,7 @@ func TestFollowOutlastsFailuresAndShowsThem(t *testing.T) {
 	})
 }
 
-func TestFollowBacksOffUpToAMinute(t *testing.T) {
+func TestFollow_backoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := &pager{t: t, page: func(ctx context.Context, _ string, _ int) (string, error) {
@@ -254,7 +254,7 @@ func TestFollowBacksOffUpToAMinute(t *testing.T) {
 	})
 }
 
-func TestFollowEndsWithWhatDoesNotPass(t *testing.T) {
+func TestFollow_lastingFailure(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name       string
@@ -299,7 +299,7 @@ func TestFollowEndsWithWhatDoesNotPass(t *testing.T) {
 	}
 }
 
-func TestFollowEndsWhereTheClientWantsNoMore(t *testing.T) {
+func TestFollow_maxPagesAndItems(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, options string
@@ -312,7 +312,7 @@ func TestFollowEndsWhereTheClientWantsNoMore(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				messages, end := follows(t, newLedger(t, 5, 2)).open(t.Context(), t, followReadings, `{"options":{`+test.options+`}}`).rest()
+				messages, end := follows(t, newFakeFeed(t, 5, 2)).open(t.Context(), t, followReadings, `{"options":{`+test.options+`}}`).rest()
 				if end.Code() != codes.OK {
 					t.Errorf("stream ended with %v, want OK", end.Err())
 				}
@@ -324,7 +324,7 @@ func TestFollowEndsWhereTheClientWantsNoMore(t *testing.T) {
 	}
 }
 
-func TestKeepAliveCarriesTheCursorOfEmptyPages(t *testing.T) {
+func TestFollow_cursorOfEmptyPages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := &pager{t: t, page: func(_ context.Context, cursor string, _ int) (string, error) { return body("", cursor+"x", false), nil }}
@@ -343,11 +343,11 @@ func TestKeepAliveCarriesTheCursorOfEmptyPages(t *testing.T) {
 	})
 }
 
-func TestFollowersOfOneFeedShareItsReader(t *testing.T) {
+func TestFollow_sharedReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const followers = 500
-		up := newLedger(t, 4, 10)
+		up := newFakeFeed(t, 4, 10)
 		g := follows(t, up)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -369,10 +369,10 @@ func TestFollowersOfOneFeedShareItsReader(t *testing.T) {
 	})
 }
 
-func TestFollowersOfDifferentFeedsShareNothing(t *testing.T) {
+func TestFollow_differentFeeds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 2, 2)
+		up := newFakeFeed(t, 2, 2)
 		g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up, SandboxFaults: true})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -386,10 +386,10 @@ func TestFollowersOfDifferentFeedsShareNothing(t *testing.T) {
 	})
 }
 
-func TestFollowerThatComesLaterIsGivenWhatIsKept(t *testing.T) {
+func TestFollow_lateFollower(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 2, 2)
+		up := newFakeFeed(t, 2, 2)
 		g := follows(t, up)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -402,11 +402,11 @@ func TestFollowerThatComesLaterIsGivenWhatIsKept(t *testing.T) {
 	})
 }
 
-func TestSlowFollowerFallsBackAndLosesNothing(t *testing.T) {
+func TestFollow_slowFollower(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const pages = 40
-		up := newLedger(t, pages, 1)
+		up := newFakeFeed(t, pages, 1)
 		up.text = strings.Repeat("x", 200_000)
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
@@ -442,10 +442,10 @@ func TestSlowFollowerFallsBackAndLosesNothing(t *testing.T) {
 	})
 }
 
-func TestReadersThatMeetBecomeOne(t *testing.T) {
+func TestFollow_readersMeet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 40, 1)
+		up := newFakeFeed(t, 40, 1)
 		g := follows(t, up)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -466,7 +466,7 @@ func TestReadersThatMeetBecomeOne(t *testing.T) {
 	})
 }
 
-func TestReadersWhoseCursorsDifferAskOneAfterAnother(t *testing.T) {
+func TestFollow_readersWithDifferentCursors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// Each cursor stands for the state of the feed and where its reader came from, until
@@ -520,13 +520,13 @@ func TestReadersWhoseCursorsDifferAskOneAfterAnother(t *testing.T) {
 	})
 }
 
-// TestFollowersThatComeAndGoMissNothing lets clients follow a feed that grows, read as slowly as
+// TestFollow_comeAndGo lets clients follow a feed that grows, read as slowly as
 // they like, go and come back.
-func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
+func TestFollow_comeAndGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const clients, records = 20, 90
-		up := newLedger(t, 0, 3)
+		up := newFakeFeed(t, 0, 3)
 		up.text = strings.Repeat("x", 20_000)
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
@@ -567,7 +567,7 @@ func TestFollowersThatComeAndGoMissNothing(t *testing.T) {
 	})
 }
 
-func TestFollowersThatLeaveFreeEverything(t *testing.T) {
+func TestFollow_leave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var running sync.WaitGroup
@@ -596,10 +596,10 @@ func TestFollowersThatLeaveFreeEverything(t *testing.T) {
 	})
 }
 
-func TestFollowEndsWhenTheServerStopsAndGoesOnAtAnother(t *testing.T) {
+func TestFollow_serverStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 3, 2)
+		up := newFakeFeed(t, 3, 2)
 		first := follows(t, up)
 		r := first.open(t.Context(), t, followReadings, `{}`)
 		r.records(0, 3)
@@ -619,7 +619,7 @@ func TestFollowEndsWhenTheServerStopsAndGoesOnAtAnother(t *testing.T) {
 	})
 }
 
-func TestPanicWhileAFeedIsReadEndsOnlyItsStreams(t *testing.T) {
+func TestFollow_panic(t *testing.T) {
 	t.Parallel()
 	up := &pager{t: t, page: func(context.Context, string, int) (string, error) { panic("upstream") }}
 	_, end := follows(t, up).open(t.Context(), t, followReadings, `{}`).rest()
@@ -660,10 +660,10 @@ func (c *tally) FailureOutlasted(code string) {
 	c.Outlasted = append(c.Outlasted, code)
 }
 
-func TestObserverIsToldWhatStreamsDo(t *testing.T) {
+func TestStreamObserver_everyEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := newLedger(t, 3, 2)
+		up := newFakeFeed(t, 3, 2)
 		page := up.page
 		up.page = func(ctx context.Context, cursor string, n int) (string, error) {
 			if cursor == "2" && n == 1 {

@@ -111,18 +111,18 @@ type request struct {
 	upstream.Call
 	upstream.OperationSpec
 	Template string
-	// What follows is the zero value of passthrough.
+	// The following fields are zero for passthrough.
 	Decoder            *transcode.Decoder
 	Repeatable, NoBody bool
 }
 
-// resolver makes the operations of fakes, and knows what they are for.
+// resolver makes the operations of fakes, and remembers their specs.
 type resolver struct {
 	mu    sync.Mutex
 	specs map[*upstream.Operation]upstream.OperationSpec
 }
 
-// Operation makes operations of a client that is never asked.
+// Operation returns operations of a client that is never called.
 func (r *resolver) Operation(spec upstream.OperationSpec) (*upstream.Operation, error) {
 	client, err := upstream.New(upstream.Config{BaseURL: &url.URL{Scheme: "http", Host: "nowhere.test"}, Token: upstream.StaticToken("none")})
 	if err != nil {
@@ -173,7 +173,7 @@ func (f *fakeUpstream) asked() []request {
 	return f.requests
 }
 
-// forgetful is an upstream that keeps nothing.
+// forgetful is an upstream that does not keep what it was asked.
 type forgetful struct {
 	resolver
 	do func(context.Context, *request) (*upstream.Response, error)
@@ -227,8 +227,8 @@ type gateway struct {
 	served []*endpoint.Endpoint
 }
 
-// start serves cfg in memory until the test ends, with more options of its client. A Server that
-// is left over stops at once.
+// start serves cfg in memory until the test ends, with further options for its client. A Server that the test
+// has not stopped stops at once.
 func start(tb testing.TB, cfg service.Config, opts ...grpc.DialOption) *gateway {
 	tb.Helper()
 	g := &gateway{log: new(bytes.Buffer), served: cfg.Endpoints}
@@ -301,7 +301,7 @@ func (bytesCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// reply is what a client has of a call.
+// reply is what a client gets from a call.
 type reply struct {
 	// json is the response in protojson.
 	json            string
@@ -342,7 +342,7 @@ func (g *gateway) invoke(ctx context.Context, t *testing.T, fullMethod, request 
 	return r
 }
 
-// canonical is protojson without the spaces that it varies on purpose.
+// canonical returns protojson without the spaces that protojson varies on purpose.
 func canonical(t *testing.T, m proto.Message) string {
 	t.Helper()
 	text, err := protojson.Marshal(m)

@@ -16,12 +16,12 @@ const (
 	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
 	// its method.
 	retryKey = "samsara-retry"
-	// callerKey names the caller for the sharing of the quota, if no certificate does.
+	// callerKey has the name under which the caller shares the quota, if no certificate has one.
 	callerKey = "samsara-caller"
-	// priorityKey is "batch" for calls that give way to others, and "interactive".
+	// priorityKey is "batch" for calls that give way to others, else "interactive".
 	priorityKey = "samsara-priority"
-	// cacheKey with the value "no-store" keeps a call from the cache. In responses it says that
-	// the answer is from there.
+	// cacheKey with the value "no-store" keeps a call from the cache. In responses it says that the answer is
+	// from the cache.
 	cacheKey = "samsara-cache"
 	// sandboxFaultKey asks the sandbox for a fault. It is read only with Config.SandboxFaults.
 	sandboxFaultKey = "samsara-sandbox-fault"
@@ -33,16 +33,16 @@ const sandboxFaultHeader = "Samsara-Sandbox-Fault"
 // maxCallerBytes bounds the name that a caller gives itself.
 const maxCallerBytes = 64
 
-// identify sets who calls and who holds the answer. For the sharing of the quota it is what a
-// verified client certificate says, else what the caller says, which is in call already, else the
-// address that it calls from.
+// identify sets who calls and who holds the answer. For the sharing of the quota, the caller is named by its
+// verified client certificate, else by what it says, which is in call already, else by the address that it
+// calls from.
 func (c *connection) identify(call *upstream.Call) {
 	call.From.Caller = cmp.Or(c.certified, call.From.Caller, c.address)
 	call.Memory = c.answers
 }
 
-// applyMetadata sets what the connection and the caller's metadata say of a call. The error names
-// all that is wrong.
+// applyMetadata sets what the connection and the caller's metadata say of a call. The error names everything
+// that is wrong.
 func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstream.Operation, call *upstream.Call) error {
 	var violations []endpoint.Violation
 	refuse := func(key, value, rule string) {

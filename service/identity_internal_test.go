@@ -18,7 +18,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestCallerIsWhoIsCertainToCall(t *testing.T) {
+func TestIdentify_mostCertainName(t *testing.T) {
 	t.Parallel()
 	spiffe := &url.URL{Scheme: "spiffe", Host: "acme", Path: "/billing"}
 	address := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 4711}
@@ -34,12 +34,12 @@ func TestCallerIsWhoIsCertainToCall(t *testing.T) {
 		"the URI of its certificate":                {verified(&x509.Certificate{URIs: []*url.URL{spiffe}, Subject: pkix.Name{CommonName: "x"}}), address, "forged", "spiffe://acme/billing"},
 		"the common name of its certificate":        {verified(&x509.Certificate{Subject: pkix.Name{CommonName: "billing"}}), address, "forged", "billing"},
 		"the first host that its certificate names": {verified(&x509.Certificate{DNSNames: []string{"billing.acme", "b.acme"}}), address, "forged", "billing.acme"},
-		"what it says where that has no name":       {verified(&x509.Certificate{}), address, "billing", "billing"},
+		"what it says if that has no name":          {verified(&x509.Certificate{}), address, "billing", "billing"},
 		"what it says without a certificate":        {credentials.TLSInfo{}, address, "billing", "billing"},
 		"what it says in plaintext":                 {nil, address, "billing", "billing"},
-		"its address where it says nothing":         {nil, address, "", "10.0.0.7"},
+		"its address if it says nothing":            {nil, address, "", "10.0.0.7"},
 		"its address, though it has no port":        {nil, &net.UnixAddr{Name: "/run/x", Net: "unix"}, "", "/run/x"},
-		"nobody where there is no address":          {nil, nil, "", ""},
+		"nobody if there is no address":             {nil, nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

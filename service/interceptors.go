@@ -18,8 +18,8 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// unaryInterceptors returns the chain of unary calls, outermost first. It is short because every
-// link costs each call an allocation and a deeper stack.
+// unaryInterceptors returns the chain of unary calls, outermost first. It is short because every interceptor
+// costs each call an allocation and a deeper stack.
 func (c Config) unaryInterceptors(e *edge) []grpc.UnaryServerInterceptor {
 	// Outermost, so that not even a panic in an interceptor ends the process.
 	chain := []grpc.UnaryServerInterceptor{recovery.UnaryServerInterceptor(e.recovered())}
@@ -29,18 +29,18 @@ func (c Config) unaryInterceptors(e *edge) []grpc.UnaryServerInterceptor {
 	return append(chain, e.unary)
 }
 
-// streamInterceptors returns the chain of streams, outermost first, in the order and for the
-// reasons of unaryInterceptors. Streams have no default deadline, for they may be endless; they
-// end with stopping instead.
+// streamInterceptors returns the chain of streams, outermost first, in the order and for the reasons of
+// unaryInterceptors. Streams have no default deadline, because they may be endless. They end with stopping
+// instead.
 func (c Config) streamInterceptors(stopping context.Context, e *edge) []grpc.StreamServerInterceptor {
 	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(e.recovered()), e.served.rename}
 	chain = append(chain, c.StreamInterceptors...)
 	return append(chain, e.stream, endWith(stopping))
 }
 
-// edge is where a call leaves the interceptors for its handler. It bounds the call and how many run,
-// turns what comes of it, a panic included, into what the caller sees, and logs the same. It is one
-// for all calls.
+// edge is where a call leaves the interceptors for its handler. It bounds the time of a call and how many
+// run, turns the outcome, a panic included, into what the caller sees, and logs the same. One edge serves all
+// calls.
 type edge struct {
 	presenter
 	served          methods
@@ -55,8 +55,8 @@ func newEdge(c Config) *edge {
 	}
 }
 
-// refuse ends a call beyond the limit, before its request is read. Those of grpc's own services are
-// neither counted nor refused: a probe must not fail because there are many callers.
+// refuse ends a call beyond the limit, before its request is read. Calls of grpc's own services are neither
+// counted nor refused: a probe must not fail because there are many callers.
 func (e *edge) refuse(ctx context.Context, line *logLine) error {
 	err := e.calls.overloaded()
 	if e.served[line.method] {
@@ -124,8 +124,8 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return handler(srv, contextStream{ss, ctx})
 }
 
-// endWith cancels grpc's own streams when stopping is: a graceful stop waits for streams, and a
-// health watch would keep it waiting for ever. Streams of pages end by themselves, after a page.
+// endWith cancels grpc's own streams when stopping ends: a graceful stop waits for streams, and a health
+// watch would keep it waiting for ever. Streams of pages end by themselves, after a page.
 func endWith(stopping context.Context) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if !isGRPCs(info.FullMethod) {
@@ -155,7 +155,7 @@ type calls struct {
 	refused atomic.Uint64
 }
 
-// enter reports whether one more call may run, which then must leave.
+// enter reports whether one more call may run. That call must then leave.
 func (c *calls) enter() bool {
 	if c.running.Add(1) <= c.limit {
 		return true
@@ -167,11 +167,11 @@ func (c *calls) enter() bool {
 
 func (c *calls) leave() { c.running.Add(-1) }
 
-// overloadDelay is when a client may call again at the earliest that was refused because too many
-// calls run. Up to as much again is added, so that such clients do not come back together.
+// overloadDelay is the least time after which a client may call again that was refused because too many calls
+// run. A random time of up to as much is added, so that such clients do not come back together.
 const overloadDelay = time.Second
 
-// overloaded is the error of a call beyond the limit.
+// overloaded returns the error of a call beyond the limit.
 func (c *calls) overloaded() error {
 	facts := upstream.Facts{apiv1.ErrorInfoKey_ERROR_INFO_KEY_LIMIT: strconv.FormatInt(c.limit, 10)}
 	wait := overloadDelay + rand.N(overloadDelay) //nolint:gosec // it spreads load and keeps nothing secret
@@ -182,9 +182,9 @@ func (c *calls) overloaded() error {
 // callers cannot make new series.
 const unknownName = "/unknown/unknown"
 
-// methods has the full name of every method that is served, and whether it writes: whether its HTTP
-// method is another than GET. Passthrough does as long as its request has not been read, and then if that
-// says so. It does not change once the server serves.
+// methods has the full name of every method that is served, and whether it writes: whether its HTTP method is
+// not GET. Passthrough counts as a write until its request is read and says GET. methods does not change once
+// the server serves.
 type methods map[string]bool
 
 func (m methods) add(service *grpc.ServiceDesc) {
@@ -196,7 +196,7 @@ func (m methods) add(service *grpc.ServiceDesc) {
 	}
 }
 
-// addWrites says which methods write, of endpoints and passthrough. They have been added.
+// addWrites sets which methods of endpoints and passthrough write. The methods must have been added.
 func (m methods) addWrites(endpoints []*endpoint.Endpoint) {
 	for _, e := range endpoints {
 		m[e.FullMethod] = e.HTTPMethod != methodGet
@@ -206,8 +206,8 @@ func (m methods) addWrites(endpoints []*endpoint.Endpoint) {
 	}
 }
 
-// rename gives a method that is not served its name for the interceptors that follow. Grpc calls
-// those of streams for it, with information that they may change.
+// rename gives a method that is not served the unknown name for the interceptors that follow. Grpc calls the
+// interceptors of streams for such a method, with information that they may change.
 func (m methods) rename(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if _, ok := m[info.FullMethod]; !ok {
 		info.FullMethod = unknownName

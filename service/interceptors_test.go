@@ -29,7 +29,7 @@ func panics() *fakeUpstream {
 	}}
 }
 
-func TestPanicIsLoggedAndTheCallerLearnsNothingOfIt(t *testing.T) {
+func TestPanic_logged(t *testing.T) {
 	t.Parallel()
 	unary := func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
 		explode()
@@ -66,7 +66,7 @@ func TestPanicIsLoggedAndTheCallerLearnsNothingOfIt(t *testing.T) {
 	}
 }
 
-func TestPanicInAStreamEndsOnlyTheStream(t *testing.T) {
+func TestPanic_inAStream(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`), StreamInterceptors: []grpc.StreamServerInterceptor{
 		func(any, grpc.ServerStream, *grpc.StreamServerInfo, grpc.StreamHandler) error {
@@ -84,9 +84,9 @@ func TestPanicInAStreamEndsOnlyTheStream(t *testing.T) {
 	}
 }
 
-// TestInterceptorsAreInOrder asserts what the order is for: telemetry sees every call as its
-// caller does, the log too, and the deadline is set within.
-func TestInterceptorsAreInOrder(t *testing.T) {
+// TestInterceptors_order asserts what the order is for: telemetry and the log see every call as its caller
+// does, and the deadline is set inside them.
+func TestInterceptors_order(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -164,7 +164,7 @@ func TestInterceptorsAreInOrder(t *testing.T) {
 	}
 }
 
-func TestCallIsLoggedInOneLineWithoutPayload(t *testing.T) {
+func TestLog_oneLineACall(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{"secret":1}`), Passthrough: true})
 	if r := g.pass(t.Context(), t, `{"method":"POST","path":"/secret","body":"{\"secret\":1}"}`); r.status.Code() != codes.OK {
@@ -194,7 +194,7 @@ func TestCallIsLoggedInOneLineWithoutPayload(t *testing.T) {
 	}
 }
 
-func TestDeadlineIsTheCallersOrTheDefault(t *testing.T) {
+func TestCall_deadline(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name           string

@@ -12,8 +12,8 @@ import (
 	"samsara.internal/gateway/service"
 )
 
-// TestKeepalive_pingsOfClients has a client ping through a network that delays every other ping, and one that
-// floods the server.
+// TestKeepalive_pingsOfClients makes one client ping through a network that delays every other ping, and
+// another flood the server.
 func TestKeepalive_pingsOfClients(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -54,7 +54,7 @@ func TestKeepalive_pingsOfClients(t *testing.T) {
 	}
 }
 
-// pinger is a client that speaks HTTP/2 and nothing else. What it has read may be looked at once it is done.
+// pinger is a client that speaks HTTP/2 and nothing else. What it has read may be looked at when it is done.
 type pinger struct {
 	framer   *http2.Framer
 	done     chan struct{}

@@ -12,17 +12,17 @@ import (
 // one that is being fetched or waits.
 const heldPages = 2
 
-// list sends every page until the last.
+// list sends every page of a list.
 func (h *handler) list(c *client) error {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	defer context.AfterFunc(h.stopping, cancel)()
-	a := &ahead{source: c.source, slots: make(chan struct{}, heldPages), out: make(chan part)}
+	a := &ahead{walker: c.walker, slots: make(chan struct{}, heldPages), out: make(chan fetchedPage)}
 	go a.run(ctx)
 	var err error
 	for p := range a.out {
 		if err == nil {
-			// What was fetched meanwhile is not sent by a server that stops.
+			// A server that stops does not send what was fetched meanwhile.
 			err = context.Cause(h.stopping)
 		}
 		switch {
@@ -43,23 +43,22 @@ func (h *handler) list(c *client) error {
 	return err
 }
 
-// part is a page of which the first so many records are wanted.
-type part struct {
+// fetchedPage is a page, and how many of its records are wanted: the first ones.
+type fetchedPage struct {
 	*page
 	items int64
-	// lease is the page's memory. Its slot is free again when that is over.
+	// lease is the page's memory. The page's slot is free again when the lease is over.
 	lease *lease.Lease
-	// passed is whether the page is passed over: no more than its drift is told.
+	// passed is whether the page is passed over: only its drift is told.
 	passed bool
 }
 
-// ahead reads a list while its pages are being sent. A page takes a slot before it is asked for
-// and until nothing uses it, so that never more of them exist than there are slots, however slowly
-// the client reads.
+// ahead reads a list while its pages are being sent. A page takes a slot before it is asked for and until
+// nothing uses it. So never more pages exist than there are slots, however slowly the client reads.
 type ahead struct {
-	*source
+	*walker
 	slots chan struct{}
-	out   chan part
+	out   chan fetchedPage
 	// err is why reading ended before the list did. It may be read when out is closed.
 	err error
 }
@@ -74,8 +73,8 @@ func (a *ahead) run(ctx context.Context) {
 	a.err = a.read(ctx)
 }
 
-// read puts the pages out that are to be sent. Empty ones are passed over, unless they tell something, or
-// the client wants no more pages: without one it could not go on behind them.
+// read puts the pages out, in order. Empty pages are passed over, unless they tell something or are the last
+// that the client wants: without such a page the client could not go on behind it.
 func (a *ahead) read(ctx context.Context) error {
 	pages, items := a.walk.MaxPages, a.walk.MaxItems
 	cursor, seen := a.walk.Start, a.walk.Start
@@ -103,7 +102,7 @@ func (a *ahead) read(ctx context.Context) error {
 		if n&(n-1) == 0 {
 			seen = next
 		}
-		wanted := part{page: p, items: min(p.Items, items), lease: held}
+		wanted := fetchedPage{page: p, items: min(p.Items, items), lease: held}
 		pages, items = pages-1, items-wanted.items
 		done := pages == 0 || items == 0
 		last := done || !p.More
@@ -120,8 +119,8 @@ func (a *ahead) read(ctx context.Context) error {
 	}
 }
 
-// put puts a page out, and reports false where ctx ends first.
-func (a *ahead) put(ctx context.Context, p part) bool {
+// put puts a page out. It returns false if ctx ends first.
+func (a *ahead) put(ctx context.Context, p fetchedPage) bool {
 	select {
 	case a.out <- p:
 		return true

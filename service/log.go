@@ -25,9 +25,9 @@ type logLine struct {
 	pages, items int64
 	// reads is whether the call is a read of a method that may write.
 	reads bool
-	// refused is whether the call is one that callers can make without end and at no cost: beyond
-	// the limit, or of no method. Such lines have a message of their own, for the logger may bound
-	// the lines of each.
+	// refused is whether the call is beyond the limit or of no method: callers can make such calls without
+	// end and at no cost. Their lines have a message of their own, because the logger may bound the lines of
+	// each message.
 	refused bool
 }
 
@@ -62,8 +62,8 @@ func logPage(ctx context.Context, items int64) {
 	}
 }
 
-// level is what a call that ended so is logged at. Success is at debug: metrics count it, and a
-// line a call costs a tenth of the CPU that the call itself does. So are probes and tools.
+// level returns the level at which a call is logged. Success is logged at debug, because metrics count it,
+// and a line for a call costs a tenth of the call's CPU. Probes and tools are logged at debug too.
 func level(fullMethod string, code codes.Code) slog.Level {
 	if code == codes.OK || isGRPCs(fullMethod) {
 		return slog.LevelDebug

@@ -28,7 +28,7 @@ const (
 	maxDriftBytes   = 1 << 10
 )
 
-// callMetadata says how many attempts a call took, and what Samsara calls the last of them.
+// callMetadata returns metadata with how many attempts a call took, and Samsara's id of the last one.
 func callMetadata(attempts int, requestID string) metadata.MD {
 	md := metadata.Pairs(attemptsKey, strconv.Itoa(attempts))
 	if requestID != "" {
@@ -43,19 +43,19 @@ const (
 	// HTTP/2 does: the names and values of its fields, and fieldBytes for each.
 	maxTrailerBytes = 8 << 10
 	fieldBytes      = 32
-	// maxCursorBytes bounds samsara-cursor. Beside so long a one there is always room for everything
-	// else, if the status has a message of no more than shortMessageBytes.
+	// maxCursorBytes bounds samsara-cursor. Beside a cursor of that length there is always room for
+	// everything else, if the message of the status has at most shortMessageBytes.
 	maxCursorBytes    = 4 << 10
 	shortMessageBytes = 256
 )
 
-// isCarried reports whether a cursor is text that metadata carries unchanged, and not too long.
+// isCarried reports whether metadata carries a cursor unchanged, and the cursor is not too long.
 func isCarried(cursor string) bool {
 	notPrintable := func(r rune) bool { return r <= ' ' || r > '~' }
 	return len(cursor) <= maxCursorBytes && !strings.ContainsFunc(cursor, notPrintable)
 }
 
-// fit returns a status that fits into the trailer beside md, with a shorter message if it must be.
+// fit returns a status that fits into the trailer beside md, with a shorter message if necessary.
 func fit(s *status.Status, md metadata.MD) *status.Status {
 	if trailerBytes(s, md) <= maxTrailerBytes {
 		return s
@@ -65,7 +65,7 @@ func fit(s *status.Status, md metadata.MD) *status.Status {
 	return status.FromProto(p)
 }
 
-// trailerBytes returns how large a trailer is at most, also if it is all that is sent.
+// trailerBytes returns how large a trailer is at most, also if nothing was sent before it.
 func trailerBytes(s *status.Status, md metadata.MD) int {
 	size := 0
 	field := func(name string, bytes int) { size += len(name) + bytes + fieldBytes }
@@ -91,8 +91,8 @@ func trailerBytes(s *status.Status, md metadata.MD) int {
 	return size
 }
 
-// driftSum adds up what the pages of a stream differed in. It holds no more different findings
-// than one response does.
+// driftSum adds up the drift of the pages of a stream. It holds no more different findings than one response
+// does.
 type driftSum struct {
 	findings []transcode.Finding
 	dropped  int
@@ -156,8 +156,8 @@ func count(n int) string {
 	return ";n=" + strconv.Itoa(n)
 }
 
-// escape percent-encodes every byte of s but ASCII letters, digits, hyphens and underscores, so
-// that upstream text is fit for metadata and has no meaning there.
+// escape percent-encodes every byte of s except ASCII letters, digits, hyphens and underscores. Upstream text
+// is then fit for metadata and has no meaning there.
 func escape(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

@@ -12,7 +12,8 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// operations are what the methods ask the upstream for, resolved at start-up. They do not change.
+// operations are the operations that the methods ask the upstream for, resolved at start-up. They do not
+// change.
 type operations struct {
 	endpoints []*endpoint.Endpoint
 	of        map[*endpoint.Endpoint]operation
@@ -24,8 +25,8 @@ type operations struct {
 // its streams, and by passthrough.
 type operation struct{ unary, pages, passthrough *upstream.Operation }
 
-// newOperations resolves all that can be asked of up. The error joins every operation that cannot
-// be.
+// newOperations resolves everything that can be asked of up. The error joins every operation that cannot be
+// resolved.
 func newOperations(up Upstream, endpoints []*endpoint.Endpoint) (operations, error) {
 	o := operations{endpoints: endpoints, of: make(map[*endpoint.Endpoint]operation, len(endpoints))}
 	var errs []error
@@ -49,7 +50,7 @@ func newOperations(up Upstream, endpoints []*endpoint.Endpoint) (operations, err
 	return o, errors.Join(errs...)
 }
 
-// at returns the passthrough to the operation that an HTTP request is for.
+// at returns the passthrough to the operation that an HTTP method and path match.
 func (o operations) at(method, path string) *upstream.Operation {
 	if e := endpoint.Find(o.endpoints, method, path); e != nil {
 		return o.of[e].passthrough

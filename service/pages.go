@@ -38,8 +38,8 @@ type page struct {
 	wire []byte
 }
 
-// tells reports whether the page is worth sending though it has no records: it has something else, or may
-// have lost them.
+// tells reports whether the page is worth sending even without records: it has something else, or may have
+// lost its records.
 func (p *page) tells() bool { return p.Speaks || p.mayHaveLost() }
 
 // mayHaveLost reports whether the page may have lost records to drift.
@@ -49,26 +49,26 @@ func (p *page) mayHaveLost() bool {
 	})
 }
 
-// cursorIsChanged reports whether the page's cursor is another one than was sent, which had something
-// that is no text.
+// cursorIsChanged reports whether the page's cursor is another one than Samsara sent, because that had
+// something that is no text.
 func (p *page) cursorIsChanged() bool {
 	d := &p.resp.Drift
 	return strings.ContainsRune(p.Cursor, utf8.RuneError) &&
 		(d.Dropped() > 0 || slices.ContainsFunc(d.Findings(), func(f transcode.Finding) bool { return f.Kind == transcode.InvalidText }))
 }
 
-// source asks for the pages of one walk. It is immutable and safe for concurrent use.
-type source struct {
+// walker asks for the pages of one walk. It is immutable and safe for concurrent use.
+type walker struct {
 	*handler
 	stream    *endpoint.Stream
 	walk      *endpoint.Walk
 	operation *upstream.Operation
-	// call is that of every page, except path and query.
+	// call is the call for every page, except for path and query.
 	call upstream.Call
 }
 
-// source reads the request of a stream.
-func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive func(any) error) (*source, error) {
+// walker reads the request of a stream, and returns what asks for its pages.
+func (h *handler) walker(ctx context.Context, stream *endpoint.Stream, receive func(any) error) (*walker, error) {
 	from, err := connectionOf(ctx)
 	if err != nil {
 		return nil, err
@@ -82,25 +82,25 @@ func (h *handler) source(ctx context.Context, stream *endpoint.Stream, receive f
 	if err != nil {
 		return nil, refusal(e, err)
 	}
-	s := &source{handler: h, stream: stream, walk: walk, operation: h.operations.of[e].pages}
-	s.call.From.Batch = true // unless its caller says otherwise
-	return s, h.applyMetadata(ctx, from, s.operation, &s.call)
+	w := &walker{handler: h, stream: stream, walk: walk, operation: h.operations.of[e].pages}
+	w.call.From.Batch = true // unless its caller says otherwise
+	return w, h.applyMetadata(ctx, from, w.operation, &w.call)
 }
 
-// fetch asks for the page at cursor in the name of as, within the deadline of ctx or else the default
-// one. The lease of its memory, which is by's, is the caller's. The page says how the walk goes on:
-// what it says is in order, apart from what differs between lists and feeds.
-func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*page, *lease.Lease, error) {
+// fetch asks for the page at cursor in the name of as, within the deadline of ctx or else the default one. by
+// holds the page's memory, and the caller owns the lease of it. What the page says of how the walk goes on
+// has been checked, except for what differs between lists and feeds.
+func (w *walker) fetch(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*page, *lease.Lease, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.defaultDeadline)
+		ctx, cancel = context.WithTimeout(ctx, w.defaultDeadline)
 		defer cancel()
 	}
-	call, bound := s.call, s.walk.Request(cursor)
+	call, bound := w.call, w.walk.Request(cursor)
 	call.Path, call.Query, call.From, call.Memory = bound.Path, bound.Query, as, by
-	resp, err := s.upstream.Do(ctx, s.operation, call)
+	resp, err := w.upstream.Do(ctx, w.operation, call)
 	if err != nil {
-		return nil, nil, s.failure(cursor, err)
+		return nil, nil, w.failure(cursor, err)
 	}
 	kept := false
 	defer func() {
@@ -108,24 +108,24 @@ func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity,
 			resp.Release()
 		}
 	}()
-	if findings := resp.Drift.Findings(); s.drift != nil && len(findings) > 0 && resp.IsNew() {
-		s.drift(s.stream.FullMethod, findings)
+	if findings := resp.Drift.Findings(); w.drift != nil && len(findings) > 0 && resp.IsNew() {
+		w.drift(w.stream.FullMethod, findings)
 	}
-	p := &page{Page: s.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}
+	p := &page{Page: w.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}
 	switch {
 	case !p.Valid:
-		return nil, nil, s.invalid(p, "does not say whether another page follows")
-	case s.stream.Pages.Numbered() && p.Items == 0 && p.mayHaveLost():
-		return nil, nil, s.invalid(p, "has lost what it may have had, so that nobody knows whether it is the last one")
+		return nil, nil, w.invalid(p, "does not say whether another page follows")
+	case w.stream.Pages.Numbered() && p.Items == 0 && p.mayHaveLost():
+		return nil, nil, w.invalid(p, "may have lost its records, so that it does not show whether it is the last one")
 	case p.More && p.Cursor == "":
-		return nil, nil, s.invalid(p, "says that another page follows, and names no cursor")
+		return nil, nil, w.invalid(p, "says that another page follows, and names no cursor")
 	case len(p.Cursor) <= endpoint.MaxCursorBytes && !p.cursorIsChanged():
-	case !p.More && !s.stream.Follow:
+	case !p.More && !w.stream.Follow:
 		p.Cursor = "" // Nothing follows it.
 	case len(p.Cursor) > endpoint.MaxCursorBytes:
-		return nil, nil, s.invalid(p, fmt.Sprintf("names a cursor of %d bytes, at most %d are followed", len(p.Cursor), endpoint.MaxCursorBytes))
+		return nil, nil, w.invalid(p, fmt.Sprintf("names a cursor of %d bytes, at most %d are followed", len(p.Cursor), endpoint.MaxCursorBytes))
 	default:
-		return nil, nil, s.invalid(p, "names a cursor that is no valid text, and cannot be sent back as it came")
+		return nil, nil, w.invalid(p, "names a cursor that is no valid text, and cannot be sent back as it came")
 	}
 	kept = true
 	if resp.Lease == nil { // An empty message takes no memory.
@@ -134,22 +134,22 @@ func (s *source) fetch(ctx context.Context, cursor string, as identity.Identity,
 	return p, resp.Lease, nil
 }
 
-// Page implements feed.Source.
-func (s *source) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*feed.Page, error) {
-	p, held, err := s.fetch(ctx, cursor, as, by)
+// Page implements feed.Pages.
+func (w *walker) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*feed.Page, error) {
+	p, held, err := w.fetch(ctx, cursor, as, by)
 	if err != nil {
 		return nil, err
 	}
 	if !p.More && p.Cursor == "" && p.Items > 0 {
 		held.Release()
-		return nil, s.invalid(p, "has records, and names no cursor for what comes after them")
+		return nil, w.invalid(p, "has records, and names no cursor for what comes after them")
 	}
 	return &feed.Page{Cursor: p.Cursor, More: p.More, Items: p.Items, Tells: p.tells(), Bytes: len(p.wire), Lease: held, Content: p}, nil
 }
 
-// Outlast implements feed.Source. A feed outlasts what may go better when it is asked again. What is
-// too large remains so.
-func (s *source) Outlast(err error) (feed.Failure, bool) {
+// Outlast implements feed.Pages. A feed outlasts a failure that may be over when it is asked again. A
+// response that is too large remains so.
+func (w *walker) Outlast(err error) (feed.Failure, bool) {
 	var failed *upstream.Error
 	if !errors.As(err, &failed) {
 		return feed.Failure{}, false
@@ -159,48 +159,48 @@ func (s *source) Outlast(err error) (feed.Failure, bool) {
 	case code == codes.Unavailable:
 	case code == codes.ResourceExhausted && failed.Reason != apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE:
 	case code == codes.DeadlineExceeded:
-		// The deadline is no caller's but the one of asking for a page.
+		// The deadline is that of the request for a page, not the caller's.
 		code, reason = codes.Unavailable, upstream.ReasonText(apiv1.Reason_REASON_UPSTREAM_TIMEOUT)
 	default:
 		return feed.Failure{}, false
 	}
-	s.observer.FailureOutlasted(code.String())
+	w.observer.FailureOutlasted(code.String())
 	return feed.Failure{
 		Code: int32(code), Reason: reason, Message: failed.Message, Own: failed.IsOwn(),
 		RetryAfter: failed.RetryAfter, OthersAfter: failed.OthersAfter(),
 	}, true
 }
 
-// invalid is the error of a page that does not say how to go on. Such a page is not sent, so
-// that a client can ask for it again.
-func (s *source) invalid(p *page, what string) error {
-	return s.operation.Unfit(s.call, p.resp, apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
+// invalid returns the error of a page that does not say how to go on. Such a page is not sent, so that a
+// client can ask for it again.
+func (w *walker) invalid(p *page, what string) error {
+	return w.operation.Unfit(w.call, p.resp, apiv1.Reason_REASON_UPSTREAM_PAGINATION_INVALID, "the page "+what, nil)
 }
 
-// failure tells a rejected cursor apart. Samsara has no code for it and changes its texts: it is
-// a 400 to a request that had a cursor, so other parameters may be to blame where that is the
-// first request.
-func (s *source) failure(cursor string, err error) error {
+// failure returns a *cursorError for a rejected cursor, and err otherwise. Samsara has no code for it and
+// changes its texts. So every 400 to a request with a cursor counts, and other parameters may be to blame if
+// that is the first request.
+func (w *walker) failure(cursor string, err error) error {
 	var failed *upstream.Error
 	if cursor != "" && errors.As(err, &failed) && failed.IsBadRequest() {
-		return &cursorError{failed: failed, field: s.walk.CursorField}
+		return &cursorError{failed: failed, field: w.walk.CursorField}
 	}
 	return err
 }
 
-// streaming returns the method that reads the pages of an operation, as read does it.
+// streaming returns the method that sends the pages of an operation, by read.
 func (h *handler) streaming(s *endpoint.Stream, read func(*client) error) grpc.StreamDesc {
 	return grpc.StreamDesc{
 		StreamName:    s.FullMethod[strings.LastIndexByte(s.FullMethod, '/')+1:],
 		ServerStreams: true,
 		Handler: func(_ any, ss grpc.ServerStream) error {
-			src, err := h.source(ss.Context(), s, ss.RecvMsg)
+			w, err := h.walker(ss.Context(), s, ss.RecvMsg)
 			if err != nil {
 				return err
 			}
 			h.observer.OpenStreams(s.Follow, 1)
 			defer h.observer.OpenStreams(s.Follow, -1)
-			c := &client{ServerStream: ss, source: src, cursor: src.walk.Start}
+			c := &client{ServerStream: ss, walker: w, cursor: w.walk.Start}
 			c.compressed = compresses(grpc.ServerTransportStreamFromContext(ss.Context()))
 			return c.end(read(c))
 		},
@@ -210,12 +210,12 @@ func (h *handler) streaming(s *endpoint.Stream, read func(*client) error) grpc.S
 // client is the receiving end of a stream. It belongs to the call's goroutine.
 type client struct {
 	grpc.ServerStream
-	*source
+	*walker
 	// cursor is where to go on after what has been sent.
 	cursor string
-	// unfit is whether that must not stand in metadata.
+	// unfit is whether cursor must not be in metadata.
 	unfit bool
-	// begun is whether a message has been sent, compressed whether all of them are compressed.
+	// begun is whether a message has been sent, and compressed whether all messages are compressed.
 	begun, compressed bool
 	// attempts and requestID are for the log.
 	attempts  int
@@ -223,8 +223,8 @@ type client struct {
 	drifted   driftSum
 }
 
-// sendPage sends a page with the first so many of its records, and passes its memory on, also if it
-// fails.
+// sendPage sends a page with only its first records, as many as items. It passes the page's memory on, even
+// if it fails.
 func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	wire, cursor, drift := p.wire, p.Cursor, &p.resp.Drift
 	if items < p.Items {
@@ -271,7 +271,7 @@ func (c *client) sendKeepAlive(s *feed.State) error {
 	return c.send(m, s.Cursor)
 }
 
-// send sends a message, after which a client goes on from cursor.
+// send sends a message. A client that has got it goes on from cursor.
 func (c *client) send(m *message, cursor string) error {
 	defer m.drop()
 	if c.compressed && !c.begun && !mayCompress(c.call.Memory, len(m.body)) {
@@ -326,10 +326,10 @@ func (c *client) nameCursor(s *status.Status, trailer metadata.MD) *status.Statu
 	return fit(s, trailer)
 }
 
-// cursorError is the upstream's refusal of a cursor.
+// cursorError says that the upstream refused a cursor.
 type cursorError struct {
 	failed *upstream.Error
-	// field is where the caller gave the cursor, or would have.
+	// field is the field in which the caller gave the cursor, or would have.
 	field string
 }
 
@@ -337,7 +337,7 @@ func (e *cursorError) Error() string { return e.field + ": " + e.failed.Error() 
 
 func (e *cursorError) Unwrap() error { return e.failed }
 
-// GRPCStatus keeps the upstream's text and its name for the request.
+// GRPCStatus keeps the upstream's text and its request id.
 func (e *cursorError) GRPCStatus() *status.Status {
 	facts := e.failed.Facts()
 	facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_CURSOR_FIELD] = e.field

@@ -64,11 +64,11 @@ func (h *handler) pass(ctx context.Context, from *connection, in *apiv1.CallRequ
 	return h.framed(ctx, from, apiv1.PassthroughService_Call_FullMethodName, resp), nil
 }
 
-// passedBodyNumber is that of CallResponse.body.
+// passedBodyNumber is the field number of CallResponse.body.
 const passedBodyNumber = 3
 
-// encodePassed makes the message of a response, a CallResponse in wire form, in the memory that it
-// has.
+// encodePassed makes the message of a response, which is a CallResponse in wire form, in the response's
+// memory.
 func encodePassed(from *connection, resp *upstream.Response) error {
 	if resp.Lease == nil {
 		resp.Lease = from.answers.Add(0)
@@ -122,8 +122,8 @@ func passthroughViolations(in *apiv1.CallRequest, query string) []endpoint.Viola
 	return violations
 }
 
-// pathFault says what is wrong with a path, or nothing. A path without fault names a place below
-// whatever it is appended to, also for a server that decodes it before it looks for segments.
+// pathFault returns what is wrong with a path, empty if nothing is. A path without fault names something
+// below whatever it is appended to, also for a server that decodes it before it looks for segments.
 func pathFault(path string) string {
 	if len(path) > maxPathBytes {
 		return fmt.Sprintf("is %d bytes long, must be at most %d", len(path), maxPathBytes)
@@ -171,9 +171,9 @@ func encodeQuery(parameters []*apiv1.QueryParameter) string {
 
 func escapeQuery(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// endToEnd returns the fields that are for the caller: neither cookies, nor those that say how the body
-// came, which it does not any more, nor hop-by-hop fields, which are those of RFC 9110 section 7.6.1 and
-// those that Connection names.
+// endToEnd returns the header fields that are for the caller. It leaves out cookies, the fields that say how
+// the body was encoded, because it no longer is, and hop-by-hop fields: the ones of RFC 9110, section 7.6.1,
+// and the ones that Connection names.
 func endToEnd(fields []upstream.Header) []*apiv1.Header {
 	var hop []string
 	for _, f := range fields {
@@ -197,7 +197,7 @@ func endToEnd(fields []upstream.Header) []*apiv1.Header {
 	return out
 }
 
-// isWithheld reports whether the field called name, in lower case, is never for the caller.
+// isWithheld reports whether the header field called name, in lower case, is never for the caller.
 func isWithheld(name string) bool {
 	switch name {
 	case "set-cookie", "set-cookie2",

@@ -13,7 +13,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestPassthroughSendsTheRequestAsItIs(t *testing.T) {
+func TestPassthrough_request(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, request string
@@ -61,7 +61,7 @@ func TestPassthroughSendsTheRequestAsItIs(t *testing.T) {
 	}
 }
 
-func TestPassthroughRefusesBadRequests(t *testing.T) {
+func TestPassthrough_badRequest(t *testing.T) {
 	t.Parallel()
 	const aMethod = ", must be GET, POST, PUT, PATCH or DELETE"
 	for _, test := range []struct {
@@ -77,7 +77,7 @@ func TestPassthroughRefusesBadRequests(t *testing.T) {
 			want: []string{`method: is "get"` + aMethod},
 		},
 		{
-			name: "the method is long, and cut where it is quoted", request: `{"method":"` + strings.Repeat("é", 100) + `","path":"/a"}`,
+			name: "the method is long, and quoted in part", request: `{"method":"` + strings.Repeat("é", 100) + `","path":"/a"}`,
 			want: []string{`method: is "` + strings.Repeat("é", 32) + `..."` + aMethod},
 		},
 		{
@@ -113,7 +113,7 @@ func TestPassthroughRefusesBadRequests(t *testing.T) {
 	}
 }
 
-func TestPassthroughRefusesABodyThatIsNotJSON(t *testing.T) {
+func TestPassthrough_requestNotJSON(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{", "{} {}", `{'a':1}`} {
 		t.Run(body, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestPassthroughRefusesABodyThatIsNotJSON(t *testing.T) {
 	}
 }
 
-func TestPassthroughReturnsTheResponse(t *testing.T) {
+func TestPassthrough_response(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Passthrough: true, Upstream: upstreamFunc(
 		func(context.Context, *request) (*upstream.Response, error) {
@@ -162,7 +162,7 @@ func TestPassthroughReturnsTheResponse(t *testing.T) {
 	}
 }
 
-func TestPassthroughLeavesAnEmptyBodyUnset(t *testing.T) {
+func TestPassthrough_emptyBody(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Passthrough: true, Upstream: upstreamFunc(
 		func(context.Context, *request) (*upstream.Response, error) {
@@ -173,7 +173,7 @@ func TestPassthroughLeavesAnEmptyBodyUnset(t *testing.T) {
 	}
 }
 
-func TestPassthroughFailsOnAResponseThatIsNotJSON(t *testing.T) {
+func TestPassthrough_responseNotJSON(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"<html>", "\"\xff\""} {
 		t.Run(body, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestPassthroughFailsOnAResponseThatIsNotJSON(t *testing.T) {
 	}
 }
 
-func TestPassthroughIsServedOnlyWhereItIsWanted(t *testing.T) {
+func TestPassthrough_off(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`)})
 	if r := g.pass(t.Context(), t, `{"method":"GET","path":"/a"}`); r.status.Code() != codes.Unimplemented {

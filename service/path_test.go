@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestPathFaultNamesWhatIsWrong(t *testing.T) {
+func TestPathFault_everyFault(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, path, want string }{
 		{"literals and ids", "/fleet/vehicles/281474977075805", ""},

@@ -13,7 +13,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// TestProcessed_errorsOfTheGateway has a write and a read fail within the gateway. The write says whether
+// TestProcessed_errorsOfTheGateway makes a write and a read fail within the gateway. The write says whether
 // it was processed.
 func TestProcessed_errorsOfTheGateway(t *testing.T) {
 	t.Parallel()
@@ -62,8 +62,8 @@ func TestProcessed_errorsOfTheGateway(t *testing.T) {
 	}
 }
 
-// TestProcessed_passthroughWithinTheGateway has passthrough fail within the gateway: what it would have
-// done is known once its request is read.
+// TestProcessed_passthroughWithinTheGateway makes passthrough fail within the gateway: whether it writes is
+// known once its request is read.
 func TestProcessed_passthroughWithinTheGateway(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -99,7 +99,7 @@ func TestProcessed_passthroughWithinTheGateway(t *testing.T) {
 	}
 }
 
-// processed is what the ErrorInfo of a call says of that.
+// processed returns what the ErrorInfo of a call says about that.
 func (r reply) processed() string {
 	for _, detail := range r.status.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

@@ -17,15 +17,15 @@ import (
 const (
 	// noRepeat tells a client's retry policy not to repeat a call.
 	noRepeat = "-1"
-	// maxPushback is the longest wait that a client's retry policy is told. It would wait for any, whatever
-	// its own maximum, without the caller's knowing.
+	// maxPushback is the longest wait that a client's retry policy is told. The policy would wait for any
+	// time, whatever its own maximum, and the caller would not know.
 	maxPushback = time.Minute
 )
 
-// pushback returns what the retry policy of a client is told of a call that failed with s, as gRFC A6 has it:
-// how long to wait before it repeats the call, in milliseconds, or noRepeat. A repeat multiplies attempts if
-// the gateway has made some, and acts twice if Samsara has acted. So the policy may repeat a call only if it
-// may end better later, no attempt was made, and a write was not processed.
+// pushback returns what the retry policy of a client is told of a call that failed with s, by gRFC A6: how
+// long to wait before it repeats the call, in milliseconds, or noRepeat. A repeat multiplies attempts if the
+// gateway has made some, and acts twice if Samsara has acted. So the policy may repeat a call only if it may
+// end better later, no attempt was made, and a write was not processed.
 //
 // The text is empty, which leaves all to the policy, if it may repeat the call and no wait is known, if no policy
 // names the code (clients that throttle retries count every noRepeat as a failure), and for grpc's own errors.
@@ -57,9 +57,10 @@ func pushback(s *status.Status) string {
 	}
 }
 
-// isRepeatable reports whether a client may repeat, without the caller's knowing, a call that failed so.
+// isRepeatable reports whether a client may repeat a call that failed with info, although the caller would
+// not know.
 func isRepeatable(info *errdetails.ErrorInfo) bool {
-	reason := apiv1.Reason(apiv1.Reason_value["REASON_"+info.GetReason()]) // Those by status alone have had an attempt.
+	reason := apiv1.Reason(apiv1.Reason_value["REASON_"+info.GetReason()]) // Reasons that are only an HTTP status have had an attempt.
 	verdict, _ := proto.GetExtension(reason.Descriptor().Values().ByNumber(reason.Number()).Options(), apiv1.E_Verdict).(*apiv1.Verdict)
 	fact := func(key apiv1.ErrorInfoKey) string { return info.GetMetadata()[upstream.KeyText(key)] }
 	attempts, processed := fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_ATTEMPTS), fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)

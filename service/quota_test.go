@@ -22,7 +22,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-func TestMetadataSaysWhoCallsAndHowUrgently(t *testing.T) {
+func TestMetadata_callerAndPriority(t *testing.T) {
 	t.Parallel()
 	type asked struct {
 		Caller         string
@@ -54,7 +54,7 @@ func TestMetadataSaysWhoCallsAndHowUrgently(t *testing.T) {
 	}
 }
 
-func TestMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
+func TestMetadata_refused(t *testing.T) {
 	t.Parallel()
 	up := answers(`{}`)
 	g := start(t, service.Config{Endpoints: endpoints(t), Upstream: up})
@@ -89,7 +89,7 @@ func newLimiter(t *testing.T) *quota.Limiter {
 	return limiter
 }
 
-func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
+func TestQuota_budgetOfEachOperation(t *testing.T) {
 	t.Parallel()
 	limiter := newLimiter(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) }))
@@ -135,7 +135,7 @@ func TestEveryCallTakesFromTheBudgetOfItsOperation(t *testing.T) {
 	}
 }
 
-func TestOperationsThatCannotBeResolvedAreListed(t *testing.T) {
+func TestNew_unresolvedOperations(t *testing.T) {
 	t.Parallel()
 	client, err := upstream.New(upstream.Config{
 		BaseURL: &url.URL{Scheme: "http", Host: "nowhere.test"}, Token: upstream.StaticToken("token"), Quota: newLimiter(t),
@@ -157,7 +157,7 @@ func TestOperationsThatCannotBeResolvedAreListed(t *testing.T) {
 	}
 }
 
-func TestAnswerFromTheCacheSaysSoAndCountsItsDriftOnce(t *testing.T) {
+func TestCall_answeredFromTheCache(t *testing.T) {
 	t.Parallel()
 	up := &fakeUpstream{do: func(_ context.Context, req *request) (*upstream.Response, error) {
 		resp := &upstream.Response{Status: 200, RequestID: "req-1", Cached: true, Age: 12*time.Second + 900*time.Millisecond}

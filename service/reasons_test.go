@@ -18,7 +18,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// written is what the code of this package and of package upstream writes, apart from tests.
+// written is what the code of this package and of package upstream writes, without tests.
 type written struct {
 	// values are the enum values that it uses other than to compare with: they end up in errors.
 	values []string
@@ -47,7 +47,7 @@ func readCode(t *testing.T) written {
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
 				switch n := n.(type) {
-				case *ast.CaseClause: // What it compares with is written nowhere.
+				case *ast.CaseClause: // Values that are compared with are not written.
 					n.List = nil
 				case *ast.BinaryExpr:
 					return n.Op != token.EQL && n.Op != token.NEQ
@@ -80,8 +80,8 @@ func valuesOf(enum protoreflect.EnumDescriptor) []string {
 	return names
 }
 
-// TestReasons_codeAndFileAgree makes sure that every reason and every key in errors.proto is one that the
-// gateway writes. That it writes no others its types see to: an ErrorInfo is made of nothing else.
+// TestReasons_codeAndFileAgree makes sure that the gateway writes every reason and every key in errors.proto.
+// The types make sure that it writes no others: an ErrorInfo is made of nothing else.
 func TestReasons_codeAndFileAgree(t *testing.T) {
 	t.Parallel()
 	code := readCode(t)

@@ -15,8 +15,8 @@ import (
 	"samsara.internal/gateway/internal/protofiles"
 )
 
-// registerReflection registers both versions of reflection. They serve what is registered with
-// protoregistry, with the comments of the API's own files if these are wanted.
+// registerReflection registers both versions of reflection. They serve what is registered with protoregistry,
+// with the comments of the API's own files if comments is true.
 func registerReflection(s reflection.GRPCServer, comments bool) {
 	options := reflection.ServerOptions{Services: s}
 	if comments {
@@ -28,9 +28,8 @@ func registerReflection(s reflection.GRPCServer, comments bool) {
 	reflectionv1alpha.RegisterServerReflectionServer(s, reflection.NewServer(options))
 }
 
-// commentary resolves descriptors to such that know their comments, which generated ones do not. It
-// reads the comments when it is first asked for something, and keeps them. It is safe for concurrent
-// use.
+// commentary resolves descriptors that have comments, which generated descriptors do not. It reads the
+// comments when it is first asked for something, and keeps them. It is safe for concurrent use.
 type commentary struct {
 	read func() (map[string]protoreflect.SourceLocations, error)
 }
@@ -61,8 +60,7 @@ func (c *commentary) FindFileByPath(path string) (protoreflect.FileDescriptor, e
 	return c.file(file)
 }
 
-// FindDescriptorByName implements protodesc.Resolver. Of what it returns nothing but the file knows
-// its comments.
+// FindDescriptorByName implements protodesc.Resolver. Only the file of what it returns has comments.
 func (c *commentary) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(name)
 	if err != nil {
@@ -72,7 +70,7 @@ func (c *commentary) FindDescriptorByName(name protoreflect.FullName) (protorefl
 	return commentedDescriptor{d, file}, err
 }
 
-// file is a file, and what it imports, with comments.
+// file returns a file, and what it imports, with comments.
 func (c *commentary) file(f protoreflect.FileDescriptor) (protoreflect.FileDescriptor, error) {
 	comments, err := c.read()
 	return commentedFile{f, comments}, err
@@ -112,7 +110,7 @@ func (i commentedImports) Get(n int) protoreflect.FileImport {
 	return imported
 }
 
-// commentedTypes resolves extensions to such whose file knows its comments.
+// commentedTypes resolves extensions whose file has comments.
 type commentedTypes struct {
 	*protoregistry.Types
 	commentary *commentary

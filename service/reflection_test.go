@@ -107,7 +107,7 @@ func checkFiles(t *testing.T, files [][]byte) map[string]int {
 	return comments
 }
 
-// Both versions serve the files as they are registered, annotations included, and the API's with
+// Both versions serve the files as they are registered, annotations included, and the API's files with
 // comments if these are wanted, to several clients at once.
 func TestReflection_comments(t *testing.T) {
 	t.Parallel()
@@ -134,7 +134,7 @@ func TestReflection_comments(t *testing.T) {
 	}
 }
 
-// What is not there is not found, with comments as without.
+// A name that does not exist is not found, with and without comments.
 func TestReflection_notFound(t *testing.T) {
 	t.Parallel()
 	for _, wanted := range []bool{true, false} {

@@ -19,8 +19,8 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// realUpstream is a client of a server that answers every request with body, and the memory that it
-// shares with the gateway before it.
+// realUpstream returns a client of a server that answers every request with body, and the memory that the
+// client shares with the gateway.
 func realUpstream(t *testing.T, body string) (*upstream.Client, *lease.Pool) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -42,9 +42,9 @@ func realUpstream(t *testing.T, body string) (*upstream.Client, *lease.Pool) {
 	return client, memory
 }
 
-// TestEveryResponseIsReleasedOnce counts what is left in flight when the server has stopped:
-// more than nothing was never released, less was released twice.
-func TestEveryResponseIsReleasedOnce(t *testing.T) {
+// TestRelease_everyResponseOnce counts the bytes in flight after the server has stopped: more than 0 were
+// never released, and less than 0 were released twice.
+func TestRelease_everyResponseOnce(t *testing.T) {
 	t.Parallel()
 	name := strings.Repeat("x", 100_000)
 	vehicle := `{"data":{"id":"7","name":"` + name + `","unknown":1}}`
@@ -105,7 +105,7 @@ func TestEveryResponseIsReleasedOnce(t *testing.T) {
 	}
 }
 
-func TestResponseOfACallThatIsCancelledIsReleased(t *testing.T) {
+func TestRelease_cancelledCall(t *testing.T) {
 	t.Parallel()
 	client, memory := realUpstream(t, `{"data":{"name":"`+strings.Repeat("x", 1<<20)+`"}}`)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -130,7 +130,7 @@ func TestResponseOfACallThatIsCancelledIsReleased(t *testing.T) {
 	}
 }
 
-func TestPassthroughReleasesWhatItHasCopied(t *testing.T) {
+func TestRelease_passthrough(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{"JSON": `{"a":1}`, "not JSON": `<html>`} {
 		t.Run(name, func(t *testing.T) {

@@ -26,14 +26,14 @@ import (
 const (
 	// connectTimeout bounds the handshakes of a new connection.
 	connectTimeout = 20 * time.Second
-	// streamWorkers is how many calls are answered by goroutines that are there already, with
-	// stacks that have grown already: it saves a fifth of the CPU of a small call. More calls
-	// at one time get goroutines of their own.
+	// streamWorkers is how many calls at one time are answered by goroutines that exist already, with stacks
+	// that have grown. That saves a fifth of the CPU of a small call. Further calls get goroutines of their
+	// own.
 	streamWorkers = 64
-	// streamWindowBytes and connWindowBytes are how much of requests clients send unread. Fixed,
-	// because to find better ones grpc pings the client once a request, which costs each small
-	// call two more wake-ups, and requests are small.
-	// What is not being decoded thus stays at the client, except 64 KiB a call.
+	// streamWindowBytes and connWindowBytes are how much of a request a client sends before it is read. They
+	// are fixed, because to find better ones grpc pings the client once for each request. That costs each
+	// small call two more wake-ups, and requests are small. So what is not being decoded stays at the client,
+	// except for 64 KiB a call.
 	streamWindowBytes = 64 << 10
 	connWindowBytes   = 1 << 20
 	// maxHeaderBytes bounds the metadata of a request.
@@ -42,11 +42,10 @@ const (
 	abortGrace = 5 * time.Second
 )
 
-// ErrAborted means that calls were still running when the time to stop was over, and that they
-// were cancelled.
+// ErrAborted means that calls were still running when the time to stop was over, and were cancelled.
 var ErrAborted = errors.New("running calls were cancelled")
 
-// serverOptions returns what c says to grpc.
+// serverOptions returns the options of grpc's server that c sets.
 func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
@@ -85,14 +84,14 @@ type Server struct {
 	services   []string
 	endStreams context.CancelFunc
 	feeds      *feed.Hub
-	// answers and requests are the memory that clients hold. answering is how many unary calls are
-	// being answered: whose request is there, and whose answer is not.
+	// answers and requests are the memory that clients hold. answering is how many unary calls are being
+	// answered: their request has been read, and their answer is not there yet.
 	answers, requests *lease.Pool
 	answering         atomic.Int64
 }
 
-// New returns a server that is not serving yet, also by its own health service. The error joins
-// everything that is wrong with cfg.
+// New returns a server that is not serving yet. Its health service says so too. The error joins everything
+// that is wrong with cfg.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -128,13 +127,13 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// feeds returns what the streams that follow feeds share.
+// feeds returns the hub that all streams which follow a feed share.
 func (c Config) feeds() *feed.Hub {
 	return feed.New(feed.Config{Memory: c.Answers, Readers: c.Streams.FeedReaders, Panicked: presenter{c.Logger}.panicked})
 }
 
-// RegisterService implements grpc.ServiceRegistrar for services beside the operations, such as
-// grpc's own. Their requests are read as all others are. It must not be called after Serve.
+// RegisterService implements grpc.ServiceRegistrar for services other than the operations', such as grpc's
+// own. Their requests are read as all others are. It must not be called after Serve.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	own := *desc
 	own.Methods, own.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
@@ -153,7 +152,7 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.register(&own, impl)
 }
 
-// register registers a service as it is described.
+// register registers a service without changing its description.
 func (s *Server) register(desc *grpc.ServiceDesc, impl any) {
 	s.grpc.RegisterService(desc, impl)
 	s.edge.served.add(desc)
@@ -162,7 +161,7 @@ func (s *Server) register(desc *grpc.ServiceDesc, impl any) {
 // GetServiceInfo implements reflection.ServiceInfoProvider.
 func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
-// services describes what c serves, apart from grpc's own services.
+// services returns the services that c serves, apart from grpc's own.
 func (c Config) services(stopping context.Context, ops operations, feeds *feed.Hub, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
@@ -206,8 +205,8 @@ func (c Config) services(stopping context.Context, ops operations, feeds *feed.H
 	return descs
 }
 
-// Serve accepts connections from lis, which it closes in the end, until Stop; it then returns
-// nil. It may be called for several listeners.
+// Serve accepts connections from lis until Stop, and then returns nil. It closes lis before it returns. It
+// may be called for several listeners.
 func (s *Server) Serve(lis net.Listener) error {
 	if err := s.grpc.Serve(lis); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
@@ -215,8 +214,8 @@ func (s *Server) Serve(lis net.Listener) error {
 	return nil
 }
 
-// Calls returns how many calls run, how many may, and how many have been refused for that. Those of
-// grpc's own services are left out.
+// Calls returns how many calls run, how many may run, and how many have been refused because of that. Calls
+// of grpc's own services are left out.
 func (s *Server) Calls() (running, limit int64, refused uint64) {
 	calls := &s.edge.calls
 	return calls.running.Load(), calls.limit, calls.refused.Load()
@@ -235,14 +234,14 @@ func (s *Server) SetServing(serving bool) {
 	}
 }
 
-// Stop ends serving: health says so, no call is accepted any more, streams end after the message
-// that is being sent, and running calls have until ctx ends. Those that remain are then
-// cancelled, which is ErrAborted. It returns once every handler has, and every
-// reader of a feed, or 5 seconds after ctx ended. Further calls of Stop do the same.
+// Stop ends serving: health says so, no call is accepted any more, streams end after the message that is
+// being sent, and running calls have until ctx ends. Calls that remain are then cancelled, and the error is
+// ErrAborted. Stop returns once every handler and every reader of a feed has returned, or 5 seconds after ctx
+// ended. Further calls of Stop do the same.
 //
-// Nobody waits for clients that do not read their answers, or do not finish their requests: their
-// connections are closed when no call is being answered, other than those that wait for memory, and
-// no client has made progress for 7 seconds, or at the end of ctx, and that is no error.
+// Stop does not wait for clients that do not read their answers, or do not finish their requests. It closes
+// their connections when no call is being answered, except for calls that wait for memory, and no client has
+// made progress for 7 seconds, or at the end of ctx. That is no error.
 func (s *Server) Stop(ctx context.Context) error {
 	s.health.Shutdown()
 	s.endStreams()
@@ -262,7 +261,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.answers.Abandon()
 	s.requests.Abandon()
-	// Not waited for by itself: it waits for handlers as GracefulStop does.
+	// This is not waited for: it waits for handlers as GracefulStop does.
 	go s.grpc.Stop()
 	abort := time.NewTimer(abortGrace)
 	defer abort.Stop()
@@ -277,12 +276,12 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 }
 
-// awaitProgress waits until the server has stopped, ctx ends, or nothing is left but clients that
-// make no progress. It reports whether calls are cut off that could still end well.
+// awaitProgress waits until the server has stopped, ctx ends, or nothing is left but clients that make no
+// progress. It reports whether calls are cut off that could still succeed.
 func (s *Server) awaitProgress(ctx context.Context, stopped <-chan struct{}) bool {
 	const (
 		interval = 250 * time.Millisecond
-		// By then those that wait for memory have got what others do not need.
+		// By then, calls that wait for memory have got what others do not need.
 		patience = lease.Stalled + 2*time.Second
 	)
 	tick := time.NewTicker(interval)

@@ -49,7 +49,7 @@ func wait(obedient bool) (up *fakeUpstream, begun <-chan struct{}, release func(
 
 const anyRequest = `{"method":"GET","path":"/a"}`
 
-func TestNewNamesEverythingThatIsWrong(t *testing.T) {
+func TestNew_everythingWrong(t *testing.T) {
 	t.Parallel()
 	twice := &endpoint.Endpoint{FullMethod: "/a.B/C"}
 	_, err := service.New(service.Config{
@@ -76,7 +76,7 @@ func TestNewNamesEverythingThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestHealthIsSetForTheServerAndEachService(t *testing.T) {
+func TestHealth_serverAndServices(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`), Endpoints: endpoints(t), Passthrough: true})
 	check := func(want healthv1.HealthCheckResponse_ServingStatus) {
@@ -95,7 +95,7 @@ func TestHealthIsSetForTheServerAndEachService(t *testing.T) {
 	check(healthv1.HealthCheckResponse_NOT_SERVING)
 }
 
-func TestReflectionListsServicesAndDescribesTypes(t *testing.T) {
+func TestReflection_servicesAndTypes(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`), Endpoints: endpoints(t), Passthrough: true})
 	client, err := reflectionv1.NewServerReflectionClient(g.conn).ServerReflectionInfo(t.Context())
@@ -152,7 +152,7 @@ func TestReflectionListsServicesAndDescribesTypes(t *testing.T) {
 	}
 }
 
-func TestChannelzIsServed(t *testing.T) {
+func TestChannelz_served(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`)})
 	resp, err := channelzv1.NewChannelzClient(g.conn).GetServers(t.Context(), &channelzv1.GetServersRequest{})
@@ -172,7 +172,7 @@ func (c countingCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentia
 	return c.TransportCredentials.ServerHandshake(conn)
 }
 
-func TestCredentialsAreUsed(t *testing.T) {
+func TestCredentials_used(t *testing.T) {
 	t.Parallel()
 	handshakes := make(chan struct{}, 1)
 	g := start(t, service.Config{
@@ -187,7 +187,7 @@ func TestCredentialsAreUsed(t *testing.T) {
 	}
 }
 
-func TestCallsBeyondTheLimitOfAConnectionWait(t *testing.T) {
+func TestServer_callsBeyondConnectionLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up, begun, release := wait(true)
@@ -211,7 +211,7 @@ func TestCallsBeyondTheLimitOfAConnectionWait(t *testing.T) {
 	})
 }
 
-func TestStopLetsRunningCallsFinish(t *testing.T) {
+func TestStop_runningCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up, begun, release := wait(true)
@@ -237,15 +237,15 @@ func TestStopLetsRunningCallsFinish(t *testing.T) {
 	})
 }
 
-func TestStopIsBounded(t *testing.T) {
+func TestStop_bounded(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		obedient bool
 		wantTime time.Duration
 	}{
-		{name: "by the context where calls obey theirs", obedient: true, wantTime: time.Minute},
-		{name: "by 5 more seconds where one does not", wantTime: time.Minute + 5*time.Second},
+		{name: "by the context if calls obey theirs", obedient: true, wantTime: time.Minute},
+		{name: "by 5 more seconds if a call does not", wantTime: time.Minute + 5*time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -274,7 +274,7 @@ func TestStopIsBounded(t *testing.T) {
 	}
 }
 
-func TestStopEndsHealthWatches(t *testing.T) {
+func TestStop_healthWatches(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`)})
 	g.SetServing(true)
@@ -297,7 +297,7 @@ func TestStopEndsHealthWatches(t *testing.T) {
 	}
 }
 
-func TestStopMayBeCalledAgain(t *testing.T) {
+func TestStop_again(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`)})
 	var all sync.WaitGroup
@@ -315,7 +315,7 @@ func TestStopMayBeCalledAgain(t *testing.T) {
 	}
 }
 
-func TestServeSaysWhyItEnded(t *testing.T) {
+func TestServe_error(t *testing.T) {
 	t.Parallel()
 	server, err := service.New(service.Config{Upstream: answers(`{}`)})
 	if err != nil {
@@ -352,7 +352,7 @@ func TestRequestMessages_notOne(t *testing.T) {
 					t.Fatalf("NewStream: %v", err)
 				}
 				for range messages {
-					_ = stream.SendMsg([]byte{}) // It fails if the answer is there, which is looked at below.
+					_ = stream.SendMsg([]byte{}) // It fails if the answer is there, which is checked below.
 				}
 				if err := stream.CloseSend(); err != nil {
 					t.Errorf("CloseSend: %v", err)

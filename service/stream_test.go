@@ -44,8 +44,8 @@ const (
 	followReadings       = "FollowReadings"
 )
 
-// pager is an upstream that answers by the cursor it is asked with. What it is not told to answer
-// is an error of the test.
+// pager is an upstream that answers by the cursor that it is asked with. A cursor without an answer is an
+// error of the test.
 type pager struct {
 	resolver
 	t *testing.T
@@ -55,7 +55,7 @@ type pager struct {
 	mu    sync.Mutex
 	asked []string
 	times []time.Time
-	// queries are those of all requests, without cursor.
+	// queries are the queries of all requests, without cursor.
 	queries []string
 	counts  map[string]int
 }
@@ -89,8 +89,7 @@ func (p *pager) requests() []string {
 	return append([]string(nil), p.asked...)
 }
 
-// cursorOf returns what a request asks with: the parameter of its cursor or the number in its
-// path.
+// cursorOf returns the cursor of a request: the value of its parameter, or the number in the path.
 func cursorOf(req *request) string {
 	if rest, ok := strings.CutPrefix(req.Path, "/sheets/"); ok {
 		number, _, _ := strings.Cut(rest, "/")
@@ -127,7 +126,7 @@ func notFound() error {
 	return &upstream.Error{Code: codes.NotFound, Reason: apiv1.Reason_REASON_NOT_FOUND, Domain: upstream.DomainSamsara, Message: "no such page", HTTPStatus: 404, Attempts: 1}
 }
 
-// body is a page of records with an end cursor, which is left out where it is "-".
+// body is a page of records with an end cursor, which is left out if it is "-".
 func body(ids string, end string, more bool) string {
 	var records []string
 	for _, id := range strings.Fields(ids) {
@@ -268,7 +267,7 @@ func (e ended) reason() string {
 
 func (e ended) cursor() string { return strings.Join(e.trailer.Get("samsara-cursor"), "|") }
 
-func TestStreamSendsEveryPageOfAList(t *testing.T) {
+func TestStream_everyPage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, method, request string
@@ -286,7 +285,7 @@ func TestStreamSendsEveryPageOfAList(t *testing.T) {
 			wantAsked: []string{"", "a", "b", "c"},
 		},
 		{
-			name: "none where there are no records", method: streamReadings,
+			name: "none if there are no records", method: streamReadings,
 			request:   `{"request":{"id":"7"}}`,
 			pages:     map[string]string{"": body("", "", false)},
 			wantAsked: []string{""},
@@ -306,7 +305,7 @@ func TestStreamSendsEveryPageOfAList(t *testing.T) {
 			wantAsked: []string{"", "a"},
 		},
 		{
-			name: "an empty page where the client wants no more, so that it can go on behind it", method: streamReadings,
+			name: "an empty page if the client wants no more, so that it can go on behind it", method: streamReadings,
 			request:   `{"request":{"id":"7"},"options":{"maxPages":"1"}}`,
 			pages:     map[string]string{"": body("", "a", true)},
 			want:      []got{{Cursor: "a"}},
@@ -378,7 +377,7 @@ func TestStreamSendsEveryPageOfAList(t *testing.T) {
 	}
 }
 
-func TestStreamFailsOnPagesThatDoNotSayHowToGoOn(t *testing.T) {
+func TestStream_invalidPagination(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -443,7 +442,7 @@ func TestStreamFailsOnPagesThatDoNotSayHowToGoOn(t *testing.T) {
 	}
 }
 
-func TestStreamAsksForEveryPageWithTheSameParameters(t *testing.T) {
+func TestStream_sameParameters(t *testing.T) {
 	t.Parallel()
 	up := script(t, map[string]string{"": body("1", "a b&c=d", true), "a b&c=d": body("2", "e", true), "e": body("3", "", false)})
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})
@@ -457,7 +456,7 @@ func TestStreamAsksForEveryPageWithTheSameParameters(t *testing.T) {
 	}
 }
 
-func TestStreamTellsOfARejectedCursor(t *testing.T) {
+func TestStream_rejectedCursor(t *testing.T) {
 	t.Parallel()
 	up := &pager{t: t, page: func(_ context.Context, cursor string, _ int) (string, error) {
 		if cursor == "" {
@@ -484,7 +483,7 @@ func TestStreamTellsOfARejectedCursor(t *testing.T) {
 	}
 }
 
-func TestStreamSaysInMetadataWhatPagesSaid(t *testing.T) {
+func TestStream_metadata(t *testing.T) {
 	t.Parallel()
 	up := script(t, map[string]string{
 		"":  `{"data":[{"id":1},{"id":"2","x":1}],"pagination":{"endCursor":"a","hasNextPage":true}}`,
@@ -527,7 +526,7 @@ func TestStreamSaysInMetadataWhatPagesSaid(t *testing.T) {
 	}
 }
 
-func TestStreamRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
+func TestStream_badRequest(t *testing.T) {
 	t.Parallel()
 	up := script(t, nil)
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})
@@ -541,7 +540,7 @@ func TestStreamRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
 	}
 }
 
-func TestStreamBoundsTheAskingForEachPage(t *testing.T) {
+func TestStream_deadlineOfEachPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := &pager{t: t, page: func(ctx context.Context, cursor string, _ int) (string, error) {
@@ -568,7 +567,7 @@ func TestStreamBoundsTheAskingForEachPage(t *testing.T) {
 	})
 }
 
-func TestStreamThatIsCancelledFreesEverything(t *testing.T) {
+func TestStream_cancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cancelled := make(chan time.Time, 1)
@@ -590,11 +589,11 @@ func TestStreamThatIsCancelledFreesEverything(t *testing.T) {
 		if took := (<-cancelled).Sub(began); took > time.Second {
 			t.Errorf("the upstream request was cancelled after %v, want at once", took)
 		}
-		// That no goroutine is left is what synctest.Test checks.
+		// synctest.Test checks that no goroutine is left.
 	})
 }
 
-func TestStreamOfASlowReaderHoldsTwoPages(t *testing.T) {
+func TestStream_slowReader(t *testing.T) {
 	t.Parallel()
 	for method, request := range map[string]string{
 		streamReadings: `{"request":{"id":"7"}}`,
@@ -643,7 +642,7 @@ func readSlowly(t *testing.T, method, request string) {
 		return resp, err
 	}}
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up, Answers: memory},
-		// By itself grpc widens the window up to whole pages, which it then takes in advance.
+		// Without this grpc widens the window up to whole pages, which it then takes in advance.
 		grpc.WithStaticStreamWindowSize(1<<16), grpc.WithStaticConnWindowSize(1<<16))
 	r := g.open(t.Context(), t, method, request)
 	for n := 1; n <= pages; n++ {
@@ -669,7 +668,7 @@ func readSlowly(t *testing.T, method, request string) {
 	}
 }
 
-func TestStreamEndsAtAPageWhenTheServerStops(t *testing.T) {
+func TestStream_serverStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pages := map[string]string{"": body("1", "a", true), "a": body("2", "b", true), "b": body("3", "c", true), "c": body("4", "", false)}
@@ -714,7 +713,7 @@ func TestStreamEndsAtAPageWhenTheServerStops(t *testing.T) {
 	})
 }
 
-func TestPanicWhileAPageIsFetchedEndsOnlyTheStream(t *testing.T) {
+func TestStream_panicInFetch(t *testing.T) {
 	t.Parallel()
 	up := &pager{t: t, page: func(context.Context, string, int) (string, error) { panic("upstream") }}
 	g := start(t, service.Config{Endpoints: load(t, testproto.Readings), Upstream: up})

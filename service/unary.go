@@ -16,13 +16,13 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// call answers one request, which decode reads into a message, with a frame or a compressed one.
-type call func(ctx context.Context, decode func(any) error) (any, error)
+// unaryHandler answers one call with a frame or a compressed one. decode reads the request into a message.
+type unaryHandler func(ctx context.Context, decode func(any) error) (any, error)
 
-// unary describes a method to grpc. Its request is decoded inside the interceptors, not before
-// them as generated code does it: a message that is malformed or too large is then logged and
-// counted like every other failure. The price is that interceptors do not see the request.
-func unary(fullMethod string, answer call) grpc.MethodDesc {
+// unary describes a method to grpc. The request is decoded inside the interceptors, and not before them as in
+// generated code. So a message that is malformed or too large is logged and counted like every other failure.
+// The price is that interceptors do not see the request.
+func unary(fullMethod string, answer unaryHandler) grpc.MethodDesc {
 	info := &grpc.UnaryServerInfo{FullMethod: fullMethod}
 	return grpc.MethodDesc{
 		MethodName: fullMethod[strings.LastIndexByte(fullMethod, '/')+1:],
@@ -43,7 +43,7 @@ func unary(fullMethod string, answer call) grpc.MethodDesc {
 	}
 }
 
-// operation returns the method that stands for one operation of the REST API.
+// operation returns the method for one operation of the REST API.
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 	op := h.operations.of[e].unary
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
@@ -69,9 +69,9 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 	})
 }
 
-// do makes a call as the connection and the caller's metadata want it, and tells the caller how a
-// failure went in the trailer. It sends no header for it, for a client that has seen one no longer
-// applies its own retry policy.
+// do makes a call with the options of the connection and the caller's metadata. It tells the caller of a
+// failure in the trailer, not in a header: a client that has seen a header no longer applies its own retry
+// policy.
 func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operation, call upstream.Call) (*upstream.Response, error) {
 	if err := h.applyMetadata(ctx, from, op, &call); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operati
 		var failed *upstream.Error
 		if errors.As(err, &failed) {
 			logAttempts(ctx, failed.Attempts, failed.RequestID)
-			// This fails only where the caller is gone.
+			// This fails only if the caller is gone.
 			_ = grpc.SetTrailer(ctx, callMetadata(failed.Attempts, failed.RequestID))
 		}
 		return nil, err
@@ -93,8 +93,8 @@ func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operati
 	return resp, nil
 }
 
-// framed tells the caller how a success went, in the header, reports the drift of the response and
-// returns it as a frame, compressed if it is to be. Where telling panics, it is released.
+// framed sets the header of a success, reports the drift of the response and returns the response as a frame,
+// or as a compressed one if grpc may compress it. It releases the response if one of these panics.
 func (h *handler) framed(ctx context.Context, from *connection, method string, resp *upstream.Response) any {
 	reported := false
 	defer func() {
@@ -107,7 +107,7 @@ func (h *handler) framed(ctx context.Context, from *connection, method string, r
 		header.Set(cacheKey, fmt.Sprintf("hit; age=%d", int64(resp.Age.Seconds())))
 	}
 	call := grpc.ServerTransportStreamFromContext(ctx)
-	_ = call.SetHeader(header) // It fails only where the caller is gone.
+	_ = call.SetHeader(header) // It fails only if the caller is gone.
 	h.reportDrift(ctx, method, resp)
 	reported = true
 	if !compresses(call) {
@@ -116,11 +116,11 @@ func (h *handler) framed(ctx context.Context, from *connection, method string, r
 	if mayCompress(from.answers, len(resp.Message)) {
 		return compressed{resp}
 	}
-	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // It fails only where the caller is gone.
+	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // It fails only if the caller is gone.
 	return frame{resp}
 }
 
-// reportDrift tells the caller and the metrics in what the response differed.
+// reportDrift tells the caller and the metrics how the response differed.
 func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream.Response) {
 	d := &resp.Drift
 	if len(d.Findings()) == 0 {
@@ -132,8 +132,8 @@ func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream
 	}
 }
 
-// checkBody refuses, and releases, a response whose body is to be passed on as it is and is not JSON.
-// JSON is valid UTF-8, without which it could not be sent.
+// checkBody refuses, and releases, a response whose body is passed on as it is and is not JSON. JSON is valid
+// UTF-8, and nothing else could be sent.
 func checkBody(op *upstream.Operation, call upstream.Call, resp *upstream.Response) error {
 	if len(resp.Body) == 0 {
 		return nil

@@ -21,7 +21,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// sent is the part of a request that the service decides on.
+// sent is what the service decides of a request.
 type sent struct {
 	Method, Path, Query, Body, Template string
 	Repeatable, RetryAlways, NoBody     bool
@@ -39,7 +39,7 @@ func sentOf(requests []request) []sent {
 	return out
 }
 
-func TestCallSendsTheOperationAndReturnsItsResponse(t *testing.T) {
+func TestCall_requestAndResponse(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -101,7 +101,7 @@ func TestCallSendsTheOperationAndReturnsItsResponse(t *testing.T) {
 	}
 }
 
-func TestCallSaysAttemptsAndRequestIDInHeaderOfSuccessAndTrailerOfFailure(t *testing.T) {
+func TestCall_attemptsAndRequestID(t *testing.T) {
 	t.Parallel()
 	ours := cmpopts.IgnoreMapEntries(func(key string, _ []string) bool { return !strings.HasPrefix(key, "samsara-") })
 	for _, test := range []struct {
@@ -140,7 +140,7 @@ func TestCallSaysAttemptsAndRequestIDInHeaderOfSuccessAndTrailerOfFailure(t *tes
 	}
 }
 
-func TestCallRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
+func TestCall_badRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
@@ -183,7 +183,7 @@ func TestCallRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
 	}
 }
 
-func TestCallPassesOnWhatMetadataAsksFor(t *testing.T) {
+func TestCall_metadata(t *testing.T) {
 	t.Parallel()
 	fault := []upstream.Header{{Name: "Samsara-Sandbox-Fault", Value: "status=503"}}
 	for _, test := range []struct {
@@ -220,7 +220,7 @@ func TestCallPassesOnWhatMetadataAsksFor(t *testing.T) {
 	}
 }
 
-func TestCallReportsDrift(t *testing.T) {
+func TestCall_drift(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, body, want string
@@ -266,7 +266,7 @@ func TestCallReportsDrift(t *testing.T) {
 	}
 }
 
-func TestDriftTrailerIsBounded(t *testing.T) {
+func TestCall_driftTrailerBounded(t *testing.T) {
 	t.Parallel()
 	members := func(n, length int) string {
 		var b strings.Builder
@@ -304,7 +304,7 @@ func TestDriftTrailerIsBounded(t *testing.T) {
 	}
 }
 
-func TestCallPresentsErrors(t *testing.T) {
+func TestCall_errors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name        string
@@ -356,7 +356,7 @@ func TestCallPresentsErrors(t *testing.T) {
 	}
 }
 
-func TestInvalidArgumentIsBounded(t *testing.T) {
+func TestCall_invalidArgumentBounded(t *testing.T) {
 	t.Parallel()
 	g := start(t, service.Config{Upstream: answers(`{}`), Passthrough: true})
 	request := `{"method":"GET","path":"/a","query":[` + strings.Repeat(`{"value":"x"},`, 999) + `{"value":"x"}]}`
@@ -374,7 +374,7 @@ func TestInvalidArgumentIsBounded(t *testing.T) {
 	}
 }
 
-func TestRequestThatCannotBeReadIsRefusedAndLogged(t *testing.T) {
+func TestCall_unreadableRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string

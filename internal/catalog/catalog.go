@@ -13,7 +13,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-// Catalog is all methods that are served. It is immutable.
+// Catalog has all methods that are served. It is immutable.
 type Catalog struct {
 	endpoints []*endpoint.Endpoint
 	records   []record
@@ -32,7 +32,7 @@ func New(endpoints []*endpoint.Endpoint) *Catalog {
 	return c
 }
 
-// Method is a unary method, or one of those that read its pages.
+// Method is a unary method, or a stream that reads its pages.
 type Method struct {
 	*endpoint.Endpoint
 	// Stream is nil if it is the unary one.
@@ -41,7 +41,7 @@ type Method struct {
 	Path string
 }
 
-// FullName is "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
+// FullName returns a name such as "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles".
 func (m Method) FullName() string {
 	full := m.FullMethod
 	if m.Stream != nil {
@@ -50,13 +50,13 @@ func (m Method) FullName() string {
 	return strings.TrimPrefix(full, "/")
 }
 
-// Name is "ListVehicles".
+// Name returns a name such as "ListVehicles".
 func (m Method) Name() string { return lastPart(m.FullName()) }
 
-// lastPart is what follows the last slash or dot.
+// lastPart returns what follows the last slash or dot.
 func lastPart(name string) string { return name[strings.LastIndexAny(name, "/.")+1:] }
 
-// methods returns each endpoint's method, and behind it those that read its pages.
+// methods returns the unary method of each endpoint, followed by the streams that read its pages.
 func methods(endpoints []*endpoint.Endpoint) []Method {
 	all := make([]Method, 0, 2*len(endpoints))
 	for _, e := range endpoints {
@@ -68,18 +68,18 @@ func methods(endpoints []*endpoint.Endpoint) []Method {
 	return all
 }
 
-// Stage is a stage as people call it.
+// Stage returns the name of a stage, such as "beta".
 func Stage(s apiv1.Stage) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "STAGE_"))
 }
 
-// Service is "VehiclesService".
+// Service returns a name such as "VehiclesService".
 func (m Method) Service() string { return lastPart(strings.TrimSuffix(m.FullName(), "/"+m.Name())) }
 
-// Area is "vehicles", the part of the package before the version.
+// Area returns the name in the package before the version, such as "vehicles".
 func (m Method) Area() string { return lastPart(string(m.Method.ParentFile().Package().Parent())) }
 
-// Deprecated is whether the method is there for existing clients alone.
+// Deprecated reports whether the method is there only for existing clients.
 func (m Method) Deprecated() bool {
 	descriptor := m.Method
 	if m.Stream != nil {
@@ -89,9 +89,10 @@ func (m Method) Deprecated() bool {
 	return options.GetDeprecated()
 }
 
-// former returns what a method may have been called before, is in Samsara's SDKs, or would be by the rule for
-// the names of others, the likeliest first: of a unary method that is the operationId. All of it follows from
-// the verb and noun of the id, which does not change, and of the unary method's name.
+// former returns the names that a method may have had before, has in Samsara's SDKs, or would have by the
+// rule for the names of other methods. The likeliest comes first: for a unary method the operationId. All of
+// them follow from the verb and noun of the operationId, which does not change, and from the unary method's
+// name.
 func former(m Method) []string {
 	id := m.Operation.GetId()
 	plain := strings.TrimPrefix(id, "V1")
@@ -146,8 +147,9 @@ func camelWords(name string) []string {
 	return regexp.MustCompile(`[A-Z]*[a-z0-9]+|[A-Z]+`).FindAllString(name, -1)
 }
 
-// place is a path, as people have it, and the HTTP method before it if they say so.
-func place(text string) (method, path string, ok bool) {
+// parseRequestLine parses a path or URL with an HTTP method before it, which may be left out. ok is false if
+// text is none.
+func parseRequestLine(text string) (method, path string, ok bool) {
 	before, after, found := strings.Cut(text, " ")
 	if found && slices.Contains(httpMethods(), strings.ToUpper(before)) {
 		method, text = strings.ToUpper(before), strings.TrimSpace(after)
@@ -163,7 +165,7 @@ func httpMethods() []string {
 	return []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 }
 
-// at returns the endpoints that a path is for, of one HTTP method or, if that is empty, of each. A
+// at returns the endpoints that a path matches, of one HTTP method or, if method is empty, of each. A
 // template is a path too.
 func (c *Catalog) at(method, path string) []*endpoint.Endpoint {
 	var found []*endpoint.Endpoint

@@ -33,12 +33,12 @@ func ids(endpoints []*endpoint.Endpoint) []string {
 	return ids
 }
 
-func TestSearch(t *testing.T) {
+func TestSearch_order(t *testing.T) {
 	t.Parallel()
 	c := catalog.New(load(t))
 	for name, test := range map[string]struct {
 		words []string
-		// first is the operationId of the first, count how many there are.
+		// first is the operationId of the first result, count how many results there are.
 		first string
 		count int
 	}{
@@ -114,7 +114,7 @@ func TestSearch_everyName(t *testing.T) {
 	}
 }
 
-func TestNotFound(t *testing.T) {
+func TestNotFound_similarNames(t *testing.T) {
 	t.Parallel()
 	c := catalog.New(load(t))
 	for name, test := range map[string]struct {
@@ -135,7 +135,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-func TestResolve(t *testing.T) {
+func TestResolve_everyForm(t *testing.T) {
 	t.Parallel()
 	c := catalog.New(load(t))
 	for name, id := range map[string]string{
@@ -152,7 +152,7 @@ func TestResolve(t *testing.T) {
 		"V1getAllAssets":           "V1getAllAssets",
 		"GET /fleet/vehicles/9":    "getVehicle",
 		"GET /fleet/vehicles/{id}": "getVehicle",
-		// Parts of a full name, whatever stands between them.
+		// Parts of a full name, whatever is between them.
 		"samsara_gateway.tags.v1.TagsService.GetTag": "getTag",
 		"tags.v1.TagsService/GetTag":                 "getTag",
 		"TagsService/GetTag":                         "getTag",
@@ -161,7 +161,7 @@ func TestResolve(t *testing.T) {
 		"tags/GetTag":                                "getTag",
 		"issues.StreamIssues":                        "getIssuesStream",
 		"ground_intelligence.StreamIssues":           "listIssues",
-		// Names of before, and names that follow the rule for others.
+		// Former names, and names that follow the rule for others.
 		"PatchTag":                              "patchTag",
 		"TagsService/PatchTag":                  "patchTag",
 		"tags.PatchTag":                         "patchTag",
@@ -179,8 +179,8 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestResolve_renamed resolves each method by the full name that it had before the surface got its present
-// names, where more than the package has changed, and finds its operation by the method's own.
+// TestResolve_renamed resolves each method whose name changed, and not only its package, by the full name
+// that it had before the surface got its present names, and finds its operation by the method's own name.
 func TestResolve_renamed(t *testing.T) {
 	t.Parallel()
 	c := catalog.New(load(t))
@@ -220,13 +220,13 @@ func TestResolve_severalOrNone(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{
-		"lstTags":                           `"lstTags" is no method; similar: listTags`,
-		"GET /tagz":                         `"GET /tagz" is no method; similar: /tags`,
-		"GET /tags?limit=1":                 `"GET /tags?limit=1" is no method`,
-		"nonsense/UpdateTag":                `"nonsense/UpdateTag" is no method; similar: UpdateTag`,
-		"TagsService/ListDrivers":           `"TagsService/ListDrivers" is no method; similar: listDrivers`,
-		"a.v1.TagsService/NoSuchThingAtAll": `"a.v1.TagsService/NoSuchThingAtAll" is no method`,
-		"":                                  `"" is no method`,
+		"lstTags":                           `"lstTags" stands for no method; similar: listTags`,
+		"GET /tagz":                         `"GET /tagz" stands for no method; similar: /tags`,
+		"GET /tags?limit=1":                 `"GET /tags?limit=1" stands for no method`,
+		"nonsense/UpdateTag":                `"nonsense/UpdateTag" stands for no method; similar: UpdateTag`,
+		"TagsService/ListDrivers":           `"TagsService/ListDrivers" stands for no method; similar: listDrivers`,
+		"a.v1.TagsService/NoSuchThingAtAll": `"a.v1.TagsService/NoSuchThingAtAll" stands for no method`,
+		"":                                  `"" stands for no method`,
 	} {
 		if _, err := c.Resolve(name); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", name, err, want)

@@ -31,8 +31,8 @@ func ExampleCatalog_Resolve() {
 	// samsara_gateway.tags.v1.TagsService/GetTag
 	// samsara_gateway.tags.v1.TagsService/UpdateTag
 	// samsara_gateway.tags.v1.TagsService/StreamTags
-	// "ListTgas" is no method; similar: listTags
-	// "/tags/3914" is several: GET /tags/{id}, PUT /tags/{id}, PATCH /tags/{id}, DELETE /tags/{id}
+	// "ListTgas" stands for no method; similar: listTags
+	// "/tags/3914" stands for several methods: GET /tags/{id}, PUT /tags/{id}, PATCH /tags/{id}, DELETE /tags/{id}
 }
 
 // Methods are found by words, the best match first.

@@ -14,7 +14,7 @@ type AmbiguousError struct {
 }
 
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("%q is several: %s", e.Name, strings.Join(e.Candidates, ", "))
+	return fmt.Sprintf("%q stands for several methods: %s", e.Name, strings.Join(e.Candidates, ", "))
 }
 
 // UnknownError says that a name stands for no method.
@@ -25,14 +25,14 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
-	text := fmt.Sprintf("%q is no method", e.Name)
+	text := fmt.Sprintf("%q stands for no method", e.Name)
 	if len(e.Similar) > 0 {
 		text += "; similar: " + strings.Join(e.Similar, ", ")
 	}
 	return text
 }
 
-// Resolve returns the one method that a name stands for. A name is, the first of these that there is:
+// Resolve returns the one method that a name stands for. A name is the first of these that exists:
 //
 //   - a path with its HTTP method, ids in it or the template's names, and no query. The HTTP method may be
 //     left out if there is only one;
@@ -40,11 +40,11 @@ func (e *UnknownError) Error() string {
 //     one, such as TagsService/ListTags or ListTags; or the area and the method, such as tags.ListTags;
 //   - an operationId, in whatever case and with or without underscores;
 //   - what the method may have been called before, alone or behind its service or area, or behind a service
-//     that there is no more.
+//     that no longer exists.
 //
 // The error is an *AmbiguousError or an *UnknownError.
 func (c *Catalog) Resolve(name string) (Method, error) {
-	if method, path, ok := place(name); ok && !strings.Contains(name, "?") {
+	if method, path, ok := parseRequestLine(name); ok && !strings.Contains(name, "?") {
 		found := c.at(method, path)
 		if len(found) == 1 {
 			return Method{Endpoint: found[0], Path: path}, nil
@@ -86,11 +86,11 @@ type named struct {
 	former                []string
 }
 
-// matches returns what to look for by a name that is no path, the best first.
+// matches returns the conditions to look for a method by, for a name that is no path. The best comes first.
 func (c *Catalog) matches(name string) []func(named) bool {
 	dotted := strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", ".")
 	own := lastPart(dotted)
-	// What stands before the method: the service, in full or not, the area, or nothing.
+	// What comes before the method: the service, in full or not, the area, or nothing.
 	owner := lastPart(strings.TrimSuffix(strings.TrimSuffix(dotted, own), "."))
 	owns := func(m named) bool { return owner == m.service || owner == m.area }
 	if owner == "" || strings.HasSuffix(owner, "Service") && !slices.ContainsFunc(c.named, owns) {
@@ -109,8 +109,8 @@ func (c *Catalog) matches(name string) []func(named) bool {
 	}
 }
 
-// offered returns what may have been meant by a name that is none: similar ones, or else of what it finds
-// the best.
+// offered returns what may have been meant by an unknown name: similar names, or else the best results of a
+// search.
 func (c *Catalog) offered(name string) []string {
 	if names := c.similarTo(name); len(names) > 0 {
 		return names

@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/similar"
 )
 
-// rank is how well a word finds a method. The lesser one is better.
+// rank is how well a word finds a method. A lower rank is better.
 type rank int
 
 const (
@@ -27,13 +27,14 @@ const (
 	isNothing
 )
 
-// Search returns the endpoints that each of the words is found in, whatever its case: in names of the
-// method and of those that read its pages, in its operationId and what follows from that, in HTTP method
-// and path, scope and stage. A path with ids in it, also as a whole URL, finds its template, and a
-// full name from another surface, such as an earlier one, the method of that name.
+// Search returns the endpoints in which every word is found, in any case: in names of the method and of the
+// streams that read its pages, in its operationId and the names that follow from it, in HTTP method and path,
+// scope and stage. A path with ids in it, also as a whole URL, finds its template. A full name from another
+// surface, such as an earlier one, finds the method of that name.
 //
-// Those that one of the words is a name or the path of come first, in the same case before others, then
-// those of which a name begins with one; else the order is that of the endpoints. No words find all.
+// Endpoints of which a word is a name or the path come first, and among these the ones with the same case.
+// Then come endpoints of which a name begins with a word. Otherwise the order is that of the endpoints. No
+// words find all.
 func (c *Catalog) Search(words []string) []*endpoint.Endpoint {
 	type hit struct {
 		*endpoint.Endpoint
@@ -59,11 +60,12 @@ func (c *Catalog) Search(words []string) []*endpoint.Endpoint {
 	return found
 }
 
-// query is a word that is looked for.
+// query is one word of a search.
 type query struct {
 	// word is as it was given.
 	word string
-	// text is in lower case. An operationId may be written with underscores, plain is without.
+	// text is the word in lower case. plain is text without underscores, which an operationId may be written
+	// with.
 	text, plain string
 	// name is the method's in a full name, else empty.
 	name string
@@ -76,7 +78,7 @@ func (c *Catalog) queries(words []string) []query {
 	for i, word := range words {
 		text := strings.ToLower(strings.TrimSpace(word))
 		q := query{word: word, text: text, plain: strings.ReplaceAll(text, "_", "")}
-		if method, path, ok := place(word); ok {
+		if method, path, ok := parseRequestLine(word); ok {
 			q.at = c.at(method, path)
 		}
 		if service := strings.TrimSuffix(text, lastPart(text)); strings.HasSuffix(strings.TrimRight(service, "/."), "service") {
@@ -92,7 +94,7 @@ type record struct {
 	*endpoint.Endpoint
 	// exact are the operationId and the names of its methods.
 	exact []string
-	// names are those of its methods, with and without their service, and its path.
+	// names are the names of its methods, with and without their service, and its path.
 	names []string
 	// former are the operationId, which is the first, and names that follow from it.
 	former []string
@@ -151,12 +153,12 @@ func (r record) rank(q query) rank {
 	}
 }
 
-// maxSimilar is how many similar names are offered for one that is none.
+// maxSimilar is how many similar names are offered for an unknown one.
 const maxSimilar = 3
 
-// NotFoundError says that nothing is found by words.
+// NotFoundError says that a search found nothing.
 type NotFoundError struct {
-	// Word is the first that is found nowhere; empty: each is found, but not all together.
+	// Word is the first word that is found nowhere; empty: each is found, but not all together.
 	Word string
 	// Similar are names or paths that may have been meant by it, the most similar first, at most 3.
 	Similar []string
@@ -186,7 +188,7 @@ func (c *Catalog) NotFound(words []string) *NotFoundError {
 // similarTo returns what may have been meant by a text: operationIds and names of methods, or paths,
 // if it is one.
 func (c *Catalog) similarTo(text string) []string {
-	if _, path, ok := place(text); ok {
+	if _, path, ok := parseRequestLine(text); ok {
 		return similar.Names(path, func(yield func(string) bool) {
 			for _, e := range c.endpoints {
 				if !yield(e.Operation.GetPath()) {
@@ -199,7 +201,7 @@ func (c *Catalog) similarTo(text string) []string {
 	return similar.Names(lastPart(text), func(yield func(string) bool) {
 		for _, m := range methods(c.endpoints) {
 			for _, name := range []string{m.Operation.GetId(), m.Name()} {
-				// Most ids are their method's name but for the case of a letter.
+				// Most ids are their method's name except for the case of a letter.
 				if folded := strings.ToLower(name); !seen[folded] {
 					seen[folded] = true
 					if !yield(name) {

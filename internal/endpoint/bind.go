@@ -30,16 +30,15 @@ const (
 // that is wrong with the message:
 //
 //   - a path field that is unset, empty, `.` or `..`, also percent-encoded;
-//   - two fields that are one parameter or member, both set: in the body only if they differ;
-//   - a required query parameter or body field that is unset. A required list counts as unset
-//     in the query only. With an update mask no body field is required, and where an optional
-//     body is not sent neither;
+//   - two fields that are one parameter or member and both set; in the body only if they differ;
+//   - a required query parameter or body field that is unset. A required list counts as unset in the query
+//     only. No body field is required with an update mask, or if an optional body is not sent;
 //   - text that is not UTF-8, numbers that are not finite, and whatever else
 //     [transcode.Encoder.Append] refuses;
 //   - a path of the update mask that does not name a field of the body;
 //   - path and query longer than MaxRequestLineBytes.
 //
-// An update mask without paths is as one that is unset.
+// An update mask without paths counts as unset.
 func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
 	if m.Descriptor() != e.Input.Descriptor() {
 		return Request{}, wrongMessage(m, e.Input)
@@ -65,7 +64,7 @@ func wrongMessage(m protoreflect.Message, want protoreflect.MessageType) error {
 // binding is one call of Bind: path and query as they grow, and what is wrong so far.
 type binding struct {
 	line []byte
-	// full is whether the line is too long: then no more values are added.
+	// full is whether the line is too long. Then no more values are added.
 	full       bool
 	violations []Violation
 }
@@ -102,8 +101,8 @@ func (b *binding) path(segments []segment, m protoreflect.Message) {
 	}
 }
 
-// one returns the field of a parameter that counts: set, which is nil if none was set so far, or
-// the older one if that is set. It refuses both.
+// one returns the field of a parameter that counts: set, the one found so far or nil, or else older if that
+// is set. If both are set, that is a violation.
 func (b *binding) one(set, older protoreflect.FieldDescriptor, m protoreflect.Message) protoreflect.FieldDescriptor {
 	switch {
 	case !m.Has(older):
@@ -168,7 +167,7 @@ func (b *binding) form(newest *parameter, m protoreflect.Message) *parameter {
 	return set
 }
 
-// separate adds what stands before the i-th value of a list.
+// separate adds what comes before the i-th value of a list.
 func (b *binding) separate(p *parameter, i int) {
 	switch {
 	case i == 0:
@@ -180,7 +179,7 @@ func (b *binding) separate(p *parameter, i int) {
 	}
 }
 
-// set adds the values of a list in the order of their texts, each once. Most come so.
+// set adds the values of a list in the order of their texts, each once. Most lists come in this order.
 func (b *binding) set(p *parameter, values protoreflect.List) {
 	start, found := len(b.line), len(b.violations)
 	var last []byte
@@ -229,7 +228,7 @@ func (b *binding) value(fd protoreflect.FieldDescriptor, v protoreflect.Value, k
 		s := v.String()
 		switch {
 		case len(s) > MaxRequestLineBytes:
-			// It is not escaped only to be refused.
+			// It would be escaped only to be refused.
 			b.full = true
 		case !utf8.ValidString(s):
 			b.violation(name, "is "+quote(s)+", must be valid UTF-8")
@@ -267,7 +266,7 @@ func floatBits(kind protoreflect.Kind) int {
 	return 64
 }
 
-// body returns the JSON body, nil where none is sent.
+// body returns the JSON body, nil if none is sent.
 func (b *binding) body(e *Endpoint, m protoreflect.Message) []byte {
 	required := e.Operation.GetBody() == apiv1.Body_BODY_REQUIRED
 	mask, ok := b.mask(e, m)
@@ -291,8 +290,8 @@ func (b *binding) body(e *Endpoint, m protoreflect.Message) []byte {
 	return body
 }
 
-// mask returns the compiled update mask, nil where the request has none, and false where
-// it is refused.
+// mask returns the compiled update mask, nil if the request has none. It returns false if the mask is
+// refused.
 func (b *binding) mask(e *Endpoint, m protoreflect.Message) (*transcode.Mask, bool) {
 	if e.mask == nil || !m.Has(e.mask) {
 		return nil, true

@@ -111,7 +111,7 @@ func parse(tb testing.TB, e *endpoint.Endpoint, text string) protoreflect.Messag
 	return m
 }
 
-func TestBind(t *testing.T) {
+func TestBind_everyForm(t *testing.T) {
 	t.Parallel()
 	endpoints := zones(t)
 	tests := map[string]struct {
@@ -150,7 +150,7 @@ func TestBind(t *testing.T) {
 			"Add", `name: "n" created_at_ms: 1700000000000 circle {latitude: 1} dry_run: "y"`,
 			`/zones?dryRun=y {"name":"n","createdAtMs":1700000000000,"stops":[],"circle":{"latitude":1}}`,
 		},
-		"required lists are empty where they are unset": {
+		"required lists are empty if they are unset": {
 			"Add", `name: "n" stops {name: "s"} circle {latitude: 1}`,
 			`/zones {"name":"n","stops":[{"name":"s","notes":[]}],"circle":{"latitude":1}}`,
 		},
@@ -197,7 +197,7 @@ func TestBind(t *testing.T) {
 	}
 }
 
-func TestBindRefuses(t *testing.T) {
+func TestBind_refused(t *testing.T) {
 	t.Parallel()
 	endpoints := zones(t)
 	segment := func(quoted string) string {
@@ -278,7 +278,7 @@ func TestBindRefuses(t *testing.T) {
 	}
 }
 
-func TestBindRefusesTextThatIsNotUTF8(t *testing.T) {
+func TestBind_invalidUTF8(t *testing.T) {
 	t.Parallel()
 	endpoints := zones(t)
 	get := endpoints["Get"]
@@ -289,7 +289,7 @@ func TestBindRefusesTextThatIsNotUTF8(t *testing.T) {
 	}
 }
 
-func TestBindRefusesMessagesOfAnotherType(t *testing.T) {
+func TestBind_otherMessageType(t *testing.T) {
 	t.Parallel()
 	endpoints := zones(t)
 	_, err := endpoints["Get"].Bind(endpoints["List"].Input.New())
@@ -303,7 +303,7 @@ func TestBindRefusesMessagesOfAnotherType(t *testing.T) {
 	}
 }
 
-func TestBindBoundsTheRequestLine(t *testing.T) {
+func TestBind_longRequestLine(t *testing.T) {
 	t.Parallel()
 	endpoints := zones(t)
 	const most = endpoint.MaxRequestLineBytes
@@ -341,7 +341,7 @@ func TestBindBoundsTheRequestLine(t *testing.T) {
 	}
 }
 
-func TestBindBoundsWhatItSaysOfArguments(t *testing.T) {
+func TestBind_manyViolations(t *testing.T) {
 	t.Parallel()
 	endpoints := zones(t)
 	add, change, get := endpoints["Add"], endpoints["Change"], endpoints["Get"]
@@ -386,8 +386,8 @@ func BenchmarkBind(b *testing.B) {
 	}
 }
 
-// FuzzBind reads the request line back with net/url and the body with encoding/json: whatever
-// the values are, they arrive as they are, and nothing else does.
+// FuzzBind reads the request line back with net/url and the body with encoding/json: all values arrive
+// unchanged, and nothing else does.
 func FuzzBind(f *testing.F) {
 	for _, s := range []string{
 		"", ".", "..", "...", "%2e%2e", "..%2f..", "a/b", "a%2Fb", "a b+c", "payrollId:ABFS18600", "é\u2028", "\x00\n", "a?b#c", "a&b=c;d", "a,b", "\xff", "http://x/", "//", "\\",
@@ -440,7 +440,7 @@ func FuzzBind(f *testing.F) {
 			if err := json.Unmarshal([]byte(got.Get("radius")), &radius); err != nil || radius != x {
 				t.Fatalf("radius %v reads %v, error %v", x, radius, err)
 			}
-			// The commas between elements stand alone: those within are escaped.
+			// Only the commas between elements are bare: commas within them are escaped.
 			if raw := strings.Count(request.Query, ","); raw != 1 {
 				t.Fatalf("query %q has %d commas, want 1", request.Query, raw)
 			}

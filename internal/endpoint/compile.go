@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// compile returns the endpoint of a method. Its error joins all that is wrong with it.
+// compile returns the endpoint of a method. The error joins everything that is wrong with the method.
 func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, compiler *transcode.Compiler) (*Endpoint, error) {
 	e := &Endpoint{
 		FullMethod:  fullMethod(method),
@@ -27,7 +27,7 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 		RequiresResponse: requiresSome(method.Output(), nil),
 		RequiresData:     requiresData(method.Output()),
 	}
-	problems := e.placeFields()
+	problems := e.bindFields()
 	if method.IsStreamingClient() || method.IsStreamingServer() {
 		problems = append(problems, errors.New("an operation does not stream"))
 	}
@@ -42,7 +42,7 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 	return e, errors.Join(problems...)
 }
 
-// wireNames returns the wire names on a path of proto names, as far as there are such fields.
+// wireNames returns the wire names of a path of proto names, up to the first name that is no field.
 func wireNames(md protoreflect.MessageDescriptor, path string) (names []string) {
 	for name := range strings.SplitSeq(path, ".") {
 		if md == nil || md.Fields().ByName(protoreflect.Name(name)) == nil {
@@ -54,8 +54,8 @@ func wireNames(md protoreflect.MessageDescriptor, path string) (names []string) 
 	return names
 }
 
-// requiresSome reports whether a response requires a member, itself or in a message that is a member. Those
-// in which it looks already are above.
+// requiresSome reports whether a response requires a member, itself or in a message that it has as a member.
+// above are the messages that contain md, which are not searched again.
 func requiresSome(md protoreflect.MessageDescriptor, above []protoreflect.FullName) bool {
 	if slices.Contains(above, md.FullName()) {
 		return false
@@ -76,15 +76,15 @@ func requiresSome(md protoreflect.MessageDescriptor, above []protoreflect.FullNa
 	return false
 }
 
-// requiresData reports whether the message that a response wraps what it is about in requires a member.
+// requiresData reports whether the message in a response's `data` requires a member.
 func requiresData(md protoreflect.MessageDescriptor) bool {
 	data := byWireName(md, transcode.Envelope)
 	return data != nil && data.Message() != nil && !data.IsList() && !data.IsMap() &&
 		requiresSome(data.Message(), []protoreflect.FullName{md.FullName()})
 }
 
-// messageType returns the type that makes messages of md. A type of the same name that has
-// another descriptor would not take md's fields.
+// messageType returns the type that makes messages of md. A registered type with another descriptor is not
+// used: it would not take md's fields.
 func messageType(types *protoregistry.Types, md protoreflect.MessageDescriptor) protoreflect.MessageType {
 	mt, err := types.FindMessageByName(md.FullName())
 	if err != nil || mt.Descriptor() != md {
@@ -110,8 +110,8 @@ func httpMethod(m apiv1.HttpMethod) (string, error) {
 	}
 }
 
-// placeFields sorts the request's fields by where they go.
-func (e *Endpoint) placeFields() (problems []error) {
+// bindFields sorts the request's fields into path, query, body and update mask.
+func (e *Endpoint) bindFields() (problems []error) {
 	fields := e.Method.Input().Fields()
 	byNumber := make([]protoreflect.FieldDescriptor, 0, fields.Len())
 	for i := range fields.Len() {
@@ -171,7 +171,7 @@ func (e *Endpoint) compilePath() error {
 				problems = append(problems, fmt.Errorf("field %s: %s does not fit into a path", fd.Name(), kindName(fd)))
 			}
 			if i > 0 && !transcode.FieldOptions(fd).GetRetired() {
-				problems = append(problems, fmt.Errorf("field %s: {%s} is another field's too", fd.Name(), name))
+				problems = append(problems, fmt.Errorf("field %s: {%s} belongs to another field too", fd.Name(), name))
 			}
 		}
 		e.PathFields = append(e.PathFields, fields...)
@@ -179,7 +179,7 @@ func (e *Endpoint) compilePath() error {
 	}
 	for _, fields := range left {
 		for _, fd := range fields {
-			problems = append(problems, fmt.Errorf("field %s: path template %q has no {%s}, or another field took it", fd.Name(), e.Operation.GetPath(), transcode.WireName(fd)))
+			problems = append(problems, fmt.Errorf("field %s: path template %q has no {%s}, or another field has it", fd.Name(), e.Operation.GetPath(), transcode.WireName(fd)))
 		}
 	}
 	return errors.Join(problems...)
@@ -192,14 +192,14 @@ type parameter struct {
 	key      string
 	required bool
 	style    apiv1.ArrayStyle
-	// set is whether the values of a list are sorted, none twice.
+	// set is whether the values of a list are sorted and sent once each.
 	set bool
 	// older are the retired forms of the parameter, the newest first.
 	older []parameter
 }
 
-// cursorLast finds the cursor, and returns the query's parameters with it at the end: what comes
-// before is the same for every page.
+// cursorLast finds the cursor, and returns the query's parameters with the cursor last: what comes before it
+// is the same for every page.
 func (e *Endpoint) cursorLast() [][]protoreflect.FieldDescriptor {
 	name := cursorName(e.Operation.GetPagination())
 	isCursor := func(fields []protoreflect.FieldDescriptor) bool {
@@ -233,7 +233,7 @@ func (e *Endpoint) compileQuery() error {
 				set:      fd.IsList() && paged && !options.GetOrdered(),
 			}
 			if i > 0 && !options.GetRetired() {
-				problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))
+				problems = append(problems, fmt.Errorf("field %s: query parameter %q belongs to another field too", fd.Name(), transcode.WireName(fd)))
 			}
 			if !isText(fd.Kind()) {
 				problems = append(problems, fmt.Errorf("field %s: %s does not fit into a query", fd.Name(), kindName(fd)))
@@ -269,7 +269,7 @@ func (e *Endpoint) checkBody() error {
 	return errors.Join(problems...)
 }
 
-// isText reports whether values of a kind have one text that paths and queries hold.
+// isText reports whether paths and queries can hold values of a kind, because each value has one text.
 func isText(kind protoreflect.Kind) bool {
 	switch kind {
 	case protoreflect.MessageKind, protoreflect.GroupKind, protoreflect.EnumKind, protoreflect.BytesKind:
@@ -279,7 +279,7 @@ func isText(kind protoreflect.Kind) bool {
 	}
 }
 
-// kindName names a field's type in errors.
+// kindName returns the name of a field's type for errors.
 func kindName(fd protoreflect.FieldDescriptor) string {
 	name := fd.Kind().String()
 	switch {

@@ -19,9 +19,9 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// The drill is of an API before and after a newer document, as cmd/protogen writes them: a text has
-// become an object, a list and an integer, an answer is wrapped and another one no longer is.
-// What was retyped has a field more, and what the document lost is deprecated.
+// The drill uses an API before and after a newer document, as cmd/protogen writes them: texts have become an
+// object, a list and an integer, one answer is now wrapped and another one no longer is. A retyped member has
+// one field more, and what the document lost is deprecated.
 const (
 	drillService = `
 service ContactsService {
@@ -135,7 +135,7 @@ message UpdateResponse {
 }`
 )
 
-// api is a surface: its messages, and the gateway that was built from it.
+// api is a surface: its messages, and the gateway built from it.
 type api struct {
 	file      protoreflect.FileDescriptor
 	endpoints map[string]*endpoint.Endpoint
@@ -159,7 +159,7 @@ func newAPI(t *testing.T, text string) api {
 	return a
 }
 
-// message is a message of the API as a client of it makes one.
+// message returns a message of the API as a client of it makes it.
 func (a api) message(t *testing.T, name, text string) *dynamicpb.Message {
 	t.Helper()
 	m := dynamicpb.NewMessage(a.file.Messages().ByName(protoreflect.Name(name)))
@@ -169,8 +169,8 @@ func (a api) message(t *testing.T, name, text string) *dynamicpb.Message {
 	return m
 }
 
-// sent returns the HTTP request that the gateway makes of a client's message, which may be of
-// another surface.
+// sent returns the HTTP request that the gateway makes from a client's message, which may be of another
+// surface.
 func (a api) sent(t *testing.T, method string, request proto.Message) (endpoint.Request, error) {
 	t.Helper()
 	wire, err := proto.Marshal(request)
@@ -201,7 +201,7 @@ func TestDrill_written(t *testing.T) {
 		},
 		"a new client creates": {
 			client: after, method: "Create", request: `first_name: "A" phone_v2 {number: "555"} tags_v2: ["a", "b"] size_v2: 7`,
-			before: `POST /contacts {"firstName":"A"}`, // What the old gateway does not know it does not send.
+			before: `POST /contacts {"firstName":"A"}`, // The old gateway does not send what it does not know.
 			after:  `POST /contacts {"firstName":"A","phone":{"number":"555"},"tags":["a","b"],"size":7}`,
 		},
 		"a new client writes the old fields": {
@@ -417,7 +417,7 @@ func TestDrill_read(t *testing.T) {
 				if err := proto.Unmarshal(wire, got); err != nil {
 					t.Fatal(err)
 				}
-				// What is unknown to an old client is not what it sees.
+				// An old client does not see what is unknown to it.
 				forget(got.ProtoReflect())
 				if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 					t.Errorf("%s client (-want +got):\n%s", client.name, diff)

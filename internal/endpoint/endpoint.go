@@ -23,31 +23,30 @@ type Endpoint struct {
 	Operation *apiv1.Operation
 	// HTTPMethod is "GET", "POST", "PUT", "PATCH" or "DELETE".
 	HTTPMethod string
-	// PathFields are the request's fields in the path, as the template has them. Here and below,
-	// several fields may be one parameter or member: see [transcode.Lines].
+	// PathFields are the request's fields in the path, in the order of the template. Here and below, several
+	// fields may be one parameter or member: see [transcode.Lines].
 	PathFields []protoreflect.FieldDescriptor
 	// QueryFields are the request's fields in the query, by number.
 	QueryFields []protoreflect.FieldDescriptor
 	// BodyFields are the request's fields in the JSON body, by number.
 	BodyFields []protoreflect.FieldDescriptor
-	// HasResponse is whether the response message has fields: where it has none, the operation
-	// declares no body.
+	// HasResponse is whether the response message has fields. If it has none, the operation declares no body.
 	HasResponse bool
-	// RequiresResponse is whether a response without any member of the message cannot be right: the message
-	// requires one, or has what Samsara wraps answers in.
+	// RequiresResponse is whether an empty response is wrong: the message requires a member, or has the
+	// `data` that Samsara wraps answers in.
 	RequiresResponse bool
-	// RequiresData is whether a response in which `data` is empty holds nothing: the message in it requires a
-	// member.
+	// RequiresData is whether a response with an empty `data` counts as empty: the message in `data` requires
+	// a member.
 	RequiresData bool
 	// Response decodes the response body.
 	Response *transcode.Decoder
-	// Streams are the methods that read the pages, those that follow last.
+	// Streams are the methods that read the pages. The ones that follow a feed come last.
 	Streams []*Stream
 
 	path  []segment
 	query []parameter
 	body  *transcode.Encoder
-	// mask is the field that holds the update mask, nil where there is none.
+	// mask is the field that holds the update mask, nil if there is none.
 	mask protoreflect.FieldDescriptor
 	// cursor are the fields that hold the cursor or page number, none if there is none.
 	cursor line
@@ -56,7 +55,7 @@ type Endpoint struct {
 // line are the fields of one parameter, the newest first.
 type line []protoreflect.FieldDescriptor
 
-// name is the name of the newest field of l.
+// name returns the name of the newest field of l.
 func (l line) name() string { return string(l[0].Name()) }
 
 // isSet reports whether m has a field of l.
@@ -67,7 +66,7 @@ func (e *Endpoint) Numbered() bool {
 	return e.Operation.GetPagination() == apiv1.Pagination_PAGINATION_PAGE_NUMBER
 }
 
-// cursorKey is the query parameter of the cursor with its equals sign, which is the last one.
+// cursorKey returns the name of the cursor's query parameter with its equals sign. It is the last parameter.
 func (e *Endpoint) cursorKey() string { return e.query[len(e.query)-1].key }
 
 // Request is a bound HTTP request.
@@ -76,7 +75,7 @@ type Request struct {
 	Path string
 	// Query is encoded, without the question mark.
 	Query string
-	// Body is JSON; nil where none is sent.
+	// Body is JSON; nil if none is sent.
 	Body []byte
 }
 

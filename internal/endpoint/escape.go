@@ -2,7 +2,7 @@ package endpoint
 
 import "strings"
 
-// appendEscaped appends s with every byte percent-encoded that kept does not keep.
+// appendEscaped appends s, and percent-encodes every byte for which kept is false.
 func appendEscaped(dst []byte, s string, kept func(byte) bool) []byte {
 	const hex = "0123456789ABCDEF"
 	start := 0
@@ -16,8 +16,8 @@ func appendEscaped(dst []byte, s string, kept func(byte) bool) []byte {
 	return append(dst, s[start:]...)
 }
 
-// keptInPath is pchar of RFC 3986, section 3.3, except the plus sign, which some servers read as
-// a space. The colon of an external id, `key:value`, is kept.
+// keptInPath reports whether a path keeps c as it is: pchar of RFC 3986, section 3.3, except the plus sign,
+// which some servers read as a space. The colon of an external id, `key:value`, is kept.
 func keptInPath(c byte) bool {
 	switch c {
 	case '!', '$', '&', '\'', '(', ')', '*', ',', ';', '=', ':', '@':
@@ -26,8 +26,8 @@ func keptInPath(c byte) bool {
 	return keptInQuery(c)
 }
 
-// keptInQuery is unreserved of RFC 3986, section 2.3: whatever may separate names, values or the
-// elements of a list is escaped within them.
+// keptInQuery reports whether a query keeps c as it is: unreserved of RFC 3986, section 2.3. Whatever may
+// separate names, values or the elements of a list is escaped within them.
 func keptInQuery(c byte) bool {
 	switch c {
 	case '-', '.', '_', '~':
@@ -40,9 +40,8 @@ func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// climbs reports whether a path segment would name its parent, itself or nothing: an empty, `.`
-// or `..` segment. Dots that are percent-encoded already count, because a server that decodes
-// the path twice would see them.
+// climbs reports whether a path segment would name its parent, itself or nothing: an empty, `.` or `..`
+// segment. Percent-encoded dots count, because a server that decodes the path twice would see them.
 func climbs(segment string) bool {
 	dots := 0
 	for segment != "" {

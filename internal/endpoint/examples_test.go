@@ -29,7 +29,7 @@ import (
 // document is an OpenAPI document, as far as examples need it.
 type document map[string]any
 
-// at returns what is under so many names, nil if there is nothing.
+// at returns what is under a path of names, nil if there is nothing.
 func (d document) at(v any, names ...string) any {
 	for _, name := range names {
 		v = d.resolve(v)[name]
@@ -49,8 +49,8 @@ func (d document) resolve(v any) map[string]any {
 	return object
 }
 
-// example assembles what a schema gives examples of: of whole, its own first, else those of its members
-// first. It adds to used where those are that it used.
+// example assembles the example of a schema. If whole is true its own example comes first, else the examples
+// of its members. It adds the paths of the examples that it uses to used.
 func (d document) example(schema any, whole bool, within []string, used map[string]bool) (value any, ok bool) {
 	if object, isObject := schema.(map[string]any); isObject {
 		if reference, ok := object["$ref"].(string); ok {
@@ -101,8 +101,8 @@ func (d document) example(schema any, whole bool, within []string, used map[stri
 	return own, hasOwn
 }
 
-// examples returns the bodies that a media type gives examples of, and adds to used of which of the
-// document's examples they are made.
+// examples returns the example bodies of a media type, and adds to used which of the document's examples they
+// are made of.
 func (d document) examples(content any, used map[string]bool) (bodies []any) {
 	media, _ := d.at(content, "content", "application/json").(map[string]any)
 	if media == nil {
@@ -125,7 +125,7 @@ func (d document) examples(content any, used map[string]bool) (bodies []any) {
 	return bodies
 }
 
-// missing lists the members of a JSON value that a message lacks, or has otherwise.
+// missing lists the members of a JSON value that a message lacks or has with another value.
 func missing(value any, m protoreflect.Message) []string {
 	if m.Descriptor().FullName().Parent() == "google.protobuf" {
 		text, err := protojson.Marshal(m.Interface())
@@ -172,7 +172,7 @@ func missing(value any, m protoreflect.Message) []string {
 	return paths
 }
 
-// isEmpty reports whether nothing of a value is on the wire.
+// isEmpty reports whether a value leaves nothing on the wire.
 func isEmpty(v any) bool {
 	switch v := v.(type) {
 	case []any:
@@ -224,7 +224,7 @@ func missingInValue(value any, fd protoreflect.FieldDescriptor, v protoreflect.V
 	return nil
 }
 
-// sameValue compares values of JSON: numbers by what they are, and with text by what it says.
+// sameValue compares JSON values: numbers by value, and a number with a text by what the text says.
 func sameValue(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
@@ -244,7 +244,7 @@ func sameValue(a, b any) bool {
 	}
 }
 
-// decodeJSON returns a JSON value with the text of its numbers, or the error.
+// decodeJSON decodes a JSON value and keeps the text of its numbers.
 func decodeJSON(text string) any {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
@@ -293,7 +293,7 @@ func TestExamples_responses(t *testing.T) {
 		var of []any
 		responses, _ := d.at(operation, "responses").(map[string]any)
 		for status, response := range responses {
-			if strings.HasPrefix(status, "2") && status != "204" { // Which has no body, whatever the document declares.
+			if strings.HasPrefix(status, "2") && status != "204" { // A 204 has no body, whatever the document declares.
 				of = append(of, d.examples(response, examples)...)
 			}
 		}
@@ -327,7 +327,7 @@ func TestExamples_responses(t *testing.T) {
 	t.Logf("%d examples in %d bodies of %d operations, %d read whole", len(examples), bodies, operations, whole)
 }
 
-// bodyDecoder returns what reads the body of a request into those fields of its message that are in it.
+// bodyDecoder returns a decoder that reads the body of a request into the body fields of its message.
 func bodyDecoder(t *testing.T, e *endpoint.Endpoint) *transcode.Decoder {
 	t.Helper()
 	file := protodesc.ToFileDescriptorProto(e.Method.Input().ParentFile())
@@ -336,7 +336,7 @@ func bodyDecoder(t *testing.T, e *endpoint.Endpoint) *transcode.Decoder {
 			m.Field = slices.DeleteFunc(m.GetField(), func(f *descriptorpb.FieldDescriptorProto) bool {
 				return !slices.ContainsFunc(e.BodyFields, func(fd protoreflect.FieldDescriptor) bool { return int32(fd.Number()) == f.GetNumber() })
 			})
-			for _, f := range m.GetField() { // Those that are gone leave no oneofs behind.
+			for _, f := range m.GetField() { // Fields that are gone leave no oneofs behind.
 				f.Proto3Optional, f.OneofIndex = nil, nil
 			}
 			m.OneofDecl = nil

@@ -10,9 +10,9 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// Find returns the endpoint that an HTTP method and an escaped path are for, nil where there is
-// none. Of several, one is preferred that has a literal segment where others have a name. It takes
-// time in proportion to the endpoints.
+// Find returns the endpoint that an HTTP method and an escaped path match, nil if there is none. If several
+// match, the first segment in which they differ decides: a literal wins over a name. The time is proportional
+// to the number of endpoints.
 func Find(endpoints []*Endpoint, method, path string) *Endpoint {
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	var best *Endpoint
@@ -36,8 +36,8 @@ func (e *Endpoint) matches(segments []string) bool {
 	return true
 }
 
-// moreLiteral reports whether e, which matches the same path as other, has the first literal
-// segment that the other has not.
+// moreLiteral reports whether e wins over other, which matches the same path: in the first segment in which
+// they differ, e has the literal.
 func (e *Endpoint) moreLiteral(other *Endpoint) bool {
 	for i, s := range e.path {
 		if literal := len(s.fields) == 0; literal != (len(other.path[i].fields) == 0) {
@@ -47,8 +47,8 @@ func (e *Endpoint) moreLiteral(other *Endpoint) bool {
 	return false
 }
 
-// Fill sets the path's fields of a request to what an escaped path has for them, which e must be for. A segment
-// that is the template's `{name}` says nothing. The error is an *ArgumentError if a field is set to another
+// Fill sets the path's fields of a request from an escaped path, which must match e. A segment that is the
+// template's `{name}` sets nothing. The error is an *ArgumentError if a field is already set to another
 // value, or cannot hold the segment.
 func (e *Endpoint) Fill(m protoreflect.Message, path string) error {
 	var b binding
@@ -90,7 +90,7 @@ func (b *binding) fill(m protoreflect.Message, fields line, segment string) {
 			m.Set(newest, protoreflect.ValueOfInt64(number))
 			return
 		}
-	default: // No other kind is in the path of an operation of Samsara's.
+	default: // Samsara's operations have no other kind in a path.
 	}
 	b.violation(fields.name(), "is "+quote(text)+" in the path, must be "+kindName(newest))
 }

@@ -9,7 +9,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-func TestFindPrefersLiteralSegments(t *testing.T) {
+func TestFind_literalSegmentsFirst(t *testing.T) {
 	t.Parallel()
 	endpoints, err := load(t, `
 service VehiclesService {
@@ -59,7 +59,7 @@ message DeleteVehicleResponse {}
 	}
 }
 
-func TestFill(t *testing.T) {
+func TestFill_fieldsOfThePath(t *testing.T) {
 	t.Parallel()
 	endpoints, err := load(t, `
 service PartsService {

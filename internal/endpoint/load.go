@@ -16,14 +16,14 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// Load compiles every method of every package below samsara. that is annotated as an operation,
-// sorted by FullMethod, and those annotated as streams into the operations whose pages they
-// read. Request messages are made by types, or dynamically where types has none. Other methods
-// are left out.
+// Load returns an endpoint for every method that is annotated as an operation, of the packages below
+// samsara_gateway, sorted by FullMethod. A method that is annotated as a stream is added to the operation
+// whose pages it reads. Other methods are left out. Request messages are made by types, or dynamically if
+// types has none.
 //
-// The error joins everything that is wrong, each with the method's name: annotations that
-// contradict each other or the messages, messages that have no JSON form, two methods, neither
-// of them deprecated, for one operation, and streams over what does not page.
+// The error joins everything that is wrong, each with the method's name: annotations that contradict each
+// other or the messages, messages that have no JSON form, two methods for one operation if neither is
+// deprecated, and streams over an operation that does not page.
 func Load(files *protoregistry.Files, types *protoregistry.Types) ([]*Endpoint, error) {
 	var (
 		compiler  transcode.Compiler
@@ -99,7 +99,7 @@ func methods(files *protoregistry.Files, wanted func(protoreflect.MethodDescript
 	return methods
 }
 
-// operation returns a method's annotation, nil where it has none.
+// operation returns a method's annotation, nil if it has none.
 func operation(method protoreflect.MethodDescriptor) *apiv1.Operation {
 	op, ok := proto.GetExtension(method.Options(), apiv1.E_Operation).(*apiv1.Operation)
 	if !ok {
@@ -117,7 +117,7 @@ func fullMethod(method protoreflect.MethodDescriptor) string {
 	return fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
 }
 
-// shape is a template without its names: two templates of one shape match the same paths.
+// shape returns a template without its names. Two templates of one shape match the same paths.
 func shape(template string) string {
 	segments := strings.Split(template, "/")
 	for i, s := range segments {
@@ -128,7 +128,7 @@ func shape(template string) string {
 	return strings.Join(segments, "/")
 }
 
-// flatten returns the errors that errors.Join has joined, so that each can be prefixed.
+// flatten returns the errors that errors.Join has joined, so that each can get a prefix.
 func flatten(err error) []error {
 	var joined interface{ Unwrap() []error }
 	if !errors.As(err, &joined) {

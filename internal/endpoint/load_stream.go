@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// streamOption returns a method's annotation as a stream, nil where it has none.
+// streamOption returns a method's annotation as a stream, nil if it has none.
 func streamOption(method protoreflect.MethodDescriptor) *apiv1.Stream {
 	option, ok := proto.GetExtension(method.Options(), apiv1.E_Stream).(*apiv1.Stream)
 	if !ok {
@@ -36,8 +36,8 @@ const (
 	optionsNumber protowire.Number = 2
 )
 
-// compileStream returns the stream of a method over pages. Its error joins all that is wrong
-// with it.
+// compileStream returns the stream of a method that reads pages. The error joins everything that is wrong
+// with the method.
 func compileStream(method protoreflect.MethodDescriptor, pages *Endpoint, types *protoregistry.Types) (*Stream, error) {
 	option := streamOption(method)
 	s := &Stream{
@@ -63,12 +63,12 @@ func compileStream(method protoreflect.MethodDescriptor, pages *Endpoint, types 
 	default:
 		require(false, "shape is %s", option.GetShape())
 	}
-	problems = append(problems, s.placeMessages(), s.placeBounds(), s.placePage())
+	problems = append(problems, s.bindMessages(), s.bindBounds(), s.bindPage())
 	return s, errors.Join(problems...)
 }
 
-// placeMessages finds the fields of the stream's own messages.
-func (s *Stream) placeMessages() error {
+// bindMessages finds the fields of the stream's own messages.
+func (s *Stream) bindMessages() error {
 	options := new(apiv1.StreamOptions).ProtoReflect().Descriptor()
 	if s.Follow {
 		options = new(apiv1.FollowOptions).ProtoReflect().Descriptor()
@@ -96,8 +96,8 @@ func (s *Stream) placeMessages() error {
 	return errors.Join(problems...)
 }
 
-// placeBounds finds the fields that say where the stream begins and ends.
-func (s *Stream) placeBounds() error {
+// bindBounds finds the fields that say where the stream begins and ends.
+func (s *Stream) bindBounds() error {
 	pages := s.Pages
 	for _, fields := range transcode.Lines(pages.QueryFields) {
 		switch transcode.WireName(fields[0]) {
@@ -120,8 +120,8 @@ func (s *Stream) placeBounds() error {
 	return errors.Join(problems...)
 }
 
-// placePage finds the fields of a page.
-func (s *Stream) placePage() error {
+// bindPage finds the fields of a page.
+func (s *Stream) bindPage() error {
 	output := s.Pages.Method.Output()
 	items, noItems := numbersOf(output, s.Pages.Operation.GetItems())
 	s.page.items = items
@@ -141,7 +141,7 @@ func (s *Stream) placePage() error {
 	return noItems
 }
 
-// numbersOf resolves the path of a list of records in proto names.
+// numbersOf returns the field numbers of a path in proto names that leads to a list of records.
 func numbersOf(md protoreflect.MessageDescriptor, path string) ([]protowire.Number, error) {
 	var numbers []protowire.Number
 	names := strings.Split(path, ".")
@@ -166,7 +166,7 @@ func byWireName(md protoreflect.MessageDescriptor, name string) protoreflect.Fie
 	return nil
 }
 
-// cursorName is the wire name of the field that holds the cursor.
+// cursorName returns the wire name of the field that holds the cursor, empty without pagination.
 func cursorName(p apiv1.Pagination) string {
 	switch p {
 	case apiv1.Pagination_PAGINATION_CURSOR:
@@ -180,7 +180,7 @@ func cursorName(p apiv1.Pagination) string {
 	}
 }
 
-// compareStreams puts streams that end before those that do not.
+// compareStreams orders streams by name, the ones that follow a feed last.
 func compareStreams(a, b *Stream) int {
 	if a.Follow != b.Follow {
 		if a.Follow {

@@ -60,7 +60,7 @@ func names(fields []protoreflect.FieldDescriptor) []string {
 	return names
 }
 
-func TestLoad(t *testing.T) {
+func TestLoad_annotatedMethods(t *testing.T) {
 	t.Parallel()
 	endpoints, err := load(t, `
 		service ZonesService {
@@ -132,7 +132,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestLoadLeavesForeignPackagesOut(t *testing.T) {
+func TestLoad_foreignPackages(t *testing.T) {
 	t.Parallel()
 	var files protoregistry.Files
 	text := strings.Replace(source(`
@@ -151,7 +151,7 @@ func TestLoadLeavesForeignPackagesOut(t *testing.T) {
 // markedType is a message type that a test can recognize.
 type markedType struct{ protoreflect.MessageType }
 
-func TestLoadMakesMessagesByRegisteredTypes(t *testing.T) {
+func TestLoad_registeredTypes(t *testing.T) {
 	t.Parallel()
 	const text = `
 		service S { rpc M(Request) returns (Response) { @operation = {method: HTTP_METHOD_GET, path: "/a"}; } }
@@ -162,9 +162,9 @@ func TestLoadMakesMessagesByRegisteredTypes(t *testing.T) {
 		registered protoreflect.FileDescriptor
 		want       bool
 	}{
-		"a type of the method's descriptor is used":   {file, true},
-		"a type of another descriptor is not":         {testproto.Compile(t, source(text)), false},
-		"a dynamic type is used where there are none": {nil, false},
+		"a type of the method's descriptor is used": {file, true},
+		"a type of another descriptor is not":       {testproto.Compile(t, source(text)), false},
+		"a dynamic type is used if there are none":  {nil, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -194,10 +194,10 @@ func TestLoadMakesMessagesByRegisteredTypes(t *testing.T) {
 	}
 }
 
-func TestLoadRefuses(t *testing.T) {
+func TestLoad_refused(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		operation string // `method: HTTP_METHOD_GET, path: "/a"` where empty
+		operation string // `method: HTTP_METHOD_GET, path: "/a"` if empty
 		fields    string
 		more      string
 		want      []string // after "method samsara_gateway.test.v1.S.M: "
@@ -258,12 +258,12 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		"a path field without a name": {
 			fields: `optional string b = 1 [@path];`,
-			want:   []string{`field b: path template "/a" has no {b}, or another field took it`},
+			want:   []string{`field b: path template "/a" has no {b}, or another field has it`},
 		},
 		"two path fields of one name": {
 			operation: `method: HTTP_METHOD_GET, path: "/{a}"`,
 			fields:    `optional string a = 1 [@path]; optional string b = 2 [@path, @name = "a"];`,
-			want:      []string{`field b: {a} is another field's too`},
+			want:      []string{`field b: {a} belongs to another field too`},
 		},
 		"a list, a map, a message, an enum and bytes in the path": {
 			operation: `method: HTTP_METHOD_GET, path: "/{a}/{b}/{c}/{d}/{e}"`,
@@ -293,13 +293,13 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		"two query parameters of one name": {
 			fields: `optional string a = 1 [@query]; optional string b = 2 [@query, @name = "a"];`,
-			want:   []string{`field b: query parameter "a" is another field's too`},
+			want:   []string{`field b: query parameter "a" belongs to another field too`},
 		},
-		"a field without a place": {
+		"a field without a location": {
 			fields: `optional string a = 1; optional string b = 2 [@required];`,
 			want:   []string{"field a: in is LOCATION_UNSPECIFIED", "field b: in is LOCATION_UNSPECIFIED"},
 		},
-		"body fields where there is no body": {
+		"body fields without a body": {
 			fields: `optional string a = 1 [@body]; google.protobuf.FieldMask m = 2 [@mask];`,
 			want:   []string{"field a: the operation has no body", "field m: the operation has no body to mask"},
 		},
@@ -374,7 +374,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesStreams(t *testing.T) {
+func TestLoad_streamingOperation(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, `
 		service S {
@@ -389,7 +389,7 @@ func TestLoadRefusesStreams(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesResponsesThatCannotBeDecoded(t *testing.T) {
+func TestLoad_undecodableResponse(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, `
 		service S { rpc M(Request) returns (Response) { @operation = {method: HTTP_METHOD_GET, path: "/a"}; } }
@@ -400,7 +400,7 @@ func TestLoadRefusesResponsesThatCannotBeDecoded(t *testing.T) {
 	}
 }
 
-func TestLoadTellsTemplatesApartByTheirShape(t *testing.T) {
+func TestLoad_templatesOfOneShape(t *testing.T) {
 	t.Parallel()
 	const methods = `
 		service S {

@@ -6,17 +6,17 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Page is what a page says of itself.
+// Page is what a page says about itself.
 type Page struct {
-	// Cursor asks for what follows; empty where the page names none.
+	// Cursor asks for what follows; empty if the page names none.
 	Cursor string
 	// More is whether another page follows.
 	More bool
-	// Valid is whether the page says so at all.
+	// Valid is whether the page says whether another one follows.
 	Valid bool
 	// Items is the number of its records.
 	Items int64
-	// Speaks is whether the page has something beside records and pagination.
+	// Speaks is whether the page has something besides records and pagination.
 	Speaks bool
 }
 
@@ -28,10 +28,10 @@ type layout struct {
 	pagination, end, more protowire.Number
 }
 
-// Page reads what the page that was asked for with cursor says of itself, from its wire form.
+// Page reads what a page says about itself from its wire form. cursor is what the page was asked for with.
 //
-// A numbered page says nothing of the kind: the document declares links without their relations,
-// so it is taken for the last one where it has no records. Its cursor is the next number.
+// A numbered page does not say whether another one follows: the document declares links without their
+// relations. So it counts as the last one if it has no records. Its cursor is the next number.
 func (w *Walk) Page(cursor string, wire []byte) Page {
 	p := Page{Items: count(wire, w.stream.page.items), Speaks: speaks(wire, w.stream.page.pagination, w.stream.page.items)}
 	if w.stream.Pages.Numbered() {
@@ -94,7 +94,8 @@ func count(wire []byte, path []protowire.Number) (n int64) {
 	return n
 }
 
-// speaks reports whether there is something beside the pagination, 0 if there is none, and the values at path.
+// speaks reports whether a message has something besides the pagination and the values at path. pagination is
+// 0 if there is none.
 func speaks(wire []byte, pagination protowire.Number, path []protowire.Number) bool {
 	for f := range fields(wire) {
 		switch {
@@ -112,8 +113,8 @@ type wireField struct {
 	whole, value []byte
 }
 
-// fields yields the fields of a message up to the first that is malformed, which those that the
-// gateway writes are not.
+// fields yields the fields of a message up to the first malformed one. The messages that the gateway writes
+// have none.
 func fields(wire []byte) func(yield func(wireField) bool) {
 	return func(yield func(wireField) bool) {
 		for len(wire) > 0 {

@@ -10,7 +10,7 @@ func TestRequiresResponse_everyForm(t *testing.T) {
 	for name, test := range map[string]struct {
 		response string
 		want     bool
-		data     bool // an empty data holds nothing
+		data     bool // an empty data counts as empty
 	}{
 		"nothing":                      {``, false, false},
 		"an optional member":           {`optional string id = 1;`, false, false},

@@ -15,9 +15,8 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// TestShapes_counted counts in the descriptors what the shapes of the API are decided by. A newer
-// document may change the counts, and they are changed here then; the other tests of shapes hold
-// for any document.
+// TestShapes_counted counts in the descriptors what decides the shapes of the API. If a newer document
+// changes the counts, change them here. The other tests of shapes hold for any document.
 func TestShapes_counted(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
@@ -99,9 +98,9 @@ func countOperation(counts map[string]int, e *endpoint.Endpoint) {
 	}
 }
 
-// TestShapes_otherNames lists the members that answers have under several names. A request has none: it
-// is sent under the name that the operation's own schema has, so a message that came to be in a request
-// and an answer must be looked at.
+// TestShapes_otherNames lists the members that answers have under several names. A request has none: it is
+// sent under the name in the operation's own schema. So look at a message that has come to be in both a
+// request and an answer.
 func TestShapes_otherNames(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
@@ -150,13 +149,13 @@ func TestShapes_otherNames(t *testing.T) {
 	}
 }
 
-// idempotency is what a method says of its idempotency.
+// idempotency is what a method says about its idempotency.
 func idempotency(method protoreflect.MethodDescriptor) descriptorpb.MethodOptions_IdempotencyLevel {
 	options, _ := method.Options().(*descriptorpb.MethodOptions)
 	return options.GetIdempotencyLevel()
 }
 
-// TestShapes_idempotency compares what each method says of its idempotency with the annotation.
+// TestShapes_idempotency compares what each method says about its idempotency with the annotation.
 func TestShapes_idempotency(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
@@ -182,7 +181,7 @@ func TestShapes_idempotency(t *testing.T) {
 	}
 }
 
-// TestShapes_streamOptions has the counts of pages and records fit into a number of JavaScript.
+// TestShapes_streamOptions checks that counts of pages and records fit into a JavaScript number.
 func TestShapes_streamOptions(t *testing.T) {
 	t.Parallel()
 	for _, m := range []proto.Message{&apiv1.StreamOptions{}, &apiv1.FollowOptions{}, &apiv1.Failure{}} {

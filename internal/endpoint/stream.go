@@ -17,7 +17,7 @@ import (
 
 // The bounds and defaults of stream options, as stream.proto states them.
 const (
-	// MinPollInterval is the default as well.
+	// MinPollInterval is also the default.
 	MinPollInterval          = 5 * time.Second
 	maxPollInterval          = 24 * time.Hour
 	minKeepAliveInterval     = time.Second
@@ -51,25 +51,25 @@ type Stream struct {
 	Follow bool
 	// request and options are fields of Input.
 	request, options protoreflect.FieldDescriptor
-	// before and end are fields of the operation's request: where a page read backwards ends,
-	// and until when records are wanted. They are nil where the operation has none.
+	// before and end are fields of the operation's request: where a page read backwards ends, and until when
+	// records are wanted. They are nil if the operation has none.
 	before, end line
 	endRequired bool
 	// page says where things are in a page.
 	page layout
 }
 
-// Walk is a bound request to a Stream: with what every page is asked for, and how many are
-// wanted. It is immutable and safe for concurrent use.
+// Walk is a bound request to a Stream: the parameters of every page, and how much is wanted. It is immutable
+// and safe for concurrent use.
 type Walk struct {
-	// Path and Query are those of every page but for the cursor.
+	// Path and Query are the same for every page, except for the cursor.
 	Path, Query string
 	// Start is the cursor of the first page; empty: the page without cursor.
 	Start string
 	// CursorField is where the caller gave the cursor, "options.from_cursor" or the operation's own
 	// field such as "request.after"; the former if there is none.
 	CursorField string
-	// MaxPages and MaxItems are at least 1, and math.MaxInt64 where the caller set no bound.
+	// MaxPages and MaxItems are at least 1, and math.MaxInt64 if the caller set no bound.
 	MaxPages, MaxItems int64
 	// PollInterval and KeepAliveInterval are for streams that follow.
 	PollInterval, KeepAliveInterval time.Duration
@@ -86,9 +86,9 @@ type Walk struct {
 //     MaxCursorBytes;
 //   - a cursor that is set and not equal to the options' `from_cursor`, if that is set too: an empty
 //     text is set;
-//   - `endTime` unset, where the annotation requires it;
-//   - where the stream follows, a cursor, because it begins at the options' `from_cursor`, and
-//     `endTime`, because it has no end.
+//   - `endTime` unset, if the annotation requires it;
+//   - in a stream that follows, a cursor, because it begins at the options' `from_cursor`, and `endTime`,
+//     because it has no end.
 func (s *Stream) Bind(m protoreflect.Message) (*Walk, error) {
 	if m.Descriptor() != s.Input.Descriptor() {
 		return nil, wrongMessage(m, s.Input)
@@ -121,11 +121,11 @@ func (s *Stream) Bind(m protoreflect.Message) (*Walk, error) {
 	return w, err
 }
 
-// inRequest is the path of a field of the operation's request.
+// inRequest returns the path of a field of the operation's request.
 func (s *Stream) inRequest(field string) string { return string(s.request.Name()) + "." + field }
 
-// readOptions returns the options of either kind: those of streams that end are part of the
-// others.
+// readOptions returns the options of a stream of either shape. FollowOptions have all fields of
+// StreamOptions.
 func (s *Stream) readOptions(m protoreflect.Message) (*apiv1.FollowOptions, error) {
 	wire, err := proto.Marshal(m.Interface())
 	if err != nil {
@@ -173,7 +173,7 @@ func (b *binding) interval(field string, d *durationpb.Duration, unset, least, m
 	return d.AsDuration()
 }
 
-// bounds finds out where the stream begins, and that it may do so and end where it does.
+// bounds finds out where the stream begins, and refuses a begin or end that it may not have.
 func (b *binding) bounds(w *Walk, options *apiv1.FollowOptions, inner protoreflect.Message) {
 	s := w.stream
 	refuse := func(fields line, rule string) { b.violation(s.inRequest(fields.name()), rule) }
@@ -225,7 +225,7 @@ func (b *binding) start(w *Walk, from *string, inner protoreflect.Message) {
 	b.cursor(w)
 }
 
-// cursor refuses what cannot be where a stream begins.
+// cursor refuses a cursor that a stream cannot begin at.
 func (b *binding) cursor(w *Walk) {
 	if len(w.Start) > MaxCursorBytes {
 		b.violation(w.CursorField, fmt.Sprintf("is %d bytes long, must be at most %d", len(w.Start), MaxCursorBytes))
@@ -267,8 +267,8 @@ func (w *Walk) Request(cursor string) Request {
 	}
 }
 
-// PastEnd reports whether an answer with an HTTP status means that the page at cursor is behind
-// the last one: a numbered page that is not the first and was not found.
+// PastEnd reports whether an answer with an HTTP status means that the page at cursor is behind the last one:
+// it is a numbered page other than the first, and was not found.
 func (w *Walk) PastEnd(cursor string, status int) bool {
 	number, err := strconv.ParseUint(cursor, 10, 32)
 	return w.stream.Pages.Numbered() && err == nil && number > 1 && status == statusNotFound

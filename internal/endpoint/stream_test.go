@@ -57,7 +57,7 @@ func streamRequest(tb testing.TB, s *endpoint.Stream, text string) protoreflect.
 	return m
 }
 
-func TestLoadPutsStreamsIntoTheirOperations(t *testing.T) {
+func TestLoad_streamsOfOperations(t *testing.T) {
 	t.Parallel()
 	type summary struct {
 		FullMethod, Pages string
@@ -83,7 +83,7 @@ func TestLoadPutsStreamsIntoTheirOperations(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesStreamsThatCannotBeRead(t *testing.T) {
+func TestLoad_refusedStreams(t *testing.T) {
 	t.Parallel()
 	const pages, follow = "method: \"ListReadings\" shape: STREAM_SHAPE_PAGES", "{method: \"GetReadingsStream\" shape: STREAM_SHAPE_FOLLOW}"
 	const service = "method samsara_gateway.readings.v1.ReadingsService."
@@ -178,7 +178,7 @@ func TestLoadRefusesStreamsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestBindStream(t *testing.T) {
+func TestStream_boundRequest(t *testing.T) {
 	t.Parallel()
 	streams := readings(t)
 	unbounded := endpoint.Walk{MaxPages: math.MaxInt64, MaxItems: math.MaxInt64, PollInterval: 5 * time.Second, KeepAliveInterval: 30 * time.Second, CursorField: "options.from_cursor"}
@@ -309,7 +309,7 @@ func TestBindStream(t *testing.T) {
 	}
 }
 
-func TestUnaryMethodAndStreamSendTheSameParameters(t *testing.T) {
+func TestStream_sameParametersAsUnary(t *testing.T) {
 	t.Parallel()
 	s := readings(t)["StreamReadings"]
 	const text = `id: "7" after: "c" types: ["b", "a"] limit: 5`
@@ -330,7 +330,7 @@ func TestUnaryMethodAndStreamSendTheSameParameters(t *testing.T) {
 	}
 }
 
-func TestBindStreamRefuses(t *testing.T) {
+func TestStream_refusedRequest(t *testing.T) {
 	t.Parallel()
 	streams := readings(t)
 	for name, test := range map[string]struct {
@@ -412,7 +412,7 @@ func TestBindStreamRefuses(t *testing.T) {
 		"an end of a feed": {
 			"FollowReadings", `request {end_time: ""}`, []string{"request.end_time: must not be set: a followed feed has no end"},
 		},
-		"no end where there must be one": {
+		"no end though it is required": {
 			"StreamReadingsStream", ``, []string{"request.end_time: is required: it is not known where the stream would end without it"},
 		},
 		"to read backwards": {
@@ -450,7 +450,7 @@ func TestBindStreamRefuses(t *testing.T) {
 	}
 }
 
-// pageOf makes the wire form of a page of a stream, in prototext.
+// pageOf returns the wire form of a page of a stream, given in prototext.
 func pageOf(tb testing.TB, s *endpoint.Stream, text string) []byte {
 	tb.Helper()
 	m := dynamicpb.NewMessage(s.Pages.Method.Output())
@@ -464,7 +464,7 @@ func pageOf(tb testing.TB, s *endpoint.Stream, text string) []byte {
 	return wire
 }
 
-func TestPageSaysHowToGoOn(t *testing.T) {
+func TestPage_howToGoOn(t *testing.T) {
 	t.Parallel()
 	streams := readings(t)
 	for name, test := range map[string]struct {
@@ -477,7 +477,7 @@ func TestPageSaysHowToGoOn(t *testing.T) {
 		"nothing":                            {"StreamReadings", `request {id: "7"}`, "", ``, endpoint.Page{}},
 		"how many records there are, nested": {"StreamOldReadings", ``, "", `data {unit: "u" readings {} readings {id: "2"}} pagination {has_next_page: true}`, endpoint.Page{More: true, Valid: true, Items: 2, Speaks: true}},
 		"the next number":                    {"StreamSheets", `request {page_number: "9" book: "b"}`, "9", `sheet {readings {}}`, endpoint.Page{Cursor: "10", More: true, Valid: true, Items: 1}},
-		"no next number where it is empty":   {"StreamSheets", `request {page_number: "9" book: "b"}`, "9", `sheet {}`, endpoint.Page{Valid: true}},
+		"no next number if it is empty":      {"StreamSheets", `request {page_number: "9" book: "b"}`, "9", `sheet {}`, endpoint.Page{Valid: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -493,7 +493,7 @@ func TestPageSaysHowToGoOn(t *testing.T) {
 	}
 }
 
-func TestCutKeepsTheFirstRecordsAndAllElse(t *testing.T) {
+func TestCut_firstRecords(t *testing.T) {
 	t.Parallel()
 	streams := readings(t)
 	for name, test := range map[string]struct {
@@ -519,7 +519,7 @@ func TestCutKeepsTheFirstRecordsAndAllElse(t *testing.T) {
 	}
 }
 
-func TestANumberedPageIsPastTheEndWhereItIsNotFound(t *testing.T) {
+func TestPastEnd_numberedPageNotFound(t *testing.T) {
 	t.Parallel()
 	streams := readings(t)
 	sheets, err := streams["StreamSheets"].Bind(streamRequest(t, streams["StreamSheets"], `request {page_number: "1" book: "b"}`))
@@ -544,7 +544,7 @@ func TestANumberedPageIsPastTheEndWhereItIsNotFound(t *testing.T) {
 	}
 }
 
-func TestEveryStreamOfTheAPILoads(t *testing.T) {
+func TestLoad_everyStreamOfTheAPI(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
 	if err != nil {
@@ -605,7 +605,7 @@ func FuzzPage(f *testing.F) {
 	})
 }
 
-// What was retyped in the request of an operation counts for its streams as well.
+// A parameter that was retyped in an operation's request is retyped in its streams too.
 func TestStream_retypedParameters(t *testing.T) {
 	t.Parallel()
 	source := strings.Replace(testproto.Readings, "message ListReadingsRequest {", `message ListReadingsRequest {

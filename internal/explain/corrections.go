@@ -18,12 +18,12 @@ import (
 // surface was made from it.
 type Corrections []action
 
-// action is one of the actions, and what of the document it is about.
+// action is one of the actions, with what it is about in the document.
 type action struct {
 	Correction
 	// limit is whether it is about the rate limit.
 	limit bool
-	// method and path are those of an operation, method empty if it is about each at the path.
+	// method and path are an operation's. method is empty if the action is about every operation at the path.
 	method, path string
 	// schemas are the names of components.
 	schemas []string
@@ -89,8 +89,8 @@ func (c Corrections) of(m catalog.Method) []Correction {
 	return all
 }
 
-// limit returns the number of the action that the rate limit of a method's operation is from, 0 if it is from
-// the document itself.
+// limit returns the number of the action that states the rate limit of a method's operation, 0 if the
+// document itself states it.
 func (c Corrections) limit(m catalog.Method) int {
 	for _, a := range c {
 		if a.limit && a.isAbout(m) {
@@ -104,7 +104,7 @@ func (a action) isAbout(m catalog.Method) bool {
 	return a.path == m.Operation.GetPath() && (a.method == "" || a.method == m.HTTPMethod)
 }
 
-// collectSchemas adds the names of the schemas that a message and those in it stand for.
+// collectSchemas adds the names of the schemas that a message and the messages in it stand for.
 func collectSchemas(md protoreflect.MessageDescriptor, schemas map[string]bool, seen map[protoreflect.FullName]bool) {
 	if seen[md.FullName()] {
 		return
@@ -112,7 +112,7 @@ func collectSchemas(md protoreflect.MessageDescriptor, schemas map[string]bool, 
 	seen[md.FullName()] = true
 	names, _ := proto.GetExtension(md.Options(), apiv1.E_Schema).([]string)
 	for _, name := range names {
-		// A part of a schema that has no name of its own is called by its place in it.
+		// An unnamed schema is called by its path in a named one.
 		end := strings.IndexAny(name+".", "[.")
 		schemas[name[:end]] = true
 	}

@@ -11,7 +11,7 @@ import (
 func (r Request) Curl() string {
 	parts := []string{"curl --request " + r.Method + " " + quote(r.URL)}
 	if strings.ContainsAny(r.URL, "[]{}") {
-		parts[0] += " --globoff" // which else are patterns
+		parts[0] += " --globoff" // else curl takes them for patterns
 	}
 	for _, h := range r.Headers {
 		switch text := quote(h.Name + ": " + h.Value); {
@@ -33,5 +33,5 @@ func (r Request) Curl() string {
 	return strings.Join(parts, " \\\n  ") + "\n"
 }
 
-// quote quotes a text for a shell, in which nothing has a meaning between single quotes.
+// quote quotes a text for a shell. Nothing has a meaning there between single quotes.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

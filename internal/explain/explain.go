@@ -22,13 +22,13 @@ const Token = "<token>"
 // Explainer explains calls to a gateway. It is safe for concurrent use.
 type Explainer struct {
 	Methods *catalog.Catalog
-	// Client is as the gateway's, with Token for a token.
+	// Client is a client such as the gateway's, with Token for a token.
 	Client *upstream.Client
-	// Quota is the client's; nil: it keeps none.
+	// Quota is the client's; nil: the client keeps none.
 	Quota *quota.Limiter
 	// Config is that of the gateway.
 	Config *config.Explain
-	// Corrections are those that the surface was made with.
+	// Corrections are the corrections that the surface was made with.
 	Corrections Corrections
 }
 
@@ -54,9 +54,9 @@ const (
 		"explain the operation by its HTTP method and path, such as 'GET /tags/1'"
 )
 
-// Explain explains a call of the method that a name stands for, see [catalog.Catalog.Resolve], with a
-// request in protobuf's JSON form; none is an empty one. What the path has that the method was named by need not
-// be in the request.
+// Explain explains a call of the method that a name stands for, see [catalog.Catalog.Resolve], with a request
+// in protobuf's JSON form; none is an empty one. The request need not have the values that are in a path by
+// which the method is named.
 //
 // The error is one of Resolve's, a *RefusedError, or says why the text is no request. With the latter two there is
 // a plan nonetheless, without what depends on the request.
@@ -137,7 +137,7 @@ func (x *Explainer) plan(ctx context.Context, m catalog.Method, op *upstream.Ope
 	return p, nil
 }
 
-// bind returns the HTTP request of a call, the first one if it reads pages: then it is walk's.
+// bind returns the HTTP request of a call. If the call reads pages, that is the first one of walk.
 func bind(m catalog.Method, text []byte) (bound endpoint.Request, walk *endpoint.Walk, err error) {
 	in := m.Input
 	if m.Stream != nil {
@@ -183,7 +183,7 @@ func (x *Explainer) setting(name string) string {
 	return fmt.Sprintf("--%s (%s)", name, x.Config.Origin(name))
 }
 
-// quota says what every attempt takes from. The numbers are those of the limiter.
+// quota says what every attempt takes from. The numbers are the limiter's.
 func (x *Explainer) quota(m catalog.Method) *Quota {
 	name := strings.TrimPrefix(m.FullMethod, "/")
 	q := &Quota{
@@ -240,7 +240,7 @@ func (x *Explainer) retries(p, always upstream.Preview) Retries {
 	return r
 }
 
-// statuses returns after which a call is repeated, such as 408, 429, 500-599.
+// statuses returns the HTTP statuses after which a request is repeated, such as 408, 429, 500-599.
 func statuses(p upstream.Preview) []string {
 	found := []string{} // [] in JSON, if there are none
 	for from := 100; from < 600; from++ {

@@ -35,7 +35,7 @@ func load(t *testing.T) []*endpoint.Endpoint {
 	return endpoints
 }
 
-// newExplainer returns one of a gateway with such arguments, before an upstream at base.
+// newExplainer returns the explainer of a gateway with the given arguments and the upstream at base.
 func newExplainer(t *testing.T, base string, args ...string) *explain.Explainer {
 	t.Helper()
 	endpoints := load(t)
@@ -85,8 +85,8 @@ func corrections(t *testing.T) explain.Corrections {
 	return all
 }
 
-// TestExplain_repeatsAsTheClientDoes has calls of each kind end with every HTTP status, and compares what
-// the client makes of it with what was explained: code, reason and whether it was repeated.
+// TestExplain_repeatsAsTheClientDoes ends calls of each kind with every HTTP status, and compares what the
+// client makes of it with what was explained: code, reason and whether the request was repeated.
 func TestExplain_repeatsAsTheClientDoes(t *testing.T) {
 	t.Parallel()
 	var status atomic.Int64
@@ -239,7 +239,7 @@ func TestExplain_refusesRequests(t *testing.T) {
 	}
 }
 
-// What does not depend on the request is the same without it.
+// What does not depend on the request is the same without a request.
 func TestExplain_refusedIsElseTheSame(t *testing.T) {
 	t.Parallel()
 	x := newExplainer(t, "http://127.0.0.1:1")
@@ -275,7 +275,7 @@ func TestExplain_unknownMethods(t *testing.T) {
 	const passthrough = "samsara_gateway.api.v1.PassthroughService/Call is not explained: its request says itself what is sent; " +
 		"explain the operation by its HTTP method and path, such as 'GET /tags/1'"
 	for name, want := range map[string]string{
-		"NoSuch":                  `"NoSuch" is no method`,
+		"NoSuch":                  `"NoSuch" stands for no method`,
 		"PassthroughService/Call": passthrough,
 		"/samsara_gateway.api.v1.PassthroughService/Call": passthrough,
 	} {
@@ -285,7 +285,7 @@ func TestExplain_unknownMethods(t *testing.T) {
 	}
 }
 
-// An update mask is a text or an object, its name and those in it are proto names or JSON names.
+// An update mask is a text or an object. Its name and the names in it are proto names or JSON names.
 func TestExplain_updateMask(t *testing.T) {
 	t.Parallel()
 	x := newExplainer(t, "http://127.0.0.1:1")
@@ -335,7 +335,8 @@ func TestExplain_pathWithIDs(t *testing.T) {
 	}
 }
 
-// Each action of corrections.yaml is about some method, and those about rate limits are why there is one.
+// Each action of corrections.yaml is about some method, and each action about a rate limit is why the method
+// has it.
 func TestExplain_corrections(t *testing.T) {
 	t.Parallel()
 	x := newExplainer(t, "http://127.0.0.1:1")

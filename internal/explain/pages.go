@@ -27,7 +27,7 @@ func (x *Explainer) walk(ctx context.Context, m catalog.Method, op *upstream.Ope
 	}
 	cursor := cursorPlaceholder
 	if w.Numbered {
-		number, _ := strconv.ParseUint(walk.Start, 10, 32) // Bind has seen that it is one.
+		number, _ := strconv.ParseUint(walk.Start, 10, 32) // Bind has checked that it is one.
 		cursor = strconv.FormatUint(number+1, 10)
 	}
 	next := walk.Request(cursor)
@@ -39,7 +39,7 @@ func (x *Explainer) walk(ctx context.Context, m catalog.Method, op *upstream.Ope
 	return w, nil
 }
 
-// bound is 0 for what has none.
+// bound returns n, or 0 if there is no bound.
 func bound(n int64) int64 {
 	if n == math.MaxInt64 {
 		return 0
@@ -47,7 +47,7 @@ func bound(n int64) int64 {
 	return n
 }
 
-// page says how large the pages of an operation are, nil if it has none.
+// page returns how large the pages of an operation are, nil if it has none.
 func page(e *endpoint.Endpoint) *Page {
 	if e.Operation.GetPagination() == apiv1.Pagination_PAGINATION_UNSPECIFIED {
 		return nil

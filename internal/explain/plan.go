@@ -5,11 +5,11 @@ type Plan struct {
 	// Method is the full name.
 	Method      string `json:"method"`
 	OperationID string `json:"operationId"`
-	// HTTPMethod and Path, a template, are those of the operation.
+	// HTTPMethod and Path, which is a template, are the operation's.
 	HTTPMethod string `json:"httpMethod"`
 	Path       string `json:"path"`
 	Stage      string `json:"stage"`
-	// Deprecated is whether the method is there for existing clients alone.
+	// Deprecated is whether the method is there only for existing clients.
 	Deprecated bool `json:"deprecated,omitempty"`
 	// Scope is what the token needs, empty if that is not known.
 	Scope string `json:"scope,omitempty"`
@@ -18,14 +18,14 @@ type Plan struct {
 	// Refused is what is wrong with the request. If there is anything, Request and Walk are nil.
 	Refused []Refusal `json:"refused,omitempty"`
 	Request *Request  `json:"request,omitempty"`
-	// Walk says how the pages are read, nil of a unary method.
+	// Walk says how the pages are read, nil for a unary method.
 	Walk *Walk `json:"walk,omitempty"`
 	// Quota is nil if none is kept.
 	Quota   *Quota  `json:"quota,omitempty"`
 	Times   []Time  `json:"times"`
 	Retries Retries `json:"retries"`
 	Reads   Reads   `json:"reads"`
-	// Page is nil of what does not page, Streams are the methods that read the pages.
+	// Page is nil if the operation does not page. Streams are the methods that read the pages.
 	Page    *Page    `json:"page,omitempty"`
 	Streams []Stream `json:"streams,omitempty"`
 	Reasons []Reason `json:"reasons"`
@@ -35,13 +35,13 @@ type Plan struct {
 type Correction struct {
 	// Action is its number, from 1.
 	Action int `json:"action"`
-	// Target is the place in Samsara's document.
+	// Target is the JSONPath of what is corrected in Samsara's document.
 	Target string `json:"target"`
 	// Description says from where the correction is known.
 	Description string `json:"description"`
 }
 
-// Refusal is a field of a request and the rule that it breaks. Field is empty of a text that is no request.
+// Refusal is a field of a request and the rule that it breaks. Field is empty if the text is no request.
 type Refusal struct {
 	Field       string `json:"field,omitempty"`
 	Description string `json:"description"`
@@ -65,7 +65,7 @@ type Header struct {
 
 // Walk says how pages follow the first one, with the options that the request has.
 type Walk struct {
-	// NextURL is that of the next page. Of pages with cursors it has CURSOR for that.
+	// NextURL is the URL of the next page. It has CURSOR for a cursor.
 	NextURL string `json:"nextUrl"`
 	// CursorField is where a call says where to begin, such as options.from_cursor.
 	CursorField string `json:"cursorField"`
@@ -86,7 +86,7 @@ type Quota struct {
 	Budgets        []Budget `json:"budgets"`
 	MaxWaitSeconds float64  `json:"maxWaitSeconds"`
 	MaxWaitFrom    string   `json:"maxWaitFrom"`
-	// Batch is whether the call gives way to others unless it says otherwise, BatchPercent what such
+	// Batch is whether the call has the priority batch unless it says otherwise. BatchPercent is what such
 	// calls get at least.
 	Batch        bool `json:"batch"`
 	BatchPercent int  `json:"batchPercent"`
@@ -94,13 +94,13 @@ type Quota struct {
 	Shared bool `json:"shared"`
 }
 
-// Budget is one that each attempt takes from. From says where its limit comes from.
+// Budget is a budget that each attempt takes from. From says where its limit comes from.
 type Budget struct {
-	// Name is as gateway quota has it.
+	// Name is as gateway quota shows it.
 	Name string `json:"name"`
-	// Limit is such as 150/s, or none.
+	// Limit is a text such as 150/s, or none.
 	Limit string `json:"limit"`
-	// Effective is how many of that are admitted, without the margin; 0 if there is no limit.
+	// Effective is how many of these are admitted, without the margin; 0 if there is no limit.
 	Effective float64 `json:"effective"`
 	From      string  `json:"from"`
 }
@@ -122,12 +122,12 @@ type Retries struct {
 	MaxDelayFrom     string  `json:"maxDelayFrom"`
 	// Repeatable is whether an attempt of unknown outcome is repeated.
 	Repeatable bool `json:"repeatable"`
-	// Statuses are after which HTTP statuses a call is repeated, such as 429 and 500-599, StatusesAlways
-	// after which it is with samsara-retry: always.
+	// Statuses are the HTTP statuses after which a request is repeated, such as 429 and 500-599.
+	// StatusesAlways are the same for a call with samsara-retry: always.
 	Statuses       []string `json:"statuses"`
 	StatusesAlways []string `json:"statusesAlways"`
-	// Budget is how many repeats there may be within 10 s, see upstream.RetryPolicy; what begins with
-	// Circuit is upstream.BreakerPolicy.
+	// Budget is the retry budget: how many repeats there may be within 10 s, see upstream.RetryPolicy. The
+	// fields that begin with Circuit are of upstream.BreakerPolicy.
 	Budget             int     `json:"budget"`
 	CircuitAttempts    int     `json:"circuitAttempts"`
 	CircuitPercent     float64 `json:"circuitPercent"`
@@ -138,15 +138,15 @@ type Retries struct {
 type Reads struct {
 	// Shared is whether calls at the same time are answered by one request.
 	Shared bool `json:"shared"`
-	// CacheSeconds is how old an answer may be; 0: none is from the cache. CacheFrom says why, and is
-	// empty for what is never cached.
+	// CacheSeconds is how old an answer may be; 0: none is from the cache. CacheFrom says why, and is empty
+	// for a call that is never cached.
 	CacheSeconds float64 `json:"cacheSeconds"`
 	CacheFrom    string  `json:"cacheFrom,omitempty"`
 }
 
 // Page says how large pages are.
 type Page struct {
-	// SizeField is the field of the unary request that says so; empty: there is none.
+	// SizeField is the field of the unary request that sets the size; empty: there is none.
 	SizeField string `json:"sizeField,omitempty"`
 	// Default and Max are what Samsara's API document says; 0: nothing.
 	Default string  `json:"default,omitempty"`
@@ -158,20 +158,20 @@ type Stream struct {
 	Method      string `json:"method"`
 	Follow      bool   `json:"follow"`
 	CursorField string `json:"cursorField"`
-	// PollSeconds is after what time a feed is asked again, unless its options say otherwise; 0 if none
+	// PollSeconds is the time after which a feed is asked again, unless its options say otherwise; 0 if none
 	// is followed.
 	PollSeconds float64 `json:"pollSeconds,omitempty"`
 }
 
-// Reason is one that a call can end with.
+// Reason is a reason that a call can end with.
 type Reason struct {
 	// Code is the gRPC code, by its name in google.rpc.Code.
 	Code string `json:"code"`
-	// Reason and Domain are those of its ErrorInfo.
+	// Reason and Domain are the ErrorInfo's.
 	Reason string `json:"reason"`
 	Domain string `json:"domain"`
-	// Repeated is whether the gateway repeats the call before it ends so.
+	// Repeated is whether the gateway repeats the request before the call ends with the reason.
 	Repeated bool `json:"repeated"`
-	// Outlasted is whether a stream that follows a feed goes on, and tells of it in keep-alives.
+	// Outlasted is whether a stream that follows a feed goes on, and reports the reason in keep-alives.
 	Outlasted bool `json:"outlasted,omitempty"`
 }

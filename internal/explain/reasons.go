@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// reasons returns those that a call can end with, as errors.proto has them.
+// reasons returns the reasons that a call can end with, in the order of errors.proto.
 func reasons(m catalog.Method, p upstream.Preview, quota bool) []Reason {
 	noBody := !m.HasResponse || m.Operation.GetSuccessStatus() == http.StatusNoContent
 	var all []Reason
@@ -49,7 +49,8 @@ func reasons(m catalog.Method, p upstream.Preview, quota bool) []Reason {
 	return all
 }
 
-// outlasted reports whether a stream that follows a feed goes on after a reason, as package service has it.
+// outlasted reports whether a stream that follows a feed goes on after a reason, by the rule of package
+// service.
 func outlasted(reason apiv1.Reason, verdict *apiv1.Verdict) bool {
 	switch reason {
 	case apiv1.Reason_REASON_GATEWAY_DRAINING,
@@ -61,7 +62,7 @@ func outlasted(reason apiv1.Reason, verdict *apiv1.Verdict) bool {
 	}
 }
 
-// repeated reports whether the gateway repeats a call before it ends with a reason.
+// repeated reports whether the gateway repeats the request before the call ends with a reason.
 func repeated(reason apiv1.Reason, verdict *apiv1.Verdict, p upstream.Preview) bool {
 	switch {
 	case verdict.GetRepeat() != apiv1.Repeat_REPEAT_BY_GATEWAY:

@@ -17,8 +17,9 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// read sets a message to what a text says, which is protobuf's JSON form, or nothing. An update mask may also
-// be an object with the list `paths`, which is what grpcurl prints and takes, and its paths may be proto names.
+// read sets a message to a text in protobuf's JSON form, or to nothing if the text is empty. An update mask
+// may also be an object with the list `paths`, which is what grpcurl prints and takes, and its paths may be
+// proto names.
 func read(m protoreflect.Message, text []byte) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil
@@ -26,14 +27,14 @@ func read(m protoreflect.Message, text []byte) error {
 	mask := maskField(m.Descriptor())
 	var paths []string
 	err := checkTexts(text)
-	if err == nil && mask != nil && json.Valid(text) { // Else protojson says better what is wrong, and where.
+	if err == nil && mask != nil && json.Valid(text) { // Otherwise protojson says better what is wrong, and where.
 		text, paths, err = cutMask(text, mask)
 	}
 	if err == nil {
 		err = protojson.Unmarshal(text, m.Interface())
 	}
 	if err != nil {
-		// Protojson's texts begin with one of two spaces, so that nobody goes by them.
+		// Protojson's texts begin with one of two spaces, so that nobody relies on them.
 		reason := strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
 		return fmt.Errorf("the request is not the JSON of a %s: %s", m.Descriptor().FullName(), reason)
 	}
@@ -58,8 +59,8 @@ func maskField(md protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
 	return nil
 }
 
-// cutMask returns the paths of the update mask in a request, and the request with an empty mask in its place
-// and all else where it was. What is no object is returned as it is.
+// cutMask returns the paths of the update mask in a request, and the request with an empty mask instead and
+// everything else at the same offset. If the request is no object, it is returned as it is.
 func cutMask(request []byte, mask protoreflect.FieldDescriptor) (rest []byte, paths []string, err error) {
 	d := json.NewDecoder(bytes.NewReader(request))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -119,8 +120,8 @@ func maskPaths(md protoreflect.MessageDescriptor, value []byte) ([]string, error
 	return object.Paths, nil
 }
 
-// protoPath is what protobuf makes of a path in a text: an underscore and the small letter of each capital one.
-// A path that has underscores is of proto names already.
+// protoPath returns what protobuf makes of a path in a text: each capital letter becomes an underscore and
+// the small letter. A path that has underscores has proto names already.
 func protoPath(path string) string {
 	if strings.Contains(path, "_") {
 		return path
@@ -139,8 +140,8 @@ func protoPath(path string) string {
 // maxDepth is how deep protojson reads.
 const maxDepth = 10_000
 
-// checkTexts refuses JSON with a string that is no text, which protojson would not name. What else is wrong
-// with it, protojson says.
+// checkTexts refuses JSON with a string that is no text, because protojson would not name it. Protojson
+// reports everything else that is wrong.
 func checkTexts(request []byte) error {
 	s := texts{request: request, decoder: json.NewDecoder(bytes.NewReader(request))}
 	s.value("", 0)
@@ -237,7 +238,7 @@ func escaped(raw []byte) rune {
 	return rune(unit)
 }
 
-// quoted is a part of a request as errors show it: cut, and without what is not printed.
+// quoted returns an excerpt of a request as errors show it: cut, and without unprintable characters.
 func quoted(raw []byte) string {
 	const most = 64
 	text, rest := string(raw), ""

@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// textColumns is how wide the texts are, apart from what is the request's.
+// textColumns is how wide the texts are, except for the texts of the request.
 const textColumns = 100
 
 // WriteText writes a plan for people.
@@ -48,8 +48,8 @@ func (t *text) section(name string) { t.b.WriteString("\n" + name + "\n") }
 // say writes a paragraph.
 func (t *text) say(format string, args ...any) { t.wrap("  ", fmt.Sprintf(format, args...)) }
 
-// wrap writes a text in lines of textColumns at most, the first of them behind a head and the others
-// as far indented.
+// wrap writes a text in lines of textColumns at most. The first follows head, and the others are indented as
+// far.
 func (t *text) wrap(head, of string) {
 	line := head
 	for i, word := range strings.Fields(of) {
@@ -72,7 +72,7 @@ func (t *text) table(rows ...[]string) {
 	for _, cells := range rows {
 		_, _ = io.WriteString(table, "  "+strings.Join(cells, "\t")+"\n")
 	}
-	_ = table.Flush() // A builder takes all.
+	_ = table.Flush() // A strings.Builder does not fail.
 }
 
 func (t *text) request(p *Plan) {
@@ -99,9 +99,9 @@ func (t *text) request(p *Plan) {
 	case w.Numbered:
 		t.say("and so on, until a page has no records or is not found.")
 	case w.Follow:
-		t.say("with the endCursor of the page before for CURSOR; at once if hasNextPage, else after %s and up to a tenth more, for ever.", seconds(w.PollSeconds))
+		t.say("with the endCursor of the page before instead of CURSOR: at once if hasNextPage is true, otherwise after %s and up to a tenth more, without end.", seconds(w.PollSeconds))
 	default:
-		t.say("with the endCursor of the page before for CURSOR, while hasNextPage. It is asked for while the one before is being sent.")
+		t.say("with the endCursor of the page before instead of CURSOR, until hasNextPage is false. The next page is asked for while the page before is being sent.")
 	}
 	if w.Follow {
 		t.say("After %s without a page a message says how the feed is doing. Streams with the same request share one reader.", seconds(w.KeepAliveSeconds))
@@ -112,7 +112,7 @@ func (t *text) request(p *Plan) {
 	if w.MaxItems > 0 {
 		t.say("It ends after %d records.", w.MaxItems)
 	}
-	t.say("A message's cursor, or the trailer samsara-cursor of a stream that failed, goes on as %s.", w.CursorField)
+	t.say("To go on, give a message's cursor, or the trailer samsara-cursor of a stream that failed, as %s.", w.CursorField)
 }
 
 func (t *text) corrections(all []Correction) {
@@ -144,15 +144,15 @@ func (t *text) quota(q *Quota) {
 		rows = append(rows, []string{name, b.Limit, effective, b.From})
 	}
 	t.table(rows...)
-	t.say("Each attempt takes from all of them, and waits for its turn %s at most: %s.", seconds(q.MaxWaitSeconds), q.MaxWaitFrom)
+	t.say("Each attempt takes from all of them, and waits at most %s for its turn: %s.", seconds(q.MaxWaitSeconds), q.MaxWaitFrom)
 	if q.Shared {
 		t.say("Replicas share them: --quota-redis.")
 	}
-	class := "interactive, and goes before batch, unless samsara-priority is batch"
+	priority := "interactive, and goes before batch, unless samsara-priority is batch"
 	if q.Batch {
-		class = "batch, and lets interactive calls go first, unless samsara-priority is interactive"
+		priority = "batch, and lets interactive calls go first, unless samsara-priority is interactive"
 	}
-	t.say("It is %s; batch gets %d %% at least while it waits.", class, q.BatchPercent)
+	t.say("The call is %s. While batch calls wait, they get at least %d %%.", priority, q.BatchPercent)
 }
 
 func (t *text) times(times []Time) {
@@ -176,15 +176,15 @@ func (t *text) retries(p *Plan) {
 	case r.MaxAttempts == 1:
 		t.say("Nothing is repeated, except after 401 if the token has changed in its file.")
 	case r.Repeatable:
-		t.say("Repeated after %s, no connection, one that breaks, and no answer in time: to send it twice does no more than to send it once.", strings.Join(r.Statuses, ", "))
+		t.say("Repeated after %s, and if no connection is made, a connection breaks, or no answer comes in time: sending it twice does no more than sending it once.", strings.Join(r.Statuses, ", "))
 	default:
-		t.say("Repeated after %s and if no connection was made: then it was not processed. Else it is not repeated, because a %s may do something twice. With samsara-retry: always it is repeated after %s, a connection that breaks, and no answer in time.",
+		t.say("Repeated after %s and if no connection is made: then it was not processed. Otherwise it is not repeated, because a %s may do something twice. With samsara-retry: always it is repeated after %s, and if a connection breaks or no answer comes in time.",
 			strings.Join(r.Statuses, ", "), p.HTTPMethod, strings.Join(r.StatusesAlways, ", "))
 	}
 	if r.MaxAttempts > 1 {
 		t.say("After 401 it is repeated once, if the token has changed in its file.")
 	}
-	t.say("Within 10 s a caller has at most %d repeats of this operation, and one more for ten calls. Its circuit opens for %s if of at least %d attempts %v %% failed.",
+	t.say("Within 10 s a caller has at most %d repeats of this operation, and one more for every ten calls. The caller's circuit opens for %s if, of at least %d attempts, %v %% fail.",
 		r.Budget, seconds(r.CircuitOpenSeconds), r.CircuitAttempts, math.Round(r.CircuitPercent))
 }
 
@@ -235,11 +235,11 @@ func orDefault(value string) string {
 }
 
 func (t *text) reasons(all []Reason) {
-	t.section("Ends with OK, or by code with one of these reasons; * is repeated before")
+	t.section("Ends with OK, or with one of these reasons, by code; * is repeated before that")
 	t.codes(slices.DeleteFunc(slices.Clone(all), func(r Reason) bool { return r.Outlasted }))
 	outlasted := slices.DeleteFunc(slices.Clone(all), func(r Reason) bool { return !r.Outlasted })
 	if len(outlasted) > 0 {
-		t.section("Goes on after these, which keep-alives tell of")
+		t.section("Goes on after these reasons, which keep-alives report")
 		t.codes(outlasted)
 	}
 }

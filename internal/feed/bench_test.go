@@ -14,8 +14,8 @@ func BenchmarkFollower_Next(b *testing.B) {
 		b.Run(fmt.Sprint(followers), func(b *testing.B) {
 			b.ReportAllocs()
 			pages := make(chan struct{})
-			source := &ledger{records: 1 << 40, size: 1, bytes: 2 << 10}
-			source.before = func(ctx context.Context, _ ask) error {
+			fake := &fakeFeed{records: 1 << 40, size: 1, bytes: 2 << 10}
+			fake.before = func(ctx context.Context, _ ask) error {
 				select {
 				case <-pages:
 					return nil
@@ -23,7 +23,7 @@ func BenchmarkFollower_Next(b *testing.B) {
 					return ctx.Err()
 				}
 			}
-			h := serve(b, source)
+			h := serve(b, fake)
 			var reading, had sync.WaitGroup
 			ctx, cancel := context.WithCancel(b.Context())
 			for range followers {

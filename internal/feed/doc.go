@@ -2,7 +2,7 @@
 //
 // A Hub has readers. A reader is one goroutine and one chain of requests, each from where the last
 // answer ended, and keeps its pages for a while. A Follower is one open stream, which takes its
-// pages from a reader that is where it is. A Source asks for the pages; each follower brings its own.
+// pages from a reader that is where it is. Pages asks for the pages; each follower brings its own.
 //
 // # Guarantees
 //
@@ -15,9 +15,9 @@
 //     most 16 pages, and 8 MiB or one page, and goes on with another reader.
 //   - A reader asks for another page only if a follower has room for it. While it has one follower at
 //     most 2 pages exist at one time, as for lists.
-//   - A request goes through the Source, and in the name, of a follower that is there: interactive
+//   - A request goes through the Pages, and in the name, of a follower that is there: interactive
 //     before batch, then whoever has followed longest. While requests fail, each name has its turn.
-//   - A failure that the Source outlasts is waited out: for a random time, at first up to 1 s and in
+//   - A failure that the Pages outlast is waited out: for a random time, at first up to 1 s and in
 //     the end up to a minute, but not less than the failure asks for. Any other error ends the
 //     followers of the reader, and so does a panic, with what Config.Panicked returns.
 //   - A reader ends with its last follower. Leave waits for its goroutine, and Hub.Close for all.
@@ -25,7 +25,7 @@
 // # Invariants
 //
 // Hub.mu guards readers, kept pages and where followers are; what holds whenever it is not locked is
-// written at Hub. It is never held while a Source is asked. The mutex of a lease.Pool may be taken
+// written at Hub. It is never held while a page is asked for. The mutex of a lease.Pool may be taken
 // under it, never the other way round. A kept page has a lease of the reader's, and each follower
 // gets one of its own by Lease.Share. A reader uses nothing of a follower that has left.
 //

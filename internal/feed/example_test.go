@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// positions is a Source whose first page comes when it is opened, and says that there is no other.
+// positions is Pages whose first page comes when it is opened, and says that there is no other.
 type positions struct{ open chan struct{} }
 
 func (p positions) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*feed.Page, error) {
@@ -43,7 +43,7 @@ func ExampleHub() {
 	for _, caller := range []string{"dispatch", "map"} {
 		f := hub.Follow(feed.Request{
 			Key: feed.Key{Operation: "positions"}, As: identity.Identity{Caller: caller},
-			PollInterval: time.Hour, MaxPages: 10, Memory: memory.Holder(nil), Source: source,
+			PollInterval: time.Hour, MaxPages: 10, Memory: memory.Holder(nil), Pages: source,
 		})
 		defer f.Leave()
 		followers = append(followers, f)

@@ -6,41 +6,41 @@ import (
 	"time"
 )
 
-// Follower is one who follows a feed. It is not safe for concurrent use.
+// Follower follows a feed for one stream. It is not safe for concurrent use.
 type Follower struct {
-	hub     *Hub
-	place   place
-	freed   func()
-	silence *time.Timer
+	hub          *Hub
+	subscription subscription
+	freed        func()
+	silence      *time.Timer
 }
 
-// News is what there is for a follower.
+// News is what Follower.Next returns: a page, or how the feed is doing.
 type News struct {
-	// Page is one with records, if KeepAlive is nil. The follower's holder holds it by a lease of its
-	// own, which must be released or handed on. A third page may be there only once one of two is free.
+	// Page is the next page, if KeepAlive is nil. The follower's holder holds it by a lease of its own, which
+	// must be released or handed on. There may be a third page only when one of two is free.
 	Page Page
 	// KeepAlive says how the feed is doing, if there is no page.
 	KeepAlive *State
 }
 
-// Follow begins to follow a feed. The follower must leave.
+// Follow returns a follower of a feed. It must be ended by Leave.
 func (h *Hub) Follow(req Request) *Follower {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.followed++
-	f := &Follower{hub: h, place: place{Request: req, number: h.followed, cursor: req.Cursor}}
+	f := &Follower{hub: h, subscription: subscription{Request: req, number: h.followed, cursor: req.Cursor}}
 	if req.Alone {
-		f.place.Key.alone = f.place.number
+		f.subscription.Key.alone = f.subscription.number
 	}
 	f.freed = f.free
 	return f
 }
 
-// Next waits for a page, and returns how the feed is doing if none has come for as long as silence.
-// What it returns follows what it has returned before, without a gap, each record once.
+// Next waits for a page and returns it, or how the feed is doing if no page has come for as long as silence.
+// Each page follows the one before without a gap, and each record comes once.
 //
-// The error is io.EOF once the follower has had MaxPages, empty ones included, ErrClosed once the hub
-// is closed, that of ctx if it ends, and otherwise one of Source.Page that the feed does not outlast.
+// The error is io.EOF once the follower has had MaxPages, empty ones included, ErrClosed once the hub is
+// closed, the error of ctx if that ends, and otherwise an error of Pages.Page that the feed does not outlast.
 func (f *Follower) Next(ctx context.Context, silence time.Duration) (News, error) {
 	var over <-chan time.Time
 	for silent := false; ; {
@@ -71,67 +71,67 @@ func (f *Follower) after(d time.Duration) <-chan time.Time {
 	return f.silence.C
 }
 
-// look returns what there is now, how the feed is doing only if it has been silent. If there is nothing
-// there may be something once changed is closed.
+// look returns what there is now, and how the feed is doing only if silent is true. If there is nothing,
+// changed is closed once there may be something.
 func (f *Follower) look(silent bool) (news News, changed <-chan struct{}, err error) {
-	h, p := f.hub, &f.place
+	h, s := f.hub, &f.subscription
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
 		return News{}, nil, ErrClosed
-	case p.pages >= p.MaxPages:
+	case s.passed >= s.MaxPages:
 		return News{}, nil, io.EOF
 	}
-	if r := p.reader; r != nil && r.ended && r.err == nil && p.next == r.kept.nextLocked() {
-		h.withdrawLocked(p)
+	if r := s.reader; r != nil && r.ended && r.err == nil && s.next == r.kept.nextLocked() {
+		h.withdrawLocked(s)
 	}
-	if p.reader == nil {
-		h.joinLocked(p)
+	if s.reader == nil {
+		h.joinLocked(s)
 	}
-	r := p.reader
-	if p.next < r.kept.nextLocked() {
-		page := f.takeLocked(r.kept.atLocked(p.next))
+	r := s.reader
+	if s.next < r.kept.nextLocked() {
+		page := f.takeLocked(r.kept.atLocked(s.next))
 		h.trimLocked(r)
 		r.nudge()
 		return News{Page: page}, nil, nil
 	}
-	p.passLocked()
+	s.passLocked()
 	switch {
 	case r.err != nil:
 		return News{}, nil, r.err
-	case p.pages >= p.MaxPages:
+	case s.passed >= s.MaxPages:
 		return News{}, nil, io.EOF
 	case silent:
-		return News{KeepAlive: r.stateLocked(p.As)}, nil, nil
+		return News{KeepAlive: r.stateLocked(s.As)}, nil, nil
 	default:
 		return News{}, r.changed, nil
 	}
 }
 
-// takeLocked gives the follower a page that is kept for it.
+// takeLocked returns a page that is kept for the follower, with a lease of its own.
 func (f *Follower) takeLocked(k *kept) Page {
-	p := &f.place
-	p.next, p.cursor, p.pages = p.next+1, k.Cursor, k.answers-p.skipped
-	p.held++
+	s := &f.subscription
+	s.next, s.cursor, s.passed = s.next+1, k.Cursor, k.answers-s.skipped
+	s.held++
 	k.waiting--
 	page := *k.Page
-	page.Lease = k.Lease.Share(p.Memory)
+	page.Lease = k.Lease.Share(s.Memory)
 	page.Lease.Then(f.freed)
 	return page
 }
 
-// free tells that nothing uses a page any more that the follower was given.
+// free is called when nothing uses a page of the follower any more.
 func (f *Follower) free() {
 	f.hub.mu.Lock()
 	defer f.hub.mu.Unlock()
-	f.place.held--
-	if r := f.place.reader; r != nil {
+	f.subscription.held--
+	if r := f.subscription.reader; r != nil {
 		r.nudge()
 	}
 }
 
-// Leave ends following. It waits for the reader if that has no other follower: there are never more
+// Leave ends following. It waits for the reader's end if that has no other follower: there are never more
 // readers than followers. Pages that the follower was given stay its own.
 func (f *Follower) Leave() {
 	if f.silence != nil {
@@ -139,9 +139,9 @@ func (f *Follower) Leave() {
 	}
 	h := f.hub
 	h.mu.Lock()
-	r := f.place.reader
+	r := f.subscription.reader
 	if r != nil {
-		h.withdrawLocked(&f.place)
+		h.withdrawLocked(&f.subscription)
 	}
 	last := r != nil && r.ended
 	h.mu.Unlock()

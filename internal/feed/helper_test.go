@@ -18,18 +18,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// longAgo is a silence that no test lasts.
+// longAgo is a silence longer than any test.
 const longAgo = 1000 * time.Hour
 
-// errPasses is a failure that a feed outlasts, errFinal one that it does not.
+// errPasses is a failure that a feed outlasts, and errFinal is one that it does not.
 var (
 	errPasses = errors.New("passes")
 	errFinal  = errors.New("final")
 )
 
-// ledger is a Source with records 1, 2, 3 and so on, whose cursors are how many come before, and "" at
+// fakeFeed is a feed with records 1, 2, 3 and so on, whose cursors are how many come before, and "" at
 // the beginning.
-type ledger struct {
+type fakeFeed struct {
 	mu      sync.Mutex
 	records int
 	// size is how many records are on a page, bytes how long a page is.
@@ -38,9 +38,9 @@ type ledger struct {
 	asks []ask
 	// before is called with each request, and may wait or fail; nil: it does not.
 	before func(ctx context.Context, a ask) error
-	// retryAfter and othersAfter are what failures that pass ask for.
+	// retryAfter and othersAfter are what a failure that passes asks for.
 	retryAfter, othersAfter time.Duration
-	// own is whether they are the name's own that was asked in.
+	// own is whether such a failure concerns only the name that was asked in.
 	own bool
 }
 
@@ -50,18 +50,18 @@ type ask struct {
 	at     time.Time
 }
 
-// content is what is on a page: so many records, the first of which is from+1.
+// content is what is on a page: as many records as records says, beginning with from+1.
 type content struct {
 	from, records int
 	as            identity.Identity
 }
 
-func (l *ledger) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*Page, error) {
+func (f *fakeFeed) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*Page, error) {
 	a := ask{cursor, as, time.Now()}
-	l.mu.Lock()
-	l.asks = append(l.asks, a)
-	before := l.before
-	l.mu.Unlock()
+	f.mu.Lock()
+	f.asks = append(f.asks, a)
+	before := f.before
+	f.mu.Unlock()
 	if before != nil {
 		if err := before(ctx, a); err != nil {
 			return nil, err
@@ -71,61 +71,62 @@ func (l *ledger) Page(ctx context.Context, cursor string, as identity.Identity, 
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := max(0, min(l.size, l.records-from))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := max(0, min(f.size, f.records-from))
 	return &Page{
-		Cursor: strconv.Itoa(from + n), More: from+n < l.records, Items: int64(n), Bytes: l.bytes,
-		Lease: by.Add(int64(l.bytes)), Content: content{from, n, as},
+		Cursor: strconv.Itoa(from + n), More: from+n < f.records, Items: int64(n), Bytes: f.bytes,
+		Lease: by.Add(int64(f.bytes)), Content: content{from, n, as},
 	}, nil
 }
 
-func (l *ledger) Outlast(err error) (Failure, bool) {
-	return Failure{Message: err.Error(), Own: l.own, RetryAfter: l.retryAfter, OthersAfter: l.othersAfter}, errors.Is(err, errPasses)
+func (f *fakeFeed) Outlast(err error) (Failure, bool) {
+	return Failure{Message: err.Error(), Own: f.own, RetryAfter: f.retryAfter, OthersAfter: f.othersAfter}, errors.Is(err, errPasses)
 }
 
-// position is how many records come before a cursor. What follows its first comma means nothing.
+// position returns how many records come before a cursor. What follows the cursor's first comma means
+// nothing.
 func position(cursor string) (int, error) {
 	before, _, _ := strings.Cut(cursor, ",")
 	return strconv.Atoi("0" + before)
 }
 
-func (l *ledger) grow(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.records += n
+func (f *fakeFeed) grow(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records += n
 }
 
-func (l *ledger) asked() []ask {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]ask(nil), l.asks...)
+func (f *fakeFeed) asked() []ask {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]ask(nil), f.asks...)
 }
 
-// names are in whose name was asked, from the n-th request on.
-func (l *ledger) names(n int) string {
+// names returns the names that the requests were made in, from the n-th on.
+func (f *fakeFeed) names(n int) string {
 	var names []string
-	for _, a := range l.asked()[n:] {
+	for _, a := range f.asked()[n:] {
 		names = append(names, a.as.Caller)
 	}
 	return strings.Join(names, " ")
 }
 
-// bench is a hub with memory, and those that follow it.
+// bench is a hub with its memory and a feed.
 type bench struct {
 	*Hub
 	t      testing.TB
 	memory *lease.Pool
-	source *ledger
+	fake   *fakeFeed
 
 	mu      sync.Mutex
 	readers int
 }
 
-// serve makes a hub for a source. When the test ends nothing may be left of either.
-func serve(t testing.TB, source *ledger) *bench {
+// serve makes a hub for a feed. When the test ends nothing may be left of either.
+func serve(t testing.TB, fake *fakeFeed) *bench {
 	t.Helper()
-	b := &bench{t: t, memory: lease.NewPool(1 << 30), source: source}
+	b := &bench{t: t, memory: lease.NewPool(1 << 30), fake: fake}
 	b.Hub = New(Config{
 		Memory: b.memory,
 		Readers: func(delta int) {
@@ -158,20 +159,20 @@ func (b *bench) live() int {
 type guest struct {
 	*Follower
 	t testing.TB
-	// had is how many records come before what it is given next.
+	// had is how many records come before the page that it is given next.
 	had int
-	// leases are of the pages that it has not freed.
+	// leases are the leases of the pages that it has not freed.
 	leases []*lease.Lease
-	// stop ends its reading on its own, if it does.
+	// stop ends listen, if that runs.
 	stop func()
 }
 
-// join begins to follow the source at a cursor. What else there is to say can be said of the request.
+// join begins to follow the feed at a cursor. also, if it is not nil, changes the request.
 func (b *bench) join(caller, cursor string, also func(*Request)) *guest {
 	b.t.Helper()
 	req := Request{
 		Key: Key{Operation: "feed"}, As: identity.Identity{Caller: caller, Batch: true}, Cursor: cursor,
-		PollInterval: 5 * time.Second, MaxPages: 1 << 40, Memory: b.memory.Holder(nil), Source: b.source,
+		PollInterval: 5 * time.Second, MaxPages: 1 << 40, Memory: b.memory.Holder(nil), Pages: b.fake,
 	}
 	if also != nil {
 		also(&req)
@@ -194,7 +195,7 @@ func (g *guest) page(ctx context.Context, silence time.Duration) (News, error) {
 	g.leases = append(g.leases, news.Page.Lease)
 	page, ok := news.Page.Content.(content)
 	if !ok || page.from != g.had || page.records < 1 {
-		g.t.Errorf("follower %s got %+v, want what follows record %d", g.place.As.Caller, news.Page.Content, g.had)
+		g.t.Errorf("follower %s got %+v, want what follows record %d", g.subscription.As.Caller, news.Page.Content, g.had)
 	}
 	g.had += page.records
 	return news, nil
@@ -208,19 +209,19 @@ func (g *guest) free() {
 	g.leases = nil
 }
 
-// read receives records, and frees them, until it has had so many.
+// read receives records, and frees them, until it has had as many as given.
 func (g *guest) read(records int) {
 	g.t.Helper()
 	for g.had < records {
 		if _, err := g.page(context.Background(), longAgo); err != nil {
-			g.t.Errorf("follower %s: %v", g.place.As.Caller, err)
+			g.t.Errorf("follower %s: %v", g.subscription.As.Caller, err)
 			return
 		}
 		g.free()
 	}
 }
 
-// listen has it read on its own until it leaves.
+// listen makes it read on a goroutine of its own until it leaves.
 func (g *guest) listen() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -11,51 +11,49 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// nearby is within what time requests count as one after another.
+// nearby is the time within which requests count as one right after another.
 const nearby = time.Second
 
 // ErrClosed means that the hub was closed.
 var ErrClosed = errors.New("the feeds are closed")
 
-// Config configures a Hub. Everything must be set.
+// Config configures a Hub. All fields must be set.
 type Config struct {
-	// Memory is that of the pages which are kept for followers that are behind.
+	// Memory is for the pages that are kept for followers that are behind.
 	Memory *lease.Pool
-	// Readers is told of one reader more or less.
+	// Readers is called with 1 when a reader begins, and with -1 when it ends.
 	Readers func(delta int)
-	// Panicked is told that a reader panicked, and returns what its followers end with.
+	// Panicked is called when a reader panics, and returns the error that its followers end with.
 	Panicked func(ctx context.Context, cause any) error
 }
 
-// Hub shares the reading of feeds between those that follow them. It is safe for concurrent use.
+// Hub shares the reading of feeds between their followers. It is safe for concurrent use.
 //
-// A reader is one chain of requests upstream, each from where the last answer ended. These hold
-// whenever mu is not locked:
+// A reader is one chain of requests upstream. Each begins where the last answer ended. These hold whenever mu
+// is not locked:
 //
-//   - Readers of one key ask for the same except for the cursor. What follows a cursor is thus the
-//     same for each of them, and a follower may go from one to another if the cursor of both is the
-//     same. It goes only there: what it is given is always what follows what it has.
-//   - A reader that has not ended is in its list and has a follower. One that has ended still has
-//     what it keeps for the followers that are left. Its goroutine, and the request that is under
-//     way, end with it.
-//   - A follower has a reader, unless it has joined none yet or fell behind what that keeps. Every
-//     page from its next one on is kept.
-//   - A reader asks only while one of its followers has fewer than heldPages pages that it was given
-//     or that are kept for it: the fastest sets the pace, and with a single one never more than
-//     heldPages exist, as for lists. A reader keeps at most maxKeptPages pages, and maxKeptBytes or
-//     one page.
-//   - Each request goes in the name, and through the source, of a follower that is there when it is
-//     made: of an interactive one before any that is batch, then of the one that has followed longest;
-//     while requests fail, of each name in turn. Nothing of a follower that has left is used for the
-//     next.
+//   - Readers of one key ask for the same except for the cursor. So what follows a cursor is the same for
+//     each of them, and a follower may go from one to another if both are at the same cursor. It goes only
+//     then: what it is given always follows what it has.
+//   - A reader that has not ended is in its list and has a follower. One that has ended still has the pages
+//     that it keeps for the followers that are left. Its goroutine, and the request that is under way, end
+//     with it.
+//   - A follower has a reader, unless it has joined none yet or fell behind the pages that its reader keeps.
+//     Every page from its next one on is kept.
+//   - A reader asks only while one of its followers has fewer than heldPages pages, given to it or kept for
+//     it. So the fastest sets the pace, and with a single follower never more than heldPages exist, as for
+//     lists. A reader keeps at most maxKeptPages pages, and maxKeptBytes or one page.
+//   - Each request goes in the name, and through the Pages, of a follower that is there when it is made: of
+//     an interactive one before any batch one, then of the one that has followed longest. While requests
+//     fail, each name has its turn. Nothing of a follower that has left is used for the next request.
 //
-// mu is not held while a source is asked. The mutex of a lease.Pool may be taken while it is.
+// mu is not held while a page is asked for. The mutex of a lease.Pool may be taken while mu is held.
 type Hub struct {
 	cfg     Config
 	running sync.WaitGroup
 
 	mu sync.Mutex
-	// readers are those that have not ended, the oldest of a key first.
+	// readers are the readers that have not ended, the oldest of a key first.
 	readers map[Key][]*reader
 	// followed is how many followers there have been.
 	followed uint64
@@ -79,17 +77,18 @@ func (h *Hub) Close() {
 	h.running.Wait()
 }
 
-// joinLocked gives a follower a reader that is, or keeps the page that begins, where the follower
-// is, and a new one if there is none.
-func (h *Hub) joinLocked(p *place) {
-	r, next := h.atLocked(p.Key, p.cursor, nil)
+// joinLocked gives a follower a reader that is at the follower's cursor, or keeps the page that begins there,
+// or else a new one.
+func (h *Hub) joinLocked(s *subscription) {
+	r, next := h.atLocked(s.Key, s.cursor, nil)
 	if r == nil {
-		r = h.startLocked(p.Key, p.cursor)
+		r = h.startLocked(s.Key, s.cursor)
 	}
-	r.enterLocked(p, next)
+	r.enterLocked(s, next)
 }
 
-// atLocked returns a reader other than not of a cursor, and the number of the page that begins there.
+// atLocked returns a reader that is at a cursor, or keeps the page that begins there, and the number of that
+// page. It returns nil if there is none other than not.
 func (h *Hub) atLocked(key Key, cursor string, not *reader) (*reader, int64) {
 	for _, r := range h.readers[key] {
 		if r == not {
@@ -105,13 +104,14 @@ func (h *Hub) atLocked(key Key, cursor string, not *reader) (*reader, int64) {
 	return nil, 0
 }
 
-// startLocked begins a reader at a cursor. It outlives the follower that wants it, if there are others.
+// startLocked starts a reader at a cursor. The reader outlives the follower that wants it, if there are
+// others.
 func (h *Hub) startLocked(key Key, cursor string) *reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &reader{
 		key: key, cursor: cursor, memory: h.cfg.Memory.Holder(nil), cancel: cancel,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		followers: make(map[*place]struct{}), changed: make(chan struct{}),
+		followers: make(map[*subscription]struct{}), changed: make(chan struct{}),
 	}
 	h.readers[key] = append(h.readers[key], r)
 	h.running.Go(func() { h.run(ctx, r) })
@@ -119,9 +119,9 @@ func (h *Hub) startLocked(key Key, cursor string) *reader {
 }
 
 // withdrawLocked takes a follower from its reader.
-func (h *Hub) withdrawLocked(p *place) {
-	r := p.reader
-	r.dropLocked(p)
+func (h *Hub) withdrawLocked(s *subscription) {
+	r := s.reader
+	r.dropLocked(s)
 	h.trimLocked(r)
 }
 
@@ -133,8 +133,8 @@ func (h *Hub) trimLocked(r *reader) {
 	}
 }
 
-// endLocked lets a reader ask no more. Its followers still get what it keeps, then err, or another
-// reader if that is nil.
+// endLocked ends a reader: it asks for no more pages. Its followers still get the pages that it keeps, then
+// err, or another reader if err is nil.
 func (h *Hub) endLocked(r *reader, err error) {
 	if r.ended {
 		return
@@ -168,12 +168,12 @@ func (h *Hub) run(ctx context.Context, r *reader) {
 		if !ok {
 			return
 		}
-		p, err := next.source.Page(ctx, next.cursor, next.as, r.memory)
+		p, err := next.pages.Page(ctx, next.cursor, next.as, r.memory)
 		h.answer(ctx, r, next, p, err)
 	}
 }
 
-// await waits until r is to ask, and reports false if it never is.
+// await waits until r must ask, and returns its request. It returns false if r has ended.
 func (h *Hub) await(ctx context.Context, r *reader) (poll, bool) {
 	for ctx.Err() == nil {
 		next, wait := h.look(r)
@@ -187,9 +187,9 @@ func (h *Hub) await(ctx context.Context, r *reader) (poll, bool) {
 	return poll{}, false
 }
 
-// look returns what r is to ask now, else how long it waits before it looks again; less than 0: until
-// it is woken. What it waits for is that its request is due, and a follower that has room for a page.
-// One that is caught up ends if another can take its followers.
+// look returns the request that r must make now, or else how long r waits before it looks again; less than 0:
+// until it is woken. r waits until a request is due and a follower has room for a page. A reader that is
+// caught up ends if another can take its followers.
 func (h *Hub) look(r *reader) (poll, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -215,7 +215,7 @@ func (h *Hub) look(r *reader) (poll, time.Duration) {
 	}
 }
 
-// pause waits until it is woken or, if wait is above 0, has waited as long; it reports false if ctx
+// pause waits until it is woken or, if wait is above 0, until that time has passed. It reports false if ctx
 // ends.
 func pause(ctx context.Context, wait time.Duration, wake <-chan struct{}) bool {
 	var over <-chan time.Time
@@ -233,14 +233,14 @@ func pause(ctx context.Context, wait time.Duration, wake <-chan struct{}) bool {
 	return true
 }
 
-// answer takes in what came of a request: a page, or a failure that r outlasts, or an error.
+// answer takes in the outcome of a request: a page, a failure that r outlasts, or an error.
 func (h *Hub) answer(ctx context.Context, r *reader, asked poll, p *Page, err error) {
 	var (
 		failed   Failure
 		outlasts bool
 	)
 	if err != nil && ctx.Err() == nil {
-		failed, outlasts = asked.source.Outlast(err)
+		failed, outlasts = asked.pages.Outlast(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -266,18 +266,19 @@ func (h *Hub) answer(ctx context.Context, r *reader, asked poll, p *Page, err er
 	r.announceLocked()
 }
 
-// mergeLocked moves the followers that are where r is to another reader that is there too, or has
-// been and keeps what came then. Those that are behind follow when they have what r keeps.
+// mergeLocked ends r if another reader is at the same cursor, or has been there and keeps the pages since. It
+// moves the followers that are at the cursor to that reader. The ones that are behind follow when they have
+// what r keeps.
 func (h *Hub) mergeLocked(r *reader) {
 	other, next := h.atLocked(r.key, r.cursor, r)
 	if r.ended || other == nil {
 		return
 	}
-	for p := range r.followers {
-		if p.next == r.kept.nextLocked() {
-			p.passLocked()
-			delete(r.followers, p)
-			other.enterLocked(p, next)
+	for s := range r.followers {
+		if s.next == r.kept.nextLocked() {
+			s.passLocked()
+			delete(r.followers, s)
+			other.enterLocked(s, next)
 		}
 	}
 	if next == other.kept.nextLocked() && r.failure == nil && other.due.Before(r.due) {
@@ -287,16 +288,16 @@ func (h *Hub) mergeLocked(r *reader) {
 	h.endLocked(r, nil)
 }
 
-// nextPollLocked returns when a reader that is caught up asks next: not before its poll interval is
-// over, and then when the oldest reader of its key does. Readers that ask one after another hear of
-// the same, so that their cursors come to be the same.
+// nextPollLocked returns when a reader that is caught up asks next: not before its poll interval is over, and
+// then when the oldest reader of its key does. Readers that ask right after one another get the same answers,
+// so that their cursors become the same.
 func (h *Hub) nextPollLocked(r *reader) time.Time {
 	lead := h.leadLocked(r)
 	if lead == nil {
 		r.jitter = rand.Float64() / 10 //nolint:gosec // G404: spreads load, hides nothing
 		return r.answered.Add(r.intervalLocked())
 	}
-	// Jitter of its own would part it from the lead again.
+	// Jitter of its own would separate it from the lead again.
 	r.jitter = 0
 	soonest, due := r.answered.Add(r.intervalLocked()), lead.due
 	if due.Before(soonest.Add(-nearby)) {

@@ -23,8 +23,8 @@ func alone(r *Request) { r.Alone = true }
 func TestHub_manyFollowersCostAsManyRequestsAsOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 4, size: 10}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 4, size: 10}
+		b := serve(t, fake)
 		var all sync.WaitGroup
 		for i := range 500 {
 			g := b.join(fmt.Sprint(i), "", nil)
@@ -33,12 +33,12 @@ func TestHub_manyFollowersCostAsManyRequestsAsOne(t *testing.T) {
 		began := time.Now()
 		for range 6 {
 			pass(10 * time.Second)
-			source.grow(1)
+			fake.grow(1)
 		}
 		all.Wait()
 		took := time.Since(began)
-		if n, most := len(source.asked()), 2+int(took/(5*time.Second)); n > most {
-			t.Errorf("the source was asked %d times in %v, want at most %d", n, took, most)
+		if n, most := len(fake.asked()), 2+int(took/(5*time.Second)); n > most {
+			t.Errorf("the feed was asked %d times in %v, want at most %d", n, took, most)
 		}
 		if n := b.live(); n != 1 {
 			t.Errorf("there are %d readers, want 1", n)
@@ -49,16 +49,16 @@ func TestHub_manyFollowersCostAsManyRequestsAsOne(t *testing.T) {
 func TestHub_followersOfDifferentKeysShareNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 2, size: 2}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 2, size: 2}
+		b := serve(t, fake)
 		keys := []Key{
 			{}, {Operation: "o"}, {Path: "/p"}, {Query: "q"}, {Header: "h"}, {Tenant: "t"}, {RetryAlways: true},
 		}
 		for _, key := range keys {
 			b.join("", "", func(r *Request) { r.Key = key }).read(2)
 		}
-		if n := len(source.asked()); n != len(keys) {
-			t.Errorf("the source was asked %d times, want %d", n, len(keys))
+		if n := len(fake.asked()); n != len(keys) {
+			t.Errorf("the feed was asked %d times, want %d", n, len(keys))
 		}
 	})
 }
@@ -66,8 +66,8 @@ func TestHub_followersOfDifferentKeysShareNothing(t *testing.T) {
 func TestHub_followerAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 2, size: 2}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 2, size: 2}
+		b := serve(t, fake)
 		for _, g := range []*guest{b.join("shared", "", nil), b.join("a", "", alone), b.join("b", "", alone), b.join("too", "", nil)} {
 			g.listen()
 			synctest.Wait()
@@ -77,26 +77,26 @@ func TestHub_followerAlone(t *testing.T) {
 			t.Errorf("there are %d readers, want one for each that follows alone and one for the others", n)
 		}
 		polls := map[string]int{}
-		for _, a := range source.asked() {
+		for _, a := range fake.asked() {
 			polls[a.as.Caller]++
 		}
 		for _, name := range []string{"shared", "a", "b"} {
 			if n := polls[name]; n < 11 || n > 13 {
-				t.Errorf("the source was asked %d times in a minute in the name of %s, want every 5 to 5.5 seconds", n, name)
+				t.Errorf("the feed was asked %d times in a minute in the name of %s, want every 5 to 5.5 seconds", n, name)
 			}
 		}
 		if polls["too"] != 0 {
-			t.Errorf("the source was asked %d times in the name of one that came later, want 0", polls["too"])
+			t.Errorf("the feed was asked %d times in the name of one that came later, want 0", polls["too"])
 		}
 	})
 }
 
-// TestHub_inWhoseName has followers come and go, and looks at in whose name the next request goes.
+// TestHub_inWhoseName makes followers come and go, and checks the name that the next request goes in.
 func TestHub_inWhoseName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 1, size: 1}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 1, size: 1}
+		b := serve(t, fake)
 		guests := map[string]*guest{}
 		join := func(name string, also func(*Request)) {
 			guests[name] = b.join(name, "1", also)
@@ -119,23 +119,23 @@ func TestHub_inWhoseName(t *testing.T) {
 			{"the one that has followed longest leaves", func() { leave("B") }, "A"},
 		}
 		for _, step := range steps {
-			before := len(source.asked())
+			before := len(fake.asked())
 			step.do()
 			synctest.Wait()
-			if n := len(source.asked()); n > before { // what a reader that begins asks
+			if n := len(fake.asked()); n > before { // the request of a reader that has just begun
 				before = n - 1
 			} else {
 				pass(5500 * time.Millisecond)
 			}
-			if got := source.names(before); got != step.want {
-				t.Errorf("%s: the source was asked in the name of %q, want %s", step.what, got, step.want)
+			if got := fake.names(before); got != step.want {
+				t.Errorf("%s: the feed was asked in the name of %q, want %s", step.what, got, step.want)
 			}
 		}
 		leave("A")
-		before := len(source.asked())
+		before := len(fake.asked())
 		pass(time.Minute)
-		if n := len(source.asked()) - before; n != 0 {
-			t.Errorf("the source was asked %d times after the last follower had left", n)
+		if n := len(fake.asked()) - before; n != 0 {
+			t.Errorf("the feed was asked %d times after the last follower had left", n)
 		}
 	})
 }
@@ -144,16 +144,16 @@ func TestHub_inWhoseName(t *testing.T) {
 func TestHub_inWhoseNameWhileItFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 1, size: 1}
+		fake := &fakeFeed{records: 1, size: 1}
 		var failing atomic.Pointer[string]
 		failing.Store(new(string))
-		source.before = func(_ context.Context, a ask) error {
+		fake.before = func(_ context.Context, a ask) error {
 			if strings.Contains(*failing.Load(), a.as.Caller) {
 				return errPasses
 			}
 			return nil
 		}
-		b := serve(t, source)
+		b := serve(t, fake)
 		for _, name := range []string{"C", "C", "B", "A"} {
 			also := interactive
 			if name == "C" {
@@ -163,11 +163,11 @@ func TestHub_inWhoseNameWhileItFails(t *testing.T) {
 			synctest.Wait()
 		}
 		poll := func(polls int) string {
-			before := len(source.asked())
-			for len(source.asked()) < before+polls {
+			before := len(fake.asked())
+			for len(fake.asked()) < before+polls {
 				pass(100 * time.Millisecond)
 			}
-			return source.names(before)
+			return fake.names(before)
 		}
 		for _, step := range []struct {
 			failing, want string
@@ -180,45 +180,44 @@ func TestHub_inWhoseNameWhileItFails(t *testing.T) {
 		} {
 			failing.Store(&step.failing)
 			if got := poll((len(step.want) + 1) / 2); got != step.want {
-				t.Errorf("while %q fail the source was asked in the names of %s, want %s", step.failing, got, step.want)
+				t.Errorf("while %q fail the feed was asked in the names of %s, want %s", step.failing, got, step.want)
 			}
 		}
 	})
 }
 
-// TestHub_sourceOfOneThatHasLeft has each follower bring a source of its own.
-// TestHub_waitOfOneName has one that is refused for ten minutes, for its own sake, while another name
-// follows from the beginning or comes later.
+// TestHub_waitOfOneName has one name refused for ten minutes, while another name follows from the beginning
+// or comes later.
 func TestHub_waitOfOneName(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]time.Duration{"both from the beginning": 0, "the other comes later": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				source := &ledger{records: 1, size: 1, retryAfter: 10 * time.Minute, othersAfter: 20 * time.Second}
-				source.before = func(_ context.Context, a ask) error {
+				fake := &fakeFeed{records: 1, size: 1, retryAfter: 10 * time.Minute, othersAfter: 20 * time.Second}
+				fake.before = func(_ context.Context, a ask) error {
 					if a.as.Caller == "bad" {
 						return errPasses
 					}
 					return nil
 				}
-				b := serve(t, source)
+				b := serve(t, fake)
 				b.join("bad", "1", nil).listen()
 				synctest.Wait()
 				pass(late)
 				b.join("bad", "1", nil).listen() // changes nothing
 				synctest.Wait()
 				pass(late)
-				if got := source.names(0); got != "bad" {
+				if got := fake.names(0); got != "bad" {
 					t.Fatalf("asked in the names of %q, want bad", got)
 				}
 				b.join("good", "1", nil).listen()
 				synctest.Wait()
 				pass(max(0, 20*time.Second-2*late) + time.Second)
-				if got := source.names(0); got != "bad good" {
+				if got := fake.names(0); got != "bad good" {
 					t.Errorf("asked in the names of %q, want bad good", got)
 				}
-				if gap := source.asked()[1].at.Sub(source.asked()[0].at); gap < 20*time.Second {
+				if gap := fake.asked()[1].at.Sub(fake.asked()[0].at); gap < 20*time.Second {
 					t.Errorf("asked again after %v, want 20s at least", gap)
 				}
 			})
@@ -226,27 +225,28 @@ func TestHub_waitOfOneName(t *testing.T) {
 	}
 }
 
-func TestHub_sourceOfOneThatHasLeft(t *testing.T) {
+// TestHub_pagesOfOneThatHasLeft gives each follower Pages of its own.
+func TestHub_pagesOfOneThatHasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		first, second := &ledger{records: 1, size: 1}, &ledger{records: 1, size: 1}
+		first, second := &fakeFeed{records: 1, size: 1}, &fakeFeed{records: 1, size: 1}
 		b := serve(t, first)
 		a := b.join("A", "1", nil)
 		a.listen()
 		synctest.Wait()
-		b.join("B", "1", func(r *Request) { r.Source = second }).listen()
+		b.join("B", "1", func(r *Request) { r.Pages = second }).listen()
 		pass(time.Minute)
 		if n := len(second.asked()); n != 0 {
-			t.Errorf("the source of B was asked %d times while A followed, want 0", n)
+			t.Errorf("the feed of B was asked %d times while A followed, want 0", n)
 		}
 		before := len(first.asked())
 		a.leave()
 		pass(time.Minute)
 		if n := len(first.asked()) - before; n != 0 {
-			t.Errorf("the source of A was asked %d times after A had left, want 0", n)
+			t.Errorf("the feed of A was asked %d times after A had left, want 0", n)
 		}
 		if n := len(second.asked()); n < 10 || n > 13 {
-			t.Errorf("the source of B was asked %d times in a minute, want every 5 to 5.5 seconds", n)
+			t.Errorf("the feed of B was asked %d times in a minute, want every 5 to 5.5 seconds", n)
 		}
 	})
 }
@@ -254,7 +254,7 @@ func TestHub_sourceOfOneThatHasLeft(t *testing.T) {
 func TestHub_requestOfOneThatLeavesIsForTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 1, size: 1, before: func(ctx context.Context, _ ask) error {
+		fake := &fakeFeed{records: 1, size: 1, before: func(ctx context.Context, _ ask) error {
 			select {
 			case <-time.After(time.Second):
 				return nil
@@ -262,7 +262,7 @@ func TestHub_requestOfOneThatLeavesIsForTheOthers(t *testing.T) {
 				return ctx.Err()
 			}
 		}}
-		b := serve(t, source)
+		b := serve(t, fake)
 		a, other := b.join("A", "", nil), b.join("B", "", nil)
 		a.listen()
 		synctest.Wait()
@@ -271,7 +271,7 @@ func TestHub_requestOfOneThatLeavesIsForTheOthers(t *testing.T) {
 		a.leave()
 		pass(time.Second)
 		synctest.Wait()
-		if got := source.names(0); got != "A" || other.had != 1 {
+		if got := fake.names(0); got != "A" || other.had != 1 {
 			t.Errorf("B has %d records after requests in the name of %q, want 1 and A", other.had, got)
 		}
 	})
@@ -280,18 +280,18 @@ func TestHub_requestOfOneThatLeavesIsForTheOthers(t *testing.T) {
 func TestHub_pace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 1, size: 1}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 1, size: 1}
+		b := serve(t, fake)
 		b.join("slow", "", func(r *Request) { r.PollInterval = time.Minute }).listen()
 		pass(2 * time.Minute)
-		if n := len(source.asked()); n != 2 {
-			t.Errorf("the source was asked %d times in two minutes, want 2", n)
+		if n := len(fake.asked()); n != 2 {
+			t.Errorf("the feed was asked %d times in two minutes, want 2", n)
 		}
 		eager := b.join("eager", "1", func(r *Request) { r.PollInterval = 10 * time.Second })
 		eager.listen()
 		pass(time.Minute)
-		if n := len(source.asked()); n < 7 || n > 8 {
-			t.Errorf("the source was asked %d times after a minute with a more eager one, want 7 or 8", n)
+		if n := len(fake.asked()); n < 7 || n > 8 {
+			t.Errorf("the feed was asked %d times after a minute with a more eager one, want 7 or 8", n)
 		}
 	})
 }
@@ -299,16 +299,16 @@ func TestHub_pace(t *testing.T) {
 func TestHub_oneFollowerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 100, size: 1, bytes: 1000}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 100, size: 1, bytes: 1000}
+		b := serve(t, fake)
 		g := b.join("slow", "", nil)
 		for had := range 10 {
 			if _, err := g.page(t.Context(), longAgo); err != nil {
 				t.Fatal(err)
 			}
 			pass(time.Minute)
-			if n := len(source.asked()); n != had+heldPages {
-				t.Errorf("the source was asked %d times for %d pages, want %d", n, had+1, had+heldPages)
+			if n := len(fake.asked()); n != had+heldPages {
+				t.Errorf("the feed was asked %d times for %d pages, want %d", n, had+1, had+heldPages)
 			}
 			g.free()
 		}
@@ -320,8 +320,8 @@ func TestHub_slowFollowerFallsBehindAndCatchesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pages = 200
 		for name, bytes := range map[string]int{"too many pages": 100, "too many bytes": maxKeptBytes / 3} {
-			source := &ledger{records: pages, size: 1, bytes: bytes}
-			b := serve(t, source)
+			fake := &fakeFeed{records: pages, size: 1, bytes: bytes}
+			b := serve(t, fake)
 			slow, fast := b.join("slow", "", nil), b.join("fast", "", nil)
 			if _, err := slow.page(t.Context(), longAgo); err != nil {
 				t.Fatal(err)
@@ -331,7 +331,7 @@ func TestHub_slowFollowerFallsBehindAndCatchesUp(t *testing.T) {
 				fast.read(n + 1)
 				most = max(most, b.memory.Used())
 			}
-			// Beside what is kept there are the pages of the two, and one that comes.
+			// Besides what is kept there are the pages of the two, and one that is being fetched.
 			if limit := int64(min(maxKeptPages*bytes, maxKeptBytes) + 3*bytes); most > limit {
 				t.Errorf("%s: %d bytes were held, want at most %d", name, most, limit)
 			}
@@ -353,16 +353,16 @@ func TestHub_slowFollowerFallsBehindAndCatchesUp(t *testing.T) {
 func TestHub_readersThatMeetBecomeOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 40, size: 1}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 40, size: 1}
+		b := serve(t, fake)
 		for i := range 8 {
 			b.join(fmt.Sprint(i), fmt.Sprint(5*i), nil).listen()
 			pass(700 * time.Millisecond)
 		}
 		pass(20 * time.Second)
-		before := len(source.asked())
+		before := len(fake.asked())
 		pass(time.Minute)
-		if n := len(source.asked()) - before; n > 12 || b.live() != 1 {
+		if n := len(fake.asked()) - before; n > 12 || b.live() != 1 {
 			t.Errorf("%d readers ask %d times in a minute, want 1 and at most 12", b.live(), n)
 		}
 	})
@@ -371,13 +371,13 @@ func TestHub_readersThatMeetBecomeOne(t *testing.T) {
 func TestHub_lateFollowerIsGivenWhatIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 2, size: 2, bytes: 10}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 2, size: 2, bytes: 10}
+		b := serve(t, fake)
 		b.join("first", "", nil).listen()
 		pass(lingering - time.Second)
 		b.join("second", "", nil).read(2)
-		if n := len(source.asked()); n != 1 {
-			t.Errorf("the source was asked %d times, want once", n)
+		if n := len(fake.asked()); n != 1 {
+			t.Errorf("the feed was asked %d times, want once", n)
 		}
 		pass(2 * time.Second)
 		if n := b.memory.Used(); n != 0 {
@@ -389,14 +389,14 @@ func TestHub_lateFollowerIsGivenWhatIsKept(t *testing.T) {
 func TestFollower_failuresAreOutlastedAndShown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 1, size: 1, retryAfter: 90 * time.Second}
-		source.before = func(context.Context, ask) error {
-			if len(source.asked()) <= 2 {
+		fake := &fakeFeed{records: 1, size: 1, retryAfter: 90 * time.Second}
+		fake.before = func(context.Context, ask) error {
+			if len(fake.asked()) <= 2 {
 				return errPasses
 			}
 			return nil
 		}
-		b := serve(t, source)
+		b := serve(t, fake)
 		g := b.join("a", "0", nil)
 		began := time.Now()
 		for _, want := range []int32{1, 1, 2, 2} {
@@ -412,7 +412,7 @@ func TestFollower_failuresAreOutlastedAndShown(t *testing.T) {
 		if _, err := g.page(t.Context(), longAgo); err != nil || g.had != 1 {
 			t.Errorf("has %d records, %v, want 1", g.had, err)
 		}
-		asks := source.asked()
+		asks := fake.asked()
 		for i := 1; i < len(asks); i++ {
 			if gap := asks[i].at.Sub(asks[i-1].at); gap < 90*time.Second {
 				t.Errorf("request %d came %v after the last, want what Retry-After says", i+1, gap)
@@ -425,22 +425,22 @@ func TestFollower_failuresAreOutlastedAndShown(t *testing.T) {
 	})
 }
 
-// TestFollower_failureOfOneName has a request fail for the sake of the upstream, or of the name that it was
-// made in: then others are not told.
+// TestFollower_failureOfOneName has a request fail because of the upstream, or because of the name that it
+// was made in. In the latter case others are not told.
 func TestFollower_failureOfOneName(t *testing.T) {
 	t.Parallel()
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprintf("own: %t", own), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				source := &ledger{records: 1, size: 1, own: own, retryAfter: time.Minute}
-				source.before = func(_ context.Context, a ask) error {
+				fake := &fakeFeed{records: 1, size: 1, own: own, retryAfter: time.Minute}
+				fake.before = func(_ context.Context, a ask) error {
 					if a.as.Caller == "A" {
 						return errPasses
 					}
 					return nil
 				}
-				b := serve(t, source)
+				b := serve(t, fake)
 				told := func(g *guest) int32 {
 					t.Helper()
 					news, err := g.page(t.Context(), time.Nanosecond)
@@ -475,14 +475,14 @@ func TestFollower_failureOfOneName(t *testing.T) {
 func TestFollower_errorsEndAFeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 2, size: 1}
-		source.before = func(_ context.Context, a ask) error {
+		fake := &fakeFeed{records: 2, size: 1}
+		fake.before = func(_ context.Context, a ask) error {
 			if a.cursor == "1" {
 				return errFinal
 			}
 			return nil
 		}
-		b := serve(t, source)
+		b := serve(t, fake)
 		for range 2 { // The second begins a reader of its own.
 			first, second := b.join("a", "", nil), b.join("b", "", nil)
 			for _, g := range []*guest{first, second} {
@@ -495,18 +495,18 @@ func TestFollower_errorsEndAFeed(t *testing.T) {
 	})
 }
 
-func TestFollower_panicOfASourceEndsItsFollowersAlone(t *testing.T) {
+func TestFollower_panicEndsItsFollowersAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 1, size: 1}
-		source.before = func(_ context.Context, a ask) error {
+		fake := &fakeFeed{records: 1, size: 1}
+		fake.before = func(_ context.Context, a ask) error {
 			if a.as.Caller == "bad" {
-				panic("source")
+				panic("fake")
 			}
 			return nil
 		}
-		b := serve(t, source)
-		if _, err := b.join("bad", "", alone).page(t.Context(), longAgo); err == nil || err.Error() != "panicked: source" {
+		b := serve(t, fake)
+		if _, err := b.join("bad", "", alone).page(t.Context(), longAgo); err == nil || err.Error() != "panicked: fake" {
 			t.Errorf("got %v, want the panic", err)
 		}
 		b.join("good", "", nil).read(1)
@@ -516,8 +516,8 @@ func TestFollower_panicOfASourceEndsItsFollowersAlone(t *testing.T) {
 func TestFollower_maxPages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 5, size: 2}
-		b := serve(t, source)
+		fake := &fakeFeed{records: 5, size: 2}
+		b := serve(t, fake)
 		for pages, records := range map[int64]int{2: 4, 3: 5, 5: 5} { // Empty pages count.
 			g := b.join("a", "", func(r *Request) { r.MaxPages = pages })
 			g.read(records)
@@ -532,7 +532,7 @@ func TestFollower_maxPages(t *testing.T) {
 func TestFollower_silence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := serve(t, &ledger{records: 1, size: 1})
+		b := serve(t, &fakeFeed{records: 1, size: 1})
 		g := b.join("a", "", nil)
 		g.read(1)
 		for range 3 {
@@ -550,10 +550,10 @@ func TestFollower_silence(t *testing.T) {
 	})
 }
 
-func TestHub_Close(t *testing.T) {
+func TestHub_closed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{records: 3, size: 1, before: func(ctx context.Context, a ask) error {
+		fake := &fakeFeed{records: 3, size: 1, before: func(ctx context.Context, a ask) error {
 			if a.cursor == "1" {
 				<-ctx.Done()
 				<-time.After(time.Second)
@@ -561,7 +561,7 @@ func TestHub_Close(t *testing.T) {
 			}
 			return nil
 		}}
-		b := serve(t, source)
+		b := serve(t, fake)
 		waiting, behind := b.join("a", "", nil), b.join("b", "", nil)
 		ended := make(chan error)
 		go func() {
@@ -596,15 +596,15 @@ func TestHub_Close(t *testing.T) {
 	})
 }
 
-func TestFollower_LeaveWaitsForTheReader(t *testing.T) {
+func TestFollower_leaveWaitsForTheReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &ledger{before: func(ctx context.Context, _ ask) error {
+		fake := &fakeFeed{before: func(ctx context.Context, _ ask) error {
 			<-ctx.Done()
 			<-time.After(time.Second)
 			return ctx.Err()
 		}}
-		b := serve(t, source)
+		b := serve(t, fake)
 		first, last := b.join("a", "", nil), b.join("b", "", nil)
 		for _, g := range []*guest{first, last} {
 			if _, err := g.Next(t.Context(), time.Second); err != nil {

@@ -18,10 +18,10 @@ import (
 // maxSteps bounds a script.
 const maxSteps = 120
 
-// FuzzHub has followers come, read, stall, leave and come back as a script says, while the feed grows,
-// fails, answers late and names other cursors. Every follower must get exactly the records after its
-// cursor, in order, once; who follows alone only what was asked for in its name, and nobody else that.
-// After each step the hub must be in order.
+// FuzzHub makes followers come, read, stall, leave and come back as a script says, while the feed grows,
+// fails, answers late and names other cursors. Every follower must get exactly the records after its cursor,
+// in order, once. A follower that is alone must get only what was asked for in its name, and nobody else may
+// get that. After each step the hub must be in order.
 func FuzzHub(f *testing.F) {
 	for seed := range 40 {
 		random := rand.New(rand.NewPCG(12, uint64(seed)))
@@ -50,16 +50,16 @@ func runScript(t *testing.T, script []byte) {
 	m.settle()
 }
 
-// model is a hub, its source, and the followers that are there.
+// model is a hub, its feed, and the followers that are there.
 type model struct {
 	*bench
 	t      *testing.T
 	guests []*guest
-	// names are those of all followers that may have been there when the last request was made.
+	// names are the names of all followers that may have been there when the last request was made.
 	names map[string]bool
-	// number makes the names of followers. Those of followers alone begin with "alone".
+	// number makes the names of followers. The name of a follower that is alone begins with "alone".
 	number int
-	// fails is how often the source fails next, with failure, takes how long it takes, and moves
+	// fails is how often the feed fails next, with failure, takes how long it takes, and moves
 	// whether its cursors change with every answer.
 	fails   int
 	failure error
@@ -70,9 +70,9 @@ type model struct {
 
 func newModel(t *testing.T) *model {
 	t.Helper()
-	source := &ledger{size: 3, bytes: 1000}
-	m := &model{bench: serve(t, source), t: t, names: map[string]bool{}}
-	source.before = func(ctx context.Context, a ask) error {
+	fake := &fakeFeed{size: 3, bytes: 1000}
+	m := &model{bench: serve(t, fake), t: t, names: map[string]bool{}}
+	fake.before = func(ctx context.Context, a ask) error {
 		m.mu.Lock()
 		takes, failure, known := m.takes, error(nil), m.names[a.as.Caller]
 		if m.fails > 0 {
@@ -81,7 +81,7 @@ func newModel(t *testing.T) *model {
 		}
 		m.mu.Unlock()
 		if !known {
-			t.Errorf("the source was asked in the name of %q, who is not there", a.as.Caller)
+			t.Errorf("the feed was asked in the name of %q, who is not there", a.as.Caller)
 		}
 		select {
 		case <-time.After(takes):
@@ -93,9 +93,9 @@ func newModel(t *testing.T) *model {
 	return m
 }
 
-// Page implements Source, with cursors that may mean the same as others.
+// Page implements Pages, with cursors that may mean the same as others.
 func (m *model) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*Page, error) {
-	p, err := m.source.Page(ctx, cursor, as, by)
+	p, err := m.fake.Page(ctx, cursor, as, by)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +107,10 @@ func (m *model) Page(ctx context.Context, cursor string, as identity.Identity, b
 	return p, nil
 }
 
-// Outlast implements Source.
-func (m *model) Outlast(err error) (Failure, bool) { return m.source.Outlast(err) }
+// Outlast implements Pages.
+func (m *model) Outlast(err error) (Failure, bool) { return m.fake.Outlast(err) }
 
-// step does what an operation and its argument say.
+// step makes the step that an operation and its argument say.
 func (m *model) step(operation byte, n int) {
 	switch operation % 12 {
 	case 0, 1:
@@ -128,7 +128,7 @@ func (m *model) step(operation byte, n int) {
 			g.free()
 		}
 	case 7:
-		m.source.grow(n % 20)
+		m.fake.grow(n % 20)
 	case 8:
 		pass(time.Duration(n) * 50 * time.Millisecond)
 	case 9:
@@ -137,9 +137,9 @@ func (m *model) step(operation byte, n int) {
 		m.set(func() { m.fails, m.failure = n%2, errFinal })
 	default:
 		m.set(func() { m.takes, m.moves = time.Duration(n%4)*700*time.Millisecond, n%8 > 3 })
-		m.source.mu.Lock()
-		m.source.size, m.source.bytes = 1+n%5, 1+(n%3)*maxKeptBytes/5
-		m.source.mu.Unlock()
+		m.fake.mu.Lock()
+		m.fake.size, m.fake.bytes = 1+n%5, 1+(n%3)*maxKeptBytes/5
+		m.fake.mu.Unlock()
 	}
 }
 
@@ -149,7 +149,7 @@ func (m *model) set(to func()) {
 	to()
 }
 
-// pick returns one of those that are there, nil if nobody is.
+// pick returns one of the followers that are there, nil if there is none.
 func (m *model) pick(n int) *guest {
 	if len(m.guests) == 0 {
 		return nil
@@ -157,12 +157,12 @@ func (m *model) pick(n int) *guest {
 	return m.guests[n%len(m.guests)]
 }
 
-// come has somebody come, somewhere in the feed or where somebody else is.
+// come adds a follower, somewhere in the feed or at the cursor of another.
 func (m *model) come(n int) {
-	cursor := strconv.Itoa(n % (1 + m.source.records))
+	cursor := strconv.Itoa(n % (1 + m.fake.records))
 	if other := m.pick(n); other != nil && n%3 > 0 {
 		m.Hub.mu.Lock()
-		cursor = other.place.cursor
+		cursor = other.subscription.cursor
 		m.Hub.mu.Unlock()
 	}
 	name := strconv.Itoa(m.number)
@@ -175,15 +175,15 @@ func (m *model) come(n int) {
 		r.Alone = n%7 == 0
 		r.As.Batch = n%2 == 0
 		r.PollInterval += time.Duration(n%4) * time.Second
-		r.Source = m
+		r.Pages = m
 		r.Key.Query = strconv.Itoa(n % 2)
 	}))
 }
 
-// farewell has somebody go.
+// farewell makes a follower leave.
 func (m *model) farewell(g *guest) {
 	g.leave()
-	m.set(func() { delete(m.names, g.place.As.Caller) })
+	m.set(func() { delete(m.names, g.subscription.As.Caller) })
 	for i, other := range m.guests {
 		if other == g {
 			m.guests = append(m.guests[:i], m.guests[i+1:]...)
@@ -192,7 +192,7 @@ func (m *model) farewell(g *guest) {
 	}
 }
 
-// receive waits for a page for so long. It reports whether the follower is still there.
+// receive waits for a page for at most the given time. It reports whether the follower is still there.
 func (m *model) receive(g *guest, patience time.Duration) bool {
 	m.t.Helper()
 	news, err := g.page(m.t.Context(), patience)
@@ -201,28 +201,28 @@ func (m *model) receive(g *guest, patience time.Duration) bool {
 		m.farewell(g)
 		return false
 	case err != nil:
-		m.t.Errorf("follower %s: %v", g.place.As.Caller, err)
+		m.t.Errorf("follower %s: %v", g.subscription.As.Caller, err)
 	case news.KeepAlive != nil:
 		if had, err := position(news.KeepAlive.Cursor); err != nil || had != g.had {
-			m.t.Errorf("follower %s is told that it is at %q, has %d", g.place.As.Caller, news.KeepAlive.Cursor, g.had)
+			m.t.Errorf("follower %s is told that it is at %q, has %d", g.subscription.As.Caller, news.KeepAlive.Cursor, g.had)
 		}
 	default:
 		page, _ := news.Page.Content.(content)
-		if name := page.as.Caller; (g.place.Alone || strings.HasPrefix(name, "alone")) && name != g.place.As.Caller {
-			m.t.Errorf("follower %s got what was asked for in the name of %s", g.place.As.Caller, name)
+		if name := page.as.Caller; (g.subscription.Alone || strings.HasPrefix(name, "alone")) && name != g.subscription.As.Caller {
+			m.t.Errorf("follower %s got what was asked for in the name of %s", g.subscription.As.Caller, name)
 		}
 	}
 	return true
 }
 
-// settle has everybody read what there is, and go.
+// settle makes every follower read what there is, and leave.
 func (m *model) settle() {
 	m.set(func() { m.fails, m.takes = 0, 0 })
 	deadline := time.Now().Add(time.Hour)
 	for len(m.guests) > 0 {
 		g := m.guests[0]
 		there := true
-		for there && g.had < m.source.records && time.Now().Before(deadline) {
+		for there && g.had < m.fake.records && time.Now().Before(deadline) {
 			g.free()
 			there = m.receive(g, time.Minute)
 			m.inOrder()
@@ -230,8 +230,8 @@ func (m *model) settle() {
 		if !there { // A failure had been under way.
 			continue
 		}
-		if g.had != m.source.records {
-			m.t.Errorf("follower %s has %d of %d records an hour later", g.place.As.Caller, g.had, m.source.records)
+		if g.had != m.fake.records {
+			m.t.Errorf("follower %s has %d of %d records an hour later", g.subscription.As.Caller, g.had, m.fake.records)
 		}
 		m.farewell(g)
 	}
@@ -241,7 +241,7 @@ func (m *model) settle() {
 	}
 }
 
-// inOrder checks what Hub says of itself.
+// inOrder checks the invariants in the comment of Hub.
 func (m *model) inOrder() {
 	m.t.Helper()
 	h := m.Hub
@@ -261,19 +261,19 @@ func (m *model) inOrder() {
 		}
 	}
 	for _, g := range m.guests {
-		p := &g.place
-		if p.held != len(g.leases) || p.held > heldPages {
-			m.t.Errorf("follower %s holds %d pages, counted are %d", p.As.Caller, len(g.leases), p.held)
+		s := &g.subscription
+		if s.held != len(g.leases) || s.held > heldPages {
+			m.t.Errorf("follower %s holds %d pages, counted are %d", s.As.Caller, len(g.leases), s.held)
 		}
-		r := p.reader
+		r := s.reader
 		if r == nil {
 			continue
 		}
-		if _, ok := r.followers[p]; !ok || !r.ended && !listed[r] {
-			m.t.Errorf("follower %s is not one of its reader", p.As.Caller)
+		if _, ok := r.followers[s]; !ok || !r.ended && !listed[r] {
+			m.t.Errorf("follower %s is not one of its reader", s.As.Caller)
 		}
-		if p.next < r.kept.first || p.next > r.kept.nextLocked() {
-			m.t.Errorf("follower %s is at page %d, kept are %d to %d", p.As.Caller, p.next, r.kept.first, r.kept.nextLocked())
+		if s.next < r.kept.first || s.next > r.kept.nextLocked() {
+			m.t.Errorf("follower %s is at page %d, kept are %d to %d", s.As.Caller, s.next, r.kept.first, r.kept.nextLocked())
 		}
 	}
 }
@@ -284,8 +284,8 @@ func (m *model) readerInOrderLocked(r *reader) {
 	for i, k := range r.kept.pages {
 		bytes += k.Bytes
 		waiting := 0
-		for p := range r.followers {
-			if p.next <= r.kept.first+int64(i) {
+		for s := range r.followers {
+			if s.next <= r.kept.first+int64(i) {
 				waiting++
 			}
 		}
@@ -301,16 +301,16 @@ func (m *model) readerInOrderLocked(r *reader) {
 	}
 }
 
-// TestHub_crowd has many goroutines follow at one time, each as slowly as it likes, leave and come
-// back, while the feed grows and fails.
+// TestHub_crowd makes many goroutines follow at one time, each as slowly as it likes, leave and come back,
+// while the feed grows and fails.
 func TestHub_crowd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const clients, records = 50, 300
 		m := newModel(t)
 		m.fails, m.failure = 1<<30, errPasses
-		before := m.source.before
-		m.source.before = func(ctx context.Context, a ask) error {
+		before := m.fake.before
+		m.fake.before = func(ctx context.Context, a ask) error {
 			fails := rand.IntN(7) == 0
 			m.set(func() { m.fails = 0 })
 			if fails {
@@ -328,7 +328,7 @@ func TestHub_crowd(t *testing.T) {
 					name := fmt.Sprintf("%d at %d", client, had)
 					m.set(func() { m.names[name] = true })
 					g := m.join(name, cursor, func(r *Request) {
-						r.As.Batch, r.Alone, r.Source = client%3 > 0, client%10 == 9, m
+						r.As.Batch, r.Alone, r.Pages = client%3 > 0, client%10 == 9, m
 					})
 					g.had = had
 					for left := random.IntN(40); left >= 0 && g.had < records; left-- {
@@ -353,7 +353,7 @@ func TestHub_crowd(t *testing.T) {
 		go func() {
 			for range records {
 				pass(500 * time.Millisecond)
-				m.source.grow(1)
+				m.fake.grow(1)
 				m.inOrder()
 			}
 			done <- struct{}{}

@@ -9,17 +9,17 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// Source asks for the pages of a feed. Sources that are followed with the same Key ask for the same.
-type Source interface {
-	// Page asks for the page at cursor in the name of as, and takes its memory by by. It returns soon
-	// after ctx ends. A page with records names a cursor, and the lease of every page is set.
+// Pages asks for the pages of a feed. The Pages of all followers with the same Key ask for the same.
+type Pages interface {
+	// Page asks for the page at cursor in the name of as. by holds the page's memory. Page returns soon after
+	// ctx ends. A page with records names a cursor, and the lease of every page is set.
 	Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*Page, error)
-	// Outlast reports whether the feed goes on after an error of Page, and what its followers are
+	// Outlast reports whether the feed goes on after an error of Page, and returns what its followers are
 	// told of it meanwhile; false: err ends the feed.
 	Outlast(err error) (Failure, bool)
 }
 
-// Page is what a Source answers. Nobody writes to it.
+// Page is one page of a feed. Nobody writes to it.
 type Page struct {
 	// Cursor asks for what follows; empty: the page names none.
 	Cursor string
@@ -27,13 +27,14 @@ type Page struct {
 	More bool
 	// Items is the number of its records.
 	Items int64
-	// Tells is whether followers get the page though it has no records, if its cursor is another one.
+	// Tells is whether followers get the page even if it has no records. Its cursor must then be another one
+	// than it was asked for with.
 	Tells bool
 	// Bytes is how long it is.
 	Bytes int
-	// Lease is its memory, which is of whoever has the page.
+	// Lease is its memory, which belongs to whoever has the page.
 	Lease *lease.Lease
-	// Content is the Source's own. A feed does not look at it.
+	// Content belongs to Pages. A feed does not look at it.
 	Content any
 }
 
@@ -42,10 +43,10 @@ type Failure struct {
 	// Code, Reason and Message are for the followers. A feed does not look at them.
 	Code            int32
 	Reason, Message string
-	// Own is whether it is about the name that was asked in, and holds for no other.
+	// Own is whether the failure concerns only the name that was asked in, and no other.
 	Own bool
-	// RetryAfter is how long not to ask again in the name that was asked in. OthersAfter, which is no
-	// longer, is that in any other name.
+	// RetryAfter is how long to wait before asking again in the same name. OthersAfter, which is no longer,
+	// is the same for any other name.
 	RetryAfter, OthersAfter time.Duration
 }
 
@@ -64,8 +65,8 @@ type shelf struct {
 	bytes int
 }
 
-// kept is a page with the cursor that it was asked for with, the number of answers up to it, and of
-// followers that have yet to get it.
+// kept is a page with the cursor that it was asked for with, the number of answers up to it, and the number
+// of followers that have yet to get it.
 type kept struct {
 	*Page
 	asked   string
@@ -73,7 +74,7 @@ type kept struct {
 	waiting int
 }
 
-// nextLocked is the number of the page that is put next.
+// nextLocked returns the number of the page that is put next.
 func (s *shelf) nextLocked() int64 { return s.first + int64(len(s.pages)) }
 
 // atLocked returns a page by its number.
@@ -90,15 +91,16 @@ func (s *shelf) putLocked(k *kept) {
 	s.bytes += k.Bytes
 }
 
-// expectLocked counts so many followers more, or less, who have yet to get the pages from a number on.
+// expectLocked adds to the number of followers that have yet to get each page, from a number on. followers
+// may be negative.
 func (s *shelf) expectLocked(from int64, followers int) {
 	for _, k := range s.pages[max(from, s.first)-s.first:] {
 		k.waiting += followers
 	}
 }
 
-// discardLocked gives up the oldest pages: those that every follower has, the last of all only if it
-// does not linger, and those that are too many. It reports whether a follower waits for one of them.
+// discardLocked discards the oldest pages: pages that every follower has, except the last of all while it
+// lingers, and pages beyond the bounds. It reports whether a follower waits for one of them.
 func (s *shelf) discardLocked(lingers bool) (missed bool) {
 	for len(s.pages) > 0 {
 		oldest, last := s.pages[0], len(s.pages) == 1

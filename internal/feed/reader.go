@@ -10,10 +10,10 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// Key is what followers have in common that share their reading. It is all of their requests that
-// is the same for every page.
+// Key is what followers that share a reader have in common: everything in their requests that is the same for
+// every page.
 type Key struct {
-	// Operation, Path, Query and Header say what is asked for. Header is what is forwarded.
+	// Operation, Path, Query and Header say what is asked for. Header is the forwarded header.
 	Operation, Path, Query, Header string
 	// Tenant is whose token and budgets are used.
 	Tenant string
@@ -27,30 +27,30 @@ type Key struct {
 // Request says what a follower follows, and how.
 type Request struct {
 	Key Key
-	// Alone is whether nobody else may have asked for what the follower is given.
+	// Alone is whether the follower is given only what was asked for by itself.
 	Alone bool
-	// As is in whose name it asks.
+	// As is the name that it asks in.
 	As identity.Identity
 	// Cursor is where it begins.
 	Cursor string
 	// PollInterval is how long it wants to wait after an answer with nothing new. It is above 0.
 	PollInterval time.Duration
-	// MaxPages is after how many pages it has enough, empty ones included. It is at least 1.
+	// MaxPages is how many pages it wants, empty ones included. It is at least 1.
 	MaxPages int64
 	// Memory holds the pages that it is given.
 	Memory *lease.Holder
-	Source Source
+	Pages  Pages
 }
 
 // State is how a feed is doing.
 type State struct {
 	// Cursor is where the follower is.
 	Cursor string
-	// Answered is when the last page came, Due when the next one is asked for. They are zero if none
-	// has come yet, or if it is being asked for or not known.
+	// Answered is when the last page came, zero if none has come yet. Due is when the next one is asked for,
+	// zero if it is being asked for or if that is not known.
 	Answered, Due time.Time
-	// Failure is what the feed outlasts at the moment, Failures how often in a row it has failed; nil
-	// and 0: it works, or has failed in another's name last for what holds for that alone.
+	// Failure is what the feed outlasts at the moment, Failures how often in a row it has failed. They are
+	// nil and 0 if it works, or if its last failure concerns only another name.
 	Failure  *Failure
 	Failures int32
 }
@@ -59,49 +59,51 @@ const (
 	// heldPages is how many pages exist at one time of a feed with one follower: one on its way to
 	// the client, and one that is being fetched or waits.
 	heldPages = 2
-	// lingering is how long the last page is kept when every follower has it: for those that begin
-	// where the others did, a moment later.
+	// lingering is how long the last page is kept when every follower has it. It is for followers that begin
+	// at the same cursor a moment later.
 	lingering = 5 * time.Second
 )
 
-// place is where a follower is. Hub.mu guards all but the request and number.
-type place struct {
+// subscription is what a follower follows, and how far it is. Hub.mu guards everything except Request and
+// number.
+type subscription struct {
 	Request
 	// number grows with each follower of the hub.
 	number uint64
 	reader *reader
-	// next is the number of the page that it is given next, cursor where that begins.
+	// next is the number of the page that it is given next, and cursor is where that page begins.
 	next   int64
 	cursor string
-	// held is how many pages it was given that are not free yet.
+	// held is how many pages it was given that are still in use.
 	held int
-	// pages is how many pages it has got over, and skipped how many of the reader's it has not.
-	pages, skipped int64
+	// passed is how many pages it has got or passed over, empty ones included. skipped is how many answers of
+	// its reader are not among them.
+	passed, skipped int64
 	// tried is whether a request in its name has failed since the last round of names began.
 	tried bool
 }
 
-// beforeLocked reports whether a request goes in the name of p rather than in that of other.
-func (p *place) beforeLocked(other *place) bool {
+// beforeLocked reports whether a request goes in the name of s rather than in that of other.
+func (s *subscription) beforeLocked(other *subscription) bool {
 	switch {
-	case p.tried != other.tried:
+	case s.tried != other.tried:
 		return other.tried
-	case p.As.Batch != other.As.Batch:
+	case s.As.Batch != other.As.Batch:
 		return other.As.Batch
 	default:
-		return p.number < other.number
+		return s.number < other.number
 	}
 }
 
-// passLocked takes note that it has got over all that its reader has read.
-func (p *place) passLocked() {
-	p.cursor, p.pages = p.reader.cursor, p.reader.answers-p.skipped
+// passLocked notes that the follower has got or passed over everything that its reader has read.
+func (s *subscription) passLocked() {
+	s.cursor, s.passed = s.reader.cursor, s.reader.answers-s.skipped
 }
 
-// reader reads a feed for its followers. Hub.mu guards all but key, memory, cancel, done and wake.
+// reader reads a feed for its followers. Hub.mu guards everything except key, memory, cancel, done and wake.
 type reader struct {
 	key Key
-	// memory holds what it keeps. What its followers are given they hold themselves.
+	// memory holds the pages that it keeps. Its followers hold the pages that they are given.
 	memory *lease.Holder
 	cancel context.CancelFunc
 	// done is closed when the reader's goroutine ends.
@@ -109,76 +111,77 @@ type reader struct {
 	// wake makes the reader look again whether it may ask.
 	wake chan struct{}
 
-	followers map[*place]struct{}
+	followers map[*subscription]struct{}
 	// changed is closed, and replaced, when followers have something to look at.
 	changed chan struct{}
 	kept    shelf
-	// cursor is what is asked with next.
+	// cursor is what the next page is asked for with.
 	cursor string
 	// answers counts pages, empty ones included.
 	answers int64
-	// caughtUp is whether the last answer had nothing that leads on.
+	// caughtUp is whether nothing was left to read after the last answer.
 	caughtUp bool
-	// asking is whether a request is under way; due is when the next one is, answered when the last
-	// one succeeded.
+	// asking is whether a request is under way. due is when the next one is made, answered when the last one
+	// succeeded.
 	asking        bool
 	answered, due time.Time
-	// othersDue is when the next request is due while it fails, if in a name that has not failed.
+	// othersDue is when the next request is due after a failure, if it is made in a name that has not failed.
 	othersDue time.Time
 	// jitter is the share of the poll interval that is added to it.
 	jitter float64
-	// failure is what the reader outlasts at the moment, failedAs in whose name it failed, failures how
-	// often it has failed, and waits how long it does.
+	// failure is what the reader outlasts at the moment, failedAs the name that failed, failures how often in
+	// a row it has failed, and waits how long it waits after each.
 	failure  *Failure
 	failedAs identity.Identity
 	failures int32
 	waits    *backoff.ExponentialBackOff
-	// ended is whether nothing is asked any more. err says why, unless it is for want of followers.
+	// ended is whether nothing is asked for any more. err is why, nil if it has no followers or was merged
+	// with another reader.
 	ended bool
 	err   error
 }
 
-// poll is a request for a page: where, and in whose name.
+// poll is a request for a page: through which Pages, at which cursor, in which name.
 type poll struct {
-	source Source
+	pages  Pages
 	cursor string
 	as     identity.Identity
 }
 
-// pollLocked returns the next request. It goes in the name of a follower that is there: of one that
-// is interactive rather than batch, then of the one that has followed longest. While requests fail
-// each name has its turn, for it may be the share or the circuit of one that lets the others down.
+// pollLocked returns the next request. It goes in the name of a follower that is there: of an interactive one
+// before any batch one, then of the one that has followed longest. While requests fail each name has its
+// turn, because they may fail by the quota or the circuit of one name.
 func (r *reader) pollLocked() poll {
-	var first *place
-	for p := range r.followers {
-		if first == nil || p.beforeLocked(first) {
-			first = p
+	var first *subscription
+	for s := range r.followers {
+		if first == nil || s.beforeLocked(first) {
+			first = s
 		}
 	}
-	if first.tried { // So have all been.
+	if first.tried { // All names have been tried.
 		r.untryLocked()
 		return r.pollLocked()
 	}
-	return poll{first.Source, r.cursor, first.As}
+	return poll{first.Pages, r.cursor, first.As}
 }
 
 // untryLocked begins a new round of names.
 func (r *reader) untryLocked() {
-	for p := range r.followers {
-		p.tried = false
+	for s := range r.followers {
+		s.tried = false
 	}
 }
 
-// enterLocked makes p a follower from the page with the number next on.
-func (r *reader) enterLocked(p *place, next int64) {
+// enterLocked makes s a follower from the page with the number next on.
+func (r *reader) enterLocked(s *subscription, next int64) {
 	before := r.answers
 	if next < r.kept.nextLocked() {
 		before = r.kept.atLocked(next).answers - 1
 	}
-	p.reader, p.next, p.skipped, p.tried = r, next, before-p.pages, r.failure != nil && r.triedLocked(p.As)
-	r.followers[p] = struct{}{}
+	s.reader, s.next, s.skipped, s.tried = r, next, before-s.passed, r.failure != nil && r.triedLocked(s.As)
+	r.followers[s] = struct{}{}
 	r.kept.expectLocked(next, 1)
-	if sooner := r.answered.Add(r.spreadLocked(p.PollInterval)); r.caughtUp && r.failure == nil && sooner.Before(r.due) {
+	if sooner := r.answered.Add(r.spreadLocked(s.PollInterval)); r.caughtUp && r.failure == nil && sooner.Before(r.due) {
 		r.due = sooner
 	}
 	r.hastenLocked()
@@ -187,22 +190,22 @@ func (r *reader) enterLocked(p *place, next int64) {
 
 // triedLocked reports whether a request in a name has failed since the last round of names began.
 func (r *reader) triedLocked(as identity.Identity) bool {
-	for p := range r.followers {
-		if p.As == as {
-			return p.tried
+	for s := range r.followers {
+		if s.As == as {
+			return s.tried
 		}
 	}
 	return false
 }
 
-// hastenLocked has a request that failed in one name, and is for another now, wait no longer than others
-// have to.
+// hastenLocked makes a request that failed in one name, and is made in another now, wait no longer than
+// others have to.
 func (r *reader) hastenLocked() {
 	if r.failure == nil || !r.othersDue.Before(r.due) {
 		return
 	}
-	for p := range r.followers {
-		if !p.tried {
+	for s := range r.followers {
+		if !s.tried {
 			r.due = r.othersDue
 			return
 		}
@@ -210,27 +213,27 @@ func (r *reader) hastenLocked() {
 }
 
 // dropLocked takes a follower away.
-func (r *reader) dropLocked(p *place) {
-	r.kept.expectLocked(p.next, -1)
-	delete(r.followers, p)
-	p.reader = nil
+func (r *reader) dropLocked(s *subscription) {
+	r.kept.expectLocked(s.next, -1)
+	delete(r.followers, s)
+	s.reader = nil
 	r.nudge()
 }
 
-// trimLocked gives up what need not be kept any more, and the followers that it can be kept for no
-// longer.
+// trimLocked discards the pages that need not be kept any more, and drops the followers that fell behind the
+// bounds.
 func (r *reader) trimLocked() {
 	lingers := !r.ended && time.Since(r.answered) < lingering
 	for r.kept.discardLocked(lingers) {
-		for p := range r.followers {
-			if p.next < r.kept.first {
-				r.dropLocked(p)
+		for s := range r.followers {
+			if s.next < r.kept.first {
+				r.dropLocked(s)
 			}
 		}
 	}
 }
 
-// takeLocked makes a page the reader's.
+// takeLocked takes in a page.
 func (r *reader) takeLocked(p *Page) {
 	if r.failure != nil {
 		r.untryLocked()
@@ -238,7 +241,7 @@ func (r *reader) takeLocked(p *Page) {
 	r.failure, r.failures, r.waits = nil, 0, nil
 	r.answered = time.Now()
 	r.answers++
-	// An empty page without cursor, such as the last one of a list has, leaves things as they are.
+	// An empty page without cursor, as a list may end with, leaves the cursor as it is.
 	asked, moved := r.cursor, p.Cursor != "" && p.Cursor != r.cursor
 	r.caughtUp = !p.More || !moved || p.Items == 0
 	if moved {
@@ -251,11 +254,10 @@ func (r *reader) takeLocked(p *Page) {
 	r.kept.putLocked(&kept{Page: p, asked: asked, answers: r.answers, waiting: len(r.followers)})
 }
 
-// outlastLocked waits before the reader asks again, if possible in the name of another, and not less than
-// that one has to.
+// outlastLocked sets when the reader asks again: in another name if possible, and not before that name may.
 func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
-	for p := range r.followers {
-		p.tried = p.tried || p.As == as
+	for s := range r.followers {
+		s.tried = s.tried || s.As == as
 	}
 	if r.waits == nil {
 		// Half the interval ±100 % is full jitter, from 1 s to 60 s: see upstream.RetryPolicy.
@@ -269,12 +271,12 @@ func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
 	r.hastenLocked()
 }
 
-// intervalLocked is how long the most eager follower wants to wait, and a bit more.
+// intervalLocked returns the shortest poll interval of all followers, with jitter.
 func (r *reader) intervalLocked() time.Duration {
 	var least time.Duration
-	for p := range r.followers {
-		if least == 0 || p.PollInterval < least {
-			least = p.PollInterval
+	for s := range r.followers {
+		if least == 0 || s.PollInterval < least {
+			least = s.PollInterval
 		}
 	}
 	return r.spreadLocked(least)
@@ -286,15 +288,16 @@ func (r *reader) spreadLocked(d time.Duration) time.Duration {
 
 // wantedLocked reports whether a follower has room for a page.
 func (r *reader) wantedLocked() bool {
-	for p := range r.followers {
-		if int64(p.held)+r.kept.nextLocked()-p.next < heldPages {
+	for s := range r.followers {
+		if int64(s.held)+r.kept.nextLocked()-s.next < heldPages {
 			return true
 		}
 	}
 	return false
 }
 
-// stateLocked says how the feed is doing for a follower that asks in a name, and has all that is kept.
+// stateLocked returns how the feed is doing, for a follower that asks in a name and has everything that is
+// kept.
 func (r *reader) stateLocked(as identity.Identity) *State {
 	s := &State{Cursor: r.cursor, Answered: r.answered}
 	if r.failure != nil && (!r.failure.Own || r.failedAs == as) {
@@ -306,13 +309,13 @@ func (r *reader) stateLocked(as identity.Identity) *State {
 	return s
 }
 
-// announceLocked lets followers look.
+// announceLocked makes the followers look again.
 func (r *reader) announceLocked() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// nudge lets the reader look.
+// nudge makes the reader look again.
 func (r *reader) nudge() {
 	select {
 	case r.wake <- struct{}{}:

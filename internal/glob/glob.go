@@ -10,7 +10,7 @@ import (
 // matches none.
 type Pattern string
 
-// Parse reads a pattern. A slash in front, as gRPC writes it, may be there or not.
+// Parse reads a pattern. A slash in front, as gRPC writes it, is optional.
 func Parse(text string) (Pattern, error) {
 	text = strings.TrimPrefix(text, "/")
 	if text == "" {
@@ -22,12 +22,11 @@ func Parse(text string) (Pattern, error) {
 	return Pattern(text), nil
 }
 
-// Match reports whether a method's full name, with or without a slash in front, is one of the
-// pattern's.
+// Match reports whether a method's full name, with or without a slash in front, matches the pattern.
 func (p Pattern) Match(method string) bool {
 	matched, err := path.Match(flat(string(p)), flat(strings.TrimPrefix(method, "/")))
 	return matched && err == nil
 }
 
-// flat makes the slash, which * does not match, a dot.
+// flat replaces the slash, which * does not match, by a dot.
 func flat(name string) string { return strings.ReplaceAll(name, "/", ".") }

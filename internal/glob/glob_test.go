@@ -8,7 +8,7 @@ import (
 
 const list = "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles"
 
-func TestPatternMatchesWholeNames(t *testing.T) {
+func TestPattern_wholeNames(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		pattern, method string
@@ -45,7 +45,7 @@ func TestPatternMatchesWholeNames(t *testing.T) {
 	}
 }
 
-func TestPatternIsRefused(t *testing.T) {
+func TestParse_refused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                   "pattern is empty",
@@ -68,7 +68,7 @@ func TestPatternIsRefused(t *testing.T) {
 	}
 }
 
-func TestMalformedPatternMatchesNothing(t *testing.T) {
+func TestPattern_malformed(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []glob.Pattern{"", "[", "*["} {
 		if pattern.Match(list) {

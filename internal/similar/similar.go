@@ -11,10 +11,10 @@ import (
 // name grows with both.
 const longest = 64
 
-// Names returns at most so many of names, the most similar to name first: those with the fewest
-// letters to insert, remove, replace or exchange with the next one, if they are at most a third of its
-// letters. Case and underscores do not count. Of names that are equally similar the first ones count,
-// and of equal names one. A name of more than 64 bytes has no similar ones.
+// Names returns the names that are similar to name, the most similar first and at most as many as most. A
+// name is similar if at most a third of the letters of name must be inserted, removed, replaced or exchanged
+// with the next one. Case and underscores do not count. Of names that are equally similar the first ones
+// count, and of equal names one. A name of more than 64 bytes has no similar ones.
 func Names(name string, names iter.Seq[string], most int) []string {
 	if len(name) > longest {
 		return nil
@@ -42,10 +42,10 @@ func Names(name string, names iter.Seq[string], most int) []string {
 
 func plain(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// distance is how many bytes of a must be inserted, removed, replaced or exchanged with the next one to make
-// b of it: the optimal string alignment distance. No byte is changed twice.
+// distance returns how many bytes of a must be inserted, removed, replaced or exchanged with the next one to
+// make b of it: the optimal string alignment distance. No byte is changed twice.
 func distance(a, b string) int {
-	// The rows for what a begins with: with two letters less, one less, and now.
+	// The rows for the beginnings of a: with two letters less, one less, and now.
 	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/similar"
 )
 
-func TestNames(t *testing.T) {
+func TestNames_mostSimilarFirst(t *testing.T) {
 	t.Parallel()
 	names := []string{"listTags", "first_name", "listTaps", "firstName", "listTags", "name"}
 	for name, test := range map[string]struct {

@@ -64,8 +64,8 @@ func SDKs(t testing.TB) string {
 	return filepath.Join(variable("SAMSARA_TEST_BIN"), "sdk")
 }
 
-// only skips a test if a variable is not 1. Its name must begin as that of a test which the make
-// target finds.
+// only skips a test if a variable is not 1. The name of the test must begin with the prefix that its make
+// target looks for.
 func only(t testing.TB, prefix, name, reason string) {
 	t.Helper()
 	if !strings.HasPrefix(t.Name(), prefix) {
@@ -76,9 +76,9 @@ func only(t testing.TB, prefix, name, reason string) {
 	}
 }
 
-// Port returns a port of 127.0.0.1 on which nobody listens, for a server that cannot choose one by
-// itself. The kernel gives it to nobody who listens on port 0 or who connects, so that the server
-// may be restarted on it.
+// Port returns a port of 127.0.0.1 on which nobody listens, for a server that cannot choose one by itself.
+// The kernel does not choose it for a socket that listens on port 0 or connects, so the server may be
+// restarted on it.
 func Port(t testing.TB) string {
 	t.Helper()
 	for range 100 {

@@ -1,7 +1,7 @@
 package testproto
 
-// Readings is the source of an API whose operations page in every way there is, with the streams
-// over them as cmd/protogen writes them.
+// Readings is the source of an API whose operations page in every way that exists, with the streams that
+// cmd/protogen would write for them.
 const Readings = `
 syntax = "proto3";
 package samsara_gateway.readings.v1;

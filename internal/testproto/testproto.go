@@ -36,8 +36,7 @@ func Compile(t testing.TB, source string) protoreflect.FileDescriptor {
 	if err != nil {
 		t.Fatalf("compile %s: %v", path, err)
 	}
-	// The compiler knows the options by its own descriptors; parsed anew they are of the
-	// generated types.
+	// The compiler reads the options by descriptors of its own. Parsed again, they have the generated types.
 	wire, err := proto.Marshal(protoutil.ProtoFromFileDescriptor(files[0]))
 	if err != nil {
 		t.Fatalf("marshal descriptor: %v", err)
@@ -53,7 +52,7 @@ func Compile(t testing.TB, source string) protoreflect.FileDescriptor {
 	return fd
 }
 
-// Message is Compile, followed by the message called name.
+// Message compiles source and returns the message called name.
 func Message(t testing.TB, source, name string) protoreflect.MessageDescriptor {
 	t.Helper()
 	md := Compile(t, source).Messages().ByName(protoreflect.Name(name))

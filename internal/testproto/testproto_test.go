@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/testproto"
 )
 
-func TestCompiledFieldsCarryTheGeneratedOptions(t *testing.T) {
+func TestCompile_generatedOptions(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
 		syntax = "proto3";

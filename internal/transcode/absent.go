@@ -5,25 +5,26 @@ import (
 	"iter"
 )
 
-// Absent records in drift that there was no document, which is the empty message to whom that will do.
+// Absent records in drift that there was no document. A caller that accepts that takes it as the empty
+// message.
 func (d *Decoder) Absent(drift *Drift) { drift.count(d.message.name, []byte("*"), NoBody, false) }
 
-// IsEmpty reports whether a message that Append has appended holds nothing, or no more than an empty `data`
-// that wraps what the answer is about.
+// IsEmpty reports whether a message that Append has appended is empty, or has nothing but the empty `data`
+// that wraps an answer.
 func (d *Decoder) IsEmpty(message []byte) bool {
 	return len(message) == 0 || bytes.Equal(message, d.blank)
 }
 
-// Foreign reports whether the document src, which Append has read, is an object that has members, and
-// nothing of it is known to the message: see the package comment. A list is known by its type, because
-// one record that is foreign must not cost the others, and so what all of them have lost is drift too.
+// Foreign reports whether the document src, which Append has read, is an object with members and nothing in
+// it is known to the message: see the package comment. A list is known by its type alone, because one foreign
+// record must not cost the others. So a list of foreign records is drift and no more.
 func (d *Decoder) Foreign(src []byte) bool {
 	r := run{src: src}
 	i := r.start()
 	return r.peek(i) == '{' && r.peek(r.space(i+1)) != '}' && !r.knows(i, d.message)
 }
 
-// Names yields the names of the members of the object that the document src, which is JSON, is. Their
+// Names yields the member names of the document src, which must be JSON; none if it is not an object. The
 // values may nest as deep as they like.
 func Names(src []byte) iter.Seq[string] {
 	return func(yield func(string) bool) {

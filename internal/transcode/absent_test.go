@@ -55,7 +55,7 @@ func TestDecoder_foreign(t *testing.T) {
 	}
 }
 
-// Nothing but a message that is empty, or has an empty data, holds nothing.
+// Only a message that is empty, or has only an empty data, counts as empty.
 func TestDecoder_isEmpty(t *testing.T) {
 	t.Parallel()
 	file := testproto.Compile(t, listings)
@@ -88,7 +88,7 @@ func TestDecoder_isEmpty(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestNames_ofAnObject(t *testing.T) {
 	t.Parallel()
 	for document, want := range map[string][]string{
 		"\ufeff { \"a\" : [{\"b\":1}] , \"\\u0063\":null,\"\xff\":0,\"a\":\"d\" }":        {"a", "c", "\ufffd", "a"},
@@ -107,7 +107,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What differs is told of the records that are sent, in the order of the message.
+// Only the drift of the records that are sent is told, in the order of the message.
 func TestDrift_first(t *testing.T) {
 	t.Parallel()
 	file := testproto.Compile(t, listings)
@@ -115,7 +115,7 @@ func TestDrift_first(t *testing.T) {
 		message string
 		path    []string
 		json    string
-		first   []int // findings in the first so many records
+		first   []int // findings in the first records
 	}{
 		{"Listed", []string{"data"}, `{"zzz":1,"data":[{"zzz":1,"yyy":[{}]},null,{"name":5},{},3,{"zzz":1}],"cursor":1}`, []int{2, 4, 6, 6, 8}},
 		{"Listed", []string{"data"}, `[{"zzz":1},{"id":"1"},{"zzz":1}]`, []int{1, 2, 2, 3}},
@@ -154,7 +154,7 @@ func TestDrift_first(t *testing.T) {
 	}
 }
 
-// Without being asked to, a Drift does not tell records apart.
+// A Drift does not tell records apart unless it is asked to.
 func TestDrift_firstOfAll(t *testing.T) {
 	t.Parallel()
 	d := decoder(t, testproto.Message(t, listings, "Listed"))

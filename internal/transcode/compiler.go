@@ -21,16 +21,16 @@ type Compiler struct {
 	messages map[protoreflect.FullName]*message
 }
 
-// Decoder returns the decoder for md. It fails with ErrDescriptor, naming the field, where md
-// or a message in it has a field of a type that the gateway's surface does not use (what it
-// uses is in the table of the package comment), a map not keyed by strings, a oneof, two
-// fields of one wire name or two root fields, neither of them retired, a further wire name that is
-// another field's too, or a root field that is a map, a Struct or a single message.
+// Decoder returns the decoder for md. It fails with ErrDescriptor, naming the field, if md or a message in it
+// has a field of a type that the gateway's surface does not use (what it uses is in the table of the package
+// comment), a map not keyed by strings, a oneof, two fields of one wire name or two root fields if neither is
+// retired, a further wire name that is another field's too, or a root field that is a map, a Struct or a
+// single message.
 func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	if isWellKnown(md) {
 		return nil, refuse(md, "has a JSON form of its own")
 	}
-	// What is compiled on the way is kept only when all of it is sound.
+	// What is compiled on the way is kept only if all of it compiles.
 	b := builder{known: c.messages, built: map[protoreflect.FullName]*message{}}
 	d, err := b.decoder(md)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) 
 	return d, nil
 }
 
-// builder compiles one message and those in it.
+// builder compiles one message and the messages in it.
 type builder struct {
 	known map[protoreflect.FullName]*message
 	built map[protoreflect.FullName]*message
@@ -64,7 +64,7 @@ func (b *builder) message(md protoreflect.MessageDescriptor) (*message, error) {
 	return m, b.fill(m, fieldsOf(md))
 }
 
-// fill compiles what m reads: the given fields.
+// fill compiles the given fields into m.
 func (b *builder) fill(m *message, fds []protoreflect.FieldDescriptor) error {
 	var fields, others []*field
 	var roots []root
@@ -132,7 +132,7 @@ func (b *builder) line(m *message, line []protoreflect.FieldDescriptor) ([]*fiel
 	return compiled, nil
 }
 
-// otherwise compiles the fields of one member once more, to be read under another name.
+// otherwise compiles the fields of one member once more, for reading it under another name.
 func (b *builder) otherwise(m *message, line []protoreflect.FieldDescriptor, name string) (*field, error) {
 	compiled, err := b.line(m, line)
 	if err != nil {
@@ -153,7 +153,7 @@ type root struct {
 	field      *field
 }
 
-// field compiles what fd is as a field of m.
+// field compiles fd as a field of m.
 func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, error) {
 	f := &field{owner: m, name: WireName(fd)}
 	f.member = []byte(f.name)

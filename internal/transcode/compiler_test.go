@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
+func TestCompiler_refused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, body, field string }{
 		{"a 32-bit integer", `int32 a = 1;`, "Outer.a"},
@@ -46,7 +46,7 @@ func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
 				message Outer { Fine fine = 99; google.protobuf.Value value = 98; `+test.body+` }`)
 			var compiler transcode.Compiler
 			outer := file.Messages().ByName("Outer")
-			for range 2 { // what failed once is not taken for compiled
+			for range 2 { // a failed message does not count as compiled
 				_, err := compiler.Decoder(outer)
 				if !errors.Is(err, transcode.ErrDescriptor) {
 					t.Fatalf("error = %v, want ErrDescriptor", err)
@@ -62,7 +62,7 @@ func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
 	}
 }
 
-func TestAWellKnownTypeHasNoDecoderOfItsOwn(t *testing.T) {
+func TestCompiler_wellKnownType(t *testing.T) {
 	t.Parallel()
 	var compiler transcode.Compiler
 	if _, err := compiler.Decoder((&structpb.Struct{}).ProtoReflect().Descriptor()); !errors.Is(err, transcode.ErrDescriptor) {
@@ -70,14 +70,14 @@ func TestAWellKnownTypeHasNoDecoderOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAMessageWithManyFieldsFindsEach(t *testing.T) {
+func TestDecoder_manyFields(t *testing.T) {
 	t.Parallel()
 	const fields = 700
 	var source, document strings.Builder
 	source.WriteString(`syntax = "proto3"; package samsara_gateway.test.v1; message Wide {`)
 	document.WriteString(`{"z":0`)
 	for i := range fields {
-		// They differ only where the hash does not look, so that most of them collide.
+		// They differ only in bytes that the hash does not look at, so that most of them collide.
 		name := fmt.Sprintf("commonStart%03dcommonEnd", i)
 		source.WriteString(" optional int64 " + name + " = " + strconv.Itoa(i+1) + ";")
 		document.WriteString(`,"` + name + `":` + strconv.Itoa(i) + `,"` + name + `":-1`)

@@ -8,15 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest that are read into a message or written from one.
-// No message has more levels then than the 100 that C++ and Java parse: there is one for each, one more
-// for a Value and one for a message of which it is the root field, and one that a stream or an answer
-// that was not wrapped puts around it.
+// MaxDepth is how deep arrays and objects may nest that are read into a message or written from one. The
+// message then has no more than the 100 levels that C++ and Java parse: one for each array or object, one
+// more for a Value, one for a message whose root field it is, and one that a stream or an answer that was not
+// wrapped puts around it.
 const MaxDepth = 97
 
-// MaxValueDepth is how deep arrays and objects may nest inside a google.protobuf.Value. Each of them
-// takes valueLevels levels of messages: for an object they are Value, Struct and entry. So it is less
-// if more than 7 arrays and objects are around the Value.
+// MaxValueDepth is how deep arrays and objects may nest inside a google.protobuf.Value. Each of them takes
+// valueLevels levels of messages: for an object they are Value, Struct and entry. The bound is lower if more
+// than 7 arrays and objects are around the Value.
 const (
 	MaxValueDepth = 30
 	valueLevels   = 3
@@ -34,8 +34,8 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("not JSON at byte %d: %s", e.Offset, e.Reason)
 }
 
-// ErrRoot means that a document is JSON, but its outermost value is of another type than the
-// message: a string or number where an object is declared.
+// ErrRoot means that a document is JSON, but its outermost value is of another type than the message: for
+// example a string or a number, though an object is declared.
 var ErrRoot = errors.New("outermost JSON value has another type than the message")
 
 // Decoder turns JSON into the wire form of one message. It is safe for concurrent use.
@@ -46,21 +46,22 @@ type Decoder struct {
 	envelope, data *field
 	// blank is a message with an empty data.
 	blank []byte
-	// bare is, of an answer that was wrapped at one time and bare at another, the message without
-	// data, and bareIsOld whether it is the older form.
+	// bare is the message without data if the answer was wrapped at one time and bare at another, else nil.
+	// bareIsOld is whether the bare form is the older one.
 	bare      *message
 	bareIsOld bool
 }
 
-// Append appends the wire form of the JSON document src to dst, and records in drift, which may
-// be nil, what differs from the descriptor. See the package comment for what is read how.
+// Append appends the wire form of the JSON document src to dst, and records in drift, which may be nil, what
+// differs from the descriptor. The package comment says how each value is read.
 //
-// The error is a *SyntaxError or wraps ErrRoot. With an error dst is returned as it came,
-// though what lies between its length and its capacity may have been overwritten, and drift
-// holds what was met until then. src is not kept. Append allocates when dst has to grow, which
-// is when it has less than 144 bytes to spare before a value, or less than an eighth of a value
-// that is skipped and nests more than 64 levels; for a finding that is new to drift; and for
-// numbers of more than 32 characters.
+// The error is a *SyntaxError or wraps ErrRoot. With an error dst is returned as it came, but the bytes
+// between its length and its capacity may have been overwritten, and drift holds what was met until then. src
+// is not kept.
+//
+// Append allocates for a finding that is new to drift, for numbers of more than 32 characters, and when dst
+// has to grow: when less than 144 bytes are spare before a value, or less than an eighth of a value that is
+// skipped and nests more than 64 levels.
 func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 	r := run{src: src, out: dst, drift: drift}
 	i := r.start()
@@ -87,8 +88,8 @@ func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 	return r.out, nil
 }
 
-// SetRecords says where a page's records are: the wire names that lead to the list of them. It is for
-// start-up, before anything is read. A path that leads to no list says nothing.
+// SetRecords sets the path of a page's records: the wire names that lead to their list. It must be called at
+// start-up, before anything is read. A path that leads to no list has no effect.
 func (d *Decoder) SetRecords(path ...string) {
 	m := d.message
 	for i, name := range path {
@@ -110,8 +111,8 @@ func (d *Decoder) SetRecords(path ...string) {
 	}
 }
 
-// Valid reports, as a *SyntaxError, why src is not one JSON document that Append would read. It
-// also refuses invalid UTF-8, which Append would replace; lone surrogates it allows.
+// Valid returns nil if src is one JSON document, and otherwise the *SyntaxError with which Append would
+// refuse it. It also refuses invalid UTF-8, which Append would replace. It allows lone surrogates.
 func Valid(src []byte) error {
 	r := run{src: src}
 	if r.end(r.skip(r.start())) < 0 {
@@ -127,18 +128,18 @@ func Valid(src []byte) error {
 	return nil
 }
 
-// run is the state of one reading. Its methods take the position to read from and return the
-// one after what they read. That is negative if they failed: failed, with err set, or overDeep.
+// run is the state of one reading. Its methods take the position to read from and return the one after what
+// they read. The position is negative if they failed: failed, with err set, or overDeep.
 type run struct {
 	src   []byte
 	out   []byte
 	depth int
 	drift *Drift
-	// replaced is set where text that is not valid was met.
+	// replaced is set when text that is not valid is met.
 	replaced bool
-	// seen are the kinds of drift that were met, one bit each, and lines is how many lines of
-	// fields are being read within one another. exact is whether a whole number that a double
-	// does not hold is refused by one. See line.go.
+	// seen are the kinds of drift that were met, one bit each, and lines is how many lines of fields are
+	// being read within one another. exact is whether a double refuses a whole number that it does not hold
+	// exactly. See line.go.
 	seen  kinds
 	lines int
 	exact bool
@@ -147,8 +148,8 @@ type run struct {
 	err     error
 }
 
-// maxLessons bounds r.lessons. What is expected is shared by all readings, and documents in
-// changing order must not have processors wait for each other's writes.
+// maxLessons bounds r.lessons. All readings share what is expected, and documents whose order changes must
+// not make processors wait for each other's writes.
 const maxLessons = 16
 
 const (
@@ -216,8 +217,8 @@ func (r *run) open(i int, end byte) (next int, more bool) {
 	return i, true
 }
 
-// more goes on from a member or element that ends at i to the next one, like open. It passes
-// on that i is negative.
+// more goes on from a member or element that ends at i to the next one, like open. It returns a negative i as
+// it is.
 func (r *run) more(i int, end byte) (next int, more bool) {
 	if i < 0 {
 		return i, false
@@ -234,7 +235,7 @@ func (r *run) more(i int, end byte) (next int, more bool) {
 	}
 }
 
-// name reads a member's name and the colon. See token for what the name is worth.
+// name reads a member's name and the colon. See token for how long the name may be used.
 func (r *run) name(i int) (name []byte, next int) {
 	if i = r.quote(i); i < 0 {
 		return nil, i
@@ -260,7 +261,7 @@ func (r *run) colon(i int) int {
 	return r.space(i + 1)
 }
 
-// literal reads what is true, false or null if anything.
+// literal reads the literal want: true, false or null.
 func (r *run) literal(i int, want string) int {
 	if len(r.src)-i < len(want) || string(r.src[i:i+len(want)]) != want {
 		return r.fail(i, "no value")

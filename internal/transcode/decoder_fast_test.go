@@ -15,8 +15,8 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// What follows goes to the edges of what the decoder reads by words and by guesses. The rules
-// of reading have their tests beside it.
+// These tests go to the edges of what the decoder reads by words and by guesses. The rules of reading are
+// tested in decoder_test.go.
 
 // vehicleMembers are members of Vehicle, and one that it does not have.
 func vehicleMembers() []string {
@@ -27,7 +27,7 @@ func vehicleMembers() []string {
 	}
 }
 
-func TestMembersAreFoundInWhateverOrderTheyCome(t *testing.T) {
+func TestDecoder_memberOrder(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
 	learned := decoder(t, md)
@@ -51,7 +51,7 @@ func TestMembersAreFoundInWhateverOrderTheyCome(t *testing.T) {
 	}
 }
 
-func TestADecoderLearnsFromManyReadersAtOnce(t *testing.T) {
+func TestDecoder_concurrent(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
 	d := decoder(t, md)
@@ -73,7 +73,7 @@ func TestADecoderLearnsFromManyReadersAtOnce(t *testing.T) {
 	readers.Wait()
 }
 
-func TestNamesOfEveryLengthAreToldApart(t *testing.T) {
+func TestDecoder_namesOfEveryLength(t *testing.T) {
 	t.Parallel()
 	for length := 1; length <= 40; length++ {
 		name := strings.Repeat("n", length)
@@ -93,7 +93,7 @@ func TestNamesOfEveryLengthAreToldApart(t *testing.T) {
 	}
 }
 
-func TestANameThatJSONEscapesIsFoundHoweverItIsWritten(t *testing.T) {
+func TestDecoder_escapedNames(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
 		syntax = "proto3";
@@ -111,7 +111,7 @@ func TestANameThatJSONEscapesIsFoundHoweverItIsWritten(t *testing.T) {
 	}
 }
 
-func TestTextsOfEveryLengthAreKept(t *testing.T) {
+func TestDecoder_textsOfEveryLength(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
 	d := decoder(t, md)
@@ -149,7 +149,7 @@ func TestTextsOfEveryLengthAreKept(t *testing.T) {
 	}
 }
 
-func TestNumbersOfEveryLengthAreKept(t *testing.T) {
+func TestDecoder_numbersOfEveryLength(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
 	d := decoder(t, md)

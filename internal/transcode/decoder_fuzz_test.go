@@ -25,8 +25,8 @@ import (
 // withoutMark cuts the byte order mark that a document may start with.
 func withoutMark(document []byte) []byte { return bytes.TrimPrefix(document, []byte("\ufeff")) }
 
-// isJSON is the judgement of encoding/json, with the departure that the package states. It has none of
-// documents that nest more than 10,000 levels.
+// isJSON returns the judgement of encoding/json, except for the byte order mark that the package allows. It
+// has none on documents that nest more than 10,000 levels.
 func isJSON(document []byte) (valid, judged bool) {
 	judged = bytes.Count(document, []byte("["))+bytes.Count(document, []byte("{")) <= 10_000
 	return json.Valid(withoutMark(document)), judged
@@ -130,8 +130,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// checkAgainstProtojson makes sure that protojson reads the same from a document where it reads
-// one in which there was no drift.
+// checkAgainstProtojson makes sure that protojson, if it reads a document without drift, reads the same from
+// it.
 func checkAgainstProtojson(t *testing.T, document []byte, got proto.Message, drift *transcode.Drift) {
 	t.Helper()
 	want := got.ProtoReflect().New().Interface()
@@ -209,7 +209,7 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
-func TestGeneratedDocumentsAreReadAsProtojsonReadsThem(t *testing.T) {
+func TestDecoder_sameAsProtojson(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
 	d := decoder(t, md)
@@ -236,8 +236,7 @@ type generator struct{ *rand.Rand }
 
 func (g generator) pick(values ...string) string { return values[g.IntN(len(values))] }
 
-// join writes up to five parts, and no more than there are, between brackets, with white space
-// here and there.
+// join writes some of the first parts, five at most, between brackets, with white space here and there.
 func (g generator) join(open, closing string, parts int, part func(i int) string) string {
 	var b strings.Builder
 	b.WriteString(open)
@@ -279,7 +278,7 @@ func (g generator) field(fd protoreflect.FieldDescriptor, depth int) string {
 	}
 }
 
-// key writes names of which no two are equal.
+// key writes a name that is equal to no other.
 func (g generator) key(i int) string {
 	return `"` + strconv.Itoa(i) + g.pick("", `\u00e9`, "東京") + `"`
 }

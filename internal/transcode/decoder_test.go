@@ -103,7 +103,7 @@ func decoder(t testing.TB, md protoreflect.MessageDescriptor) *transcode.Decoder
 	return d
 }
 
-// found is a finding with the message left out where it is Vehicle.
+// found is a finding, without the message if that is Vehicle.
 func found(kind transcode.Kind, member string) transcode.Finding {
 	return transcode.Finding{Message: "Vehicle", Member: member, Kind: kind, Foreign: kind == transcode.Unknown, Count: 1}
 }
@@ -126,7 +126,7 @@ type rule struct {
 	find []transcode.Finding
 }
 
-// decoded is what d makes of a document.
+// decoded returns what d makes of a document.
 func decoded(t testing.TB, d *transcode.Decoder, md protoreflect.MessageDescriptor, json string, drift *transcode.Drift) *dynamicpb.Message {
 	t.Helper()
 	wire, err := d.Append([]byte("kept"), []byte(json), drift)
@@ -170,8 +170,8 @@ func check(t *testing.T, message string, rules []rule) {
 	}
 }
 
-// canonical is equal for equal messages, and tells 0 from -0, which proto.Equal does not. Nor
-// does it take time exponential in the depth, as cmp.Diff does.
+// canonical returns the same for equal messages, and tells 0 from -0, which proto.Equal does not. It does not
+// take time exponential in the depth, as cmp.Diff does.
 func canonical(t testing.TB, m proto.Message) []byte {
 	t.Helper()
 	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -181,7 +181,7 @@ func canonical(t testing.TB, m proto.Message) []byte {
 	return wire
 }
 
-func TestValuesOfTheDeclaredTypeAreKept(t *testing.T) {
+func TestDecoder_declaredType(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("street ", 100)
 	check(t, "Vehicle", []rule{
@@ -210,7 +210,7 @@ func TestValuesOfTheDeclaredTypeAreKept(t *testing.T) {
 	})
 }
 
-func TestTextIsUnescaped(t *testing.T) {
+func TestDecoder_escapedText(t *testing.T) {
 	t.Parallel()
 	check(t, "Vehicle", []rule{
 		{name: "every short escape", json: `{"id":"\"\\\/\b\f\n\r\t"}`, want: `id: "\"\\/\b\f\n\r\t"`},
@@ -233,7 +233,7 @@ func TestTextIsUnescaped(t *testing.T) {
 	})
 }
 
-func TestNumbersAreExact(t *testing.T) {
+func TestDecoder_exactNumbers(t *testing.T) {
 	t.Parallel()
 	mismatch := []transcode.Finding{found(transcode.Mismatch, "odometerMeters")}
 	var rules []rule
@@ -280,7 +280,7 @@ func TestNumbersAreExact(t *testing.T) {
 	check(t, "Vehicle", rules)
 }
 
-func TestDoublesAreTheNearest(t *testing.T) {
+func TestDecoder_nearestDouble(t *testing.T) {
 	t.Parallel()
 	check(t, "Vehicle", []rule{
 		{name: "a whole number", json: `{"speed":5}`, want: `speed: 5`},
@@ -298,7 +298,7 @@ func TestDoublesAreTheNearest(t *testing.T) {
 	})
 }
 
-func TestValuesOfAnotherTypeAreCoercedWhereNothingIsLost(t *testing.T) {
+func TestDecoder_coerced(t *testing.T) {
 	t.Parallel()
 	coerced := func(members ...string) (findings []transcode.Finding) {
 		for _, member := range members {
@@ -322,7 +322,7 @@ func TestValuesOfAnotherTypeAreCoercedWhereNothingIsLost(t *testing.T) {
 	})
 }
 
-func TestValuesThatCannotBeTakenAreDropped(t *testing.T) {
+func TestDecoder_mismatch(t *testing.T) {
 	t.Parallel()
 	var rules []rule
 	for member, values := range map[string][]string{
@@ -360,7 +360,7 @@ func TestValuesThatCannotBeTakenAreDropped(t *testing.T) {
 	}...))
 }
 
-func TestUnknownMembersAreSkipped(t *testing.T) {
+func TestDecoder_unknownMember(t *testing.T) {
 	t.Parallel()
 	unknown := func(members ...string) (findings []transcode.Finding) {
 		for _, member := range members {
@@ -383,7 +383,7 @@ func TestUnknownMembersAreSkipped(t *testing.T) {
 	})
 }
 
-func TestTheFirstOfTwoMembersCounts(t *testing.T) {
+func TestDecoder_duplicateMember(t *testing.T) {
 	t.Parallel()
 	duplicate := func(member string) []transcode.Finding {
 		return []transcode.Finding{found(transcode.Duplicate, member)}
@@ -402,7 +402,7 @@ func TestTheFirstOfTwoMembersCounts(t *testing.T) {
 	})
 }
 
-func TestFreeFormValuesAreTaken(t *testing.T) {
+func TestDecoder_freeForm(t *testing.T) {
 	t.Parallel()
 	coerced := []transcode.Finding{found(transcode.Coerced, "extra")}
 	check(t, "Vehicle", []rule{
@@ -429,7 +429,7 @@ func nested(open, inner, closing string, depth int) string {
 	return strings.Repeat(open, depth) + inner + strings.Repeat(closing, depth)
 }
 
-func TestFreeFormValuesNestToABound(t *testing.T) {
+func TestDecoder_nestingOfFreeForm(t *testing.T) {
 	t.Parallel()
 	deepest := nested(`{list_value: {values: `, `{number_value: 7}`, `}}`, transcode.MaxValueDepth)
 	at := nested("[", "7", "]", transcode.MaxValueDepth)
@@ -450,7 +450,7 @@ func TestFreeFormValuesNestToABound(t *testing.T) {
 	})
 }
 
-func TestARootFieldTakesWhatIsNoObject(t *testing.T) {
+func TestDecoder_rootField(t *testing.T) {
 	t.Parallel()
 	check(t, "Assets", []rule{
 		{name: "an array is the list", json: ` [{"id":"a"},{}] `, want: `assets: {id: "a"} assets: {}`},
@@ -482,12 +482,12 @@ func TestARootFieldTakesWhatIsNoObject(t *testing.T) {
 		{name: "arrays of arrays", json: `{"matrix":[[1,2],[],[3]]}`, want: `matrix: {rows: {values: [1,2]} rows: {} rows: {values: 3}}`},
 		{name: "lists of arrays of arrays", json: `{"matrices":[[[1]],[],{"rows":[[2],{"values":[3]}],"note":"n"}]}`, want: `matrices: {rows: {values: 1}} matrices: {} matrices: {rows: {values: 2} rows: {values: 3} note: "n"}`},
 		{name: "null in an array of arrays", json: `{"matrices":[null,[null,[null,5]]]}`, want: `matrices: {rows: {values: 5}}`, find: []transcode.Finding{found(transcode.NullEntry, "matrices"), in("Matrix", found(transcode.NullEntry, "rows")), in("Numbers", found(transcode.NullEntry, "values"))}},
-		{name: "single values in a list keep their places", json: `{"verdicts":[null,"a",[1],null,{},{"text":null}]}`, want: `verdicts: {} verdicts: {text: "a"} verdicts: {} verdicts: {} verdicts: {} verdicts: {}`, find: []transcode.Finding{in("Verdict", found(transcode.Mismatch, "text"))}},
+		{name: "single values in a list keep their positions", json: `{"verdicts":[null,"a",[1],null,{},{"text":null}]}`, want: `verdicts: {} verdicts: {text: "a"} verdicts: {} verdicts: {} verdicts: {} verdicts: {}`, find: []transcode.Finding{in("Verdict", found(transcode.Mismatch, "text"))}},
 		{name: "text of a nested message", json: `{"verdict":"ok","verdicts":["a",{"text":"b"},1]}`, want: `verdict: {text: "ok"} verdicts: {text: "a"} verdicts: {text: "b"} verdicts: {text: "1"}`, find: []transcode.Finding{in("Verdict", found(transcode.Coerced, "text"))}},
 	})
 }
 
-func TestADocumentOfAnotherTypeIsRefused(t *testing.T) {
+func TestDecoder_otherOutermostType(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ message, json string }{
 		{"Vehicle", `[]`},
@@ -541,7 +541,7 @@ func malformed() map[string]int {
 	}
 }
 
-func TestWhatIsNotJSONIsRefusedWhereItStopsBeingIt(t *testing.T) {
+func TestDecoder_syntaxError(t *testing.T) {
 	t.Parallel()
 	d := decoder(t, testproto.Message(t, fleet, "Vehicle"))
 	for document, offset := range malformed() {
@@ -602,7 +602,7 @@ func TestDecoder_nesting(t *testing.T) {
 		return []transcode.Finding{found(transcode.TooDeep, member)}
 	}
 	for name, test := range map[string]struct {
-		// at writes a document of which arrays and objects nest so deep, at least 9.
+		// at writes a document whose arrays and objects nest as deep as given, at least 9.
 		at func(depth int) string
 		// beyond is the drift beyond MaxDepth.
 		beyond []transcode.Finding
@@ -637,7 +637,7 @@ func TestDecoder_nesting(t *testing.T) {
 			at:     func(depth int) string { return nested(`{"towed":`, `{"matrices":[[[1]]]}`, "}", depth-4) },
 			beyond: []transcode.Finding{in("Numbers", found(transcode.TooDeep, "values"))}, levels: transcode.MaxDepth - 2,
 		},
-		"an entry that keeps its place": {
+		"an entry that keeps its position": {
 			at:     func(depth int) string { return nested(`{"towed":`, `{"verdicts":[{}]}`, "}", depth-3) },
 			beyond: tooDeep("verdicts"), levels: transcode.MaxDepth - 2,
 		},
@@ -694,7 +694,7 @@ func TestDecoder_nestingOfValuesInMessages(t *testing.T) {
 	}
 }
 
-// What nobody reads takes neither stack nor time for its depth.
+// A skipped value takes neither stack nor time for its depth.
 func TestDecoder_nestingOfWhatIsSkipped(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
@@ -755,7 +755,7 @@ func TestDecoder_mapOfStrings(t *testing.T) {
 	})
 }
 
-func TestSiblingsDoNotAddToTheDepth(t *testing.T) {
+func TestDecoder_nestingOfSiblings(t *testing.T) {
 	t.Parallel()
 	d := decoder(t, testproto.Message(t, fleet, "Vehicle"))
 	part := `"tags":[[],{}],"path":[{},{}],"externalIds":{"a":{}},"extra":{"a":[]},"rows":[[],[]],"x":[[],{}],"extras":[` + nested("[", "", "]", transcode.MaxValueDepth+1) + `]`
@@ -765,7 +765,7 @@ func TestSiblingsDoNotAddToTheDepth(t *testing.T) {
 	}
 }
 
-func TestValidAlsoRefusesInvalidUTF8(t *testing.T) {
+func TestValid_invalidUTF8(t *testing.T) {
 	t.Parallel()
 	for document, offset := range map[string]int{
 		"{\"id\":\"\xff\"}":        7,
@@ -784,7 +784,7 @@ func TestValidAlsoRefusesInvalidUTF8(t *testing.T) {
 	}
 }
 
-func TestFindingsAreBounded(t *testing.T) {
+func TestDrift_bounded(t *testing.T) {
 	t.Parallel()
 	d := decoder(t, testproto.Message(t, fleet, "Vehicle"))
 	var document strings.Builder
@@ -811,7 +811,7 @@ func TestFindingsAreBounded(t *testing.T) {
 	}
 }
 
-func TestKindsHaveNames(t *testing.T) {
+func TestKind_names(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for kind := transcode.Unknown; kind <= transcode.NullEntry; kind++ {

@@ -28,8 +28,8 @@ type twin struct {
 	fast *transcode.Decoder
 }
 
-// twins are all messages that can be decoded: so many of the tests, in an order that lasts, and then those
-// of the surface.
+// twins are all messages that can be decoded: first the messages of the tests, own of them and in a fixed
+// order, and then those of the surface.
 func twins(t testing.TB) (all []twin, own int) {
 	t.Helper()
 	var compiler transcode.Compiler
@@ -78,7 +78,7 @@ func twins(t testing.TB) (all []twin, own int) {
 	return all, own
 }
 
-// corners has what the surface could have, and other tests have not.
+// corners has what the surface could have and other tests do not have.
 const corners = `
 	syntax = "proto3";
 	package samsara_gateway.test.v1;
@@ -124,8 +124,8 @@ const corners = `
 	}
 `
 
-// compare decodes a document twice, and says what differs. The account and the error are those of the
-// slow one.
+// compare decodes a document with both decoders, and returns what differs. The account and the error are the
+// slow decoder's.
 func (w twin) compare(document []byte) (difference string, account account, wantErr error) {
 	var drift transcode.Drift
 	wire, err := w.fast.Append(nil, document, &drift)
@@ -161,7 +161,8 @@ func (w twin) difference(wire []byte, err error, drift *transcode.Drift, want pr
 	return account.compare(drift)
 }
 
-// compare says how the drift of the other decoder differs. Of more than it holds it has only the number.
+// compare returns how the drift of the other decoder differs. That has only the number of the findings that
+// it could not hold.
 func (a account) compare(drift *transcode.Drift) string {
 	rest := drift.Dropped()
 	for _, f := range drift.Findings() {
@@ -179,15 +180,15 @@ func (a account) compare(drift *transcode.Drift) string {
 	return ""
 }
 
-// scribe writes documents for messages, right ones and, at some odds, otherwise.
+// scribe writes documents for messages: correct ones and, at some odds, incorrect ones.
 type scribe struct {
 	*rand.Rand
 	bytes.Buffer
-	// room is how many values there still may be.
+	// room is how many values it may still write.
 	room int
 	// odd is how many of 100 values are odd.
 	odd int
-	// deep is how often a message that may hold itself does so to begin with.
+	// deep is how often a message that may hold itself does so at first.
 	deep int
 }
 
@@ -195,7 +196,7 @@ func (s *scribe) one(of ...string) { s.WriteString(of[s.IntN(len(of))]) }
 
 func (s *scribe) chance(percent int) bool { return s.IntN(100) < percent }
 
-// document writes one for a message.
+// document writes a document for a message.
 func (s *scribe) document(md protoreflect.MessageDescriptor) []byte {
 	s.Reset()
 	s.room = 1 + s.IntN(40)
@@ -257,7 +258,7 @@ func (s *scribe) space() {
 	}
 }
 
-// message writes an object or what else the message may be.
+// message writes an object, or another value that the message may be.
 func (s *scribe) message(md protoreflect.MessageDescriptor) {
 	p := planOf(md)
 	if s.deep > 0 {

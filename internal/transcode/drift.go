@@ -16,8 +16,8 @@ const (
 	// a number's text for a number, a bool for its text or the reverse, and in a map of strings an
 	// array or object for its JSON.
 	Coerced
-	// Mismatch is a value that cannot be taken without loss. The field is left unset, a list
-	// or map goes without that element.
+	// Mismatch is a value that cannot be taken without loss. The field is left unset, and a list or map lacks
+	// that element.
 	Mismatch
 	// Duplicate is a second member of one name, or of another name of the same field. The first one
 	// counts.
@@ -27,14 +27,13 @@ const (
 	// TooDeep is a google.protobuf.Value nested deeper than MaxValueDepth, or a value nested deeper
 	// than MaxDepth that is not skipped. It is left unset.
 	TooDeep
-	// NullEntry is null as an entry of a list or map that has no place for it. The entry is left
-	// out, so that in a list those after it move up.
+	// NullEntry is null as an entry of a list or map that cannot hold it. The entry is left out, so that the
+	// later entries of a list move up.
 	NullEntry
 	// Wrapped is an answer that holds under `data` what the message has at its top, or the
 	// reverse: an object, or a list without one around it. It was read nevertheless. Its member is "*".
 	Wrapped
-	// NoBody is that there was no answer, or none that holds anything, though one is declared. Its member
-	// is "*".
+	// NoBody is an answer that is missing or empty though one is declared. Its member is "*".
 	NoBody
 )
 
@@ -68,8 +67,8 @@ func (k Kind) String() string {
 type Finding struct {
 	// Message is the message's name without its package, such as "Vehicle".
 	Message string
-	// Member is the JSON member's name: valid UTF-8 of at most MaxMemberBytes, a longer name
-	// being cut, and otherwise arbitrary where it is Foreign.
+	// Member is the JSON member's name: valid UTF-8, cut to MaxMemberBytes. It is otherwise arbitrary if it
+	// is Foreign.
 	Member string
 	// Foreign is whether the message has no such member: the name is the upstream's own.
 	Foreign bool
@@ -83,8 +82,8 @@ type Finding struct {
 type Drift struct {
 	findings []Finding
 	dropped  int
-	// byRecord is whether records are told apart, and record the number of that which is being read,
-	// from 1 on; 0 if there is none. occurred is what was found in records.
+	// byRecord is whether records are told apart. record is the number of the record that is being read, from
+	// 1 on; 0 outside of records. occurred is what was found in records.
 	byRecord bool
 	record   int
 	occurred []occurrence
@@ -118,7 +117,7 @@ func (d *Drift) Reset() {
 	d.dropped, d.record = 0, 0
 }
 
-// ByRecord has d tell records apart, for First. It is for a Decoder that knows them: see
+// ByRecord makes d tell records apart, for First. The Decoder must know the records: see
 // [Decoder.SetRecords].
 func (d *Drift) ByRecord() { d.byRecord = true }
 
@@ -129,8 +128,8 @@ func (d *Drift) at(record int) {
 	}
 }
 
-// First returns what differs in the first so many records of the message, and outside of them. What was
-// dropped before a record counts as of that one. d is not changed.
+// First returns the drift of the message with only its first records, as many as given. What was found
+// outside of records remains. What was dropped before a record counts as found in that one. d is not changed.
 func (d *Drift) First(records int64) Drift {
 	first := Drift{findings: slices.Clone(d.findings), dropped: d.dropped}
 	for _, o := range d.occurred {
@@ -151,9 +150,9 @@ func (d *Drift) Rename(name func(member string) string) {
 	}
 }
 
-// count counts one occurrence; member is valid UTF-8. A nil d counts nothing. What drifts once
-// does so in every element and in every response: it allocates neither for what d holds, nor
-// for what it held in the same place before Reset.
+// count counts one occurrence; member is valid UTF-8. A nil d counts nothing. What drifts once does so in
+// every element and in every response: so count allocates neither for what d holds, nor for what d held at
+// the same index before Reset.
 func (d *Drift) count(message string, member []byte, kind Kind, foreign bool) {
 	if d == nil {
 		return

@@ -18,14 +18,14 @@ import (
 // have the shortest form that reads back the same; bytes are base64 with padding;
 // google.protobuf.Value, Struct and ListValue are the JSON that they stand for.
 //
-// Of a line of fields, which are one member (see [Lines]), the newest that is set is written.
-// Several may be set if they say the same, as a Decoder sets them: an integer and its text do.
+// The fields of a line are one member (see [Lines]), and the newest that is set is written. Several may be
+// set if they say the same, as an integer and its text do: a Decoder sets them so.
 //
-// What is unset is left out, and so are empty lists and maps, except those annotated as
-// required: proto3 cannot tell an unset list from an empty one, and `[]` or `{}` is the
-// faithful reading of a required one. A message with a root field is written as that field's
-// value, as null where it is unset; where other fields are set instead, as their object. One whose
-// root fields are all retired is an object unless one of them is set.
+// What is unset is left out, and so are empty lists and maps, except those annotated as required: proto3
+// cannot tell an unset list from an empty one, and `[]` or `{}` is the faithful reading of a required one. A
+// message with a root field is written as that field's value, as null if it is unset. If other fields are set
+// instead, the message is written as an object of these. A message whose root fields are all retired is an
+// object unless one of them is set.
 type Encoder struct {
 	top *objectWriter
 }
@@ -56,10 +56,9 @@ const (
 	reasonFinite = "must be a finite number"
 )
 
-// Append appends the JSON of m, which must be of the encoder's message, to dst. With a mask
-// exactly the fields that it names are written: an unset one as null, an empty list as `[]`,
-// an empty map as `{}`. Of a line only those that it names count; if none of them is set, the
-// newest of them is what is unset.
+// Append appends the JSON of m, which must be of the encoder's message, to dst. With a mask exactly the
+// fields that it names are written: an unset one as null, an empty list as `[]`, an empty map as `{}`. Of the
+// fields of a line, only the named ones count. If none of them is set, the newest of them is the unset one.
 //
 // The error is a *FieldError: for text that is not UTF-8, for NaN and the infinities, for a
 // google.protobuf.Value that holds nothing, for a root field set together with others, for two
@@ -76,8 +75,8 @@ func (e *Encoder) Append(dst []byte, m protoreflect.Message, mask *Mask) ([]byte
 // objectWriter writes a message as a JSON object, or as the value of its root field.
 type objectWriter struct {
 	members []memberWriter
-	// roots are the indices of the root fields, the newest first, and whole is whether that one is
-	// not retired: then the message is its value though it is unset.
+	// roots are the indices of the root fields, the newest first, and whole is whether that one is not
+	// retired: then the message is its value even if it is unset.
 	roots []int
 	whole bool
 	// demands is whether a required field may be missing from the object or below it.
@@ -93,8 +92,8 @@ type memberWriter struct {
 	shape    shape
 	required bool
 	value    valueWriter
-	// line are the indices of the fields that are the same member, this one among them and the
-	// newest first; nil if there is no other.
+	// line are the indices of the fields that are the same member, this one among them and the newest first;
+	// nil if there is no other one.
 	line []int
 }
 
@@ -110,7 +109,7 @@ const (
 // valueWriter writes one value of a field: an element of a list, a value of a map.
 type valueWriter struct {
 	kind protoreflect.Kind
-	// object writes messages; nil for those that stand for any JSON.
+	// object writes messages; nil for messages that stand for any JSON.
 	object *objectWriter
 }
 
@@ -151,7 +150,7 @@ func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, de
 	return append(dst, '}'), nil
 }
 
-// names reports whether the root field, and whether any other field, is to be written.
+// names reports whether a root field is written, and whether any other field is.
 func (o *objectWriter) names(m protoreflect.Message, mask *Mask) (root, others bool) {
 	for i := range o.members {
 		switch {
@@ -165,8 +164,7 @@ func (o *objectWriter) names(m protoreflect.Message, mask *Mask) (root, others b
 	return root, others
 }
 
-// named reports whether the i-th member is to be written: whether the mask names it, and
-// without a mask whether it is set.
+// named reports whether the i-th member is written: if the mask names it or, without a mask, if it is set.
 func (o *objectWriter) named(i int, m protoreflect.Message, mask *Mask) bool {
 	if mask == nil {
 		return m.Has(o.members[i].field)
@@ -296,8 +294,8 @@ type entry struct {
 	value protoreflect.Value
 }
 
-// sortedEntries returns the entries of a map, whose keys are strings, in byte order of the keys.
-// It takes the values along because to look each up afterwards costs two allocations a key.
+// sortedEntries returns the entries of a map, whose keys are strings, in byte order of the keys. It returns
+// the values too, because looking each up afterwards costs two allocations a key.
 func sortedEntries(values protoreflect.Map) []entry {
 	entries := make([]entry, 0, values.Len())
 	values.Range(func(key protoreflect.MapKey, value protoreflect.Value) bool {
@@ -312,9 +310,9 @@ func tooDeep() *FieldError {
 	return &FieldError{Reason: fmt.Sprintf("must not nest deeper than %d levels of JSON", MaxDepth)}
 }
 
-// indexSegment is the part of a path that leads to an element of a list.
+// indexSegment returns the segment of a path that leads to an element of a list.
 func indexSegment(i int) string { return "[" + strconv.Itoa(i) + "]" }
 
-// keySegment is the part of a path that leads to a value of a map. Keys are the caller's, so
-// they are quoted and cut short.
+// keySegment returns the segment of a path that leads to a value of a map. Keys come from the caller, so they
+// are quoted and cut short.
 func keySegment(key string) string { return fmt.Sprintf("[%.64q]", key) }

@@ -8,12 +8,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Encoder returns an encoder that writes the given fields of md as a JSON object, or as the value
-// of the one among them that is a root field. Fields of nested messages are written all.
+// Encoder returns an encoder that writes the given fields of md as a JSON object, or as the value of the one
+// among them that is a root field. All fields of nested messages are written.
 //
-// The error joins an ErrDescriptor for everything that has no JSON form here: enums and groups,
-// messages of google.protobuf other than Value, Struct and ListValue, map keys other than
-// strings, two fields of one wire name or two root fields of a message, neither of them retired.
+// The error joins an ErrDescriptor for everything that has no JSON form here: enums and groups, messages of
+// google.protobuf other than Value, Struct and ListValue, map keys other than strings, two fields of one wire
+// name or two root fields of a message if neither is retired.
 func (*Compiler) Encoder(md protoreflect.MessageDescriptor, fields []protoreflect.FieldDescriptor) (*Encoder, error) {
 	b := encoderBuilder{objects: map[protoreflect.FullName]*objectWriter{}}
 	top := &objectWriter{}
@@ -87,7 +87,7 @@ func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor
 	b.lines(o)
 }
 
-// lines finds the fields of o that are one member, and its root fields.
+// lines finds the fields of o that are one member, and the root fields of o.
 func (b *encoderBuilder) lines(o *objectWriter) {
 	var fields []protoreflect.FieldDescriptor
 	at := map[protoreflect.FieldDescriptor]int{}
@@ -150,8 +150,8 @@ func isNative(md protoreflect.MessageDescriptor) bool {
 	return false
 }
 
-// markDemands marks the objects in or below which a required field may be missing. Messages
-// recur, so it goes round until nothing changes.
+// markDemands marks the objects in or below which a required field may be missing. Messages recur, so it
+// repeats until nothing changes.
 func markDemands(objects []*objectWriter) {
 	for changed := true; changed; {
 		changed = false

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// newest returns which field of a line, or of the root fields, is to be written: of those that the
-// mask names, without a mask of all, the first that is set, and if none is the first.
+// newest returns the index of the field that is written, of a line or of the root fields: the first that is
+// set, or the first of all if none is set. With a mask, only the fields that it names count.
 func (o *objectWriter) newest(line []int, m protoreflect.Message, mask *Mask) int {
 	first := -1
 	for _, i := range line {
@@ -25,9 +25,9 @@ func (o *objectWriter) newest(line []int, m protoreflect.Message, mask *Mask) in
 	return first
 }
 
-// appendNewest writes the value of the newest field of a line, nil if it has no other, and fails if
-// another one that counts differs. Each is written once, so that lines within lines take no more time
-// than their fields.
+// appendNewest writes the value of the newest field of a line, and fails if another field that counts
+// differs. line is nil if the member has only one field. Each field is written once, so that lines within
+// lines take no more time than their fields.
 func (o *objectWriter) appendNewest(dst []byte, line []int, newest int, m protoreflect.Message, mask *Mask, depth int) ([]byte, *FieldError) {
 	start := len(dst)
 	dst, err := o.appendMember(dst, newest, m, mask, depth)
@@ -63,7 +63,7 @@ func (o *objectWriter) has(line []int, m protoreflect.Message) bool {
 	return false
 }
 
-// equalJSON reports whether two values are the same, a number or a bool being the same as its text.
+// equalJSON reports whether two values are the same. A number or a bool is the same as its text.
 func equalJSON(a, b []byte) bool {
 	var values [2]any
 	for i, text := range [...][]byte{a, b} {
@@ -76,7 +76,7 @@ func equalJSON(a, b []byte) bool {
 	return sameJSON(values[0], values[1])
 }
 
-// sameScalar compares the texts of two scalars, and those of numbers by what they are.
+// sameScalar reports whether the texts of two scalars are the same. Numbers are compared by value.
 func sameScalar(a, b string) bool {
 	if a == b {
 		return true

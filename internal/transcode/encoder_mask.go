@@ -10,28 +10,28 @@ import (
 	"samsara.internal/gateway/internal/similar"
 )
 
-// MaxMaskPaths is how many paths a Mask is made of at most.
+// MaxMaskPaths is how many paths a Mask may be made of.
 const MaxMaskPaths = 1000
 
-// Mask is a compiled update mask: which fields to write, set or not. It is for the Encoder that
-// made it alone. It is immutable; nil names nothing and stands for no mask at all.
+// Mask is a compiled update mask: which fields to write, set or not. Only the Encoder that made it may use
+// it. It is immutable; nil stands for no mask.
 type Mask struct {
 	entries []maskEntry // in the order of members
 }
 
-// maskEntry names a member by its index in the object: the whole of it, or where sub is set
-// some of its members.
+// maskEntry names a member by its index in the object: the whole of it, or some of its members if sub is set.
 type maskEntry struct {
 	member int
 	sub    *Mask
 }
 
-// Mask compiles paths: names of fields joined by dots, leading through singular messages only. A
-// field is named by its proto name, or by its JSON name if that is no field's proto name. Where
-// one path lies within another, the shorter one counts. No paths make no mask: nil, with which
-// Append writes what is set. The error joins a *FieldError for each path that does not name a
-// field of the body, the first ten of which name the field of the most similar name if one is
-// similar; for paths beyond MaxMaskPaths it is one *FieldError.
+// Mask compiles paths: names of fields joined by dots, leading through singular messages only. A field is
+// named by its proto name, or by its JSON name if that is no field's proto name. If one path lies within
+// another, the shorter one counts. Without paths the mask is nil, with which Append writes what is set.
+//
+// The error joins a *FieldError for each path that does not name a field of the body. The first ten of them
+// name the field of the most similar name, if one is similar. For more than MaxMaskPaths paths the error is
+// one *FieldError.
 func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -55,12 +55,12 @@ func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	return mask, nil
 }
 
-// maxSimilar is of how many wrong paths of a mask a similar name is looked for, which takes far longer
-// than to find that they are wrong.
+// maxSimilar is for how many wrong paths of a mask a similar name is looked for. That takes far longer than
+// finding out that they are wrong.
 const maxSimilar = 10
 
-// resolve returns the index of each member that path leads through, or what is wrong with it and, if
-// asked, which name is similar.
+// resolve returns the index of each member that path leads through, or what is wrong with path. If suggest is
+// true, that names a similar field.
 func (o *objectWriter) resolve(path string, suggest bool) (members []int, reason string) {
 	parent := ""
 	for name := range strings.SplitSeq(path, ".") {

@@ -4,9 +4,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Missing returns the paths of required fields that m lacks, in the order in which they would
-// be written and at most limit of them. Fields of messages that are absent are not asked for,
-// and lists and maps are never missing: an empty one is sent.
+// Missing returns the paths of required fields that m lacks, in the order in which they would be written and
+// at most limit of them. Fields of absent messages are not required. Lists and maps are never missing: an
+// empty one is sent.
 func (e *Encoder) Missing(m protoreflect.Message, limit int) []string {
 	search := absence{limit: limit}
 	search.object(e.top, m, 0)

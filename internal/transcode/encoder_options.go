@@ -10,8 +10,8 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// FieldOptions returns the gateway's annotation of a field; an empty one where it has none,
-// never nil. It is shared: do not change it.
+// FieldOptions returns the gateway's annotation of a field; an empty one if it has none, never nil. It is
+// shared: do not change it.
 func FieldOptions(fd protoreflect.FieldDescriptor) *apiv1.Field {
 	options, ok := proto.GetExtension(fd.Options(), apiv1.E_Field).(*apiv1.Field)
 	if !ok || options == nil {
@@ -20,9 +20,9 @@ func FieldOptions(fd protoreflect.FieldDescriptor) *apiv1.Field {
 	return options
 }
 
-// Lines groups fields by wire name, into the order of the first of each: all of a line are one
-// member, as it was at different times. In a line the newest comes first, which is the one that is
-// not retired, and then the greatest number. Of what is not retired there must be one at most.
+// Lines groups fields by wire name, in the order of the first field of each. The fields of a line are one
+// member, as it was at different times. The newest comes first: the field that is not retired, of which there
+// must be one at most, and then the retired ones from the greatest number down.
 func Lines(fields []protoreflect.FieldDescriptor) [][]protoreflect.FieldDescriptor {
 	var lines [][]protoreflect.FieldDescriptor
 	at := map[string]int{}
@@ -63,9 +63,9 @@ func fieldsOf(md protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor 
 	return fields
 }
 
-// WireName returns the JSON name of a field: the annotation's name where there is one, else
-// the descriptor's json_name. An answer may have the member under other names too, which the annotation
-// lists; requests have it under this one alone.
+// WireName returns the JSON name of a field: the annotation's name if there is one, else the descriptor's
+// json_name. An answer may have the member under other names too, which the annotation lists; requests have
+// it under this one alone.
 func WireName(fd protoreflect.FieldDescriptor) string {
 	if name := FieldOptions(fd).GetName(); name != "" {
 		return name

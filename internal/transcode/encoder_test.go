@@ -112,11 +112,11 @@ func parseText(tb testing.TB, md protoreflect.MessageDescriptor, text string) pr
 	return m
 }
 
-func TestAppend(t *testing.T) {
+func TestEncoder_everyForm(t *testing.T) {
 	t.Parallel()
 	file := testproto.Compile(t, encoderSource)
 	tests := map[string]struct {
-		message string // "Request" where empty
+		message string // "Request" if empty
 		text    string
 		mask    []string
 		want    string
@@ -251,7 +251,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-func TestAppendWritesNumbersLikeEncodingJSON(t *testing.T) {
+func TestEncoder_numbersLikeEncodingJSON(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, encoderSource, "Row")
 	encoder := newEncoder(t, md)
@@ -292,7 +292,7 @@ func TestAppendWritesNumbersLikeEncodingJSON(t *testing.T) {
 	}
 }
 
-func TestAppendRefuses(t *testing.T) {
+func TestEncoder_refused(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, encoderSource, "Request")
 	encoder := newEncoder(t, md)
@@ -338,7 +338,7 @@ func TestAppendRefuses(t *testing.T) {
 	}
 }
 
-func TestAppendTakesWhatNestsAsDeepAsAllowed(t *testing.T) {
+func TestEncoder_deepestNesting(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, encoderSource, "Request")
 	text := "circle {" + strings.Repeat("inner {", transcode.MaxDepth-2) + strings.Repeat("}", transcode.MaxDepth-2) + "}"
@@ -351,7 +351,7 @@ func TestAppendTakesWhatNestsAsDeepAsAllowed(t *testing.T) {
 	}
 }
 
-func TestAppendRefusesTextThatIsNotUTF8(t *testing.T) {
+func TestEncoder_invalidUTF8(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, encoderSource, "Request")
 	encoder := newEncoder(t, md)
@@ -367,7 +367,7 @@ func TestAppendRefusesTextThatIsNotUTF8(t *testing.T) {
 	}
 }
 
-func TestAppendCutsLongMapKeysInErrors(t *testing.T) {
+func TestEncoder_longMapKeyInError(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, encoderSource, "Request")
 	text := fmt.Sprintf("doubles {key: %q value: nan}", strings.Repeat("k", 1000))
@@ -377,7 +377,7 @@ func TestAppendCutsLongMapKeysInErrors(t *testing.T) {
 	}
 }
 
-func TestMaskRefuses(t *testing.T) {
+func TestMask_refused(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, encoderSource, "Request")
 	var compiler transcode.Compiler
@@ -446,7 +446,7 @@ func TestMaskRefuses(t *testing.T) {
 	})
 }
 
-func TestMissing(t *testing.T) {
+func TestMissing_requiredFields(t *testing.T) {
 	t.Parallel()
 	file := testproto.Compile(t, encoderSource)
 	tests := map[string]struct {
@@ -486,7 +486,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-func TestEncoderRefusesMessagesWithoutJSONForm(t *testing.T) {
+func TestEncoder_messageWithoutJSONForm(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ fields, want string }{
 		"an enum": {
@@ -558,8 +558,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// FuzzEncode holds the encoder against an independent reading of its output: whatever it
-// writes is JSON with the message's values, and it refuses only what JSON cannot hold.
+// FuzzEncode compares the encoder with an independent reading of its output: whatever it writes is JSON with
+// the message's values, and it refuses only what JSON cannot hold.
 func FuzzEncode(f *testing.F) {
 	md := testproto.Message(f, encoderSource, "Request")
 	encoder := newEncoder(f, md)
@@ -616,8 +616,8 @@ func readable(wire []byte, m proto.Message) (ok bool) {
 	return proto.Unmarshal(wire, m) == nil
 }
 
-// jsonOfMessage is what encoding/json should read, with numbers as text, or the reason why
-// there is no JSON.
+// jsonOfMessage returns what encoding/json should read, with numbers as text, or the reason why there is no
+// JSON.
 func jsonOfMessage(m protoreflect.Message, depth int) (any, string) {
 	md := m.Descriptor()
 	switch md.FullName() {

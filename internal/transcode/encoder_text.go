@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendJSONString appends s quoted. Only what JSON demands is escaped. It reports false where
-// s is not valid UTF-8, which JSON cannot hold.
+// appendJSONString appends s quoted. Only what JSON demands is escaped. It reports false if s is not valid
+// UTF-8, which JSON cannot hold.
 func appendJSONString(dst []byte, s string) ([]byte, bool) {
 	const hex = "0123456789abcdef"
 	if !utf8.ValidString(s) {
@@ -51,7 +51,7 @@ func appendJSONFloat(dst []byte, f float64, bits int) ([]byte, bool) {
 		format = 'e'
 	}
 	dst = strconv.AppendFloat(dst, f, format, -1, bits)
-	// strconv writes e-09 where ECMAScript writes e-9.
+	// strconv writes e-09, and ECMAScript e-9.
 	if n := len(dst); format == 'e' && n >= 4 && dst[n-4] == 'e' && dst[n-3] == '-' && dst[n-2] == '0' {
 		dst[n-2] = dst[n-1]
 		dst = dst[:n-1]

@@ -6,8 +6,8 @@ import "encoding/binary"
 // demands, and with the colon.
 type key struct {
 	text string
-	// head and tail are its first and its last eight bytes. Where it is shorter, mask selects
-	// its bytes of a word.
+	// head and tail are its first and its last eight bytes. If it is shorter, mask selects its bytes of a
+	// word.
 	head, mask, tail uint64
 }
 
@@ -29,9 +29,9 @@ func newKey(name string) (k key, ok bool) {
 // noKey is the key that nothing has.
 func noKey() key { return key{head: 1} }
 
-// leads reports whether k stands at i, by words rather than bytes. It misses one that ends
-// within the last eight bytes of src, as it misses one that is written with other escapes or
-// with white space.
+// leads reports whether the text at i begins with k. It compares words rather than bytes. It misses a key
+// that ends within the last eight bytes of src, and one that is written with other escapes or with white
+// space.
 func (k *key) leads(src []byte, i int) bool {
 	n := len(k.text)
 	if len(src)-i < n+8 || binary.LittleEndian.Uint64(src[i:])&k.mask != k.head {

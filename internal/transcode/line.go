@@ -11,7 +11,7 @@ const (
 	lossy     = 2 // some of it is left out
 )
 
-// misfit says how badly a value fits a field by what was met in reading it.
+// misfit returns how badly a value fits a field, by the drift that was met in reading it.
 func (k kinds) misfit() int {
 	switch {
 	case k&(1<<Mismatch|1<<TooDeep|1<<NullEntry) != 0:
@@ -28,7 +28,7 @@ func (k kinds) misfit() int {
 // proportion to its length whatever it holds.
 const maxLines = 3
 
-// newLine returns what reads the member that fields, the newest first, stand for.
+// newLine returns the field that reads the member of fields, which are sorted newest first.
 func newLine(fields []*field) *field {
 	newest := fields[0]
 	if len(fields) == 1 {
@@ -133,8 +133,8 @@ func (r *run) line(i int, f *field) int {
 	return end
 }
 
-// isBlank reports whether f, which is written from mark on, is a message that has nothing of the
-// value from i to end, which has something.
+// isBlank reports whether f, which is written from mark on, is an empty message though the value from i to
+// end is not empty.
 func (r *run) isBlank(f *field, mark, i, end int) bool {
 	return f.arity == once && f.op == opMessage && len(r.out) == mark+f.tag.size+1 && r.space(i+1) < end-1
 }

@@ -134,8 +134,8 @@ func TestDecoder_lineOfFields(t *testing.T) {
 	}
 }
 
-// Of lines within lines a document takes a bounded time and room, here at most 3 to the power of
-// maxLines of its length, and not 2 to the power of its depth.
+// Lines within lines take bounded time and room: here at most 3 to the power of maxLines times the document's
+// length, and not 2 to the power of its depth.
 func TestDecoder_linesWithinLines(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, retyped, "Thing")
@@ -223,7 +223,7 @@ func TestEncoder_lineOfFields(t *testing.T) {
 	}
 }
 
-// Each field of a line is written once, and not once for each line around it, which is 2 to the power
+// Each field of a line is written once, and not once for each line around it, which would be 2 to the power
 // of the depth.
 func TestEncoder_linesWithinLines(t *testing.T) {
 	t.Parallel()
@@ -240,7 +240,7 @@ func TestEncoder_linesWithinLines(t *testing.T) {
 	}
 }
 
-// A proto name is one though it is another field's JSON name too.
+// A proto name counts even if it is another field's JSON name too.
 func TestMask_protoNameFirst(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, `
@@ -259,7 +259,7 @@ func TestMask_protoNameFirst(t *testing.T) {
 	}
 }
 
-// To look for similar names costs far more than all else that is done for a path.
+// Looking for similar names costs far more than everything else that is done for a path.
 func TestMask_manyWrongPaths(t *testing.T) {
 	t.Parallel()
 	_, err := newEncoder(t, testproto.Message(t, retyped, "Thing")).Mask(slices.Repeat([]string{"nam"}, transcode.MaxMaskPaths))
@@ -310,7 +310,7 @@ const wrappings = `
 	}
 	message Empty {}`
 
-// listings has more of them, with lists and with data in data.
+// listings has more such answers, with lists and with data in data.
 const listings = wrappings + `
 	message ListedOtherwise {
 		repeated string data = 1 [(samsara_gateway.api.v1.field) = {retired: true}];
@@ -421,7 +421,7 @@ func TestDecoder_wrappedOrBare(t *testing.T) {
 	}
 }
 
-// What is an array at its outside, and known in no form, is none of the message's.
+// An outermost array that is known in no form does not belong to the message.
 func TestDecoder_bareListOfNothingKnown(t *testing.T) {
 	t.Parallel()
 	file := testproto.Compile(t, listings)
@@ -443,7 +443,7 @@ func TestDecoder_bareListOfNothingKnown(t *testing.T) {
 	}
 }
 
-// A member that has further names is read under each.
+// A member with further names is read under each of them.
 func TestDecoder_otherNames(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, renamed, "Renamed")
@@ -526,8 +526,8 @@ const renamed = `
 	}
 `
 
-// FuzzLines reads documents into lines of fields and out of their wrapping, and writes what was
-// read. What is written is read as what is written so again.
+// FuzzLines reads documents into lines of fields and out of their wrapping, and writes what was read. What is
+// written must be the same after it is read and written again.
 func FuzzLines(f *testing.F) {
 	for _, document := range []string{
 		`{"phone":"5","size":"12","tags":"a","counts":[1,"2"],"level":1.5,"extra":{"number":"5"},"flag":"x","three":1}`,
@@ -572,7 +572,7 @@ func FuzzLines(f *testing.F) {
 		}
 		written, err := encoders[i].Append(nil, read, nil)
 		if err != nil || len(drift.Findings()) > 0 || i > 0 {
-			return // What was read in part may differ.
+			return // What was read only in part may differ.
 		}
 		if wire, err = decoders[i].Append(nil, written, nil); err != nil {
 			t.Fatalf("%s is written, which cannot be read: %v", written, err)

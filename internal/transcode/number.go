@@ -13,7 +13,7 @@ type number struct {
 	digits   uint64
 	exponent int64
 	negative bool
-	// long means that there are more digits than fit; digits is then without meaning.
+	// long means that there are more digits than fit; digits then has no meaning.
 	long bool
 }
 
@@ -25,8 +25,8 @@ const (
 	maxExponent = 1 << 40
 )
 
-// scanNumber reads the number at i, and returns where it ends. Where it is malformed, that is
-// the byte at fault, and ok is false.
+// scanNumber reads the number at i, and returns where it ends. If it is malformed, end is the byte at fault,
+// and ok is false.
 func scanNumber(src []byte, i int) (n number, end int, ok bool) {
 	if i < len(src) && src[i] == '-' {
 		n.negative = true
@@ -80,9 +80,9 @@ func scanNumber(src []byte, i int) (n number, end int, ok bool) {
 	return n, i, true
 }
 
-// shortNumber appends the number at i, with the tag of f, if it is as most are: up to eight
-// digits, and up to eight after a point. It declines, by a negative result, what is not of that
-// form or not of the type of f, and everything near the end of the document.
+// shortNumber appends the number at i, with the tag of f, if it is as most are: up to eight digits, and up to
+// eight after a point. It returns a negative result for a number that is not of that form or not of the type
+// of f, and for every number near the end of the document.
 func (r *run) shortNumber(i int, f *field) int {
 	negative := r.src[i] == '-'
 	if negative {
@@ -136,7 +136,7 @@ func (r *run) shortNumber(i int, f *field) int {
 // no time for each digit and no branch: a loop over them cost a fourteenth of the time of decoding.
 func leadingDigits(word uint64) (value uint64, count int) {
 	word ^= '0' * ones
-	// Of what is not 0 to 9 now, the high bit is set or becomes it. As in scanText, the lowest
+	// The high bit of a byte that is not 0 to 9 now is set, or the sum sets it. As in scanText, the lowest
 	// mark is right.
 	count = bits.TrailingZeros64((word+(0x80-10)*ones|word)&highs) / 8
 	// With zeros before them the digits are eight; next they are four pairs, and then the sum.
@@ -244,10 +244,10 @@ func (n number) inexact(literal []byte, v float64) bool {
 	return !bytes.Equal(got, want)
 }
 
-// wholePowersOfTen are those that a word of digits may have to move up by.
+// wholePowersOfTen are the powers by which a word of digits may have to move up.
 var wholePowersOfTen = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8} //nolint:gochecknoglobals // a table, never written
 
-// powersOfTen holds those that a double holds exactly.
+// powersOfTen are the powers that a double holds exactly.
 var powersOfTen = [...]float64{ //nolint:gochecknoglobals // a table, never written
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,

@@ -7,17 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// message is the compiled form of a message. It does not change once its compiler returns it,
-// but for the order in which it expects members.
+// message is the compiled form of a message. It does not change once its compiler returns it, except for the
+// order in which it expects members.
 type message struct {
 	// name is without the package.
 	name string
-	// root is the field that a value other than an object is read as, nil where there is none.
+	// root is the field that a value other than an object is read as, nil if there is none.
 	root *field
 	// fields is how many there are.
 	fields int
-	// start is no member's, but stands before the first one and after the last one: the fields
-	// expected after one another are a ring at first.
+	// start is no member's. It comes before the first field and after the last one: at first, the fields form
+	// a ring in which each expects the next.
 	start field
 
 	// The fields under their names' hashes, at most a quarter of the slots taken, so that a
@@ -57,7 +57,7 @@ type field struct {
 	owner  *message
 	member []byte
 
-	// line is, of a member that was retyped, a field for each type that it had, the newest first.
+	// line has a field for each type that a retyped member had, the newest first.
 	line []*field
 }
 
@@ -71,7 +71,7 @@ const (
 	keyed
 	// lined is a member that is read by a line of fields.
 	lined
-	// recorded is as repeated, of the list of a page's records.
+	// recorded is repeated, for the list of a page's records.
 	recorded
 )
 
@@ -123,7 +123,7 @@ func (f *field) takes(c byte) bool {
 	}
 }
 
-// lookup returns the field called name, nil where there is none.
+// lookup returns the field called name, nil if there is none.
 func (m *message) lookup(name []byte) *field {
 	for slot := hash(name, m.seed) >> m.shift; ; slot++ {
 		f := m.slots[slot&uint64(len(m.slots)-1)]
@@ -133,8 +133,8 @@ func (m *message) lookup(name []byte) *field {
 	}
 }
 
-// index fills the slots, under a seed by which no two names meet if one is found soon. The others are
-// members under further names, which nobody expects at first.
+// index fills the slots, under a seed by which no two names collide if one is found soon. others are members
+// under further names, which no field expects at first.
 func (m *message) index(fields, others []*field) {
 	const seeds = 256
 	m.fields = len(fields)
@@ -157,15 +157,15 @@ func (m *message) index(fields, others []*field) {
 	for seed := range uint64(seeds) {
 		m.seed = (2*seed + 1) * 0x9e3779b97f4a7c15
 		m.slots = make([]*field, size)
-		if m.place(fields, seed == seeds-1) {
+		if m.fillSlots(fields, seed == seeds-1) {
 			return
 		}
 	}
 }
 
-// place puts the fields into their slots. Where one is taken already it gives up, or goes on to
-// the next free one if the fields may be crowded.
-func (m *message) place(fields []*field, crowded bool) bool {
+// fillSlots puts the fields into their slots. If a slot is taken already it returns false, or goes on to the next
+// free one if the fields may be crowded.
+func (m *message) fillSlots(fields []*field, crowded bool) bool {
 	for _, f := range fields {
 		slot := hash([]byte(f.name), m.seed) >> m.shift
 		for m.slots[slot] != nil {
@@ -179,8 +179,8 @@ func (m *message) place(fields []*field, crowded bool) bool {
 	return true
 }
 
-// hash is of the length, the first eight bytes and the last eight; in between, wire names
-// hardly differ. Its high bits are the good ones.
+// hash returns a hash of the length, the first eight bytes and the last eight. In between, wire names hardly
+// differ. Its high bits are the good ones.
 func hash(name []byte, seed uint64) uint64 {
 	var head, tail uint64
 	switch n := len(name); {

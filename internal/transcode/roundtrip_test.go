@@ -39,7 +39,7 @@ func responses() []protoreflect.MessageDescriptor {
 	return messages
 }
 
-func TestEveryResponseSurvivesTheRoundTrip(t *testing.T) {
+func TestDecoder_roundTripOfEveryResponse(t *testing.T) {
 	t.Parallel()
 	messages := responses()
 	if len(messages) < 300 {
@@ -87,7 +87,7 @@ func TestEveryResponseSurvivesTheRoundTrip(t *testing.T) {
 }
 
 // All Values of the surface have the whole room of MaxValueDepth.
-func TestFreeFormValuesStayWithinWhatOtherLanguagesParse(t *testing.T) {
+func TestDecoder_freeFormInOtherLanguages(t *testing.T) {
 	t.Parallel()
 	for _, md := range responses() {
 		if around := aroundValue(md); around > 0 && around+3*transcode.MaxValueDepth > transcode.MaxDepth {
@@ -120,7 +120,7 @@ func aroundValue(md protoreflect.MessageDescriptor) int {
 // filler makes JSON values, each different from the one before.
 type filler struct{ n int64 }
 
-// deepest ends messages that hold themselves.
+// deepest bounds messages that hold themselves.
 const deepest = 20
 
 // message returns JSON for md with every field set.
@@ -175,7 +175,7 @@ func (v *filler) value(fd protoreflect.FieldDescriptor, depth int) any {
 	}
 }
 
-// treeOf returns the JSON that m stands for, as encoding/json would give it, whole numbers as int64.
+// treeOf returns the JSON that m stands for as encoding/json would return it, with whole numbers as int64.
 func treeOf(m protoreflect.Message) any {
 	switch x := m.Interface().(type) {
 	case *structpb.Value:
@@ -225,7 +225,7 @@ func treeOfValue(v protoreflect.Value) any {
 	return v.Interface()
 }
 
-// onlyRoot returns the root field of md if md has no other, nil else.
+// onlyRoot returns the root field of md if md has no other field, else nil.
 func onlyRoot(md protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
 	if md.Fields().Len() == 1 && transcode.FieldOptions(md.Fields().Get(0)).GetRoot() {
 		return md.Fields().Get(0)

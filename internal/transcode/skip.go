@@ -30,10 +30,10 @@ func (r *run) skip(i int) int {
 	}
 }
 
-// skipNested is skip for the array or object at i. It makes use of the output.
+// skipNested is skip for the array or object at i. It keeps what is open at the end of the output.
 func (r *run) skipNested(i int) int {
-	// The innermost 64 that are open, one bit each and the innermost of them the lowest: 1 is an
-	// object. Those around them are at the end of the output, 64 in eight bytes.
+	// The innermost 64 arrays and objects that are open, one bit each, the innermost lowest: 1 is an object.
+	// The ones around them are at the end of the output, 64 in eight bytes.
 	var open uint64
 	const word = 64
 	for levels := 0; ; {
@@ -67,7 +67,7 @@ func (r *run) skipNested(i int) int {
 		if i < 0 {
 			return i
 		}
-		// Another one follows, or so many arrays and objects end.
+		// Another value follows, or one or more arrays and objects end.
 		for i = r.space(i); r.peek(i) != ','; i = r.space(i) {
 			if r.peek(i) != closing(open) {
 				return r.fail(i, "neither a comma nor the end of the object or array")
@@ -90,7 +90,7 @@ func (r *run) skipNested(i int) int {
 	}
 }
 
-// closing returns what ends the innermost of those that are open.
+// closing returns the byte that ends the innermost array or object that is open.
 func closing(open uint64) byte {
 	const ends = "]}"
 	return ends[open&1]
@@ -104,7 +104,7 @@ func (r *run) skipName(i int) int {
 	return r.colon(r.unquote(i, false))
 }
 
-// drop skips a value that has no place in the message, and records it under member of m.
+// drop skips a value that the message cannot hold, and records it under member of m.
 func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
 	if i = r.skip(i); i >= 0 {
 		r.note(m, member, kind, kind == Unknown)
@@ -112,8 +112,8 @@ func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
 	return i
 }
 
-// unknown drops the value of a member that m does not have. The name may lie in the spare room of the
-// output, of which skip makes use.
+// unknown drops the value of a member that m does not have. The name may lie in the spare room of the output,
+// which skip overwrites.
 func (r *run) unknown(i int, m *message, name []byte) int {
 	mark := len(r.out)
 	r.out = append(r.out, name...)
@@ -122,8 +122,8 @@ func (r *run) unknown(i int, m *message, name []byte) int {
 	return i
 }
 
-// tooDeep drops the object at i, for which a message was begun at start. It is empty if it is an entry
-// that keeps its place, and else not there.
+// tooDeep drops the object at i, for which a message was begun at start. The message stays, empty, if it is
+// an entry that keeps its position in a list. Otherwise it is removed.
 func (r *run) tooDeep(i int, f *field, start int) int {
 	if f.entry && f.message.root != nil && f.message.root.isSingle() {
 		r.finish(start)
@@ -160,7 +160,7 @@ func (r *run) document(i int, f *field) int {
 	return end
 }
 
-// copyString appends the string at i, which is JSON, as it is, except what is not valid.
+// copyString appends the string at i, which is JSON, and replaces only what is not valid.
 func (r *run) copyString(i int) int {
 	r.out = append(r.out, '"')
 	i++

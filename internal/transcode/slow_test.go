@@ -28,11 +28,11 @@ type node struct {
 	kind byte
 	// raw is its text in the document.
 	raw string
-	// text is that of a string, and invalid whether some of it had to be replaced. It is that of all
-	// strings within an array or object as well, names included.
+	// text is the text of a string. invalid is whether some of it had to be replaced; for an array or object,
+	// whether that is so of any string within, names included.
 	text    string
 	invalid bool
-	// members are those of an object, and the elements of an array without names.
+	// members are the members of an object, or the elements of an array, without names.
 	members []member
 }
 
@@ -84,7 +84,7 @@ type reader struct {
 	document string
 }
 
-// parse returns the value of a document, or why it is none.
+// parse returns the value of a document, or why it has none.
 func parseDocument(document []byte) (*node, error) {
 	text := strings.TrimPrefix(string(document), "\ufeff")
 	r := reader{json.NewDecoder(strings.NewReader(text)), text}
@@ -180,8 +180,8 @@ func (n *node) compact() string {
 	return b.String()
 }
 
-// whole returns the whole number that a JSON number is, nil if it is no whole one. One that is too large
-// for any type is more than 2^2000.
+// whole returns the value of a JSON number if it is whole, else nil. For a number that is too large for any
+// type it returns more than 2^2000.
 func whole(literal string) *big.Int {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(literal), "e")
 	places := 0
@@ -215,14 +215,14 @@ func whole(literal string) *big.Int {
 	}
 }
 
-// finding is a way to differ, without how often.
+// finding is a way in which a document differs, without how often.
 type finding struct {
 	message, member string
 	foreign         bool
 	kind            transcode.Kind
 }
 
-// account is how often a value differs in which way.
+// account is how often a value differs in each way.
 type account map[finding]int
 
 func (a account) add(other account) {
@@ -231,7 +231,7 @@ func (a account) add(other account) {
 	}
 }
 
-// misfit says how badly a value fits: 2 if some of it is lost, 1 if it was converted.
+// misfit returns how badly a value fits: 2 if some of it is lost, 1 if it was converted.
 func (a account) misfit() int {
 	worst := 0
 	for f := range a {
@@ -246,12 +246,12 @@ func (a account) misfit() int {
 	return worst
 }
 
-// slow is one reading. It is passed by value: each part of it changes what is within.
+// slow is the state of one reading. It is passed by value: changes hold only for what is within.
 type slow struct {
 	drift account
 	// around is how many arrays and objects are around the value, and lines how many lines of fields.
 	around, lines int
-	// exact is whether a double must be the very number.
+	// exact is whether a double must be exactly the number.
 	exact bool
 }
 
@@ -271,8 +271,8 @@ func (s slow) note(md protoreflect.MessageDescriptor, name string, kind transcod
 	s.drift[finding{messageName(md), name, kind == transcode.Unknown, kind}]++
 }
 
-// decodeSlowly reads a document into a message. What is not JSON is errSyntax, and what the message
-// cannot be transcode.ErrRoot.
+// decodeSlowly reads a document into a message. The error is errSyntax if the document is not JSON, and
+// transcode.ErrRoot if the message cannot be its outermost value.
 func decodeSlowly(document []byte, md protoreflect.MessageDescriptor) (protoreflect.Message, account, error) {
 	n, err := parseDocument(document)
 	if err != nil {
@@ -297,7 +297,7 @@ func decodeSlowly(document []byte, md protoreflect.MessageDescriptor) (protorefl
 
 var errSyntax = errors.New("not JSON")
 
-// plan is what there is to know of the fields of a message. It is kept because options take long to read.
+// plan is what is known of the fields of a message. It is kept because options take long to read.
 type plan struct {
 	fields []protoreflect.FieldDescriptor
 	// lines are the fields of each member, and roots the root fields, the newest first.
@@ -365,7 +365,7 @@ func is(fd protoreflect.FieldDescriptor, name protoreflect.Name) bool {
 	return fd.Message() != nil && fd.Message().FullName() == "google.protobuf."+protoreflect.FullName(name)
 }
 
-// takes reports whether a message whose root fields these are may have n, no object, as its value.
+// takes reports whether a message with these root fields may have n, which is no object, as its value.
 func takes(roots []protoreflect.FieldDescriptor, n *node) bool {
 	return slices.ContainsFunc(roots, func(fd protoreflect.FieldDescriptor) bool {
 		switch scalar := n.kind != '{' && n.kind != '['; {
@@ -387,7 +387,7 @@ func singleRoot(md protoreflect.MessageDescriptor) bool {
 	return len(roots) > 0 && !slices.ContainsFunc(roots, protoreflect.FieldDescriptor.IsList)
 }
 
-// object reads the members of n that the plan has into m.
+// object reads the members of n that are in the plan into m.
 func (s slow) object(n *node, m protoreflect.Message, p *plan) {
 	seen := map[string]bool{}
 	for _, member := range n.members {
@@ -505,13 +505,13 @@ func (s slow) field(n *node, fd protoreflect.FieldDescriptor, m protoreflect.Mes
 
 // element reads an element of a list or map, and reports whether there is one.
 func (s slow) element(n *node, fd protoreflect.FieldDescriptor, owner protoreflect.MessageDescriptor, name string, mapped bool) (protoreflect.Value, bool) {
-	places := isMessage(fd) && singleRoot(fd.Message())
+	keeps := isMessage(fd) && singleRoot(fd.Message())
 	switch {
-	case places && n.kind != '{':
+	case keeps && n.kind != '{':
 		m := dynamicpb.NewMessage(fd.Message())
 		s.member(n, planOf(fd.Message()).roots, m)
 		return protoreflect.ValueOfMessage(m), true
-	case places:
+	case keeps:
 		v, ok := s.value(n, fd, owner, name)
 		if !ok {
 			v = protoreflect.ValueOfMessage(dynamicpb.NewMessage(fd.Message()))
@@ -612,13 +612,13 @@ func (s slow) value(n *node, fd protoreflect.FieldDescriptor, owner protoreflect
 	return v, true
 }
 
-// single is a field as if it were no list and no map.
+// single is a field read as if it were neither list nor map.
 type single struct{ protoreflect.FieldDescriptor }
 
 func (single) IsList() bool { return false }
 func (single) IsMap() bool  { return false }
 
-// isInexact reports whether a double is another number than the whole one that it stands for.
+// isInexact reports whether a double differs from the whole number that it stands for.
 func isInexact(exactly *big.Int, f float64) bool {
 	if exactly == nil {
 		return false
@@ -675,8 +675,8 @@ func (s slow) free(n *node, m protoreflect.Message, owner protoreflect.MessageDe
 	}
 }
 
-// knows reports whether something of n is known to a message whose plan it is. So many arrays and objects
-// are around n, and so many lines of fields.
+// knows reports whether something of n is known to the message of the plan. around is how many arrays and
+// objects are around n, and lines how many lines of fields.
 func knows(n *node, p *plan, around, lines int) bool {
 	if n.kind != '{' {
 		return suitsLine(n, p.roots, around, lines)
@@ -793,9 +793,8 @@ func (s slow) both(n, inner *node, data protoreflect.FieldDescriptor, m protoref
 	}
 }
 
-// bothForms reports whether a message has the fields of an answer that is wrapped and of one that is
-// bare, of those of one form the newest of each member deprecated, and some members in common with what
-// is wrapped.
+// bothForms reports whether a message has the fields of a wrapped answer and of a bare one: the newest fields
+// of one form are all deprecated, and some members are the same as in the wrapped message.
 func bothForms(data protoreflect.FieldDescriptor, p *plan) bool {
 	common := false
 	for name, line := range p.without("data").lines {

@@ -58,8 +58,8 @@ func copyPlain(dst *[shortText + 8]byte, src []byte) int {
 	return n
 }
 
-// text appends the string that begins after the quote before i, preceded by a tag and its length.
-// Where it is not valid UTF-8, that is recorded for f.
+// text appends the string that begins after the quote before i, preceded by a tag and its length. If it is
+// not valid UTF-8, that is recorded for f.
 func (r *run) text(i int, t tag, f *field) int {
 	// To scan and to copy at once saves a tenth of the time of decoding: texts are mostly short.
 	room, size := r.room(), t.size&maxTagBytes
@@ -93,8 +93,8 @@ func (r *run) longText(i int, t tag, f *field) int {
 	return i
 }
 
-// token returns the string that begins after the quote before i, and where it ends. The text is
-// valid UTF-8, and good until the next append to the output, whose spare room it may lie in.
+// token returns the string that begins after the quote before i, and where it ends. The text is valid UTF-8.
+// It may lie in the spare room of the output, and may be used until the next append to that.
 func (r *run) token(i int) (text []byte, next int) {
 	end, ascii := scanText(r.src, i)
 	if r.peek(end) == '"' && (ascii || utf8.Valid(r.src[i:end])) {
@@ -106,8 +106,8 @@ func (r *run) token(i int) (text []byte, next int) {
 	return text, next
 }
 
-// unquote reads the string that begins after the quote before i, and appends its text if it is
-// to be kept. It sets r.replaced if some of the text had to be replaced.
+// unquote reads the string that begins after the quote before i, and appends its text if keep is true. It
+// sets r.replaced if some of the text had to be replaced.
 func (r *run) unquote(i int, keep bool) int {
 	for {
 		end, ascii := scanText(r.src, i)

@@ -23,7 +23,7 @@ const (
 func (r *run) free(i int, f *field) int {
 	mark, depth := len(r.out), r.depth
 	seen, drift := r.seen, r.drift
-	// Whether it is read at all shows at its end, and what is dropped has other drift.
+	// Only its end shows whether it is kept, and the drift of a dropped value is another.
 	r.seen, r.drift = 0, nil
 	end := r.freeValue(i, f)
 	r.drift = drift
@@ -87,8 +87,8 @@ func (r *run) any(i int, f *field, room int) int {
 	}
 }
 
-// anyNumber appends a number as the content of a Value: as a double where that loses nothing
-// but the remote digits of a fraction, else as text.
+// anyNumber appends a number as the content of a Value: as a double if that loses only the remote digits of a
+// fraction, else as text.
 func (r *run) anyNumber(i int, f *field) int {
 	if c := r.peek(i); c != '-' && !isDigit(c) {
 		return r.fail(i, "no value")

@@ -27,12 +27,11 @@ func newTag(number protowire.Number, wire protowire.Type) tag {
 // oneByte returns the tag that stands on the wire as b.
 func oneByte(b byte) tag { return tag{bytes: uint64(b), size: 1} }
 
-// roomBytes is as much as a tag and a short text may be written to.
+// roomBytes is the room for a tag and a short text.
 const roomBytes = maxTagBytes + 1 + shortText + 8
 
-// room returns what follows the end of the output, for values of bounded size: written there
-// as to an array, they need neither an append each nor its checks. That made decoding 8 %
-// faster.
+// room returns the bytes after the end of the output, for values of bounded size. Written there as to an
+// array, they need neither an append each nor its checks. That made decoding 8 % faster.
 func (r *run) room() *[roomBytes]byte {
 	if cap(r.out)-len(r.out) < roomBytes {
 		r.grow()

@@ -10,12 +10,11 @@ import (
 // Envelope is the name of the member in which Samsara wraps what an answer is about, if it does.
 const Envelope = "data"
 
-// decoder compiles md and, beside it, what reads answers that are wrapped though md is not, or
-// the reverse.
+// decoder compiles md, and also what reads answers that are wrapped though md is not, or the reverse.
 //
-// When an answer changes its form, cmd/protogen keeps the fields of the former one, deprecated,
-// beside those of the present one. That is how a message that has both is told: of `data` and all
-// the others, the newest of each line, either side is deprecated and the other is not.
+// When an answer changes its form, cmd/protogen keeps the fields of the former one, deprecated, beside those
+// of the present one. That is how a message with both forms is recognized: either `data` is deprecated and
+// all other fields are not, or the reverse. The newest field of each line counts.
 func (b *builder) decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
 	m, err := b.message(md)
 	if err != nil {
@@ -56,7 +55,8 @@ func isDeprecated(fd protoreflect.FieldDescriptor) bool {
 	return ok && options.GetDeprecated()
 }
 
-// single returns the newest field of f, which may be nil or a line, that is a single message.
+// single returns the newest field of f that is a single message, nil if there is none. f may be nil or a
+// line.
 func (f *field) single() *field {
 	switch {
 	case f == nil:
@@ -95,8 +95,8 @@ func (r *run) answer(i int, d *Decoder) int {
 	return r.object(i, m)
 }
 
-// both appends what the outermost object gives to a message that has the fields of both forms.
-// What differs is recorded of the form that the object has.
+// both appends what the outermost object gives to a message that has the fields of both forms. Drift is
+// recorded for the form that the object has.
 func (r *run) both(i int, d *Decoder) int {
 	drift := r.drift
 	data := r.envelope(i)
@@ -145,7 +145,7 @@ func (r *run) wrap(i int, f *field) int {
 	return i
 }
 
-// unwrap appends to m what the value at data gives to it, which is within the object at i.
+// unwrap appends what the value at data gives to m. The value is within the object at i.
 func (r *run) unwrap(i, data int, m *message) int {
 	r.depth++
 	if r.peek(data) == '{' {
@@ -160,8 +160,8 @@ func (r *run) unwrap(i, data int, m *message) int {
 	return r.skip(i)
 }
 
-// envelope returns where the value of the first member `data` of the object at i is, 0 if there is none.
-// Of what is not JSON it leaves it to others to tell, as knows and suits do.
+// envelope returns where the value of the first member `data` of the object at i is, 0 if there is none. Like
+// knows and suits, it leaves it to the reading proper to fail on what is not JSON.
 func (r *run) envelope(i int) (data int) {
 	depth := r.depth
 	i, more := r.open(i, '}')
@@ -179,8 +179,8 @@ func (r *run) envelope(i int) (data int) {
 	return data
 }
 
-// knows reports whether m knows something of the value at i: a member of an object that is not null, or
-// what its root field takes. Of a member `data` that is an object something must be known in turn.
+// knows reports whether something of the value at i is known to m: a member of an object that is not null, or
+// what the root field of m takes. Something of a member `data` must itself be known if it is an object.
 func (r *run) knows(i int, m *message) (known bool) {
 	if r.peek(i) != '{' {
 		return m.root != nil && r.suits(i, m.root)
@@ -209,8 +209,8 @@ func (r *run) knows(i int, m *message) (known bool) {
 	return known
 }
 
-// suits reports whether f takes the value at i, and knows something of it if it is a message or a list:
-// of a list that is one element, unless it is empty.
+// suits reports whether f takes the value at i. Something of a message must be known, and one element of a
+// list unless it is empty.
 func (r *run) suits(i int, f *field) (known bool) {
 	c := r.peek(i)
 	switch {

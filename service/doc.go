@@ -1,21 +1,21 @@
-// Package service is the gRPC side of the gateway. It serves every operation of the REST API as
-// a unary method, and its pages as streams where it has any, from descriptors and annotations
-// alone, together with health, reflection, channelz and, if it is wanted, PassthroughService.
+// Package service is the gRPC side of the gateway. It serves every operation of the REST API as a unary
+// method, and the pages of an operation as streams, from descriptors and annotations alone, together
+// with health, reflection, channelz and, if it is wanted, PassthroughService.
 //
 // # Guarantees
 //
-// A call reaches the upstream only when its message could be read, every argument is in order
-// and its deadline has not passed. What the upstream answers goes out as it was decoded, without
-// another copy. Nothing that fails, panics included, takes the server down or tells the caller
-// more than a status: errors of package upstream and of this package carry an ErrorInfo; any other
-// error is logged and appears as Internal with the message "internal error". The reasons, and the keys of
-// an ErrorInfo and of metadata, are those of samsara_gateway/api/v1/errors.proto.
+// A call reaches the upstream only if its message could be read, every argument is in order and its
+// deadline has not passed. What the upstream answers goes out as it was decoded, without another copy.
+// Nothing that fails, panics included, takes the server down or tells the caller more than a status:
+// errors of package upstream and of this package carry an ErrorInfo; any other error is logged and
+// appears as Internal with the message "internal error". The reasons, and the keys of an ErrorInfo and of
+// metadata, are those of samsara_gateway/api/v1/errors.proto. A Server is safe for concurrent use.
 //
-// Grpc itself answers, without an ErrorInfo, to a request message that is too large, also once it
-// is decompressed, or malformed, and to none or a second one (INTERNAL): such a call is logged and
-// counted as others are. It also turns away what it cannot make a call of, and these are neither
-// logged nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary
-// metadata or a grpc-timeout that is malformed, a path without a method, a deadline that has passed.
+// grpc itself answers, without an ErrorInfo, to a request message that is malformed or too large, also if
+// it is so only once it is decompressed, and to none or a second one (INTERNAL): such a call is logged
+// and counted as others are. grpc also turns away what it cannot make a call of, which is neither logged
+// nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary metadata or a
+// grpc-timeout that is malformed, a path without a method, a deadline that has passed.
 //
 // Requests may be compressed with gzip. Answers are compressed if the request was.
 //
@@ -23,50 +23,50 @@
 //
 //	GATEWAY_TOO_MANY_CALLS  RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
 //
-// One of a method that is not served is counted as /unknown/unknown, whatever it is called:
+// A call of a method that is not served is counted as /unknown/unknown, whatever it is called:
 //
 //	REQUEST_METHOD_UNKNOWN  UNIMPLEMENTED
 //
 // In the log these two are "call refused".
 //
-// The ErrorInfo of a call that writes, that is by another method of HTTP than GET, says in processed
-// whether Samsara acted on it: "yes", "no" or "unknown". What package upstream does not say of that
-// was not sent, "no", except for a fault of the gateway, GATEWAY_INTERNAL. Passthrough writes unless its
-// request says GET: errors before that is read say "no", or "unknown" of such a fault.
+// The ErrorInfo of a call that writes, by another HTTP method than GET, says in processed whether Samsara
+// acted on it: "yes", "no" or "unknown". If package upstream says nothing of that, nothing was sent: "no",
+// except for a fault of the gateway, GATEWAY_INTERNAL. Passthrough writes unless its request says GET:
+// errors before that is read say "no", or "unknown" for such a fault.
 //
 // # Memory
 //
-// A client holds what is on its way to it, and what it has not sent of a request, by its connection.
-// How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its
-// connection is closed because others need that memory, are the rules of package lease. Answers are
-// compressed if the request was, up to 64 KiB, and while the client shows that it reads; a stream
-// goes out as its first message does.
+// A client holds, by its connection, what is on its way to it and what it has not sent of a request.
+// How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its connection
+// is closed because others need that memory, are the rules of package lease. Answers are compressed if
+// the request was, up to 64 KiB, and while the client shows that it reads; a stream goes out as its first
+// message does.
 //
 // # Streams
 //
-// A StreamX method sends every page of a list in order, and ends with OK after the one that says
-// that none follows, or after as much as the options ask for. Pages without records are passed over,
-// unless they have something beside records and pagination, or drift of another kind than "unknown" and
-// "coerced", which may have cost them their records; one that is the last for the options' sake is sent
-// for the sake of its cursor. The drift of those that are passed over is told nevertheless. The next page is
-// fetched while one is being sent: two of them exist at most, however slowly the client reads.
+// A StreamX method sends every page of a list in order, and ends with OK after the page that says that
+// none follows, or after as much as the options ask for. A page without records is passed over, unless it
+// has something beside records and pagination, or drift of another kind than "unknown" and "coerced",
+// which may have cost it its records, or is the last one because of the options: then it is sent because
+// of its cursor. The drift of pages that are passed over is told nevertheless. The next page is fetched
+// while one is being sent: two of them exist at most, however slowly the client reads.
 //
-// A FollowX method goes on after the last page. If nothing is new it asks again after the
-// poll interval and up to a tenth more; nothing new means that the page has no records, that its
-// cursor is the one it was asked for with, or that no page follows. A page without records is sent as a
-// list's is, if its cursor is another one than it was asked for with. Streams with the same request,
-// samsara-retry and forwarded headers are read once for all, see package feed, unless one wants
-// no-store; who reads too slowly for the others goes on by itself. Each request goes in the name of
-// a caller whose stream is there: of an interactive one before any that is batch, then of the one
-// that has followed longest, and while requests fail of each in turn. After the keep-alive interval
-// without a message, one says how the feed is doing and where it is. UNAVAILABLE and
-// RESOURCE_EXHAUSTED do not end the stream, except for a response that is too large: they are waited
-// out, from 1 second up to a minute at random, and not less than the upstream asks for. What refuses
-// one caller alone does not hold up requests in another's name. MaxPages counts empty answers too.
+// A FollowX method goes on after the last page. If nothing is new it asks again after the poll interval
+// and up to a tenth more. Nothing new means that the page has no records, that its cursor is the one that
+// it was asked for with, or that no page follows. A page without records is sent as a list's is, if its
+// cursor differs from the one that it was asked for with. Streams with the same request, samsara-retry and
+// forwarded headers are read once for all, see package feed, unless one wants no-store; a client that
+// reads too slowly for the others goes on by itself. Each request goes in the name of a caller whose
+// stream is there: of an interactive one before any that is batch, then of the one that has followed
+// longest, and while requests fail of each in turn. After the keep-alive interval without a message, one
+// says how the feed is doing and where it is. UNAVAILABLE and RESOURCE_EXHAUSTED do not end the stream,
+// except for a response that is too large: they are waited out, for a random time, at first up to 1 second
+// and in the end up to a minute, but not less than the upstream asks for. What refuses one caller alone does not hold up requests in
+// another's name. MaxPages counts empty answers too.
 //
-// The cursor of a message asks for what comes after it, also at another server and after a
-// crash: who goes on from the last one that was dealt with misses nothing. The last page of a
-// list has none. These reasons are streams' own, all in the gateway's domain:
+// The cursor of a message asks for what comes after it, also at another server and after a crash: a client
+// that goes on from the last message that it dealt with misses nothing. The last page of a list has none.
+// These reasons are streams' own, all in the gateway's domain:
 //
 //	UPSTREAM_CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor,
 //	                             which is too old, was made for other parameters, or came with
@@ -106,11 +106,11 @@
 //	grpc-retry-pushback-ms What a retry policy of the client is to do about a call that failed, see
 //	                       gRFC A6: -1, or the wait in RetryInfo if nothing was asked of Samsara.
 //
-// The first two are in the header of a call that succeeds and in the trailer of one that fails;
-// of a stream the header has those of the first page. The trailer of a stream has no more than the
-// 8 KiB that clients in Java and C++ accept by default: if it had, the message of the status is cut
-// to 256 bytes. samsara-drift is in the trailer of a call that succeeds, and of every stream for all
-// of its pages, without the records that options.max_items cuts off; at most 16 entries and 1 KiB:
+// The first two are in the header of a call that succeeds and in the trailer of one that fails; the header
+// of a stream has those of the first page. The trailer of a stream has no more than the 8 KiB that clients
+// in Java and C++ accept by default: if it had, the message of the status is cut to 256 bytes.
+// samsara-drift is in the trailer of a call that succeeds, and of every stream for all of its pages,
+// without the records that options.max_items cuts off; at most 16 entries and 1 KiB:
 //
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]
@@ -118,8 +118,23 @@
 //	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep" /
 //	        "null_entry" / "wrapped" / "no_body"
 //
-// as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". See [transcode.Kind] for what each kind
-// is; of "wrapped" and "no_body" the member is "*". A count that is left out is 1; that of
-// more says how often something occurred that is not listed. In names and ids every byte but
-// ASCII letters, digits, "-" and "_" is percent-encoded.
+// as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". See [transcode.Kind] for what each kind is; the
+// member of "wrapped" and "no_body" is "*". A count that is left out is 1. The count of more says how often
+// something occurred that is not listed. In names and ids every byte except ASCII letters, digits, "-" and
+// "_" is percent-encoded.
+//
+// # Invariants
+//
+// A handler is written once for each shape of method: unary, all pages, follow, passthrough. There is no
+// code for a single operation, and no net/http. Only codec.go hands memory to grpc; what does not reach it
+// is released by whoever made it. A call's log line, attempts and lease belong to the call's goroutine. The
+// package has no mutex: what calls share is atomic, or is the concern of packages feed and lease. The
+// goroutine that reads a list ahead ends before its handler returns. Every handler has returned before Stop
+// does, or the error of Stop says that it has not. Interceptors see every call with the status that its
+// caller sees.
+//
+// # Files
+//
+// In the order in which they are to be read: server, config, operations, interceptors, connections,
+// unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
 package service

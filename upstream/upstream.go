@@ -1,22 +1,3 @@
-// Package upstream is the HTTP side of the gateway: it sends requests to the Samsara REST API,
-// again if that helps and does no harm, and maps what comes back onto bodies and gRPC codes.
-//
-// It guarantees that every error is an *Error whose code follows from the HTTP status alone,
-// never from a text; that what the last attempt ended with stays the error, whatever refuses a further
-// one; that an attempt whose outcome is unknown is repeated only if the request says that it may be;
-// that one caller's failures refuse nobody else; that no wait outlives the caller's deadline; that
-// every wait and every size is bounded, and the memory of all responses together; that connections
-// and buffers are used again; that callers who read the same at the same time share one upstream
-// call, but neither their deadlines nor their tokens; and that the API token goes to the configured
-// host only and stands in no error, log or observation.
-//
-// It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
-// of the expected kind. A write that has no body in its 2XX response has succeeded nevertheless.
-//
-// A call goes through layers, cache, share, retry, admit and attempt, each of which knows the next one
-// alone. The files, in the order in which they are to be read: upstream, preview, cache, share, retry, admit,
-// attempt, records, circuit, retrybudget, request, transport, body, decode, operation, refusal, status,
-// error, errorbody, retryafter, config, token. Each names only what comes after it.
 package upstream
 
 import (

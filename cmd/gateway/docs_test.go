@@ -367,10 +367,10 @@ func TestDocs_statuses(t *testing.T) {
 	}
 }
 
-// TestDocs_packages holds the table of packages against the folders that have Go files.
-func TestDocs_packages(t *testing.T) {
-	t.Parallel()
-	want := make(map[string]bool)
+// packageFolders returns the folders of the product's packages, from root and with slashes.
+func packageFolders(t *testing.T) map[string]bool {
+	t.Helper()
+	folders := make(map[string]bool)
 	for _, top := range []string{"cmd", "service", "upstream", "internal"} {
 		err := filepath.WalkDir(filepath.Join(root, top), func(path string, entry fs.DirEntry, err error) error {
 			switch {
@@ -380,7 +380,7 @@ func TestDocs_packages(t *testing.T) {
 				return fs.SkipDir
 			case filepath.Ext(path) == ".go":
 				folder, err := filepath.Rel(root, filepath.Dir(path))
-				want[filepath.ToSlash(folder)] = true
+				folders[filepath.ToSlash(folder)] = true
 				return err
 			}
 			return nil
@@ -389,6 +389,13 @@ func TestDocs_packages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return folders
+}
+
+// TestDocs_packages holds the table of packages against the folders that have Go files.
+func TestDocs_packages(t *testing.T) {
+	t.Parallel()
+	want := packageFolders(t)
 	got := make(map[string]bool)
 	for _, row := range readDocument(t, root+"/docs/architecture.md").table(t, "| Folder | What is there |") {
 		for folder := range strings.SplitSeq(row[0], ", ") {

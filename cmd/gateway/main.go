@@ -1,10 +1,3 @@
-// Gateway offers the Samsara REST API as typed gRPC.
-//
-// This command is configuration and wiring. It exits with 0 when it has done what was asked,
-// also after SIGINT or SIGTERM; with 2 when the command line or the configuration is wrong, all
-// problems listed; with 1 when it fails later, which includes calls that had to be cut off
-// because they outlived the grace period. A second signal ends it at once. SIGHUP ends nothing: a
-// gateway that serves reads its files again.
 package main
 
 import (

@@ -1,11 +1,3 @@
-// Package admin serves what operators and orchestrators ask of a gateway over HTTP: /metrics,
-// /healthz (the process answers), /readyz (it takes calls) and /quota (the state of its budgets).
-// A gateway whose quota is without its store, or that goes on with the last good content of a file,
-// is ready all the same, and says so.
-//
-// It answers GET and HEAD only, reads no request body, and bounds the time of every
-// connection. It neither authenticates nor encrypts: who may reach its address is the
-// configuration's concern.
 package admin
 
 import (

@@ -1,8 +1,3 @@
-// Package catalog finds methods by what people know of them: names of gRPC, of Samsara's document and
-// SDKs, names that a method has had, paths with ids in them, scopes, stages, or a part of any.
-//
-// It knows of a method what its descriptor and annotation say, and holds no table of names: what a
-// method was called before follows from its operationId, and so does its name in Samsara's SDKs.
 package catalog
 
 import (

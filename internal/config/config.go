@@ -1,17 +1,3 @@
-// Package config reads the gateway's settings from flags, the environment and a file.
-//
-// Every setting has one name: --retry-max-attempts on the command line is
-// SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS in the environment and retry-max-attempts in the file.
-// Flags count over the environment, the environment over the file, the file over the defaults.
-// Values are read the same way wherever they come from.
-//
-// Whatever is wrong is reported at once, in one *Error: unknown flags, variables and keys,
-// values that do not parse in any source (also where another source overrides them), settings
-// that do not fit together, files without what they are for, and patterns that match nothing.
-//
-// The API token is neither a flag, which every user of the machine can read, nor a key of the
-// file: it comes from the variable SAMSARA_API_TOKEN or from a file of its own. No error and no
-// log value of this package holds it.
 package config
 
 import (

@@ -1,17 +1,3 @@
-// Package endpoint compiles annotated gRPC methods into operations of the REST API, and binds
-// request messages to HTTP requests.
-//
-// Whatever can be wrong with an annotation is found by Load, at start-up and all at once; Bind
-// fails for a caller's arguments only, and names each one. Every field of a request goes to
-// exactly one place, in one form: the path, the query or the JSON body. A path keeps the shape
-// of its template whatever the values are: a value never adds, removes or climbs a segment.
-//
-// Samsara binds a cursor to the very parameters it was made with. Of an operation that pages,
-// every query is therefore in one form only, by whichever method and in whichever process it is
-// bound: the values of a list are sorted, none twice, and the cursor comes last.
-//
-// It refuses what it could not send faithfully: lists in a path, messages in a query, operations
-// that stream. It knows nothing of transport and quota.
 package endpoint
 
 import (

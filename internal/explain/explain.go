@@ -1,9 +1,3 @@
-// Package explain says what a call would do: the HTTP request that it makes, the budgets, times and
-// repeats that bound it, how its pages are read, and the reasons that it can end with.
-//
-// It makes the request by the code that makes it for the gateway, package endpoint and the gateway's own
-// client of package upstream, and takes each number from what is in force, so that it cannot say anything
-// else. It asks nobody for anything. It shows no token, for its client has none.
 package explain
 
 import (

@@ -1,7 +1,3 @@
-// Package feed has one chain of requests read a feed for all that follow it. A Hub knows the chains, a
-// Follower follows a feed, and Pages asks for its pages.
-//
-// The package knows neither gRPC nor HTTP.
 package feed
 
 import (

@@ -1,9 +1,3 @@
-// Package glob says which gRPC methods a setting is for.
-//
-// A pattern is compared with a method's whole name, "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles",
-// in which dots and the slash are characters like others: "samsara_gateway.vehicles.v1.*" is every method of
-// that package, "*/List*" every method that lists, "*" every one. Apart from * for any characters
-// there are ? for one and classes such as [A-C], as in package path.
 package glob
 
 import (

@@ -1,31 +1,3 @@
-// Package http1 is a client for one server of HTTP/1.1, cleartext or TLS, that runs a whole
-// exchange on its caller's goroutine. net/http hands each request to one goroutine of its
-// connection and each response back from another, which is most of what a small request costs;
-// here a connection has no goroutine of its own.
-//
-// It guarantees what net/http does: connections are used again, at any concurrency and after any
-// response that was read to its end; an exchange ends when its context does, also in the middle
-// of a header or body; a response that comes before the request's body is sent is read; headers are
-// bounded. Parsing is net/http's own, except that a status line must be of HTTP/1.
-//
-// A connection is quiet when a request is written to it: it is looked at before, and one that has
-// something to read, or has ended, is closed instead. What came early would be taken for the response.
-// A byte that comes between the look and the request cannot be told from a response: HTTP/1.1 numbers
-// neither. Connections of which the kernel knows nothing are taken to have nothing to read.
-//
-// A server may still give up a connection that was idle while a request is on its way. Where it says
-// so, by 408 with "Connection: close", it has not received the whole request (RFC 9110, section
-// 15.5.9): its word is as good as that of 429 and 503. A request without side effects is then made
-// again, once, on a new connection, and any other is a *NotSentError. Where the connection just ends
-// before the first byte of a response, a request without side effects is made again too, but whether
-// the server acted on any other is not known (RFC 9112, section 9.3.1): that is no *NotSentError, if
-// only a byte of it was written. Where it ends, or goes wrong, within the header of a response and behind the
-// status of that, the error is a *BrokenError: the status is the server's word already.
-//
-// A Proxy is a way to the server. What its connections have to say is looked at too, also within TLS.
-//
-// It refuses other hosts, bodies of unknown length, and does no trailers of requests,
-// no Expect, no upgrades and no httptrace.
 package http1
 
 import (

@@ -1,5 +1,3 @@
-// Package identity says who calls. An Identity is made once, at the edge where a call comes in, and
-// passed by value from there on. It is comparable.
 package identity
 
 // Identity is who calls, and with which priority. The zero value is an unknown caller whose priority is

@@ -1,37 +1,3 @@
-// Package lease counts the memory that is in flight for clients, by who holds it.
-//
-// A Pool bounds the memory of all. A Holder is one who holds some of it: a client connection, or a
-// reader of a feed. A Lease is some bytes that are held, from the moment they are waited for until
-// nothing uses them any more. Whoever works with the bytes owns the lease and releases it once. In
-// the end it is handed to grpc, which gives the bytes back by Put once they are written.
-//
-// # Guarantees
-//
-//   - A holder that holds nothing waits only for free memory. One that holds something gets n bytes
-//     more if 2*(held + n) <= free - n. One greedy holder thus gets a third of the memory, k of them
-//     at one time about 1/(k+2) each, and about twice as much stays free for everybody else.
-//   - A sixteenth of the memory is for holders of at most 64 KiB: small answers find room however
-//     much others hold, and however little of it comes back.
-//   - Who waits is served first come, first served within a holder. A waiter that is held back by
-//     what its own holder holds holds up nobody else. A waiter that lacks free memory is not
-//     overtaken by takes above 64 KiB, so that large ones do not starve, and smaller ones do not
-//     queue behind it.
-//   - A body of unknown length has to grow while it keeps what it has. One of those that grow, the
-//     finisher, needs only free memory, and all others leave it what it may need at most, beside
-//     what the rules above say. Thus they never wait for each other, and none is refused for it. A
-//     lease is it only while its holder holds nothing that does not grow, or may have more by the
-//     first rule, the bytes of its other leases that grow left out.
-//   - A lease is over once: when its last owner releases it, when grpc has put its last piece, or
-//     when it is swept, whichever comes first. The others find it over and do nothing.
-//   - grpc never puts what it still had queued when a connection broke. While anything is handed,
-//     every 250 ms each holder whose connection is closed therefore loses all that it has handed.
-//     Such bytes go to the collector and are never used again: somebody may still be reading them.
-//   - While another holder waits for free memory, a holder that has given back no piece for 5 s
-//     loses its connection, the one that holds most first, until the waiters fit. Who holds more
-//     himself, and only wants still more, costs nobody the connection. Without a waiter none is
-//     closed, however slow its client is.
-//
-// The package refuses what can never fit. It knows neither gRPC nor HTTP.
 package lease
 
 import (

@@ -1,37 +1,3 @@
-// Package quota admits attempts by several budgets together, and fairly between callers.
-//
-// Every attempt takes from the budget of the token, that of the organization and that of its
-// operation: from all or from none. What the package guarantees:
-//
-//   - Exactness: in no interval of a budget's window are more attempts admitted than its limit
-//     says. Each budget keeps a sliding log of its last admissions, so that there is no double
-//     burst at a window's edge. While nobody waits, as many go at once as the limit says: of
-//     100 a minute, all 100. An attempt counts from when its request is written, however long
-//     its connection took to open: see Permit.Renew.
-//   - Room for the network: it squeezes together requests that left evenly, so every window is
-//     lengthened by a margin. With the default of 4 % a budget is used to 96 %.
-//   - Fairness: those who wait for a budget are served by start-time fair queueing (Goyal, Vin,
-//     Cheng 1996), interactive calls before batch, where batch keeps a guaranteed share. While
-//     somebody waits, admissions are spread evenly over the window, so that a caller who asks
-//     for one at a time is not held up by another's burst. A waiter is ordered by the budget
-//     that holds it up, and never holds up one whose budgets are free.
-//   - Bounds: a wait that would outlast the caller's deadline or MaxWait is refused at once with
-//     a RefusedError; queues are bounded; callers who wait for nothing are forgotten.
-//   - After a 429 the budget pauses, resumes gently, and is lowered while 429s go on; see Pause.
-//
-// Budgets are shared with other processes through a Store, such as Redis. Nobody waits for one
-// longer than Config.StoreTimeout: without its answer every process admits its share of each
-// budget, which is the budget divided by the replicas last seen. A budget smaller than their
-// number then lets each admit one now and then, together no more than the budget over time.
-// While some processes have lost the store and others have not, a budget may be exceeded by
-// the shares of those that have; the same may happen, once, in the window in which a store is
-// lost. Coming back is exact: for a window both the share and the store have to agree.
-//
-// golang.org/x/time/rate and the libraries like it were not used: a token bucket admits twice
-// its burst in one window, takes from one budget at a time, and queues by arrival.
-//
-// The files, in the order in which they are to be read: limiter, schedule, waiters, fair, link, budget,
-// snapshot, errors, limit, store. Each names only what comes after it.
 package quota
 
 import (

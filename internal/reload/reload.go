@@ -1,12 +1,3 @@
-// Package reload keeps what files say in memory, and follows the files while the process runs.
-//
-// Files are read whole, once a second and when somebody asks, never watched: that sees a file that
-// is written in place, one that is renamed over, the swap of folders by which Kubernetes updates
-// secrets, and NFS, alike. A change is taken up only if all of it is good. Whatever else is found
-// (no file, no right to it, an empty or half-written one, one that is too large or no regular file,
-// no file descriptor left) is logged once and counted, and the last good value stays in use.
-//
-// No error of this package holds anything of a file's content.
 package reload
 
 import (

@@ -1,4 +1,3 @@
-// Package similar finds the names that were probably meant by a name that is none.
 package similar
 
 import (

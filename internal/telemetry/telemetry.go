@@ -1,8 +1,3 @@
-// Package telemetry keeps the gateway's metrics.
-//
-// They live in a registry of their own. The number of series is bounded whatever callers and the
-// upstream send: labels hold names from the API surface, status classes and codes, and nothing of a
-// request or an answer. What a response has that its descriptor does not is counted under *.
 package telemetry
 
 import (

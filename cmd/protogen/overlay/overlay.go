@@ -1,6 +1,3 @@
-// Package overlay corrects an OpenAPI document by an OpenAPI Overlay 1.0
-// (https://spec.openapis.org/overlay/v1.0.0.html). The library applies it; this package sees to
-// it that no action outlives its reason.
 package overlay
 
 import (

@@ -1,8 +1,3 @@
-// Command protoc-gen-registry is a protoc plugin that writes one Go package which imports
-// every generated package, so that a program links all descriptors by one import, and beside it the
-// comments, which generated descriptors do not have. It also writes a package that imports nothing and says
-// which surface this is, from the file that its option surface names. It runs once over all files (buf:
-// strategy all).
 package main
 
 import (

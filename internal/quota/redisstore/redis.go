@@ -1,25 +1,3 @@
-// Package redisstore shares the budgets of package quota between processes, in Redis 5 or later, or
-// Valkey.
-//
-// # Versions of the format
-//
-// Replicas of different builds may use one Redis at a time, during an upgrade above all. What
-// changes its meaning gets a new key, whose prefix tells the version that brought it:
-//
-//	samsara-quota:{ORGANIZATION}:replicas       1  who is there
-//	samsara-quota:{ORGANIZATION}:state:BUDGET   1  the budget's pause and pace
-//	samsara-quota:{ORGANIZATION}:log:BUDGET     1  its last admissions, of a window of a second or less
-//	samsara-quota:2:{ORGANIZATION}:log:BUDGET   2  its last admissions, of a longer window
-//	samsara-quota:2:{ORGANIZATION}:version1     2  when a replica of version 1 was last seen
-//
-// Version 1 admitted one second's worth at once, and kept no more than that of a longer window. A
-// replica says by its name which version it is of. While one of version 1 is there, and for a window
-// after, an admission from a longer window is taken by both versions: in version 1's log by its terms,
-// and in the present one. So all replicas together keep to the limit at any time of an upgrade, and
-// admit no less than before it. Going back is not exact: for a window after the first replica of
-// version 1 came, a limit whose window is longer than a second may be exceeded, twofold at most.
-//
-// A later version does the same with what it changes, and says in its name that it is there.
 package redisstore
 
 import (

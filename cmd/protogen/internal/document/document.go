@@ -1,8 +1,3 @@
-// Package document reads an OpenAPI document, 3.0 or 3.1, and the corrections of it into types that
-// know where they stand in it, so that whatever is wrong with it can be shown.
-//
-// It takes the document as it is: what of it can be expressed, and how, is for package model. It
-// refuses what is no OpenAPI document, and a $ref that leads to nothing or out of the document.
 package document
 
 import (

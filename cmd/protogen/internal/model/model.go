@@ -1,10 +1,3 @@
-// Package model turns an OpenAPI document into what the gateway's API has to say: operations with
-// their annotations, and the members of their requests and responses with the kind of value that
-// each one has. It knows nothing of proto files.
-//
-// It refuses what cannot be expressed without loss: parameters in headers or cookies, arrays and
-// objects in other styles than form, bodies that are not JSON, pages without one list of records.
-// Such an operation has to be left out by name (see LeftOut), so that none is lost unseen.
 package model
 
 import (

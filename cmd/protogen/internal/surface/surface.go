@@ -1,12 +1,3 @@
-// Package surface keeps the proto files of the gateway's API: it reads the tree of earlier runs,
-// brings it up to what a document says, and writes it.
-//
-// What the tree already says is for ever: every package, message, field, name, number and type
-// stays, so a client of any earlier tree keeps working; what the document adds is added, what it
-// lacks stays as deprecated. It refuses files in the tree that it would not have written.
-//
-// Beside the proto files it keeps SURFACE.json, which says what the tree is and what it was made from
-// (see Facts), and CHANGELOG.md, with a section for each version of the surface.
 package surface
 
 import (

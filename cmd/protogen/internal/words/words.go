@@ -1,4 +1,3 @@
-// Package words makes names of what the document calls things.
 package words
 
 import (

@@ -1,0 +1,32 @@
+// Gateway offers the Samsara REST API as typed gRPC.
+//
+//	gateway              serve
+//	gateway sandbox      serve an embedded Samsara alone, over HTTP
+//	gateway endpoints    list the methods served, or find some
+//	gateway explain      print the HTTP request that a call makes, and all that bounds it
+//	gateway protos       write the API's proto files, for those who generate clients
+//	gateway quota        print the state of a running gateway's budgets
+//	gateway version      say what the binary was made from
+//	gateway help         describe every setting
+//
+// # Guarantees
+//
+// The exit code is 0 if the command has done what was asked, also after SIGINT or SIGTERM; 2 if the
+// command line or the configuration is wrong, and then all problems are listed; 1 if it fails later,
+// which includes calls that had to be cut off because they outlived the grace period. A second signal
+// ends it at once. SIGHUP ends nothing: a gateway that serves reads its files again. Nothing secret is
+// logged, and the configuration that is in force is logged at the start.
+//
+// # Invariants
+//
+// This command is configuration and wiring, and brings packages together that do not know each other.
+// What is neither belongs into one of these. serve makes what a gateway consists of from inside to
+// outside, and stops it in the order readiness, after --drain-delay gRPC, the sandbox, the admin address.
+// main.go alone uses os.Exit, os.Args, the environment and signals.
+//
+// # Files
+//
+// In the order in which they are to be read: main, serve, files, certificates, memory, log, stray,
+// sandbox, endpoints, explain, protos, quota, version. main picks a command, serve makes a gateway and stops it,
+// and from sandbox on each file is another command. Most tests here run the real binary as a process.
+package main

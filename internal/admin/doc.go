@@ -1,0 +1,24 @@
+// Package admin answers over HTTP what operators and orchestrators ask of a gateway.
+//
+//	/metrics   the metrics, in the formats of Prometheus
+//	/healthz   200 if the process answers
+//	/readyz    200 if the gateway takes calls, else 503
+//	/quota     the state of the budgets, as JSON of a Quota; 404 if the gateway keeps none
+//
+// A gateway whose quota is without its store, or that goes on with the last good content of a file,
+// is ready all the same, and /readyz says so.
+//
+// # Guarantees
+//
+// A Server answers GET and HEAD only, reads no request body, and bounds the time and the header of
+// every request. What is asked changes nothing in the gateway. Config's functions are called once for
+// each request that needs them, concurrently.
+//
+// # Invariants
+//
+// The JSON of Quota is a contract, which `gateway quota` and tools of operators read: a member keeps
+// its name, unit and meaning. Times are numbers of seconds.
+//
+// The package neither authenticates nor encrypts: who may reach its address is the concern of the
+// configuration, which refuses an address beyond loopback without --insecure.
+package admin

@@ -1,0 +1,19 @@
+// Package identity says who makes a call.
+//
+// An Identity is made once, at the edge where a call comes in, and is passed by value from there on:
+// package quota shares its budgets between callers by it, package upstream its circuits, and package
+// feed the requests for a feed.
+//
+// # Guarantees
+//
+// An Identity is comparable, so that it may be the key of a map. The zero value is an unknown caller
+// who is interactive.
+//
+// # Invariants
+//
+// An Identity holds nothing secret, because a quota's Snapshot shows callers. The package imports
+// nothing of ours, so that packages which know neither gRPC nor HTTP may use it.
+//
+// The package does not verify who calls: service/identity.go takes a verified client certificate
+// before what the caller says, and the address if there is neither.
+package identity

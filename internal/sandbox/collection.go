@@ -52,19 +52,20 @@ func (r record) timeOf(m *member) time.Time {
 // Sandbox has one lock for all collections, since what a client does to one may show in others.
 type collection struct {
 	*store
-	noun      string             // what one record is called, such as vehicle
-	keyField  string             // the parameter by which single records are asked for, such as id
-	keyRefers bool               // it is the id of a record of another kind
-	settable  map[string]bool    // members that clients can write
-	required  map[string]bool    // members that creating a record requires
-	ownIDs    bool               // clients give each record an id, which is not its key
-	statuses  []*member          // that answers say how a record stands by
-	records   map[string]*member // members that its records have
-	up        string             // the member that clients set to the id of the record above in the tree
-	ties      []*tie
-	readable  bool // records can be asked for; of others that clients create only the number is kept
-	own       bool // it is readable, and some operation reads or creates its records
-	general   bool // it has the records of all collections with its store
+	noun       string             // what one record is called, such as vehicle
+	keyField   string             // the parameter by which single records are asked for, such as id
+	keyRefers  bool               // it is the id of a record of another kind
+	settable   map[string]bool    // members that clients can write
+	required   map[string]bool    // members that creating a record requires
+	ownIDs     bool               // clients give each record an id, which is not its key
+	statuses   []*member          // that answers say how a record stands by
+	records    map[string]*member // members that its records have
+	up         string             // the member that clients set to the id of the record above in the tree
+	ties       []*tie
+	attributed *attributed // that its records have, or that they are; nil for none
+	readable   bool        // records can be asked for; of others that clients create only the number is kept
+	own        bool        // it is readable, and some operation reads or creates its records
+	general    bool        // it has the records of all collections with its store
 }
 
 // store is the records of one collection, or of several that show the same ones.
@@ -300,13 +301,17 @@ func (c *collection) assigns(m *member) bool {
 
 // unset returns what is told of a member that the client which created the record could set and did
 // not: that there is none or, where it is required, that it is empty. One that is never empty is
-// assigned by the server.
+// assigned by the server; so are times for which the documentation has a default.
 func (m *member) unset() (any, bool) {
 	switch {
 	case m.term.is("id", "driveractivationstatus"):
 		return nil, false
 	case !m.answered:
 		return nil, true
+	case m.isTime && m.kind == text && m.shape == single && !m.term.is("starttime", "activetime", "shiftstarttime"):
+		return never, true
+	case m.refers && m.kind == text && m.shape == single && m.rule.GetFormat() == "":
+		return "", true // which refers to nothing
 	case m.isTime, m.refers, m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
 	case m.kind == text:
@@ -333,6 +338,9 @@ func (c *collection) update(r record, overlay map[string]any, now time.Time) rec
 func (c *collection) remove(r record) {
 	for _, t := range c.ties {
 		t.set(r.key, nil)
+	}
+	if c.attributed != nil {
+		c.attributed.forget(c, r)
 	}
 	c.deleted[r.n] = true
 	delete(c.touched, r.n)

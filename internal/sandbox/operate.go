@@ -71,6 +71,9 @@ func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	if why := s.settle(q); why != nil {
 		return nil, why
 	}
+	if why := s.missing(q); why != nil {
+		return nil, why
+	}
 	subjects, why := s.affect(q)
 	if why != nil {
 		return nil, why
@@ -107,7 +110,7 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		return s.create(q)
 	}
 	ids, inputs := q.ids(), q.inputs()
-	if op.target.from == inOwners {
+	if op.target.from == inOwners && (op.effect != reads || !op.envelope.isList) {
 		if ids = c.belonging(q); len(ids) == 0 {
 			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
 		}
@@ -124,7 +127,7 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	records := make([]record, 0, len(ids))
 	for _, id := range ids { // all or none
 		r, ok := c.find(id)
-		if !ok {
+		if !ok || !c.isAskedFor(q, r) {
 			return nil, unknown(op.target.param, id)
 		}
 		records = append(records, r)
@@ -145,6 +148,7 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 			records[i] = c.update(r, c.replacement(r, op.body, input), q.now)
 		case deletes:
 			c.remove(r)
+			s.kinds.unassign(c, r)
 		case reads:
 			if op.outcome.status != nil {
 				records[i] = c.update(r, op.outcome.of(r, q.now), q.now)

@@ -35,6 +35,7 @@ type operation struct {
 	each     *member           // a list of ids of which each makes a record; nil for none
 	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
 	outcome  outcome           // what becomes of the record that an action is about
+	live     bool              // it tells how things are at a time, rather than what is kept of records
 }
 
 // segment is a literal segment of a path template, or a name.
@@ -161,6 +162,29 @@ func verbOf(m apiv1.HttpMethod) (string, bool) {
 // isAction reports whether an operation has records do something, rather than answers or changes them.
 func (op *operation) isAction() bool {
 	return op.verb != http.MethodGet && op.verb != http.MethodDelete && op.effect == reads
+}
+
+// isLive reports whether an operation tells how things are at a time, or what happened before a time that
+// it is asked about, rather than what is kept of its records.
+func (op *operation) isLive() bool {
+	record, c := op.envelope.record, op.target.collection
+	own := c.own && c.noun == nounOf(strings.TrimSuffix(op.base, "/history"))
+	has := func(is func(term) bool) bool {
+		return record != nil && slices.ContainsFunc(record.members, func(m *member) bool { return is(m.term) })
+	}
+	last := op.segments[len(op.segments)-1].literal
+	switch {
+	case op.GetFeed():
+		return !has(isChangeTime) || !has(isCreationTime) && has(func(t term) bool { return t.is("happenedattime") })
+	case termOf(last).ends("assignments", "associations", "deletions"):
+		return false
+	}
+	for _, name := range []string{"startTime", "endTime", "startMs", "endMs", "startDate", "endDate"} {
+		if op.query[name] != nil {
+			return !own && !has(isCreationTime)
+		}
+	}
+	return last == "clocks" || last == "latest" || op.isAction() && !has(isCreationTime)
 }
 
 // legacy reports whether errors are bare JSON strings.

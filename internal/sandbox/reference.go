@@ -133,6 +133,20 @@ func (s *Sandbox) refersTo(q *request, m *member) string {
 	return noun
 }
 
+// referable returns the kinds of record that requests may refer to: those that can be asked for singly,
+// and those that are only listed.
+func (k kinds) referable(ops []*operation) kinds {
+	out := maps.Clone(k)
+	for _, op := range ops {
+		c := op.target.collection
+		isList := op.verb == http.MethodGet && !op.item && op.envelope.isList && !op.GetFeed()
+		if isList && len(out[c.noun]) == 0 && c.noun == nounOf(op.base) && hasID(op.envelope.record) {
+			out[c.noun] = []*collection{c}
+		}
+	}
+	return out
+}
+
 // cycles returns what a request would put below itself.
 func (q *request) cycles() []string {
 	c := q.op.target.collection

@@ -359,7 +359,7 @@ func (s *Sandbox) view(q *request, at time.Time) view {
 	v := view{
 		schema: q.selected(), around: q.op.envelope.around, of: q.op.target.collection, echo: q.echo(), at: at, kinds: s.kinds,
 	}
-	v.depth, v.hidden = v.schema.depth, q.hidden()
+	v.depth, v.hidden, v.live = v.schema.depth, q.hidden(), q.op.live
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
 	}

@@ -56,6 +56,9 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 		op.resolve(cs, readers)
 	}
 	k := cs.kinds(ops)
+	if c := cs.byPath[compliancePath]; c != nil {
+		k[c.noun] = append(k[c.noun], c) // of which the organization tells, too
+	}
 	for _, op := range ops {
 		for i := range op.keys {
 			op.keys[i].collection = k.home(op.keys[i].collection)
@@ -73,8 +76,11 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 	}
 	k.unite()
 	k.relate(fleetSize)
+	k.attribute(fleetSize)
+	agree(ops, k)
 	for _, op := range ops {
 		op.outcome = op.target.collection.outcomeOf(op)
+		op.live = op.isLive()
 	}
 	return k
 }
@@ -153,10 +159,13 @@ func (k kinds) unite() {
 }
 
 // family returns the kind of record that those of a noun are, too: trailers, equipment and industrial
-// assets are assets, and have the same ids.
+// assets are assets, and have the same ids. The roles of users are listed as userRoles.
 func family(noun string) string {
-	if noun == "trailer" || noun == "equipment" {
+	switch noun {
+	case "trailer", "equipment":
 		return "asset"
+	case "userRole":
+		return "role"
 	}
 	return noun
 }

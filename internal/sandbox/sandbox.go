@@ -114,8 +114,9 @@ type Sandbox struct {
 	noted    sync.Map // the array parameters of which note has logged something
 	served   atomic.Uint64
 
-	mu    sync.RWMutex // over all records, so that a reply is of one moment
-	kinds kinds
+	mu        sync.RWMutex // over all records, so that a reply is of one moment
+	kinds     kinds
+	referable kinds // and those of which the records are only listed
 }
 
 // New compiles the endpoints. The error joins everything that is wrong with the configuration.
@@ -183,6 +184,7 @@ func New(c Config) (*Sandbox, error) {
 		}
 	}
 	s.kinds = resolve(ops, s.fleet.size)
+	s.referable = s.kinds.referable(ops)
 	return s, nil
 }
 

@@ -26,6 +26,8 @@ func (f *fleet) derived(m *member, r record, v view) (any, bool) {
 		return weightOf(m.term, gross), ok
 	case m.name == "carrierSettings" && v.of.noun == "me":
 		return f.carrier(m, v)
+	case m.term.is("endtime") && v.of.noun == "driverTrailerAssignment" && !r.isCreated():
+		return nil, true // these are listed while they last
 	case m.term.is("safetystatus") && v.of.noun == inspectionNoun && !r.isCreated():
 		return f.safety(r, v), true
 	case v.kinds.assigning(v.of.noun, m) != nil:

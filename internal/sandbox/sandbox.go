@@ -19,19 +19,23 @@
 //     resource that can be read back; at most 10,000 records may be created in a collection.
 //     A created record has what its client sent and what the server assigns: its id and those of
 //     what it holds, its times, how it stands, and what the response declares as required, which is
-//     empty, 0 or false except where it must not be. Nothing else is invented for it, anywhere.
+//     empty, 0, false or a time that never was, except where it must not be. Nothing else is invented for
+//     it, anywhere. All that clients do is done by the first user.
 //   - A POST whose records no operation reads, such as that of a fuel purchase, answers what it was
 //     sent, and the sandbox keeps nothing of it. An action answers what was sent, too; if a status
 //     of the record is called after it, as accepted is after accept, the record has that from then on.
 //   - A patch that removes a member which creating a record requires is refused. So is what only one
 //     record may have, if another has it: the keys that clients choose, an external id, the username
 //     and the licence of a driver, and the customerOrderId of a plan's order.
-//   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
+//   - What the fleet began with does not move: two reads at different times tell the same of it, except
+//     what is measured and what testdata/live-members.txt lists.
+//   - What is said twice is one fact, in all answers: which values of attributes an entity has, which
+//     assignments a vehicle and a driver have, what the carrier is called. A vehicle has the tags that have it, whichever of the two a
 //     client changes, and a record is called the same wherever it is shown. Trailers, equipment and
 //     industrial assets are assets. A driver is on duty and drives, as each asset does. A reference to a record
 //     that there is not is refused, by the name of the member and its value. Who deletes a record
 //     takes it out of all others that refer to it, except out of a member that is declared to be
-//     always there, which then tells its id. What was below it in a tree has nothing above it.
+//     always there, which then tells its id. Assignments of it are deleted with it. What was below it in a tree has nothing above it.
 //   - A list has the records that its parameters select by ids, by references, by tags and those below
 //     them, and by members of the records that they name. A member that has to be asked for, as tags
 //     are by includeTags, is shown only then. testdata/ignored-parameters.txt lists what is ignored.

@@ -68,7 +68,7 @@ func (m *member) pick(sub subject) string {
 	case within.has("immobilizer"):
 		usual = "ignition_enabled"
 	case m.term.is("hosstatustype"):
-		usual = "driving"
+		usual = sub.duty(m.values)
 	case m.term.is("driveractivationstatus"):
 		usual = "active"
 	}
@@ -85,6 +85,20 @@ func (m *member) pick(sub subject) string {
 		}
 	}
 	return m.values[best]
+}
+
+// duty returns the duty status that a client has set for the driver whose current one is told, driving
+// otherwise.
+func (s subject) duty(values []string) string {
+	if of := s.kinds["driver"]; len(of) > 0 && s.within != nil && s.within.term.has("current") {
+		set := termOf(jsonText(of[0].touched[s.n].overlay["duty_status"]))
+		for _, v := range values {
+			if set != "" && termOf(v) == set {
+				return v
+			}
+		}
+	}
+	return "driving"
 }
 
 // initialOf returns the value that says of a record that it was just created, such as pending or open;
@@ -286,7 +300,11 @@ func numberOf(m *member) func(subject) float64 {
 	case isInstant(t):
 		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
-		return func(s subject) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
+		return func(s subject) float64 {
+			d := driveOf(s.n)
+			d.odometerAhead, d.engineAhead = s.odometer.at(s.at), s.engine.at(s.at)
+			return drives(d, ageAt(s.at))
+		}
 	case limits > 0:
 		return func(s subject) float64 { return (limits - workedFor(s.n)).Seconds() * 1000 }
 	case t.has("violationduration", "doorclosed", "weight"):
@@ -429,6 +447,9 @@ func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modi
 
 // epoch is when the fleet began.
 func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
+
+// ageAt returns how old the fleet is at a time, in seconds.
+func ageAt(t time.Time) float64 { return max(0, t.Sub(epoch()).Seconds()) }
 
 // timeOf returns how to invent a time: what happened once stays, ends lie at the report's time and
 // starts a few minutes before. Of what a client has created all began when it did.

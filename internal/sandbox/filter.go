@@ -32,6 +32,7 @@ const (
 	byMinimum            // they have a number, such as durationMilliseconds of minDurationMilliseconds, that is not below it
 	byMaximum            // or not above it
 	byShowing            // it selects none, but whether a member of them is shown
+	byReading            // it selects the readings that clients have sent, by what gathered says
 )
 
 // filterBy returns how an argument selects the records of a list: the parameters of one, and lists in
@@ -40,6 +41,8 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 	switch {
 	case op.includes[m.name] != "":
 		return byShowing
+	case op.target.collection.gathers && m.term.is("starttime", "asoftime"):
+		return byReading
 	case m.kind == object || m.kind == truth && m.refers || m.name == op.target.param || isPaging(m.name):
 		return byNothing
 	case m.name == "id" || m.name == "ids" || m.name == "externalIds" || m.name == op.target.collection.noun+"Id":
@@ -156,12 +159,40 @@ func (s *Sandbox) listing(q *request) listing {
 		}
 		conditions = append(conditions, func(r record) bool { return s.passes(c, r, f) })
 	}
+	if c.gathers {
+		conditions = append(conditions, q.gathered())
+	}
 	if len(conditions) > 0 {
 		l.keeps = func(r record) bool {
 			return !slices.ContainsFunc(conditions, func(holds func(record) bool) bool { return !holds(r) })
 		}
 	}
 	return l
+}
+
+// gathered returns what a request for readings asks of those that clients have sent: that they are of the
+// kind and the time asked for and, if it asks for the latest ones as of a time, that no other is later.
+func (q *request) gathered() func(record) bool {
+	_, asksLatest := q.op.query["asOfTime"]
+	start, end, asOf := jsonText(q.args["startTime"]), jsonText(q.args["endTime"]), jsonText(q.args["asOfTime"])
+	when := func(r record) string { return jsonText(r.overlay["happenedAtTime"]) }
+	isAsked := func(r record) bool {
+		at := when(r)
+		return (start == "" || !isBefore(at, start)) && (end == "" || isBefore(at, end)) && (asOf == "" || !isBefore(asOf, at)) &&
+			(q.args["readingId"] == nil || q.args["readingId"] == r.overlay["readingId"])
+	}
+	series := func(r record) string { return jsonText(r.overlay["entityId"]) + " " + jsonText(r.overlay["readingId"]) }
+	latest := map[string]record{}
+	for _, r := range q.op.target.collection.touched {
+		other, ok := latest[series(r)]
+		isLater := isBefore(when(other), when(r)) || !isBefore(when(r), when(other)) && r.n > other.n
+		if asksLatest && isAsked(r) && (!ok || isLater) {
+			latest[series(r)] = r
+		}
+	}
+	return func(r record) bool {
+		return !r.isCreated() || isAsked(r) && (!asksLatest || latest[series(r)].n == r.n)
+	}
 }
 
 // filters returns the ids by which a request selects records.
@@ -181,7 +212,7 @@ func (s *Sandbox) filters(q *request) []filter {
 					f.ids[i] = r.key
 				}
 			}
-		case byNothing, byMember, byTime, byMinimum, byMaximum, byShowing:
+		case byNothing, byMember, byTime, byMinimum, byMaximum, byShowing, byReading:
 			return
 		}
 		out = append(out, f)

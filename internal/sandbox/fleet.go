@@ -31,15 +31,17 @@ type subject struct {
 	depth int
 	// The member whose object this is: a member called value is what it measures.
 	within *member
-	index  int   // which element of its list it is, 0 outside lists
-	part   int   // which element of the innermost list that it is in
-	live   bool  // what is told is how things are at its time; else what is kept of it, which stays
-	report bool  // of a feed: the record has changed at its time
-	bare   bool  // a client has created it: below, only what is required is invented
-	kinds  kinds // that it may refer to
-	hidden hidden
-	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
-	size   uint64 // of the fleet; set by about
+	index  int  // which element of its list it is, 0 outside lists
+	part   int  // which element of the innermost list that it is in
+	live   bool // what is told is how things are at its time; else what is kept of it, which stays
+	report bool // of a feed: the record has changed at its time
+	bare   bool // a client has created it: below, only what is required is invented
+	// How far its counters are ahead of its drive.
+	odometer, engine counter
+	kinds            kinds // that it may refer to
+	hidden           hidden
+	hash             uint64 // of seed, noun, n, and the members on the way down; set by about
+	size             uint64 // of the fleet; set by about
 }
 
 // about returns s with its hash and the size of its fleet.
@@ -382,6 +384,7 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 	if sub.bare && !v.report {
 		sub.at = r.created // which is when all else of it began
 	}
+	sub.odometer, sub.engine = r.odometer, r.engine
 	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
 		if m == v.key && r.overlay[m.name] == nil {
 			if id, ok := m.fit(r.key); ok {

@@ -56,7 +56,7 @@ func (s *Sandbox) note(r *http.Request, q *request) {
 // operation has none.
 func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
-	if op.effect == reads && op.outcome.status == nil {
+	if op.effect == reads && op.outcome.status == nil && len(op.says) == 0 {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 	} else {
@@ -134,7 +134,11 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	}
 	if op.effect == merges || op.effect == replaces {
 		for i, r := range records {
-			if why := s.taken(q, inputFor(inputs, i), r); why != nil {
+			why := s.taken(q, inputFor(inputs, i), r)
+			if why == nil && op.effect == merges {
+				why = s.strange(q, inputFor(inputs, i), r)
+			}
+			if why != nil {
 				return nil, why
 			}
 		}
@@ -143,7 +147,9 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		input := inputFor(inputs, i)
 		switch op.effect {
 		case merges:
-			records[i] = c.update(r, merged(r.overlay, s.shown(q, r), input), q.now)
+			shown := s.shown(q, r)
+			records[i] = c.update(r, merged(r.overlay, shown, c.adapted(r.overlay, shown, input)), q.now)
+			s.carryOut(q, input)
 		case replaces:
 			records[i] = c.update(r, c.replacement(r, op.body, input), q.now)
 		case deletes:
@@ -153,6 +159,9 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 			if op.outcome.status != nil {
 				records[i] = c.update(r, op.outcome.of(r, q.now), q.now)
 			}
+			if said := s.saidBy(q, input, records[i]); len(said) > 0 {
+				records[i] = c.update(records[i], merged(records[i].overlay, nil, said), q.now)
+			}
 			if op.isAction() {
 				records[i].overlay = merged(records[i].overlay, nil, input) // which the answer says, and no other
 			}
@@ -160,6 +169,30 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		}
 	}
 	return records, nil
+}
+
+// saidBy returns what an action says of a record. In a list whose things have ids, such as the relays of a
+// vehicle, those that it does not name stay.
+func (s *Sandbox) saidBy(q *request, input map[string]any, r record) map[string]any {
+	said := map[string]any{}
+	for _, m := range q.op.says {
+		v, sent := input[m.name]
+		if !sent {
+			continue
+		}
+		said[m.name] = v
+		things, isList := v.([]any)
+		if !isList || !m.isRecord() || !hasID(m.schema) {
+			continue
+		}
+		for _, before := range s.things(held{q.op.target.collection, m}, r) {
+			if values, _ := before.(map[string]any); thingOf(things, jsonText(values["id"])) == nil {
+				things = append(things, before)
+			}
+		}
+		said[m.name] = things
+	}
+	return said
 }
 
 // shown returns a record as an operation answers it, nothing where it answers none.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -36,6 +37,7 @@ type operation struct {
 	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
 	outcome  outcome           // what becomes of the record that an action is about
 	live     bool              // it tells how things are at a time, rather than what is kept of records
+	says     []*member         // of the body, by which an action says how the record stands, such as duty_status
 }
 
 // segment is a literal segment of a path template, or a name.
@@ -174,6 +176,8 @@ func (op *operation) isLive() bool {
 	}
 	last := op.segments[len(op.segments)-1].literal
 	switch {
+	case c.gathers:
+		return true
 	case op.GetFeed():
 		return !has(isChangeTime) || !has(isCreationTime) && has(func(t term) bool { return t.is("happenedattime") })
 	case termOf(last).ends("assignments", "associations", "deletions"):
@@ -185,6 +189,51 @@ func (op *operation) isLive() bool {
 		}
 	}
 	return last == "clocks" || last == "latest" || op.isAction() && !has(isCreationTime)
+}
+
+// saying returns the members of the body by which an action says how the record stands: a status, and
+// what some list of these records tells of them.
+func (op *operation) saying(ops []*operation) []*member {
+	if !op.isAction() || op.target.from == nowhere || op.body == nil {
+		return nil
+	}
+	var out []*member
+	for _, m := range op.body.members {
+		isTold := slices.ContainsFunc(ops, func(reader *operation) bool {
+			e := reader.envelope
+			return reader.verb == http.MethodGet && reader.target.collection == op.target.collection && e.record != nil && e.record.named[m.name] != nil
+		})
+		if m.name != op.target.param && (isTold || m.term.ends("status")) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// mostValues returns how many values the document takes for a parameter of statistics, which it says in
+// prose only; 0 for any number.
+func (op *operation) mostValues(name string) int {
+	switch isStats := strings.Contains(op.GetPath(), "/stats"); {
+	case isStats && name == "decorations":
+		return 2
+	case isStats && name == "types" && strings.HasPrefix(op.GetPath(), "/fleet/equipment"):
+		return 4
+	case isStats && name == "types":
+		return 3
+	}
+	return 0
+}
+
+// kindsOfStatistics counts values as mostValues is meant: auxInput3 to auxInput10 are one together.
+func kindsOfStatistics(values []string) int {
+	seen := map[string]bool{}
+	for _, v := range values {
+		if n, err := strconv.Atoi(strings.TrimPrefix(v, "auxInput")); err == nil && n >= 3 && n <= 10 {
+			v = "auxInput3"
+		}
+		seen[v] = true
+	}
+	return len(seen)
 }
 
 // legacy reports whether errors are bare JSON strings.

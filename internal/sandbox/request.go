@@ -85,6 +85,9 @@ func (q *request) readQuery(raw string) []string {
 		} else if v != nil {
 			q.args[name] = v
 		}
+		if most, sent := q.op.mostValues(name), kindsOfStatistics(textsOf(v)); most > 0 && sent > most {
+			problems = append(problems, fmt.Sprintf("%s: count of values must be at most %d, is %d", name, most, sent))
+		}
 		if m.shape == list && len(given[name]) > 1 && m.rule.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA {
 			q.repeated = append(q.repeated, m)
 		}

@@ -24,6 +24,9 @@
 //   - A POST whose records no operation reads, such as that of a fuel purchase, answers what it was
 //     sent, and the sandbox keeps nothing of it. An action answers what was sent, too; if a status
 //     of the record is called after it, as accepted is after accept, the record has that from then on.
+//   - A patch replaces a list. Of a thing in it that has its id from the server, such as a stop of a route, and
+//     is named by it, what the patch does not say stays. Of an object that has one of several branches, as a
+//     geofence has circle or polygon, the one that was sent last stays.
 //   - A patch that removes a member which creating a record requires is refused. So is what only one
 //     record may have, if another has it: the keys that clients choose, an external id, the username
 //     and the licence of a driver, and the customerOrderId of a plan's order.
@@ -32,8 +35,11 @@
 //   - What is said twice is one fact, in all answers: which values of attributes an entity has, which
 //     assignments a vehicle and a driver have, what the carrier is called. A vehicle has the tags that have it, whichever of the two a
 //     client changes, and a record is called the same wherever it is shown. Trailers, equipment and
-//     industrial assets are assets. A driver is on duty and drives, as each asset does. A reference to a record
-//     that there is not is refused, by the name of the member and its value. Who deletes a record
+//     industrial assets are assets; of one that a client has made, or given a type, the type says which it is.
+//     A driver drives, as each asset does, until a client sets his duty status. An odometer goes on from where a
+//     client sets it. Readings that clients send are the latest ones, until others are; the newest 10,000 are
+//     kept. A reference to a record that there is not is refused, by the name of the member and its value: of
+//     the kinds that some operation lists, and of the stops of routes. Who deletes a record
 //     takes it out of all others that refer to it, except out of a member that is declared to be
 //     always there, which then tells its id. Assignments of it are deleted with it. What was below it in a tree has nothing above it.
 //   - A list has the records that its parameters select by ids, by references, by tags and those below
@@ -120,7 +126,8 @@ type Sandbox struct {
 
 	mu        sync.RWMutex // over all records, so that a reply is of one moment
 	kinds     kinds
-	referable kinds // and those of which the records are only listed
+	referable kinds           // and those of which the records are only listed
+	held      map[string]held // lists of things that records hold, by what such a thing is called
 }
 
 // New compiles the endpoints. The error joins everything that is wrong with the configuration.
@@ -188,7 +195,7 @@ func New(c Config) (*Sandbox, error) {
 		}
 	}
 	s.kinds = resolve(ops, s.fleet.size)
-	s.referable = s.kinds.referable(ops)
+	s.referable, s.held = s.kinds.referable(ops), s.kinds.held()
 	return s, nil
 }
 

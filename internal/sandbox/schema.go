@@ -118,8 +118,12 @@ func (c schemas) of(md protoreflect.MessageDescriptor, as string) *schema {
 	return s
 }
 
-// depend finds the status that a member happens with.
+// depend finds the status that a member happens with or, of a branch, the type that names it.
 func (s *schema) depend(m *member) {
+	if !m.answered && slices.Contains(s.branches(), m) {
+		m.status, m.when = s.named["type"], m.name
+		return
+	}
 	if m.shape != single || m.kind != text && m.kind != object {
 		return
 	}

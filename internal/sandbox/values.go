@@ -70,7 +70,7 @@ func (m *member) pick(sub subject) string {
 	case within.has("immobilizer"):
 		usual = "ignition_enabled"
 	case m.term.is("hosstatustype"):
-		usual = "driving"
+		usual = sub.duty(m.values)
 	case m.term.is("driveractivationstatus"):
 		usual = "active"
 	case m.term.is("entrytype"):
@@ -110,6 +110,20 @@ const caller = 1
 // isAuthor reports whether a member says who did something to a record.
 func (m *member) isAuthor() bool {
 	return m.term.has("createdby", "updatedby", "submittedby", "modifiedby", "requestedby", "uploadedby")
+}
+
+// duty returns the duty status that a client has set for the driver whose current one is told, driving
+// otherwise.
+func (s subject) duty(values []string) string {
+	if of := s.kinds["driver"]; len(of) > 0 && s.within != nil && s.within.term.has("current") {
+		set := termOf(jsonText(of[0].touched[s.n].overlay["duty_status"]))
+		for _, v := range values {
+			if set != "" && termOf(v) == set {
+				return v
+			}
+		}
+	}
+	return "driving"
 }
 
 // initialOf returns the value that says of a record that it was just created, such as pending or open;
@@ -340,7 +354,9 @@ func numberOf(m *member) func(subject) float64 {
 		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
 		return func(s subject) float64 {
-			v := drives(driveOf(s.n), max(0, s.moment().Sub(epoch()).Seconds()))
+			d := driveOf(s.n)
+			d.odometerAhead, d.engineAhead = s.odometer.at(s.moment()), s.engine.at(s.moment())
+			v := drives(d, ageAt(s.moment()))
 			if s.within != nil && s.within.term.is("vertices") {
 				v = round(v+cornerOf(t, s.part), 6)
 			}
@@ -505,6 +521,9 @@ const timezone = "America/Los_Angeles"
 
 // epoch is when the fleet began.
 func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
+
+// ageAt returns how old the fleet is at a time, in seconds.
+func ageAt(t time.Time) float64 { return max(0, t.Sub(epoch()).Seconds()) }
 
 // timeOf returns how to invent a time. Of a seeded record that is kept everything happened at a time of
 // its own: it was created first, and changed last. What is reported ends at the time of the report and

@@ -163,6 +163,12 @@ func (a *attributed) find(entityType, id string) (*collection, record, bool) {
 func (a *attributed) forget(c *collection, r record) {
 	if c == a.attributes {
 		a.setEntities(r, nil)
+		for _, entity := range a.has[driverEntity].to(r.key) {
+			delete(a.said, attribution{driverEntity, entity, r.key})
+		}
+		for _, entity := range a.has[assetEntity].to(r.key) {
+			delete(a.said, attribution{assetEntity, entity, r.key})
+		}
 	} else {
 		a.setAttributes(entityOf(c.noun), r.key, nil)
 	}
@@ -173,11 +179,18 @@ func (a *attributed) of(c *collection, r record) []record {
 	entityType := entityOf(c.noun)
 	var out []record
 	for _, id := range a.has[entityType].of(r.key) {
-		if attribute, ok := a.attributes.find(id); ok && a.typeOf(attribute) == entityType {
+		if attribute, ok := a.attributes.find(id); ok && a.holds(entityType, r.key, attribute) {
 			out = append(out, attribute)
 		}
 	}
 	return out
+}
+
+// holds reports whether an entity has an attribute of those that it is related to: one that is of its type,
+// or that a client has given it nonetheless.
+func (a *attributed) holds(entityType, entity string, attribute record) bool {
+	_, said := a.said[attribution{entityType, entity, attribute.key}]
+	return said || a.typeOf(attribute) == entityType
 }
 
 // valueIDs returns the ids of the values of all attributes that an entity has.
@@ -204,13 +217,14 @@ func (a *attributed) told(f *fleet, m *member, r record, v view) (any, bool) {
 	case v.of != a.attributes:
 		return nil, false
 	case m.name == "entities":
-		entityType := a.typeOf(r)
-		for _, id := range a.has[entityType].to(r.key) {
-			if c, entity, ok := a.find(entityType, id); ok {
-				shown := f.show(entity, view{schema: m.schema, of: c, key: m.schema.named["entityId"], at: v.at, kinds: v.kinds})
-				out = append(out, a.values(entityType, id, r).as(m, map[string]any{
-					"entityId": shown["entityId"], "name": shown["name"], "externalIds": shown["externalIds"],
-				}))
+		for _, entityType := range []string{driverEntity, assetEntity} {
+			for _, id := range a.has[entityType].to(r.key) {
+				if c, entity, ok := a.find(entityType, id); ok && a.holds(entityType, id, r) {
+					shown := f.show(entity, view{schema: m.schema, of: c, key: m.schema.named["entityId"], at: v.at, kinds: v.kinds})
+					out = append(out, a.values(entityType, id, r).as(m, map[string]any{
+						"entityId": shown["entityId"], "name": shown["name"], "externalIds": shown["externalIds"],
+					}))
+				}
 			}
 		}
 	case m.name == "values":

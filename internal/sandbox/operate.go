@@ -219,7 +219,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		first = subjects[0]
 	}
 	bare := first.isCreated()
-	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare, kinds: s.kinds})
+	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, live: true, bare: bare, kinds: s.kinds})
 	// around writes an object around its member content, with the cursors and links of the page.
 	around := func(holder *schema, content *member, written []byte) []byte {
 		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {

@@ -327,7 +327,7 @@ func phraseOf(m *member) func(subject) string {
 // that of the member it is the value of.
 func numberOf(m *member) func(subject) float64 {
 	t := m.term
-	at, drives, limits := timeOf(t), driven(t), limitOf(t)
+	at, drives, limits, isCurrent := timeOf(t), driven(t), limitOf(t), t.has("current")
 	switch {
 	case t.is("value"):
 		return func(s subject) float64 {
@@ -354,9 +354,12 @@ func numberOf(m *member) func(subject) float64 {
 		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
 		return func(s subject) float64 {
-			d := driveOf(s.n)
-			d.odometerAhead, d.engineAhead = s.odometer.at(s.moment()), s.engine.at(s.moment())
-			v := drives(d, ageAt(s.moment()))
+			d, at := driveOf(s.n), s.moment()
+			if isCurrent || s.noun == "vehicle" || family(s.noun) == "asset" {
+				at = s.at // it tells of its own drive
+			}
+			d.odometerAhead, d.engineAhead = s.odometer.at(at), s.engine.at(at)
+			v := drives(d, ageAt(at))
 			if s.within != nil && s.within.term.is("vertices") {
 				v = round(v+cornerOf(t, s.part), 6)
 			}

@@ -80,8 +80,8 @@ type Config struct {
 	// KeepaliveTime is after what silence a client is asked whether it is alive, KeepaliveTimeout
 	// how long it has to answer; 0: 1 minute and 20 seconds.
 	KeepaliveTime, KeepaliveTimeout time.Duration
-	// KeepaliveMinTime is how often a client may ask the same, with or without calls; one that
-	// asks more often is disconnected. 0: 10 seconds.
+	// KeepaliveMinTime is how often a client may ask the same, with or without calls. Timers and networks
+	// squeeze questions together: one that asks more than twice as often is disconnected. 0: 10 seconds.
 	KeepaliveMinTime time.Duration
 }
 

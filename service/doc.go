@@ -103,6 +103,8 @@
 //	                       is none. Absent also if it is longer than 4 KiB, not printable ASCII,
 //	                       or holds the API token: then the metadata of the ErrorInfo has its
 //	                       length in bytes as cursor_omitted.
+//	grpc-retry-pushback-ms What a retry policy of the client is to do about a call that failed, see
+//	                       gRFC A6: -1, or the wait in RetryInfo if nothing was asked of Samsara.
 //
 // The first two are in the header of a call that succeeds and in the trailer of one that fails;
 // of a stream the header has those of the first page. The trailer of a stream has no more than the

@@ -218,6 +218,7 @@ func fails(err error) *fakeUpstream {
 
 // gateway is a served Server and a client of it.
 type gateway struct {
+	dial func(context.Context) (net.Conn, error)
 	*service.Server
 	conn *grpc.ClientConn
 	// log is what the server logged. It may be read once the server has stopped.
@@ -240,6 +241,7 @@ func start(tb testing.TB, cfg service.Config, opts ...grpc.DialOption) *gateway 
 	}
 	g.Server = server
 	lis := bufconn.Listen(1 << 16)
+	g.dial = lis.DialContext
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(lis) }()
 	tb.Cleanup(func() {

@@ -10,6 +10,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -62,6 +63,7 @@ func (e *edge) refuse(ctx context.Context, line *logLine) error {
 		err = ofWrite(err)
 	}
 	line.refused = true
+	_ = grpc.SetTrailer(ctx, pushbackTrailer(status.Convert(err))) // It fails only if the caller is gone.
 	line.finish(ctx, err)
 	return err
 }
@@ -82,6 +84,9 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		err = e.present(ctx, err)
 		if err != nil && e.served[info.FullMethod] && !line.reads {
 			err = ofWrite(err)
+		}
+		if err != nil {
+			_ = grpc.SetTrailer(ctx, pushbackTrailer(status.Convert(err))) // It fails only if the caller is gone.
 		}
 		line.finish(ctx, err)
 	}()
@@ -111,7 +116,9 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		if cause := recover(); cause != nil {
 			err = e.panicked(ctx, cause)
 		}
-		err = e.present(ctx, err)
+		if err = e.present(ctx, err); err != nil {
+			ss.SetTrailer(pushbackTrailer(status.Convert(err)))
+		}
 		line.finish(ctx, err)
 	}()
 	return handler(srv, contextStream{ss, ctx})

@@ -19,6 +19,7 @@ const (
 	attemptsKey  = "samsara-attempts"
 	driftKey     = "samsara-drift"
 	cursorKey    = "samsara-cursor"
+	pushbackKey  = "grpc-retry-pushback-ms"
 )
 
 // The bounds of the trailer samsara-drift.
@@ -80,6 +81,7 @@ func trailerBytes(s *status.Status, md metadata.MD) int {
 		}
 	}
 	field("grpc-message", message)
+	field(pushbackKey, len("60000"))
 	field("grpc-status-details-bin", base64.StdEncoding.EncodedLen(proto.Size(s.Proto())))
 	for name, values := range md {
 		for _, value := range values {

@@ -66,7 +66,7 @@ func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOp
 			Timeout:          c.KeepaliveTimeout,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-			MinTime:             c.KeepaliveMinTime,
+			MinTime:             c.KeepaliveMinTime / 2,
 			PermitWithoutStream: true,
 		}),
 		// Stop then leaves no handler behind.

@@ -164,7 +164,11 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	log.InfoContext(ctx, "serving", attrs...)
 	err = runParts(ctx, cfg.ShutdownGrace, func() {
 		ready.Store(false)
-		log.InfoContext(ctx, "stopping", "grace", cfg.ShutdownGrace)
+		server.SetServing(false)
+		log.InfoContext(ctx, "stopping", "delay", cfg.DrainDelay, "grace", cfg.ShutdownGrace)
+		if ctx.Err() != nil { // It was told to stop: what serves has not failed.
+			<-time.After(cfg.DrainDelay)
+		}
 	}, parts...)
 	log.InfoContext(ctx, "stopped")
 	return err

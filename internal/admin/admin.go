@@ -22,17 +22,17 @@ import (
 	"samsara.internal/gateway/internal/reload"
 )
 
-// Config configures a Server. All fields but Files and Quota are required.
+// Config configures a Server. All fields except Files and Quota are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
 	// Ready reports whether calls are taken. It is called concurrently.
 	Ready func() bool
-	// Files returns the states of the files that are followed. It is called concurrently. nil:
-	// there are none.
+	// Files returns the states of the files that are followed. It is called concurrently. If it is
+	// nil, there are none.
 	Files func() []reload.State
-	// Quota returns the state of the quota. It is called concurrently. nil: there is none, and
-	// /quota is not found.
+	// Quota returns the state of the quota. It is called concurrently. If it is nil, there is no
+	// quota, and /quota answers 404.
 	Quota  func() quota.Snapshot
 	Logger *slog.Logger
 }
@@ -68,7 +68,7 @@ func New(cfg Config) *Server {
 	}}
 }
 
-// filesDetail says which files are not as they should be, a line each.
+// filesDetail returns a line for each file whose last look failed.
 func filesDetail(states func() []reload.State) string {
 	if states == nil {
 		return ""
@@ -89,7 +89,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text))
 }
 
-// Serve answers on a listener, which it closes, until Shutdown.
+// Serve serves on a listener until Shutdown. It closes the listener.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -97,7 +97,7 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown lets running requests finish until ctx ends, then closes their connections.
+// Shutdown waits for running requests until ctx ends, then closes their connections.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())

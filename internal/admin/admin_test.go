@@ -60,7 +60,7 @@ func do(t *testing.T, method, url string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-func TestProbesAndMetrics(t *testing.T) {
+func TestServer_probesAndMetrics(t *testing.T) {
 	t.Parallel()
 	var ready atomic.Bool
 	url := serve(t, admin.Config{
@@ -95,7 +95,7 @@ func TestProbesAndMetrics(t *testing.T) {
 	}
 }
 
-func TestShutdownClosesConnectionsWhenItsTimeIsUp(t *testing.T) {
+func TestShutdown_closesConnectionsWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,50 +9,50 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// QuotaPath is where the state of the quota is answered, as JSON of a Quota.
+// QuotaPath is the path that answers with the state of the quota, as the JSON of a Quota.
 const QuotaPath = "/quota"
 
-// Quota is the state of the quota, as of when it was asked for.
+// Quota is the state of the quota at the time of the request.
 type Quota struct {
 	// Waiting is how many requests of the process wait, for the quota or before a further attempt.
 	Waiting int `json:"waiting"`
 	// Budgets begin with the token's and the organization's.
 	Budgets []Budget `json:"budgets"`
-	// Waiters are those who wait, the longest first; at most 20.
+	// Waiters are those who wait, the longest wait first; at most 20.
 	Waiters []Waiters `json:"waiters"`
-	// Store is nil where the budgets are the process's own.
+	// Store is nil if the process shares its budgets with no other.
 	Store *Store `json:"store,omitempty"`
 }
 
 // Budget is the state of one budget.
 type Budget struct {
 	Name string `json:"name"`
-	// Limit is nil where there is none.
+	// Limit is nil if there is none.
 	Limit *Limit `json:"limit,omitempty"`
-	// Effective is how many requests are admitted now in the limit's window, on average: fewer
+	// Effective is how many requests the budget admits now in the limit's window, on average: fewer
 	// by the margin, after 429s, and without the store.
 	Effective float64 `json:"effective"`
-	// Used is how many the process was admitted in the last window.
+	// Used is how many requests of the process were admitted in the last window.
 	Used int `json:"used"`
-	// Waiting is how many of the process wait that take from it, OldestSeconds how long the first
-	// of those has waited whom this budget holds up.
+	// Waiting is how many requests of the process wait that will take from the budget. OldestSeconds
+	// is the longest wait so far among those that this budget holds up.
 	Waiting       int     `json:"waiting"`
 	OldestSeconds float64 `json:"oldestSeconds"`
-	// PausedSeconds is how long the budget is paused still.
+	// PausedSeconds is the time until the budget's pause ends.
 	PausedSeconds float64 `json:"pausedSeconds"`
 	// Admitted and Throttled count admissions and 429s of the process.
 	Admitted  uint64 `json:"admitted"`
 	Throttled uint64 `json:"throttled"`
 }
 
-// Waiters are those of one caller and class who wait for one budget.
+// Waiters are the requests of one caller and priority that wait for one budget.
 type Waiters struct {
 	Caller string `json:"caller"`
 	Batch  bool   `json:"batch,omitempty"`
-	// Budget is the name of the one that holds them up, empty where they wait before a further
+	// Budget is the name of the budget that holds them up. It is empty if they wait before a further
 	// attempt and no budget is paused.
 	Budget string `json:"budget"`
-	// Count is how many they are, OldestSeconds how long the first of them has waited.
+	// Count is how many wait. OldestSeconds is the longest wait so far.
 	Count         int     `json:"count"`
 	OldestSeconds float64 `json:"oldestSeconds"`
 }
@@ -71,7 +71,7 @@ type Store struct {
 	Replicas int `json:"replicas"`
 	// Lost counts how often the store was lost.
 	Lost uint64 `json:"lost"`
-	// Error is why it is not up.
+	// Error is why the store is not up.
 	Error string `json:"error,omitempty"`
 }
 
@@ -104,7 +104,7 @@ func inSeconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }
 
-// serveQuota answers the state that snapshot returns.
+// serveQuota answers with the state that snapshot returns.
 func serveQuota(snapshot func() quota.Snapshot) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -116,7 +116,7 @@ func serveQuota(snapshot func() quota.Snapshot) http.HandlerFunc {
 	}
 }
 
-// quotaDetail says what is not as it should be with the quota, a line or nothing.
+// quotaDetail returns a line if the store of the quota is away, else nothing.
 func quotaDetail(snapshot func() quota.Snapshot) string {
 	if snapshot == nil {
 		return ""

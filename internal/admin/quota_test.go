@@ -23,7 +23,7 @@ func withQuota(t *testing.T, s quota.Snapshot) string {
 	})
 }
 
-func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
+func TestQuota_json(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		state quota.Snapshot
@@ -106,7 +106,7 @@ func TestTheStateOfTheQuotaIsJSON(t *testing.T) {
 	}
 }
 
-func TestAPauseIsToldAsTheTimeThatIsLeft(t *testing.T) {
+func TestQuota_pauseAsTimeLeft(t *testing.T) {
 	t.Parallel()
 	url := withQuota(t, quota.Snapshot{Budgets: []quota.BudgetState{{Name: "token", PausedUntil: time.Now().Add(time.Hour)}}})
 	_, body := do(t, "GET", url+admin.QuotaPath)
@@ -119,7 +119,7 @@ func TestAPauseIsToldAsTheTimeThatIsLeft(t *testing.T) {
 	}
 }
 
-func TestReadinessTellsOfAStoreThatIsAway(t *testing.T) {
+func TestReadyz_storeAway(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		store quota.StoreState

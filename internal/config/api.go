@@ -8,17 +8,17 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// API is what there is to serve, for the settings that name parts of it.
+// API is what a gateway serves, for the settings that name some of it.
 type API struct {
-	// Methods are the names of the methods that the quota knows, and Reads those of methods whose
+	// Methods are the names of the methods that the quota knows. Reads are the names of those whose
 	// answers may be cached.
 	Methods, Reads []string
-	// Paths are the path templates of the REST API, "/fleet/vehicles/{id}".
+	// Paths are the path templates of the REST API, such as "/fleet/vehicles/{id}".
 	Paths []string
 }
 
-// check reports patterns that match nothing, or nothing that is left by those before them: they are
-// misspelt or stand too late.
+// check reports patterns that match nothing, or nothing that the patterns before them leave: they are
+// misspelt, or come too late.
 func (a API) check(l *loader, c *Config) {
 	cached := make([]glob.Pattern, len(c.Cache))
 	for i, rule := range c.Cache {
@@ -46,8 +46,8 @@ func (a API) checkFaults(l *loader, name string, faults []sandbox.Fault) {
 	}
 }
 
-// unused tells of each pattern that no method is found by, where the first that matches counts. It
-// says where that is so only because of the patterns before.
+// unused calls tell for each pattern that is the first match of no method. left is not empty if the
+// pattern does match, and only the patterns before it keep it from being the first.
 func unused(methods []string, patterns []glob.Pattern, tell func(i int, left string)) {
 	remaining := slices.Clone(methods)
 	for i, pattern := range patterns {
@@ -56,14 +56,14 @@ func unused(methods []string, patterns []glob.Pattern, tell func(i int, left str
 		switch {
 		case len(remaining) < n:
 		case slices.ContainsFunc(methods, pattern.Match):
-			tell(i, " but such as patterns before it match")
+			tell(i, ", except those that patterns before it match")
 		default:
 			tell(i, "")
 		}
 	}
 }
 
-// reaches reports whether a fault's Match may match a path of a template.
+// reaches reports whether the Match of a fault may match a path that a template describes.
 func reaches(match, template string) bool {
 	match, isPrefix := strings.CutSuffix(match, "*")
 	segments, of := strings.Split(match, "/"), strings.Split(template, "/")

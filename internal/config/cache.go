@@ -14,11 +14,11 @@ const maxCacheTTL = 24 * time.Hour
 // CacheRule says how long responses to some methods may be cached.
 type CacheRule struct {
 	Methods glob.Pattern
-	// TTL is at most a day; 0: not cached.
+	// TTL is at most a day; 0: responses are not cached.
 	TTL time.Duration
 }
 
-// String returns the rule as it stands in a setting.
+// String returns the rule as it is written in a setting.
 func (r CacheRule) String() string { return string(r.Methods) + "=" + FormatDuration(r.TTL) }
 
 func parseCacheRule(text string) (CacheRule, error) {

@@ -9,7 +9,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-func TestCacheRulesComeFromEverySource(t *testing.T) {
+func TestCacheRules_everySource(t *testing.T) {
 	t.Parallel()
 	want := []config.CacheRule{
 		{Methods: "samsara_gateway.vehicles.v1.VehiclesService/Get*"},
@@ -31,7 +31,7 @@ func TestCacheRulesComeFromEverySource(t *testing.T) {
 	}
 }
 
-func TestFirstCacheRuleThatMatchesCounts(t *testing.T) {
+func TestCacheRules_firstMatchCounts(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, []string{"--cache", "samsara_gateway.vehicles.v1.VehiclesService/Get*=0s,samsara_gateway.vehicles.v1.*=30s,*/List*=1m"})
 	for method, want := range map[string]time.Duration{
@@ -47,7 +47,7 @@ func TestFirstCacheRuleThatMatchesCounts(t *testing.T) {
 	}
 }
 
-func TestCacheRuleIsRefusedWithItsRule(t *testing.T) {
+func TestCacheRules_refused(t *testing.T) {
 	t.Parallel()
 	file := write(t, "cache:\n  samsara_gateway.vehicles.v1.*: 30\n  samsara_gateway.drivers.v1.*: [30s]\n")
 	for _, test := range []struct {

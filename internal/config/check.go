@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// check reports what does not fit together, apart from what is to be asked.
+// check reports settings that do not fit together, except those that checkTarget reports.
 func (c *Config) check(l *loader) {
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		l.problem("--tls-cert-file and --tls-key-file: one is given without the other")
@@ -27,8 +27,8 @@ func (c *Config) check(l *loader) {
 		weighed[w.Caller] = true
 	}
 	if c.MaxInFlightBytes < c.MaxResponseBytes/5*12 {
-		// Else the largest body might never fit: a buffer is up to an eighth too large, while it grows
-		// there are two, and a sixteenth is for small answers.
+		// With less the largest body might never fit: a buffer is up to an eighth too large, there are
+		// two while it grows, and a sixteenth is for small answers.
 		l.problem("%s: less than 12/5 of %s, which one such body needs", l.where("max-in-flight-bytes"), l.where("max-response-bytes"))
 	}
 	if c.RetryBaseDelay > c.RetryMaxDelay {
@@ -36,7 +36,7 @@ func (c *Config) check(l *loader) {
 	}
 }
 
-// checkTarget reports what does not fit together of the upstream, its token and the sandbox.
+// checkTarget reports settings of the upstream, its token and the sandbox that do not fit together.
 func (c *Config) checkTarget(l *loader) {
 	_, upstreamGiven := l.origins["upstream-url"]
 	tokenGiven := c.APIToken != Secret{}

@@ -22,7 +22,7 @@ import (
 
 const token = "samsara_api_s3cr3t"
 
-// api is a small one.
+// api returns a small API.
 func api() config.API {
 	reads := []string{
 		"samsara_gateway.vehicles.v1.VehiclesService/GetVehicle", "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles",
@@ -71,9 +71,9 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-// TestDefaults looks at what no row of the settings says. Those that one says are in the table that the
-// documentation has.
-func TestDefaults(t *testing.T) {
+// TestDefaults_withoutMemoryLimit looks at the defaults that no row of the settings has. The others are in the
+// table that the documentation has.
+func TestDefaults_withoutMemoryLimit(t *testing.T) {
 	t.Parallel()
 	got := mustLoad(t, nil)
 	if got.APIToken.Reveal() != token {
@@ -160,7 +160,7 @@ func logged(t *testing.T, c config.Config) map[string]string {
 	return line.Config
 }
 
-func TestFlagsCountOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
+func TestLoad_flagsOverEnvironmentOverFile(t *testing.T) {
 	t.Parallel()
 	file := write(t, "retry-max-attempts: 2\nlog-level: warn\nretry-max-delay: 7s\n")
 	c := mustLoad(t, []string{"--retry-max-attempts", "6"},
@@ -179,7 +179,7 @@ func TestFlagsCountOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
+func TestLoad_namesEveryProblemWithItsSource(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing")
 	for _, test := range []struct {
@@ -253,9 +253,9 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			args: []string{"--quota-limits=samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s", "--cache=*/CreateTag=1s,*=2s,*/List*=3s"},
 			want: []string{
 				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/CreateTag=1s": matches no method that reads`,
-				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/List*=3s": matches no method that reads but such as patterns before it match`,
+				`--cache "*/CreateTag=1s,*=2s,*/List*=3s" (from the command line): "*/List*=3s": matches no method that reads, except those that patterns before it match`,
 				`--quota-limits "samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s" (from the command line): "samsara_gateway.nope.*=1/s": matches no method`,
-				`--quota-limits "samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s" (from the command line): "*/CreateTag=2/s": matches no method but such as patterns before it match`,
+				`--quota-limits "samsara_gateway.nope.*=1/s,samsara_gateway.tags.*=1/s,*/CreateTag=2/s" (from the command line): "*/CreateTag=2/s": matches no method, except those that patterns before it match`,
 			},
 		},
 		{
@@ -273,7 +273,7 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			name: "tags, aliases and merges", file: "log-level: &a info\nlog-format: *a\nlisten: !secret x\n<<: *a\n",
 			want: []string{
 				"FILE:2: log-format: not a plain value",
-				`FILE:3: listen: has the tag "!secret", which means nothing here`,
+				`FILE:3: listen: has the tag "!secret", which no setting takes`,
 				`FILE:4: "<<": no such setting`,
 			},
 		},
@@ -334,7 +334,7 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			name: "a key twice, a key without value, and values that are not plain",
 			file: "log-level: info\nlog-level: warn\nlisten:\ninsecure: [true]\nadmin-listen: {a: b}\n",
 			want: []string{
-				"FILE:2: log-level: stands in line 1 already",
+				"FILE:2: log-level: is in line 1 already",
 				"FILE:3: listen: has no value",
 				"FILE:4: insecure: not a plain value",
 				"FILE:5: admin-listen: not a plain value",
@@ -406,7 +406,7 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 	}
 }
 
-func TestValuesThatAreRefused(t *testing.T) {
+func TestLoad_refusedValues(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, value, want string }{
 		{"listen", "", "not of the form HOST:PORT"},
@@ -449,7 +449,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestValuesThatAreTaken(t *testing.T) {
+func TestLoad_takenValues(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, value string }{
 		{"listen", "localhost:0"},
@@ -467,7 +467,7 @@ func TestValuesThatAreTaken(t *testing.T) {
 	}
 }
 
-func TestCredentialsInAURLAreRefusedAndNotShown(t *testing.T) {
+func TestLoad_urlCredentialsAreNotShown(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, []string{"--upstream-url=https://me:" + token + "@api.samsara.com"})
 	want := []string{`--upstream-url "[redacted]@api.samsara.com" (from the command line): more than a scheme, a host and a path`}
@@ -476,7 +476,7 @@ func TestCredentialsInAURLAreRefusedAndNotShown(t *testing.T) {
 	}
 }
 
-func TestTheTokenComesFromOnePlace(t *testing.T) {
+func TestLoad_tokenFromVariableOrFile(t *testing.T) {
 	t.Parallel()
 	file := write(t, token)
 	for _, test := range []struct {
@@ -523,7 +523,7 @@ func TestLoad_checks(t *testing.T) {
 	}
 }
 
-func TestASecretShowsItselfNowhere(t *testing.T) {
+func TestSecret_neverShown(t *testing.T) {
 	t.Parallel()
 	s := config.NewSecret(token)
 	encoded, err := json.Marshal(map[string]any{"s": s})
@@ -542,7 +542,7 @@ func TestASecretShowsItselfNowhere(t *testing.T) {
 	}
 }
 
-func TestUsageNamesEverySettingWithin100Columns(t *testing.T) {
+func TestUsage_everySettingWithin100Columns(t *testing.T) {
 	t.Parallel()
 	usage := config.Usage()
 	for line := range strings.Lines(usage) {
@@ -564,7 +564,7 @@ func TestUsageNamesEverySettingWithin100Columns(t *testing.T) {
 	}
 }
 
-func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
+func TestLoadSandbox_ownFlags(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -606,7 +606,7 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 	}
 }
 
-func TestFaultsOfOneSourceReplaceThoseOfALowerOne(t *testing.T) {
+func TestFaults_replaceThoseOfLowerSource(t *testing.T) {
 	t.Parallel()
 	file := write(t, "sandbox: true\nsandbox-fault: [status=500, reset]\n")
 	for _, test := range []struct {
@@ -634,7 +634,7 @@ func TestFaultsOfOneSourceReplaceThoseOfALowerOne(t *testing.T) {
 	}
 }
 
-func TestFaults_forPathsThatThereAreNot(t *testing.T) {
+func TestFaults_unknownPaths(t *testing.T) {
 	t.Parallel()
 	args := func(flag string) []string {
 		return []string{

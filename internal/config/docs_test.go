@@ -13,8 +13,8 @@ import (
 // update rewrites the tables of settings in the documentation.
 var update = flag.Bool("update", false, "rewrite the settings in docs/configuration.md")
 
-// TestDocs_settings holds the tables in docs/configuration.md against the settings, so that they cannot
-// fall behind; -update writes them.
+// TestDocs_settings compares the tables in docs/configuration.md with the settings, so that they cannot
+// fall behind. -update writes them.
 func TestDocs_settings(t *testing.T) {
 	t.Parallel()
 	const (

@@ -8,20 +8,20 @@ import (
 )
 
 // Explain is the configuration of an explanation: that of the gateway whose calls are explained, from the
-// same flags, environment and file. What LoadExplain returns has passed every check of that, except
-// for the token, which it has none of, and for files other than the configuration's, which it does not
-// open.
+// same flags, environment and file. What LoadExplain returns has passed every check of the gateway's
+// configuration, with two exceptions: it has no token, and LoadExplain opens no other file than the
+// configuration file.
 type Explain struct {
 	Config
-	// Arguments are those that are no flags.
+	// Arguments are the arguments that are not flags.
 	Arguments []string
-	// Curl is whether a command line is wanted, JSON whether JSON is. They exclude each other.
+	// Curl asks for a command line, JSON for JSON. They exclude each other.
 	Curl, JSON bool
 
 	origins map[string]string
 }
 
-// Origin says where the value of a setting of the gateway comes from, such as "the command line".
+// Origin returns where the value of a setting of the gateway comes from, such as "the command line".
 func (e *Explain) Origin(setting string) string {
 	if origin, ok := e.origins[setting]; ok {
 		return origin
@@ -29,7 +29,8 @@ func (e *Explain) Origin(setting string) string {
 	return "the default"
 }
 
-// flags are what the gateway itself does not have. They are neither in the environment nor in a file.
+// flags returns the flags that the gateway itself does not have. They are neither in the environment nor
+// in a file.
 func (e *Explain) flags() []setting {
 	const group = "Flags"
 	return []setting{
@@ -58,7 +59,7 @@ func LoadExplain(args, environ []string, api API, checks ...Check) (Explain, err
 	e.size(debug.SetMemoryLimit(-1))
 	e.check(l)
 	if e.Sandbox {
-		l.problem("%s: is not explained: where it listens is known only once it serves; give --upstream-url", l.where("sandbox"))
+		l.problem("%s: cannot be explained: its address is known only once it serves; give --upstream-url", l.where("sandbox"))
 	}
 	if e.Curl && e.JSON {
 		l.problem("--curl and --json: one excludes the other")
@@ -68,7 +69,7 @@ func LoadExplain(args, environ []string, api API, checks ...Check) (Explain, err
 	return e, l.err()
 }
 
-// ExplainUsage returns the text that describes the flags that an explanation has beside the gateway's.
+// ExplainUsage returns the text that describes the flags that an explanation has and the gateway has not.
 func ExplainUsage() string {
 	var e Explain
 	return usage(e.flags(), false)

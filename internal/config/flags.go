@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// setting is one setting, bound to a field of the configuration it was made from.
+// setting is one setting, bound to a field of the configuration that it was made from.
 type setting struct {
 	name  string
 	group string
@@ -53,7 +53,7 @@ func flagSet(settings []setting, inEnvironment bool) *pflag.FlagSet {
 	return fs
 }
 
-// usage describes settings by group, in the order in which they stand.
+// usage returns a description of settings by group, in their order.
 func usage(settings []setting, inEnvironment bool) string {
 	var b strings.Builder
 	for len(settings) > 0 {

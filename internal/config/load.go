@@ -19,13 +19,13 @@ const MaxFileBytes = 1 << 20
 // loader applies texts to settings and collects what is wrong with them.
 type loader struct {
 	settings []setting
-	// origins says where the effective value of a setting comes from. A setting without an
+	// origins holds where the effective value of each setting comes from. A setting without an
 	// entry has its default.
 	origins  map[string]string
 	problems []string
 }
 
-// assignment is a text for a setting, and where it stands.
+// assignment is a text for a setting, and where it comes from.
 type assignment struct{ name, text, origin string }
 
 func newLoader(settings []setting) *loader {
@@ -52,7 +52,7 @@ func (l *loader) find(name string) (setting, bool) {
 	return setting{}, false
 }
 
-// apply sets what one source says, over what earlier sources said.
+// apply sets what one source says. It overrides what earlier sources said.
 func (l *loader) apply(source []assignment) {
 	seen := make(map[string]bool)
 	for _, a := range source {
@@ -71,7 +71,7 @@ func (l *loader) apply(source []assignment) {
 	}
 }
 
-// flat returns the errors that an error joins, itself where it joins none.
+// flat returns the errors that an error joins, or the error itself if it joins none.
 func flat(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -84,7 +84,7 @@ func flat(err error) []error {
 	return all
 }
 
-// show quotes a value for an error: shortened, and without what may be credentials in a URL.
+// show quotes a value for an error. It shortens the value, and hides what may be credentials in a URL.
 func show(text string) string {
 	if i := strings.LastIndexByte(text, '@'); i >= 0 {
 		text = "[redacted]" + text[i:]
@@ -96,7 +96,7 @@ func show(text string) string {
 	return strconv.Quote(text)
 }
 
-// where names a setting with its value and origin, for an error.
+// where returns a setting with its value and origin, for an error.
 func (l *loader) where(name string) string {
 	s, _ := l.find(name)
 	origin, ok := l.origins[name]
@@ -120,8 +120,8 @@ func lastOf(name string, sources ...[]assignment) assignment {
 
 const commandLine = "the command line"
 
-// fromArgs reads the command line, and returns beside the flags what is none. It reports whether help
-// was asked for.
+// fromArgs reads the command line. It returns the flags, the arguments that are not flags, and whether
+// help was asked for.
 func (l *loader) fromArgs(args []string) (found []assignment, rest []string, help bool) {
 	known := flagSet(l.settings, false)
 	args = l.longFlags(known, args)
@@ -150,7 +150,7 @@ func (l *loader) noArguments(rest []string) {
 	}
 }
 
-// run reports what checks find.
+// run reports what the checks find.
 func (l *loader) run(c *Config, checks []Check) {
 	for _, check := range checks {
 		for _, p := range check(c) {
@@ -159,8 +159,8 @@ func (l *loader) run(c *Config, checks []Check) {
 	}
 }
 
-// longFlags returns the arguments without those that pflag would stop at, which it reports: flags
-// with one dash, except -h, and flags without a name.
+// longFlags returns the arguments without those that pflag would stop at: flags with one dash, except
+// -h, and flags without a name. It reports these.
 func (l *loader) longFlags(known *pflag.FlagSet, args []string) []string {
 	var left []string
 	short, nameless := false, false
@@ -169,7 +169,7 @@ func (l *loader) longFlags(known *pflag.FlagSet, args []string) []string {
 		_, isFlag := strings.CutPrefix(args[i], "-")
 		flag := known.Lookup(name)
 		switch {
-		case isLong && name == "": // what follows are no flags
+		case isLong && name == "": // no flags follow
 			left, i = append(left, args[i:]...), len(args)
 		case isLong && (name[0] == '-' || name[0] == '='):
 			nameless = true
@@ -194,8 +194,8 @@ func (l *loader) longFlags(known *pflag.FlagSet, args []string) []string {
 	return left
 }
 
-// unknownFlags reports each flag that does not exist, by name alone: its value may be a token.
-// pflag stops at the first, so that each is made known before looking for the next.
+// unknownFlags reports each flag that does not exist, by name alone: its value may be a token. pflag
+// stops at the first, so unknownFlags adds each to the known ones before it looks for the next.
 func (l *loader) unknownFlags(args []string) {
 	fs := flagSet(l.settings, false)
 	ignore := func(*pflag.Flag, string) error { return nil }
@@ -210,7 +210,7 @@ func (l *loader) unknownFlags(args []string) {
 	}
 }
 
-// tokenHint says how to pass the token where a name looks like an attempt at it.
+// tokenHint returns how to pass the token if a name looks as if somebody tried to.
 func tokenHint(name string) string {
 	if strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "api-token") {
 		return "; the token is read from the variable " + TokenVariable + " or from --api-token-file"
@@ -218,8 +218,8 @@ func tokenHint(name string) string {
 	return ""
 }
 
-// fromEnviron reads the variables that are settings, and reports those that look as if they
-// were. What Kubernetes sets for Services with the gateway's name is passed over.
+// fromEnviron reads the variables that are settings, and reports those that only look like settings.
+// It passes over the variables that Kubernetes sets for Services with the gateway's name.
 func (l *loader) fromEnviron(environ []string) []assignment {
 	names := make(map[string]string)
 	for _, s := range l.settings {
@@ -244,7 +244,7 @@ func (l *loader) fromEnviron(environ []string) []assignment {
 	return found
 }
 
-// token reads the API token's variable. Nothing of it stands in a problem.
+// token reads the API token from its variable. No problem holds any of it.
 func (l *loader) token(environ []string) Secret {
 	var token string
 	for _, entry := range environ {
@@ -258,10 +258,10 @@ func (l *loader) token(environ []string) Secret {
 	return NewSecret(token)
 }
 
-// maxTokenBytes bounds a token, and the file it is in.
+// maxTokenBytes bounds a token, and the file that holds it.
 const maxTokenBytes = 8 << 10
 
-// checkToken refuses what cannot stand in a header. Its errors do not show the token.
+// checkToken refuses a token that an HTTP header cannot hold. Its errors do not show the token.
 func checkToken(token string) error {
 	switch {
 	case len(token) > maxTokenBytes:
@@ -272,7 +272,7 @@ func checkToken(token string) error {
 	return nil
 }
 
-// fromFile reads the file that an assignment of --config names, if it does.
+// fromFile reads the file that an assignment of --config names, if it names one.
 func (l *loader) fromFile(config assignment) []assignment {
 	if config.text == "" {
 		return nil
@@ -313,7 +313,7 @@ func (l *loader) fromFile(config assignment) []assignment {
 			l.problem("%s: %s: no such setting%s", at, show(key.Value), tokenHint(key.Value))
 			continue
 		case first != 0:
-			l.problem("%s: %s: stands in line %d already", at, key.Value, first)
+			l.problem("%s: %s: is in line %d already", at, key.Value, first)
 			continue
 		}
 		lines[key.Value] = key.Line
@@ -329,8 +329,8 @@ func (l *loader) fromFile(config assignment) []assignment {
 	return found
 }
 
-// scalars returns the texts of a setting's value in the file: one, or a sequence of them for a
-// setting that may be repeated, or a mapping where they are pairs.
+// scalars returns the texts of a setting's value in the file: one, or those of a sequence if the setting
+// may be repeated, or those of a mapping if they are pairs.
 func scalars(s setting, node *yaml.Node) ([]string, error) {
 	_, isList := s.value.(repeatable)
 	_, isPairs := s.value.(interface{ paired() })
@@ -361,14 +361,14 @@ func plain(nodes ...*yaml.Node) ([]string, error) {
 			return nil, errors.New("has no value")
 		case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
 		default:
-			return nil, fmt.Errorf("has the tag %s, which means nothing here", show(n.Tag))
+			return nil, fmt.Errorf("has the tag %s, which no setting takes", show(n.Tag))
 		}
 		texts = append(texts, n.Value)
 	}
 	return texts, nil
 }
 
-// readFile returns what a file holds, most bytes of it at most.
+// readFile returns the content of a file, which must not exceed most bytes.
 func readFile(path string, most int) (data []byte, err error) {
 	f, err := os.Open(path) //nolint:gosec // The operator names the file.
 	if err != nil {

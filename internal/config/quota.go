@@ -14,13 +14,13 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// QuotaWeight is the share of a caller, in times of one that is not named.
+// QuotaWeight is the share of a caller, as a multiple of the share of a caller that is not named.
 type QuotaWeight struct {
 	Caller string
 	Weight float64
 }
 
-// The bounds of a limit and a weight; package quota has the same.
+// The bounds of a limit and a weight. Package quota has the same.
 const (
 	maxLimitRequests     = 100_000
 	maxLimitWindow       = 24 * time.Hour
@@ -56,7 +56,7 @@ func parseLimit(text string) (quota.Limit, error) {
 	return quota.Limit{Requests: requests, Window: window}, nil
 }
 
-// FormatLimit returns a limit as it stands in a setting, such as 150/s.
+// FormatLimit returns a limit as it is written in a setting, such as 150/s.
 func FormatLimit(l quota.Limit) string {
 	if l == (quota.Limit{}) {
 		return "none"
@@ -113,10 +113,10 @@ func parseWeight(text string) (QuotaWeight, error) {
 	return QuotaWeight{Caller: caller, Weight: w}, nil
 }
 
-// maxOrganizationBytes bounds the name of an organization, which is part of every key in Redis.
+// maxOrganizationBytes bounds the name of an organization, which every key in Redis contains.
 const maxOrganizationBytes = 128
 
-// organization is a name that may stand in the braces of a key in Redis.
+// organization is a name that fits between the braces of a key in Redis.
 func organization(target *string) value[string] {
 	return value[string]{target, "string", func(s string) (string, error) {
 		switch {
@@ -137,7 +137,7 @@ func redisURL(target *Secret) value[Secret] {
 		if text == "" {
 			return Secret{}, nil
 		}
-		// Its errors quote the URL, with the password.
+		// The errors of redis.ParseURL quote the URL, with the password.
 		if _, err := redis.ParseURL(text); err != nil {
 			return Secret{}, errors.New("not a valid redis://, rediss:// or unix:// URL")
 		}

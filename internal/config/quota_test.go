@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-func TestQuotaSettings(t *testing.T) {
+func TestQuotaSettings_taken(t *testing.T) {
 	t.Parallel()
 	got := mustLoad(t, []string{
 		"--quota-token-limit=100/min", "--quota-organization-limit", "5/500ms",
@@ -32,7 +32,7 @@ func TestQuotaSettings(t *testing.T) {
 	}
 }
 
-func TestQuotaSettingsThatAreRefused(t *testing.T) {
+func TestQuotaSettings_refused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ arg, want string }{
 		"no window":          {"--quota-token-limit=150", `--quota-token-limit "150" (from the command line): not a limit such as "150/s", "100/min", "50/h", "10/30s" or "none"`},
@@ -55,7 +55,7 @@ func TestQuotaSettingsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestPasswordOfRedisIsNotLogged(t *testing.T) {
+func TestQuotaRedis_passwordNotLogged(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, []string{"--quota-redis=redis://user:secret@redis:6379/0?client_name=secret"})
 	if got := logged(t, c)["quota-redis"]; got != "redis://user:xxxxx@redis:6379/0" {

@@ -8,27 +8,27 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// Sandbox is the configuration of a sandbox that runs alone. What LoadSandbox returns has
-// passed every check.
+// Sandbox is the configuration of a sandbox that runs by itself. What LoadSandbox returns has passed
+// every check.
 type Sandbox struct {
 	// Listen is the TCP address of the HTTP server.
 	Listen string
 	// Insecure allows plaintext, which is all the sandbox speaks, beyond loopback.
 	Insecure bool
-	// Token is what requests must bear. It opens nothing else and is therefore no secret.
+	// Token is the bearer token that requests must have. It opens nothing else, so it is no secret.
 	Token string
 	// Seed picks the fleet.
 	Seed uint64
 	// Fleet is how many records each collection begins with, and so how many assets report.
 	Fleet int
-	// PageSize is how many records a page has where the client does not say; 0 leaves it to
-	// the sandbox.
+	// PageSize is how many records a page has if the client does not say; 0 leaves it to the
+	// sandbox.
 	PageSize int
 	// RateLimits answers 429 above Samsara's rate limits.
 	RateLimits bool
 	// Faults are what goes wrong.
 	Faults []sandbox.Fault
-	// LogLevel is the least level that is logged; debug has a line a request.
+	// LogLevel is the least level that is logged. At debug there is a line for each request.
 	LogLevel slog.Level
 	// LogFormat is text or JSON.
 	LogFormat LogFormat
@@ -41,8 +41,8 @@ func (s *Sandbox) settings() []setting {
 		{"insecure", group, "allow listening beyond loopback, in plaintext", boolean(&s.Insecure)},
 		{"token", group, "`TOKEN` that requests must bear", text(&s.Token).defaultTo("sandbox")},
 		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed).defaultTo(1)},
-		{"fleet", group, "`NUMBER` of vehicles, drivers and all else there is from the start; each reports to feeds every 5 seconds", whole(&s.Fleet, 1, sandbox.MaxFleet).defaultTo(sandbox.DefaultFleet)},
-		{"page-size", group, "`NUMBER` of records on a page where the client does not say; 0: 10, fewer of large ones", whole(&s.PageSize, 0, sandbox.MaxPageSize)},
+		{"fleet", group, "`NUMBER` of records that each collection begins with, such as vehicles and drivers; each reports to feeds every 5 seconds", whole(&s.Fleet, 1, sandbox.MaxFleet).defaultTo(sandbox.DefaultFleet)},
+		{"page-size", group, "`NUMBER` of records on a page if the client does not say; 0: 10, fewer of large ones", whole(&s.PageSize, 0, sandbox.MaxPageSize)},
 		{"rate-limits", group, "answer 429 above Samsara's rate limits", boolean(&s.RateLimits)},
 		{"fault", group, faultUsage, faults(&s.Faults)},
 		{"log-level", group, logLevelUsage, level(&s.LogLevel).defaultTo(slog.LevelInfo)},
@@ -56,8 +56,8 @@ func sandboxDefaults() Sandbox {
 	return s
 }
 
-// LoadSandbox reads the configuration of a sandbox of api from its arguments alone. The error is as
-// Load's.
+// LoadSandbox reads the configuration of a sandbox of api from its arguments alone. The error is like
+// that of Load.
 func LoadSandbox(args []string, api API) (Sandbox, error) {
 	s := sandboxDefaults()
 	l := newLoader(s.settings())

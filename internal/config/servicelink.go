@@ -2,10 +2,10 @@ package config
 
 import "regexp"
 
-// serviceLink is the form of the variables that Kubernetes sets in every pod for each Service of its
-// namespace (pkg/kubelet/envvars: FromServices), here for Services whose names begin with
-// samsara-gateway: that one, samsara-gateway-admin and so on. The name NAME_PORT alone says too
-// little: its value tells it from a setting that is misspelt, such as LISTEN_PORT.
+// serviceLink matches the variables that Kubernetes sets in every pod for each Service of its namespace
+// (pkg/kubelet/envvars: FromServices), if the name of the Service begins with samsara-gateway: that one,
+// samsara-gateway-admin and so on. The name NAME_PORT alone says too little. Its value tells it from a
+// misspelt setting, such as LISTEN_PORT.
 const serviceLink = `(?s)^` + variablePrefix + `([A-Z0-9_]+_)?(` +
 	`PORT=(tcp|udp|sctp)://.+:[0-9]+|` +
 	`(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*)$`

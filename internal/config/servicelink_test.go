@@ -8,8 +8,8 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-// links returns the variables that Kubernetes sets for a Service, whose name is in their form, that
-// has one port with a name.
+// links returns the variables that Kubernetes sets for a Service that has one port with a name. service is
+// the name of the Service, in the form of variables.
 func links(service, port, protocol, upper, portName string) map[string]string {
 	url := protocol + "://10.0.0.7:" + port
 	of := service + "_PORT_" + port + "_" + upper

@@ -11,12 +11,12 @@ import (
 
 // Config is the configuration of a gateway. What Load returns has passed every check.
 type Config struct {
-	// File is where the settings were read from; empty: nowhere.
+	// File is the file that the settings were read from; empty: none.
 	File string
 
 	// Listen is the TCP address of the gRPC server.
 	Listen string
-	// AdminListen is the TCP address of metrics and probes; empty: not served.
+	// AdminListen is the TCP address of metrics and probes; empty: they are not served.
 	AdminListen string
 	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
 	TLSCertFile, TLSKeyFile string
@@ -31,7 +31,7 @@ type Config struct {
 
 	// UpstreamURL is the base URL of the REST API.
 	UpstreamURL *url.URL
-	// APIToken is the token where the environment holds it. Otherwise APITokenFile names a file.
+	// APIToken is the token if the environment holds it. Otherwise APITokenFile names a file.
 	APIToken Secret
 	// APITokenFile holds the token and may change while the gateway runs.
 	APITokenFile string
@@ -39,12 +39,12 @@ type Config struct {
 	APIVersion string
 	// UpstreamTimeout bounds one attempt.
 	UpstreamTimeout time.Duration
-	// UpstreamMaxIdleConns is how many idle connections are kept. It is MaxConcurrentCalls unless
-	// it is given, and 10,000 at most.
+	// UpstreamMaxIdleConns is how many idle connections are kept, at most 10,000. If it is not given it
+	// follows MaxConcurrentCalls.
 	UpstreamMaxIdleConns int
 	// UpstreamGzip asks for compressed responses.
 	UpstreamGzip bool
-	// UpstreamHTTP2 uses HTTP/2 where the upstream offers it.
+	// UpstreamHTTP2 uses HTTP/2 if the upstream offers it.
 	UpstreamHTTP2 bool
 
 	// RetryMaxAttempts includes the first attempt.
@@ -54,29 +54,29 @@ type Config struct {
 
 	// Cache says which reads may be answered from memory. See CacheTTL.
 	Cache []CacheRule
-	// CacheMaxBytes bounds the memory for that.
+	// CacheMaxBytes bounds the memory of cached responses.
 	CacheMaxBytes int64
 
 	// Quota keeps requests within Samsara's rate limits.
 	Quota bool
-	// QuotaTokenLimit and QuotaOrganizationLimit are for all operations together.
+	// QuotaTokenLimit and QuotaOrganizationLimit limit all operations together.
 	QuotaTokenLimit, QuotaOrganizationLimit quota.Limit
 	// QuotaLimits replace the limits that operations state.
 	QuotaLimits []quota.Override
-	// QuotaMargin lengthens every window by as many percent.
+	// QuotaMargin lengthens every window by so many percent.
 	QuotaMargin int
-	// QuotaMaxWait bounds the wait for a slot, QuotaMaxQueue how many wait.
+	// QuotaMaxWait bounds the wait of an attempt, QuotaMaxQueue how many attempts wait.
 	QuotaMaxWait  time.Duration
 	QuotaMaxQueue int
 	// QuotaWeights are the shares of callers that are not 1.
 	QuotaWeights []QuotaWeight
-	// QuotaBatchPercent is the least share of batch while it waits.
+	// QuotaBatchPercent is the least share of the priority batch while it waits.
 	QuotaBatchPercent int
 	// QuotaRedis is the URL of the Redis that shares the quota between replicas; empty: none.
 	QuotaRedis Secret
-	// QuotaRedisTimeout bounds each wait for it.
+	// QuotaRedisTimeout bounds each wait for that Redis.
 	QuotaRedisTimeout time.Duration
-	// QuotaReplicas is how many replicas there are at the least.
+	// QuotaReplicas is the least number of replicas.
 	QuotaReplicas int
 	// QuotaOrganization names the organization in that Redis.
 	QuotaOrganization string
@@ -87,17 +87,20 @@ type Config struct {
 	MaxRequestBytes int64
 	// MaxResponseBytes bounds an HTTP response body.
 	MaxResponseBytes int64
-	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. It,
-	// MaxResponseBytes and MaxConcurrentCalls follow the memory limit unless they are given, see Load.
+	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time. If it,
+	// MaxResponseBytes or MaxConcurrentCalls is not given, it follows the memory limit: see Load.
 	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
 	// MaxConcurrentCalls bounds the calls at a time on all connections together.
 	MaxConcurrentCalls int
+	// DrainDelay is how long calls are still accepted after health and readiness have said that the gateway
+	// stops.
+	DrainDelay time.Duration
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
 	ShutdownGrace time.Duration
 
-	// Sandbox replaces Samsara by the embedded one.
+	// Sandbox replaces Samsara with the embedded sandbox.
 	Sandbox bool
 	// SandboxSeed picks the sandbox's fleet.
 	SandboxSeed uint64
@@ -117,9 +120,9 @@ func defaults() Config {
 	return c
 }
 
-// settings is the one list of all settings: defaults, flags, variables, file keys, help, the log of the
-// effective configuration and the documentation all come from it. A setting is a field above and a row
-// here.
+// settings returns the one list of all settings: defaults, flags, variables, file keys, help, the log line
+// with the effective configuration and the documentation all come from it. A setting is a field above and
+// a row here.
 func (c *Config) settings() []setting {
 	const (
 		listening = "Listening"
@@ -138,7 +141,7 @@ func (c *Config) settings() []setting {
 		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
-		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities whose certificate a client has to show, read again when it changes; its name shares the quota", text(&c.TLSClientCAFile)},
+		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities of clients' certificates, which are then required, read again when it changes; the certificate's name is the caller", text(&c.TLSClientCAFile)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
 		{"reflection-comments", listening, "serve comments by reflection, which grpcurl describe prints; they take 3MiB once somebody has asked", boolean(&c.ReflectionComments).defaultTo(true)},
@@ -149,11 +152,11 @@ func (c *Config) settings() []setting {
 		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute).defaultTo(95 * time.Second)},
 		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept for 50s; fewer than the usual calls at a time cost CPU; 0: --max-concurrent-calls, at most 10000", whole(&c.UpstreamMaxIdleConns, 0, 10_000)},
 		{"upstream-gzip", samsara, "ask for compressed responses: less network, more CPU", boolean(&c.UpstreamGzip)},
-		{"upstream-http2", samsara, "use HTTP/2 where it is offered: fewer connections, more CPU", boolean(&c.UpstreamHTTP2)},
+		{"upstream-http2", samsara, "use HTTP/2 if it is offered: fewer connections, more CPU", boolean(&c.UpstreamHTTP2)},
 
 		{"retry-max-attempts", retries, "`NUMBER` of attempts at most, the first included; 1 to 10", whole(&c.RetryMaxAttempts, 1, 10).defaultTo(4)},
-		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute).defaultTo(250 * time.Millisecond)},
-		{"retry-max-delay", retries, "`TIME` that no such wait exceeds, except where Retry-After says so", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute).defaultTo(10 * time.Second)},
+		{"retry-base-delay", retries, "longest `TIME` to wait before the second attempt; doubles for each later one", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute).defaultTo(250 * time.Millisecond)},
+		{"retry-max-delay", retries, "longest `TIME` of any such wait, unless Retry-After asks for more", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute).defaultTo(10 * time.Second)},
 
 		{"cache", caching, "`PATTERN=TIME` for which reads are answered from memory, such as samsara_gateway.vehicles.v1.*=30s; the first that matches a method counts; may be repeated, or several separated by commas", cacheRules(&c.Cache)},
 		{"cache-max-bytes", caching, "`SIZE` of all responses kept for that", bytes(&c.CacheMaxBytes, 1<<20, 1<<40).defaultTo(64 << 20)},
@@ -163,14 +166,14 @@ func (c *Config) settings() []setting {
 		{"quota-organization-limit", quotas, "`LIMIT` of the organization", limit(&c.QuotaOrganizationLimit).defaultTo(usual.Organization)},
 		{"quota-limits", quotas, "`PATTERN=LIMIT` instead of what operations state, such as samsara_gateway.vehicles.v1.*=50/s (or /min, /h, /10s, or none); the first that matches a method counts; may be repeated, or several separated by commas", quotaLimits(&c.QuotaLimits)},
 		{"quota-margin", quotas, "`PERCENT` of a limit that is left unused, because the network squeezes requests together", whole(&c.QuotaMargin, 0, 100).defaultTo(int(usual.Margin * 100))},
-		{"quota-max-wait", quotas, "`TIME` that an attempt waits for its turn at most; where it would be longer it is refused at once", duration(&c.QuotaMaxWait, time.Millisecond, 5*time.Minute).defaultTo(usual.MaxWait)},
-		{"quota-max-queue", quotas, "`NUMBER` of attempts that wait at most; a tenth of it of one caller", whole(&c.QuotaMaxQueue, 10, 1_000_000).defaultTo(usual.MaxQueue)},
+		{"quota-max-wait", quotas, "longest `TIME` that an attempt waits for its turn; one that would wait longer is refused at once", duration(&c.QuotaMaxWait, time.Millisecond, 5*time.Minute).defaultTo(usual.MaxWait)},
+		{"quota-max-queue", quotas, "largest `NUMBER` of attempts that wait; a tenth of it for each caller", whole(&c.QuotaMaxQueue, 10, 1_000_000).defaultTo(usual.MaxQueue)},
 		{"quota-weights", quotas, "`CALLER=WEIGHT` for callers whose share is not 1, such as billing=2; may be repeated, or several separated by commas", quotaWeights(&c.QuotaWeights)},
-		{"quota-batch-percent", quotas, "`PERCENT` that batch calls get at least while they wait", whole(&c.QuotaBatchPercent, 0, 50).defaultTo(usual.BatchPercent)},
+		{"quota-batch-percent", quotas, "least `PERCENT` that batch calls get while they wait", whole(&c.QuotaBatchPercent, 0, 50).defaultTo(usual.BatchPercent)},
 		{"quota-redis", quotas, "`URL` of a Redis or Valkey that shares the quota between replicas", redisURL(&c.QuotaRedis)},
-		{"quota-redis-timeout", quotas, "`TIME` that anybody waits for it at most; then a local share is used until it answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second).defaultTo(usual.StoreTimeout)},
-		{"quota-replicas", quotas, "`NUMBER` of replicas at the least, for when that does not answer", whole(&c.QuotaReplicas, 1, 1000).defaultTo(usual.Replicas)},
-		{"quota-organization", quotas, "`NAME` of the organization there: replicas with the same name share", organization(&c.QuotaOrganization).defaultTo("default")},
+		{"quota-redis-timeout", quotas, "longest `TIME` that an attempt waits for Redis; then a local share is used until Redis answers", duration(&c.QuotaRedisTimeout, time.Millisecond, 5*time.Second).defaultTo(usual.StoreTimeout)},
+		{"quota-replicas", quotas, "least `NUMBER` of replicas to share by while Redis does not answer", whole(&c.QuotaReplicas, 1, 1000).defaultTo(usual.Replicas)},
+		{"quota-organization", quotas, "`NAME` of the organization in Redis; replicas with the same name share the quota", organization(&c.QuotaOrganization).defaultTo("default")},
 
 		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour).defaultTo(5 * time.Minute)},
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20).defaultTo(4 << 20)},
@@ -178,6 +181,7 @@ func (c *Config) settings() []setting {
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000).defaultTo(1000)},
 		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 200, or 50000 if there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
+		{"drain-delay", limits, "`TIME` that calls are still accepted after health checks and readiness say that the gateway stops", duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute).defaultTo(30 * time.Second)},
 
 		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},
@@ -191,7 +195,7 @@ func (c *Config) settings() []setting {
 	}
 }
 
-// What the gateway and the sandbox alone have in common.
+// The texts that the settings of the gateway and of the sandbox have in common.
 const (
 	faultUsage     = "`FAULT` to answer with, such as \"status=503; first=2; match=/fleet/*\"; may be repeated, or several separated by commas"
 	logLevelUsage  = "least `LEVEL` logged: debug, info, warn or error"

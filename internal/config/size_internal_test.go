@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-func TestSize(t *testing.T) {
+func TestSize_followsMemoryLimit(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, test := range []struct {

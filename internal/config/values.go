@@ -14,8 +14,8 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// value is a pflag.Value that stores what parse makes of a text. A text that does not parse
-// leaves the target as it was.
+// value is a pflag.Value that stores what parse returns for a text. A text that does not parse leaves
+// the target as it was.
 type value[T any] struct {
 	target *T
 	kind   string
@@ -51,7 +51,7 @@ type defaulted[T any] struct {
 
 func (d defaulted[T]) reset() { *d.target = d.initial }
 
-// repeatable is a value that adds up what it is set to, until it is cleared.
+// repeatable is a value that collects what it is set to, until it is cleared.
 type repeatable interface{ clear() }
 
 // list is a repeatable value that may be set several times, or several times in one text, separated by
@@ -92,7 +92,7 @@ func (l list[T]) clear() { *l.target = nil }
 
 func (l list[T]) reset() { l.clear() }
 
-// pairs is a list of texts KEY=VALUE, for which the file may have a mapping.
+// pairs is a list of texts KEY=VALUE. The file may have a mapping instead.
 type pairs[T any] struct{ list[T] }
 
 func (pairs[T]) paired() {}
@@ -150,7 +150,8 @@ func duration(target *time.Duration, least, most time.Duration) value[time.Durat
 	}, FormatDuration}
 }
 
-// FormatDuration returns a duration as it stands in a setting. It leaves out the zero units that Duration.String writes: 5m rather than 5m0s.
+// FormatDuration returns a duration as it is written in a setting. It leaves out the zero units that
+// Duration.String writes: 5m rather than 5m0s.
 func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if rest, ok := strings.CutSuffix(s, "m0s"); ok {
@@ -173,7 +174,7 @@ func byteUnits() []struct {
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 }
 
-// bytes is a size. One of 0 has not been given.
+// bytes is a size. 0 means that it was not given.
 func bytes(target *int64, least, most int64) value[int64] {
 	return value[int64]{target, "bytes", func(s string) (int64, error) {
 		digits, unit := s, int64(1)
@@ -225,14 +226,15 @@ func address(target *string, optional bool) value[string] {
 	}, identity}
 }
 
-// isPort reports whether a URL may have such a port: none, or one to connect to.
+// isPort reports whether a URL may have a port: none, or one that can be connected to.
 func isPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
 }
 
-// isHost reports whether a host is an IP address or has the form of a name (RFC 1123 section 2.1:
-// what ends in digits only is an address), with the underscores that some have.
+// isHost reports whether a host is an IP address or has the form of a name. By RFC 1123 section 2.1 a
+// host whose last label is digits only is an address. Underscores are allowed, because some names have
+// them.
 func isHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true

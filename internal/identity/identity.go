@@ -2,13 +2,13 @@
 // passed by value from there on. It is comparable.
 package identity
 
-// Identity is who calls, and with what claim on what is shared. The zero value is somebody unknown,
-// who is interactive.
+// Identity is who calls, and with which priority. The zero value is an unknown caller whose priority is
+// interactive.
 type Identity struct {
-	// Tenant is whose API token and budgets are used; empty while there is but one.
+	// Tenant owns the API token and the budgets that are used; empty while there is only one.
 	Tenant string
-	// Caller shares the quota fairly with other callers.
+	// Caller is the name that the quota is shared by, fairly between callers.
 	Caller string
-	// Batch gives way to what is not.
+	// Batch is true if the priority is batch, which gives way to interactive.
 	Batch bool
 }

@@ -10,39 +10,39 @@ const (
 	leastBufferBytes = 4 << 10
 	// maxPooledBytes is the largest buffer that is used again.
 	maxPooledBytes = 4 << 20
-	// classSteps is how many sizes of buffers there are until a buffer is twice as large. They
-	// keep a buffer from being more than an eighth too large.
-	classSteps = 8
+	// sizesPerDoubling is how many sizes of buffers there are from one size to twice as much. It
+	// keeps a buffer from being more than an eighth too large.
+	sizesPerDoubling = 8
 )
 
-// buffers are byte slices that are used again, by class. They are safe for concurrent use.
-type buffers [1 + classSteps*10]sync.Pool
+// buffers are byte slices that are used again, by size class. They are safe for concurrent use.
+type buffers [1 + sizesPerDoubling*10]sync.Pool
 
-// buffer is a byte slice with nothing in it, in the form in which a sync.Pool takes it.
+// buffer is an empty byte slice, in the form that a sync.Pool takes.
 type buffer struct{ room []byte }
 
-// class returns the smallest class whose buffers have room for n bytes, and their capacity.
-func class(n int) (int, int) {
+// sizeClass returns the smallest size class whose buffers have room for n bytes, and their capacity.
+func sizeClass(n int) (int, int) {
 	if n <= leastBufferBytes {
 		return 0, leastBufferBytes
 	}
 	// The step is the last power of two before n, divided.
 	doublings := bits.Len(uint(n-1)) - bits.Len(uint(leastBufferBytes))
-	step := leastBufferBytes << doublings / classSteps
+	step := leastBufferBytes << doublings / sizesPerDoubling
 	steps := (n + step - 1) / step
-	return classSteps*doublings + steps - classSteps, steps * step
+	return sizesPerDoubling*doublings + steps - sizesPerDoubling, steps * step
 }
 
 // Capacity returns how many bytes a buffer for n bytes has.
 func Capacity(n int) int {
-	_, capacity := class(n)
+	_, capacity := sizeClass(n)
 	return capacity
 }
 
 func (b *buffers) get(n int) *buffer {
-	at, capacity := class(n)
+	class, capacity := sizeClass(n)
 	if capacity <= maxPooledBytes {
-		if kept, ok := b[at].Get().(*buffer); ok {
+		if kept, ok := b[class].Get().(*buffer); ok {
 			return kept
 		}
 	}
@@ -50,7 +50,7 @@ func (b *buffers) get(n int) *buffer {
 }
 
 func (b *buffers) put(unused *buffer) {
-	if at, capacity := class(cap(unused.room)); capacity <= maxPooledBytes {
-		b[at].Put(unused)
+	if class, capacity := sizeClass(cap(unused.room)); capacity <= maxPooledBytes {
+		b[class].Put(unused)
 	}
 }

@@ -57,20 +57,20 @@ func wantHeld(t *testing.T, h *Holder, want int64) {
 	}
 }
 
-// log is what happened, in order.
-type log struct {
-	mu     sync.Mutex
-	events []string
+// events are what happened, in order.
+type events struct {
+	mu    sync.Mutex
+	names []string
 }
 
-func (l *log) add(event string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.events = append(l.events, event)
+func (e *events) add(event string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.names = append(e.names, event)
 }
 
-func (l *log) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.events...)
+func (e *events) all() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]string(nil), e.names...)
 }

@@ -6,49 +6,49 @@ import (
 	"time"
 )
 
-// notice is how much of a deadline is left when a wait was in vain: time to say so.
+// notice is how long before its deadline a wait is given up: enough time to say so.
 const notice = 100 * time.Millisecond
 
-// Holder is one who holds memory of a pool. It is safe for concurrent use.
+// Holder holds memory of a pool. It is safe for concurrent use.
 type Holder struct {
 	pool *Pool
 	conn Conn
 
-	// All below is guarded by pool.mu.
+	// pool.mu guards all fields below.
 
-	// held is the bytes that it keeps from being free. Bytes of which it has several leases count
-	// once.
+	// held is how many bytes the holder keeps from being free. Bytes that it has several leases of
+	// count once.
 	held int64
-	// growing is how many of them are of leases that grow.
+	// growing is how many of them belong to leases that grow.
 	growing int64
-	// handed are its leases that grpc has. rooms is how often it has room.
+	// handed are the leases that grpc has. rooms is how often the holder has room.
 	handed *Lease
 	rooms  int
-	// claims are what it waits for, in the order of coming.
+	// claims are what the holder waits for, in the order of arrival.
 	claims []*claim
-	// at is its place among the active holders, if it is one.
+	// at is the holder's index among the active ones, if it is active.
 	at int
-	// progress is the number of the sweep before which it began to have something handed, or last
-	// gave something back.
+	// progress is how many sweeps there had been when the holder became active, or last gave
+	// something back.
 	progress int64
-	// proven is whether it has ever left room that it took.
+	// proven is true once the holder has left room that it took.
 	proven bool
-	// copied is how many bytes grpc has copied since its client last let something be given back.
+	// copied is how many bytes grpc has copied since the client last let something be given back.
 	copied int64
-	// doomed is whether its connection was closed by the pool.
+	// doomed is true once the pool has closed the holder's connection.
 	doomed bool
 }
 
 // maxCopiedBytes bounds what grpc may hold of copies for one holder.
 const maxCopiedBytes = 256 << 10
 
-// Holder returns a holder that holds nothing, with the connection that it is for; nil: it has none
-// that could break, and it must hand nothing to grpc.
+// Holder returns a holder that holds nothing, for a connection. If c is nil, the holder has no
+// connection that could break, and must hand nothing to grpc.
 func (p *Pool) Holder(c Conn) *Holder { return &Holder{pool: p, conn: c} }
 
 // Take waits for n bytes, by the rules of the package. The lease must be released or handed. The
-// error is ErrNoRoom if n is more than all there are, or if ctx has only 100 ms left, which
-// suffices to say so. It is ctx's error if ctx ends before.
+// error is ErrNoRoom if n is more than there can ever be, or if ctx has only 100 ms left, which
+// suffices to say so. It is ctx's error if ctx ends before that.
 func (h *Holder) Take(ctx context.Context, n int64) (*Lease, error) {
 	if err := h.take(ctx, n, false); err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func (h *Holder) Take(ctx context.Context, n int64) (*Lease, error) {
 	return h.lease(n), nil
 }
 
-// Add returns a lease of n bytes that are there already or must not wait. It counts them above the
-// limit too.
+// Add returns a lease of n bytes that are there already or must not wait. It counts them even above
+// the limit.
 func (h *Holder) Add(n int64) *Lease {
 	h.pool.mu.Lock()
 	h.addLocked(n, false)
@@ -65,7 +65,7 @@ func (h *Holder) Add(n int64) *Lease {
 	return h.lease(n)
 }
 
-// Room waits, as Take does, until grpc may hold n bytes for it, which Leave gives back.
+// Room waits, as Take does, until grpc may hold n bytes for the holder. Leave gives them back.
 func (h *Holder) Room(ctx context.Context, n int64) error { return h.take(ctx, n, true) }
 
 // Leave gives back what Room took.
@@ -79,9 +79,9 @@ func (h *Holder) Leave(n int64) {
 	h.giveLocked(n)
 }
 
-// Copy reports whether grpc may make a copy of n bytes, and keep it without ever telling when it is
-// written: of at most 256 KiB since the client last let something be given back. What must not be
-// copied has to be handed instead, which tells.
+// Copy reports whether grpc may copy n bytes, and keep the copy without ever telling when it is written.
+// It allows at most 256 KiB since the client last let something be given back. Bytes that must not be
+// copied have to be handed instead: then grpc tells.
 func (h *Holder) Copy(n int64) bool {
 	h.pool.mu.Lock()
 	defer h.pool.mu.Unlock()
@@ -116,7 +116,7 @@ func (h *Holder) take(ctx context.Context, n int64, room bool) error {
 	return h.await(ctx, c)
 }
 
-// grow waits for n bytes more for a lease of the holder, which may come to count most of them.
+// grow waits for n more bytes for a lease of the holder. The lease may come to count as many as most.
 func (h *Holder) grow(ctx context.Context, l *Lease, n, most int64) error {
 	p := h.pool
 	p.mu.Lock()
@@ -171,7 +171,7 @@ func (h *Holder) await(ctx context.Context, c *claim) error {
 		ErrNoRoom, c.bytes, p.used, p.limit, h.held)
 }
 
-// addLocked makes n bytes the holder's.
+// addLocked gives the holder n bytes.
 func (h *Holder) addLocked(n int64, room bool) {
 	h.held += n
 	h.pool.used += n
@@ -188,8 +188,8 @@ func (h *Holder) giveLocked(n int64) {
 	h.pool.admitLocked()
 }
 
-// settledLocked returns how many bytes it holds that wait for no others.
+// settledLocked returns how many bytes the holder has outside leases that grow.
 func (h *Holder) settledLocked() int64 { return h.held - h.growing }
 
-// activeLocked reports whether it has something that its client can make it wait for.
+// activeLocked reports whether the holder has something that its client can delay the return of.
 func (h *Holder) activeLocked() bool { return h.handed != nil || h.rooms > 0 }

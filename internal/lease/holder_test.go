@@ -59,7 +59,7 @@ func TestTake_order(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(11 * mib)
 		full := mustTake(t, p.Holder(nil), 9*mib)
-		var got log
+		var got events
 		take := func(name string, h *Holder, n int64) {
 			ctx := within(t, time.Minute)
 			go func() {
@@ -93,7 +93,7 @@ func TestTake_order(t *testing.T) {
 	})
 }
 
-// A large take needs all that smaller ones keep using, one after another.
+// A large take needs the memory that smaller ones keep using, one after another.
 func TestTake_largeDoesNotStarve(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -225,13 +225,13 @@ func TestGrow_threshold(t *testing.T) {
 	})
 }
 
-// Who finishes comes before everybody else: what it keeps is of no use until it has grown.
+// The finisher comes before everybody else: what it keeps is of no use until it has grown.
 func TestGrow_comesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(11 * mib)
 		grows, full := mustTake(t, p.Holder(nil), 4*mib), mustTake(t, p.Holder(nil), 6*mib)
-		var got log
+		var got events
 		ctx := within(t, time.Minute)
 		go func() {
 			if _, err := p.Holder(nil).Take(ctx, mib); err != nil {
@@ -301,7 +301,7 @@ func TestTake_waitsWithinTheDeadline(t *testing.T) {
 	}
 }
 
-// The next in the queue need not wait for what one who gives up has waited for.
+// The next in the queue need not wait for the memory that one before it gave up on.
 func TestTake_givesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestTake_givesUp(t *testing.T) {
 	})
 }
 
-func TestRoom(t *testing.T) {
+func TestRoom_greedyHolder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(64 * mib)
@@ -463,9 +463,9 @@ func TestRoom_provenFirst(t *testing.T) {
 	})
 }
 
-// TestRoom_provenFirstWhoeverIsLast has a holder wait for room that has left some before, when another one
-// of that kind stands behind one that never has: it was served and wants more, as the streams of a
-// connection do that has just been closed.
+// TestRoom_provenFirstWhoeverIsLast has two holders that have left room before. One of them was served, wants
+// more, and stands behind a holder that never has: the streams of a connection that was just closed do that.
+// The other one comes after it.
 func TestRoom_provenFirstWhoeverIsLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -486,7 +486,7 @@ func TestRoom_provenFirstWhoeverIsLast(t *testing.T) {
 		}
 		mustRoom("busy")
 		var (
-			served log
+			served events
 			all    sync.WaitGroup
 		)
 		wait := func(name string) {

@@ -2,28 +2,28 @@ package lease
 
 import "context"
 
-// Lease is bytes that a holder holds. Its owner releases it once, or hands it to grpc. It is not
-// safe for concurrent use but for Share, Get and Put.
+// Lease is bytes that a holder holds. Its owner releases it once, or hands it to grpc. Except for
+// Share, Get and Put it is not safe for concurrent use.
 //
-// A Lease implements mem.BufferPool of google.golang.org/grpc, for the pieces of its own bytes.
+// A Lease implements mem.BufferPool of google.golang.org/grpc for the pieces of its own bytes.
 type Lease struct {
 	holder *Holder
-	// buffers are those of the lease, until it is shared.
+	// buffers are the buffers of the lease until it is shared.
 	buffers [2]*buffer
 	// then is called when the lease is over.
 	then func()
 
-	// All below is guarded by the mutex of the pool, as soon as the lease grows, is shared or handed.
+	// The mutex of the pool guards all fields below once the lease grows, is shared or is handed.
 
 	state state
-	// counted is how many bytes it stands for, most how many that may become while it grows.
+	// counted is how many bytes the lease counts. most is how many it may come to count while it grows.
 	counted, most int64
-	// grows is whether it has begun to grow and may go on.
+	// grows is true while the lease has begun to grow and may go on.
 	grows bool
-	// common is what it has in common with other leases of the same bytes, nil if there is none.
+	// common is what all leases of the same bytes share; nil: there is no other.
 	common *common
-	// pieces are those that grpc has yet to put. previous and next are the other handed leases of
-	// the holder.
+	// pieces is how many pieces grpc has yet to put. previous and next link the handed leases of the
+	// holder.
 	pieces         int
 	previous, next *Lease
 }
@@ -31,22 +31,22 @@ type Lease struct {
 type state int
 
 const (
-	owned  state = iota // by somebody who releases or hands it
+	owned  state = iota // by code that will release or hand it
 	handed              // to grpc
 	over
 )
 
-// common is what leases of the same bytes share, guarded by the mutex of the pool.
+// common is what leases of the same bytes share. The mutex of the pool guards it.
 type common struct {
 	owners int
 	// of counts the leases of each holder.
 	of      map[*Holder]int
 	buffers [2]*buffer
-	// swept is whether grpc may use the bytes for ever.
+	// swept is true if grpc may go on using the bytes for ever.
 	swept bool
 }
 
-// lease returns a lease of n bytes that count already.
+// lease returns a lease of n bytes that are counted already.
 func (h *Holder) lease(n int64) *Lease {
 	l, ok := h.pool.leases.Get().(*Lease)
 	if !ok {
@@ -56,8 +56,8 @@ func (h *Holder) lease(n int64) *Lease {
 	return l
 }
 
-// Buffer returns an empty buffer with room for n bytes, at most two at a time, which it lends until
-// the lease is over. It does not count.
+// Buffer returns an empty buffer with room for n bytes, which may be used until the lease is over. A
+// lease has at most two buffers at a time. Buffer counts nothing.
 func (l *Lease) Buffer(n int) []byte {
 	b := l.holder.pool.buffers.get(n)
 	if l.buffers[0] == nil {
@@ -68,9 +68,10 @@ func (l *Lease) Buffer(n int) []byte {
 	return b.room
 }
 
-// Grow returns the only buffer of the lease, with what it has, when there is room for n bytes in
-// it. It waits until the lease counts so many in all, with the errors of Take; it may come to count
-// most of them, until Keep or Count. If it fails everything stays as it was.
+// Grow returns a buffer with room for n bytes, which replaces the only buffer of the lease and has its
+// content. It first waits until the lease counts counted bytes in all, with the errors of Take. The
+// lease may come to count as many as most, until Keep or Count. If Grow fails, everything stays as it
+// was.
 func (l *Lease) Grow(ctx context.Context, buffer []byte, n int, counted, most int64) ([]byte, error) {
 	if more := counted - l.counted; more > 0 {
 		if err := l.holder.grow(ctx, l, more, max(most, counted)); err != nil {
@@ -82,15 +83,15 @@ func (l *Lease) Grow(ctx context.Context, buffer []byte, n int, counted, most in
 	return larger, nil
 }
 
-// Keep says that kept is all that is still used, and all that counts from now on. It is a buffer of
-// the lease, or what became of one that was too small.
+// Keep makes kept all that the lease uses and counts from now on. kept must be a buffer of the lease, or
+// the slice that replaced one that was too small.
 func (l *Lease) Keep(kept []byte) {
 	l.drop(kept)
 	l.Count(int64(cap(kept)))
 }
 
-// Count makes the lease one of n bytes. More of them are there already or must not wait: they count
-// above the limit too.
+// Count makes the lease count n bytes. If they are more than before, they are there already or must not
+// wait: they count even above the limit.
 func (l *Lease) Count(n int64) {
 	p := l.holder.pool
 	p.mu.Lock()
@@ -101,7 +102,7 @@ func (l *Lease) Count(n int64) {
 	l.holder.giveLocked(less)
 }
 
-// drop has the buffers used again that kept is not in.
+// drop gives back the buffers that kept is not in, to be used again.
 func (l *Lease) drop(kept []byte) {
 	first := l.buffers[0]
 	if first != nil && !same(first.room, kept) {
@@ -121,13 +122,13 @@ func (l *Lease) drop(kept []byte) {
 // same reports whether two slices begin at the same byte.
 func same(a, b []byte) bool { return cap(a) > 0 && cap(b) > 0 && &a[:1][0] == &b[:1][0] }
 
-// Then has f called once when the lease is over: released, put by grpc, or swept. f may use the
-// pool. Then must be called by the owner, once at most.
+// Then makes the lease call f once when it is over: released, put by grpc, or swept. f may use the
+// pool. Only the owner may call Then, at most once.
 func (l *Lease) Then(f func()) { l.then = f }
 
-// Share returns another lease of the same bytes, which nobody may write to any more. It never
-// waits, for the bytes are there: they count once for the pool, and once for each holder. Sharing
-// nil returns nil.
+// Share returns another lease of the same bytes, which nobody may write to any more. It never waits,
+// because the bytes are there: they count once for the pool, and once for each holder. Sharing nil
+// returns nil.
 func (l *Lease) Share(to *Holder) *Lease {
 	if l == nil {
 		return nil
@@ -149,8 +150,7 @@ func (l *Lease) Share(to *Holder) *Lease {
 	return other
 }
 
-// Release ends a lease that was not handed. Releasing it twice is releasing it once; nil is
-// nobody's.
+// Release ends a lease that was not handed. To release a lease again, or nil, does nothing.
 func (l *Lease) Release() {
 	if l == nil {
 		return
@@ -166,8 +166,8 @@ func (l *Lease) Release() {
 	p.recycle(ended)
 }
 
-// Hand makes the lease grpc's, which calls Put once for each piece. Its holder must have a
-// connection, for if that breaks grpc may forget to.
+// Hand gives the lease to grpc, which calls Put once for each piece. The holder must have a
+// connection: grpc may forget to call Put if that breaks.
 func (l *Lease) Hand(pieces int) {
 	h := l.holder
 	p := h.pool
@@ -182,18 +182,18 @@ func (l *Lease) Hand(pieces int) {
 	h.handed = l
 }
 
-// Get implements mem.BufferPool. It has nothing to do with the lease.
+// Get implements mem.BufferPool. Its buffer does not belong to the lease.
 func (*Lease) Get(n int) *[]byte {
 	b := make([]byte, n)
 	return &b
 }
 
-// Put implements mem.BufferPool: grpc does not use a piece any more.
+// Put implements mem.BufferPool. grpc calls it when it no longer uses a piece.
 func (l *Lease) Put(*[]byte) {
 	p := l.holder.pool
 	p.mu.Lock()
 	if l.state != handed {
-		p.mu.Unlock() // It was swept.
+		p.mu.Unlock() // The lease was swept.
 		return
 	}
 	if l.pieces--; l.pieces > 0 {
@@ -206,15 +206,15 @@ func (l *Lease) Put(*[]byte) {
 	p.recycle(ended)
 }
 
-// ending is what is left to do for a lease that is over, without the mutex.
+// ending is what remains to be done for a lease that is over, without the mutex.
 type ending struct {
 	then func()
-	// lease and buffers may be used again; nil: they may not.
+	// lease and buffers may be used again, except those that are nil.
 	lease   *Lease
 	buffers [2]*buffer
 }
 
-// endLocked ends a lease. If it is swept grpc may still use the bytes, and may put them.
+// endLocked ends a lease. If it is swept, grpc may still use the bytes, and may still put them.
 func (l *Lease) endLocked(swept bool) ending {
 	h := l.holder
 	p := h.pool
@@ -267,7 +267,7 @@ func (h *Holder) unlinkLocked(l *Lease) {
 	l.previous, l.next = nil, nil
 }
 
-// recycle does what is left to do for a lease that is over.
+// recycle does what remains to be done for a lease that is over.
 func (p *Pool) recycle(ended ending) {
 	for _, b := range ended.buffers {
 		if b != nil {
@@ -275,7 +275,7 @@ func (p *Pool) recycle(ended ending) {
 		}
 	}
 	if l := ended.lease; l != nil {
-		// It stays over, and its holder's, until it is taken again.
+		// The lease stays over, and its holder stays the same, until it is taken again.
 		l.then, l.common, l.buffers = nil, nil, [2]*buffer{}
 		p.leases.Put(l)
 	}

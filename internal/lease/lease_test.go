@@ -106,7 +106,7 @@ func TestGrow_countedAsItWasIfItFails(t *testing.T) {
 	wantUsed(t, p, 0)
 }
 
-func TestShare(t *testing.T) {
+func TestShare_countsOncePerHolder(t *testing.T) {
 	t.Parallel()
 	p := NewPool(10 * mib)
 	reader, a, b := p.Holder(nil), p.Holder(new(socket)), p.Holder(new(socket))
@@ -164,8 +164,8 @@ func TestLease_sweptBytesAreNeverUsedAgain(t *testing.T) {
 					l.Put(nil)
 				}
 				wantUsed(t, p, 0)
-				// A pool forgets what it has at any collection, and now and then under the race
-				// detector. What must not be there is never there.
+				// A sync.Pool forgets what it has at any collection, and now and then under the race
+				// detector. What must not be in it never is.
 				again := false
 				for range 20 {
 					l := mustTake(t, p.Holder(nil), 8<<10)

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestPool_model has connections come and go, and calls on each take, share, hand and release
-// leases while clients read, stall and hang up. At every moment the pool's books must balance, in
-// the end all must be back, and nobody may ever see other bytes than those that were written for it.
+// TestPool_model has connections come and go. Calls on each take, share, hand and release leases while
+// clients read, stall and hang up. At every moment the pool's sums must agree. In the end all memory must
+// be back. Nobody may ever see bytes that were not written for it.
 func TestPool_model(t *testing.T) {
 	t.Parallel()
 	const connections, calls, rounds = 8, 6, 20
@@ -130,7 +130,7 @@ func intact(t *testing.T, bytes []byte, mark byte) {
 	}
 }
 
-// balanced checks the books of a pool.
+// balanced checks that the sums of a pool agree.
 func balanced(t *testing.T, p *Pool) {
 	t.Helper()
 	p.mu.Lock()

@@ -43,25 +43,25 @@ import (
 )
 
 const (
-	// smallBytes is the largest take that overtakes one that lacks free memory, and what a holder may
-	// have of the memory that is reserved for small ones: one part of so many.
+	// smallBytes is the largest take that may overtake one that lacks free memory. It is also the most
+	// that a holder may have to take from the memory that is reserved for small holders.
 	smallBytes = 64 << 10
-	reserved   = 16
+	// reserved is the divisor of that memory: one sixteenth of the limit.
+	reserved = 16
 	// sweepInterval is how often closed connections are looked for.
 	sweepInterval = 250 * time.Millisecond
 	// stalledSweeps is how many sweeps a holder may go without giving a piece back: 5 s.
 	stalledSweeps = 20
 )
 
-// Stalled is how long a connection may give nothing back while others need the memory that it
-// holds.
+// Stalled is how long a connection may give nothing back while others need the memory that it holds.
 const Stalled = stalledSweeps * sweepInterval
 
-// ErrNoRoom means that there is no room for the bytes, or was none in time.
+// ErrNoRoom means that there can be no room for the bytes, or was none in time.
 var ErrNoRoom = errors.New("no room among the bytes in flight")
 
-// Conn is the connection of a holder. It must be the socket itself: TLS says farewell before it
-// closes, and waits up to 5 s for that.
+// Conn is the connection of a holder. It must be the socket itself: a TLS connection sends an alert
+// before it closes, and waits up to 5 s for that.
 type Conn interface {
 	// Closed reports whether this process has closed the connection. It does not wait.
 	Closed() bool
@@ -77,25 +77,25 @@ type Pool struct {
 	leases  sync.Pool
 
 	mu sync.Mutex
-	// used is the bytes of all leases and rooms. Bytes with several owners count once.
+	// used is how many bytes all leases and rooms have. Bytes with several owners count once.
 	used int64
-	// active are the holders that have something handed or take room: those that a client can make
-	// wait.
+	// active are the holders that have leases handed, or room: their clients can delay the return
+	// of those bytes.
 	active []*Holder
 	// queue are the holders with claims. One that was served goes to the end.
 	queue []*Holder
-	// growers are the claims for more by leases that keep what they have. finisher is the lease that
-	// only needs free memory for that, until it has grown.
+	// growers are the claims of leases that grow and keep what they have. finisher is the one of
+	// these leases that needs only free memory, until it has grown.
 	growers  []*claim
 	finisher *Lease
-	// short is whether a claim lacks free memory and must not be overtaken by large ones. small is
-	// how many claims there are that may overtake it.
+	// short is true while a claim lacks free memory and must not be overtaken by large ones. small
+	// is how many claims there are that may overtake it.
 	short bool
 	small int
-	// sweeping is whether a sweep is due, sweeps how many there have been.
+	// sweeping is true while a sweep is due. sweeps is how many there have been.
 	sweeping bool
 	sweeps   int64
-	// returned is how often something was given back, closed how many connections were closed
+	// returned is how often something was given back. closed is how many connections were closed
 	// because others waited.
 	returned, closed uint64
 }
@@ -103,14 +103,14 @@ type Pool struct {
 // NewPool returns a pool of limit bytes, which no lease may exceed.
 func NewPool(limit int64) *Pool { return &Pool{limit: limit} }
 
-// OnPressure has told called for each connection that is closed because others wait, with the
-// bytes that it holds. It must be called before the pool is used.
+// OnPressure makes the pool call told for each connection that it closes because others wait, with the
+// bytes that the connection holds. OnPressure must be called before the pool is used.
 func (p *Pool) OnPressure(told func(c Conn, held int64)) { p.pressed = told }
 
 // Limit returns how many bytes there are.
 func (p *Pool) Limit() int64 { return p.limit }
 
-// Used returns how many bytes are held. It may exceed the limit by what did not wait.
+// Used returns how many bytes are held. Bytes that did not wait may bring it above the limit.
 func (p *Pool) Used() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +124,7 @@ func (p *Pool) Closed() uint64 {
 	return p.closed
 }
 
-// Waiting returns how many wait for bytes.
+// Waiting returns how many claims wait for bytes.
 func (p *Pool) Waiting() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,7 +135,7 @@ func (p *Pool) Waiting() int64 {
 	return int64(waiting)
 }
 
-// Returned returns how often a client has let something be given back. While it stays the same no
+// Returned returns how often a client has let something be given back. While it stays the same, no
 // client makes progress.
 func (p *Pool) Returned() uint64 {
 	p.mu.Lock()
@@ -143,8 +143,8 @@ func (p *Pool) Returned() uint64 {
 	return p.returned
 }
 
-// Abandon closes the connection of every holder that a client makes wait. It is for the end, when
-// nobody makes progress any more.
+// Abandon closes the connection of every holder that waits for its client. It is for shutdown, once no
+// client makes progress any more.
 func (p *Pool) Abandon() {
 	p.mu.Lock()
 	var waiting []*Holder
@@ -160,14 +160,14 @@ func (p *Pool) Abandon() {
 	}
 }
 
-// most is what a holder of more than 64 KiB may have at most, if nobody else holds anything.
+// most returns the most that a holder of more than 64 KiB may have, if nobody else holds anything.
 func (p *Pool) most() int64 { return p.limit - p.limit/reserved }
 
-// freeLocked is what may still be taken. It is below 0 while more is held than the limit.
+// freeLocked returns how much may still be taken. It is below 0 while more than the limit is held.
 func (p *Pool) freeLocked() int64 { return p.limit - p.used }
 
-// freeForLocked is what h may still take of it if that is n bytes. Room is not reserved, for each
-// takes as much of it.
+// freeForLocked returns how much of the free memory h may take n bytes from. Room may take all of it,
+// because every holder takes as much room as the others.
 func (p *Pool) freeForLocked(h *Holder, n int64, room bool) int64 {
 	if room || h.held+n <= smallBytes {
 		return p.freeLocked()
@@ -175,8 +175,8 @@ func (p *Pool) freeForLocked(h *Holder, n int64, room bool) int64 {
 	return p.most() - p.used
 }
 
-// fitsLocked reports whether h may have n bytes more. Room comes back as soon as a request is read,
-// so that little of it suffices for one holder.
+// fitsLocked reports whether h may have n more bytes. Room comes back as soon as a request is read, so
+// one holder needs little of it.
 func (p *Pool) fitsLocked(h *Holder, n int64, room bool) bool {
 	free, factor := p.freeForLocked(h, n, room), int64(2)
 	if room {
@@ -188,15 +188,15 @@ func (p *Pool) fitsLocked(h *Holder, n int64, room bool) bool {
 	return factor*(h.held+n) <= free-n
 }
 
-// growsLocked reports whether a lease that keeps what it has may have n bytes more. It may become the
-// finisher, or be it no more.
+// growsLocked reports whether a lease that keeps what it has may have n more bytes. The lease may become
+// the finisher, or stop being it.
 func (p *Pool) growsLocked(l *Lease, n int64) bool {
 	free, settled := p.freeForLocked(l.holder, n, false), l.holder.settledLocked()
 	finishes := settled == 0 || 2*(settled+l.counted+n) <= free-n
 	if p.finisher == l && !finishes {
 		p.finisher = nil
 	}
-	// Who may wait for its own client gives way to one that does not.
+	// A lease whose holder may wait for its own client gives way to one whose holder does not.
 	if f := p.finisher; f == nil && finishes || f != nil && settled == 0 && f.holder.settledLocked() > 0 {
 		p.finisher = l
 	}
@@ -221,18 +221,18 @@ func (p *Pool) grownLocked(l *Lease) {
 	}
 }
 
-// claim is bytes that are waited for. ready is closed once they are the holder's.
+// claim is bytes that a holder waits for. ready is closed once the holder has them.
 type claim struct {
 	holder *Holder
 	bytes  int64
-	// lease is the one that grows, if it is for that.
+	// lease is the lease that grows; nil: the claim is for no such lease.
 	lease *Lease
-	// room is whether grpc holds the bytes from then on.
+	// room is true if grpc will hold the bytes.
 	room  bool
 	ready chan struct{}
 }
 
-// admitLocked lets those in for whom there is room now.
+// admitLocked grants the claims that there is room for now.
 func (p *Pool) admitLocked() {
 	p.short = false
 	for i := 0; i < len(p.growers); {
@@ -258,20 +258,20 @@ func (p *Pool) admitLocked() {
 			}
 			p.grantLocked(c)
 		default:
-			// Who holds something waits for itself.
+			// A holder that holds something waits for itself.
 			p.short = p.short || h.held == 0
 			i++
 		}
 	}
 }
 
-// enqueueLocked puts a holder in the queue that has not waited so far. For room, who has left some
-// before comes before those who never have: a client that only half-sends requests, and comes back
-// whenever its connection is closed, is not served again and again before one that sends them.
+// enqueueLocked queues a holder that did not wait before. If it waits for room, a holder that has left
+// room before goes ahead of those that never have: a client that only half-sends requests, and comes
+// back whenever its connection is closed, is not served again and again before one that sends them.
 func (p *Pool) enqueueLocked(h *Holder) {
 	at := len(p.queue)
 	if h.claims[0].room && h.proven {
-		// Behind the new ones may be some that have been served and want more.
+		// Behind the new holders there may be some that were served and want more.
 		if first := slices.IndexFunc(p.queue, func(other *Holder) bool { return !other.proven }); first >= 0 {
 			at = first
 		}
@@ -279,8 +279,8 @@ func (p *Pool) enqueueLocked(h *Holder) {
 	p.queue = slices.Insert(p.queue, at, h)
 }
 
-// removeLocked takes the n-th claim of the i-th holder in the queue out, and the holder as well if
-// that is its first or only one.
+// removeLocked takes out the n-th claim of the i-th holder in the queue, and the holder as well if the
+// claim is its first or only one.
 func (p *Pool) removeLocked(i, n int) {
 	h := p.queue[i]
 	if h.claims[n].bytes <= smallBytes {
@@ -301,7 +301,7 @@ func (p *Pool) grantLocked(c *claim) {
 	close(c.ready)
 }
 
-// withdrawLocked takes a claim back that was not granted.
+// withdrawLocked takes back a claim that was not granted.
 func (p *Pool) withdrawLocked(c *claim) {
 	if c.lease != nil {
 		p.growers = slices.DeleteFunc(p.growers, func(other *claim) bool { return other == c })
@@ -324,7 +324,7 @@ func (p *Pool) withdrawLocked(c *claim) {
 	}
 }
 
-// activateLocked notes that h has something that its client can make it wait for.
+// activateLocked notes that h is about to have something that its client can delay the return of.
 func (p *Pool) activateLocked(h *Holder) {
 	if h.activeLocked() {
 		return
@@ -350,7 +350,7 @@ func (p *Pool) progressLocked(h *Holder) {
 	p.active = p.active[:len(p.active)-1]
 }
 
-// sweep takes from closed connections what they have handed, and closes those that have to go.
+// sweep closes the connections that have to go, and takes what closed connections had handed.
 func (p *Pool) sweep() {
 	p.mu.Lock()
 	p.sweeps++
@@ -391,10 +391,11 @@ func (p *Pool) sweep() {
 	}
 }
 
-// victimsLocked returns whom to take the connection from, so that those fit who lack free memory.
+// victimsLocked returns the holders that lose their connections, so that those that lack free memory
+// fit.
 func (p *Pool) victimsLocked() []*Holder {
 	var victims []*Holder
-	// What comes back anyhow.
+	// coming is what comes back anyhow.
 	coming, wanted := int64(0), int64(0)
 	for _, h := range p.active {
 		if h.doomed {
@@ -419,7 +420,7 @@ func (p *Pool) victimsLocked() []*Holder {
 		}
 	}
 	for _, h := range p.queue {
-		// One that holds something, and for whom there is memory, waits for itself.
+		// A holder that holds something, and that there is memory for, waits for itself.
 		if c := h.claims[0]; h.held == 0 || c.bytes > p.freeForLocked(h, c.bytes, c.room) {
 			makeRoom(c, h.held)
 		}
@@ -427,8 +428,8 @@ func (p *Pool) victimsLocked() []*Holder {
 	return victims
 }
 
-// victimLocked returns who holds most of those that have given nothing back for too long, and hold
-// at least so much; nil: there is none. It is not who waits.
+// victimLocked returns the holder with the most bytes, at least as many as least, among those that have
+// given nothing back for too long. It leaves out the holder that waits. It returns nil if there is none.
 func (p *Pool) victimLocked(waits *Holder, least int64) *Holder {
 	var most *Holder
 	for _, h := range p.active {
@@ -443,7 +444,7 @@ func (p *Pool) victimLocked(waits *Holder, least int64) *Holder {
 	return most
 }
 
-// errNeverFits is the error of bytes that there is no room for even if nobody holds any.
+// errNeverFits returns the error for n bytes that there is no room for even if nobody holds any.
 func (p *Pool) errNeverFits(n int64) error {
 	return fmt.Errorf("%w: it takes %d bytes, at most %d may be", ErrNoRoom, n, p.most())
 }

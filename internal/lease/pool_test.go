@@ -53,7 +53,7 @@ func TestSweep_closedConnection(t *testing.T) {
 	})
 }
 
-func TestPressure(t *testing.T) {
+func TestPressure_stalledConnections(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -215,7 +215,7 @@ func TestPressure_room(t *testing.T) {
 	})
 }
 
-func TestAbandon(t *testing.T) {
+func TestAbandon_onlyHoldersOfSomething(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(8 * mib)

@@ -11,39 +11,39 @@ type instant = time.Duration
 // never is later than any time that a budget is free by itself.
 const never instant = math.MaxInt64
 
-// catchUp is how far admissions that came late, by a slow timer, may be made up for while they
-// are spread evenly. The log keeps the limit.
+// catchUp bounds the delay that evenly spread admissions may make up for, such as that of a slow
+// timer. The times of the last admissions keep the limit all the same.
 const catchUp = 50 * time.Millisecond
 
-// recoverGrace is how long after a store came back the local share is kept too at the least: until
+// recoverGrace is the least time for which the local share is kept too after a store came back: until
 // every process has noticed.
 const recoverGrace = 2 * time.Second
 
-// share is which part of each budget this process may use by itself. The limiter's lock guards it.
+// share is the fraction of each budget that this process may use by itself. The limiter's lock guards it.
 type share struct {
-	// replicas is how many processes there are, 1 where there is no store.
+	// replicas is the number of processes, 1 if there is no store.
 	replicas int
-	// up says that the store decides, since that it was away until then.
+	// up is true while the store decides. The store was away until since.
 	up    bool
 	since instant
 }
 
-// budget is one limit and what was admitted by it. The limiter's lock guards it.
+// budget is one limit and what it has admitted. The limiter's lock guards it.
 type budget struct {
 	name string
 	size
-	// unstated is the limit that a budget without one has from its first 429 on.
+	// unstated is the limit that a budget without one gets at its first 429.
 	unstated Limit
 	margin   float64
 	share    *share
-	// held says that somebody waits for this budget alone. Admissions are then spread evenly,
+	// held is true while somebody waits for this budget alone. Admissions are then spread evenly,
 	// no earlier than next.
 	held bool
 	next instant
 	penalty
 
-	// asking attempts have a place here while the store decides on them; at most asks at a time,
-	// which is few after it refused. Before retry it has nothing for us.
+	// asking is how many attempts hold a slot while the store decides on them. It is at most asks,
+	// which is low after the store refused. The store admits nothing before retry.
 	asking, asks int
 	retry        instant
 
@@ -51,24 +51,24 @@ type budget struct {
 	admitted, throttled uint64
 }
 
-// size is what a budget counts by. The zero value is that of a budget without a limit.
+// size is a limit with the admissions that count against it. The zero value has no limit.
 type size struct {
 	limit Limit
-	// window is the limit's, lengthened by the margin.
-	window time.Duration
-	log    log
+	// window is the window of limit, lengthened by the margin.
+	window     time.Duration
+	admissions admissions
 }
 
 func sizeOf(limit Limit, margin float64) size {
-	return size{limit, time.Duration(math.Ceil(float64(limit.Window) * (1 + margin))), log{length: limit.Requests}}
+	return size{limit, time.Duration(math.Ceil(float64(limit.Window) * (1 + margin))), admissions{length: limit.Requests}}
 }
 
 func newBudget(name string, limit, unstated Limit, margin float64, s *share) *budget {
 	return &budget{name: name, size: sizeOf(limit, margin), unstated: unstated, margin: margin, share: s, asks: limit.Requests}
 }
 
-// splitLocked is by how many processes the budget is divided now: not where the store decides, and has
-// done so for a window. Before that, it does not know what was admitted without it.
+// splitLocked returns the number of processes that divide the budget now. It is 1 once the store has
+// decided for a whole window: before that, the store does not know what was admitted without it.
 func (b *budget) splitLocked(now instant) int {
 	if b.share.up && now >= b.share.since+max(recoverGrace, b.window) {
 		return 1
@@ -76,8 +76,8 @@ func (b *budget) splitLocked(now instant) int {
 	return b.share.replicas
 }
 
-// termsLocked are how many admissions in how long a window the budget has now, where it is divided by
-// so many processes. A share of less than one admission is one in a longer window.
+// termsLocked returns how many admissions in how long a window the budget allows now, if split processes
+// divide it. A share of less than one admission is one admission in a longer window.
 func (b *budget) termsLocked(now instant, split int) (int, time.Duration) {
 	n, window := b.limit.Requests, b.window
 	if split > n {
@@ -91,13 +91,13 @@ func (b *budget) termsLocked(now instant, split int) (int, time.Duration) {
 	return n, window
 }
 
-// spreadLocked says that admissions are spread now: somebody waits, or the budget was paused.
+// spreadLocked reports whether admissions are spread now: somebody waits, or the budget was paused.
 func (b *budget) spreadLocked(now instant) bool {
 	return b.limit.Requests > 0 && (b.held || b.rampLocked(now) < 1)
 }
 
-// paceLocked is how long after an admission at now the next is due while admissions are spread, and
-// zero while they need not be.
+// paceLocked returns the time from an admission at now to the next one while admissions are spread, and
+// zero while they are not.
 func (b *budget) paceLocked(now instant, split int) time.Duration {
 	if !b.spreadLocked(now) {
 		return 0
@@ -107,7 +107,7 @@ func (b *budget) paceLocked(now instant, split int) time.Duration {
 	if b.rampLocked(now) == 1 {
 		return step
 	}
-	// A budget whose steps are longer than the ramp is not held up by what the ramp began with.
+	// A budget whose steps are longer than the ramp is not slowed down by the ramp's first pace.
 	longest := b.until + rampTime(b.window) - now
 	if b.held {
 		longest = max(longest, step)
@@ -115,8 +115,8 @@ func (b *budget) paceLocked(now instant, split int) time.Duration {
 	return min(time.Duration(float64(step)/b.rampLocked(now)), longest)
 }
 
-// roomLocked is when there is a place for one more attempt, not after now where there is one, and
-// never where it depends on those that are asking.
+// roomLocked returns when there is room for one more attempt. It is not after now if there is room
+// already, and never if that depends on attempts that the store still decides on.
 func (b *budget) roomLocked(now instant) instant {
 	at := max(b.until, b.retry)
 	if b.limit.Requests == 0 {
@@ -126,11 +126,11 @@ func (b *budget) roomLocked(now instant) instant {
 	if min(n, b.asks) <= b.asking {
 		return never
 	}
-	return max(at, b.log.lastLocked(n-b.asking)+window)
+	return max(at, b.admissions.lastLocked(n-b.asking)+window)
 }
 
-// dueLocked is when the next attempt may be admitted: when there is room, and not before its turn
-// where admissions are spread.
+// dueLocked returns when the next attempt may be admitted: when there is room, and not before its turn
+// if admissions are spread.
 func (b *budget) dueLocked(now instant) instant {
 	due := b.roomLocked(now)
 	if b.spreadLocked(now) {
@@ -139,8 +139,8 @@ func (b *budget) dueLocked(now instant) instant {
 	return due
 }
 
-// afterLocked estimates when an attempt that comes after ahead others may be admitted. Where nobody
-// comes in between it is no earlier than that.
+// afterLocked estimates when an attempt that comes after ahead others may be admitted. The estimate is
+// never too early if nobody comes in between.
 func (b *budget) afterLocked(now instant, ahead int) instant {
 	first := max(now, b.until, b.retry)
 	if b.limit.Requests == 0 {
@@ -149,12 +149,12 @@ func (b *budget) afterLocked(now instant, ahead int) instant {
 	n, window := b.termsLocked(now, b.splitLocked(now))
 	ahead += b.asking
 	ramp := b.rampLocked(now)
-	at := b.log.lastLocked(n-ahead%n) + window*time.Duration(ahead/n+1)
+	at := b.admissions.lastLocked(n-ahead%n) + window*time.Duration(ahead/n+1)
 	if !b.held && ramp == 1 && ahead < n {
-		return max(first, at) // They go at once, and so does this one.
+		return max(first, at) // The others go at once, and so does this one.
 	}
-	// As many as ahead, spread evenly. What the ramp costs is no more than its height's mean.
-	first = max(first, b.log.lastLocked(n)+window, b.next)
+	// The others are spread evenly. The ramp costs no more than its mean height does.
+	first = max(first, b.admissions.lastLocked(n)+window, b.next)
 	step := window / time.Duration(n)
 	spread := first + time.Duration(ahead)*step
 	if ramp < 1 {
@@ -164,13 +164,13 @@ func (b *budget) afterLocked(now instant, ahead int) instant {
 	return max(spread, at)
 }
 
-// pausedLocked reports whether a pause holds attempts up, and for longer than the window does.
+// pausedLocked reports whether a pause holds attempts up for longer than the window does.
 func (b *budget) pausedLocked(now instant) bool {
 	if b.until <= now || b.limit.Requests == 0 {
 		return b.until > now
 	}
 	n, window := b.termsLocked(now, b.splitLocked(now))
-	return b.log.lastLocked(n)+window <= b.until
+	return b.admissions.lastLocked(n)+window <= b.until
 }
 
 // takeLocked records an admission.
@@ -183,10 +183,11 @@ func (b *budget) takeLocked(now instant) {
 	if b.spreadLocked(now) {
 		b.next += b.paceLocked(now, b.splitLocked(now))
 	}
-	b.log.addLocked(now)
+	b.admissions.addLocked(now)
 }
 
-// claimLocked is the budget's part in a decision of the store, in turn with those that are spread or not.
+// claimLocked returns what the store has to decide on for the budget. inTurn gives the claim a pace if
+// admissions are spread.
 func (b *budget) claimLocked(now instant, inTurn bool) Claim {
 	c := Claim{Budget: b.name, Configured: b.limit.Window}
 	if b.limit.Requests > 0 {
@@ -198,17 +199,17 @@ func (b *budget) claimLocked(now instant, inTurn bool) Claim {
 	return c
 }
 
-// learnLocked takes over what the store knew of pauses when it was asked.
+// learnLocked takes over the pause that the store knew of when it was asked.
 func (b *budget) learnLocked(asked instant, p Pause) {
 	if p.Scale > 0 {
 		b.punishLocked(penalty{asked + p.For, p.Scale})
 	}
 }
 
-// grantLocked takes note that the store admitted an attempt.
+// grantLocked notes that the store admitted an attempt.
 func (b *budget) grantLocked() { b.asks = min(2*b.asks, b.limit.Requests) }
 
-// refuseLocked takes note that the store has nothing until then.
+// refuseLocked notes that the store admits nothing until then.
 func (b *budget) refuseLocked(until instant) {
 	b.asks = min(1, b.limit.Requests)
 	b.retry = max(b.retry, until)
@@ -217,13 +218,13 @@ func (b *budget) refuseLocked(until instant) {
 // forgetLocked forgets what the store refused.
 func (b *budget) forgetLocked() { b.retry, b.asks = 0, b.limit.Requests }
 
-// stateLocked is what Snapshot says of the budget.
+// stateLocked returns what Snapshot says of the budget.
 func (b *budget) stateLocked(now instant, epoch time.Time) BudgetState {
 	s := BudgetState{
 		Name:      b.name,
 		Limit:     b.limit,
 		Waiting:   b.waiting,
-		Used:      b.log.sinceLocked(now - b.limit.Window),
+		Used:      b.admissions.sinceLocked(now - b.limit.Window),
 		Admitted:  b.admitted,
 		Throttled: b.throttled,
 	}
@@ -240,99 +241,100 @@ func (b *budget) stateLocked(now instant, epoch time.Time) BudgetState {
 // longPast is before any admission.
 const longPast instant = math.MinInt64 / 2
 
-// log is the times of the last admissions. That of a budget without a limit has no length, and
-// keeps nothing.
-type log struct {
+// admissions are the times of a budget's last admissions. If the budget has no limit, they have no length
+// and keep nothing.
+type admissions struct {
 	length int
-	times  []instant // a ring, from the first admission on: most operations are never used
-	count  int       // of all admissions ever, but those removed
+	times  []instant // a ring, made for the first admission: most operations are never used
+	count  int       // of all admissions ever, except those removed
 }
 
-func (g *log) addLocked(at instant) {
-	if g.times == nil {
-		g.times = make([]instant, g.length)
+func (a *admissions) addLocked(at instant) {
+	if a.times == nil {
+		a.times = make([]instant, a.length)
 	}
-	if g.length > 0 {
-		*g.slotLocked(0) = at
-		g.count++
+	if a.length > 0 {
+		*a.entryLocked(0) = at
+		a.count++
 	}
 }
 
-// extendLocked is addLocked for an admission for which there may be no room: none within the last window
-// is forgotten for it.
-func (g *log) extendLocked(at instant, window time.Duration) {
-	if n := len(g.times); n > 0 && g.keptLocked() == n && g.lastLocked(n) > at-window {
+// extendLocked adds an admission that there may be no room for. It forgets no admission within the last
+// window.
+func (a *admissions) extendLocked(at instant, window time.Duration) {
+	if n := len(a.times); n > 0 && a.keptLocked() == n && a.lastLocked(n) > at-window {
 		longer := make([]instant, n+1)
 		for i := 1; i <= n; i++ {
-			longer[n-i] = g.lastLocked(i)
+			longer[n-i] = a.lastLocked(i)
 		}
-		g.times, g.count = longer, n
+		a.times, a.count = longer, n
 	}
-	g.addLocked(at)
+	a.addLocked(at)
 }
 
-// slotLocked is where the n-th last admission is, and 0 where the next will be.
-func (g *log) slotLocked(n int) *instant { return &g.times[(g.count-n)%len(g.times)] }
+// entryLocked returns the entry of the n-th last admission, or the entry of the next one if n is 0.
+func (a *admissions) entryLocked(n int) *instant { return &a.times[(a.count-n)%len(a.times)] }
 
-// keptLocked is how many admissions the log remembers.
-func (g *log) keptLocked() int { return min(g.count, len(g.times)) }
+// keptLocked returns how many admissions are kept.
+func (a *admissions) keptLocked() int { return min(a.count, len(a.times)) }
 
-// lastLocked returns the time of the n-th last admission, n from 1 to the length of the ring, and a
-// time long past where there were fewer.
-func (g *log) lastLocked(n int) instant {
-	if n > g.count {
+// lastLocked returns the time of the n-th last admission, n from 1 to the length of the ring, and
+// longPast if there were fewer.
+func (a *admissions) lastLocked(n int) instant {
+	if n > a.count {
 		return longPast
 	}
-	return *g.slotLocked(n)
+	return *a.entryLocked(n)
 }
 
 // sinceLocked counts the admissions after a time.
-func (g *log) sinceLocked(t instant) int {
+func (a *admissions) sinceLocked(t instant) int {
 	n := 0
-	for n < g.keptLocked() && g.lastLocked(n+1) > t {
+	for n < a.keptLocked() && a.lastLocked(n+1) > t {
 		n++
 	}
 	return n
 }
 
-// removeLocked forgets an admission at a time, where the log still knows of one.
-func (g *log) removeLocked(at instant) {
-	for n := 1; n <= g.keptLocked() && *g.slotLocked(n) >= at; n++ {
-		if *g.slotLocked(n) != at {
+// removeLocked forgets an admission at a time, if it is still kept.
+func (a *admissions) removeLocked(at instant) {
+	for n := 1; n <= a.keptLocked() && *a.entryLocked(n) >= at; n++ {
+		if *a.entryLocked(n) != at {
 			continue
 		}
 		for ; n > 1; n-- {
-			*g.slotLocked(n) = *g.slotLocked(n - 1)
+			*a.entryLocked(n) = *a.entryLocked(n - 1)
 		}
-		*g.slotLocked(1) = longPast // which the ring has for the oldest from now on
-		g.count--
+		*a.entryLocked(1) = longPast // this entry is the ring's oldest from now on
+		a.count--
 		return
 	}
 }
 
-// What a 429 does to a budget. The limit is lowered where one comes within repeatTime after
-// the pause of another: to cutTo of what it was, but not below cutFloor of the configured one.
-// It recovers by recoverPerMinute of the configured one.
+// What a 429 does to a budget. One that comes within repeatTime after the pause of another lowers
+// the limit to cutTo of what it was, but not below cutFloor of the configured limit. Each minute
+// gives back recoverPerMinute of the configured limit.
 const (
 	repeatTime       = time.Minute
 	cutTo            = 0.8
 	cutFloor         = 0.2
 	recoverPerMinute = 0.1
-	// The pace after a pause, of the limit then; it rises to the whole limit in rampTime.
+	// rampFrom is the pace right after a pause, as a fraction of the limit then. It rises to the
+	// whole limit in rampTime.
 	rampFrom = 0.25
 )
 
-// rampTime is how long it takes after a pause until the full pace is reached.
+// rampTime returns how long after a pause the full pace is reached.
 func rampTime(window time.Duration) time.Duration { return min(4*window, 10*time.Second) }
 
-// penalty is what became of a budget by 429s. The zero value is that there were none.
+// penalty is what 429s have done to a budget. The zero value means that there were none.
 type penalty struct {
 	until instant
-	// scale is the part of the limit that is left, as of until; zero while there was no 429.
+	// scale is the fraction of the limit that is left, as of until; zero while there was no 429.
 	scale float64
 }
 
-// levelLocked is the part of the limit that may be used now.
+// levelLocked returns the fraction of the limit that may be used now.
 func (p *penalty) levelLocked(now instant) float64 {
 	if p.scale == 0 {
 		return 1
@@ -340,7 +342,7 @@ func (p *penalty) levelLocked(now instant) float64 {
 	return min(1, p.scale+max(0, now-p.until).Minutes()*recoverPerMinute)
 }
 
-// rampLocked is the part of the pace that is allowed now.
+// rampLocked returns the fraction of the pace that is allowed now.
 func (b *budget) rampLocked(now instant) float64 {
 	if b.scale == 0 {
 		return 1
@@ -352,14 +354,14 @@ func (b *budget) rampLocked(now instant) float64 {
 	return rampFrom + (1-rampFrom)*float64(since)/float64(length)
 }
 
-// pauseLocked takes note of a 429: nothing until a time, the later where there are several.
+// pauseLocked notes a 429: the budget admits nothing until then, or until the latest such time.
 func (b *budget) pauseLocked(now, until instant) {
 	b.throttled++
 	p := penalty{until: max(now, until), scale: b.levelLocked(now)}
 	switch {
 	case b.scale == 0:
 	case now < b.until:
-		// Others that were under way when the pause began say nothing new.
+		// The attempt was under way when the pause began: its 429 says nothing new.
 		p.scale = b.scale
 	case now < b.until+repeatTime:
 		p.scale = max(cutFloor, p.scale*cutTo)
@@ -367,7 +369,7 @@ func (b *budget) pauseLocked(now, until instant) {
 	b.punishLocked(p)
 }
 
-// punishLocked takes over a penalty where it is later than the present one.
+// punishLocked takes over a penalty if it is later than the present one.
 func (b *budget) punishLocked(p penalty) {
 	if b.limit == (Limit{}) {
 		b.size, b.asks = sizeOf(b.unstated, b.margin), b.unstated.Requests

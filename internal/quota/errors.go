@@ -14,14 +14,14 @@ var ErrClosed = errors.New("quota: the limiter is closed")
 type RefusedError struct {
 	// Budget is the name of the budget that would have held it longest.
 	Budget string
-	// Limit is the limit of that budget, zero where it has none and is only paused.
+	// Limit is the limit of that budget, zero if it has none and is only paused.
 	Limit Limit
-	// Wait is how long the attempt would have waited, as far as known: those who come later
+	// Wait is how long the attempt would have waited, as far as known. Attempts that come later
 	// with a better claim, and other processes, may make it longer.
 	Wait time.Duration
-	// Queue says that the queue was full.
+	// Queue is true if the queue was full.
 	Queue bool
-	// Paused says that the budget is paused, by a 429, for longer than its window is used up.
+	// Paused is true if a 429 has paused the budget for longer than its window is used up.
 	Paused bool
 }
 

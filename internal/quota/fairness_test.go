@@ -11,14 +11,14 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// flood lets a caller have so many attempts in flight at all times.
+// flood keeps n attempts of a caller in flight at all times.
 func flood(ctx context.Context, c *crowd, n int, name string, o *quota.Operation, r identity.Identity) {
 	for range n {
 		c.keep(ctx, name, o, r)
 	}
 }
 
-func TestACallerThatAsksForAHundredTimesAsMuchSlowsNobodyDown(t *testing.T) {
+func TestFairness_hundredfoldCallerSlowsNobody(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -63,7 +63,7 @@ func TestACallerThatAsksForAHundredTimesAsMuchSlowsNobodyDown(t *testing.T) {
 	}
 }
 
-func TestACallerWithManyOperationsSlowsNobodyDown(t *testing.T) {
+func TestFairness_manyOperationsSlowNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -88,7 +88,7 @@ func TestACallerWithManyOperationsSlowsNobodyDown(t *testing.T) {
 	})
 }
 
-func TestUseOfAFreeBudgetIsNotHeldAgainstACallerElsewhere(t *testing.T) {
+func TestFairness_freeBudgetCountsNowhereElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -106,7 +106,7 @@ func TestUseOfAFreeBudgetIsNotHeldAgainstACallerElsewhere(t *testing.T) {
 	})
 }
 
-func TestWeightsDivideABudget(t *testing.T) {
+func TestFairness_weightsDivideBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := exact()
@@ -127,7 +127,7 @@ func TestWeightsDivideABudget(t *testing.T) {
 	})
 }
 
-func TestBatchGivesWayButKeepsItsShare(t *testing.T) {
+func TestFairness_batchKeepsItsShare(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name       string
@@ -166,7 +166,7 @@ func TestBatchGivesWayButKeepsItsShare(t *testing.T) {
 	}
 }
 
-func TestCallersThatAreGoneAreForgotten(t *testing.T) {
+func TestFairness_goneCallersAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())

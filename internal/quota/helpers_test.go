@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// exact are the default limits without a margin, so that tests can do sums in their heads.
+// exact returns the default limits without a margin, so that the sums in tests are simple.
 func exact() quota.Config {
 	cfg := quota.Defaults()
 	cfg.Margin = 0
@@ -46,7 +46,7 @@ func operation(t testing.TB, l *quota.Limiter, name string, requests int, window
 	return o
 }
 
-// crowd runs callers and keeps what became of their attempts.
+// crowd runs callers and keeps the outcomes of their attempts.
 type crowd struct {
 	sync.WaitGroup
 	mu       sync.Mutex

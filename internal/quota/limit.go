@@ -12,15 +12,15 @@ import (
 	"samsara.internal/gateway/internal/identity"
 )
 
-// The budgets that every operation takes from. An operation's own is OperationPrefix and the
-// operation's name.
+// The names of the budgets that every operation takes from. The operation's own is OperationPrefix
+// followed by the operation's name.
 const (
 	TokenBudget        = "token"
 	OrganizationBudget = "organization"
 	OperationPrefix    = "operation:"
 )
 
-// What a Limit may be.
+// The bounds of a Limit.
 const (
 	maxRequests = 100_000
 	maxWindow   = 24 * time.Hour
@@ -53,7 +53,8 @@ func (l Limit) check() error {
 	return nil
 }
 
-// Override is the limit of the operations that a pattern matches, higher or lower than stated.
+// Override is the limit of the operations that a pattern matches. It may be higher or lower than the
+// one that an operation states.
 type Override struct {
 	// Operations matches operations by name.
 	Operations glob.Pattern
@@ -65,17 +66,17 @@ type Override struct {
 type Config struct {
 	// Token and Organization limit all operations together.
 	Token, Organization Limit
-	// Overrides replace what operations state. The first that matches is taken.
+	// Overrides replace the limits that operations state. The first that matches counts.
 	Overrides []Override
 	// Margin lengthens every window by a fraction of it, from 0 to 1.
 	Margin float64
 	// MaxWait is the longest wait, more than 0.
 	MaxWait time.Duration
-	// MaxQueue is how many may wait, MaxQueueCaller how many of one caller; at least 1.
+	// MaxQueue is how many attempts may wait, MaxQueueCaller how many of one caller; at least 1.
 	MaxQueue, MaxQueueCaller int
 	// Weights are the shares of callers, 1 for those not named; from 0.001 to 1000.
 	Weights map[string]float64
-	// BatchPercent of the admissions go to batch while it waits, from 0 to 50.
+	// BatchPercent is the percentage of the admissions that batch gets while it waits, from 0 to 50.
 	BatchPercent int
 	// Store shares the budgets with other processes; nil keeps them to this one.
 	Store Store
@@ -83,9 +84,9 @@ type Config struct {
 	StoreTimeout time.Duration
 	// Replicas is how many processes there are at the least, whatever the store says; at least 1.
 	Replicas int
-	// Observer is told what happens; nil where nobody asks.
+	// Observer is told what happens; nil: nobody is.
 	Observer Observer
-	// Logger is told when Store is away and when it is back; nil where nobody asks.
+	// Logger is told when Store is away and when it is back; nil: nobody is.
 	Logger *slog.Logger
 }
 
@@ -150,10 +151,10 @@ type Observer interface {
 type Admission struct {
 	Operation string
 	From      identity.Identity
-	// Budget is the one that held it up longest, as far as was known at first. It is empty
-	// where the attempt went through without a queue or a store.
+	// Budget is the name of the budget that held the attempt up longest, as far as was known at
+	// first. It is empty if the attempt went through without a queue or a store.
 	Budget string
-	// Waited is zero where Budget is empty.
+	// Waited is zero if Budget is empty.
 	Waited time.Duration
 }
 

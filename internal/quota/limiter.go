@@ -49,9 +49,10 @@ import (
 )
 
 const (
-	// leastWait is what those are told to wait whose budget is free, but for others before them.
+	// leastWait is the least wait that an attempt is refused with at the end of MaxWait. Its budgets may
+	// be free by then, except that others come first.
 	leastWait = time.Millisecond
-	// atHand is how old a permit may be that costs next to nothing to renew.
+	// atHand is how old a permit may get that costs next to nothing to renew.
 	atHand = time.Millisecond
 	// maxWaiters bounds Snapshot.Waiters.
 	maxWaiters = 20
@@ -68,7 +69,7 @@ type Limiter struct {
 	schedule   schedule
 	link       link
 	operations map[string]*Operation
-	timer      *time.Timer // the next grant
+	timer      *time.Timer // for the next admission
 
 	stop    context.CancelFunc // ends the heartbeat
 	stopped chan struct{}
@@ -78,12 +79,12 @@ type Limiter struct {
 type Operation struct {
 	limiter *Limiter
 	line    line
-	// slack is how old a permit may be that takes the store to renew.
+	// slack is how old a permit may get that takes the store to renew.
 	slack time.Duration
 }
 
 // New returns a limiter. It tries cfg.Store once, for no longer than cfg.StoreTimeout, and
-// starts without it when it does not answer. The error names all that is wrong with cfg.
+// starts without the store if it does not answer. The error names all that is wrong with cfg.
 // The store is closed with the limiter.
 func New(cfg Config) (*Limiter, error) {
 	if err := cfg.check(); err != nil {
@@ -103,7 +104,7 @@ func New(cfg Config) (*Limiter, error) {
 			weights:        maps.Clone(cfg.Weights),
 			maxQueue:       cfg.MaxQueue,
 			maxQueueCaller: cfg.MaxQueueCaller,
-			ledger:         newLedger(cfg.BatchPercent),
+			fair:           newFairQueue(cfg.BatchPercent),
 			lines:          make(map[*line]struct{}),
 			resting:        make(map[*rest]struct{}),
 		},
@@ -120,7 +121,7 @@ func New(cfg Config) (*Limiter, error) {
 	return l, nil
 }
 
-// connect begins the heartbeat, where there is a store.
+// connect begins the heartbeat, if there is a store.
 func (l *Limiter) connect() {
 	if l.cfg.Store == nil {
 		return
@@ -141,7 +142,7 @@ func (l *Limiter) connect() {
 	}()
 }
 
-// Close refuses those who wait with ErrClosed, and all who come after. It closes the store.
+// Close refuses with ErrClosed every attempt that waits or comes later. It closes the store.
 func (l *Limiter) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -160,9 +161,9 @@ func (l *Limiter) Close() error {
 	return l.cfg.Store.Close()
 }
 
-// Operation returns the handle of an operation: the same for the same name. Its limit is the
-// first override that matches the name, else stated. A limit of none leaves the shared budgets
-// and pauses.
+// Operation returns the handle of an operation: the same one for the same name. Its limit is that
+// of the first override that matches the name, else stated. An operation without a limit is held up
+// by the shared budgets and by pauses only.
 func (l *Limiter) Operation(name string, stated Limit) (*Operation, error) {
 	for _, o := range l.cfg.Overrides {
 		if o.Operations.Match(name) {
@@ -184,8 +185,8 @@ func (l *Limiter) Operation(name string, stated Limit) (*Operation, error) {
 	return o, nil
 }
 
-// slack is how old a permit of an operation with a limit may be. It leaves the rest of the margin to
-// the network.
+// slack returns how old a permit may get if own is the limit of its operation. It leaves the rest of
+// the margin to the network.
 func (l *Limiter) slack(own Limit) time.Duration {
 	slack := never
 	for _, limit := range []Limit{own, l.cfg.Token, l.cfg.Organization} {
@@ -222,16 +223,15 @@ func (l *Limiter) Snapshot() Snapshot {
 	return s
 }
 
-// Pause says that Samsara answered 429 to an attempt of a budget: nothing is admitted by it
-// until then, the latest of several. It resumes with a quarter of its pace, and rises to all of
-// it in four windows, 10 s at most. A 429 within a minute after the pause of another
-// lowers the limit by a fifth, never below a fifth of what is configured; each minute without
-// gives back a tenth of it. An operation that had no limit has the token's from then on, which it
-// could not exceed anyway, so that it too resumes gently. Those who cannot wait so long are
-// refused. The store, if any, is told within Config.StoreTimeout; without one, only this process
-// knows.
+// Pause notes that Samsara answered 429 to an attempt of a budget. The budget admits nothing until
+// then, or until the latest such time. It resumes with a quarter of its pace, which rises to all of
+// it in four windows, 10 s at most. A 429 within a minute after the pause of another one lowers the
+// limit by a fifth, never below a fifth of what is configured. Each minute without one gives back a
+// tenth of what is configured. An operation that had no limit has the token's from then on: it could
+// not exceed that anyway, and thus resumes gently too. Attempts that cannot wait so long are refused.
+// The store, if there is one, is told within Config.StoreTimeout. Otherwise only this process knows.
 //
-// It fails only where there is no such budget.
+// Pause fails only if there is no such budget.
 func (l *Limiter) Pause(ctx context.Context, budget string, until time.Time) error {
 	b := l.budget(budget)
 	if b == nil {
@@ -268,7 +268,7 @@ func (l *Limiter) pause(ctx context.Context, b *budget, until time.Time) {
 	}
 }
 
-// budget returns the budget of a name, or nil.
+// budget returns the budget with a name, or nil.
 func (l *Limiter) budget(name string) *budget {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,7 +299,7 @@ func (l *Limiter) beat(ctx context.Context) {
 	l.dispatchLocked(now)
 }
 
-// lose does without the store from now on.
+// lose notes that the store is away: the limiter does without it from now on.
 func (l *Limiter) lose(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -320,8 +320,8 @@ func (l *Limiter) tick() {
 	l.dispatchLocked(l.now())
 }
 
-// dispatchLocked admits all who may be admitted now, or lets them ask the store, and sets the timer
-// for the next.
+// dispatchLocked admits all waiters that may be admitted now, or lets them ask the store, and sets the
+// timer for the next.
 func (l *Limiter) dispatchLocked(now instant) {
 	due := l.schedule.dispatchLocked(now, l.link.share.up)
 	if due == never {
@@ -331,10 +331,10 @@ func (l *Limiter) dispatchLocked(now instant) {
 	l.timer.Reset(due - now)
 }
 
-// Admit waits until an attempt in the name of from may be made: by the budget of its operation, the
-// token's and the organization's together. It returns a permit, then the attempt is counted; a
-// *RefusedError, at once where the wait is known to be longer than the deadline of ctx or
-// Config.MaxWait; ErrClosed; or the error of ctx, in which case nothing was counted.
+// Admit waits until the budgets of the operation, the token and the organization together admit an
+// attempt of the caller from. It then counts the attempt and returns a permit. The error is a
+// *RefusedError, at once if the wait is known to outlast the deadline of ctx or Config.MaxWait;
+// ErrClosed; or the error of ctx, in which case nothing was counted.
 func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, error) {
 	if err := ctx.Err(); err != nil {
 		return Permit{}, err
@@ -346,11 +346,11 @@ func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, 
 		o.line.takeLocked(now)
 		l.mu.Unlock()
 		l.cfg.Observer.Admitted(Admission{Operation: o.line.name, From: from})
-		return Permit{operation: o, from: from, place: place{since: now, at: now}}, nil
+		return Permit{operation: o, from: from, slot: slot{since: now, at: now}}, nil
 	}
 	w, err := l.joinLocked(ctx, &o.line, from, now)
 	l.mu.Unlock()
-	var p place
+	var p slot
 	if err == nil {
 		p, err = l.await(ctx, w)
 	}
@@ -359,13 +359,13 @@ func (o *Operation) Admit(ctx context.Context, from identity.Identity) (Permit, 
 		return Permit{}, err
 	}
 	l.cfg.Observer.Admitted(Admission{Operation: o.line.name, From: from, Budget: w.budget, Waited: l.now() - now})
-	return Permit{operation: o, from: from, place: p}, nil
+	return Permit{operation: o, from: from, slot: p}, nil
 }
 
-// NextAdmission estimates how long a further attempt in the name of from has to wait now until Admit
-// lets it through, if it comes after a time and after all pauses. Paused is how long those last, during
-// which nobody is let through. The error is a *RefusedError if Admit would refuse it then, whatever its
-// deadline.
+// NextAdmission estimates how long a further attempt of the caller from has to wait, from now on, until
+// Admit lets it through, if it comes after a time and after all pauses. paused is how long the pauses
+// last: until then Admit lets nobody through. The error is a *RefusedError if Admit would then refuse the
+// attempt, whatever its deadline.
 func (o *Operation) NextAdmission(from identity.Identity, after time.Duration) (wait, paused time.Duration, err error) {
 	l := o.limiter
 	l.mu.Lock()
@@ -399,7 +399,7 @@ func (l *Limiter) joinLocked(ctx context.Context, o *line, from identity.Identit
 }
 
 // await waits for the verdict on w.
-func (l *Limiter) await(ctx context.Context, w *waiter) (place, error) {
+func (l *Limiter) await(ctx context.Context, w *waiter) (slot, error) {
 	patience := time.NewTimer(l.cfg.MaxWait)
 	defer patience.Stop()
 	for {
@@ -408,17 +408,17 @@ func (l *Limiter) await(ctx context.Context, w *waiter) (place, error) {
 		case v = <-w.signal:
 		case <-ctx.Done():
 			if l.leave(w) {
-				return place{}, ctx.Err()
+				return slot{}, ctx.Err()
 			}
 			v = <-w.signal
 		case <-patience.C:
 			if late := l.late(w); late != nil {
-				return place{}, late
+				return slot{}, late
 			}
 			v = <-w.signal
 		}
 		if !v.ask {
-			return place{at: v.at, since: v.at}, v.err
+			return slot{at: v.at, since: v.at}, v.err
 		}
 		if p, admitted, err := l.ask(ctx, w); admitted || err != nil {
 			return p, err
@@ -427,7 +427,7 @@ func (l *Limiter) await(ctx context.Context, w *waiter) (place, error) {
 	}
 }
 
-// leave takes a waiter out that no longer wants to wait.
+// leave takes a waiter out that no longer wants to wait, and reports whether it was still queued.
 func (l *Limiter) leave(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -438,13 +438,12 @@ func (l *Limiter) leave(w *waiter) bool {
 	return left
 }
 
-// late takes a waiter out whose time has run out, and returns what it is refused with; or nil, where
-// its turn has come.
+// late takes a waiter out whose time has run out, and returns its refusal, or nil if its turn has come.
 func (l *Limiter) late(w *waiter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	l.dispatchLocked(now) // The timer for it may be late too.
+	l.dispatchLocked(now) // The timer of its admission may be late too.
 	if !l.schedule.dequeueLocked(w) {
 		return nil
 	}
@@ -454,8 +453,8 @@ func (l *Limiter) late(w *waiter) error {
 	return refused
 }
 
-// take asks the store for an admission, in turn with those that are spread or not, and gives back
-// another before.
+// take asks the store for an admission. The store first gives back what it admitted at instead. inTurn
+// keeps the admission from coming too soon after others if they are spread.
 func (l *Limiter) take(ctx context.Context, o *line, inTurn bool, instead Stamp) (Ruling, error) {
 	var claims [len(o.budgets)]Claim
 	l.mu.Lock()
@@ -467,9 +466,9 @@ func (l *Limiter) take(ctx context.Context, o *line, inTurn bool, instead Stamp)
 	return l.link.take(ctx, claims[:], instead)
 }
 
-// ask puts a waiter, for whom places are held, to the store. It returns true where it is
-// admitted, an error where it is refused for good, and false where it is in the queue again.
-func (l *Limiter) ask(ctx context.Context, w *waiter) (place, bool, error) {
+// ask has the store decide on a waiter, for which each budget holds a slot. It returns true if the
+// waiter is admitted, an error if it is refused for good, and false if it is in the queue again.
+func (l *Limiter) ask(ctx context.Context, w *waiter) (slot, bool, error) {
 	o := w.line
 	asked := l.now()
 	ruling, err := l.take(ctx, o, true, 0)
@@ -481,11 +480,11 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (place, bool, error) {
 	now := l.now()
 	o.reserveLocked(-1)
 	if l.closed {
-		return place{}, false, ErrClosed
+		return slot{}, false, ErrClosed
 	}
 	if err != nil {
 		l.schedule.requeueLocked(w)
-		return place{}, false, nil
+		return slot{}, false, nil
 	}
 	o.learnLocked(asked, ruling.Pauses)
 	defer l.dispatchLocked(now)
@@ -494,36 +493,36 @@ func (l *Limiter) ask(ctx context.Context, w *waiter) (place, bool, error) {
 			b.grantLocked()
 		}
 		l.schedule.admitLocked(w, now)
-		return place{at: now, since: asked, stamp: ruling.Stamp}, true, nil
+		return slot{at: now, since: asked, stamp: ruling.Stamp}, true, nil
 	}
 	b := o.budgets[ruling.Held]
 	b.refuseLocked(now + ruling.Wait + rand.N(retryJitter)) //nolint:gosec // jitter, not a secret
 	if b.retry > w.deadline {
-		return place{}, false, l.schedule.estimateLocked(o, w.flow, now)
+		return slot{}, false, l.schedule.estimateLocked(o, w.flow, now)
 	}
 	l.schedule.requeueLocked(w)
-	return place{}, false, nil
+	return slot{}, false, nil
 }
 
 // Permit is leave for one attempt. The zero value is leave without a quota.
 type Permit struct {
 	operation *Operation
 	from      identity.Identity
-	place
+	slot
 }
 
-// place is where an attempt was counted.
-type place struct {
-	// The attempt counts from at in this process, and since a time that is not before since in
-	// the store too, which calls that stamp: zero where it was not asked.
+// slot is when an attempt counts.
+type slot struct {
+	// at is when the attempt counts in this process. stamp is when it counts in the store, which is
+	// not before since; zero: the store was not asked.
 	at, since instant
 	stamp     Stamp
 }
 
-// Renew is called when the attempt is about to be written to its connection, which may have
-// taken long to open: the upstream counts from then, and where that is later than the margin
-// allows the attempt has to as well. Most often this costs a look at the clock, else the attempt
-// is counted again, instead of before. One that is so late that others had its place since is
+// Renew keeps the permit valid for an attempt that is about to be written to its connection, which
+// may have taken long to open. The upstream counts the attempt from then. If that is later than the
+// margin allows, so must the quota: it counts the attempt again, instead of before. Most often Renew
+// only looks at the clock. If the attempt is so late that others have had its slot since, it is
 // admitted again, as by Admit. The errors are those of Admit. A permit is for one goroutine.
 func (p *Permit) Renew(ctx context.Context) error {
 	o := p.operation
@@ -537,7 +536,7 @@ func (p *Permit) Renew(ctx context.Context) error {
 	if o.limiter.now()-p.since <= slack {
 		return nil
 	}
-	if o.limiter.move(ctx, &o.line, &p.place) {
+	if o.limiter.move(ctx, &o.line, &p.slot) {
 		return nil
 	}
 	again, err := o.Admit(ctx, p.from)
@@ -547,8 +546,8 @@ func (p *Permit) Renew(ctx context.Context) error {
 	return err
 }
 
-// Count is for an attempt that is written although Renew has refused it: it is counted from now on in
-// this process, whether there is room for it or not. A store knows nothing of it.
+// Count counts an attempt that is written although Renew has refused it: from now on, in this process,
+// whether or not there is room for it. The store is not told.
 func (p *Permit) Count() {
 	o := p.operation
 	if o == nil {
@@ -559,20 +558,20 @@ func (p *Permit) Count() {
 	defer l.mu.Unlock()
 	now := l.now()
 	for _, b := range o.line.budgets {
-		b.log.removeLocked(p.at)
-		b.log.extendLocked(now, b.window)
+		b.admissions.removeLocked(p.at)
+		b.admissions.extendLocked(now, b.window)
 	}
-	p.place = place{at: now, since: now}
+	p.slot = slot{at: now, since: now}
 }
 
-// move counts an attempt from now on instead, and reports false where there is no room: then it
-// is not counted at all.
-func (l *Limiter) move(ctx context.Context, o *line, p *place) bool {
+// move counts an attempt from now on instead, and reports whether there is room. If there is none, the
+// attempt is no longer counted at all.
+func (l *Limiter) move(ctx context.Context, o *line, p *slot) bool {
 	l.mu.Lock()
 	closed, up, asked := l.closed, l.link.share.up, l.now()
 	l.mu.Unlock()
 	if closed {
-		return true // what was admitted is let go on
+		return true // what was admitted may go on
 	}
 	var ruling Ruling
 	if up {
@@ -598,13 +597,13 @@ func (l *Limiter) move(ctx context.Context, o *line, p *place) bool {
 		return false
 	}
 	o.addLocked(now)
-	*p = place{at: now, since: asked, stamp: ruling.Stamp}
+	*p = slot{at: now, since: asked, stamp: ruling.Stamp}
 	return true
 }
 
-// Rest waits for a time before a further attempt in the name of from, which is then for Admit to
-// let through. Snapshot shows it among those who wait; no queue and no budget counts it. It reports
-// false where ctx ends first. Where o is nil it only waits.
+// Rest waits for a time before a further attempt of the caller from, which Admit then has to let
+// through. Snapshot shows it among those who wait. No queue and no budget counts it. Rest reports
+// whether the time passed before ctx ended. If o is nil it only waits.
 func (o *Operation) Rest(ctx context.Context, from identity.Identity, d time.Duration) bool {
 	if o != nil {
 		defer o.limiter.unrest(o.limiter.rest(&o.line, from))

@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// probeInterval is the least time between heartbeats while the store is away, to which the
-	// same is added at random.
+	// probeInterval is the least time between heartbeats while the store is away. A random time of
+	// at most as much is added.
 	probeInterval = 250 * time.Millisecond
-	// retryJitter lets no process be the first at every slot.
+	// retryJitter is so that no process is the first at every slot.
 	retryJitter = time.Millisecond
 )
 
-// link is the way to the store. It asks within a time and without the limiter's lock, which guards
-// what it knows of the store.
+// link asks the store, each time within timeout and without the limiter's lock. That lock guards what
+// the link knows of the store.
 type link struct {
-	store   Store // nil where there is none
+	store   Store // nil if there is none
 	timeout time.Duration
-	least   int // replicas
+	least   int // of replicas
 	logger  *slog.Logger
 
 	share share
@@ -28,7 +28,7 @@ type link struct {
 	lost  uint64
 }
 
-// newLink returns what knows of no process but this one, and of those that are configured.
+// newLink returns a link that knows of this process and of those that are configured, and of no other.
 func newLink(store Store, timeout time.Duration, replicas int, logger *slog.Logger) link {
 	if store == nil {
 		replicas = 1
@@ -36,7 +36,7 @@ func newLink(store Store, timeout time.Duration, replicas int, logger *slog.Logg
 	return link{store: store, timeout: timeout, least: replicas, logger: logger, share: share{replicas: replicas, since: longPast}}
 }
 
-// take asks the store for an admission. Who gives up meanwhile is not a fault of the store.
+// take asks the store for an admission. A caller that gives up meanwhile is no fault of the store.
 func (k *link) take(ctx context.Context, claims []Claim, instead Stamp) (Ruling, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.timeout)
 	defer cancel()
@@ -57,18 +57,18 @@ func (k *link) beat(ctx context.Context) (replicas int, err error) {
 	return k.store.Beat(ctx)
 }
 
-// foundLocked takes note that the store answered a heartbeat.
+// foundLocked notes that the store answered a heartbeat.
 func (k *link) foundLocked(now instant, replicas int) {
 	if !k.share.up {
 		k.share.up, k.share.since, k.err = true, now, nil
 	}
-	// A store that comes back empty has not heard of everyone yet.
+	// A store that comes back empty has not heard of every process yet.
 	if replicas > k.share.replicas || now >= k.share.since+recoverGrace {
 		k.share.replicas = max(k.least, replicas)
 	}
 }
 
-// loseLocked takes note that the store did not answer.
+// loseLocked notes that the store did not answer.
 func (k *link) loseLocked(err error) {
 	if k.share.up {
 		k.lost++
@@ -76,7 +76,7 @@ func (k *link) loseLocked(err error) {
 	k.share.up, k.err = false, err
 }
 
-// stateLocked is what Snapshot says of the store.
+// stateLocked returns what Snapshot says of the store.
 func (k *link) stateLocked() StoreState {
 	if k.store == nil {
 		return StoreState{}
@@ -84,8 +84,8 @@ func (k *link) stateLocked() StoreState {
 	return StoreState{Configured: true, Up: k.share.up, Replicas: k.share.replicas, Lost: k.lost, Err: k.err}
 }
 
-// keep calls beat all the time until ctx ends. It logs when the store is away, and is back: at most
-// once a heartbeat, however often it is lost in between.
+// keep calls beat again and again until ctx ends. It logs when the store is away and when it is back,
+// at most once a heartbeat, however often the store is lost in between.
 func (k *link) keep(ctx context.Context, beat func(context.Context), state func() StoreState) {
 	logged := StoreState{Up: true}
 	for {

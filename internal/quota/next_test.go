@@ -40,7 +40,7 @@ func TestNextAdmission_isWhenAdmitLetsThrough(t *testing.T) {
 	})
 }
 
-// TestNextAdmission_tooLong has attempts that nobody may wait for, unless they come later.
+// TestNextAdmission_tooLong has attempts whose wait is too long unless they come later.
 func TestNextAdmission_tooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestRefusedError_saysThatABudgetIsPaused(t *testing.T) {
 	})
 }
 
-// TestRefusedError_isOfTheWindowBehindAShortPause has a pause that is over long before the window is.
+// TestRefusedError_isOfTheWindowBehindAShortPause has a pause that ends long before the window does.
 func TestRefusedError_isOfTheWindowBehindAShortPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRefusedError_isOfTheWindowBehindAShortPause(t *testing.T) {
 	})
 }
 
-// TestPermit_countsWithoutRoom has two that lost their places and are written all the same.
+// TestPermit_countsWithoutRoom has two attempts that lost their slots and are written all the same.
 func TestPermit_countsWithoutRoom(t *testing.T) {
 	t.Parallel()
 	for name, config := range everywhere() {

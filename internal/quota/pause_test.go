@@ -22,7 +22,7 @@ func state(t testing.TB, l *quota.Limiter, budget string) quota.BudgetState {
 	return quota.BudgetState{}
 }
 
-func TestAPausedBudgetAdmitsNothingUntilThenAndTheLaterOfTwoWins(t *testing.T) {
+func TestPause_laterOfTwoWins(t *testing.T) {
 	t.Parallel()
 	const precise = 402350 * time.Microsecond
 	for _, test := range []struct {
@@ -60,7 +60,7 @@ func TestAPausedBudgetAdmitsNothingUntilThenAndTheLaterOfTwoWins(t *testing.T) {
 	}
 }
 
-func TestAPauseRefusesThoseWhoCannotWaitSoLong(t *testing.T) {
+func TestPause_refusesWhoCannotWaitSoLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -98,7 +98,7 @@ func TestAPauseRefusesThoseWhoCannotWaitSoLong(t *testing.T) {
 	})
 }
 
-func TestABudgetResumesGently(t *testing.T) {
+func TestPause_resumesGently(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]quota.Limit{
 		"of an operation that states its limit": {Requests: 20, Window: time.Second},
@@ -134,7 +134,7 @@ func TestABudgetResumesGently(t *testing.T) {
 	}
 }
 
-func TestASlowBudgetIsNotHeldUpByItsResumption(t *testing.T) {
+func TestPause_slowBudgetNotHeldUpByRamp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := exact()
@@ -155,7 +155,7 @@ func TestASlowBudgetIsNotHeldUpByItsResumption(t *testing.T) {
 	})
 }
 
-func TestABudgetIsLoweredWhile429sGoOnAndRecovers(t *testing.T) {
+func TestPause_repeatedLowersLimitThenRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -192,7 +192,7 @@ func TestABudgetIsLoweredWhile429sGoOnAndRecovers(t *testing.T) {
 	})
 }
 
-func TestALoweredBudgetKeepsToIt(t *testing.T) {
+func TestPause_loweredLimitIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())

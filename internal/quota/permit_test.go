@@ -14,7 +14,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// everywhere are budgets of one process, and shared ones.
+// everywhere returns configurations of budgets of one process, and of shared ones.
 func everywhere() map[string]func() quota.Config {
 	return map[string]func() quota.Config{
 		"in this process": exact,
@@ -40,7 +40,7 @@ func admitted(t testing.TB, o *quota.Operation, n int) []*quota.Permit {
 	return permits
 }
 
-func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
+func TestPermit_countsFromWhenWritten(t *testing.T) {
 	t.Parallel()
 	for name, config := range everywhere() {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestAttemptsCountFromWhenTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestAnAttemptThatLostItsPlaceIsAdmittedAgain(t *testing.T) {
+func TestPermit_lostSlotIsAdmittedAgain(t *testing.T) {
 	t.Parallel()
 	for name, config := range everywhere() {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestAnAttemptThatLostItsPlaceIsAdmittedAgain(t *testing.T) {
 	}
 }
 
-func TestAnAttemptIsNotWrittenWhileItsBudgetIsPaused(t *testing.T) {
+func TestPermit_notRenewedWhilePaused(t *testing.T) {
 	t.Parallel()
 	for name, config := range everywhere() {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestAnAttemptIsNotWrittenWhileItsBudgetIsPaused(t *testing.T) {
 	}
 }
 
-func TestAPermitThatIsRefusedTwiceGivesBackItsOwnPlaceOnly(t *testing.T) {
+func TestPermit_refusedTwiceGivesBackOwnSlotOnly(t *testing.T) {
 	t.Parallel()
 	for name, config := range everywhere() {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestAPermitThatIsRefusedTwiceGivesBackItsOwnPlaceOnly(t *testing.T) {
 	}
 }
 
-func TestAFreshPermitCostsTheStoreNothing(t *testing.T) {
+func TestPermit_freshCostsStoreNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg, store := quota.Defaults(), newFakeStore(1)
@@ -174,13 +174,13 @@ func TestAFreshPermitCostsTheStoreNothing(t *testing.T) {
 				t.Errorf("%v later the store was asked %d times, want %d", step.age, store.takes, step.takes)
 			}
 		}
-		if got := len(store.logs["operation:list"]); got != 1 {
+		if got := len(store.admissions["operation:list"]); got != 1 {
 			t.Errorf("the attempt counts %d times, want once", got)
 		}
 	})
 }
 
-func TestAPermitOutlastsItsStoreAndItsLimiter(t *testing.T) {
+func TestPermit_outlastsStoreAndLimiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg, store := exact(), newFakeStore(1)
@@ -214,7 +214,7 @@ func TestAPermitOutlastsItsStoreAndItsLimiter(t *testing.T) {
 }
 
 // However long connections take to open, what is written keeps to the limit.
-func TestNoWindowOfWrittenAttemptsEverHoldsMoreThanItsLimit(t *testing.T) {
+func TestPermit_noWindowOfWritesHoldsMore(t *testing.T) {
 	t.Parallel()
 	const limit = 20
 	for seed := range uint64(30) {

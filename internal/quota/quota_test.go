@@ -17,7 +17,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-func TestOfManyAtOnceAWindowAdmitsExactlyItsLimit(t *testing.T) {
+func TestLimit_manyAtOnceAdmitExactlyTheLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -92,7 +92,7 @@ func TestLimit_wholeAtOnceAndThenByTheWindow(t *testing.T) {
 }
 
 // Many ask all the time, and all at once every now and then.
-func TestLimit_noWindowOfAMinuteHoldsMoreThanItsLimit(t *testing.T) {
+func TestLimit_noMinuteHoldsMore(t *testing.T) {
 	t.Parallel()
 	for name, shared := range map[string]bool{"in one process": false, "in three, whose store comes and goes": true} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestLimit_noWindowOfAMinuteHoldsMoreThanItsLimit(t *testing.T) {
 	}
 }
 
-func TestTheMarginLengthensTheWindow(t *testing.T) {
+func TestMargin_lengthensWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, quota.Defaults())
@@ -165,9 +165,9 @@ func TestTheMarginLengthensTheWindow(t *testing.T) {
 	})
 }
 
-// It lets callers come and go at random. It is no fuzz target, because which goroutine runs
-// first changes what is covered, and the engine takes that for news.
-func TestNoWindowEverHoldsMoreThanItsLimit(t *testing.T) {
+// It lets callers come and go at random. It is no fuzz target: which goroutine runs first changes
+// the coverage, which the fuzzing engine takes for a new input.
+func TestLimit_noWindowEverHoldsMore(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestNoWindowEverHoldsMoreThanItsLimit(t *testing.T) {
 	}
 }
 
-func TestBudgetsAreTakenTogetherOrNotAtAll(t *testing.T) {
+func TestAdmit_allBudgetsOrNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -239,7 +239,7 @@ func TestBudgetsAreTakenTogetherOrNotAtAll(t *testing.T) {
 	})
 }
 
-func TestWhoeverIsBlockedByAnOperationBlocksNoOther(t *testing.T) {
+func TestAdmit_blockedByOperationBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -264,7 +264,7 @@ func TestWhoeverIsBlockedByAnOperationBlocksNoOther(t *testing.T) {
 	})
 }
 
-func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
+func TestAdmit_tooLongWaitRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -312,7 +312,7 @@ func TestAWaitThatIsTooLongIsRefusedAtOnceWithTheTrueWait(t *testing.T) {
 	}
 }
 
-func TestARefusalNeverPromisesLessThanTheTruth(t *testing.T) {
+func TestRefusedError_neverUnderstatesWait(t *testing.T) {
 	t.Parallel()
 	for _, queued := range []int{0, 1, 3, 4, 5, 9, 17, 40} {
 		synctest.Test(t, func(t *testing.T) {
@@ -342,7 +342,7 @@ func TestARefusalNeverPromisesLessThanTheTruth(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsBounded(t *testing.T) {
+func TestQueue_bounded(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -380,7 +380,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 	}
 }
 
-func TestAWaiterThatGivesUpLosesNoSlot(t *testing.T) {
+func TestAdmit_givingUpWastesNoSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -416,7 +416,7 @@ func TestAWaiterThatGivesUpLosesNoSlot(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsLongerThanTheLongestWait(t *testing.T) {
+func TestMaxWait_boundsEveryWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := exact()
@@ -454,7 +454,7 @@ func TestNobodyWaitsLongerThanTheLongestWait(t *testing.T) {
 	})
 }
 
-func TestAClosedLimiterRefuses(t *testing.T) {
+func TestClose_refuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -480,7 +480,7 @@ func TestAClosedLimiterRefuses(t *testing.T) {
 	})
 }
 
-func TestOverridesReplaceWhatOperationsState(t *testing.T) {
+func TestOverrides_replaceStatedLimits(t *testing.T) {
 	t.Parallel()
 	cfg := quota.Defaults()
 	cfg.Overrides = []quota.Override{
@@ -511,7 +511,7 @@ func TestOverridesReplaceWhatOperationsState(t *testing.T) {
 	}
 }
 
-func TestAConfigurationThatMakesNoSenseIsRefusedWithAllThatIsWrong(t *testing.T) {
+func TestNew_refusesWithAllProblems(t *testing.T) {
 	t.Parallel()
 	_, err := quota.New(quota.Config{
 		Token:        quota.Limit{Requests: -1, Window: time.Second},
@@ -543,8 +543,8 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAllThatIsWrong(t *testing.T)
 	}
 }
 
-// Its time and that of its budget come at once, in either order.
-func TestAWaiterWhoseTurnComesWithTheEndOfItsPatienceIsAdmitted(t *testing.T) {
+// The end of its wait and the admission by its budget come at once, in either order.
+func TestMaxWait_turnComesWithItsEnd(t *testing.T) {
 	t.Parallel()
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"samsara.internal/gateway/internal/testenv"
 )
 
-// unhurried is for a load that no budget holds up, so that all waits are for Redis.
+// unhurried returns a configuration whose budgets hold nothing up, so that all waits are for Redis.
 func unhurried() quota.Config {
 	cfg := quota.Defaults()
 	cfg.Token = quota.Limit{Requests: 3000, Window: time.Second}
@@ -89,7 +89,7 @@ func (c *crowd) renew(ctx context.Context, name string, o *quota.Operation) {
 	}
 }
 
-func TestTime_noCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
+func TestTime_redisFaultFailsNoCall(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	for _, test := range []struct {
@@ -183,7 +183,7 @@ func TestTime_noCallFailsOrWaitsForARedisThatMisbehaves(t *testing.T) {
 	}
 }
 
-func TestTime_connectionsThatDiedUnnoticedAreSoonReplaced(t *testing.T) {
+func TestTime_redisDeadConnectionsAreReplaced(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	s := startRedis(t)
@@ -199,7 +199,7 @@ func TestTime_connectionsThatDiedUnnoticedAreSoonReplaced(t *testing.T) {
 	began := time.Now()
 	within(t, "Redis is taken up again", func() bool { return l.Snapshot().Store.Up })
 	t.Logf("up again after %v", time.Since(began))
-	// Those that were idle then are found out when they are used.
+	// Connections that were idle then are found out when they are used.
 	pause(ctx, time.Second)
 	within(t, "Redis is there in the end", func() bool { return l.Snapshot().Store.Up })
 	cancel()
@@ -207,7 +207,7 @@ func TestTime_connectionsThatDiedUnnoticedAreSoonReplaced(t *testing.T) {
 	c.unfailing(t)
 }
 
-func TestARedisSomeMillisecondsAwayIsTakenUp(t *testing.T) {
+func TestRedis_millisecondsAwayIsTakenUp(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	p := newProxy(t, "127.0.0.1:"+s.port)
@@ -238,7 +238,7 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 	return certFile, keyFile
 }
 
-func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
+func TestRedis_reachedByURLPasswordInNoError(t *testing.T) {
 	t.Parallel()
 	cert, key := certificate(t)
 	secure, socket := testenv.Port(t), filepath.Join(t.TempDir(), "redis")
@@ -304,7 +304,7 @@ func TestRedisIsReachedAsItsURLSaysAndItsPasswordIsInNoError(t *testing.T) {
 	}
 }
 
-func TestTime_whatIsFlushedUnderLoadIsWithinTheBounds(t *testing.T) {
+func TestTime_redisFlushedUnderLoadStaysInBounds(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	for name, test := range map[string]struct {
@@ -372,7 +372,7 @@ func (s *server) used() int {
 	return used
 }
 
-func TestThousandsOfBudgetsInRedisAreSmallAndExpire(t *testing.T) {
+func TestRedis_thousandsOfBudgetsAreSmallAndExpire(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	cfg := patient()
@@ -391,7 +391,7 @@ func TestThousandsOfBudgetsInRedisAreSmallAndExpire(t *testing.T) {
 		}
 	}
 	used, keys := s.used()-before, s.keys()
-	// A log for each, a third as many states, and the replicas.
+	// There are admissions for each, a third as many states, and the replicas.
 	if got, want := len(keys), operations+operations/3+1; got != want {
 		t.Errorf("%d keys, want %d", got, want)
 	}
@@ -403,7 +403,7 @@ func TestThousandsOfBudgetsInRedisAreSmallAndExpire(t *testing.T) {
 	t.Logf("%d keys, %d bytes", len(keys), used)
 }
 
-func TestAClockThatGoesBackHoldsNobodyUp(t *testing.T) {
+func TestRedis_clockGoesBack(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	cfg := patient()
@@ -416,7 +416,7 @@ func TestAClockThatGoesBackHoldsNobodyUp(t *testing.T) {
 		c.once(t.Context(), "here", here, identity.Identity{})
 	}
 	c.Wait()
-	// It goes back by an hour: all that Redis knows is from an hour ahead.
+	// The clock goes back by an hour: all that Redis knows is from an hour ahead.
 	const hour = int64(time.Hour / time.Microsecond)
 	for key := range s.keys() {
 		switch {
@@ -452,7 +452,7 @@ func number(t testing.TB, text string) int64 {
 	return n
 }
 
-func TestALongPauseIsRememberedInRedisForAsLong(t *testing.T) {
+func TestRedis_longPauseIsRemembered(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	l := replicas(t, 1, patient(), newRedis(t, s.url()))[0]
@@ -464,7 +464,7 @@ func TestALongPauseIsRememberedInRedisForAsLong(t *testing.T) {
 	}
 }
 
-func TestTheReplicasThatAreConfiguredAreTheLeast(t *testing.T) {
+func TestReplicas_configuredAreTheLeast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(1) // the first of three to start

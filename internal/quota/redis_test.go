@@ -38,7 +38,7 @@ type server struct {
 	client *redis.Client
 }
 
-// startRedis starts one with more arguments on its command line.
+// startRedis starts a server with more arguments on its command line.
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, port: testenv.Port(t), args: args}
@@ -76,7 +76,7 @@ func (s *server) start() {
 }
 
 func (s *server) kill() {
-	// What it says of being killed is not news.
+	// The error of Wait is that it was killed.
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 }
@@ -85,13 +85,13 @@ func (s *server) url() string {
 	return fmt.Sprintf("redis://:%s@127.0.0.1:%s", redisPassword, s.port)
 }
 
-// log returns the server's own times of the admissions by a budget, in the log of version 1.
-func (s *server) log(budget string) []time.Time {
+// admissions returns the times of a budget's admissions by version 1, by the server's clock.
+func (s *server) admissions(budget string) []time.Time {
 	s.t.Helper()
 	return s.times("samsara-quota:{org}:log:" + budget)
 }
 
-// times returns the times of a log, the oldest first.
+// times returns the times under a key, the oldest first.
 func (s *server) times(key string) []time.Time {
 	s.t.Helper()
 	texts, err := s.client.LRange(s.t.Context(), key, 0, -1).Result()
@@ -125,12 +125,12 @@ func patient() quota.Config {
 	return cfg
 }
 
-func TestTime_threeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
+func TestTime_redisKeepsBudgetOfThreeReplicas(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	s := startRedis(t)
 	cfg := patient()
-	cfg.Margin = 0.01 // the server's clock knows no jitter
+	cfg.Margin = 0.01 // the server's clock has no jitter
 	limiters := replicas(t, 3, cfg, newRedis(t, s.url()), newRedis(t, s.url()), newRedis(t, s.url()))
 	ctx, cancel := context.WithCancel(t.Context())
 	c := newCrowd()
@@ -140,7 +140,7 @@ func TestTime_threeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
 	}
 	pause(ctx, 3500*time.Millisecond)
 	lasted := time.Since(begin)
-	log := s.log("token:t") // the last 4 seconds
+	admitted := s.admissions("token:t") // the last 4 seconds
 	cancel()
 	c.Wait()
 	for i, l := range limiters {
@@ -148,7 +148,7 @@ func TestTime_threeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
 			t.Errorf("replica %d has a store %+v", i, s)
 		}
 	}
-	if got := most(log, 1010*time.Millisecond); got > 150 {
+	if got := most(admitted, 1010*time.Millisecond); got > 150 {
 		t.Errorf("%d in a window by the server's clock, want at most 150", got)
 	}
 	// Half of it on a busy machine; virtual time says how much exactly.
@@ -159,18 +159,18 @@ func TestTime_threeReplicasOnOneRedisNeverExceedABudgetAndUseIt(t *testing.T) {
 		len(c.admitted["0"]), len(c.admitted["1"]), len(c.admitted["2"]), most(c.all(), time.Second))
 }
 
-func TestAnAttemptThatIsWrittenLateCountsInRedisFromThen(t *testing.T) {
+func TestRedis_lateAttemptCountsFromWhenWritten(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	cfg := patient()
 	cfg.Margin = 0
 	o := operation(t, replicas(t, 1, cfg, newRedis(t, s.url()))[0], "list", 10, time.Second)
 	permits := admitted(t, o, 3)
-	before := s.log("operation:list")
+	before := s.admissions("operation:list")
 	if err := permits[1].Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	after := s.log("operation:list")
+	after := s.admissions("operation:list")
 	if len(before) != 3 || len(after) != 3 {
 		t.Fatalf("there were %d admissions and then %d, want 3 and 3", len(before), len(after))
 	}
@@ -179,7 +179,7 @@ func TestAnAttemptThatIsWrittenLateCountsInRedisFromThen(t *testing.T) {
 	}
 }
 
-func TestTime_redisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
+func TestTime_redisRestartedUnderLoadFailsNoCall(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	s := startRedis(t)
@@ -223,7 +223,7 @@ func TestTime_redisKilledAndRestartedUnderLoadFailsNoCall(t *testing.T) {
 	t.Logf("%d admitted, at most %d in a second; up again after %v", len(c.all()), most(c.all(), time.Second), recovered)
 }
 
-func TestTime_nobodyWaitsForASlowRedis(t *testing.T) {
+func TestTime_redisSlowHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	s := startRedis(t)
@@ -255,7 +255,7 @@ func TestTime_nobodyWaitsForASlowRedis(t *testing.T) {
 	t.Logf("waited %v for the slow Redis, %v after that", percentile(c.waits["at once"], 1), percentile(c.waits["after"], 1))
 }
 
-func TestTime_aPauseInRedisHoldsForAllReplicas(t *testing.T) {
+func TestTime_redisPauseHoldsForAllReplicas(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	s := startRedis(t)
@@ -278,7 +278,7 @@ func TestTime_aPauseInRedisHoldsForAllReplicas(t *testing.T) {
 	}
 }
 
-func TestTime_replicasWithDifferentLimitsKeepTheirOwn(t *testing.T) {
+func TestTime_redisDifferentLimitsAreEachKept(t *testing.T) {
 	t.Parallel()
 	testenv.Alone(t)
 	s := startRedis(t)
@@ -300,9 +300,9 @@ func TestTime_replicasWithDifferentLimitsKeepTheirOwn(t *testing.T) {
 	}
 }
 
-// TestVersion_oneReplicaOfTheFirst has a limit of 8 in 2 s, of which version 1 admitted 4 at once. A
-// replica of version 1 is one whose name does not say another.
-func TestVersion_oneReplicaOfTheFirst(t *testing.T) {
+// TestRedis_oneReplicaOfVersion1 has a limit of 8 in 2 s, of which version 1 admitted 4 at once. A
+// replica is of version 1 unless its name begins with another.
+func TestRedis_oneReplicaOfVersion1(t *testing.T) {
 	t.Parallel()
 	const limit, window = 8, 2 * time.Second
 	s := startRedis(t)
@@ -317,8 +317,8 @@ func TestVersion_oneReplicaOfTheFirst(t *testing.T) {
 		c.once(t.Context(), "mixed", o, identity.Identity{})
 	}
 	c.Wait()
-	if got := most(s.log("operation:list"), window/2); got > 4 {
-		t.Errorf("with a replica of version 1 %d of its log were admitted in %v, want 4 at most", got, window/2)
+	if got := most(s.admissions("operation:list"), window/2); got > 4 {
+		t.Errorf("with a replica of version 1 %d of its admissions were in %v, want 4 at most", got, window/2)
 	}
 	if got := c.all(); len(got) != limit || got[limit-1].Sub(got[0]) < window/4 {
 		t.Errorf("with a replica of version 1 %d were admitted in %v, want %d, half of them later", len(got), got[len(got)-1].Sub(got[0]), limit)
@@ -326,20 +326,20 @@ func TestVersion_oneReplicaOfTheFirst(t *testing.T) {
 	if got := l.Snapshot().Store.Replicas; got != 2 {
 		t.Errorf("%d replicas, want 2: those of all versions", got)
 	}
-	// A window after it was last seen, which may be a second after its name has expired.
+	// Until a window after it was last seen, which may be a second after its name has expired.
 	pause(t.Context(), time.Until(here.Add(4*time.Second+window)))
 	c = newCrowd()
 	for range limit {
 		c.once(t.Context(), "alone", o, identity.Identity{})
 	}
 	c.Wait()
-	log := s.times("samsara-quota:2:{org}:log:operation:list")
-	if got := log[len(log)-1].Sub(log[len(log)-limit]); got > window/4 {
+	admitted := s.times("samsara-quota:2:{org}:log:operation:list")
+	if got := admitted[len(admitted)-1].Sub(admitted[len(admitted)-limit]); got > window/4 {
 		t.Errorf("without, %d were admitted within %v, want them at once", limit, got)
 	}
 }
 
-func TestARedisThatMakesNoSenseIsRefusedWithoutItsPassword(t *testing.T) {
+func TestRedis_badConfigHidesPassword(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []redisstore.Config{
 		{URL: "redis://:" + redisPassword + "@host:port", Organization: "org", Token: "t"},

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// schedule says who is admitted next. The limiter's lock guards it and all that hangs from it: one
+// schedule decides who is admitted next. The limiter's lock guards it and all that it refers to: one
 // lock, so that budgets are taken together.
 type schedule struct {
 	// weights are the shares of callers, 1 for those not named.
 	weights map[string]float64
-	// maxQueue is how many may wait, maxQueueCaller how many of one caller.
+	// maxQueue is how many attempts may wait, maxQueueCaller how many of one caller.
 	maxQueue, maxQueueCaller int
 
 	shared   [2]*budget         // token, organization
-	ledger   ledger             // of the shared budgets
+	fair     fairQueue          // of the shared budgets
 	lines    map[*line]struct{} // those with waiters
 	waiting  int
 	resting  map[*rest]struct{}
@@ -27,18 +27,18 @@ func (s *schedule) line(name string, own *budget) line {
 	return line{
 		name:    name,
 		budgets: [3]*budget{own, s.shared[0], s.shared[1]},
-		ledger:  newLedger(s.ledger.batchPercent),
+		fair:    newFairQueue(s.fair.batchPercent),
 		flows:   make(map[caller]*flow),
 	}
 }
 
-// freeLocked says that an attempt may go ahead of nobody, now.
+// freeLocked reports whether an attempt may be admitted now without overtaking anybody.
 func (s *schedule) freeLocked(o *line, now instant) bool {
 	return len(o.flows) == 0 && !s.shared[0].held && o.dueLocked(now) <= now
 }
 
-// joinLocked queues an attempt, or refuses it. It takes longer the more callers wait, but not the more
-// they ask for.
+// joinLocked queues an attempt, or refuses it. Its cost grows with the number of callers that wait, not
+// with how much each of them asks for.
 func (s *schedule) joinLocked(o *line, who caller, now, deadline instant) (*waiter, *RefusedError) {
 	f := s.flowLocked(o, who)
 	refused := s.estimateLocked(o, f, now)
@@ -64,12 +64,12 @@ func (s *schedule) flowLocked(o *line, who caller) *flow {
 	if !ok {
 		weight = 1
 	}
-	return &flow{caller: who, own: o.ledger.accountLocked(who, weight), shared: s.ledger.accountLocked(who, weight)}
+	return &flow{caller: who, own: o.fair.accountLocked(who, weight), shared: s.fair.accountLocked(who, weight)}
 }
 
-// estimateLocked is what a new waiter would be refused with.
+// estimateLocked returns what a new waiter would be refused with.
 func (s *schedule) estimateLocked(o *line, f *flow, now instant) *RefusedError {
-	ahead := o.ledger.aheadLocked(f.own, func(a *account) int { return a.waiting })
+	ahead := o.fair.aheadLocked(f.own, func(a *account) int { return a.waiting })
 	var longest *budget
 	var due instant
 	for _, b := range o.budgets {
@@ -81,13 +81,13 @@ func (s *schedule) estimateLocked(o *line, f *flow, now instant) *RefusedError {
 	return &RefusedError{Budget: longest.name, Limit: longest.limit, Wait: due - now, Paused: longest.pausedLocked(now)}
 }
 
-// aheadSharedLocked estimates how many are admitted by the shared budgets before one more waiter.
-// Those whose operation holds them up do not count.
+// aheadSharedLocked estimates how many attempts the shared budgets admit before one more waiter. Waiters
+// that their operation's own budget holds up do not count.
 func (s *schedule) aheadSharedLocked(mine *account) int {
 	if !s.shared[0].held {
 		return 0
 	}
-	for _, a := range s.ledger.accounts {
+	for _, a := range s.fair.accounts {
 		a.ready = 0
 	}
 	for o := range s.lines {
@@ -98,25 +98,25 @@ func (s *schedule) aheadSharedLocked(mine *account) int {
 			f.shared.ready += len(f.waiters)
 		}
 	}
-	return s.ledger.aheadLocked(mine, func(a *account) int { return a.ready })
+	return s.fair.aheadLocked(mine, func(a *account) int { return a.ready })
 }
 
-// enqueueLocked puts a waiter at a place of its flow.
-func (s *schedule) enqueueLocked(w *waiter, place int) {
-	w.line.enterLocked(w, place)
+// enqueueLocked puts a waiter at a position of its flow.
+func (s *schedule) enqueueLocked(w *waiter, position int) {
+	w.line.enterLocked(w, position)
 	s.lines[w.line] = struct{}{}
 	s.waiting++
-	s.ledger.enterLocked(w.flow.shared)
+	s.fair.enterLocked(w.flow.shared)
 }
 
-// requeueLocked puts a waiter back who was picked for nothing, where it was. Its flow may have ended
-// and another begun since.
+// requeueLocked puts a waiter back at the front that was picked in vain. Its flow may have ended and
+// another begun since.
 func (s *schedule) requeueLocked(w *waiter) {
 	w.flow = s.flowLocked(w.line, w.flow.caller)
 	s.enqueueLocked(w, 0)
 }
 
-// dequeueLocked takes a waiter out, and reports false where it was no longer in.
+// dequeueLocked takes a waiter out, and reports whether it was still in.
 func (s *schedule) dequeueLocked(w *waiter) bool {
 	if !w.line.leaveLocked(w) {
 		return false
@@ -125,11 +125,11 @@ func (s *schedule) dequeueLocked(w *waiter) bool {
 		delete(s.lines, w.line)
 	}
 	s.waiting--
-	s.ledger.leaveLocked(w.flow.shared)
+	s.fair.leaveLocked(w.flow.shared)
 	return true
 }
 
-// refuseLocked takes out those waiters for whom reason returns an error.
+// refuseLocked takes out the waiters that reason returns an error for, and refuses them with it.
 func (s *schedule) refuseLocked(reason func(*waiter) error) {
 	var refused []*waiter
 	for o := range s.lines {
@@ -145,8 +145,8 @@ func (s *schedule) refuseLocked(reason func(*waiter) error) {
 	}
 }
 
-// dispatchLocked admits all who may be admitted now, or lets them ask the store, and returns when the
-// next may be due.
+// dispatchLocked admits all waiters that may be admitted now, or lets them ask the store, and returns
+// when the next may be due.
 func (s *schedule) dispatchLocked(now instant, ask bool) instant {
 	for w := s.nextLocked(now); w != nil; w = s.nextLocked(now) {
 		s.dequeueLocked(w)
@@ -164,39 +164,39 @@ func (s *schedule) dispatchLocked(now instant, ask bool) instant {
 	return due
 }
 
-// admitLocked counts the admission of one who waited.
+// admitLocked counts the admission of a waiter.
 func (s *schedule) admitLocked(w *waiter, now instant) {
 	f := s.flowLocked(w.line, w.flow.caller)
-	w.line.ledger.chargeLocked(f.own)
-	s.ledger.chargeLocked(f.shared)
+	w.line.fair.chargeLocked(f.own)
+	s.fair.chargeLocked(f.shared)
 	w.line.takeLocked(now)
 }
 
-// nextLocked picks who is admitted next, and says of the budgets which ones hold somebody up. It
-// looks at everyone who could be: queues are bounded, and admissions are some hundreds a second.
+// nextLocked picks the waiter that is admitted next, and notes which budgets hold somebody up. It looks
+// at every flow that could be next: queues are bounded, and admissions are some hundreds a second.
 func (s *schedule) nextLocked(now instant) *waiter {
 	shared := max(s.shared[0].dueLocked(now), s.shared[1].dueLocked(now))
 	held, was := false, s.shared[0].held
-	var best [classes]*flow
+	var best [priorities]*flow
 	for o := range s.lines {
 		own := o.budgets[0]
 		switch due := own.dueLocked(now); {
 		case due > now:
-			// Who only waits for what the store answers others is not held up yet.
+			// A waiter that depends only on what the store answers others is not held up yet.
 			own.held = own.held || due < never
 			continue
 		case shared > now:
 			own.held, held = false, held || was || shared < never
 			continue
 		}
-		for c, f := range o.headsLocked(&s.ledger) {
-			if f != nil && (best[c] == nil || earlierLocked(f, best[c], &s.ledger, f.shared, best[c].shared)) {
-				best[c] = f
+		for p, f := range o.headsLocked(&s.fair) {
+			if f != nil && (best[p] == nil || earlierLocked(f, best[p], &s.fair, f.shared, best[p].shared)) {
+				best[p] = f
 			}
 		}
 	}
 	f := best[interactive]
-	if f == nil || best[batch] != nil && s.ledger.batchFirstLocked() {
+	if f == nil || best[batch] != nil && s.fair.batchFirstLocked() {
 		f = best[batch]
 	}
 	if f == nil {
@@ -206,7 +206,7 @@ func (s *schedule) nextLocked(now instant) *waiter {
 	return f.waiters[0]
 }
 
-// restLocked begins a rest of a caller, unrestLocked ends it.
+// restLocked begins a rest of a caller. unrestLocked ends it.
 func (s *schedule) restLocked(o *line, who caller, now instant) *rest {
 	r := &rest{o, who, now}
 	s.resting[r] = struct{}{}
@@ -230,7 +230,7 @@ func (s *schedule) waitersLocked(now instant) []WaiterState {
 	add := func(who caller, budget string, count int, oldest instant) {
 		w := groups[group{who, budget}]
 		groups[group{who, budget}] = WaiterState{
-			Caller: who.name, Batch: who.class == batch, Budget: budget,
+			Caller: who.name, Batch: who.priority == batch, Budget: budget,
 			Count: w.Count + count, Oldest: max(w.Oldest, oldest),
 		}
 	}

@@ -32,7 +32,7 @@ func (n *notes) Refused(operation string, r identity.Identity, err error) {
 	n.refused = append(n.refused, operation+" "+r.Caller+": "+err.Error())
 }
 
-func TestAnObserverIsToldOfWaitsAndRefusals(t *testing.T) {
+func TestObserver_toldOfWaitsAndRefusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := exact()
@@ -64,7 +64,7 @@ func TestAnObserverIsToldOfWaitsAndRefusals(t *testing.T) {
 	})
 }
 
-func TestASnapshotShowsEveryBudget(t *testing.T) {
+func TestSnapshot_everyBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())

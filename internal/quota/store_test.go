@@ -23,15 +23,15 @@ var errAway = errors.New("the store is away")
 
 // fakeStore decides as Redis does, in memory, and can be slow or away.
 type fakeStore struct {
-	mu       sync.Mutex
-	logs     map[string][]time.Time
-	next     map[string]time.Time
-	pauses   map[string]fakePause
-	delay    time.Duration
-	away     bool
-	replicas int
-	takes    int
-	slowest  time.Duration
+	mu         sync.Mutex
+	admissions map[string][]time.Time
+	next       map[string]time.Time
+	pauses     map[string]fakePause
+	delay      time.Duration
+	away       bool
+	replicas   int
+	takes      int
+	slowest    time.Duration
 }
 
 type fakePause struct {
@@ -41,7 +41,7 @@ type fakePause struct {
 
 func newFakeStore(replicas int) *fakeStore {
 	return &fakeStore{
-		logs: map[string][]time.Time{}, next: map[string]time.Time{}, pauses: map[string]fakePause{},
+		admissions: map[string][]time.Time{}, next: map[string]time.Time{}, pauses: map[string]fakePause{},
 		delay: 200 * time.Microsecond, replicas: replicas,
 	}
 }
@@ -52,7 +52,7 @@ func (s *fakeStore) set(delay time.Duration, away bool) {
 	s.delay, s.away = delay, away
 }
 
-// answer waits as long as the store takes, and says whether it answers.
+// answer waits as long as the store takes, and fails if the store is away.
 func (s *fakeStore) answer(ctx context.Context) error {
 	begin := time.Now()
 	s.mu.Lock()
@@ -78,13 +78,13 @@ func (s *fakeStore) Take(ctx context.Context, claims []quota.Claim, instead quot
 	now := time.Now()
 	ruling := quota.Ruling{Stamp: quota.Stamp(now.UnixNano())}
 	for i, c := range claims {
-		if at := slices.Index(s.logs[c.Budget], time.Unix(0, int64(instead))); at >= 0 {
-			s.logs[c.Budget] = slices.Delete(s.logs[c.Budget], at, at+1)
+		if at := slices.Index(s.admissions[c.Budget], time.Unix(0, int64(instead))); at >= 0 {
+			s.admissions[c.Budget] = slices.Delete(s.admissions[c.Budget], at, at+1)
 		}
 		p := s.pauses[c.Budget]
 		wait := max(0, p.until.Sub(now))
-		if log := s.logs[c.Budget]; c.Requests > 0 && len(log) >= c.Requests {
-			wait = max(wait, log[len(log)-c.Requests].Add(c.Window).Sub(now))
+		if admitted := s.admissions[c.Budget]; c.Requests > 0 && len(admitted) >= c.Requests {
+			wait = max(wait, admitted[len(admitted)-c.Requests].Add(c.Window).Sub(now))
 		}
 		if c.Pace > 0 {
 			wait = max(wait, s.next[c.Budget].Sub(now))
@@ -96,7 +96,7 @@ func (s *fakeStore) Take(ctx context.Context, claims []quota.Claim, instead quot
 	}
 	if ruling.Wait == 0 {
 		for _, c := range claims {
-			s.logs[c.Budget] = append(s.logs[c.Budget], now)
+			s.admissions[c.Budget] = append(s.admissions[c.Budget], now)
 			if late := now.Add(-50 * time.Millisecond); s.next[c.Budget].Before(late) {
 				s.next[c.Budget] = late
 			}
@@ -127,7 +127,7 @@ func (s *fakeStore) Beat(ctx context.Context) (int, error) {
 
 func (*fakeStore) Close() error { return nil }
 
-// replicas are limiters on one store.
+// replicas returns limiters that share stores.
 func replicas(t testing.TB, n int, cfg quota.Config, stores ...quota.Store) []*quota.Limiter {
 	t.Helper()
 	var all []*quota.Limiter
@@ -138,7 +138,7 @@ func replicas(t testing.TB, n int, cfg quota.Config, stores ...quota.Store) []*q
 	return all
 }
 
-func TestReplicasShareABudgetExactly(t *testing.T) {
+func TestStore_replicasShareExactly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(3)
@@ -149,7 +149,7 @@ func TestReplicasShareABudgetExactly(t *testing.T) {
 			flood(ctx, c, 60, fmt.Sprint(i), operation(t, l, "list", 100, time.Second), identity.Identity{Caller: "a"})
 		}
 		c.Wait()
-		if got := most(store.logs["operation:list"], time.Second); got > 100 {
+		if got := most(store.admissions["operation:list"], time.Second); got > 100 {
 			t.Errorf("%d in a window, want at most 100", got)
 		}
 		if got := len(c.all()); got < 950 {
@@ -167,7 +167,7 @@ func TestReplicasShareABudgetExactly(t *testing.T) {
 	})
 }
 
-func TestOneReplicaAloneMayUseAll(t *testing.T) {
+func TestStore_oneReplicaUsesAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := replicas(t, 1, exact(), newFakeStore(3))[0]
@@ -182,7 +182,7 @@ func TestOneReplicaAloneMayUseAll(t *testing.T) {
 	})
 }
 
-// It asks the store for one at a time at first, for it was refused.
+// The limiter asks the store for one at a time at first, because it was refused.
 func TestStore_wholeLimitAtOnceAgainAfterARefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestStore_wholeLimitAtOnceAgainAfterARefusal(t *testing.T) {
 	})
 }
 
-func TestCallersShareFairlyWithAStore(t *testing.T) {
+func TestStore_callersShareFairly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := exact()
@@ -234,7 +234,7 @@ func TestCallersShareFairlyWithAStore(t *testing.T) {
 	})
 }
 
-func TestAStoreThatIsJustQuickEnoughKeepsTheBudgetInUse(t *testing.T) {
+func TestStore_barelyQuickEnoughKeepsBudgetInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(1)
@@ -254,7 +254,7 @@ func TestAStoreThatIsJustQuickEnoughKeepsTheBudgetInUse(t *testing.T) {
 	})
 }
 
-func TestWithoutTheStoreEachReplicaAdmitsItsShare(t *testing.T) {
+func TestStore_awayEachReplicaAdmitsItsShare(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		requests, most int // of one replica of three in a second
@@ -294,7 +294,7 @@ func TestWithoutTheStoreEachReplicaAdmitsItsShare(t *testing.T) {
 	}
 }
 
-func TestAStoreThatComesAndGoesFailsNoCallAndKeepsTheBudget(t *testing.T) {
+func TestStore_comesAndGoesFailsNoCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(3)
@@ -310,7 +310,7 @@ func TestAStoreThatComesAndGoesFailsNoCallAndKeepsTheBudget(t *testing.T) {
 		store.set(0, true)
 		pause(ctx, 10*time.Second)
 		store.mu.Lock()
-		clear(store.logs) // as a restart does
+		clear(store.admissions) // as a restart does
 		store.mu.Unlock()
 		store.set(200*time.Microsecond, false)
 		pause(ctx, 15*time.Second)
@@ -347,7 +347,7 @@ func TestAStoreThatComesAndGoesFailsNoCallAndKeepsTheBudget(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForASlowStore(t *testing.T) {
+func TestStore_slowHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(1)
@@ -377,7 +377,7 @@ func TestNobodyWaitsForASlowStore(t *testing.T) {
 	})
 }
 
-func TestAPauseIsSharedByReplicas(t *testing.T) {
+func TestStore_pauseIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(2)
@@ -402,7 +402,7 @@ func TestAPauseIsSharedByReplicas(t *testing.T) {
 	})
 }
 
-func TestALimiterStartsWithoutItsStore(t *testing.T) {
+func TestStore_awayAtStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore(1)
@@ -432,7 +432,7 @@ func TestALimiterStartsWithoutItsStore(t *testing.T) {
 	})
 }
 
-func TestAStoreThatGoesAndComesIsLogged(t *testing.T) {
+func TestStore_goesAndComesIsLogged(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		run  func(ctx context.Context, store *fakeStore, o *quota.Operation)
@@ -484,7 +484,7 @@ func TestAStoreThatGoesAndComesIsLogged(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsNotThereAtTheStartIsLogged(t *testing.T) {
+func TestStore_awayAtStartIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder

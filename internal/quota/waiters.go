@@ -13,25 +13,25 @@ type waiter struct {
 	flow     *flow
 	arrival  uint64
 	joined   instant
-	deadline instant // of its context, or the longest wait
-	budget   string  // what it waits for, as far as known
-	// signal never blocks who sends: a waiter that is signalled has left the queue, and comes
+	deadline instant // of its context, or the end of the longest wait
+	budget   string  // that it waits for, as far as known
+	// signal never blocks the sender: a waiter that is signalled has left the queue, and comes
 	// back only after it has read.
 	signal chan verdict
 }
 
 // verdict is what the scheduler tells a waiter.
 type verdict struct {
-	ask bool    // the store's answer is missing
+	ask bool    // the store has still to decide
 	err error   // nil: admitted
-	at  instant // when
+	at  instant // of the admission
 }
 
 // flow is the queue of one caller at one operation.
 type flow struct {
 	caller      caller
 	waiters     []*waiter
-	own, shared *account // in the line's ledger and the schedule's
+	own, shared *account // in the line's fair queue and the schedule's
 }
 
 // rest is a wait before a further attempt.
@@ -41,24 +41,24 @@ type rest struct {
 	since  instant
 }
 
-// line are those who wait for one operation.
+// line is the queue of one operation.
 type line struct {
 	name string
-	// budgets are what an attempt takes from, its own first.
+	// budgets are those that an attempt takes from, the operation's own first.
 	budgets [3]*budget
-	ledger  ledger
+	fair    fairQueue
 	flows   map[caller]*flow
 }
 
 func callerOf(from identity.Identity) caller {
 	c := caller{name: from.Caller}
 	if from.Batch {
-		c.class = batch
+		c.priority = batch
 	}
 	return c
 }
 
-// dueLocked is when the next attempt may be admitted.
+// dueLocked returns when the next attempt may be admitted.
 func (o *line) dueLocked(now instant) instant {
 	var due instant
 	for _, b := range o.budgets {
@@ -67,7 +67,7 @@ func (o *line) dueLocked(now instant) instant {
 	return due
 }
 
-// roomLocked is when there is a place for one more attempt, however many wait for it.
+// roomLocked returns when there is room for one more attempt, however many wait for it.
 func (o *line) roomLocked(now instant) instant {
 	var at instant
 	for _, b := range o.budgets {
@@ -83,16 +83,16 @@ func (o *line) takeLocked(now instant) {
 	}
 }
 
-// addLocked counts an attempt from a time on, remove no longer one that was counted from then.
+// addLocked counts an attempt from a time on. removeLocked no longer counts one that was counted from then.
 func (o *line) addLocked(at instant) {
 	for _, b := range o.budgets {
-		b.log.addLocked(at)
+		b.admissions.addLocked(at)
 	}
 }
 
 func (o *line) removeLocked(at instant) {
 	for _, b := range o.budgets {
-		b.log.removeLocked(at)
+		b.admissions.removeLocked(at)
 	}
 }
 
@@ -103,68 +103,68 @@ func (o *line) learnLocked(asked instant, pauses []Pause) {
 	}
 }
 
-// reserveLocked holds n places, or gives back -n, while the store is asked.
+// reserveLocked holds n slots, or gives back -n, while the store is asked.
 func (o *line) reserveLocked(n int) {
 	for _, b := range o.budgets {
 		b.asking += n
 	}
 }
 
-// waitLocked counts n more who wait.
+// waitLocked counts n more waiters, or -n fewer.
 func (o *line) waitLocked(n int) {
 	for _, b := range o.budgets {
 		b.waiting += n
 	}
 }
 
-// longestLocked is the budget that holds the next attempt up longest.
+// longestLocked returns the budget that holds the next attempt up longest.
 func (o *line) longestLocked(now instant) *budget {
 	return slices.MaxFunc(o.budgets[:], func(a, b *budget) int { return cmp.Compare(a.dueLocked(now), b.dueLocked(now)) })
 }
 
-// enterLocked puts a waiter at a place of its flow.
-func (o *line) enterLocked(w *waiter, place int) {
-	w.flow.waiters = slices.Insert(w.flow.waiters, place, w)
+// enterLocked puts a waiter at a position of its flow.
+func (o *line) enterLocked(w *waiter, position int) {
+	w.flow.waiters = slices.Insert(w.flow.waiters, position, w)
 	o.flows[w.flow.caller] = w.flow
-	o.ledger.enterLocked(w.flow.own)
+	o.fair.enterLocked(w.flow.own)
 	o.waitLocked(1)
 }
 
-// leaveLocked takes a waiter out, and reports false where it was no longer in.
+// leaveLocked takes a waiter out, and reports whether it was still in.
 func (o *line) leaveLocked(w *waiter) bool {
 	f := w.flow
-	place := slices.Index(f.waiters, w)
-	if place < 0 {
+	position := slices.Index(f.waiters, w)
+	if position < 0 {
 		return false
 	}
-	f.waiters = slices.Delete(f.waiters, place, place+1)
+	f.waiters = slices.Delete(f.waiters, position, position+1)
 	if len(f.waiters) == 0 {
 		delete(o.flows, f.caller)
 	}
 	if len(o.flows) == 0 {
 		o.budgets[0].held = false
 	}
-	o.ledger.leaveLocked(f.own)
+	o.fair.leaveLocked(f.own)
 	o.waitLocked(-1)
 	return true
 }
 
-// headsLocked are those of each class whose turn it is: by the line's own ledger, and of one class only,
-// where its own budget holds them up, else by the shared one.
-func (o *line) headsLocked(shared *ledger) [classes]*flow {
+// headsLocked returns the flow of each priority that is next. If the line's own budget holds them up,
+// the line's own fair queue decides, and picks one priority only. Otherwise the shared one decides.
+func (o *line) headsLocked(shared *fairQueue) [priorities]*flow {
 	held := o.budgets[0].held
-	var heads [classes]*flow
+	var heads [priorities]*flow
 	for _, f := range o.flows {
-		h := heads[f.caller.class]
+		h := heads[f.caller.priority]
 		switch {
 		case h == nil,
-			held && earlierLocked(f, h, &o.ledger, f.own, h.own),
+			held && earlierLocked(f, h, &o.fair, f.own, h.own),
 			!held && earlierLocked(f, h, shared, f.shared, h.shared):
-			heads[f.caller.class] = f
+			heads[f.caller.priority] = f
 		}
 	}
 	if held && heads[interactive] != nil && heads[batch] != nil {
-		if o.ledger.batchFirstLocked() {
+		if o.fair.batchFirstLocked() {
 			heads[interactive] = nil
 		} else {
 			heads[batch] = nil
@@ -173,8 +173,9 @@ func (o *line) headsLocked(shared *ledger) [classes]*flow {
 	return heads
 }
 
-// earlierLocked says that f comes before g by their accounts in a ledger, and else by arrival.
-func earlierLocked(f, g *flow, by *ledger, a, b *account) bool {
+// earlierLocked reports whether f comes before g: by their accounts in a fair queue, and by arrival if
+// these are equal.
+func earlierLocked(f, g *flow, by *fairQueue, a, b *account) bool {
 	if s, t := by.startLocked(a), by.startLocked(b); s != t {
 		return s < t
 	}

@@ -13,7 +13,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-func TestASnapshotShowsWhoWaitsForWhatAndHowLong(t *testing.T) {
+func TestSnapshot_whoWaitsForWhat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -60,7 +60,7 @@ func TestASnapshotShowsWhoWaitsForWhatAndHowLong(t *testing.T) {
 	})
 }
 
-func TestOfManyWhoWaitASnapshotShowsThoseWhoWaitLongest(t *testing.T) {
+func TestSnapshot_longestWaitersOfMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, exact())
@@ -119,7 +119,7 @@ func TestRest_shownUntilItEnds(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"all": 3, "token": 3, "organization": 3, "operation:paused": 1, "operation:failing": 2}, waiting); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		// They take no place in the queue.
+		// The queue does not count them.
 		if err := c.admit(t.Context(), "", operation(t, l, "other", 0, 0), identity.Identity{Caller: "a"}); err != nil {
 			t.Error(err)
 		}

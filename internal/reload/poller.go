@@ -8,25 +8,25 @@ import (
 
 // Watched is a Value of any type.
 type Watched interface {
-	// State returns what became of looking at the file.
+	// State returns the results of the looks at the file.
 	State() State
 
 	poke()
 	run(ctx context.Context, log *slog.Logger)
 }
 
-// Poller has values follow their files. It is safe for concurrent use.
+// Poller makes values follow their files. It is safe for concurrent use.
 type Poller struct {
 	log    *slog.Logger
 	values []Watched
 }
 
-// NewPoller returns a poller for these values. Each must have but one.
+// NewPoller returns a poller for these values. A value must have only one poller.
 func NewPoller(log *slog.Logger, values ...Watched) *Poller { return &Poller{log, values} }
 
-// Run looks at every file, once an Interval and after each Poke, until ctx ends. Each has a
-// goroutine of its own, so that a file whose network is gone holds up no other one. Run waits for
-// their end, a second at most: nothing can end a read that hangs.
+// Run looks at every file, once an Interval and after each Poke, until ctx ends. Each file has a
+// goroutine of its own, so that a file whose network is gone holds up no other one. Run waits for the
+// goroutines to end, a second at most: nothing can end a read that hangs.
 func (p *Poller) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, v := range p.values {
@@ -41,7 +41,7 @@ func (p *Poller) Run(ctx context.Context) {
 	wait(context.WithoutCancel(ctx), patience, ended)
 }
 
-// Poke has every file looked at now. It does not wait for that.
+// Poke makes Run look at every file now. It does not wait for that.
 func (p *Poller) Poke() {
 	for _, v := range p.values {
 		v.poke()

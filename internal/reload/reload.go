@@ -25,31 +25,32 @@ import (
 )
 
 const (
-	// Interval is how often a Poller looks at each file, and how often Again does at most.
+	// Interval is the time between two looks of a Poller at a file, and the least time between two
+	// looks that Again asks for.
 	Interval = time.Second
-	// patience bounds the wait for a read that does not end, such as one of a network that is gone.
+	// patience bounds the wait for a read that does not end, such as one over a network that is gone.
 	patience = time.Second
 )
 
-// File says what is read, and what it means.
+// File describes what is read, and what it means.
 type File[T any] struct {
-	// Name is the file's in logs and metrics.
+	// Name is the name of the file in logs and metrics.
 	Name string
 	// Paths are read together, and together make one value. A path may be there twice.
 	Paths []string
-	// MaxBytes is what each of them holds at most.
+	// MaxBytes is the most that each of them may hold.
 	MaxBytes int64
-	// Parse returns what the contents mean, which are in the order of Paths, or what is wrong with
-	// them. It must neither change nor keep them, and its errors must not show them.
+	// Parse returns the value that the contents mean, or what is wrong with them. They are in the
+	// order of Paths. Parse must neither change nor keep them, and its errors must not show them.
 	Parse func(contents [][]byte) (T, error)
 }
 
-// State is what became of looking at a file.
+// State is the results of the looks at a file.
 type State struct {
 	Name string
-	// Changed, Unchanged and Failed count looks by their result. That before the start is none.
+	// Changed, Unchanged and Failed count looks by their result. They leave out the read by New.
 	Changed, Unchanged, Failed uint64
-	// FailedInARow is how many looks have failed since the last that did not.
+	// FailedInARow is how many looks have failed since the last one that did not.
 	FailedInARow uint64
 	// Good is when the file was last found good, whether or not it had changed.
 	Good time.Time
@@ -61,22 +62,22 @@ type State struct {
 type Value[T any] struct {
 	file  File[T]
 	value atomic.Pointer[T]
-	// contents are those that value was made of. Only New and then run use them.
+	// contents are what value was made from. Only New and then run use them.
 	contents [][]byte
-	// wake has run look now.
+	// wake makes run look now.
 	wake chan struct{}
 
 	mu    sync.Mutex
 	state State
-	// asked is when Again last had the file looked at; answered is closed when that has been
-	// done, and is nil from then on.
+	// asked is when Again last asked for a look. answered is closed when that look is done, and is
+	// nil from then on.
 	asked    time.Time
 	answered chan struct{}
 	// changed is closed and replaced with each new value.
 	changed chan struct{}
 }
 
-// New reads a file for the first time. The value follows the file while a Poller runs that has it.
+// New reads a file and returns its value. The value follows the file while a Poller that has it runs.
 func New[T any](f File[T]) (*Value[T], error) {
 	v := &Value[T]{file: f, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	var err error
@@ -92,19 +93,19 @@ func New[T any](f File[T]) (*Value[T], error) {
 	return v, nil
 }
 
-// Get returns the value.
+// Get returns the last good value.
 func (v *Value[T]) Get() T { return *v.value.Load() }
 
-// State returns what became of looking at the file.
+// State returns the results of the looks at the file.
 func (v *Value[T]) State() State {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.state
 }
 
-// Again has the Poller look at the file now, and waits until that is done, a second at most and
-// not beyond the end of ctx. If it has been asked for that within the last Interval, it does
-// nothing more than wait for the look that is under way, if one is.
+// Again asks the Poller to look at the file now, and waits until that is done, a second at most and
+// not beyond the end of ctx. If it has asked within the last Interval, it does not ask again: it only
+// waits for the look that is under way, if there is one.
 func (v *Value[T]) Again(ctx context.Context) {
 	v.mu.Lock()
 	if v.answered == nil && time.Since(v.asked) >= Interval {
@@ -118,8 +119,8 @@ func (v *Value[T]) Again(ctx context.Context) {
 	}
 }
 
-// Await waits until a value satisfies a condition, which the present one may, and reports whether
-// one did. It waits so long at most, and not beyond the end of ctx.
+// Await waits until the value satisfies a condition, and reports whether it did. It returns at once if
+// the present value does. It waits no longer than most, and not beyond the end of ctx.
 func (v *Value[T]) Await(ctx context.Context, most time.Duration, satisfies func(T) bool) bool {
 	for until := time.Now().Add(most); ; {
 		v.mu.Lock()
@@ -134,7 +135,7 @@ func (v *Value[T]) Await(ctx context.Context, most time.Duration, satisfies func
 	}
 }
 
-// wait reports whether done was closed before a time had passed and ctx had ended.
+// wait reports whether done was closed before a time had passed and before ctx had ended.
 func wait(ctx context.Context, most time.Duration, done <-chan struct{}) bool {
 	timer := time.NewTimer(most)
 	defer timer.Stop()
@@ -147,11 +148,11 @@ func wait(ctx context.Context, most time.Duration, done <-chan struct{}) bool {
 	return false
 }
 
-// poke has run look now, or once more if it is looking.
+// poke makes run look now, or once more if it is looking.
 func (v *Value[T]) poke() {
 	select {
 	case v.wake <- struct{}{}:
-	default: // It will already.
+	default: // It will look already.
 	}
 }
 
@@ -170,10 +171,10 @@ func (v *Value[T]) run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// look reads the file and takes up what is new.
+// look reads the file, takes up a change, and counts and logs the result.
 func (v *Value[T]) look(ctx context.Context, log *slog.Logger) {
 	v.mu.Lock()
-	answered := v.answered // Who asks from now on wants a look that begins later.
+	answered := v.answered // An Again from now on wants a look that begins later.
 	v.mu.Unlock()
 
 	changed, err := v.reload()
@@ -212,7 +213,7 @@ func (v *Value[T]) look(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// reload takes up what is new, and reports whether something was.
+// reload takes up a change of the file, and reports whether there was one.
 func (v *Value[T]) reload() (changed bool, err error) {
 	contents, err := v.read()
 	if err != nil {
@@ -241,8 +242,8 @@ func (v *Value[T]) read() ([][]byte, error) {
 	return contents, nil
 }
 
-// ReadFile returns the content of a regular file that is not empty and at most so large. It does
-// not wait for the writer of a pipe. The error names the path.
+// ReadFile returns the content of a file, which must be regular, not empty, and at most maxBytes long.
+// It does not wait for the writer of a pipe. The error names the path.
 func ReadFile(path string, maxBytes int64) (content []byte, err error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // G304: the operator names the file
 	if err != nil {

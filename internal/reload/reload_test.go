@@ -71,7 +71,7 @@ func (l *lines) read() []string {
 	return strings.Split(strings.TrimSpace(l.text.String()), "\n")
 }
 
-// poll has values follow their files until the test ends.
+// poll makes values follow their files until the test ends.
 func poll(t *testing.T, values ...reload.Watched) (*reload.Poller, *lines) {
 	t.Helper()
 	var out lines
@@ -212,7 +212,7 @@ func TestValue_kubernetesSwap(t *testing.T) {
 	})
 }
 
-// follow returns the value of a new file and what changes the file.
+// follow returns the value of a new file and a function that changes the file.
 func follow(t *testing.T, content string) (*reload.Value[string], *reload.Poller, func(content string)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
@@ -317,7 +317,7 @@ func TestAgain_readHangs(t *testing.T) {
 	})
 }
 
-func TestAwait(t *testing.T) {
+func TestAwait_satisfied(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		v, _, change := follow(t, "1")

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// calls counts and times gRPC calls. Its metrics are named and labeled as those of
-// go-grpc-middleware, for which there are dashboards; those of single messages are left out,
+// calls counts and times gRPC calls. Its metrics have the names and labels of those of
+// go-grpc-middleware, which there are dashboards for. The metrics of single messages are left out,
 // because unary calls have one of each.
 type calls struct {
 	started *prometheus.CounterVec
@@ -70,13 +70,13 @@ func newCalls(buckets []float64) *calls {
 	return c
 }
 
-// names splits "/service/method".
+// names returns the service and the method of "/service/method".
 func (k callKey) names() (service, method string) {
 	service, method, _ = strings.Cut(strings.TrimPrefix(k.fullMethod, "/"), "/")
 	return service, method
 }
 
-// count counts and times what call does.
+// count counts and times a call.
 func (c *calls) count(key callKey, call func() error) {
 	series := c.begun.of(key)
 	series.started.Inc()

@@ -17,15 +17,15 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// idle is an upstream that is asked for nothing.
+// idle is an upstream that gets no requests.
 type idle struct{}
 
 func (idle) CachedBytes() int64        { return 0 }
 func (idle) Circuit() upstream.Circuit { return upstream.CircuitClosed }
 func (idle) OpenCircuits() int         { return 0 }
 
-// TestDocs_metrics holds the tables in docs/metrics.md against what is registered: each metric of calls and
-// of the gateway's own is in one row.
+// TestDocs_metrics compares the tables in docs/metrics.md with what is registered: each metric of calls, and
+// each of the gateway's own, is in one row.
 func TestDocs_metrics(t *testing.T) {
 	t.Parallel()
 	m, err := New(Build{})
@@ -72,7 +72,7 @@ func TestDocs_metrics(t *testing.T) {
 	t.Logf("%d metrics are in the documentation", len(got))
 }
 
-// descriptions yields what a registry has.
+// descriptions yields the descriptions of a registry.
 func descriptions(registry *prometheus.Registry) <-chan *prometheus.Desc {
 	all := make(chan *prometheus.Desc)
 	go func() {

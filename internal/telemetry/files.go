@@ -8,21 +8,21 @@ import (
 	"samsara.internal/gateway/internal/reload"
 )
 
-// Certificate is when a certificate expires.
+// Certificate says when a certificate expires.
 type Certificate struct {
 	// Name is server or client_ca.
 	Name string
-	// NotAfter is that of the last to expire, where there are several.
+	// NotAfter is when the certificate expires; if there are several, when the last of them does.
 	NotAfter time.Time
 }
 
-// WatchFiles adds the metrics of the files that states returns the states of; states is called once
-// a scrape, concurrently. WatchFiles must be called once at most; the error says that it was not.
+// WatchFiles adds the metrics of the files whose states the function states returns. states is called
+// once a scrape, concurrently. WatchFiles must be called at most once; the error says that it was not.
 func (m *Metrics) WatchFiles(states func() []reload.State) error {
 	var w watch
 	var (
 		looks  = w.desc("file_looks_total", "Looks at the file by result: changed and taken up, unchanged, or failed.", "file", "result")
-		failed = w.desc("file_consecutive_failures", "Looks that have failed since the last that did not; "+
+		failed = w.desc("file_consecutive_failures", "Looks that have failed since the last one that did not; "+
 			"meanwhile the last good content stays in use.", "file")
 		good = w.desc("file_good_timestamp_seconds", "Unix time at which the file was last found good.", "file")
 	)
@@ -38,11 +38,13 @@ func (m *Metrics) WatchFiles(states func() []reload.State) error {
 	return m.registry.Register(&w)
 }
 
-// WatchCertificates adds the dates of the certificates in use, as WatchFiles does.
+// WatchCertificates adds the metric of the dates at which the certificates in use expire. dates is called
+// once a scrape, concurrently. WatchCertificates must be called at most once; the error says that it was
+// not.
 func (m *Metrics) WatchCertificates(dates func() []Certificate) error {
 	var w watch
 	notAfter := w.desc("certificate_not_after_timestamp_seconds", "Unix time at which the certificate in use expires; "+
-		"server: the gateway's own; client_ca: the last of the authorities of clients.", "certificate")
+		"server: the gateway's own; client_ca: the clients' authority that expires last.", "certificate")
 	w.read = func(out chan<- prometheus.Metric) {
 		for _, c := range dates() {
 			out <- gauge(notAfter, unixSeconds(c.NotAfter), c.Name)

@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/telemetry"
 )
 
-func TestWatchFiles(t *testing.T) {
+func TestWatchFiles_readAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	states := func() []reload.State {

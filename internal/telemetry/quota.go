@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// quotas counts what becomes of attempts at the quota. The state of budgets is read by WatchQuota.
+// quotas counts how the quota treats attempts. WatchQuota reads the state of the budgets.
 type quotas struct {
 	waited  *prometheus.HistogramVec
 	refused *prometheus.CounterVec
@@ -21,16 +21,16 @@ func newQuotas() *quotas {
 	return &quotas{
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "quota_wait_seconds",
-			Help: "Time that admitted attempts waited, by the kind of budget that held them up, in seconds; " +
-				"those that went through without a queue or a store are left out.",
+			Help: "Time that admitted attempts waited, in seconds, by the kind of budget that held them up and by priority; " +
+				"attempts that went through without a queue or a store are left out.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"kind", "class"}),
+		}, []string{"kind", "priority"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "quota_refusals_total",
-			Help: "Attempts that were not admitted, by the kind of budget that held them up and by reason. " +
-				"wait: it would have been too long; queue: too many wait; " +
+			Help: "Attempts that were not admitted, by the kind of budget that held them up, by priority and by reason. " +
+				"wait: it would have been too long; queue: too many attempts wait; " +
 				"gone: the call ended while it waited; closed: the gateway stops.",
-		}, []string{"kind", "class", "reason"}),
+		}, []string{"kind", "priority", "reason"}),
 	}
 }
 
@@ -38,10 +38,10 @@ func (q *quotas) collectors() []prometheus.Collector {
 	return []prometheus.Collector{q.waited, q.refused}
 }
 
-// Admitted times an attempt that waited. Admissions are counted by WatchQuota.
+// Admitted times an attempt that waited. WatchQuota counts admissions.
 func (m *Metrics) Admitted(a quota.Admission) {
 	if a.Budget != "" {
-		m.quotas.waited.WithLabelValues(budgetKind(a.Budget), className(a.From)).Observe(a.Waited.Seconds())
+		m.quotas.waited.WithLabelValues(budgetKind(a.Budget), priorityName(a.From)).Observe(a.Waited.Seconds())
 	}
 }
 
@@ -58,39 +58,39 @@ func (m *Metrics) Refused(_ string, from identity.Identity, err error) {
 	case errors.Is(err, quota.ErrClosed):
 		reason = "closed"
 	}
-	m.quotas.refused.WithLabelValues(kind, className(from), reason).Inc()
+	m.quotas.refused.WithLabelValues(kind, priorityName(from), reason).Inc()
 }
 
-// budgetKind is token, organization or operation.
+// budgetKind returns token, organization or operation.
 func budgetKind(budget string) string {
 	kind, _, _ := strings.Cut(budget, ":")
 	return kind
 }
 
-func className(from identity.Identity) string {
+func priorityName(from identity.Identity) string {
 	if from.Batch {
 		return "batch"
 	}
 	return "interactive"
 }
 
-// WatchQuota adds the metrics of the budgets that snapshot returns, and of the store where there is
-// one; snapshot is called once a scrape, concurrently. WatchQuota must be called once at most; the
-// error says that it was not.
+// WatchQuota adds the metrics of the budgets that snapshot returns, and of the store if there is one.
+// snapshot is called once a scrape, concurrently. WatchQuota must be called at most once; the error
+// says that it was not.
 func (m *Metrics) WatchQuota(snapshot func() quota.Snapshot) error {
 	var w watch
 	ofBudget := func(name, help string) *prometheus.Desc { return w.desc("quota_"+name, help, "budget") }
 	var (
 		limit     = ofBudget("limit_requests", "Requests that the budget allows in its window, as configured.")
 		window    = ofBudget("window_seconds", "Length of the budget's window in seconds.")
-		effective = ofBudget("effective_requests", "Requests that are admitted now in its window, on average: fewer by the margin, after 429s, and without the store.")
-		used      = ofBudget("used_requests", "Requests that this process was admitted in the last window.")
+		effective = ofBudget("effective_requests", "Requests that the budget admits now in its window, on average: fewer by the margin, after 429s, and without the store.")
+		used      = ofBudget("used_requests", "Requests of this process that were admitted in the last window.")
 		waiting   = ofBudget("waiting_requests", "Requests of this process that wait, for the quota or before a further attempt.")
-		oldest    = ofBudget("oldest_wait_seconds", "Time that the first of those has waited whom the budget holds up, in seconds.")
-		paused    = ofBudget("paused_seconds", "Time that the budget is paused still, in seconds.")
-		admitted  = ofBudget("admitted_total", "Requests that this process was admitted.")
-		throttled = ofBudget("throttled_total", "Answers 429 to this process.")
-		up        = w.desc("quota_store_up", "1 where the store of the quota answers, 0 where a local share is used instead.")
+		oldest    = ofBudget("oldest_wait_seconds", "Longest wait so far of the requests that the budget itself holds up, in seconds.")
+		paused    = ofBudget("paused_seconds", "Time until the budget's pause ends, in seconds.")
+		admitted  = ofBudget("admitted_total", "Requests of this process that were admitted.")
+		throttled = ofBudget("throttled_total", "429 responses to this process.")
+		up        = w.desc("quota_store_up", "1 if the store of the quota answers, 0 if a local share is used instead.")
 		replicas  = w.desc("quota_store_replicas", "Processes that share the quota, as last seen.")
 		lost      = w.desc("quota_store_lost_total", "How often the store was lost.")
 	)

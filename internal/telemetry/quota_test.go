@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-func TestWaitsAreTimedByKindOfBudgetAndClass(t *testing.T) {
+func TestAdmitted_timedByKindAndPriority(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for _, a := range []quota.Admission{
@@ -29,14 +29,14 @@ func TestWaitsAreTimedByKindOfBudgetAndClass(t *testing.T) {
 	}
 	for name, want := range map[string][]string{
 		"samsara_gateway_quota_wait_seconds_sum": {
-			`samsara_gateway_quota_wait_seconds_sum{class="batch",kind="token"} 1`,
-			`samsara_gateway_quota_wait_seconds_sum{class="interactive",kind="operation"} 2.5`,
-			`samsara_gateway_quota_wait_seconds_sum{class="interactive",kind="organization"} 4`,
+			`samsara_gateway_quota_wait_seconds_sum{kind="operation",priority="interactive"} 2.5`,
+			`samsara_gateway_quota_wait_seconds_sum{kind="organization",priority="interactive"} 4`,
+			`samsara_gateway_quota_wait_seconds_sum{kind="token",priority="batch"} 1`,
 		},
 		"samsara_gateway_quota_wait_seconds_count": {
-			`samsara_gateway_quota_wait_seconds_count{class="batch",kind="token"} 1`,
-			`samsara_gateway_quota_wait_seconds_count{class="interactive",kind="operation"} 2`,
-			`samsara_gateway_quota_wait_seconds_count{class="interactive",kind="organization"} 1`,
+			`samsara_gateway_quota_wait_seconds_count{kind="operation",priority="interactive"} 2`,
+			`samsara_gateway_quota_wait_seconds_count{kind="organization",priority="interactive"} 1`,
+			`samsara_gateway_quota_wait_seconds_count{kind="token",priority="batch"} 1`,
 		},
 	} {
 		if diff := cmp.Diff(want, scrape(t, m, name)); diff != "" {
@@ -45,7 +45,7 @@ func TestWaitsAreTimedByKindOfBudgetAndClass(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreCountedByKindOfBudgetClassAndReason(t *testing.T) {
+func TestRefused_byKindPriorityAndReason(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	batch := identity.Identity{Caller: "a", Batch: true}
@@ -56,10 +56,10 @@ func TestRefusalsAreCountedByKindOfBudgetClassAndReason(t *testing.T) {
 	m.Refused("s/M", identity.Identity{}, context.DeadlineExceeded)
 	m.Refused("s/M", identity.Identity{}, quota.ErrClosed)
 	want := []string{
-		`samsara_gateway_quota_refusals_total{class="batch",kind="operation",reason="wait"} 2`,
-		`samsara_gateway_quota_refusals_total{class="interactive",kind="none",reason="closed"} 1`,
-		`samsara_gateway_quota_refusals_total{class="interactive",kind="none",reason="gone"} 2`,
-		`samsara_gateway_quota_refusals_total{class="interactive",kind="token",reason="queue"} 1`,
+		`samsara_gateway_quota_refusals_total{kind="none",priority="interactive",reason="closed"} 1`,
+		`samsara_gateway_quota_refusals_total{kind="none",priority="interactive",reason="gone"} 2`,
+		`samsara_gateway_quota_refusals_total{kind="operation",priority="batch",reason="wait"} 2`,
+		`samsara_gateway_quota_refusals_total{kind="token",priority="interactive",reason="queue"} 1`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_quota_refusals_total")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -89,7 +89,7 @@ func quotaState(t *testing.T, s quota.Snapshot) []string {
 	return lines
 }
 
-func TestTheStateOfBudgetsIsReadAtEachScrape(t *testing.T) {
+func TestWatchQuota_readAtEachScrape(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := quota.Snapshot{
@@ -139,7 +139,7 @@ func TestTheStateOfBudgetsIsReadAtEachScrape(t *testing.T) {
 	})
 }
 
-func TestTheStoreIsShownWhereThereIsOne(t *testing.T) {
+func TestWatchQuota_storeShownIfThereIsOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		store quota.StoreState

@@ -2,12 +2,12 @@ package telemetry
 
 import "sync"
 
-// series finds one of a metric's series by a key of its own, since a search by labels costs
-// more than counting does. It is safe for concurrent use and forgets nothing: where the keys are
-// not bounded, most must be set.
+// series finds one of a metric's series by a key of its own, because a search by labels costs more
+// than counting does. It is safe for concurrent use and forgets nothing: if the keys are not bounded,
+// most must be set.
 type series[K comparable, V any] struct {
 	make func(K) V
-	// most is how many keys have series of their own, 0 if all; rest returns what counts others.
+	// most is how many keys have series of their own; 0: all. rest returns the series of the others.
 	most int
 	rest func(K) V
 
@@ -15,7 +15,7 @@ type series[K comparable, V any] struct {
 	made map[K]V // guarded by mu
 }
 
-// of returns what make made of key, which it does once.
+// of returns the series of a key. It makes them once.
 func (s *series[K, V]) of(key K) V {
 	s.mu.RLock()
 	v, ok := s.made[key]

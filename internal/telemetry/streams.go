@@ -2,7 +2,7 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// streams counts what streams of pages do. Their calls are among the calls too.
+// streams counts what streams of pages do. calls counts them too.
 type streams struct {
 	open      *prometheus.GaugeVec
 	pages     *prometheus.CounterVec
@@ -60,7 +60,7 @@ func (m *Metrics) PageSent(follow bool, items int64) {
 // FeedReaders counts readers of feeds that begin, and those that end.
 func (m *Metrics) FeedReaders(delta int) { m.streams.readers.Add(float64(delta)) }
 
-// FailureOutlasted counts a failure that the followers of a feed do not end with.
+// FailureOutlasted counts a failure that does not end the streams of a feed's followers.
 func (m *Metrics) FailureOutlasted(code string) {
 	m.streams.outlasted.WithLabelValues(code).Inc()
 }

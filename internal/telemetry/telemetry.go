@@ -21,15 +21,15 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
-// MaxDriftSeries is how many combinations of method, field and kind drift is counted by. What
-// comes after is counted under the method and field "other".
+// MaxDriftSeries is how many combinations of method, field and kind have series of their own for drift.
+// Later combinations are counted under the method and field "other".
 const MaxDriftSeries = 1000
 
-// foreignMember stands for members that the descriptor does not know. Their names are the upstream's,
+// foreignMember stands for members that the descriptor does not know. The upstream chooses their names,
 // which may hold anything.
 const foreignMember = "*"
 
-// namespace is what the names of the gateway's own metrics begin with.
+// namespace is the prefix of the gateway's own metrics.
 const namespace = "samsara_gateway"
 
 // maxScrapes bounds how many scrapes are answered at a time.
@@ -38,7 +38,7 @@ const maxScrapes = 4
 // Build is what the build metric says of the binary.
 type Build struct{ Version, GoVersion, Revision, APIDocument string }
 
-// Metrics are the gateway's metrics. It is safe for concurrent use.
+// Metrics keeps the gateway's metrics. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 	calls    *calls
@@ -57,7 +57,7 @@ var (
 
 type attemptKey struct{ method, template, class string }
 
-// attempts are the series of the attempts of an operation that ended alike.
+// attempts are the series of an operation's attempts whose statuses have the same class.
 type attempts struct {
 	total   prometheus.Counter
 	seconds prometheus.Observer
@@ -162,7 +162,7 @@ func (m *Metrics) Drift(method string, findings []transcode.Finding) {
 	}
 }
 
-// Handler serves the metrics in the formats of Prometheus. What goes wrong in it is logged.
+// Handler serves the metrics in the formats of Prometheus. It logs what goes wrong.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog:            scrapeErrors{log},

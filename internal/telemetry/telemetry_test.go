@@ -47,7 +47,7 @@ func newMetrics(t *testing.T) *telemetry.Metrics {
 	return m
 }
 
-func TestAttemptsAreCountedByStatusClassAndTimedByTemplate(t *testing.T) {
+func TestAttempts_byStatusClassAndTemplate(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for _, status := range []int{200, 204, 404, 503, 0, 999} {
@@ -70,7 +70,7 @@ func TestAttemptsAreCountedByStatusClassAndTimedByTemplate(t *testing.T) {
 	}
 }
 
-func TestDriftIsCountedByFieldAndKind(t *testing.T) {
+func TestDrift_byFieldAndKind(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	kinds := map[transcode.Kind]string{
@@ -111,7 +111,7 @@ func TestDrift_namesOfTheUpstreamAreNoLabels(t *testing.T) {
 	}
 }
 
-func TestDriftSeriesAreBounded(t *testing.T) {
+func TestDrift_seriesAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	const more = 7
@@ -133,7 +133,7 @@ func TestDriftSeriesAreBounded(t *testing.T) {
 	}
 }
 
-func TestTheBuildIsNamed(t *testing.T) {
+func TestBuild_named(t *testing.T) {
 	t.Parallel()
 	want := []string{`samsara_gateway_build_info{api_document="2025-10-23",goversion="go1",revision="abc",version="v1"} 1`}
 	if diff := cmp.Diff(want, scrape(t, newMetrics(t), "samsara_gateway_build_info")); diff != "" {
@@ -141,7 +141,7 @@ func TestTheBuildIsNamed(t *testing.T) {
 	}
 }
 
-func TestCallsAreCountedByMethodKindAndCode(t *testing.T) {
+func TestCalls_byMethodKindAndCode(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	unary := &grpc.UnaryServerInfo{FullMethod: "/samsara_gateway.vehicles.v1.VehiclesService/GetVehicle"}
@@ -188,7 +188,7 @@ func TestCallsAreCountedByMethodKindAndCode(t *testing.T) {
 	}
 }
 
-func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts those of the whole process
+func TestCounting_allocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts those of the whole process
 	m := newMetrics(t)
 	findings := []transcode.Finding{{Message: "Vehicle", Member: "colour", Kind: transcode.Unknown, Foreign: true, Count: 1}}
 	allocs := testing.AllocsPerRun(100, func() {
@@ -202,7 +202,7 @@ func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // Alloc
 	}
 }
 
-func TestStreamsAreCountedByShape(t *testing.T) {
+func TestStreams_byShape(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for _, delta := range []int{1, 1, -1} {
@@ -236,7 +236,7 @@ func TestStreamsAreCountedByShape(t *testing.T) {
 	}
 }
 
-func TestReadsAreCountedByTemplateAndSource(t *testing.T) {
+func TestReads_byTemplateAndSource(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for _, from := range []upstream.Source{upstream.SourceCache, upstream.SourceUpstream, upstream.SourceShared, upstream.SourceCache} {

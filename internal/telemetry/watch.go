@@ -9,17 +9,17 @@ import (
 
 // Memory is what WatchMemory reads; *lease.Pool is one. Its methods are called concurrently.
 type Memory interface {
-	// Used is how many bytes are held.
+	// Used returns how many bytes are held.
 	Used() int64
-	// Closed is how many connections were closed because others waited.
+	// Closed returns how many connections were closed because others waited.
 	Closed() uint64
 }
 
 var _ Memory = (*lease.Pool)(nil)
 
 // WatchMemory adds the gauges of the memory that clients hold, by answers that are under way and by
-// requests that are being read, and the counter of connections that were closed for it. It must be
-// called once at most; the error says that it was not.
+// requests that are being read, and the counter of connections that were closed for it. WatchMemory
+// must be called at most once; the error says that it was not.
 func (m *Metrics) WatchMemory(answers, requests Memory) error {
 	var w watch
 	inFlight := w.desc("in_flight_bytes", "Memory of response bodies and messages that are under way.")
@@ -37,9 +37,9 @@ func (m *Metrics) WatchMemory(answers, requests Memory) error {
 // Upstream is what WatchUpstream reads; *upstream.Client is one. Its methods are called
 // concurrently.
 type Upstream interface {
-	// CachedBytes is the memory of cached responses.
+	// CachedBytes returns the memory of cached responses.
 	CachedBytes() int64
-	// Circuit is the host's, OpenCircuits how many others are not closed.
+	// Circuit returns the circuit of the host, OpenCircuits how many others are not closed.
 	Circuit() upstream.Circuit
 	OpenCircuits() int
 }
@@ -47,8 +47,8 @@ type Upstream interface {
 var _ Upstream = (*upstream.Client)(nil)
 
 // WatchUpstream adds the gauges of the cache and of the circuit breakers, which are read at each
-// scrape. Those of operations and callers are only counted: callers name themselves. It must be called
-// once at most; the error says that it was not.
+// scrape. The circuits of operations and callers are only counted, because callers name themselves.
+// WatchUpstream must be called at most once; the error says that it was not.
 func (m *Metrics) WatchUpstream(u Upstream) error {
 	var w watch
 	cached := w.desc("cached_bytes", "Memory of cached responses.")
@@ -66,14 +66,14 @@ func (m *Metrics) WatchUpstream(u Upstream) error {
 	return m.registry.Register(&w)
 }
 
-// WatchCalls adds the metrics of the bound on calls, which read returns at each scrape: how many run,
-// how many may, and how many have been refused. WatchCalls must be called once at most; the error
-// says that it was not.
+// WatchCalls adds the metrics of the bound on calls: how many run, how many may, and how many were
+// refused. read is called once a scrape, concurrently. WatchCalls must be called at most once; the
+// error says that it was not.
 func (m *Metrics) WatchCalls(read func() (running, limit int64, refused uint64)) error {
 	var w watch
 	runs := w.desc("running_calls", "gRPC calls that run, without those of grpc's own services.")
 	may := w.desc("running_calls_limit", "gRPC calls that may run at one time.")
-	past := w.desc("refused_calls_total", "gRPC calls that were refused because as many ran as may.")
+	past := w.desc("refused_calls_total", "gRPC calls that were refused because running_calls was at its limit.")
 	w.read = func(out chan<- prometheus.Metric) {
 		running, limit, refused := read()
 		out <- gauge(runs, float64(running))
@@ -83,7 +83,7 @@ func (m *Metrics) WatchCalls(read func() (running, limit int64, refused uint64))
 	return m.registry.Register(&w)
 }
 
-// watch is a collector of metrics that are read at each scrape.
+// watch collects metrics that are read at each scrape.
 type watch struct {
 	descs []*prometheus.Desc
 	// read writes the present metrics. It is called concurrently.

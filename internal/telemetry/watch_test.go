@@ -20,7 +20,7 @@ func (f *fakeUpstream) CachedBytes() int64        { return f.cached }
 func (f *fakeUpstream) Circuit() upstream.Circuit { return f.circuit }
 func (f *fakeUpstream) OpenCircuits() int         { return f.open }
 
-func TestTheStateOfTheUpstreamIsReadAtEachScrape(t *testing.T) {
+func TestWatchUpstream_readAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	var client fakeUpstream
@@ -85,7 +85,7 @@ type pool struct {
 func (p *pool) Used() int64    { return p.used }
 func (p *pool) Closed() uint64 { return p.closed }
 
-func TestWatchMemory(t *testing.T) {
+func TestWatchMemory_readAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	var answers, requests pool

@@ -490,6 +490,9 @@ const (
 	ResponseMetadata_RESPONSE_METADATA_DRIFT ResponseMetadata = 4
 	// Where to go on with a stream that failed. In the trailer.
 	ResponseMetadata_RESPONSE_METADATA_CURSOR ResponseMetadata = 5
+	// What a retry policy of the client is to do about a call that failed, as gRFC A6 has it: -1, or the wait in
+	// RetryInfo in milliseconds if Samsara was not asked. In the trailer.
+	ResponseMetadata_RESPONSE_METADATA_RETRY_PUSHBACK ResponseMetadata = 6
 )
 
 // Enum value maps for ResponseMetadata.
@@ -501,14 +504,16 @@ var (
 		3: "RESPONSE_METADATA_CACHE",
 		4: "RESPONSE_METADATA_DRIFT",
 		5: "RESPONSE_METADATA_CURSOR",
+		6: "RESPONSE_METADATA_RETRY_PUSHBACK",
 	}
 	ResponseMetadata_value = map[string]int32{
-		"RESPONSE_METADATA_UNSPECIFIED": 0,
-		"RESPONSE_METADATA_REQUEST_ID":  1,
-		"RESPONSE_METADATA_ATTEMPTS":    2,
-		"RESPONSE_METADATA_CACHE":       3,
-		"RESPONSE_METADATA_DRIFT":       4,
-		"RESPONSE_METADATA_CURSOR":      5,
+		"RESPONSE_METADATA_UNSPECIFIED":    0,
+		"RESPONSE_METADATA_REQUEST_ID":     1,
+		"RESPONSE_METADATA_ATTEMPTS":       2,
+		"RESPONSE_METADATA_CACHE":          3,
+		"RESPONSE_METADATA_DRIFT":          4,
+		"RESPONSE_METADATA_CURSOR":         5,
+		"RESPONSE_METADATA_RETRY_PUSHBACK": 6,
 	}
 )
 
@@ -752,14 +757,15 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x17REQUEST_METADATA_CALLER\x10\x02\x1a\x12\xe2\xce\x18\x0esamsara-caller\x123\n" +
 	"\x19REQUEST_METADATA_PRIORITY\x10\x03\x1a\x14\xe2\xce\x18\x10samsara-priority\x12-\n" +
 	"\x16REQUEST_METADATA_CACHE\x10\x04\x1a\x11\xe2\xce\x18\rsamsara-cache\x12=\n" +
-	"\x1eREQUEST_METADATA_SANDBOX_FAULT\x10\x05\x1a\x19\xe2\xce\x18\x15samsara-sandbox-fault*\xb7\x02\n" +
+	"\x1eREQUEST_METADATA_SANDBOX_FAULT\x10\x05\x1a\x19\xe2\xce\x18\x15samsara-sandbox-fault*\xf9\x02\n" +
 	"\x10ResponseMetadata\x12!\n" +
 	"\x1dRESPONSE_METADATA_UNSPECIFIED\x10\x00\x128\n" +
 	"\x1cRESPONSE_METADATA_REQUEST_ID\x10\x01\x1a\x16\xe2\xce\x18\x12samsara-request-id\x124\n" +
 	"\x1aRESPONSE_METADATA_ATTEMPTS\x10\x02\x1a\x14\xe2\xce\x18\x10samsara-attempts\x12.\n" +
 	"\x17RESPONSE_METADATA_CACHE\x10\x03\x1a\x11\xe2\xce\x18\rsamsara-cache\x12.\n" +
 	"\x17RESPONSE_METADATA_DRIFT\x10\x04\x1a\x11\xe2\xce\x18\rsamsara-drift\x120\n" +
-	"\x18RESPONSE_METADATA_CURSOR\x10\x05\x1a\x12\xe2\xce\x18\x0esamsara-cursor:^\n" +
+	"\x18RESPONSE_METADATA_CURSOR\x10\x05\x1a\x12\xe2\xce\x18\x0esamsara-cursor\x12@\n" +
+	" RESPONSE_METADATA_RETRY_PUSHBACK\x10\x06\x1a\x1a\xe2\xce\x18\x16grpc-retry-pushback-ms:^\n" +
 	"\averdict\x12!.google.protobuf.EnumValueOptions\x18\xeb\x89\x03 \x01(\v2\x1f.samsara_gateway.api.v1.VerdictR\averdict:5\n" +
 	"\x03key\x12!.google.protobuf.EnumValueOptions\x18\xec\x89\x03 \x01(\tR\x03keyB\xda\x01\n" +
 	"\x1finternal.samsara.gateway.api.v1B\vErrorsProtoP\x01Z)samsara.internal/gateway/gen/api/v1;apiv1\xa2\x02\aSGApiV1\xaa\x02\x15SamsaraGateway.Api.V1\xba\x02\aSGApiV1\xca\x02\x15SamsaraGateway\\Api\\V1\xe2\x02\x1eSamsaraGateway\\Api\\V1\\Metadata\xea\x02\x17SamsaraGateway::Api::V1b\x06proto3"

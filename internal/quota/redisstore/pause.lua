@@ -1,7 +1,7 @@
 -- Pauses a budget: the later of two pauses wins. Times are microseconds of this server.
--- KEYS: the budget's state. ARGV: for how long, and the millionths of the limit left after.
+-- KEYS: the budget's state. ARGV: how long, and how many millionths of the limit are left after it.
 local memory = 1200000 -- ms after a pause: the recovery from the lowest limit
-local backwards = 1000000 -- of the clock, from which on what it said before means nothing
+local backwards = 1000000 -- if the clock goes back by more, what it said before means nothing
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -49,32 +49,32 @@ var pauseScript string
 var beatScript string
 
 const (
-	// version is that of the format, by which the name of a replica begins.
+	// version is the version of the format. The name of a replica begins with it.
 	version = "2:"
 	// replicaMemory is for how long a replica counts after its last heartbeat.
 	replicaMemory = 3 * quota.BeatInterval
-	// versionMemory is longer than any window, also one that 429s have lengthened.
+	// versionMemory is longer than any window, even one that 429s have lengthened.
 	versionMemory = 20 * 24 * time.Hour
-	// million is what scales are counted in, on the wire.
+	// million is the unit of scales on the wire: they are millionths.
 	million = 1_000_000
 )
 
 // Config configures a Store. All fields are required.
 type Config struct {
-	// URL is redis://, rediss:// or unix://, with credentials if need be. It is in no error.
+	// URL is redis://, rediss:// or unix://, with credentials if necessary. No error holds it.
 	URL string
-	// Organization and Token name the owners of the budgets: equal where they are shared.
-	// Token is not the token itself, because the names are seen in Redis.
+	// Organization and Token name the owners of the budgets. Processes that give the same names share
+	// them. Token is not the token itself, because the names can be seen in Redis.
 	Organization, Token string
 }
 
-// Store is a quota.Store. Each decision is one script by the server's clock, so that processes
-// need not agree on the time. All keys expire, and those of an organization have one hash tag, so
-// that they may lie behind a cluster's proxy; the client itself talks to one server and follows no
-// redirections. It is safe for concurrent use.
+// Store is a quota.Store. Each decision is one script that uses the server's clock, so processes
+// need not agree on the time. All keys expire. Those of an organization have one hash tag, so that
+// they may be behind a cluster's proxy. The client itself talks to one server and follows no
+// redirections. A Store is safe for concurrent use.
 type Store struct {
 	client *redis.Client
-	// prefix and prefix2 are of the keys of version 1 and 2.
+	// prefix and prefix2 begin the keys of versions 1 and 2.
 	prefix, prefix2   string
 	token, id         string
 	take, pause, beat *redis.Script
@@ -92,13 +92,13 @@ func New(cfg Config) (*Store, error) {
 		// The error quotes the URL, with its password.
 		return nil, errors.New("quota: redis: the URL is not a valid redis://, rediss:// or unix://")
 	}
-	// It has one logger for the process and writes there what it also returns.
+	// The client has one logger for the process, and writes there what it also returns.
 	redis.SetLogger(&logging.VoidLogger{})
 	options.ContextTimeoutEnabled = true
 	options.MaxRetries = -1
 	options.DialerRetries = 1
 	options.DialTimeout = time.Second
-	// Each would cost a new connection another round trip within the store's timeout.
+	// Each of these would cost a new connection another round trip within the store's timeout.
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &Store{
@@ -119,13 +119,13 @@ func (r *Store) Take(ctx context.Context, claims []quota.Claim, instead quota.St
 	args = append(args, int64(instead))
 	for _, c := range claims {
 		name := r.name(c.Budget)
-		log, log1, requests1, window1 := r.prefix2+"log:"+name, r.prefix+"log:"+name, 0, time.Duration(0)
+		key, key1, requests1, window1 := r.prefix2+"log:"+name, r.prefix+"log:"+name, 0, time.Duration(0)
 		if burst := burst1(c.Requests, c.Configured); burst < c.Requests {
 			requests1, window1 = burst, time.Duration(math.Ceil(float64(c.Window)*float64(burst)/float64(c.Requests)))
 		} else {
-			log = log1
+			key = key1
 		}
-		keys = append(keys, log, r.prefix+"state:"+name, log1)
+		keys = append(keys, key, r.prefix+"state:"+name, key1)
 		args = append(args, c.Requests, micros(c.Window), micros(c.Pace), requests1, micros(window1))
 	}
 	reply, err := r.take.Run(ctx, r.client, append(keys, r.version1()), args...).Int64Slice()
@@ -163,7 +163,7 @@ func (r *Store) Beat(ctx context.Context) (int, error) {
 // Close implements quota.Store.
 func (r *Store) Close() error { return r.client.Close() }
 
-// name is a budget's in keys.
+// name returns the name of a budget in keys.
 func (r *Store) name(budget string) string {
 	if budget == quota.TokenBudget {
 		budget += ":" + r.token
@@ -171,11 +171,11 @@ func (r *Store) name(budget string) string {
 	return budget
 }
 
-// version1 is the key of when a replica of version 1 was last seen.
+// version1 returns the key that holds when a replica of version 1 was last seen.
 func (r *Store) version1() string { return r.prefix2 + "version1" }
 
-// burst1 is how many of a limit version 1 admitted at once: the largest divisor of the limit that is
-// no more than one second's worth, and one at the least.
+// burst1 returns how many requests of a limit version 1 admitted at once: the largest divisor of the
+// limit that is no more than one second's worth, and at least one.
 func burst1(requests int, window time.Duration) int {
 	if requests == 0 {
 		return 0
@@ -188,7 +188,7 @@ func burst1(requests int, window time.Duration) int {
 	return burst
 }
 
-// micros rounds up, so that no window gets shorter.
+// micros returns a duration in microseconds, rounded up so that no window gets shorter.
 func micros(d time.Duration) int64 {
 	return int64((d + time.Microsecond - 1) / time.Microsecond)
 }

@@ -81,6 +81,9 @@ func TestSandbox_unknownReference(t *testing.T) {
 		{"POST /fleet/assets/assignments", `{"assetId":"` + firstSeeded + `","assigneeId":"UNKNOWN","assigneeType":"driver"}`, "assigneeId: there is no driver"},
 		{"POST /fleet/assets/assignments", `{"assetId":"` + firstSeeded + `","assigneeId":"UNKNOWN","assigneeType":"geofence"}`, "assigneeId: there is no address or place"},
 		{"POST /readings", `{"data":[{"entityType":"asset","entityId":"UNKNOWN","readingId":"engineRpm","happenedAtTime":"2026-01-01T00:00:00Z","value":1}]}`, "data[0].entityId: there is no asset"},
+		{"POST /readings", `{"data":[{"entityType":"asset","externalId":"crm:none","readingId":"engineRpm","happenedAtTime":"2026-01-01T00:00:00Z","value":1}]}`, `data[0].externalId: there is no asset \"crm:none\"`},
+		{"POST /fleet/asset-sharing/agreements/assets/batch?dsaId=UNKNOWN", `{"data":[{"serial":"AAAA-BBB-CCC","startTime":"2026-12-24T00:00:00Z"}]}`, "dsaId: there is no agreement"},
+		{"PATCH /fleet/defects/" + firstSeeded, `{"isResolved":true,"resolvedBy":{"id":"UNKNOWN","type":"mechanic"}}`, "resolvedBy.id: there is no user"},
 		// What a record of another kind holds, or the record itself.
 		{"POST /fleet/documents", `{"documentTypeId":"` + firstSeeded + `","driverId":"` + firstSeeded + `","routeStopId":"UNKNOWN"}`, "routeStopId: there is no route stop"},
 		{"PATCH /fleet/routes/" + firstSeeded, `{"stops":[{"id":"` + firstSeeded + `"},{"id":"UNKNOWN"}]}`, "stops[1].id: there is no route stop"},

@@ -114,13 +114,11 @@ func (s *Sandbox) settleRecord(q *request, m *member, path string, values map[st
 		}
 		values["id"] = r.key
 	case m.schema.named["entityId"] != nil && values["entityId"] == nil && values["externalId"] != nil:
-		owner, nouns := values["externalId"], s.typed("entityType", values, q.body)
-		if len(nouns) == 0 {
-			return nil
+		for _, noun := range s.typed("entityType", values, q.body) {
+			if key, ok := s.lookUp(noun, jsonText(values["externalId"])); ok {
+				values["entityId"] = key
+			}
 		}
-		problems := s.settleID(m.schema.named["entityId"], nouns, path+".externalId", &owner)
-		values["entityId"] = owner
-		return problems
 	}
 	return nil
 }
@@ -183,6 +181,9 @@ func (s *Sandbox) refersTo(q *request, m *member, beside map[string]any) []strin
 		if nouns, known := s.meant(noun, true); known {
 			return nouns
 		}
+		if noun == "external" {
+			noun = "entity" // of which there may be an external id instead
+		}
 		return s.typed(noun+"Type", beside, q.body)
 	case m.shape == list && shown != nil && shown.shape == list && shown.isReference() && len(s.kinds[shown.noun]) > 0:
 		return []string{shown.noun}
@@ -234,7 +235,7 @@ func (s *Sandbox) withRecords(nouns []string) []string {
 // result is false for other words.
 func synonyms(word string) ([]string, bool) {
 	switch word {
-	case "author", "coach":
+	case "author", "coach", "mechanic":
 		return []string{"user"}, true
 	case "learner":
 		return []string{"driver"}, true
@@ -244,6 +245,8 @@ func synonyms(word string) ([]string, bool) {
 		return []string{"address", "place"}, true
 	case "partDefinition":
 		return []string{"part"}, true
+	case "dsa":
+		return []string{"agreement"}, true
 	case "reading", "sessionConfiguration", "removeHub": // which are kinds without a list, and one that need not be there
 		return nil, true
 	}

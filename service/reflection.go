@@ -1,22 +1,18 @@
 package service
 
 import (
-	"compress/gzip"
 	"fmt"
-	"io"
-	"strings"
 	"sync"
 
 	"google.golang.org/grpc/reflection"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"samsara.internal/gateway/gen"
+	"samsara.internal/gateway/internal/protofiles"
 )
 
 // registerReflection registers both versions of reflection. They serve what is registered with
@@ -41,25 +37,17 @@ type commentary struct {
 
 // readComments returns the comments of each file, by its path.
 func readComments() (map[string]protoreflect.SourceLocations, error) {
-	unpacked, err := gzip.NewReader(strings.NewReader(gen.Comments()))
+	infos, err := protofiles.Comments()
 	if err != nil {
-		return nil, fmt.Errorf("comments: %w", err)
+		return nil, err
 	}
-	raw, err := io.ReadAll(unpacked)
-	if err != nil {
-		return nil, fmt.Errorf("comments: %w", err)
-	}
-	var files descriptorpb.FileDescriptorSet
-	if err := proto.Unmarshal(raw, &files); err != nil {
-		return nil, fmt.Errorf("comments: %w", err)
-	}
-	all := make(map[string]protoreflect.SourceLocations, len(files.GetFile()))
-	for _, f := range files.GetFile() {
-		commented, err := protodesc.NewFile(f, nil)
+	all := make(map[string]protoreflect.SourceLocations, len(infos))
+	for path, info := range infos {
+		commented, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{Name: &path, SourceCodeInfo: info}, nil)
 		if err != nil {
 			return nil, fmt.Errorf("comments: %w", err)
 		}
-		all[f.GetName()] = commented.SourceLocations()
+		all[path] = commented.SourceLocations()
 	}
 	return all, nil
 }

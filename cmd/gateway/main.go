@@ -102,13 +102,16 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "quota":
 		usage = quotaUsage
 		err = showQuota(ctx, args, stdout)
+	case "protos":
+		usage = protosUsage
+		err = writeProtos(args, stdout)
 	case "version":
 		usage = versionUsage
 		err = printVersion(args, stdout)
 	case "help":
 		err = pflag.ErrHelp
 	default:
-		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, version and help", command)
+		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, protos, version and help", command)
 	}
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err = io.WriteString(stdout, usage())
@@ -130,6 +133,7 @@ Usage:
   gateway endpoints [WORD...]      list the methods served, or find some by name, id, path or word
   gateway explain METHOD [JSON]    print the HTTP request that a call makes, and all that bounds it
   gateway quota [flags]            print the state of a running gateway's rate budgets
+  gateway protos DIR               write the API as .proto files and as an image, to generate clients from
   gateway version                  say what this binary was made from
   gateway help                     this text
 

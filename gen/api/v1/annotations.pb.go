@@ -326,7 +326,7 @@ const (
 	Location_LOCATION_PATH Location = 1
 	// Into the query.
 	Location_LOCATION_QUERY Location = 2
-	// Into the JSON body, as a member, or as the whole body where `root` is set.
+	// Into the JSON body, as a member, or as the whole body if `root` is set.
 	Location_LOCATION_BODY Location = 3
 	// The update mask: names the body fields to send.
 	Location_LOCATION_UPDATE_MASK Location = 4
@@ -438,7 +438,7 @@ type Operation struct {
 	// The HTTP method.
 	Method HttpMethod `protobuf:"varint,2,opt,name=method,proto3,enum=samsara_gateway.api.v1.HttpMethod" json:"method,omitempty"`
 	// The path template, relative to the base URL: literal segments and `{name}` segments. Each
-	// name is the wire name of one field with `in: LOCATION_PATH`. Where several templates match
+	// name is the wire name of one field with `in: LOCATION_PATH`. If several templates match
 	// a path, literal segments win over names.
 	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
 	// Whether a JSON body is sent.
@@ -450,16 +450,16 @@ type Operation struct {
 	// Sending the request twice does no more than sending it once, so an attempt whose outcome
 	// is unknown may be repeated.
 	Repeatable bool `protobuf:"varint,7,opt,name=repeatable,proto3" json:"repeatable,omitempty"`
-	// The scope that the API token needs, such as "Read Vehicles". Empty where none is stated.
+	// The scope that the API token needs, such as "Read Vehicles". Empty if none is stated.
 	Scope string `protobuf:"bytes,8,opt,name=scope,proto3" json:"scope,omitempty"`
-	// The rate limit stated for the operation, per organization. Unset where none is stated.
+	// The rate limit stated for the operation, per organization. Unset if none is stated.
 	RateLimit *RateLimit `protobuf:"bytes,9,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
 	// How mature the operation is.
 	Stage Stage `protobuf:"varint,10,opt,name=stage,proto3,enum=samsara_gateway.api.v1.Stage" json:"stage,omitempty"`
 	// The HTTP status of success.
 	SuccessStatus int32 `protobuf:"varint,11,opt,name=success_status,json=successStatus,proto3" json:"success_status,omitempty"`
 	// Where the records of a page are in the response: a repeated field's path in proto names,
-	// such as "data" or "data.vehicle_reports". Set where the operation pages.
+	// such as "data" or "data.vehicle_reports". Set if the operation pages.
 	Items         string `protobuf:"bytes,12,opt,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -581,7 +581,7 @@ func (x *Operation) GetItems() string {
 
 // Stream is the reading of many pages by one call. The request has the unary method's request
 // as `request` and StreamOptions or FollowOptions as `options`; the response has the unary
-// method's response as `page`, the `cursor` to go on from, and where a feed is followed a
+// method's response as `page`, the `cursor` to go on from, and if a feed is followed a
 // KeepAlive as `keep_alive`.
 type Stream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -773,14 +773,14 @@ type Field struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where a field of a request message goes. Unspecified in responses and nested messages.
 	In Location `protobuf:"varint,1,opt,name=in,proto3,enum=samsara_gateway.api.v1.Location" json:"in,omitempty"`
-	// The wire name, where it is not the field's json_name.
+	// The wire name, if it is not the field's json_name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// How a repeated query parameter is written.
 	ArrayStyle ArrayStyle `protobuf:"varint,3,opt,name=array_style,json=arrayStyle,proto3,enum=samsara_gateway.api.v1.ArrayStyle" json:"array_style,omitempty"`
 	// The request is refused without it.
 	Required bool `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
 	// The field is the JSON value of its whole message, which is an array or a scalar rather
-	// than an object. At most one field of a message, besides retired ones. Where an object arrives
+	// than an object. At most one field of a message, except retired ones. If an object arrives
 	// nonetheless, its members are read as the fields they name, this one included. An entry of a
 	// list that is null is, if this field is no list, the message without it, so that the other
 	// entries keep their places.
@@ -802,10 +802,10 @@ type Field struct {
 	Retired bool `protobuf:"varint,11,opt,name=retired,proto3" json:"retired,omitempty"`
 	// Some answers are declared never to be without it, though it is not required everywhere.
 	Answered bool `protobuf:"varint,12,opt,name=answered,proto3" json:"answered,omitempty"`
-	// Of a field that holds messages: which of the schemas that they stand for it holds, where these
+	// Of a field that holds messages: which of the schemas that they stand for it holds, if these
 	// allow different values somewhere below.
 	Schema string `protobuf:"bytes,13,opt,name=schema,proto3" json:"schema,omitempty"`
-	// What the schemas that the field's own message stands for say of it, where they allow different
+	// What the schemas that the field's own message stands for say of it, if they allow different
 	// values, or hold what does.
 	Variants []*Variant `protobuf:"bytes,14,rep,name=variants,proto3" json:"variants,omitempty"`
 	// Of a list in the query: the order of its values counts, so they are sent as they come. Otherwise

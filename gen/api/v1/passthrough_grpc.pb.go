@@ -27,7 +27,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // PassthroughService reaches operations that the typed services do not know yet. It is served
-// only where the gateway runs with --passthrough, with the same token, retries and errors as
+// only if the gateway runs with --passthrough, with the same token, retries and errors as
 // every other method.
 type PassthroughServiceClient interface {
 	// Sends one HTTP request to the Samsara API and returns its 2XX response. Any other status
@@ -58,7 +58,7 @@ func (c *passthroughServiceClient) Call(ctx context.Context, in *CallRequest, op
 // for forward compatibility.
 //
 // PassthroughService reaches operations that the typed services do not know yet. It is served
-// only where the gateway runs with --passthrough, with the same token, retries and errors as
+// only if the gateway runs with --passthrough, with the same token, retries and errors as
 // every other method.
 type PassthroughServiceServer interface {
 	// Sends one HTTP request to the Samsara API and returns its 2XX response. Any other status

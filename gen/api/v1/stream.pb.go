@@ -31,7 +31,7 @@ type StreamOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream ends with OK after as many pages, empty ones counted. At least 1.
 	MaxPages *int32 `protobuf:"varint,1,opt,name=max_pages,json=maxPages,proto3,oneof" json:"max_pages,omitempty"`
-	// The stream ends with OK after as many records. At least 1. Where that cuts a page short,
+	// The stream ends with OK after as many records. At least 1. If that cuts a page short,
 	// the message's cursor is the one that asks for this page again, so that nothing is missed.
 	MaxItems *int32 `protobuf:"varint,2,opt,name=max_items,json=maxItems,proto3,oneof" json:"max_items,omitempty"`
 	// Where to begin: the cursor of the last message that was dealt with. If it is unset, the stream
@@ -98,14 +98,14 @@ func (x *StreamOptions) GetFromCursor() string {
 type FollowOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where to begin: the cursor of the last message that was dealt with. Nothing after it is
-	// missed. Where it is unset, the feed begins where the request without cursor does.
+	// missed. If it is unset, the feed begins where the request without cursor does.
 	FromCursor *string `protobuf:"bytes,1,opt,name=from_cursor,json=fromCursor,proto3,oneof" json:"from_cursor,omitempty"`
 	// How long to wait before asking again once nothing was new. At least 5 s, at most 24 h;
-	// 5 s where it is unset. Followers of one feed share one reader, which waits as long as the
+	// 5 s if it is unset. Followers of one feed share one reader, which waits as long as the
 	// most eager of them wants.
 	PollInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=poll_interval,json=pollInterval,proto3,oneof" json:"poll_interval,omitempty"`
 	// A message without a page is sent when as long a time has passed without one. At least 1 s;
-	// 30 s where it is unset.
+	// 30 s if it is unset.
 	KeepAliveInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=keep_alive_interval,json=keepAliveInterval,proto3,oneof" json:"keep_alive_interval,omitempty"`
 	// As in StreamOptions.
 	MaxPages *int32 `protobuf:"varint,4,opt,name=max_pages,json=maxPages,proto3,oneof" json:"max_pages,omitempty"`
@@ -183,7 +183,7 @@ func (x *FollowOptions) GetMaxItems() int32 {
 // KeepAlive says how a followed feed is doing while it has nothing new.
 type KeepAlive struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the upstream answered last. Unset where it has not answered yet.
+	// When the upstream answered last. Unset if it has not answered yet.
 	LastAnswerTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last_answer_time,json=lastAnswerTime,proto3" json:"last_answer_time,omitempty"`
 	// When it will be asked next. Unset while it is being asked.
 	NextRequestTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=next_request_time,json=nextRequestTime,proto3" json:"next_request_time,omitempty"`

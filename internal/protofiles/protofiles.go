@@ -1,0 +1,200 @@
+package protofiles
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/jhump/protoreflect/v2/protoprint"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"samsara.internal/gateway/gen"
+	"samsara.internal/gateway/internal/similar"
+)
+
+const (
+	// surface and wellKnown are the folders of the API's own files, and of those that come with every protoc.
+	surface   = "samsara_gateway/"
+	wellKnown = "google/protobuf/"
+	// common and types are the folders of surface that are no areas: what calls of all areas have in common,
+	// and messages of several areas.
+	common = "api"
+	types  = "types"
+	// ImageName is the name of the image that Write writes.
+	ImageName = "image.binpb"
+)
+
+// Comments returns the source code info of each file of the surface, by its path: comments, and where
+// declarations stand. Generated code lacks it.
+func Comments() (map[string]*descriptorpb.SourceCodeInfo, error) {
+	unpacked, err := gzip.NewReader(strings.NewReader(gen.Comments()))
+	if err != nil {
+		return nil, fmt.Errorf("comments: %w", err)
+	}
+	raw, err := io.ReadAll(unpacked)
+	if err != nil {
+		return nil, fmt.Errorf("comments: %w", err)
+	}
+	var files descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(raw, &files); err != nil {
+		return nil, fmt.Errorf("comments: %w", err)
+	}
+	all := make(map[string]*descriptorpb.SourceCodeInfo, len(files.GetFile()))
+	for _, f := range files.GetFile() {
+		all[f.GetName()] = f.GetSourceCodeInfo()
+	}
+	return all, nil
+}
+
+// Areas returns the areas of the API that have a file each, such as tags, sorted.
+func Areas() []string {
+	var areas []string
+	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
+		if area := areaOf(f); area != "" && area != common && area != types {
+			areas = append(areas, area)
+		}
+		return true
+	})
+	slices.Sort(areas)
+	return slices.Compact(areas)
+}
+
+// areaOf returns the area of a file, or that it is common or of types; empty if it is not of the surface.
+func areaOf(f protoreflect.FileDescriptor) string {
+	rest, ok := strings.CutPrefix(f.Path(), surface)
+	if !ok {
+		return ""
+	}
+	area, _, _ := strings.Cut(rest, "/")
+	return area
+}
+
+// Image returns the surface, or of it the areas that are named, with all that they import, what calls of all
+// areas have in common, and what the details of errors are made of. A file stands behind those that it
+// imports, and else in the order of paths. The error names each area that there is not.
+func Image(areas ...string) (*descriptorpb.FileDescriptorSet, error) {
+	comments, err := Comments()
+	if err != nil {
+		return nil, err
+	}
+	if err := check(areas); err != nil {
+		return nil, err
+	}
+	roots := []protoreflect.FileDescriptor{errdetails.File_google_rpc_error_details_proto, rpcstatus.File_google_rpc_status_proto}
+	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
+		switch area := areaOf(f); {
+		case area == "":
+		case area == common, len(areas) == 0, slices.Contains(areas, area):
+			roots = append(roots, f)
+		}
+		return true
+	})
+	slices.SortFunc(roots, func(a, b protoreflect.FileDescriptor) int { return strings.Compare(a.Path(), b.Path()) })
+	image, added := new(descriptorpb.FileDescriptorSet), make(map[string]bool)
+	var add func(f protoreflect.FileDescriptor)
+	add = func(f protoreflect.FileDescriptor) {
+		if added[f.Path()] {
+			return
+		}
+		added[f.Path()] = true
+		for i := range f.Imports().Len() {
+			add(f.Imports().Get(i).FileDescriptor)
+		}
+		file := protodesc.ToFileDescriptorProto(f)
+		file.SourceCodeInfo = comments[f.Path()]
+		image.File = append(image.File, file)
+	}
+	for _, f := range roots {
+		add(f)
+	}
+	return image, nil
+}
+
+// check refuses areas that there are not.
+func check(areas []string) error {
+	known := Areas()
+	var problems []string
+	for _, area := range areas {
+		if slices.Contains(known, area) {
+			continue
+		}
+		problem := fmt.Sprintf("there is no area %q", area)
+		if near := similar.Names(area, slices.Values(known), 3); len(near) > 0 {
+			problem += " (similar: " + strings.Join(near, ", ") + ")"
+		}
+		problems = append(problems, problem)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(problems, "; "))
+}
+
+// Write writes an Image to a folder, which must be empty or not there: as ImageName, and each of its
+// files by its path, except those that come with every protoc. It returns how many files that is, without
+// the image. What it writes is the same each time.
+func Write(folder string, image *descriptorpb.FileDescriptorSet) (int, error) {
+	files, err := protodesc.NewFiles(image)
+	if err != nil {
+		return 0, fmt.Errorf("descriptors: %w", err)
+	}
+	var own []protoreflect.FileDescriptor
+	for _, f := range image.GetFile() {
+		if strings.HasPrefix(f.GetName(), wellKnown) {
+			continue
+		}
+		d, err := files.FindFileByPath(f.GetName())
+		if err != nil {
+			return 0, fmt.Errorf("descriptors: %w", err)
+		}
+		own = append(own, d)
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(image)
+	if err != nil {
+		return 0, fmt.Errorf("image: %w", err)
+	}
+	root, err := openEmpty(folder)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close() //nolint:errcheck // it is a folder
+	create := func(name string) (io.WriteCloser, error) {
+		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return nil, err
+		}
+		return root.Create(name)
+	}
+	if err := (&protoprint.Printer{}).PrintProtoFiles(own, create); err != nil {
+		return 0, err
+	}
+	return len(own), root.WriteFile(ImageName, raw, 0o644)
+}
+
+// openEmpty opens a folder that is empty, which it makes if it is not there.
+func openEmpty(folder string) (*os.Root, error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // everybody may read it: it is what reflection tells
+		return nil, err
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > 0 {
+		return nil, fmt.Errorf("%s: %w", folder, ErrNotEmpty)
+	}
+	return os.OpenRoot(folder)
+}
+
+// ErrNotEmpty means that there is something in a folder already that Write should write to.
+var ErrNotEmpty = errors.New("the folder is not empty")

@@ -209,6 +209,11 @@ func TestSandbox_readingsAreKept(t *testing.T) {
 			t.Errorf("%s = %q, want %q", line, got, want)
 		}
 	}
+	// The assets that the fleet began with have readings of all kinds, until others are sent.
+	latest := "GET /readings/latest?entityType=asset&readingIds=engineRpm&entityIds=" + secondSeeded
+	expect(t, "a seeded reading", s.ask(t, latest, ""), "data.0.entityId="+secondSeeded, "data.0.readingId=engineRpm", "data.0.value=*", "data.1=-")
+	send(reading(`"entityId":"`+secondSeeded+`"`, "engineRpm", at(0), 777))
+	expect(t, "one that was sent", s.ask(t, latest, ""), "data.0.entityId="+secondSeeded, "data.0.readingId=engineRpm", "data.0.value=777", "data.1=-")
 }
 
 // A stop of a route that is sent by its id keeps what is not sent, the others are replaced.

@@ -170,6 +170,17 @@ func (s *Sandbox) listing(q *request) listing {
 	return l
 }
 
+// firstReading returns the first kind of reading that a request asks for, which those are of that the fleet
+// began with; empty if it asks for none.
+func (q *request) firstReading() string {
+	for _, name := range []string{"readingId", "readingIds"} {
+		if ids := textsOf(q.args[name]); len(ids) > 0 {
+			return ids[0]
+		}
+	}
+	return ""
+}
+
 // gathered returns what a request for readings asks of those that clients have sent: that they are of the
 // kind and the time asked for and, if it asks for the latest ones as of a time, that no other is later.
 func (q *request) gathered() func(record) bool {
@@ -191,7 +202,11 @@ func (q *request) gathered() func(record) bool {
 		}
 	}
 	return func(r record) bool {
-		return !r.isCreated() || isAsked(r) && (!asksLatest || latest[series(r)].n == r.n)
+		if !r.isCreated() {
+			_, isSent := latest[r.key+" "+q.firstReading()]
+			return !isSent
+		}
+		return isAsked(r) && (!asksLatest || latest[series(r)].n == r.n)
 	}
 }
 
@@ -345,6 +360,9 @@ func (c *collection) matching(f filter) order {
 func (s *Sandbox) passes(c *collection, r record, f filter) bool {
 	if f.noun == c.noun && f.by != byTree {
 		return slices.ContainsFunc(f.ids, func(id string) bool { return r.key == id || c.isAlias(r, id) })
+	}
+	if c.gathers && f.noun == "reading" && !r.isCreated() {
+		return true // which has readings of all kinds
 	}
 	r, ok := s.subject(c, r, f.of)
 	return ok && slices.ContainsFunc(f.of.referred(r, f.noun), func(id string) bool {

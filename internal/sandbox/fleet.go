@@ -397,7 +397,7 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 		if at := r.timeOf(m); !at.IsZero() {
 			return timestamp(at), true
 		}
-		if said, ok := v.echo[m.name]; ok && m.kind != object {
+		if said, ok := v.echo[m.name]; ok && m.kind != object && (!r.isCreated() || r.overlay[m.name] == nil) {
 			if fitting, ok := m.fit(said); ok {
 				return fitting, true
 			}

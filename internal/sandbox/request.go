@@ -244,6 +244,9 @@ func inputFor(inputs []map[string]any, i int) map[string]any {
 // belong to, and whatever else a reply of one record is about.
 func (q *request) echo() map[string]any {
 	out := map[string]any{}
+	if first := q.firstReading(); first != "" && q.op.target.collection.gathers {
+		out["readingId"] = first
+	}
 	for name, v := range q.args {
 		_, isList := v.([]any)
 		if !isList && name != "id" && (isIDName(name) || q.op.envelope.isOne() && !isPaging(name)) {

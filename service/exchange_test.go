@@ -367,12 +367,12 @@ func scalar(fd protoreflect.FieldDescriptor, options *apiv1.Field) protoreflect.
 		return protoreflect.ValueOfString(exchangeTime().Add(-time.Hour).Format(time.RFC3339))
 	case options.GetFormat() == "date" || strings.HasSuffix(name, "date"):
 		return protoreflect.ValueOfString(exchangeTime().Format(time.DateOnly))
-	case options.GetFormat() == "uuid":
-		return protoreflect.ValueOfString("3f2504e0-4f89-41d3-9a0c-0305e82c3301")
 	case name == "parenttagid" || name == "parentid":
 		return protoreflect.ValueOfString("") // none: all others of the sandbox are below the seeded one
 	case id || fd.IsList() && slices.Contains([]string{"addresses", "assets", "drivers", "machines", "sensors", "vehicles"}, name):
 		return protoreflect.ValueOfString(fmt.Sprint(seededID))
+	case options.GetFormat() == "uuid":
+		return protoreflect.ValueOfString("3f2504e0-4f89-41d3-9a0c-0305e82c3301")
 	case name == "pagenumber":
 		return protoreflect.ValueOfString("1")
 	}

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
 
 # Folders whose tests are still to be renamed.
-pending=(cmd/protogen internal/{catalog,endpoint,feed,glob,http1,sandbox,similar,testproto,transcode} service upstream)
+pending=(internal/sandbox)
 
 form='^Test[A-Z][A-Za-z0-9]*_[a-z0-9][A-Za-z0-9]*$'
 count=0 wrong=0

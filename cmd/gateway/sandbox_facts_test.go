@@ -53,10 +53,46 @@ func TestSandbox_unknownReference(t *testing.T) {
 		{"POST /fleet/routes", `{"name":"R","stops":[{"addressId":"UNKNOWN"},{"addressId":"` + firstSeeded + `"}]}`, "stops[0].addressId: there is no address"},
 		{"POST /issues", `{"title":"T","asset":{"id":"UNKNOWN"}}`, "asset.id: there is no asset"},
 		{"POST /v1/fleet/messages", `{"driverIds":[` + unknownID + `],"text":"Hi"}`, `driverIds[0]: there is no driver`},
+		// By the kind that ends in the name, or in which the name ends.
+		{"POST /form-submissions", `{"formTemplate":{"id":"UNKNOWN"},"status":"notStarted"}`, "formTemplate.id: there is no form template"},
+		{"POST /fleet/documents", `{"documentTypeId":"UNKNOWN","driverId":"` + firstSeeded + `"}`, "documentTypeId: there is no document type"},
+		{"POST /users", `{"authType":"default","email":"a@fleet.example","name":"Ada","roles":[{"roleId":"UNKNOWN"}]}`, "roles[0].roleId: there is no user role"},
+		{"PATCH /users/" + firstSeeded, `{"roles":[{"roleId":"UNKNOWN"}]}`, "roles[0].roleId: there is no user role"},
+		{"POST /training-assignments?dueAtTime=2026-12-24T00:00:00Z&learnerIds=" + firstSeeded + "&courseId=UNKNOWN", "", "courseId: there is no training course"},
+		{"POST /hub/plan", `{"hubId":"UNKNOWN","name":"Monday"}`, "hubId: there is no hub"},
+		{"POST /places", `{"name":"Yard","address":"1 Road","geofence":{},"routing":[{"hubId":"` + firstSeeded + `","requiredSkills":[{"id":"UNKNOWN"}]}]}`, "routing[0].requiredSkills[0].id: there is no skill"},
+		{"POST /live-shares", `{"name":"L","type":"assetsOnRoute","assetsOnRouteLinkConfig":{"recurringRouteId":"UNKNOWN"}}`, "assetsOnRouteLinkConfig.recurringRouteId: there is no route"},
+		{"POST /maintenance/purchase-orders", `{"orderStatus":"Unknown","vendorId":"UNKNOWN"}`, "vendorId: there is no vendor"},
+		{"POST /maintenance/warranty-claims", `{"assetId":"` + firstSeeded + `","warrantyVendorId":"UNKNOWN"}`, "warrantyVendorId: there is no vendor"},
+		{"POST /maintenance/warranty-claims", `{"assetId":"` + firstSeeded + `","linkedWorkOrderIds":["UNKNOWN"]}`, "linkedWorkOrderIds[0]: there is no work order"},
+		{"POST /maintenance/parts/stock-movements", `{"movementType":"Receive","quantity":1,"partSamsaraId":"UNKNOWN"}`, "partSamsaraId: there is no part"},
+		{"POST /reports/runs", `{"reportConfig":{"id":"UNKNOWN"}}`, "reportConfig.id: there is no config"},
+		{"POST /reports/runs", `{"reportConfig":{"datasetId":"UNKNOWN"}}`, "reportConfig.datasetId: there is no dataset"},
+		{"POST /qualification-records", `{"issueDate":"2026-01-01T00:00:00Z","owner":{"id":"` + firstSeeded + `","entityType":"worker"},"qualificationType":{"id":"UNKNOWN"}}`, "qualificationType.id: there is no qualification type"},
+		{"POST /fleet/dvirs", `{"authorId":"` + firstSeeded + `","safetyStatus":"safe","type":"mechanic","resolvedDefectIds":["UNKNOWN"]}`, "resolvedDefectIds[0]: there is no defect"},
+		// By a word for people.
+		{"POST /fleet/dvirs", `{"authorId":"UNKNOWN","safetyStatus":"safe","type":"mechanic"}`, "authorId: there is no user"},
+		{"PATCH /fleet/dvirs/" + firstSeeded, `{"authorId":"UNKNOWN","isResolved":true}`, "authorId: there is no user"},
+		{"PUT /coaching/driver-coach-assignments?driverId=" + firstSeeded + "&coachId=UNKNOWN", "", "coachId: there is no user"},
+		{"POST /training-assignments?dueAtTime=2026-12-24T00:00:00Z&courseId=" + firstSeeded + "&learnerIds=driver-" + firstSeeded + ",driver-UNKNOWN", "", "learnerIds[1]: there is no driver"},
+		// By what stands beside.
+		{"POST /issues", `{"title":"T","asset":{"id":"` + firstSeeded + `"},"assignedTo":{"id":"UNKNOWN","type":"user"}}`, "assignedTo.id: there is no user"},
+		{"POST /qualification-records", `{"issueDate":"2026-01-01T00:00:00Z","owner":{"id":"UNKNOWN","entityType":"worker"},"qualificationType":{"id":"` + firstSeeded + `"}}`, "owner.id: there is no user or driver"},
+		{"POST /fleet/assets/assignments", `{"assetId":"` + firstSeeded + `","assigneeId":"UNKNOWN","assigneeType":"driver"}`, "assigneeId: there is no driver"},
+		{"POST /fleet/assets/assignments", `{"assetId":"` + firstSeeded + `","assigneeId":"UNKNOWN","assigneeType":"geofence"}`, "assigneeId: there is no address or place"},
+		{"POST /readings", `{"data":[{"entityType":"asset","entityId":"UNKNOWN","readingId":"engineRpm","happenedAtTime":"2026-01-01T00:00:00Z","value":1}]}`, "data[0].entityId: there is no asset"},
+		{"POST /readings", `{"data":[{"entityType":"asset","externalId":"crm:none","readingId":"engineRpm","happenedAtTime":"2026-01-01T00:00:00Z","value":1}]}`, `data[0].externalId: there is no asset \"crm:none\"`},
+		{"POST /fleet/asset-sharing/agreements/assets/batch?dsaId=UNKNOWN", `{"data":[{"serial":"AAAA-BBB-CCC","startTime":"2026-12-24T00:00:00Z"}]}`, "dsaId: there is no agreement"},
+		{"PATCH /fleet/defects/" + firstSeeded, `{"isResolved":true,"resolvedBy":{"id":"UNKNOWN","type":"mechanic"}}`, "resolvedBy.id: there is no user"},
+		// What a record of another kind holds, or the record itself.
+		{"POST /fleet/documents", `{"documentTypeId":"` + firstSeeded + `","driverId":"` + firstSeeded + `","routeStopId":"UNKNOWN"}`, "routeStopId: there is no route stop"},
+		{"PATCH /fleet/routes/" + firstSeeded, `{"stops":[{"id":"` + firstSeeded + `"},{"id":"UNKNOWN"}]}`, "stops[1].id: there is no route stop"},
+		// By name.
+		{"POST /fleet/drivers", `{"name":"Ada","username":"ada","password":"p1234567","attributes":[{"name":"Shoes","stringValues":["red"]}]}`, `attributes[0].name: there is no attribute \"Shoes\"`},
 	} {
-		body := strings.ReplaceAll(tt.body, "UNKNOWN", unknownID)
-		if status, text := s.send(t, tt.line, body); status != http.StatusBadRequest || !strings.Contains(text, tt.want) {
-			t.Errorf("%s %s = %d %.300s, want 400 %s", tt.line, body, status, text, tt.want)
+		line, body := strings.ReplaceAll(tt.line, "UNKNOWN", unknownID), strings.ReplaceAll(tt.body, "UNKNOWN", unknownID)
+		if status, text := s.send(t, line, body); status != http.StatusBadRequest || !strings.Contains(text, tt.want) {
+			t.Errorf("%s %s = %d %.300s, want 400 %s", line, body, status, text, tt.want)
 		}
 	}
 	// A record may be named by an external id, and is told of by its own.

@@ -18,9 +18,8 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// What a list tells of a record is what is told of it alone, and what other records that show it in
-// short tell of it, too. They may only tell more or less of it, or another value of an enumeration that
-// the one declares and the other does not. Positions are such ones; that is tested by itself.
+// What a list tells of a record is what is told of it alone. They may only tell more or less of it, and
+// spell a value in another way.
 func TestRecords_agreeWhereverTheyAreShown(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
@@ -75,7 +74,7 @@ func differences(of, than protoreflect.FieldDescriptor, one, other any, path str
 		}
 		var out []string
 		for _, name := range slices.Sorted(maps.Keys(one)) {
-			if _, both := other[name]; both && name != "position" {
+			if _, both := other[name]; both {
 				out = append(out, differences(fieldOf(of, name), fieldOf(than, name), one[name], other[name], path+"."+name)...)
 			}
 		}
@@ -91,8 +90,7 @@ func differences(of, than protoreflect.FieldDescriptor, one, other any, path str
 		}
 		return out
 	default:
-		values, others := rule(of).GetValues(), rule(than).GetValues()
-		if fmt.Sprint(one) == fmt.Sprint(other) || !slices.Contains(others, fmt.Sprint(one)) && len(others) > 0 || !slices.Contains(values, fmt.Sprint(other)) && len(values) > 0 {
+		if plain(wireName(of), one) == plain(wireName(than), other) {
 			return nil
 		}
 	}
@@ -102,6 +100,11 @@ func differences(of, than protoreflect.FieldDescriptor, one, other any, path str
 		return nil
 	}
 	return []string{fmt.Sprintf("%s is %.100s and %.100s", path, a, b)}
+}
+
+// plain returns a value as all answers spell it: without the name of its member, as in Position_Back.
+func plain(name string, v any) string {
+	return strings.TrimPrefix(strings.ToLower(fmt.Sprint(v)), strings.ToLower(name)+"_")
 }
 
 func fieldOf(fd protoreflect.FieldDescriptor, name string) protoreflect.FieldDescriptor {
@@ -212,4 +215,87 @@ func TestRecords_changedAtOnce(t *testing.T) {
 	if diff := cmp.Diff(told, tells); diff != "" || len(told) == 0 {
 		t.Errorf("tags and vehicles (-told by vehicles +told by tags):\n%s", diff)
 	}
+}
+
+// Whatever answer shows a record tells the same of it: of a vehicle in a list of vehicles, alone, in a
+// report and as the vehicle of a driver; and of a device, which is told by its serial number.
+func TestRecords_tellTheSameInAllAnswers(t *testing.T) {
+	t.Parallel()
+	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
+	told := map[string]map[string][]string{} // where it is told, by the record and its member, by value
+	tell := func(record, member, value, where string) {
+		if told[record+" "+member] == nil {
+			told[record+" "+member] = map[string][]string{}
+		}
+		told[record+" "+member][value] = append(told[record+" "+member][value], where)
+	}
+	for _, e := range endpoints(t) {
+		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) || e.Operation.GetFeed() {
+			continue
+		}
+		line := requestFor(e, false).line
+		var walk func(v any, member string)
+		walk = func(v any, member string) {
+			switch v := v.(type) {
+			case []any:
+				for _, element := range v {
+					walk(element, member)
+				}
+			case map[string]any:
+				record := ""
+				if kind := kindCalled(member); v["id"] != nil && kind != "" {
+					record = fmt.Sprintf("%s %v", kind, v["id"])
+				}
+				if v["serial"] != nil && v["model"] != nil && v["vin"] == nil && v["type"] == nil && kindCalled(member) == "" {
+					record = fmt.Sprintf("device %v", v["serial"])
+				}
+				for name, below := range v {
+					switch below.(type) {
+					case []any, map[string]any:
+					default:
+						if record != "" && !strings.HasSuffix(name, "Connected") {
+							tell(record, name, plain(name, below), line)
+						}
+					}
+					if name == "data" {
+						name = strings.TrimSuffix(strings.Split(e.Operation.GetPath(), "/{")[0], "/")
+					}
+					walk(below, name)
+				}
+			}
+		}
+		walk(a.get(t, line, ""), "")
+	}
+	compared := 0
+	for record, values := range told {
+		where := 0
+		for _, lines := range values {
+			where += len(lines)
+		}
+		if where > 1 {
+			compared++
+		}
+		if len(values) > 1 {
+			t.Errorf("%s is %v", record, values)
+		}
+	}
+	if compared < 100 {
+		t.Errorf("%d members are told more than once, want at least 100", compared)
+	}
+}
+
+// kindCalled returns the kind of record that a member or a path is called after, empty for none that is
+// compared.
+func kindCalled(name string) string {
+	lower := strings.ToLower(name)
+	for kind, names := range map[string][]string{
+		"vehicle": {"vehicle", "/fleet/vehicles"}, "driver": {"driver", "/fleet/drivers"}, "tag": {"tag", "tags", "/tags"},
+		"address": {"address", "/addresses"}, "user": {"user", "/users"}, "role": {"role", "/user-roles"},
+		"contact": {"contact", "contacts", "/contacts"}, "route": {"route", "/fleet/routes"}, "documentType": {"documenttype", "/fleet/document-types"},
+	} {
+		if slices.Contains(names, lower) {
+			return kind
+		}
+	}
+	return ""
 }

@@ -28,6 +28,22 @@ type record struct {
 	home    *collection    // that a client has created it in; nil for a record that the fleet began with
 	created time.Time      // zero for a record that the fleet began with
 	changed time.Time      // zero for a record as the fleet began
+	// How far its counters are ahead of its drive, in metres and seconds.
+	odometer, engine counter
+}
+
+// counter is ahead of what it counts, by what a client has set it to.
+type counter struct {
+	ahead float64
+	since time.Time
+}
+
+// at returns by how much the counter is ahead at a time.
+func (c counter) at(t time.Time) float64 {
+	if t.Before(c.since) {
+		return 0
+	}
+	return c.ahead
 }
 
 // isCreated reports whether a client has created the record.
@@ -52,19 +68,25 @@ func (r record) timeOf(m *member) time.Time {
 // Sandbox has one lock for all collections, since what a client does to one may show in others.
 type collection struct {
 	*store
-	noun      string             // what one record is called, such as vehicle
-	keyField  string             // the parameter by which single records are asked for, such as id
-	keyRefers bool               // it is the id of a record of another kind
-	settable  map[string]bool    // members that clients can write
-	required  map[string]bool    // members that creating a record requires
-	ownIDs    bool               // clients give each record an id, which is not its key
-	statuses  []*member          // that answers say how a record stands by
-	records   map[string]*member // members that its records have
-	up        string             // the member that clients set to the id of the record above in the tree
-	ties      []*tie
-	readable  bool // records can be asked for; of others that clients create only the number is kept
-	own       bool // it is readable, and some operation reads or creates its records
-	general   bool // it has the records of all collections with its store
+	noun       string             // what one record is called, such as vehicle
+	keyField   string             // the parameter by which single records are asked for, such as id
+	keyRefers  bool               // it is the id of a record of another kind
+	settable   map[string]bool    // members that clients can write
+	required   map[string]bool    // members that creating a record requires
+	ownIDs     bool               // clients give each record an id, which is not its key
+	statuses   []*member          // that answers say how a record stands by
+	records    map[string]*member // members that its records have
+	up         string             // the member that clients set to the id of the record above in the tree
+	ties       []*tie
+	attributed *attributed // that its records have, or that they are; nil for none
+	readable   bool        // records can be asked for; of others that clients create only the number is kept
+	own        bool        // it is readable, and some operation reads or creates its records
+	general    bool        // it has the records of all collections with its store
+	view       bool        // it has those of them of which the type is its noun
+	gathers    bool        // its records are readings, of which the oldest make room for new ones
+	// Lists in its records of things to which the server gives ids, and how many it has given.
+	numbered map[string]bool
+	things   uint64
 }
 
 // store is the records of one collection, or of several that show the same ones.
@@ -80,7 +102,7 @@ type store struct {
 // newCollection returns the seeded records of a path.
 func newCollection(path string, seeded uint64) *collection {
 	return &collection{
-		noun: nounOf(path), settable: map[string]bool{}, required: map[string]bool{}, records: map[string]*member{},
+		noun: nounOf(path), settable: map[string]bool{}, required: map[string]bool{}, records: map[string]*member{}, numbered: map[string]bool{},
 		store: &store{
 			seeded: seeded, offset: max(createdOffset, seeded+1),
 			touched: map[uint64]record{}, deleted: map[uint64]bool{}, keys: map[string]uint64{},
@@ -114,6 +136,9 @@ func (c *collection) note(op *operation) {
 		}
 		if op.effect == creates && m.rule.GetRequired() {
 			c.required[m.name] = true
+		}
+		if op.effect == creates && m.shape == list && m.isRecord() && !hasID(m.schema) {
+			c.numbered[m.name] = true
 		}
 	}
 	if op.effect == creates && op.holds != nil && op.holds.shape == single && op.holds.schema.named["id"] != nil {
@@ -166,7 +191,20 @@ func (c *collection) get(n uint64) (record, bool) {
 	case !ok && n >= 1 && n <= c.seeded:
 		return record{n: n, key: idOf(n)}, true
 	}
-	return r, ok && (r.home == nil || r.home == c || c.general)
+	return r, ok && c.shows(r)
+}
+
+// shows reports whether a record that clients have created or changed is one of the collection's: of an
+// asset its type says whether it is a trailer, too.
+func (c *collection) shows(r record) bool {
+	is := jsonText(r.overlay["type"])
+	switch {
+	case c.general:
+		return true
+	case c.view && (r.isCreated() || is != ""):
+		return is == c.noun
+	}
+	return r.home == nil || r.home == c
 }
 
 // first returns the first live record, or what it was where all are deleted.
@@ -199,6 +237,20 @@ func (c *collection) find(id string) (record, bool) {
 		}
 	}
 	return found, found.n != 0
+}
+
+// named returns a record that is called by a name.
+func (c *collection) named(name string) (record, bool) {
+	// The names of what is seeded end in its number.
+	if r, ok := c.get(lastNumber(name)); ok && !r.isCreated() && r.overlay["name"] == nil && nameOf(c.noun, r.n) == name {
+		return r, true
+	}
+	for n := range c.touched {
+		if r, ok := c.get(n); ok && r.overlay["name"] == name {
+			return r, true
+		}
+	}
+	return record{}, false
 }
 
 // lastNumber returns the number in the last six digits of a text, hyphens left out.
@@ -271,6 +323,13 @@ func (c *collection) room(n int) bool {
 	return !c.readable || c.created+uint64(n) <= maxCreated
 }
 
+// forget makes room for a reading: the oldest one is not kept any longer.
+func (c *collection) forget() {
+	delete(c.touched, c.offset)
+	c.offset++
+	c.created--
+}
+
 // givenKey returns the key that a client chose for a record and the member that holds it, empty where
 // it did not.
 func (c *collection) givenKey(overlay map[string]any) (name, key string) {
@@ -300,13 +359,17 @@ func (c *collection) assigns(m *member) bool {
 
 // unset returns what is told of a member that the client which created the record could set and did
 // not: that there is none or, where it is required, that it is empty. One that is never empty is
-// assigned by the server.
+// assigned by the server; so are times for which the documentation has a default.
 func (m *member) unset() (any, bool) {
 	switch {
 	case m.term.is("id", "driveractivationstatus"):
 		return nil, false
 	case !m.answered:
 		return nil, true
+	case m.isTime && m.kind == text && m.shape == single && !m.term.is("starttime", "activetime", "shiftstarttime"):
+		return never, true
+	case m.refers && m.kind == text && m.shape == single && m.rule.GetFormat() == "":
+		return "", true // which refers to nothing
 	case m.isTime, m.refers, m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
 	case m.kind == text:
@@ -324,8 +387,28 @@ func (m *member) unset() (any, bool) {
 // update replaces the overlay of a record.
 func (c *collection) update(r record, overlay map[string]any, now time.Time) record {
 	r.overlay, r.changed = overlay, now
-	r = c.bind(r, false)
+	r = c.bind(c.wind(r, now), false)
 	c.touched[r.n] = r
+	return r
+}
+
+// wind takes the counters out of the overlay of a record that does not tell them itself: from now on these
+// go on from what a client has set them to.
+func (c *collection) wind(r record, now time.Time) record {
+	set := func(to *counter, name string, unit, counted float64) {
+		v, sent := r.overlay[name]
+		if !sent || c.records[name] != nil {
+			return
+		}
+		delete(r.overlay, name)
+		to.since, to.ahead = now.Truncate(Tick), 0
+		if v != nil {
+			to.ahead = numberIn(jsonText(v))*unit - counted
+		}
+	}
+	d := driveOf(r.n)
+	set(&r.odometer, "odometerMeters", 1, d.odometer(ageAt(now)))
+	set(&r.engine, "engineHours", secondsPerHour, d.engineSeconds(ageAt(now)))
 	return r
 }
 
@@ -333,6 +416,9 @@ func (c *collection) update(r record, overlay map[string]any, now time.Time) rec
 func (c *collection) remove(r record) {
 	for _, t := range c.ties {
 		t.set(r.key, nil)
+	}
+	if c.attributed != nil {
+		c.attributed.forget(c, r)
 	}
 	c.deleted[r.n] = true
 	delete(c.touched, r.n)

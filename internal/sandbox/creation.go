@@ -30,19 +30,28 @@ func (s *Sandbox) create(q *request) ([]record, *refusal) {
 			added++
 		}
 	}
+	for c.gathers && c.created > 0 && !c.room(added) {
+		c.forget()
+	}
 	if !c.room(added) {
 		return nil, refuse(http.StatusBadRequest, "Configuration limit exceeded: at most %d records may be created", maxCreated)
 	}
 	records := make([]record, len(inputs))
 	for i, input := range inputs {
 		if was := were[i]; was.n != 0 {
-			records[i] = c.update(was, merged(was.overlay, s.shown(q, was), input), q.now)
+			shown := s.shown(q, was)
+			records[i] = c.update(was, merged(was.overlay, shown, c.adapted(was.overlay, shown, input)), q.now)
 			continue
+		}
+		input = c.adapted(nil, nil, input)
+		if c.view {
+			input["type"] = c.noun
 		}
 		var why *refusal
 		if records[i], why = c.add(input, q.now); why != nil {
 			return nil, why // of the only one: no list holds keys
 		}
+		s.carryOut(q, input)
 	}
 	return records, nil
 }

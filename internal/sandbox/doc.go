@@ -18,21 +18,34 @@
 //   - What clients create, change and delete is kept in memory until the process ends, for every
 //     resource that can be read back; at most 10,000 records may be created in a collection. A created
 //     record has what its client sent and what the server assigns: its id and those of what it holds,
-//     its times, its status, and what the response declares as required, which is empty, 0 or false
-//     unless it must not be. Nothing else is invented for it, anywhere.
+//     its times, its status, and what the response declares as required, which is empty, 0, false or a
+//     time that never was unless it must not be. Nothing else is invented for it, anywhere. All that
+//     clients do is done by the first user.
 //   - A POST whose records no operation reads, such as that of a fuel purchase, answers what it was
 //     sent, and the sandbox keeps nothing of it. An action answers what was sent, too. If a status of
 //     the record is called after the action, as accepted is after accept, the record has it from then
 //     on.
+//   - A patch replaces a list. If an entry of it has its id from the server, as a stop of a route has, and
+//     the patch names that id, what the patch leaves out of the entry stays. If an object has one of
+//     several branches, as a geofence has circle or polygon, the branch that was sent last stays.
 //   - A patch that removes a member which creating a record requires is refused. So is what only one
 //     record may have, if another has it: the keys that clients choose, an external id, the username
 //     and the licence of a driver, and the customerOrderId of a plan's order.
-//   - What is said twice is one fact. A vehicle has the tags that have it, whichever of the two a
-//     client changes, and a record is called the same wherever it is shown. Trailers, equipment and
-//     industrial assets are assets. A driver is on duty and drives, as each asset does. A reference to a
-//     record that does not exist is refused, by the name of the member and its value. Deleting a record
-//     takes it out of all others that refer to it, except out of a member that is declared to be always
-//     there, which then tells its id. What was below it in a tree has nothing above it.
+//   - What the fleet began with does not move: two reads at different times tell the same of it, except
+//     what is measured and what testdata/live-members.txt lists.
+//   - What is said twice is one fact, in all answers: the values of an entity's attributes, the
+//     assignments of a vehicle and a driver, the name of the carrier. A vehicle has the tags that have
+//     it, whichever of the two a client changes, and a record is called the same wherever it is shown.
+//   - Trailers, equipment and industrial assets are assets. If a client has made an asset or given it a
+//     type, the type says which of these it is.
+//   - A driver drives, as each asset does, until a client sets his duty status. An odometer goes on from
+//     the value that a client sets. Readings that clients send are the latest ones until others are; the
+//     newest 10,000 are kept.
+//   - A reference to a record that does not exist is refused, by the name of the member and its value, if
+//     an operation lists records of the kind, or if it is a stop of a route. Deleting a record takes it
+//     out of all others that refer to it, except out of a member that is declared to be always there,
+//     which then tells its id. Assignments of it are deleted with it. What was below it in a tree has
+//     nothing above it.
 //   - A list has the records that its parameters select by ids, by references, by tags and those below
 //     them, and by members of the records that they name. A member that has to be asked for, as tags
 //     are by includeTags, is shown only then. testdata/ignored-parameters.txt lists what is ignored.
@@ -58,6 +71,6 @@
 // # Files
 //
 // In the order in which they are to be read: sandbox, router, operation, operate, request, jsonbody,
-// reply, page, filter, collection, resource, relation, reference, creation, fleet, values, schema, drive,
-// history, fault, faults, limits.
+// reply, page, filter, collection, resource, relation, reference, held, fact, attribute, creation, derive,
+// fleet, values, schema, drive, history, fault, faults, limits.
 package sandbox

@@ -10,6 +10,8 @@ type drive struct {
 	radius float64 // metres
 	phase  float64 // radians
 	speed  float64 // metres a second, on average
+	// By how much its counters are ahead, in metres and seconds.
+	odometerAhead, engineAhead float64
 }
 
 const (
@@ -35,7 +37,11 @@ func (d drive) distance(age float64) float64 {
 }
 
 // odometer is in metres.
-func (d drive) odometer(age float64) float64 { return odometerBefore + d.distance(age) }
+func (d drive) odometer(age float64) float64 {
+	return odometerBefore + d.odometerAhead + d.distance(age)
+}
+
+func (d drive) engineSeconds(age float64) float64 { return engineSecondsBefore + d.engineAhead + age }
 
 // velocity is in metres a second, and always above 0.
 func (d drive) velocity(age float64) float64 {
@@ -78,8 +84,10 @@ func driven(t term) func(drive, float64) float64 {
 		return func(d drive, age float64) float64 { return math.Mod(round(d.heading(age), 1), 360) }
 	case t.has("odometermiles"):
 		return func(d drive, age float64) float64 { return math.Trunc(d.odometer(age) / metresPerMile) }
-	case t.has("odometer", "gpsdistancemeters", "evdistancedriven", "accumulatedvehiclemeters", "totalvehiclemeters"):
+	case t.has("odometer"):
 		return func(d drive, age float64) float64 { return math.Trunc(d.odometer(age)) }
+	case t.has("gpsdistancemeters", "evdistancedriven", "accumulatedvehiclemeters", "totalvehiclemeters"):
+		return func(d drive, age float64) float64 { return math.Trunc(odometerBefore + d.distance(age)) }
 	case t.has("speeding", "threshold", "limit", "weight", "max", "over"):
 	case t.has("speedkilometers", "speedkph"):
 		return func(d drive, age float64) float64 { return round(d.velocity(age)*secondsPerHour/1000, 1) }
@@ -88,9 +96,9 @@ func driven(t term) func(drive, float64) float64 {
 	case t.has("speed"):
 		return func(d drive, age float64) float64 { return round(d.velocity(age)*secondsPerHour/metresPerMile, 1) }
 	case t.has("engineseconds"):
-		return func(_ drive, age float64) float64 { return math.Trunc(engineSecondsBefore + age) }
+		return func(d drive, age float64) float64 { return math.Trunc(d.engineSeconds(age)) }
 	case t.has("enginehours"):
-		return func(_ drive, age float64) float64 { return math.Trunc((engineSecondsBefore + age) / secondsPerHour) }
+		return func(d drive, age float64) float64 { return math.Trunc(d.engineSeconds(age) / secondsPerHour) }
 	}
 	return nil
 }

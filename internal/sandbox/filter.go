@@ -32,6 +32,7 @@ const (
 	byMinimum            // they have a number, such as durationMilliseconds of minDurationMilliseconds, that is not below it
 	byMaximum            // or not above it
 	byShowing            // it selects none, but whether a member of them is shown
+	byReading            // it selects the readings that clients have sent, by what gathered says
 )
 
 // filterBy returns how an argument selects the records of a list: the parameters of one, and lists in
@@ -40,6 +41,8 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 	switch {
 	case op.includes[m.name] != "":
 		return byShowing
+	case op.target.collection.gathers && m.term.is("starttime", "asoftime"):
+		return byReading
 	case m.kind == object || m.kind == truth && m.refers || m.name == op.target.param || isPaging(m.name):
 		return byNothing
 	case m.name == "id" || m.name == "ids" || m.name == "externalIds" || m.name == op.target.collection.noun+"Id":
@@ -48,7 +51,7 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 		return byID // as in a body with sensors
 	case m.shape == list && m.refers && m.noun == tagNoun && m.term.has("parent"):
 		return byTree
-	case m.shape == list && m.refers:
+	case m.shape == list && m.refers, s.isOfOne(op, m):
 		return byReference
 	case m.refers || m.rule.GetIn() != apiv1.Location_LOCATION_QUERY:
 		return byNothing
@@ -64,6 +67,35 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 		return byMaximum
 	}
 	return byMember
+}
+
+// isOfOne reports whether a parameter is the id of a record that all those of a list belong to: theirs tell
+// so, or are made so, or are none but what the fleet began with.
+func (s *Sandbox) isOfOne(op *operation, m *member) bool {
+	if !m.refers || m.shape != single || m.kind == truth || m.rule.GetIn() != apiv1.Location_LOCATION_QUERY {
+		return false
+	}
+	c, record := op.target.collection, op.envelope.record
+	tells := slices.ContainsFunc([]string{m.name, m.name + "s", m.noun}, func(name string) bool { return record.has(name, maxRequiredDepth) })
+	return tells || c.settable[m.name] || len(c.settable) == 0 && len(s.referable[m.noun]) > 0
+}
+
+// missing refuses a list of what belongs to a record that there is not.
+func (s *Sandbox) missing(q *request) *refusal {
+	if q.op.effect != reads || !q.op.envelope.isList {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
+		m := q.op.query[name]
+		id := jsonText(q.args[name])
+		if id == "" || len(s.referable[m.noun]) == 0 || !s.isOfOne(q.op, m) {
+			continue
+		}
+		if _, _, ok := s.referable.find(m.noun, id); !ok {
+			return unknown(name, id)
+		}
+	}
+	return nil
 }
 
 // bounded returns the name of the member that a parameter is a bound of, empty for none.
@@ -122,10 +154,13 @@ func (s *Sandbox) listing(q *request) listing {
 	l := listing{of: c, order: c.all()}
 	conditions := s.conditions(q)
 	for i, f := range s.filters(q) {
-		if i == 0 && f.by != byTree && f.of == c {
+		if i == 0 && f.by != byTree && f.of == c && f.noun != attributeValueNoun {
 			l.order = c.matching(f)
 		}
 		conditions = append(conditions, func(r record) bool { return s.passes(c, r, f) })
+	}
+	if c.gathers {
+		conditions = append(conditions, q.gathered())
 	}
 	if len(conditions) > 0 {
 		l.keeps = func(r record) bool {
@@ -133,6 +168,46 @@ func (s *Sandbox) listing(q *request) listing {
 		}
 	}
 	return l
+}
+
+// firstReading returns the first kind of reading that a request asks for, which those are of that the fleet
+// began with; empty if it asks for none.
+func (q *request) firstReading() string {
+	for _, name := range []string{"readingId", "readingIds"} {
+		if ids := textsOf(q.args[name]); len(ids) > 0 {
+			return ids[0]
+		}
+	}
+	return ""
+}
+
+// gathered returns what a request for readings asks of those that clients have sent: that they are of the
+// kind and the time asked for and, if it asks for the latest ones as of a time, that no other is later.
+func (q *request) gathered() func(record) bool {
+	_, asksLatest := q.op.query["asOfTime"]
+	start, end, asOf := jsonText(q.args["startTime"]), jsonText(q.args["endTime"]), jsonText(q.args["asOfTime"])
+	when := func(r record) string { return jsonText(r.overlay["happenedAtTime"]) }
+	isAsked := func(r record) bool {
+		at := when(r)
+		return (start == "" || !isBefore(at, start)) && (end == "" || isBefore(at, end)) && (asOf == "" || !isBefore(asOf, at)) &&
+			(q.args["readingId"] == nil || q.args["readingId"] == r.overlay["readingId"])
+	}
+	series := func(r record) string { return jsonText(r.overlay["entityId"]) + " " + jsonText(r.overlay["readingId"]) }
+	latest := map[string]record{}
+	for _, r := range q.op.target.collection.touched {
+		other, ok := latest[series(r)]
+		isLater := isBefore(when(other), when(r)) || !isBefore(when(r), when(other)) && r.n > other.n
+		if asksLatest && isAsked(r) && (!ok || isLater) {
+			latest[series(r)] = r
+		}
+	}
+	return func(r record) bool {
+		if !r.isCreated() {
+			_, isSent := latest[r.key+" "+q.firstReading()]
+			return !isSent
+		}
+		return isAsked(r) && (!asksLatest || latest[series(r)].n == r.n)
+	}
 }
 
 // filters returns the ids by which a request selects records.
@@ -147,7 +222,12 @@ func (s *Sandbox) filters(q *request) []filter {
 			if m.noun == tagNoun {
 				f.of = s.tagged(q.op, m)
 			}
-		case byNothing, byMember, byTime, byMinimum, byMaximum, byShowing:
+			for i, id := range f.ids {
+				if _, r, ok := s.referable.find(f.noun, id); ok {
+					f.ids[i] = r.key
+				}
+			}
+		case byNothing, byMember, byTime, byMinimum, byMaximum, byShowing, byReading:
 			return
 		}
 		out = append(out, f)
@@ -179,7 +259,7 @@ func (s *Sandbox) conditions(q *request) []func(record) bool {
 			continue
 		}
 		target, of := s.filtered(q.op, m)
-		view := view{schema: &schema{members: []*member{target}, named: map[string]*member{target.name: target}}, of: of, at: q.now, kinds: s.kinds}
+		view := view{schema: &schema{members: []*member{target}, named: map[string]*member{target.name: target}}, of: of, at: q.now, live: q.op.live, kinds: s.kinds}
 		out = append(out, func(r record) bool {
 			r, ok := s.subject(q.op.target.collection, r, of)
 			return ok && slices.ContainsFunc(textsOf(s.fleet.show(r, view)[target.name]), func(v string) bool {
@@ -281,6 +361,9 @@ func (s *Sandbox) passes(c *collection, r record, f filter) bool {
 	if f.noun == c.noun && f.by != byTree {
 		return slices.ContainsFunc(f.ids, func(id string) bool { return r.key == id || c.isAlias(r, id) })
 	}
+	if c.gathers && f.noun == "reading" && !r.isCreated() {
+		return true // which has readings of all kinds
+	}
 	r, ok := s.subject(c, r, f.of)
 	return ok && slices.ContainsFunc(f.of.referred(r, f.noun), func(id string) bool {
 		if slices.Contains(f.ids, id) {
@@ -316,18 +399,38 @@ func (c *collection) referred(r record, noun string) []string {
 	if t := c.tie(noun + "Ids"); t != nil {
 		return t.told(r.key)
 	}
-	if v, ok := r.overlay[noun+"Id"]; ok {
-		return textsOf(v)
+	if noun == attributeValueNoun && c.attributed != nil {
+		return c.attributed.valueIDs(c, r)
 	}
-	if v, ok := r.overlay[noun+"Ids"]; ok {
-		return textsOf(v)
-	}
-	if r.isCreated() {
-		return nil
+	if ids, ok := saidIDs(r.overlay, noun); ok || r.isCreated() {
+		return ids
 	}
 	ids := []string{idOf(ref(r.n, 0, c.seeded))}
 	if noun == tagNoun {
 		ids = append(ids, idOf(ref(r.n, 1, c.seeded)))
 	}
 	return ids
+}
+
+// saidIDs returns the ids of records of a noun that an object tells, or what it holds; false if it says
+// nothing of such records.
+func saidIDs(v any, noun string) (ids []string, ok bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, element := range v {
+			more, said := saidIDs(element, noun)
+			ids, ok = append(ids, more...), ok || said
+		}
+	case map[string]any:
+		for name, below := range v {
+			switch name {
+			case noun, noun + "Id", noun + "Ids":
+				ids, ok = append(ids, idsIn(below)...), true
+			default:
+				more, said := saidIDs(below, noun)
+				ids, ok = append(ids, more...), ok || said
+			}
+		}
+	}
+	return ids, ok
 }

@@ -31,18 +31,22 @@ type subject struct {
 	depth int
 	// The member whose object this is: a member called value is what it measures.
 	within *member
-	index  int   // which element of its list it is, 0 outside lists
-	report bool  // of a feed: the record has changed at its time
-	bare   bool  // a client has created it: below, only what is required is invented
-	kinds  kinds // that it may refer to
-	hidden hidden
-	hash   uint64 // of seed, noun, n, and the members on the way down; set by about
-	size   uint64 // of the fleet; set by about
+	index  int  // which element of its list it is, 0 outside lists
+	part   int  // which element of the innermost list that it is in
+	live   bool // what is told is how things are at its time; else what is kept of it, which stays
+	report bool // of a feed: the record has changed at its time
+	bare   bool // a client has created it: below, only what is required is invented
+	// How far its counters are ahead of its drive.
+	odometer, engine counter
+	kinds            kinds // that it may refer to
+	hidden           hidden
+	hash             uint64 // of seed, noun, n, and the members on the way down; set by about
+	size             uint64 // of the fleet; set by about
 }
 
 // about returns s with its hash and the size of its fleet.
 func (f *fleet) about(s subject) subject {
-	s.hash, s.size = mix(mixNumber(f.seed, s.n), s.noun), f.size
+	s.hash, s.size = mix(mixNumber(f.seed, s.n), deviceOf(s.noun)), f.size
 	return s
 }
 
@@ -51,6 +55,17 @@ func (s subject) id() string {
 		return s.key
 	}
 	return idOf(s.n)
+}
+
+// born returns when a seeded record was created.
+func (s subject) born() time.Time { return epoch().Add(time.Duration(s.n) * time.Hour) }
+
+// moment returns the time that what is told of the subject is about.
+func (s subject) moment() time.Time {
+	if s.live || s.bare {
+		return s.at
+	}
+	return s.born()
 }
 
 // ref returns the number of the seeded record that the i-th reference of a record leads to.
@@ -70,6 +85,7 @@ type told func(*member) (value any, ok bool)
 // nothing.
 func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 	b = append(b, '{')
+	sub.live = sub.live || s.isReading()
 	for _, m := range s.members {
 		if sub.hidden[m.name] && !m.answered {
 			continue
@@ -80,6 +96,14 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 		)
 		if tell != nil {
 			v, set = tell(m)
+		}
+		if !set && !sub.bare && s.isElsewhere(m, sub) {
+			continue
+		}
+		if !set && m.course != nil && m.isToCome(status(m.course, sub, tell)) {
+			if v, set = never, true; !m.answered {
+				continue
+			}
 		}
 		if !set && m.status != nil && m.when != status(m.status, sub, tell) {
 			continue
@@ -101,14 +125,30 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 	return append(b, '}')
 }
 
-// status returns the value of a member that says how an object stands.
+// isElsewhere reports whether a member is the one of circle and polygon that an area is not, if no type
+// says which it is: every fourth is a polygon.
+func (s *schema) isElsewhere(m *member, sub subject) bool {
+	isPolygon := sub.n%4 == 0
+	if m.answered || m.name != "circle" && m.name != "polygon" || isPolygon == (m.name == "polygon") {
+		return false
+	}
+	return s.named["circle"] != nil && s.named["polygon"] != nil && s.named["type"] == nil
+}
+
+// status returns the value of a member that says how an object stands, as text.
 func status(m *member, sub subject, tell told) string {
 	if tell != nil {
 		if v, set := tell(m); set {
+			if is, ok := v.(bool); ok {
+				return strconv.FormatBool(is)
+			}
 			return jsonText(v)
 		}
 	}
 	sub.hash = mix(sub.hash, m.name)
+	if m.kind == truth {
+		return string(scalar(nil, m, sub))
+	}
 	return m.pick(sub)
 }
 
@@ -144,8 +184,11 @@ func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 // elements writes an invented list.
 func (f *fleet) elements(b []byte, m *member, sub subject) []byte {
 	n := listSize
-	if sub.bare {
+	switch {
+	case sub.bare:
 		n = 0
+	case m.term.is("vertices"):
+		n = 4
 	}
 	if m.rule.Minimum != nil {
 		n = max(n, int(min(m.rule.GetMinimum(), maxListSize)))
@@ -172,14 +215,23 @@ func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	switch {
 	case m.kind != object && m.refers && (m.shape == list || !m.answered) && sub.kinds.lacks(m.noun, sub.other(m)):
 		return b, false
+	case m.fact != nil && !sub.bare && m.pick(sub) == "":
+		return b, false
 	case m.kind != object:
 		return scalar(b, m, sub), true
 	}
 	sub.depth--
+	if m.shape == list {
+		sub.part = sub.index
+	}
 	if m.isReference() {
 		return f.another(b, m, sub)
 	}
 	sub.within = m
+	if m.isDevice() {
+		sub.hash = f.about(subject{noun: m.noun, n: sub.n}).hash
+	}
+	sub.live = sub.live || m.term.has("lastknown")
 	if root := m.schema.root; root != nil {
 		return f.member(b, root, sub)
 	}
@@ -193,6 +245,9 @@ func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 // but what is required of it where there must be one.
 func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 	n := sub.other(m)
+	if sub.bare && m.isAuthor() {
+		n = caller
+	}
 	if of := sub.kinds[m.noun]; len(of) > 0 && !sub.bare {
 		if r, ok := of[0].get(n); ok {
 			return f.present(b, r, view{
@@ -204,7 +259,17 @@ func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 		}
 		sub.bare = true
 	}
-	about := f.about(subject{noun: m.noun, n: n, at: sub.at, depth: sub.depth, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden})
+	about := f.about(subject{
+		noun: m.noun, n: n, at: sub.at, depth: sub.depth, within: m, part: sub.part, live: sub.live, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden,
+	})
+	noun := sub.kinds.kindOf(m, func(below *member) string {
+		of := about
+		of.hash = mix(about.hash, below.name)
+		return below.pick(of)
+	})
+	if noun != m.noun && sub.kinds.lacks(noun, n) && (m.shape == list || !m.answered) {
+		return b, false
+	}
 	return f.object(b, m.schema, about, nil), true
 }
 
@@ -282,6 +347,17 @@ func spend(s *schema, depth int, left *int) bool {
 	return true
 }
 
+// isReading reports whether an object is what something has measured or where it has been, at a time that
+// it tells.
+func (s *schema) isReading() bool {
+	for _, name := range []string{"time", "timeMs", "datetime"} {
+		if m := s.named[name]; m != nil && m.isTime && m.shape == single {
+			return true
+		}
+	}
+	return false
+}
+
 // view is how an operation shows the records of a collection.
 type view struct {
 	schema *schema
@@ -291,6 +367,7 @@ type view struct {
 	echo   map[string]any // members that the request says
 	at     time.Time
 	depth  int   // how many levels of objects to invent
+	live   bool  // it tells how things are at the time, rather than what is kept of them
 	report bool  // at is the time of a report in a feed
 	kinds  kinds // of the records that others refer to
 	hidden hidden
@@ -301,12 +378,13 @@ type view struct {
 // what the server assigns.
 func (f *fleet) present(b []byte, r record, v view) []byte {
 	sub := f.about(subject{
-		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.depth, report: v.report,
+		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.depth, live: v.live, report: v.report,
 		bare: r.isCreated(), kinds: v.kinds, hidden: v.hidden,
 	})
 	if sub.bare && !v.report {
 		sub.at = r.created // which is when all else of it began
 	}
+	sub.odometer, sub.engine = r.odometer, r.engine
 	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
 		if m == v.key && r.overlay[m.name] == nil {
 			if id, ok := m.fit(r.key); ok {
@@ -319,7 +397,7 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 		if at := r.timeOf(m); !at.IsZero() {
 			return timestamp(at), true
 		}
-		if said, ok := v.echo[m.name]; ok && m.kind != object {
+		if said, ok := v.echo[m.name]; ok && m.kind != object && (!r.isCreated() || r.overlay[m.name] == nil) {
 			if fitting, ok := m.fit(said); ok {
 				return fitting, true
 			}
@@ -343,18 +421,20 @@ func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
 		}
 		return f.refer(m, t.noun, listOf(t.told(r.key)), v)
 	}
+	if a := v.of.attributed; a != nil {
+		if told, ok := a.told(f, m, r, v); ok {
+			return told, true
+		}
+	}
 	set, ok := r.overlay[m.name]
 	if !ok && len(r.overlay) > 0 {
 		set, ok = m.implied(r.overlay, v.of)
 	}
 	switch {
-	case !ok && m.term.is("isdeactivated"):
-		status, ok := r.overlay["driverActivationStatus"]
-		return status == "deactivated", ok
-	case !ok && m.name == v.of.noun+"Name":
-		name, ok := r.overlay["name"].(string)
-		return name, ok
 	case !ok:
+		if told, ok := f.derived(m, r, v); ok {
+			return told, true
+		}
 		return f.references(m, r, v)
 	case set == nil:
 		return nil, true
@@ -427,12 +507,10 @@ func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
 		return v, true
 	}
 	exists := true
-	if id, told := values["id"]; told && m.isReference() && isEntity(m.noun) && len(sub.kinds[m.noun]) > 0 {
-		var (
-			c *collection
-			r record
-		)
-		if c, r, exists = sub.kinds.find(m.noun, jsonText(id)); exists {
+	if id, told := values["id"]; told && m.isReference() {
+		noun := sub.kinds.kindOf(m, func(below *member) string { return jsonText(values[below.name]) })
+		c, r, found := sub.kinds.find(noun, jsonText(id))
+		if exists = found || len(sub.kinds[noun]) == 0 || !isEntity(noun) && !sub.kinds.hasDeleted(noun, jsonText(id)); found && isEntity(noun) {
 			shown := f.show(r, view{schema: m.schema, of: c, key: m.schema.named["id"], at: sub.at, kinds: sub.kinds, hidden: sub.hidden})
 			for _, below := range m.schema.members {
 				if _, has := values[below.name]; !has && shown[below.name] != nil && (below.answered || below.term.is("name")) {

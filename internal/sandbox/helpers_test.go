@@ -242,6 +242,9 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 		default:
 		}
 	}
+	if e.Operation.GetMethod() == apiv1.HttpMethod_HTTP_METHOD_PATCH && path == "/assets" {
+		query.Set("id", strconv.Itoa(firstID+11)) // which is no trailer any more, nor equipment
+	}
 	x := exchange{line: strings.TrimPrefix(e.Operation.GetMethod().String(), "HTTP_METHOD_") + " " + path}
 	if len(query) > 0 {
 		x.line += "?" + query.Encode()

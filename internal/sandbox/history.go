@@ -118,7 +118,7 @@ func (s *Sandbox) seriesOf(noun, id, field string) series {
 	if !ok {
 		return series{}
 	}
-	of := s.fleet.about(subject{noun: c.noun, n: r.n})
+	of := s.fleet.about(subject{noun: c.noun, n: r.n, live: true})
 	of.hash = mix(of.hash, field)
 	return series{of, numberOf(&member{name: field, term: termOf(field), kind: whole})}
 }

@@ -39,7 +39,6 @@ func TestFilters_ignored(t *testing.T) {
 			line := "GET " + op.GetPath() + " " + name
 			switch m := op.query[name]; {
 			case isCursor(name), name == "limit", name == "types", name == "endTime", name == "endMs", op.GetFeed() && name == "startTime":
-			case m.refers && m.shape == single && m.kind != truth: // it is told of each record
 			case s.filterBy(op, m) == byNothing:
 				ignored = append(ignored, line)
 			default:

@@ -56,7 +56,7 @@ func (s *Sandbox) note(r *http.Request, q *request) {
 // operation has none.
 func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
-	if op.effect == reads && op.outcome.status == nil {
+	if op.effect == reads && op.outcome.status == nil && len(op.says) == 0 {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 	} else {
@@ -69,6 +69,9 @@ func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 		}
 	}
 	if why := s.settle(q); why != nil {
+		return nil, why
+	}
+	if why := s.missing(q); why != nil {
 		return nil, why
 	}
 	subjects, why := s.affect(q)
@@ -107,7 +110,7 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		return s.create(q)
 	}
 	ids, inputs := q.ids(), q.inputs()
-	if op.target.from == inOwners {
+	if op.target.from == inOwners && (op.effect != reads || !op.envelope.isList) {
 		if ids = c.belonging(q); len(ids) == 0 {
 			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
 		}
@@ -124,14 +127,18 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	records := make([]record, 0, len(ids))
 	for _, id := range ids { // all or none
 		r, ok := c.find(id)
-		if !ok {
+		if !ok || !c.isAskedFor(q, r) {
 			return nil, unknown(op.target.param, id)
 		}
 		records = append(records, r)
 	}
 	if op.effect == merges || op.effect == replaces {
 		for i, r := range records {
-			if why := s.taken(q, inputFor(inputs, i), r); why != nil {
+			why := s.taken(q, inputFor(inputs, i), r)
+			if why == nil && op.effect == merges {
+				why = s.strange(q, inputFor(inputs, i), r)
+			}
+			if why != nil {
 				return nil, why
 			}
 		}
@@ -140,14 +147,20 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		input := inputFor(inputs, i)
 		switch op.effect {
 		case merges:
-			records[i] = c.update(r, merged(r.overlay, s.shown(q, r), input), q.now)
+			shown := s.shown(q, r)
+			records[i] = c.update(r, merged(r.overlay, shown, c.adapted(r.overlay, shown, input)), q.now)
+			s.carryOut(q, input)
 		case replaces:
 			records[i] = c.update(r, c.replacement(r, op.body, input), q.now)
 		case deletes:
 			c.remove(r)
+			s.kinds.unassign(c, r)
 		case reads:
 			if op.outcome.status != nil {
 				records[i] = c.update(r, op.outcome.of(r, q.now), q.now)
+			}
+			if said := s.saidBy(q, input, records[i]); len(said) > 0 {
+				records[i] = c.update(records[i], merged(records[i].overlay, nil, said), q.now)
 			}
 			if op.isAction() {
 				records[i].overlay = merged(records[i].overlay, nil, input) // which the answer says, and no other
@@ -156,6 +169,30 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		}
 	}
 	return records, nil
+}
+
+// saidBy returns what an action says of a record. In a list whose things have ids, such as the relays of a
+// vehicle, those that it does not name stay.
+func (s *Sandbox) saidBy(q *request, input map[string]any, r record) map[string]any {
+	said := map[string]any{}
+	for _, m := range q.op.says {
+		v, sent := input[m.name]
+		if !sent {
+			continue
+		}
+		said[m.name] = v
+		things, isList := v.([]any)
+		if !isList || !m.isRecord() || !hasID(m.schema) {
+			continue
+		}
+		for _, before := range s.things(held{q.op.target.collection, m}, r) {
+			if values, _ := before.(map[string]any); thingOf(things, jsonText(values["id"])) == nil {
+				things = append(things, before)
+			}
+		}
+		said[m.name] = things
+	}
+	return said
 }
 
 // shown returns a record as an operation answers it, nothing where it answers none.
@@ -182,7 +219,7 @@ func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 		first = subjects[0]
 	}
 	bare := first.isCreated()
-	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, bare: bare, kinds: s.kinds})
+	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth, live: true, bare: bare, kinds: s.kinds})
 	// around writes an object around its member content, with the cursors and links of the page.
 	around := func(holder *schema, content *member, written []byte) []byte {
 		return s.fleet.object(nil, holder, about, func(m *member) (any, bool) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -35,6 +36,8 @@ type operation struct {
 	each     *member           // a list of ids of which each makes a record; nil for none
 	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
 	outcome  outcome           // what becomes of the record that an action is about
+	live     bool              // it tells how things are at a time, rather than what is kept of records
+	says     []*member         // of the body, by which an action says how the record stands, such as duty_status
 }
 
 // segment is a literal segment of a path template, or a name.
@@ -161,6 +164,76 @@ func verbOf(m apiv1.HttpMethod) (string, bool) {
 // isAction reports whether an operation has records do something, rather than answers or changes them.
 func (op *operation) isAction() bool {
 	return op.verb != http.MethodGet && op.verb != http.MethodDelete && op.effect == reads
+}
+
+// isLive reports whether an operation tells how things are at a time, or what happened before a time that
+// it is asked about, rather than what is kept of its records.
+func (op *operation) isLive() bool {
+	record, c := op.envelope.record, op.target.collection
+	own := c.own && c.noun == nounOf(strings.TrimSuffix(op.base, "/history"))
+	has := func(is func(term) bool) bool {
+		return record != nil && slices.ContainsFunc(record.members, func(m *member) bool { return is(m.term) })
+	}
+	last := op.segments[len(op.segments)-1].literal
+	switch {
+	case c.gathers:
+		return true
+	case op.GetFeed():
+		return !has(isChangeTime) || !has(isCreationTime) && has(func(t term) bool { return t.is("happenedattime") })
+	case termOf(last).ends("assignments", "associations", "deletions"):
+		return false
+	}
+	for _, name := range []string{"startTime", "endTime", "startMs", "endMs", "startDate", "endDate"} {
+		if op.query[name] != nil {
+			return !own && !has(isCreationTime)
+		}
+	}
+	return last == "clocks" || last == "latest" || op.isAction() && !has(isCreationTime)
+}
+
+// saying returns the members of the body by which an action says how the record stands: a status, and
+// what some list of these records tells of them.
+func (op *operation) saying(ops []*operation) []*member {
+	if !op.isAction() || op.target.from == nowhere || op.body == nil {
+		return nil
+	}
+	var out []*member
+	for _, m := range op.body.members {
+		isTold := slices.ContainsFunc(ops, func(reader *operation) bool {
+			e := reader.envelope
+			return reader.verb == http.MethodGet && reader.target.collection == op.target.collection && e.record != nil && e.record.named[m.name] != nil
+		})
+		if m.name != op.target.param && (isTold || m.term.ends("status")) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// mostValues returns how many values the document takes for a parameter of statistics, which it says in
+// prose only; 0 for any number.
+func (op *operation) mostValues(name string) int {
+	switch isStats := strings.Contains(op.GetPath(), "/stats"); {
+	case isStats && name == "decorations":
+		return 2
+	case isStats && name == "types" && strings.HasPrefix(op.GetPath(), "/fleet/equipment"):
+		return 4
+	case isStats && name == "types":
+		return 3
+	}
+	return 0
+}
+
+// kindsOfStatistics counts values as mostValues is meant: auxInput3 to auxInput10 are one together.
+func kindsOfStatistics(values []string) int {
+	seen := map[string]bool{}
+	for _, v := range values {
+		if n, err := strconv.Atoi(strings.TrimPrefix(v, "auxInput")); err == nil && n >= 3 && n <= 10 {
+			v = "auxInput3"
+		}
+		seen[v] = true
+	}
+	return len(seen)
 }
 
 // legacy reports whether errors are bare JSON strings.

@@ -304,7 +304,7 @@ func timeOfTick(n int64) time.Time { return time.UnixMilli(n * Tick.Milliseconds
 
 // until returns the latest time that a reply may be about.
 func (q *request) until() time.Time {
-	for _, name := range []string{"endTime", "endMs"} {
+	for _, name := range []string{"endTime", "endMs", "asOfTime"} {
 		if t, ok := q.time(name); ok && t.Before(q.now) {
 			return t
 		}

@@ -79,7 +79,7 @@ func TestRecordsLiveFromCreationToDeletion(t *testing.T) {
 		},
 		"qualification records, removed by id in the body": {
 			create: "POST /qualification-records",
-			body:   `{"issueDate":"2026-01-01T00:00:00Z","owner":{"id":"1","entityType":"worker"},"qualificationType":{"id":"1"}}`,
+			body:   `{"issueDate":"2026-01-01T00:00:00Z","owner":{"id":"` + knownID + `","entityType":"worker"},"qualificationType":{"id":"` + knownID + `"}}`,
 			id:     "data.id", list: "GET /qualification-records?ids=ID", listID: "data id",
 			update: "PATCH /qualification-records", change: `{"id":"ID","issueDate":"2026-02-01T00:00:00Z"}`, changed: "data.issueDate",
 			want: "2026-02-01T00:00:00Z", remove: "DELETE /qualification-records", removeBody: `{"id":"ID"}`,

@@ -19,7 +19,7 @@ func (s *Sandbox) settle(q *request) *refusal {
 	var problems []string
 	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
 		if v, sent := q.args[name]; sent && name != q.op.target.param {
-			problems = append(problems, s.settleMember(q, q.op.query[name], name, &v)...)
+			problems = append(problems, s.settleMember(q, q.op.query[name], name, &v, q.args)...)
 			q.args[name] = v
 		}
 	}
@@ -40,29 +40,33 @@ func (s *Sandbox) settleObject(q *request, of *schema, path string, values map[s
 			continue // says which record the request is about
 		}
 		v := values[name]
-		problems = append(problems, s.settleMember(q, of.named[name], path+name, &v)...)
+		problems = append(problems, s.settleMember(q, of.named[name], path+name, &v, values)...)
 		values[name] = v
 	}
 	return problems
 }
 
-// settleMember settles the value of a member, and what is below it.
-func (s *Sandbox) settleMember(q *request, m *member, path string, v *any) []string {
+// settleMember settles the value of a member, and what is below it. beside are the members of the same
+// object.
+func (s *Sandbox) settleMember(q *request, m *member, path string, v *any, beside map[string]any) []string {
 	if m.kind == object && m.schema.root != nil {
-		return s.settleMember(q, m.schema.root, path, v)
+		return s.settleMember(q, m.schema.root, path, v, beside)
 	}
 	var (
 		problems []string
-		noun     = s.refersTo(q, m)
+		nouns    []string
 		elements = []any{*v}
 	)
+	if m.kind != object {
+		nouns = s.refersTo(q, m, beside)
+	}
 	switch m.shape {
 	case list:
 		elements, _ = (*v).([]any)
 	case dict:
 		return nil // its names are the client's
 	case single:
-		if id := jsonText(*v); noun != "" && !m.rule.GetRequired() && m.kind != object && (id == "" || id == "0") {
+		if id := jsonText(*v); len(nouns) > 0 && !m.rule.GetRequired() && (id == "" || id == "0") {
 			*v = nil
 			return nil
 		}
@@ -78,13 +82,10 @@ func (s *Sandbox) settleMember(q *request, m *member, path string, v *any) []str
 		values, isObject := element.(map[string]any)
 		switch {
 		case isObject && m.isRecord():
-			if id, told := values["id"]; told && noun != "" {
-				problems = append(problems, s.settleID(m.schema.named["id"], noun, at+".id", &id)...)
-				values["id"] = id
-			}
+			problems = append(problems, s.settleRecord(q, m, at, values)...)
 			problems = append(problems, s.settleObject(q, m.schema, at+".", values)...)
-		case noun != "" && m.kind != object && element != nil:
-			problems = append(problems, s.settleID(m, noun, at, &elements[i])...)
+		case len(nouns) > 0 && element != nil:
+			problems = append(problems, s.settleID(m, nouns, at, &elements[i])...)
 		}
 	}
 	if len(elements) > 1 && m.shape == single {
@@ -95,42 +96,191 @@ func (s *Sandbox) settleMember(q *request, m *member, path string, v *any) []str
 	return problems
 }
 
-func (s *Sandbox) settleID(m *member, noun, path string, id *any) []string {
-	_, r, ok := s.kinds.find(noun, jsonText(*id))
-	if !ok {
-		return []string{fmt.Sprintf("%s: there is no %s %s", path, words(noun), quote(jsonText(*id)))}
-	}
-	if m.kind == whole || m.kind == real {
-		*id = json.Number(r.key)
-	} else {
-		*id = r.key
+// settleRecord settles which record an object stands for: by its id or, without one, by its name, as
+// drivers have attributes; or whose it is, by an external id in the place of entityId.
+func (s *Sandbox) settleRecord(q *request, m *member, path string, values map[string]any) []string {
+	nouns := s.refersTo(q, m, values)
+	id, told := values["id"]
+	name, named := values["name"].(string)
+	switch {
+	case len(nouns) > 0 && told:
+		problems := s.settleID(m.schema.named["id"], nouns, path+".id", &id)
+		values["id"] = id
+		return problems
+	case len(nouns) == 1 && named && m.shape == list && isEntity(nouns[0]):
+		r, ok := s.referable[nouns[0]][0].named(name)
+		if !ok {
+			return []string{notThere(nouns, path+".name", name)}
+		}
+		values["id"] = r.key
+	case m.schema.named["entityId"] != nil && values["entityId"] == nil && values["externalId"] != nil:
+		for _, noun := range s.typed("entityType", values, q.body) {
+			if key, ok := s.lookUp(noun, jsonText(values["externalId"])); ok {
+				values["entityId"] = key
+			}
+		}
 	}
 	return nil
 }
 
-// refersTo returns the kind of record that a member of a request refers to, empty for none: by its
-// name, as the object that tells its id, or because the record that is written has records under this
-// name.
-func (s *Sandbox) refersTo(q *request, m *member) string {
-	var (
-		c     = q.op.target.collection
-		shown = c.records[m.name]
-		noun  = ""
-	)
+func (s *Sandbox) settleID(m *member, nouns []string, path string, id *any) []string {
+	for _, noun := range nouns {
+		key, ok := s.lookUp(noun, jsonText(*id))
+		switch {
+		case !ok:
+			continue
+		case m.kind == whole || m.kind == real:
+			*id = json.Number(key)
+		default:
+			*id = key
+		}
+		return nil
+	}
+	return []string{notThere(nouns, path, jsonText(*id))}
+}
+
+// notThere says that there is no record of some kinds which a member names by a value.
+func notThere(nouns []string, path, value string) string {
+	called := make([]string, 0, len(nouns))
+	for _, noun := range nouns {
+		called = append(called, words(noun))
+	}
+	return fmt.Sprintf("%s: there is no %s %s", path, strings.Join(called, " or "), quote(value))
+}
+
+// lookUp returns the id of a record, or of something that one holds, that is called by an id or an
+// external id.
+func (s *Sandbox) lookUp(noun, id string) (string, bool) {
+	if h, ok := s.held[noun]; ok {
+		return s.findHeld(h, id)
+	}
+	_, r, ok := s.referable.find(noun, strings.TrimPrefix(id, noun+"-")) // learners are driver-1
+	return r.key, ok
+}
+
+// refersTo returns the kinds of record of which a member of a request tells the id, or several, none if
+// it tells none or there are no records of these kinds: by its name, by the type that stands beside it,
+// or because the record that is written has records under this name.
+func (s *Sandbox) refersTo(q *request, m *member, beside map[string]any) []string {
+	c := q.op.target.collection
+	shown := c.records[m.name]
 	switch {
+	case m.kind == object && (!m.isReference() || m == q.op.holds || m.schema.named[m.noun+"Id"] != nil):
+		return nil // one that tells its own id, or none
 	case m.kind == object:
-		if m.isReference() && isEntity(m.noun) {
-			noun = m.noun
+		if nouns, known := s.meant(m.noun, false); known || m.shape != single {
+			return nouns
+		}
+		for _, name := range []string{"entityType", "type"} {
+			if nouns := s.typed(name, beside); nouns != nil {
+				return nouns
+			}
 		}
 	case m.refers:
-		noun = c.nounOf(m)
-	case m.shape == list && shown != nil && shown.shape == list && shown.isReference():
-		noun = shown.noun
+		noun := c.nounOf(m)
+		if nouns, known := s.meant(noun, true); known {
+			return nouns
+		}
+		if noun == "external" {
+			noun = "entity" // of which there may be an external id instead
+		}
+		return s.typed(noun+"Type", beside, q.body)
+	case m.shape == list && shown != nil && shown.shape == list && shown.isReference() && len(s.kinds[shown.noun]) > 0:
+		return []string{shown.noun}
 	}
-	if len(s.kinds[noun]) == 0 {
-		return ""
+	return nil
+}
+
+// meant returns the kinds of record that a word in the name of a member stands for: those that have it
+// for a name, the one that it ends in, as recurringRoute does, or, of ids, the only one that ends in it,
+// as userRole does in role. The second result is false if nothing is known of the word.
+func (s *Sandbox) meant(word string, isID bool) ([]string, bool) {
+	word = strings.TrimSuffix(word, "Samsara") // as in partSamsaraId
+	if nouns, known := synonyms(word); known {
+		return s.withRecords(nouns), true
 	}
-	return noun
+	if len(s.referable[word]) > 0 {
+		return []string{word}, true
+	}
+	for noun, h := range s.held {
+		if strings.HasSuffix(word, capital(h.list.noun)) {
+			return []string{noun}, true
+		}
+	}
+	longest := ""
+	var longer []string
+	for noun := range s.referable {
+		if strings.HasSuffix(word, capital(noun)) && len(noun) > len(longest) {
+			longest = noun
+		}
+		if isID && strings.HasSuffix(noun, capital(word)) {
+			longer = append(longer, noun)
+		}
+	}
+	switch {
+	case longest != "":
+		return []string{longest}, true
+	case len(longer) == 1:
+		return longer, true
+	}
+	return nil, false
+}
+
+// existing returns those of some kinds of which there can be records.
+func (s *Sandbox) withRecords(nouns []string) []string {
+	return slices.DeleteFunc(nouns, func(noun string) bool { return len(s.referable[noun]) == 0 })
+}
+
+// synonyms returns the kinds of record that are called otherwise in the names of members. The second
+// result is false for other words.
+func synonyms(word string) ([]string, bool) {
+	switch word {
+	case "author", "coach", "mechanic":
+		return []string{"user"}, true
+	case "learner":
+		return []string{"driver"}, true
+	case "worker", "polymorphicUser":
+		return []string{"user", "driver"}, true
+	case "geofence":
+		return []string{"address", "place"}, true
+	case "partDefinition":
+		return []string{"part"}, true
+	case "dsa":
+		return []string{"agreement"}, true
+	case "reading", "sessionConfiguration", "removeHub": // which are kinds without a list, and one that need not be there
+		return nil, true
+	}
+	return nil, strings.HasPrefix(word, "customer") // whose ids are the client's
+}
+
+// typed returns the kinds of record that the first of some objects names in a member, such as worker in
+// entityType.
+func (s *Sandbox) typed(name string, objects ...map[string]any) []string {
+	for _, values := range objects {
+		word := jsonText(values[name])
+		if word == "" {
+			continue
+		}
+		if nouns, known := synonyms(word); known {
+			return s.withRecords(nouns)
+		}
+		return s.withRecords([]string{word})
+	}
+	return nil
+}
+
+// referable returns the kinds of record that requests may refer to: those that can be asked for singly,
+// and those that are only listed.
+func (k kinds) referable(ops []*operation) kinds {
+	out := maps.Clone(k)
+	for _, op := range ops {
+		c := op.target.collection
+		isList := op.verb == http.MethodGet && !op.item && op.envelope.isList && !op.GetFeed()
+		if isList && len(out[c.noun]) == 0 && c.noun == nounOf(op.base) && hasID(op.envelope.record) {
+			out[c.noun] = []*collection{c}
+		}
+	}
+	return out
 }
 
 // cycles returns what a request would put below itself.

@@ -169,6 +169,9 @@ func (c *collection) bind(r record, created bool) record {
 			t.set(r.key, idsIn(v))
 		}
 	}
+	if c.attributed != nil {
+		c.attributed.set(c, r)
+	}
 	return r
 }
 

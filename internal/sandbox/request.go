@@ -85,6 +85,9 @@ func (q *request) readQuery(raw string) []string {
 		} else if v != nil {
 			q.args[name] = v
 		}
+		if most, sent := q.op.mostValues(name), kindsOfStatistics(textsOf(v)); most > 0 && sent > most {
+			problems = append(problems, fmt.Sprintf("%s: count of values must be at most %d, is %d", name, most, sent))
+		}
 		if m.shape == list && len(given[name]) > 1 && m.rule.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA {
 			q.repeated = append(q.repeated, m)
 		}
@@ -241,6 +244,9 @@ func inputFor(inputs []map[string]any, i int) map[string]any {
 // belong to, and whatever else a reply of one record is about.
 func (q *request) echo() map[string]any {
 	out := map[string]any{}
+	if first := q.firstReading(); first != "" && q.op.target.collection.gathers {
+		out["readingId"] = first
+	}
 	for name, v := range q.args {
 		_, isList := v.([]any)
 		if !isList && name != "id" && (isIDName(name) || q.op.envelope.isOne() && !isPaging(name)) {
@@ -359,7 +365,7 @@ func (s *Sandbox) view(q *request, at time.Time) view {
 	v := view{
 		schema: q.selected(), around: q.op.envelope.around, of: q.op.target.collection, echo: q.echo(), at: at, kinds: s.kinds,
 	}
-	v.depth, v.hidden = v.schema.depth, q.hidden()
+	v.depth, v.hidden, v.live = v.schema.depth, q.hidden(), q.op.live
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
 	}

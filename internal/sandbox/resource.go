@@ -48,6 +48,9 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 		op.claim(cs, users[op.base])
 	}
 	for _, op := range ops {
+		op.gather(ops, readers, cs)
+	}
+	for _, op := range ops {
 		if op.verb == http.MethodPost && !op.item && readers[op.base] != nil {
 			cs.at(op.base).readable = true
 		}
@@ -56,6 +59,9 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 		op.resolve(cs, readers)
 	}
 	k := cs.kinds(ops)
+	if c := cs.byPath[compliancePath]; c != nil {
+		k[c.noun] = append(k[c.noun], c) // of which the organization tells, too
+	}
 	for _, op := range ops {
 		for i := range op.keys {
 			op.keys[i].collection = k.home(op.keys[i].collection)
@@ -73,10 +79,39 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 	}
 	k.unite()
 	k.relate(fleetSize)
+	k.attribute(fleetSize)
+	agree(ops, k)
 	for _, op := range ops {
 		op.outcome = op.target.collection.outcomeOf(op)
+		op.live = op.isLive()
+		op.says = op.saying(ops)
 	}
 	return k
+}
+
+// gather has a POST of readings, and the lists below its path that tell nothing else than such readings,
+// be of one collection.
+func (op *operation) gather(ops []*operation, readers map[string]*operation, cs collections) {
+	if op.verb != http.MethodPost || op.item || op.body == nil || readers[op.base] != nil {
+		return
+	}
+	data := op.body.named["data"]
+	if data == nil || data.shape != list || !data.isRecord() || data.schema.named["happenedAtTime"] == nil {
+		return
+	}
+	isReading := func(m *member) bool { return data.schema.named[m.name] != nil || m.term.is("externalids") }
+	home := ""
+	for _, reader := range ops {
+		if reader.verb != http.MethodGet || !strings.HasPrefix(reader.base, op.base+"/") || !reader.envelope.isList ||
+			slices.ContainsFunc(reader.envelope.record.members, func(m *member) bool { return !isReading(m) }) {
+			continue
+		}
+		home = cmp.Or(home, reader.base)
+		reader.base = home
+	}
+	if home != "" {
+		op.base, cs.at(home).gathers = home, true
+	}
 }
 
 // kinds are the collections of which single records can be asked for, by what one record is called.
@@ -93,7 +128,9 @@ func (cs collections) kinds(ops []*operation) kinds {
 	}
 	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
 		c := cs.byPath[path]
-		if c.own = c.readable && own[path]; c.own {
+		// A DVIR is one, whether it is asked for at /fleet/dvirs or at /dvirs.
+		other := cs.byPath[strings.TrimPrefix(path, "/fleet")]
+		if c.own = c.readable && own[path] && (other == nil || other == c || !other.own); c.own {
 			k[c.noun] = append(k[c.noun], c)
 		}
 	}
@@ -144,7 +181,7 @@ func (k kinds) unite() {
 			switch {
 			case len(general) == 0 || c == general[0]:
 			case family(noun) == "asset":
-				general[0].general, c.store = true, general[0].store
+				general[0].general, c.store, c.view = true, general[0].store, noun != family(noun)
 			default:
 				c.offset += uint64(i) * maxCreated
 			}
@@ -153,10 +190,13 @@ func (k kinds) unite() {
 }
 
 // family returns the kind of record that those of a noun are, too: trailers, equipment and industrial
-// assets are assets, and have the same ids.
+// assets are assets, and have the same ids. The roles of users are listed as userRoles.
 func family(noun string) string {
-	if noun == "trailer" || noun == "equipment" {
+	switch noun {
+	case "trailer", "equipment":
 		return "asset"
+	case "userRole":
+		return "role"
 	}
 	return noun
 }
@@ -228,7 +268,7 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
 		// Settings: one record that is read and changed without an id.
 		op.effect = effectOf(op.verb)
-	case reads[op.base] != nil && len(op.owners()) > 0:
+	case reads[op.base] != nil && len(op.owners()) > 0 && !op.target.collection.gathers:
 		// Records without an id, of which one is told by the records that it belongs to.
 		op.effect, op.target.from = effectOf(op.verb), inOwners
 	}

@@ -67,8 +67,10 @@ type Sandbox struct {
 	noted    sync.Map // the array parameters of which note has logged something
 	served   atomic.Uint64
 
-	mu    sync.RWMutex // over all records, so that a reply is of one moment
-	kinds kinds
+	mu        sync.RWMutex // over all records, so that a reply is of one moment
+	kinds     kinds
+	referable kinds           // and those of which the records are only listed
+	held      map[string]held // lists of things that records hold, by what such a thing is called
 }
 
 // New compiles the endpoints. The error joins everything that is wrong with the configuration.
@@ -136,6 +138,7 @@ func New(c Config) (*Sandbox, error) {
 		}
 	}
 	s.kinds = resolve(ops, s.fleet.size)
+	s.referable, s.held = s.kinds.referable(ops), s.kinds.held()
 	return s, nil
 }
 

@@ -59,10 +59,14 @@ type member struct {
 	values  []string // the allowed ones that are not empty
 	weights []uint64 // of each of them: its hash
 	// The member happens where another one of its object has a value: acceptedAtTime where the
-	// status is accepted. Nil where it does not depend on one.
-	status  *member
-	when    string
+	// status is accepted, resolvedBy where isResolved is true. Nil where it does not depend on one.
+	status *member
+	when   string
+	// It tells the time of something that has not happened as long as this status says so: submittedAtTime
+	// of what is notStarted. Nil where it tells none.
+	course  *member
 	initial string // the value of those allowed that a record has which was just created
+	fact    *fact  // what other answers tell by this name of records of this kind, too; nil for none
 	text    func(subject) string
 	number  func(subject) float64
 }
@@ -114,21 +118,50 @@ func (c schemas) of(md protoreflect.MessageDescriptor, as string) *schema {
 	return s
 }
 
-// depend finds the status that a member happens with.
+// depend finds the status that a member happens with or, of a branch, the type that names it.
 func (s *schema) depend(m *member) {
-	if m.answered || m.kind != text || m.shape != single {
+	if !m.answered && slices.Contains(s.branches(), m) {
+		m.status, m.when = s.named["type"], m.name
+		return
+	}
+	if m.shape != single || m.kind != text && m.kind != object {
 		return
 	}
 	for _, status := range s.members {
-		if !status.term.ends("status") || status.kind != text || status.shape != single {
+		values := status.values
+		flag, isFlag := strings.CutPrefix(string(status.term), "is")
+		isFlag = isFlag && status.kind == truth
+		switch {
+		case status.shape != single:
 			continue
+		case isFlag:
+			values = []string{flag}
+		case status.kind != text || !status.term.ends("status"):
+			continue
+		case m.isTime && m.term.has("started", "submitted", "completed") && slices.Contains(values, notStarted):
+			m.course = status
 		}
-		for _, v := range status.values {
-			if rest, ok := strings.CutPrefix(string(m.term), string(termOf(v))); ok && term(rest).is("at", "attime", "time", "by", "byuserid") {
-				m.status, m.when = status, v
+		for _, v := range values {
+			rest, ok := strings.CutPrefix(string(m.term), string(termOf(v)))
+			if !ok || m.answered || !term(rest).is("at", "attime", "time", "by", "byuserid") {
+				continue
+			}
+			if m.status, m.when = status, v; isFlag {
+				m.when = "true"
 			}
 		}
 	}
+}
+
+// What the status of a form or of a training says until it is completed.
+const notStarted, inProgress = "notStarted", "inProgress"
+
+// never is the time of what has not happened, if some time must be told.
+const never = "0001-01-01T00:00:00.000Z"
+
+// isToCome reports whether a member tells of what has not happened as long as its status is this one.
+func (m *member) isToCome(status string) bool {
+	return status == notStarted || status == inProgress && !m.term.has("started")
 }
 
 func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {

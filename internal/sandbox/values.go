@@ -14,16 +14,18 @@ import (
 // member's name second, by its type last.
 func scalar(b []byte, m *member, sub subject) []byte {
 	h := sub.hash
-	if len(m.values) > 0 {
-		v := m.pick(sub)
-		if m.kind == text {
-			return appendString(b, v)
-		}
-		return append(b, v...)
+	switch {
+	case len(m.values) > 0 && m.kind == text, m.fact != nil && !sub.bare:
+		return appendString(b, m.pick(sub))
+	case len(m.values) > 0:
+		return append(b, m.pick(sub)...)
 	}
 	switch m.kind {
 	case truth:
 		v := (h&1 == 0 || m.term.is("ontrip", "running", "isrunning")) && !m.term.is("isdeactivated")
+		if m.term.is("isresolved") && sub.noun == defectNoun {
+			v = !isOpen(sub.n)
+		}
 		if sub.bare {
 			v = m.term.is("isactive")
 		}
@@ -68,15 +70,30 @@ func (m *member) pick(sub subject) string {
 	case within.has("immobilizer"):
 		usual = "ignition_enabled"
 	case m.term.is("hosstatustype"):
-		usual = "driving"
+		usual = sub.duty(m.values)
 	case m.term.is("driveractivationstatus"):
 		usual = "active"
+	case m.term.is("entrytype"):
+		usual = "tracked" // the other assets have no id
+	case m.term.is("entitytype") && sub.noun == attributeNoun:
+		usual = entityTypeOf(sub.n)
+	case m.term.is("attributetype") && sub.noun == attributeNoun:
+		usual = attributeTypeOf(sub.n)
+	case sub.within == nil:
+	case m.term.is("unit") && sub.within.term.has("weight"):
+		usual = "kg"
+	case m.term.is("type") && sub.bare && sub.within.isAuthor():
+		usual = "user"
 	}
-	if usual != "" && slices.Contains(m.values, usual) {
+	switch {
+	case usual != "" && (slices.Contains(m.values, usual) || len(m.values) == 0 && m.fact.has(usual)):
 		return usual
-	}
-	if sub.bare {
+	case sub.bare:
 		return m.initial
+	case m.term.is("id") && len(m.values) > 0: // of one of a few that each element of a list tells of another
+		return m.values[sub.part%len(m.values)]
+	case m.fact != nil:
+		return m.fact.pick(m, sub)
 	}
 	best, weight := 0, uint64(0)
 	for i, w := range m.weights {
@@ -85,6 +102,28 @@ func (m *member) pick(sub subject) string {
 		}
 	}
 	return m.values[best]
+}
+
+// caller is the number of the user that the token is of, who does all that clients do.
+const caller = 1
+
+// isAuthor reports whether a member says who did something to a record.
+func (m *member) isAuthor() bool {
+	return m.term.has("createdby", "updatedby", "submittedby", "modifiedby", "requestedby", "uploadedby")
+}
+
+// duty returns the duty status that a client has set for the driver whose current one is told, driving
+// otherwise.
+func (s subject) duty(values []string) string {
+	if of := s.kinds["driver"]; len(of) > 0 && s.within != nil && s.within.term.has("current") {
+		set := termOf(jsonText(of[0].touched[s.n].overlay["duty_status"]))
+		for _, v := range values {
+			if set != "" && termOf(v) == set {
+				return v
+			}
+		}
+	}
+	return "driving"
 }
 
 // initialOf returns the value that says of a record that it was just created, such as pending or open;
@@ -170,12 +209,21 @@ func textOf(m *member) func(subject) string {
 		return always(base64.StdEncoding.EncodeToString([]byte("sample " + name)))
 	case m.parent && m.refers:
 		return func(s subject) string { return idOf(parentOf(s.n, s.size)) }
+	case t.is("orgid", "organizationid", "providerorganizationid"):
+		return always(idOf(1)) // the organization that the token is of
+	case t.is("recipientorganizationid"):
+		return func(s subject) string { return idOf(s.size + s.n) }
 	case m.refers:
-		return func(s subject) string { return s.reference(m.noun) }
+		return func(s subject) string {
+			if s.bare && m.isAuthor() {
+				return idOf(caller)
+			}
+			return s.reference(m.noun)
+		}
 	case t.has("latitude", "longitude"):
 		return func(s subject) string { return strconv.FormatFloat(m.number(s), 'f', 6, 64) }
 	case t.has("timezone"):
-		return always("America/Los_Angeles")
+		return always(timezone)
 	case t.ends("timeofday"):
 		return always("08:30")
 	case isDay(t):
@@ -195,6 +243,9 @@ func textOf(m *member) func(subject) string {
 	}
 }
 
+// isAccessory reports whether the subject is what a device has beside it, with a serial number of its own.
+func (s subject) isAccessory() bool { return s.within != nil && s.within.term.has("accessor") }
+
 func always(s string) func(subject) string { return func(subject) string { return s } }
 
 // phraseOf returns how to invent a string that is neither an id nor a time.
@@ -212,7 +263,12 @@ func phraseOf(m *member) func(subject) string {
 	case t.has("licenseplate"):
 		return func(s subject) string { return fmt.Sprintf("SBX%04d", s.n) }
 	case t.has("serial"), t.is("mac", "esn"):
-		return func(s subject) string { return serialOf(s.n) }
+		return func(s subject) string {
+			if s.isAccessory() {
+				return fmt.Sprintf("EM%02d-%03d", s.part+1, s.n%1000)
+			}
+			return serialOf(s.n)
+		}
 	case t.is("username"):
 		return func(s subject) string { return fmt.Sprintf("driver%d", s.n) }
 	case t.ends("firstname"):
@@ -233,9 +289,16 @@ func phraseOf(m *member) func(subject) string {
 	case t.is("make", "oemname", "manufacturer"):
 		return func(s subject) string { return pick(s.n, "Freightliner", "Kenworth", "Volvo", "Mack") }
 	case t.is("model"):
-		return func(s subject) string { return pick(s.n, "Cascadia", "T680", "VNL 860", "Anthem") }
+		return func(s subject) string {
+			if s.isAccessory() {
+				return "EM11"
+			}
+			return pick(s.n, "Cascadia", "T680", "VNL 860", "Anthem")
+		}
 	case t.has("currency"):
 		return always("usd")
+	case t.has("mainoffice"):
+		return always("101 Harbor Road, Oakland, CA 94607")
 	case t.has("address", "location") && !t.has("type"):
 		return func(s subject) string { return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+s.n) }
 	case t.is("city"):
@@ -252,6 +315,8 @@ func phraseOf(m *member) func(subject) string {
 		return func(s subject) string { return fmt.Sprintf("sandbox-%016x", s.hash) }
 	case t.has("amount", "cost", "price", "quantity", "score", "percent", "value"):
 		return func(s subject) string { return strconv.FormatFloat(float64(s.hash%10_000)/100, 'f', 2, 64) }
+	case t.has("dotnumber"):
+		return always(strconv.Itoa(dotNumber))
 	case t.has("number", "code", "version"):
 		return func(s subject) string { return strconv.FormatUint(1000+s.hash%9000, 10) }
 	}
@@ -262,7 +327,7 @@ func phraseOf(m *member) func(subject) string {
 // that of the member it is the value of.
 func numberOf(m *member) func(subject) float64 {
 	t := m.term
-	at, drives, limits := timeOf(t), driven(t), limitOf(t)
+	at, drives, limits, isCurrent := timeOf(t), driven(t), limitOf(t), t.has("current")
 	switch {
 	case t.is("value"):
 		return func(s subject) float64 {
@@ -273,6 +338,8 @@ func numberOf(m *member) func(subject) float64 {
 		}
 	case t.is("id"):
 		return func(s subject) float64 { return firstID + float64(s.n) }
+	case t.is("orgid", "organizationid"):
+		return func(subject) float64 { return firstID + 1 }
 	case m.refers:
 		return func(s subject) float64 {
 			id, err := strconv.ParseFloat(s.reference(m.noun), 64)
@@ -286,7 +353,18 @@ func numberOf(m *member) func(subject) float64 {
 	case isInstant(t):
 		return func(s subject) float64 { return float64(at(s).UnixMilli()) }
 	case drives != nil:
-		return func(s subject) float64 { return drives(driveOf(s.n), max(0, s.at.Sub(epoch()).Seconds())) }
+		return func(s subject) float64 {
+			d, at := driveOf(s.n), s.moment()
+			if isCurrent || s.noun == "vehicle" || family(s.noun) == "asset" {
+				at = s.at // it tells of its own drive
+			}
+			d.odometerAhead, d.engineAhead = s.odometer.at(at), s.engine.at(at)
+			v := drives(d, ageAt(at))
+			if s.within != nil && s.within.term.is("vertices") {
+				v = round(v+cornerOf(t, s.part), 6)
+			}
+			return v
+		}
 	case limits > 0:
 		return func(s subject) float64 { return (limits - workedFor(s.n)).Seconds() * 1000 }
 	case t.has("violationduration", "doorclosed", "weight"):
@@ -311,14 +389,25 @@ func numberOf(m *member) func(subject) float64 {
 		return between(-5000, 30_000)
 	case t.has("temperature"): // of a sensor, in thousandths of a degree: it goes up and down every hour
 		return func(s subject) float64 {
-			return math.Trunc(between(0, 20_000)(s) + 500*math.Sin(2*math.Pi/secondsPerHour*s.at.Sub(epoch()).Seconds()+float64(s.n)))
+			return math.Trunc(between(0, 20_000)(s) + 500*math.Sin(2*math.Pi/secondsPerHour*s.moment().Sub(epoch()).Seconds()+float64(s.n)))
 		}
 	case t.has("amount", "cost", "price"):
 		return func(s subject) float64 { return between(500, 50_000)(s) / 100 }
+	case t.has("dotnumber"):
+		return func(subject) float64 { return dotNumber }
 	case t.has("count", "number", "index"):
 		return func(s subject) float64 { return float64(s.hash % 10) }
 	}
 	return func(s subject) float64 { return between(100, 10_000)(s) / 100 }
+}
+
+// cornerOf returns how far the i-th corner of an area lies from its middle, in degrees.
+func cornerOf(t term, i int) float64 {
+	const half = 0.001
+	if t.has("latitude") {
+		return []float64{half, half, -half, -half}[i%4]
+	}
+	return []float64{half, -half, -half, half}[i%4]
 }
 
 // limitOf returns how long a driver may work, of which a name says how much is left; 0 where it says
@@ -339,6 +428,9 @@ func limitOf(t term) time.Duration {
 
 // workedFor returns how long a driver has worked, less than any limit.
 func workedFor(n uint64) time.Duration { return time.Duration(1+n*37%400) * time.Minute }
+
+// dotNumber is the carrier's.
+const dotNumber = 1_234_567
 
 // poundsPerKilogram is what a kilogram weighs.
 const poundsPerKilogram = 2.20462
@@ -391,7 +483,7 @@ func nounOfReference(name string) string {
 // nounIn returns what kind of record a name speaks of: currentVehicle of a vehicle.
 func nounIn(name string) string {
 	name = singular(camel(name))
-	for _, noun := range entities() {
+	for _, noun := range append(entities(), "route", "workOrder", "warranty") {
 		if strings.HasSuffix(name, capital(noun)) || name == "co"+noun {
 			return noun
 		}
@@ -401,7 +493,7 @@ func nounIn(name string) string {
 
 // entities returns the kinds of record that others refer to by id alone.
 func entities() []string {
-	return []string{"vehicle", "driver", "trailer", "equipment", "tag", "address", "asset", "user", "place", "contact", "attribute"}
+	return []string{"vehicle", "driver", "trailer", "equipment", "tag", "address", "asset", "user", "place", "contact", "attribute", "defect"}
 }
 
 func isEntity(noun string) bool { return slices.Contains(entities(), noun) }
@@ -427,22 +519,31 @@ func isCreationTime(t term) bool { return t.has("createdat", "createdtime", "cre
 // isChangeTime reports whether a name says when a record was last changed.
 func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modifiedat") }
 
+// timezone is that of all hubs and drivers.
+const timezone = "America/Los_Angeles"
+
 // epoch is when the fleet began.
 func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
 
-// timeOf returns how to invent a time: what happened once stays, ends lie at the report's time and
-// starts a few minutes before. Of what a client has created all began when it did.
+// ageAt returns how old the fleet is at a time, in seconds.
+func ageAt(t time.Time) float64 { return max(0, t.Sub(epoch()).Seconds()) }
+
+// timeOf returns how to invent a time. Of a seeded record that is kept everything happened at a time of
+// its own: it was created first, and changed last. What is reported ends at the time of the report and
+// started a few minutes before. Of what a client has created all began when it did.
 func timeOf(t term) func(subject) time.Time {
+	after := afterCreation(t)
 	once := func(s subject) time.Time {
 		if s.bare {
 			return s.at
 		}
-		return epoch().Add(time.Duration(s.n) * time.Hour)
+		return s.born().Add(after)
 	}
+	reported := reportedAt(t)
 	switch {
 	case t.has("birth"):
 		return func(s subject) time.Time { return epoch().AddDate(-40, 0, int(s.n%365)) }
-	case t.has("created"):
+	case isCreationTime(t):
 		return once
 	case isChangeTime(t):
 		return func(s subject) time.Time {
@@ -451,6 +552,34 @@ func timeOf(t term) func(subject) time.Time {
 			}
 			return once(s)
 		}
+	case t.is("shiftstarttime"):
+		return func(s subject) time.Time {
+			if s.bare {
+				return nextShift(s.at)
+			}
+			return once(s)
+		}
+	case t.has("lastobservation", "monitoringend"):
+		return func(s subject) time.Time {
+			if s.bare {
+				return time.Time{} // see never
+			}
+			return once(s)
+		}
+	case t.has("lastconnected", "lastcheckin", "lastknown"):
+		return reported
+	}
+	return func(s subject) time.Time {
+		if s.bare || s.live {
+			return reported(s)
+		}
+		return once(s)
+	}
+}
+
+// reportedAt returns how to invent a time of something that is reported, or that was just created.
+func reportedAt(t term) func(subject) time.Time {
+	switch {
 	case t.has("expir", "due", "next"):
 		return func(s subject) time.Time { return s.at.Add(24 * time.Hour) }
 	case t.has("start", "begin", "first"):
@@ -462,6 +591,51 @@ func timeOf(t term) func(subject) time.Time {
 		}
 	}
 	return func(s subject) time.Time { return s.at }
+}
+
+// afterCreation returns how long after the creation of a seeded record happened what a name tells the
+// time of, so that everything did in the order in which it can.
+func afterCreation(t term) time.Duration {
+	switch {
+	case t.has("expir", "next"):
+		return 20 * 365 * 24 * time.Hour // which is yet to come
+	case isCreationTime(t), t.has("requested", "issuedate"):
+		return 0
+	case isChangeTime(t):
+		return 48 * time.Hour
+	case t.has("due", "expected"):
+		return 7 * 24 * time.Hour
+	case t.has("archived", "deleted", "reimbursed"):
+		return 24 * time.Hour
+	case t.ends("end", "endtime", "enddate", "endms", "endhour") || t.has("ended", "completed", "finished", "resol", "closed", "failed", "clockout"):
+		return 2 * time.Hour
+	case t.has("departure"):
+		return 70 * time.Minute
+	case t.has("arrival"):
+		return time.Hour
+	case t.has("accepted", "rejected", "approved", "canceled"):
+		return 20 * time.Minute
+	case t.has("start", "begin", "clockin", "enroute"):
+		return 10 * time.Minute
+	case t.has("assigned", "seen", "active"):
+		return 5 * time.Minute
+	}
+	return 30 * time.Minute
+}
+
+// nextShift returns when the shift of a hub's plan begins that was made at a time, if its client does not
+// say: on the next business day, at nine o'clock in the hub's timezone.
+func nextShift(at time.Time) time.Time {
+	zone, err := time.LoadLocation(timezone)
+	if err != nil {
+		zone = time.FixedZone(timezone, -8*secondsPerHour) // where the system does not know timezones
+	}
+	day := at.In(zone)
+	next := time.Date(day.Year(), day.Month(), day.Day()+1, 9, 0, 0, 0, zone)
+	for next.Weekday() == time.Saturday || next.Weekday() == time.Sunday {
+		next = next.AddDate(0, 0, 1)
+	}
+	return next
 }
 
 // timestamp writes a time as Samsara does.
@@ -508,7 +682,7 @@ func nameOf(noun string, n uint64) string {
 	case "me", "carrier", "organization":
 		return "Sandbox Logistics"
 	}
-	return fmt.Sprintf("%s %d", capital(words(noun)), n)
+	return fmt.Sprintf("%s %d", capital(words(family(noun))), n)
 }
 
 func personOf(n uint64) string {

@@ -81,7 +81,7 @@ func ExampleClient_Do_retry() {
 		fmt.Println(err)
 		return
 	}
-	get := upstream.Call{Method: http.MethodGet, Path: "/tags"}
+	get := upstream.Request{Method: http.MethodGet, Path: "/tags"}
 	resp, err := client.Do(context.Background(), passthrough, get)
 	if err != nil {
 		fmt.Println(err)

@@ -20,7 +20,7 @@ import (
 
 // What a list tells of a record is what is told of it alone. They may only tell more or less of it, and
 // spell a value in another way.
-func TestRecords_agreeWhereverTheyAreShown(t *testing.T) {
+func TestRecords_listAndSingleAgree(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	lists := map[string]*endpoint.Endpoint{}
@@ -118,7 +118,7 @@ func fieldOf(fd protoreflect.FieldDescriptor, name string) protoreflect.FieldDes
 }
 
 // A record has one name, whichever member of whichever answer tells it, even after a client has changed it.
-func TestRecords_areCalledTheSameEverywhere(t *testing.T) {
+func TestRecords_nameInAllAnswers(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
 	kinds := map[string]string{
@@ -219,7 +219,7 @@ func TestRecords_changedAtOnce(t *testing.T) {
 
 // Whatever answer shows a record tells the same of it: of a vehicle in a list of vehicles, alone, in a
 // report and as the vehicle of a driver; and of a device, which is told by its serial number.
-func TestRecords_tellTheSameInAllAnswers(t *testing.T) {
+func TestRecords_sameInAllAnswers(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
 	told := map[string]map[string][]string{} // where it is told, by the record and its member, by value

@@ -233,7 +233,7 @@ type outcome struct {
 }
 
 func (c *collection) outcomeOf(op *operation) outcome {
-	if !op.isAction() || op.target.from == nowhere {
+	if !op.isAction() || op.target.in == nowhere {
 		return outcome{}
 	}
 	verb := string(termOf(op.segments[len(op.segments)-1].literal))
@@ -299,8 +299,8 @@ func (m *member) from(sent map[string]any) (any, bool) {
 			return fitting, true
 		}
 	}
-	if parts := m.parts(sent, nil); len(parts) > 0 {
-		return m.fitOne(parts)
+	if members := m.flattened(sent, nil); len(members) > 0 {
+		return m.fitOne(members)
 	}
 	if m.shape != list || !m.isReference() {
 		return nil, false
@@ -323,8 +323,8 @@ func (m *member) implied(set map[string]any, of *collection) (any, bool) {
 	if m.shape != single {
 		return nil, false
 	}
-	if parts := m.parts(set, of); len(parts) > 1 || len(parts) == 1 && parts["id"] == nil {
-		return parts, true
+	if members := m.flattened(set, of); len(members) > 1 || len(members) == 1 && members["id"] == nil {
+		return members, true
 	}
 	if each, _ := set[m.name+"s"].([]any); len(each) == 1 {
 		return each[0], true
@@ -332,10 +332,10 @@ func (m *member) implied(set map[string]any, of *collection) (any, bool) {
 	return nil, false
 }
 
-// parts returns the members of an object that a client has sent one by one, in members that are called
+// flattened returns the members of an object that a client has sent one by one, in members that are called
 // after it: assignee in assigneeId and assigneeType. An object of a record which has nothing but what
 // clients set of the record repeats that, as args does.
-func (m *member) parts(sent map[string]any, of *collection) map[string]any {
+func (m *member) flattened(sent map[string]any, of *collection) map[string]any {
 	if !m.isRecord() || m.shape != single {
 		return nil
 	}
@@ -343,16 +343,16 @@ func (m *member) parts(sent map[string]any, of *collection) map[string]any {
 	for _, below := range m.schema.members {
 		repeats = repeats && of.settable[below.name]
 	}
-	parts := map[string]any{}
+	members := map[string]any{}
 	for _, below := range m.schema.members {
 		for _, name := range []string{m.name + capital(below.name), below.name} {
 			isAfter := len(name) > len(m.name) && strings.HasPrefix(name, m.name)
 			if v := sent[name]; v != nil && (isAfter || repeats) {
-				parts[below.name] = v
+				members[below.name] = v
 			}
 		}
 	}
-	return parts
+	return members
 }
 
 // firstNestedID is above the ids of all records: of what records hold, such as the stops of a route,

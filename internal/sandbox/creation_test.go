@@ -374,8 +374,8 @@ func isFree(v map[string]any) bool { return v["free"] == "form" }
 // and, of what must be there, that there is none, or what assigned lists.
 func isServers(parent, name, text string, required bool) bool {
 	lower := strings.ToLower(name)
-	isAny := func(in string, parts ...string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(in, part) })
+	isAny := func(in string, words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(in, word) })
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	isNow := err == nil && time.UnixMilli(int64(number)).Sub(start).Abs() <= 25*time.Hour

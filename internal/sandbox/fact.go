@@ -28,7 +28,7 @@ func (f *fact) pick(m *member, sub subject) string {
 		return cmp.Compare(mixNumber(sub.hash, a.weight), mixNumber(sub.hash, b.weight))
 	})
 	if m.term.is("position") { // of which no two in a list are in the same
-		best = f.choices[sub.part%len(f.choices)]
+		best = f.choices[sub.element%len(f.choices)]
 	}
 	if len(m.values) == 0 {
 		return best.text

@@ -70,21 +70,21 @@ type Fault struct {
 	Match string
 }
 
-// ParseFault reads the text form of a fault: parts joined by semicolons, in any order, spaces
+// ParseFault reads the text form of a fault: items joined by semicolons, in any order, spaces
 // around them ignored, each at most once:
 //
 //	status=503; retry-after=0.4; latency=200ms; page=empty; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/*
 //
 // At least one of status, retry-after, latency, page, truncate and reset is needed. Of first, nth,
-// share and match all that are given must hold. The error names every part that is wrong.
+// share and match all that are given must hold. The error names every item that is wrong.
 func ParseFault(s string) (Fault, error) {
 	var (
 		f    Fault
 		errs []error
 		seen = map[string]bool{}
 	)
-	for part := range strings.SplitSeq(s, ";") {
-		key, value, hasValue := strings.Cut(strings.TrimSpace(part), "=")
+	for item := range strings.SplitSeq(s, ";") {
+		key, value, hasValue := strings.Cut(strings.TrimSpace(item), "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		switch {
 		case key == "" && !hasValue:
@@ -107,7 +107,7 @@ func ParseFault(s string) (Fault, error) {
 	return f, nil
 }
 
-// set sets one part; it returns the rule that is broken, with the value, or nothing.
+// set sets one item; it returns the rule that is broken, with the value, or nothing.
 func (f *Fault) set(key, value string, hasValue bool) string {
 	switch key {
 	case "truncate", "reset":
@@ -150,7 +150,7 @@ func (f *Fault) set(key, value string, hasValue bool) string {
 		}
 		f.Match = value
 	default:
-		return "is not a part of a fault"
+		return "is not an item of a fault"
 	}
 	return ""
 }
@@ -178,38 +178,38 @@ func (f *Fault) doesSomething() bool {
 
 // String returns the text form, which ParseFault reads back to an equal fault.
 func (f Fault) String() string {
-	var parts []string
+	var items []string
 	if f.Status != 0 {
-		parts = append(parts, "status="+strconv.Itoa(f.Status))
+		items = append(items, "status="+strconv.Itoa(f.Status))
 	}
 	if f.RetryAfter != 0 {
-		parts = append(parts, "retry-after="+decimalSeconds(f.RetryAfter))
+		items = append(items, "retry-after="+decimalSeconds(f.RetryAfter))
 	}
 	if f.Latency != 0 {
-		parts = append(parts, "latency="+f.Latency.String())
+		items = append(items, "latency="+f.Latency.String())
 	}
 	if f.Page != PageWhole {
-		parts = append(parts, "page="+string(f.Page))
+		items = append(items, "page="+string(f.Page))
 	}
 	if f.Truncate {
-		parts = append(parts, "truncate")
+		items = append(items, "truncate")
 	}
 	if f.Reset {
-		parts = append(parts, "reset")
+		items = append(items, "reset")
 	}
 	if f.First != 0 {
-		parts = append(parts, "first="+strconv.Itoa(f.First))
+		items = append(items, "first="+strconv.Itoa(f.First))
 	}
 	if f.Nth != 0 {
-		parts = append(parts, "nth="+strconv.Itoa(f.Nth))
+		items = append(items, "nth="+strconv.Itoa(f.Nth))
 	}
 	if f.Share != 0 {
-		parts = append(parts, "share="+strconv.FormatFloat(f.Share, 'g', -1, 64))
+		items = append(items, "share="+strconv.FormatFloat(f.Share, 'g', -1, 64))
 	}
 	if f.Match != "" {
-		parts = append(parts, "match="+f.Match)
+		items = append(items, "match="+f.Match)
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(items, "; ")
 }
 
 // decimalSeconds writes d as Samsara writes Retry-After, exact to the nanosecond.

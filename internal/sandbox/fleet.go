@@ -30,12 +30,12 @@ type subject struct {
 	// How many levels of objects to invent below; required ones go maxRequiredDepth deeper.
 	depth int
 	// The member whose object this is: a member called value is what it measures.
-	within *member
-	index  int  // which element of its list it is, 0 outside lists
-	part   int  // which element of the innermost list that it is in
-	live   bool // what is told is how things are at its time; else what is kept of it, which stays
-	report bool // of a feed: the record has changed at its time
-	bare   bool // a client has created it: below, only what is required is invented
+	within  *member
+	index   int  // which element of its list it is, 0 outside lists
+	element int  // which element of the innermost list that it is in
+	live    bool // what is told is how things are at its time; else what is kept of it, which stays
+	report  bool // of a feed: the record has changed at its time
+	bare    bool // a client has created it: below, only what is required is invented
 	// How far its counters are ahead of its drive.
 	odometer, engine counter
 	kinds            kinds // that it may refer to
@@ -222,7 +222,7 @@ func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	}
 	sub.depth--
 	if m.shape == list {
-		sub.part = sub.index
+		sub.element = sub.index
 	}
 	if m.isReference() {
 		return f.another(b, m, sub)
@@ -260,7 +260,7 @@ func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 		sub.bare = true
 	}
 	about := f.about(subject{
-		noun: m.noun, n: n, at: sub.at, depth: sub.depth, within: m, part: sub.part, live: sub.live, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden,
+		noun: m.noun, n: n, at: sub.at, depth: sub.depth, within: m, element: sub.element, live: sub.live, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden,
 	})
 	noun := sub.kinds.kindOf(m, func(below *member) string {
 		of := about

@@ -9,7 +9,7 @@ import (
 
 func limited(c *sandbox.Config) { c.RateLimits = true }
 
-func TestRateLimitOfAnOperationIsForAnyIntervalOfItsWindow(t *testing.T) {
+func TestRateLimits_ofOperation(t *testing.T) {
 	t.Parallel()
 	a := serve(t, limited)
 	calls := func(n int) (admitted int, retryAfter string) {
@@ -44,7 +44,7 @@ func TestRateLimitOfAnOperationIsForAnyIntervalOfItsWindow(t *testing.T) {
 	}
 }
 
-func TestRateLimitOfTheTokenIsForAllRequests(t *testing.T) {
+func TestRateLimits_ofToken(t *testing.T) {
 	t.Parallel()
 	a := serve(t, limited)
 	admitted := 0
@@ -62,7 +62,7 @@ func TestRateLimitOfTheTokenIsForAllRequests(t *testing.T) {
 	}
 }
 
-func TestRateLimitsAreOffUnlessAskedFor(t *testing.T) {
+func TestRateLimits_offByDefault(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	for range 20 {

@@ -87,7 +87,7 @@ func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 			return nil, why
 		}
 	case !op.envelope.isList:
-	case op.effect == reads && op.target.from != inEach:
+	case op.effect == reads && op.target.in != inEach:
 		if p, why = s.page(q); why != nil {
 			return nil, why
 		}
@@ -110,16 +110,16 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		return s.create(q)
 	}
 	ids, inputs := q.ids(), q.inputs()
-	if op.target.from == inOwners && (op.effect != reads || !op.envelope.isList) {
+	if op.target.in == inOwners && (op.effect != reads || !op.envelope.isList) {
 		if ids = c.belonging(q); len(ids) == 0 {
 			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
 		}
 	}
 	switch {
 	case op.effect == reads || len(ids) > 0:
-	case op.target.from == nowhere:
+	case op.target.in == nowhere:
 		ids = []string{idOf(1)} // settings
-	case op.target.from == inQuery && op.query[op.target.param].shape == list:
+	case op.target.in == inQuery && op.query[op.target.param].shape == list:
 		return nil, nil // of none
 	default:
 		return nil, refuse(http.StatusBadRequest, "%s: is required", op.target.param)

@@ -45,16 +45,16 @@ type segment struct{ literal, name string }
 
 // key says which parameter holds the id of a record of which collection.
 type key struct {
-	from       source
+	in         keyLocation
 	param      string
 	collection *collection
 }
 
-// source is where a request holds an id.
-type source uint8
+// keyLocation is where a request holds an id.
+type keyLocation uint8
 
 const (
-	nowhere source = iota
+	nowhere keyLocation = iota
 	inPath
 	inQuery
 	inBody
@@ -107,10 +107,10 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		case m.rule.GetIn() == apiv1.Location_LOCATION_UNSPECIFIED, m.rule.GetIn() == apiv1.Location_LOCATION_UPDATE_MASK:
 		}
 	}
-	for part := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {
-		name, isName := strings.CutPrefix(part, "{")
+	for text := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {
+		name, isName := strings.CutPrefix(text, "{")
 		if !isName {
-			op.segments = append(op.segments, segment{literal: part})
+			op.segments = append(op.segments, segment{literal: text})
 			continue
 		}
 		name = strings.TrimSuffix(name, "}")
@@ -194,7 +194,7 @@ func (op *operation) isLive() bool {
 // saying returns the members of the body by which an action says how the record stands: a status, and
 // what some list of these records tells of them.
 func (op *operation) saying(ops []*operation) []*member {
-	if !op.isAction() || op.target.from == nowhere || op.body == nil {
+	if !op.isAction() || op.target.in == nowhere || op.body == nil {
 		return nil
 	}
 	var out []*member

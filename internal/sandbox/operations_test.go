@@ -16,7 +16,7 @@ import (
 // maxReplyBytes is how large a reply may be, so that a page is no burden to a test.
 const maxReplyBytes = 50_000
 
-func TestEveryOperationAnswersWhatItDeclaresAndTheSameForASeed(t *testing.T) {
+func TestOperations_answerAsDeclared(t *testing.T) {
 	t.Parallel()
 	all := endpoints(t)
 	// What is deleted cannot be read any more.
@@ -73,9 +73,9 @@ message Old { optional string old = 1; }
 message New { optional string new = 1; }
 `
 
-func TestNewNamesEveryMistake(t *testing.T) {
+func TestNew_namesEveryMistake(t *testing.T) {
 	t.Parallel()
-	source := header + `
+	proto := header + `
 message WithBody { optional string name = 1 [(samsara_gateway.api.v1.field).in = LOCATION_BODY]; }
 service TestService {
   rpc NoVerb(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "noVerb" path: "/a" success_status: 200 }; }
@@ -86,7 +86,7 @@ service TestService {
   rpc Two(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "two" method: HTTP_METHOD_GET path: "/c" success_status: 200 }; }
 }`
 	_, err := sandbox.New(sandbox.Config{
-		Endpoints: endpointsIn(testproto.Compile(t, source)),
+		Endpoints: endpointsIn(testproto.Compile(t, proto)),
 		Fleet:     sandbox.MaxFleet + 1,
 		PageSize:  -1,
 		Faults:    []sandbox.Fault{{Status: 200}, {Reset: true, Latency: -1}, {Reset: true, Match: "/a; truncate"}},
@@ -112,9 +112,9 @@ service TestService {
 	}
 }
 
-func TestOfTwoOperationsInOnePlaceTheOneThatIsNotDeprecatedIsServed(t *testing.T) {
+func TestNew_deprecatedOperationOfSamePath(t *testing.T) {
 	t.Parallel()
-	source := header + `
+	proto := header + `
 service TestService {
   rpc GetOld(Request) returns (Old) {
     option deprecated = true;
@@ -128,7 +128,7 @@ service TestService {
     option (samsara_gateway.api.v1.operation) = { id: "getOlder" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
   }
 }`
-	a := serve(t, func(c *sandbox.Config) { c.Endpoints = endpointsIn(testproto.Compile(t, source)) })
+	a := serve(t, func(c *sandbox.Config) { c.Endpoints = endpointsIn(testproto.Compile(t, proto)) })
 	if got := a.call(t, "GET /a/"+knownID, ""); got.text != `{"new":"Sample new"}` {
 		t.Errorf("GET = %s, want the reply of GetNew", got.text)
 	}

@@ -54,8 +54,8 @@ func (s *Sandbox) cursor(q *request, p position) string {
 		return q.cursor
 	}
 	raw := make([]byte, 0, cursorBytes)
-	for _, part := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(p.empties)<<48 | uint64(q.birth(p).Unix())&(1<<48-1)} {
-		raw = binary.BigEndian.AppendUint64(raw, part)
+	for _, field := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(p.empties)<<48 | uint64(q.birth(p).Unix())&(1<<48-1)} {
+		raw = binary.BigEndian.AppendUint64(raw, field)
 	}
 	raw = binary.BigEndian.AppendUint64(raw, mix(s.fleet.seed, string(raw)))
 	return base64.RawURLEncoding.EncodeToString(raw)

@@ -258,7 +258,7 @@ func (q *request) echo() map[string]any {
 
 // id returns the ids of the records that the request is about, none where it names none.
 func (q *request) ids() []string {
-	switch q.op.target.from {
+	switch q.op.target.in {
 	case inPath:
 		return []string{q.path[q.op.target.param]}
 	case inQuery:
@@ -339,11 +339,11 @@ func (q *request) selected() *schema {
 	if !slices.ContainsFunc(whole.members, isWanted) {
 		return whole
 	}
-	part := *whole
-	part.members = slices.DeleteFunc(slices.Clone(whole.members), func(m *member) bool {
+	narrowed := *whole
+	narrowed.members = slices.DeleteFunc(slices.Clone(whole.members), func(m *member) bool {
 		return m.isRecord() && m.schema.named["time"] != nil && !isWanted(m)
 	})
-	return &part
+	return &narrowed
 }
 
 // hidden returns the members that the request could have asked for and did not.

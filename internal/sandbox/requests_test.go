@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-func TestRequestsAreReadStrictly(t *testing.T) {
+func TestRequests_readStrictly(t *testing.T) {
 	t.Parallel()
 	const (
 		vehicle = "/fleet/vehicles/" + knownID
@@ -98,7 +98,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveSamsarasShapes(t *testing.T) {
+func TestErrors_shapes(t *testing.T) {
 	t.Parallel()
 	wrong := []string{"Authorization", "Bearer wrong"}
 	tests := map[string]struct {
@@ -136,7 +136,7 @@ func TestErrorsHaveSamsarasShapes(t *testing.T) {
 		},
 		"the header's name for a fault that is none": {
 			line: "GET /me", headers: []string{sandbox.FaultHeader, "explode"},
-			want: answer{status: 400, text: `{"message":"Samsara-Sandbox-Fault: explode: is not a part of a fault","requestId":"ID"}`},
+			want: answer{status: 400, text: `{"message":"Samsara-Sandbox-Fault: explode: is not an item of a fault","requestId":"ID"}`},
 		},
 		"text for a server error below v1": {
 			line: "GET /v1/fleet/assets", headers: []string{sandbox.FaultHeader, "status=500"},
@@ -171,7 +171,7 @@ func TestErrorsHaveSamsarasShapes(t *testing.T) {
 	}
 }
 
-func TestAWrongVerbIsToldTheRightOnes(t *testing.T) {
+func TestErrors_wrongVerb(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got := a.call(t, "PUT /addresses/"+knownID, "")
@@ -180,7 +180,7 @@ func TestAWrongVerbIsToldTheRightOnes(t *testing.T) {
 	}
 }
 
-func TestLogsAreForDebuggingAndWithoutTheToken(t *testing.T) {
+func TestLogs_withoutToken(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	a := serve(t, func(c *sandbox.Config) {

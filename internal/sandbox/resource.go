@@ -27,7 +27,7 @@ type collections struct {
 func resolve(ops []*operation, fleetSize uint64) kinds {
 	lists, gets, users := map[string]bool{}, map[string]bool{}, map[string]int{}
 	for _, op := range ops {
-		op.base, op.item = op.place()
+		op.base, op.item = op.collectionPath()
 		lists[op.base] = lists[op.base] || !op.item
 		gets[op.base] = gets[op.base] || !op.item && op.verb == http.MethodGet
 		users[op.base]++
@@ -150,7 +150,7 @@ func (k kinds) home(c *collection) *collection {
 // name of its own and nothing else says which they are.
 func (op *operation) listed() string {
 	e := op.envelope
-	if !e.isList || op.response.root != nil || op.target.collection.own || op.target.from != nowhere || op.effect != reads {
+	if !e.isList || op.response.root != nil || op.target.collection.own || op.target.in != nowhere || op.effect != reads {
 		return ""
 	}
 	if name := e.at[len(e.at)-1].name; name != "data" {
@@ -221,7 +221,7 @@ func shorterFirst(a, b string) int {
 func (op *operation) claim(cs collections, users int) {
 	for i, m := range op.path {
 		if isKey(m.name) {
-			op.keys = append(op.keys, key{from: inPath, param: m.name, collection: cs.at(op.prefix(i))})
+			op.keys = append(op.keys, key{in: inPath, param: m.name, collection: cs.at(op.prefix(i))})
 		}
 	}
 	if op.item {
@@ -231,7 +231,7 @@ func (op *operation) claim(cs collections, users int) {
 		last.collection.keyRefers = isReference(last.param)
 		return
 	}
-	if from, m := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
+	if in, m := op.looseKey(); in != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
 		c := cs.at(op.base)
 		c.readable = true
 		if c.keyField == "" && m.name != "ids" && m.shape == single {
@@ -255,22 +255,22 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 		return
 	}
 	op.target.collection = cs.home(op.base)
-	from, m := op.looseKey()
-	if op.target.from = from; m != nil {
+	in, m := op.looseKey()
+	if op.target.in = in; m != nil {
 		op.target.param = m.name
 	}
 	switch {
-	case op.verb == http.MethodPost && from == nowhere:
+	case op.verb == http.MethodPost && in == nowhere:
 		op.act(cs)
 	case cs.byPath[op.base] == nil: // an action upon the records of a path above
-	case op.target.from != nowhere:
+	case op.target.in != nowhere:
 		op.effect = effectOf(op.verb)
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
 		// Settings: one record that is read and changed without an id.
 		op.effect = effectOf(op.verb)
 	case reads[op.base] != nil && len(op.owners()) > 0 && !op.target.collection.gathers:
 		// Records without an id, of which one is told by the records that it belongs to.
-		op.effect, op.target.from = effectOf(op.verb), inOwners
+		op.effect, op.target.in = effectOf(op.verb), inOwners
 	}
 }
 
@@ -288,7 +288,7 @@ func (op *operation) owners() []string {
 // it makes something, such as a fuel purchase, of which only the answer is known. Below /v1 it reads.
 func (op *operation) act(cs collections) {
 	if param := op.target.collection.noun + "Id"; op.body != nil && op.body.named[param] != nil {
-		op.target.from, op.target.param = inBody, param
+		op.target.in, op.target.param = inBody, param
 	} else if !legacy(op.GetPath()) {
 		op.effect, op.target.collection = creates, newCollection(op.base, cs.size)
 	}
@@ -330,9 +330,9 @@ func isKey(name string) bool {
 	return name != "pageNumber" && !strings.HasSuffix(name, "_ms") && !strings.HasSuffix(name, "Ms")
 }
 
-// place returns the path of the collection that the operation would have for itself, and
+// collectionPath returns the path of the collection that the operation would have for itself, and
 // whether it addresses one of its records in the path.
-func (op *operation) place() (path string, item bool) {
+func (op *operation) collectionPath() (path string, item bool) {
 	segments := op.segments
 	if n := len(segments); n > 1 && segments[n-1].literal == "batch" {
 		segments = segments[:n-1] // several of the path above
@@ -368,7 +368,7 @@ func normalize(segments []segment) string {
 
 // looseKey finds the id of the record that an operation without an id in its path is about: a query
 // parameter, a member of the body, or the id of each element of the body's data.
-func (op *operation) looseKey() (from source, m *member) {
+func (op *operation) looseKey() (in keyLocation, m *member) {
 	if op.item || op.verb == http.MethodGet && op.envelope.isList {
 		return nowhere, nil
 	}

@@ -91,7 +91,7 @@ func (m *member) pick(sub subject) string {
 	case sub.bare:
 		return m.initial
 	case m.term.is("id") && len(m.values) > 0: // of one of a few that each element of a list tells of another
-		return m.values[sub.part%len(m.values)]
+		return m.values[sub.element%len(m.values)]
 	case m.fact != nil:
 		return m.fact.pick(m, sub)
 	}
@@ -173,12 +173,12 @@ func termOf(name string) term {
 	return term(strings.ToLower(strings.ReplaceAll(name, "_", "")))
 }
 
-func (t term) has(parts ...string) bool {
-	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(string(t), p) })
+func (t term) has(substrings ...string) bool {
+	return slices.ContainsFunc(substrings, func(s string) bool { return strings.Contains(string(t), s) })
 }
 
-func (t term) ends(parts ...string) bool {
-	return slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(string(t), p) })
+func (t term) ends(suffixes ...string) bool {
+	return slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(string(t), s) })
 }
 
 func (t term) is(names ...string) bool { return slices.Contains(names, string(t)) }
@@ -265,7 +265,7 @@ func phraseOf(m *member) func(subject) string {
 	case t.has("serial"), t.is("mac", "esn"):
 		return func(s subject) string {
 			if s.isAccessory() {
-				return fmt.Sprintf("EM%02d-%03d", s.part+1, s.n%1000)
+				return fmt.Sprintf("EM%02d-%03d", s.element+1, s.n%1000)
 			}
 			return serialOf(s.n)
 		}
@@ -361,7 +361,7 @@ func numberOf(m *member) func(subject) float64 {
 			d.odometerAhead, d.engineAhead = s.odometer.at(at), s.engine.at(at)
 			v := drives(d, ageAt(at))
 			if s.within != nil && s.within.term.is("vertices") {
-				v = round(v+cornerOf(t, s.part), 6)
+				v = round(v+cornerOf(t, s.element), 6)
 			}
 			return v
 		}

@@ -16,7 +16,7 @@ type filter struct {
 	by   filterBy
 	noun string // of the records that the ids belong to
 	ids  []string
-	of   *collection // of the records that are to refer to them: the ones listed, or those they refer to
+	of   *collection // of the records that must refer to them: the listed ones, or the ones that these refer to
 }
 
 // filterBy says how an argument selects records.
@@ -31,8 +31,8 @@ const (
 	byTime               // they have a time, such as createdAtTime of createdAfterTime, that is not before it
 	byMinimum            // they have a number, such as durationMilliseconds of minDurationMilliseconds, that is not below it
 	byMaximum            // or not above it
-	byShowing            // it selects none, but whether a member of them is shown
-	byReading            // it selects the readings that clients have sent, by what gathered says
+	byShowing            // it does not select records, but says whether they show a member
+	byReading            // it selects readings that clients have sent: see gathered
 )
 
 // filterBy returns how an argument selects the records of a list: the parameters of one, and lists in
@@ -69,8 +69,8 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 	return byMember
 }
 
-// isOfOne reports whether a parameter is the id of a record that all those of a list belong to: theirs tell
-// so, or are made so, or are none but what the fleet began with.
+// isOfOne reports whether a parameter is the id of a record that all listed records belong to: their
+// answers have a member for it, clients set one, or clients set nothing of them.
 func (s *Sandbox) isOfOne(op *operation, m *member) bool {
 	if !m.refers || m.shape != single || m.kind == truth || m.rule.GetIn() != apiv1.Location_LOCATION_QUERY {
 		return false
@@ -80,7 +80,7 @@ func (s *Sandbox) isOfOne(op *operation, m *member) bool {
 	return tells || c.settable[m.name] || len(c.settable) == 0 && len(s.referable[m.noun]) > 0
 }
 
-// missing refuses a list of what belongs to a record that there is not.
+// missing refuses a list of records that belong to a record that does not exist.
 func (s *Sandbox) missing(q *request) *refusal {
 	if q.op.effect != reads || !q.op.envelope.isList {
 		return nil
@@ -98,7 +98,7 @@ func (s *Sandbox) missing(q *request) *refusal {
 	return nil
 }
 
-// bounded returns the name of the member that a parameter is a bound of, empty for none.
+// bounded returns the name of the member that a parameter is a bound of, empty if it is none.
 func bounded(parameter, bound string) string {
 	if rest, ok := strings.CutPrefix(parameter, bound); ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z' {
 		return uncapital(rest)
@@ -170,8 +170,8 @@ func (s *Sandbox) listing(q *request) listing {
 	return l
 }
 
-// firstReading returns the first kind of reading that a request asks for, which those are of that the fleet
-// began with; empty if it asks for none.
+// firstReading returns the first kind of reading that a request asks for, empty if it asks for none.
+// Seeded readings are of this kind.
 func (q *request) firstReading() string {
 	for _, name := range []string{"readingId", "readingIds"} {
 		if ids := textsOf(q.args[name]); len(ids) > 0 {
@@ -279,14 +279,14 @@ func (s *Sandbox) conditions(q *request) []func(record) bool {
 	return out
 }
 
-// usual returns the values that Samsara takes for a parameter that is not sent, none where that is
-// not to select by it.
+// usual returns the values that Samsara takes for a parameter that is not sent, none if it then does not
+// select by it.
 func (m *member) usual() []string {
 	switch {
 	case m.rule.GetDefault() != "":
 		return []string{m.rule.GetDefault()}
 	case m.term.is("driveractivationstatus"):
-		return []string{"active"} // which the document says of each of these, of some in prose only
+		return []string{"active"} // as the document says of each of these, of some in prose only
 	}
 	return nil
 }
@@ -392,9 +392,9 @@ func (s *Sandbox) tagged(op *operation, m *member) *collection {
 	return c
 }
 
-// referred returns the ids of the records of a noun that a record refers to. Seeded ones refer to the
-// one of their own number, and by tags to the next one, too; created ones to those that their clients
-// have named.
+// referred returns the ids of the records of a noun that a record refers to. Seeded records refer to the
+// record of their own number, and by tags to the next one, too. Created records refer to those that their
+// clients have named.
 func (c *collection) referred(r record, noun string) []string {
 	if t := c.tie(noun + "Ids"); t != nil {
 		return t.told(r.key)
@@ -412,8 +412,8 @@ func (c *collection) referred(r record, noun string) []string {
 	return ids
 }
 
-// saidIDs returns the ids of records of a noun that an object tells, or what it holds; false if it says
-// nothing of such records.
+// saidIDs returns the ids of records of a noun in an object and in the objects below it. The second result
+// is false if it has no member for such records.
 func saidIDs(v any, noun string) (ids []string, ok bool) {
 	switch v := v.(type) {
 	case []any:

@@ -28,7 +28,7 @@ func fault(t *testing.T, text string) sandbox.Fault {
 	return f
 }
 
-// statuses sends the same request some times and returns the statuses of the replies.
+// statuses sends one request several times and returns the statuses of the replies.
 func statuses(t *testing.T, a *api, times int, line string, headers ...string) []int {
 	t.Helper()
 	var got []int
@@ -52,7 +52,7 @@ func TestFaults_configured(t *testing.T) {
 		"to paths that begin so":          {[]string{"status=503; match=/fleet/veh*"}, "GET /fleet/vehicles/" + knownID, []int{503}},
 		"in order, the first that is due": {[]string{"status=503; first=1", "status=429; first=2"}, "GET /fleet/vehicles", []int{503, 429, 429, 200}},
 		"to the one request":              {[]string{"status=503; nth=2"}, "GET /fleet/vehicles", []int{200, 503, 200}},
-		"counted only where they match":   {[]string{"status=503; first=1; match=/tags"}, "GET /fleet/vehicles", []int{200, 200}},
+		"counted only if they match":      {[]string{"status=503; first=1; match=/tags"}, "GET /fleet/vehicles", []int{200, 200}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -381,8 +381,8 @@ func TestFleet_createdRecordsComeLast(t *testing.T) {
 	}
 }
 
-// A page must cost what its records cost, or a long history could not be read: the number of
-// allocations tells it without a clock.
+// A page must cost only what its records cost, or a long history could not be read. The test measures
+// allocations, because these do not depend on a clock.
 func TestPaging_costOfAPage(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the whole process
 	all := endpoints(t)
 	allocations := func(fleet int, query string) float64 {

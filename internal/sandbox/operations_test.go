@@ -13,19 +13,19 @@ import (
 	"samsara.internal/gateway/internal/testproto"
 )
 
-// maxReplyBytes is how large a reply may be, so that a page is no burden to a test.
+// maxReplyBytes is how large a reply may be, so that pages do not slow tests.
 const maxReplyBytes = 50_000
 
 func TestOperations_answerAsDeclared(t *testing.T) {
 	t.Parallel()
 	all := endpoints(t)
-	// What is deleted cannot be read any more.
+	// A deleted record cannot be read.
 	slices.SortStableFunc(all, func(a, b *endpoint.Endpoint) int { return deletesLast(a) - deletesLast(b) })
 	for _, full := range []bool{false, true} {
 		one, other := serve(t, nil), serve(t, nil)
 		for _, e := range all {
 			op, x := e.Operation, requestFor(e, full)
-			// These records are gone already, by another of their names: as an asset and as a route.
+			// These records are deleted already, under another path: as an asset and as a route.
 			for prefix, id := range map[string]string{"/fleet/trailers/": secondID, "/industrial/assets/": thirdID, "/v1/fleet/dispatch/": secondID} {
 				if deletesLast(e) > 0 && strings.HasPrefix(op.GetPath(), prefix) {
 					x.line = strings.Replace(x.line, knownID, id, 1)

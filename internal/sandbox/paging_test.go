@@ -147,7 +147,7 @@ func TestFilters_byID(t *testing.T) {
 		"the records themselves":        {"GET /fleet/vehicles/locations?vehicleIds=281474976710660,281474976710658", []string{"281474976710658", "281474976710660"}},
 		"the records by an external id": {"GET /fleet/vehicles/locations?vehicleIds=erpId:vehicle-5", []string{"281474976710661"}},
 		"the records by plain ids":      {"GET /assets?ids=281474976710661", []string{"281474976710661"}},
-		"nothing where none is known":   {"GET /fleet/vehicles/locations?vehicleIds=1", []string{}},
+		"nothing if none is known":      {"GET /fleet/vehicles/locations?vehicleIds=1", []string{}},
 		"the records that refer to one": {"GET /fleet/vehicles?tagIds=281474976710658", []string{"281474976710657", "281474976710658"}},
 	}
 	for name, tt := range tests {
@@ -174,8 +174,8 @@ func TestStatistics_types(t *testing.T) {
 	}
 }
 
-// follow reads a feed until it has caught up; it returns the times of its reports by vehicle, and
-// the cursor to go on from.
+// follow reads a feed until it has caught up. It returns the times of its reports by vehicle, and the cursor
+// to go on from.
 func follow(t *testing.T, a *api, line, after string) (map[string][]string, string) {
 	t.Helper()
 	got := map[string][]string{}
@@ -234,12 +234,12 @@ func TestStreams_startAndEndTime(t *testing.T) {
 		reports int    // of each of the 12 assets
 		last    string // time of the last report
 	}{
-		"between two times":                     {"&startTime=2026-03-02T11:00:00Z&endTime=2026-03-02T11:00:10Z", 3, "2026-03-02T11:00:10.000Z"},
-		"from a time until now":                 {"&startTime=2026-03-02T11:59:51Z", 2, "2026-03-02T12:00:00.000Z"},
-		"as far back as is asked for":           {"&startTime=2026-03-02T11:30:00Z", 361, "2026-03-02T12:00:00.000Z"},
-		"nothing from a time yet to come":       {"&startTime=2026-03-03T00:00:00Z", 0, ""},
-		"nothing where the end is at the start": {"&startTime=2026-03-02T11:00:01Z&endTime=2026-03-02T11:00:02Z", 0, ""},
-		"the latest without a start":            {"", 1, "2026-03-02T12:00:00.000Z"},
+		"between two times":                  {"&startTime=2026-03-02T11:00:00Z&endTime=2026-03-02T11:00:10Z", 3, "2026-03-02T11:00:10.000Z"},
+		"from a time until now":              {"&startTime=2026-03-02T11:59:51Z", 2, "2026-03-02T12:00:00.000Z"},
+		"as far back as is asked for":        {"&startTime=2026-03-02T11:30:00Z", 361, "2026-03-02T12:00:00.000Z"},
+		"nothing from a time yet to come":    {"&startTime=2026-03-03T00:00:00Z", 0, ""},
+		"nothing if the end is at the start": {"&startTime=2026-03-02T11:00:01Z&endTime=2026-03-02T11:00:02Z", 0, ""},
+		"the latest without a start":         {"", 1, "2026-03-02T12:00:00.000Z"},
 	}
 	a := serve(t, nil)
 	for name, tt := range tests {

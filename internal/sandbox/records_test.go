@@ -13,8 +13,8 @@ import (
 type lifecycle struct {
 	create, body string // request line and body
 	id           string // where the reply has the id
-	read         string // request line with ID for the id; empty where there is none
-	list         string // request line, empty where there is none
+	read         string // request line with ID for the id; empty if there is none
+	list         string // request line, empty if there is none
 	listID       string // list and member that hold the ids in it, joined by a space
 	update       string // request line with ID
 	change       string // body of the update, with ID

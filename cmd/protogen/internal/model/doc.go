@@ -15,5 +15,5 @@
 //
 // # Files
 //
-// In the order in which they are to be read: leftout, model, schema, conjunction, facts, place.
+// In the order in which they are to be read: leftout, model, schema, conjunction, facts, package.
 package model

@@ -61,7 +61,7 @@ type field struct {
 	line []*field
 }
 
-// arity is how many values a field has, and how they stand on the wire.
+// arity is how many values a field has, and how they are on the wire.
 type arity uint8
 
 const (

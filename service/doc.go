@@ -45,11 +45,11 @@
 // # Streams
 //
 // A StreamX method sends every page of a list in order, and ends with OK after the page that says that
-// none follows, or after as much as the options ask for. A page without records is passed over, unless it
-// has something beside records and pagination, or drift of another kind than "unknown" and "coerced",
-// which may have cost it its records, or is the last one because of the options: then it is sent because
-// of its cursor. The drift of pages that are passed over is told nevertheless. The next page is fetched
-// while one is being sent: two of them exist at most, however slowly the client reads.
+// none follows, or after as much as the options ask for. A page without records is passed over, except
+// in three cases: it has something besides records and pagination; it has drift of another kind than
+// "unknown" and "coerced", which may have cost it its records; or it is the last one that the options ask
+// for, which is sent because of its cursor. The drift of pages that are passed over is told too. The next
+// page is fetched while one is being sent: at most two of them exist, however slowly the client reads.
 //
 // A FollowX method goes on after the last page. If nothing is new it asks again after the poll interval
 // and up to a tenth more. Nothing new means that the page has no records, that its cursor is the one that
@@ -61,12 +61,12 @@
 // longest, and while requests fail of each in turn. After the keep-alive interval without a message, one
 // says how the feed is doing and where it is. UNAVAILABLE and RESOURCE_EXHAUSTED do not end the stream,
 // except for a response that is too large: they are waited out, for a random time, at first up to 1 second
-// and in the end up to a minute, but not less than the upstream asks for. What refuses one caller alone does not hold up requests in
-// another's name. MaxPages counts empty answers too.
+// and in the end up to a minute, but not less than the upstream asks for. What refuses one caller alone
+// does not hold up requests in another's name. MaxPages counts empty answers too.
 //
 // The cursor of a message asks for what comes after it, also at another server and after a crash: a client
 // that goes on from the last message that it dealt with misses nothing. The last page of a list has none.
-// These reasons are streams' own, all in the gateway's domain:
+// Only streams have these reasons, all in the gateway's domain:
 //
 //	UPSTREAM_CURSOR_REJECTED     INVALID_ARGUMENT: Samsara answered 400 to a request with a cursor,
 //	                             which is too old, was made for other parameters, or came with
@@ -103,12 +103,13 @@
 //	                       is none. Absent also if it is longer than 4 KiB, not printable ASCII,
 //	                       or holds the API token: then the metadata of the ErrorInfo has its
 //	                       length in bytes as cursor_omitted.
-//	grpc-retry-pushback-ms What a retry policy of the client is to do about a call that failed, see
-//	                       gRFC A6: -1, or the wait in RetryInfo if nothing was asked of Samsara.
+//	grpc-retry-pushback-ms What a retry policy of the client must do about a call that failed, see
+//	                       gRFC A6: wait for so many milliseconds, at most 60000, which is the wait
+//	                       in RetryInfo, or with -1 not repeat the call. Absent if it may decide.
 //
 // The first two are in the header of a call that succeeds and in the trailer of one that fails; the header
 // of a stream has those of the first page. The trailer of a stream has no more than the 8 KiB that clients
-// in Java and C++ accept by default: if it had, the message of the status is cut to 256 bytes.
+// in Java and C++ accept by default: if it would have more, the message of the status is cut to 256 bytes.
 // samsara-drift is in the trailer of a call that succeeds, and of every stream for all of its pages,
 // without the records that options.max_items cuts off; at most 16 entries and 1 KiB:
 //

@@ -39,8 +39,7 @@ func (c Config) streamInterceptors(stopping context.Context, e *edge) []grpc.Str
 }
 
 // edge is where a call leaves the interceptors for its handler. It bounds the time of a call and how many
-// run, turns the outcome, a panic included, into what the caller sees, and logs the same. One edge serves all
-// calls.
+// run, turns the outcome, a panic included, into what the caller sees, and logs that. One edge serves all calls.
 type edge struct {
 	presenter
 	served          methods

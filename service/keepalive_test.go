@@ -17,7 +17,7 @@ import (
 func TestKeepalive_pingsOfClients(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		gaps    []time.Duration // one after the other, again and again
+		gaps    []time.Duration // before each ping, in turn
 		pings   int
 		refused bool
 	}{
@@ -54,7 +54,7 @@ func TestKeepalive_pingsOfClients(t *testing.T) {
 	}
 }
 
-// pinger is a client that speaks HTTP/2 and nothing else. What it has read may be looked at when it is done.
+// pinger is a client that speaks only HTTP/2. answered and goAway may be read when done is closed.
 type pinger struct {
 	framer   *http2.Framer
 	done     chan struct{}

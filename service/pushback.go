@@ -27,8 +27,9 @@ const (
 // gateway has made some, and acts twice if Samsara has acted. So the policy may repeat a call only if it may
 // end better later, no attempt was made, and a write was not processed.
 //
-// The text is empty, which leaves all to the policy, if it may repeat the call and no wait is known, if no policy
-// names the code (clients that throttle retries count every noRepeat as a failure), and for grpc's own errors.
+// The text is empty, which leaves all to the policy, if it may repeat the call and no wait is known, if no
+// policy names the code (clients that throttle retries count every noRepeat as a failure), and for grpc's own
+// errors.
 func pushback(s *status.Status) string {
 	switch s.Code() {
 	case codes.Unavailable, codes.ResourceExhausted, codes.Aborted, codes.Internal, codes.DeadlineExceeded:
@@ -67,7 +68,7 @@ func isRepeatable(info *errdetails.ErrorInfo) bool {
 	return verdict.GetRepeat() >= apiv1.Repeat_REPEAT_BY_GATEWAY && (attempts == "" || attempts == "0") && (processed == "" || processed == "no")
 }
 
-// pushbackTrailer returns the trailer that tells pushback, if there is something to tell.
+// pushbackTrailer returns the trailer with the pushback of s, nil if that is empty.
 func pushbackTrailer(s *status.Status) metadata.MD {
 	if text := pushback(s); text != "" {
 		return metadata.Pairs(pushbackKey, text)

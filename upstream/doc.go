@@ -26,11 +26,12 @@
 // one alone. retry alone counts attempts, and alone turns a refusal into part of a verdict or into an
 // error. Codes for what Samsara did are named in status.go alone.
 //
-// A request runs on its caller's goroutine. Other goroutines are net/http's if HTTP/2 is used, and the
-// cache's one, which ends with Client.Close. The locks are those of share, of records, of a single
-// circuit or retry budget, and of Token: that of a circuit or retry budget may be taken under that of
-// records, and lease.Pool's under share's, never the other way round. None is held while anything is
-// waited for. The memory of a body belongs to the attempt, then to the Response.
+// A request runs on its caller's goroutine. Other goroutines are net/http's if HTTP/2 is used, one of
+// http1 while it sends a large body, and the cache's one, which ends with Client.Close. The locks are
+// those of share, of records, of a single circuit or retry budget, and of Token: that of a circuit or
+// retry budget may be taken under that of records, and lease.Pool's under share's, never the other way
+// round. None is held while anything is waited for. The memory of a body belongs to the attempt, then to
+// the Response.
 //
 // Of gRPC the package knows codes and status alone.
 //

@@ -58,9 +58,9 @@ type Error struct {
 	// (there is none). It is empty if another attempt would certainly end in the same way.
 	NotRepeated string
 	// EarlierStatus is the HTTP status of an attempt before the one that the error is about, 0 if that
-	// attempt had no response. It is that of the last one of the attempts that most likely had an effect.
-	// It is set if EarlierStatusKnown: for a write that was repeated and then refused by a 4XX that is
-	// not worth a further attempt.
+	// attempt had no response. The attempt is the one that most likely had an effect, or the last of
+	// several that are equally likely to have had one. EarlierStatus is set if EarlierStatusKnown: for a
+	// write that was repeated and then refused by a 4XX that is not worth a further attempt.
 	EarlierStatus      int
 	EarlierStatusKnown bool
 	// Processed says whether the upstream acted on a request other than a GET: "yes", "no" or "unknown".

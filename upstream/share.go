@@ -93,8 +93,8 @@ type flight struct {
 	// from is the identity that it waits for the quota as, until it is sent.
 	from identity.Identity
 	sent atomic.Bool
-	// letDown is how often the leader followed another flight that gave it no answer. Nobody follows a
-	// flight that was let down less often than itself. Otherwise readers that come later, and have less
+	// letDown is how often the leader followed another flight that gave it no answer. It follows only
+	// flights that were let down at least as often. Otherwise readers that come later, and have less
 	// time, could let it down for ever.
 	letDown int
 	// before is another flight for the same key that began before and did not suit.

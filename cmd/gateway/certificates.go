@@ -23,11 +23,11 @@ const maxPEMBytes = 1 << 20
 type certificates struct {
 	// config is ready to use, and never changes.
 	config *tls.Config
-	// dates has when the certificate and the authorities of clients expire.
+	// dates are the expiry dates of the certificate and of the authorities of clients.
 	dates []telemetry.Certificate
 }
 
-// newCertificates reads the files for TLS. It returns nil if TLS is off.
+// newCertificates reads the files for TLS. It returns nil if none are configured.
 func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 	if cfg.TLSCertFile == "" {
 		return nil, nil

@@ -4,7 +4,7 @@
 //	gateway sandbox      serve an embedded Samsara alone, over HTTP
 //	gateway endpoints    list the methods served, or find some
 //	gateway explain      print the HTTP request that a call makes, and all that bounds it
-//	gateway protos       write the API's proto files, for those who generate clients
+//	gateway protos       write the API's proto files, to generate clients from
 //	gateway quota        print the state of a running gateway's budgets
 //	gateway version      say what the binary was made from
 //	gateway help         describe every setting
@@ -20,13 +20,14 @@
 // # Invariants
 //
 // This command is configuration and wiring, and brings packages together that do not know each other.
-// What is neither belongs into one of these. serve makes what a gateway consists of from inside to
-// outside, and stops it in the order readiness, after --drain-delay gRPC, the sandbox, the admin address.
+// Everything else belongs into one of these packages. serve makes what a gateway consists of from inside
+// to outside. It stops readiness first, and then, after --drain-delay, gRPC, the sandbox and the admin
+// address, in this order.
 // main.go alone uses os.Exit, os.Args, the environment and signals.
 //
 // # Files
 //
 // In the order in which they are to be read: main, serve, files, certificates, memory, log, stray,
-// sandbox, endpoints, explain, protos, quota, version. main picks a command, serve makes a gateway and stops it,
-// and from sandbox on each file is another command. Most tests here run the real binary as a process.
+// sandbox, endpoints, explain, protos, quota, version. main picks a command, serve makes a gateway and
+// stops it, and from sandbox on each file is another command. Most tests here run the real binary as a process.
 package main

@@ -392,7 +392,7 @@ func packageFolders(t *testing.T) map[string]bool {
 	return folders
 }
 
-// TestDocs_packages holds the table of packages against the folders that have Go files.
+// TestDocs_packages compares the table of packages with the folders that have Go files.
 func TestDocs_packages(t *testing.T) {
 	t.Parallel()
 	want := packageFolders(t)

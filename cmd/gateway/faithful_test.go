@@ -21,24 +21,24 @@ import (
 	vehiclestatsv1 "samsara.internal/gateway/gen/vehicle_stats/v1"
 )
 
-// nested returns a value within so many arrays.
+// nested returns a value within levels arrays.
 func nested(value string, levels int) string {
 	return strings.Repeat("[", levels) + value + strings.Repeat("]", levels)
 }
 
-// answered is a call in JSON, what Samsara answers, and what the caller then has.
+// answered is a call in JSON, the answer of Samsara, and the reply and the drift that the caller must get.
 type answered struct {
 	method, request string
 	answer, want    string
 	drift           string
 }
 
-// check makes the call.
+// check makes the call, and compares its reply and drift.
 func (a answered) check(t *testing.T) {
 	t.Helper()
 	conn, _ := connectBefore(t, &scripted{answer: a.answer})
 	got, found := callJSON(t, conn, a.method, a.request)
-	// Not by cmp.Diff, which takes twice as long for every level.
+	// cmp.Diff would take twice as long for every level.
 	if !reflect.DeepEqual(parseJSON(t, a.want), parseJSON(t, got)) {
 		t.Errorf("reply %s, want %s", got, a.want)
 	}
@@ -47,7 +47,8 @@ func (a answered) check(t *testing.T) {
 	}
 }
 
-// TestFaithful_oddAnswers sees that what Samsara sends arrives, however odd it is, and that what does not is named.
+// TestFaithful_oddAnswers checks that everything that Samsara sends arrives, however odd it is, and that the
+// drift names what does not.
 func TestFaithful_oddAnswers(t *testing.T) {
 	t.Parallel()
 	const (
@@ -117,7 +118,7 @@ func TestFaithful_oddAnswers(t *testing.T) {
 	}
 }
 
-// TestPassthrough_nesting sees that a body of any depth is passed on, in both directions.
+// TestPassthrough_nesting checks that a body of any depth is passed on, in both directions.
 func TestPassthrough_nesting(t *testing.T) {
 	t.Parallel()
 	document := nested("1", 50_000)
@@ -133,7 +134,7 @@ func TestPassthrough_nesting(t *testing.T) {
 	}
 }
 
-// TestErrorBody_nesting sees that an error's text is found in a body of any depth.
+// TestErrorBody_nesting checks that the text of an error is found in a body of any depth.
 func TestErrorBody_nesting(t *testing.T) {
 	t.Parallel()
 	conn, _ := connectBefore(t, answerWith(http.StatusNotFound, `{"details": `+nested("", 20_000)+`, "message": "No such driver.", "requestId": "r-1"}`))
@@ -143,7 +144,7 @@ func TestErrorBody_nesting(t *testing.T) {
 	}
 }
 
-// maxCursor is how long a cursor may be that the trailer names.
+// maxCursor is the length of the longest cursor in a trailer, in bytes.
 const maxCursor = 4 << 10
 
 // TestStreamCursor_long has streams fail after a page with a cursor of any length, at clients that take
@@ -182,7 +183,7 @@ func TestStreamCursor_long(t *testing.T) {
 		for _, test := range []struct {
 			bytes int
 			first string // begins the cursor; "c" if it is empty
-			// omitted is whether the details name the length instead; refused, whether the page is.
+			// omitted is whether the details have the length instead. refused is whether the page is refused.
 			omitted, refused bool
 		}{
 			{bytes: 1 << 10},
@@ -212,7 +213,7 @@ func TestStreamCursor_long(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { _ = conn.Close() }) // Nothing of it is of use.
+				t.Cleanup(func() { _ = conn.Close() }) // The result does not matter.
 				stream, receive := open(t, conn)
 				got, err := receive()
 				if test.refused {
@@ -250,7 +251,8 @@ func TestStreamCursor_long(t *testing.T) {
 	}
 }
 
-// cursorOmitted returns what an error's details say of a cursor that the trailer does not have.
+// cursorOmitted returns cursor_omitted in the details of an error, the length of a cursor that is not in the
+// trailer.
 func cursorOmitted(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

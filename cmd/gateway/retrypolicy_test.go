@@ -108,15 +108,18 @@ func TestRetryPolicy_doesNotMultiplyAttempts(t *testing.T) {
 	}
 }
 
-// TestRetryPolicy_waitsIfNotSent has the retry policy of a client repeat a write that the gateway
-// refuses because too many calls run. The write was not sent, so the client may repeat it, after the wait
+// TestRetryPolicy_waitsIfNotSent has the retry policy of a client repeat a write that the gateway refuses
+// because too many calls run. The write was not sent, so the client may repeat it, after the wait
 // that the gateway asks for.
 func TestRetryPolicy_waitsIfNotSent(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})
 	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		<-free
+		select {
+		case <-free:
+		case <-r.Context().Done():
+		}
 		_, _ = io.WriteString(w, `{"data": {"id": "1", "name": "it"}}`)
 	}))
 	const most = 4
@@ -134,7 +137,8 @@ func TestRetryPolicy_waitsIfNotSent(t *testing.T) {
 			eventually(t, "a call runs", func() bool { return metric(t, at.Admin, "samsara_gateway_running_calls") == float64(i+1) })
 		}
 	}
-	eventually(t, "a call is refused", func() bool { return metric(t, at.Admin, "samsara_gateway_refused_calls_total") == 1 })
+	// The client may have repeated the call before the metric is read.
+	eventually(t, "a call is refused", func() bool { return metric(t, at.Admin, "samsara_gateway_refused_calls_total") >= 1 })
 	close(free)
 	for i, err := range ended {
 		if err := <-err; err != nil {

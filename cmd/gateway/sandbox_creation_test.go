@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// told returns what lies at a path as text: "-" if nothing does.
+// told returns the value at a path as text, "-" if there is none.
 func told(t *testing.T, v any, path string) string {
 	t.Helper()
 	for step := range strings.SplitSeq(path, ".") {
@@ -35,7 +35,7 @@ func told(t *testing.T, v any, path string) string {
 	return fmt.Sprint(v)
 }
 
-// expect compares what an answer tells at paths, each "path=value": assigned is any value, "-" none.
+// expect compares the values at paths of an answer, each "path=value": assigned is any value, "-" none.
 func expect(t *testing.T, line string, answer any, want ...string) {
 	t.Helper()
 	for _, w := range want {
@@ -158,7 +158,7 @@ func TestSandbox_creationAnswersWhatWasSent(t *testing.T) {
 	}
 }
 
-// What is created is there afterwards, under what the answer called it.
+// A created record can be read afterwards, by the id in the answer.
 func TestSandbox_creationIsReadBack(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
@@ -201,7 +201,7 @@ func TestSandbox_creationIsReadBack(t *testing.T) {
 	}
 	expect(t, "assignments without it", last("GET /fleet/driver-vehicle-assignments?filterBy=drivers&driverIds="+secondSeeded), "vehicle.id="+secondSeeded)
 
-	// Records without an id are told by what they belong to.
+	// Records without an id are identified by what they belong to.
 	const stock = "/maintenance/parts/inventory-location?partSamsaraId=281474976710659&placeId=" + secondSeeded
 	made = s.ask(t, "POST "+stock, `{"aisle":"A","bin":"1"}`)
 	expect(t, "stock", s.ask(t, "PATCH "+stock, `{"bin":"2"}`), "data.id="+told(t, made, "data.id"), "data.aisle=A", "data.bin=2", "data.row=-")
@@ -215,7 +215,7 @@ func TestSandbox_creationIsReadBack(t *testing.T) {
 	expect(t, "orders", s.ask(t, "GET /preview/fleet/orders?orderIds="+order, ""), "data.0.samsaraCustomerOrderName=B", "data.1=-")
 }
 
-// An action is done to a record that there is, and shows in it.
+// An action needs a record that exists, and changes the record.
 func TestSandbox_actionsShowInTheirRecord(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
@@ -241,7 +241,8 @@ func TestSandbox_actionsShowInTheirRecord(t *testing.T) {
 	}
 }
 
-// A patch cannot remove what creating a record requires, and removes whatever else it says.
+// A patch cannot remove a member that creating a record requires. It removes every other member that it sets to
+// null.
 func TestSandbox_patchOfARequiredMemberWithNull(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
@@ -269,8 +270,8 @@ func TestSandbox_patchOfARequiredMemberWithNull(t *testing.T) {
 	expect(t, "replaced tag", s.ask(t, "PUT /tags/"+tag, `{}`), "data.name=Blue")
 }
 
-// What the documentation says only one record may have is refused to another: keys that clients choose,
-// and what must be unique.
+// A value that only one record may have, by the documentation, is refused for a second record: a key that clients
+// choose, or a member that must be unique.
 func TestSandbox_whatMustBeUnique(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)

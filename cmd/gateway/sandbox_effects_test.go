@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ids of a list, and whether one of them is there.
+// lists reports whether a list has a record with an id.
 func (s *samsara) lists(t *testing.T, line, id string) bool {
 	t.Helper()
 	return slices.Contains(idsOf(t, s.ask(t, line, ""), "data"), id)
@@ -27,7 +27,7 @@ func (s *samsara) create(t *testing.T, line, body string) string {
 	return id
 }
 
-// What an asset is says where it is shown, whoever said so and how.
+// The type of an asset decides which lists have it, whichever method set the type.
 func TestSandbox_assetsAreOneThing(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -72,7 +72,7 @@ func TestSandbox_assetsAreOneThing(t *testing.T) {
 	check("a deleted trailer", trailer)
 }
 
-// A DVIR that is created can be read, resolves defects, and is resolved.
+// A created DVIR can be read, resolves defects, and can be resolved.
 func TestSandbox_dvirIsResolved(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -91,7 +91,7 @@ func TestSandbox_dvirIsResolved(t *testing.T) {
 	expect(t, "the defect", s.ask(t, "GET /defects/"+thirdSeeded, ""), "isResolved=true")
 }
 
-// Who sets a driver's duty status finds it in his clock.
+// A driver's clock has the duty status that a client sets.
 func TestSandbox_dutyStatus(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -113,7 +113,7 @@ func TestSandbox_dutyStatus(t *testing.T) {
 	expect(t, "another clock", s.ask(t, "GET /fleet/hos/clocks?driverIds="+firstSeeded, ""), "data.0.currentDutyStatus.hosStatusType=driving")
 }
 
-// A counter that is set goes on from there.
+// A counter goes on from the value that a client sets.
 func TestSandbox_countersAreSet(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -134,14 +134,14 @@ func TestSandbox_countersAreSet(t *testing.T) {
 		}
 		before := counter()
 		s.ask(t, tt.patch, tt.body)
-		// It goes on for as long as this test waits, and is of the last report before.
+		// The counter goes on while this test waits, and its value is that of the last report.
 		if got := counter(); before < 100*tt.want || got < tt.want-400 || got > tt.want+40*patience.Seconds() {
 			t.Errorf("%s %s: %s went from %.0f to %.0f, want about %.0f", tt.patch, tt.body, tt.member, before, got, tt.want)
 		}
 	}
 }
 
-// A relay that is opened is open, and the others are as they were.
+// A relay is open after a client opens it, and the others do not change.
 func TestSandbox_relayIsOpened(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -167,7 +167,7 @@ func TestSandbox_relayIsOpened(t *testing.T) {
 	}
 }
 
-// A reading that is sent is the latest one, and in the history.
+// A reading that a client sends is the latest one, and is in the history.
 func TestSandbox_readingsAreKept(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -209,14 +209,15 @@ func TestSandbox_readingsAreKept(t *testing.T) {
 			t.Errorf("%s = %q, want %q", line, got, want)
 		}
 	}
-	// The assets that the fleet began with have readings of all kinds, until others are sent.
+	// Seeded assets have readings of all kinds, until a client sends others.
 	latest := "GET /readings/latest?entityType=asset&readingIds=engineRpm&entityIds=" + secondSeeded
 	expect(t, "a seeded reading", s.ask(t, latest, ""), "data.0.entityId="+secondSeeded, "data.0.readingId=engineRpm", "data.0.value=*", "data.1=-")
 	send(reading(`"entityId":"`+secondSeeded+`"`, "engineRpm", at(0), 777))
 	expect(t, "one that was sent", s.ask(t, latest, ""), "data.0.entityId="+secondSeeded, "data.0.readingId=engineRpm", "data.0.value=777", "data.1=-")
 }
 
-// A stop of a route that is sent by its id keeps what is not sent, the others are replaced.
+// A stop of a route that is sent with its id keeps the members that are not sent. The other stops are
+// replaced.
 func TestSandbox_stopsOfARoute(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -244,14 +245,14 @@ func TestSandbox_stopsOfARoute(t *testing.T) {
 	if status, text := s.send(t, "POST /fleet/documents", fmt.Sprintf(document, first)); status != http.StatusBadRequest || !strings.Contains(text, "routeStopId: there is no route stop") {
 		t.Errorf("a document of a stop that is gone = %d %s, want 400", status, text)
 	}
-	// Of a route that the fleet began with, too.
+	// The same holds for a seeded route.
 	name := told(t, s.ask(t, "GET /fleet/routes/"+secondSeeded, ""), "data.stops.0.name")
 	id := told(t, s.ask(t, "GET /fleet/routes/"+secondSeeded, ""), "data.stops.0.id")
 	s.ask(t, "PATCH /fleet/routes/"+secondSeeded, `{"stops":[{"id":"`+id+`","notes":"gate 3"}]}`)
 	expect(t, "the seeded stop", s.ask(t, "GET /fleet/routes/"+secondSeeded, ""), "data.stops.0.id="+id, "data.stops.0.name="+name, "data.stops.0.notes=gate 3", "data.stops.1=-")
 }
 
-// The geofence of a place is of the form that was sent.
+// The geofence of a place has the shape that was sent.
 func TestSandbox_geofenceOfAPlace(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -284,7 +285,7 @@ func TestSandbox_geofenceOfAPlace(t *testing.T) {
 	}
 }
 
-// How many kinds of statistics may be asked for at once, the document says in prose.
+// The document says only in prose how many types of statistics one request may ask for.
 func TestSandbox_tooManyTypes(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The kinds whose records have tags, with the list of a tag that tells of them and how one is created
-// with the tags IDS. Of places tags do not tell.
+// tagged has the kinds of records that have tags: the list of a tag that names them, and how to create one
+// with the tags IDS. A tag does not name places.
 var tagged = map[string]struct{ list, told, create, body, update string }{
 	"vehicles":  {"GET /fleet/vehicles?limit=512", "vehicles", "", "", "PATCH /fleet/vehicles/ID"},
 	"drivers":   {"GET /fleet/drivers?limit=512", "drivers", "POST /fleet/drivers", `{"name":"Ada","username":"ada","password":"p1234567","tagIds":IDS}`, "PATCH /fleet/drivers/ID"},
@@ -28,7 +28,7 @@ const (
 	thirdSeeded = "281474976710659"
 )
 
-// A reference to a record that there is not is refused, by the name of its member and its value.
+// A reference to a record that does not exist is refused. The error has the name of the member and the value.
 func TestSandbox_unknownReference(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -53,7 +53,7 @@ func TestSandbox_unknownReference(t *testing.T) {
 		{"POST /fleet/routes", `{"name":"R","stops":[{"addressId":"UNKNOWN"},{"addressId":"` + firstSeeded + `"}]}`, "stops[0].addressId: there is no address"},
 		{"POST /issues", `{"title":"T","asset":{"id":"UNKNOWN"}}`, "asset.id: there is no asset"},
 		{"POST /v1/fleet/messages", `{"driverIds":[` + unknownID + `],"text":"Hi"}`, `driverIds[0]: there is no driver`},
-		// By the kind that ends in the name, or in which the name ends.
+		// The name of the member ends with the kind, or the kind ends with the name.
 		{"POST /form-submissions", `{"formTemplate":{"id":"UNKNOWN"},"status":"notStarted"}`, "formTemplate.id: there is no form template"},
 		{"POST /fleet/documents", `{"documentTypeId":"UNKNOWN","driverId":"` + firstSeeded + `"}`, "documentTypeId: there is no document type"},
 		{"POST /users", `{"authType":"default","email":"a@fleet.example","name":"Ada","roles":[{"roleId":"UNKNOWN"}]}`, "roles[0].roleId: there is no user role"},
@@ -70,12 +70,12 @@ func TestSandbox_unknownReference(t *testing.T) {
 		{"POST /reports/runs", `{"reportConfig":{"datasetId":"UNKNOWN"}}`, "reportConfig.datasetId: there is no dataset"},
 		{"POST /qualification-records", `{"issueDate":"2026-01-01T00:00:00Z","owner":{"id":"` + firstSeeded + `","entityType":"worker"},"qualificationType":{"id":"UNKNOWN"}}`, "qualificationType.id: there is no qualification type"},
 		{"POST /fleet/dvirs", `{"authorId":"` + firstSeeded + `","safetyStatus":"safe","type":"mechanic","resolvedDefectIds":["UNKNOWN"]}`, "resolvedDefectIds[0]: there is no defect"},
-		// By a word for people.
+		// The name of the member is a word for a person.
 		{"POST /fleet/dvirs", `{"authorId":"UNKNOWN","safetyStatus":"safe","type":"mechanic"}`, "authorId: there is no user"},
 		{"PATCH /fleet/dvirs/" + firstSeeded, `{"authorId":"UNKNOWN","isResolved":true}`, "authorId: there is no user"},
 		{"PUT /coaching/driver-coach-assignments?driverId=" + firstSeeded + "&coachId=UNKNOWN", "", "coachId: there is no user"},
 		{"POST /training-assignments?dueAtTime=2026-12-24T00:00:00Z&courseId=" + firstSeeded + "&learnerIds=driver-" + firstSeeded + ",driver-UNKNOWN", "", "learnerIds[1]: there is no driver"},
-		// By what stands beside.
+		// Another member decides the kind.
 		{"POST /issues", `{"title":"T","asset":{"id":"` + firstSeeded + `"},"assignedTo":{"id":"UNKNOWN","type":"user"}}`, "assignedTo.id: there is no user"},
 		{"POST /qualification-records", `{"issueDate":"2026-01-01T00:00:00Z","owner":{"id":"UNKNOWN","entityType":"worker"},"qualificationType":{"id":"` + firstSeeded + `"}}`, "owner.id: there is no user or driver"},
 		{"POST /fleet/assets/assignments", `{"assetId":"` + firstSeeded + `","assigneeId":"UNKNOWN","assigneeType":"driver"}`, "assigneeId: there is no driver"},
@@ -84,10 +84,10 @@ func TestSandbox_unknownReference(t *testing.T) {
 		{"POST /readings", `{"data":[{"entityType":"asset","externalId":"crm:none","readingId":"engineRpm","happenedAtTime":"2026-01-01T00:00:00Z","value":1}]}`, `data[0].externalId: there is no asset \"crm:none\"`},
 		{"POST /fleet/asset-sharing/agreements/assets/batch?dsaId=UNKNOWN", `{"data":[{"serial":"AAAA-BBB-CCC","startTime":"2026-12-24T00:00:00Z"}]}`, "dsaId: there is no agreement"},
 		{"PATCH /fleet/defects/" + firstSeeded, `{"isResolved":true,"resolvedBy":{"id":"UNKNOWN","type":"mechanic"}}`, "resolvedBy.id: there is no user"},
-		// What a record of another kind holds, or the record itself.
+		// A record of another kind, or the record itself, holds what the reference names.
 		{"POST /fleet/documents", `{"documentTypeId":"` + firstSeeded + `","driverId":"` + firstSeeded + `","routeStopId":"UNKNOWN"}`, "routeStopId: there is no route stop"},
 		{"PATCH /fleet/routes/" + firstSeeded, `{"stops":[{"id":"` + firstSeeded + `"},{"id":"UNKNOWN"}]}`, "stops[1].id: there is no route stop"},
-		// By name.
+		// The reference is a name.
 		{"POST /fleet/drivers", `{"name":"Ada","username":"ada","password":"p1234567","attributes":[{"name":"Shoes","stringValues":["red"]}]}`, `attributes[0].name: there is no attribute \"Shoes\"`},
 	} {
 		line, body := strings.ReplaceAll(tt.line, "UNKNOWN", unknownID), strings.ReplaceAll(tt.body, "UNKNOWN", unknownID)
@@ -95,7 +95,7 @@ func TestSandbox_unknownReference(t *testing.T) {
 			t.Errorf("%s %s = %d %.300s, want 400 %s", line, body, status, text, tt.want)
 		}
 	}
-	// A record may be named by an external id, and is told of by its own.
+	// A request may name a record by an external id. The answer has the record's own id.
 	trailer := s.ask(t, "POST /fleet/trailers", `{"name":"Box","tagIds":["erpId:tag-2"]}`)
 	if got := member(t, trailer, "data.tags"); fmt.Sprint(got) != "[map[id:"+secondSeeded+" name:East parentTagId:"+firstSeeded+"]]" {
 		t.Errorf("tags of a trailer that was given one by external id = %v", got)
@@ -126,7 +126,7 @@ func TestSandbox_parentOfATag(t *testing.T) {
 	if got := member(t, s.ask(t, "GET /tags/"+secondSeeded, ""), "data.parentTag"); parent(secondSeeded) != nil || got != nil {
 		t.Errorf("a tag whose parent was emptied has %v, %v, want none", parent(secondSeeded), got)
 	}
-	s.ask(t, "PATCH /tags/"+firstSeeded, `{"parentTagId":"`+secondSeeded+`"}`) // which is not below it any more
+	s.ask(t, "PATCH /tags/"+firstSeeded, `{"parentTagId":"`+secondSeeded+`"}`) // The second tag is no longer below the first.
 	if got := parent(firstSeeded); got != secondSeeded {
 		t.Errorf("the first tag has the parent %v, want %s", got, secondSeeded)
 	}
@@ -135,7 +135,7 @@ func TestSandbox_parentOfATag(t *testing.T) {
 	}
 }
 
-// Who deletes a record takes it out of all others.
+// A deleted record is removed from all others.
 func TestSandbox_deletionOfWhatOthersReferTo(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -191,7 +191,7 @@ func TestSandbox_deletionOfWhatOthersReferTo(t *testing.T) {
 		t.Errorf("the tag has the addresses %v and the assets %v, want %s and none", addresses, assets, firstSeeded)
 	}
 
-	// So it is with what the fleet began with: the second and third tag are below the first.
+	// The same holds for seeded records: the second and third tag are below the first.
 	remove("DELETE /tags/" + firstSeeded)
 	for _, child := range []string{secondSeeded, thirdSeeded} {
 		if got := member(t, s.ask(t, "GET /tags/"+child, ""), "data.parentTagId"); got != nil {
@@ -217,7 +217,7 @@ func idsOf(t *testing.T, v any, path string) []string {
 	return ids
 }
 
-// Which tags a record has is told by the record and by its tags, and a filter selects by it.
+// A record and its tags agree on which tags the record has, and a filter selects by that.
 func TestSandbox_membershipIsOneFact(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -305,7 +305,7 @@ func TestSandbox_membershipIsOneFact(t *testing.T) {
 	}
 }
 
-// Which vehicle a driver has is told by both.
+// A driver and a vehicle agree on whether they are assigned to each other.
 func TestSandbox_assignmentIsOneFact(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -337,7 +337,7 @@ func TestSandbox_assignmentIsOneFact(t *testing.T) {
 	check("after a vehicle lost its driver", map[string]string{firstSeeded: "", secondSeeded: "", thirdSeeded: secondSeeded})
 }
 
-// A record is called the same wherever it is shown.
+// A record has the same name in every answer.
 func TestSandbox_namesAreOneFact(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -390,7 +390,7 @@ func TestSandbox_namesAreOneFact(t *testing.T) {
 	}
 }
 
-// Who drives has time left to do so, and a weight is the same in both units.
+// A driver who drives has time left to drive, and a weight is the same in both units.
 func TestSandbox_numbersAgree(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -432,8 +432,8 @@ func TestSandbox_numbersAgree(t *testing.T) {
 	}
 }
 
-// A history has a row for each step, and in each an entry for each of the series asked for, in their
-// order: see ../../../shared/cases/01.
+// A history has a row for each step, and each row has an entry for each requested series, in their order: see
+// ../../../shared/cases/01.
 func TestSandbox_sensorHistory(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -494,7 +494,7 @@ func TestSandbox_sensorHistory(t *testing.T) {
 			t.Errorf("%s = %d %s, want 400 %s", body, status, text, want)
 		}
 	}
-	// What a sensor reads now is what its history will tell.
+	// The present reading of a sensor is also in its history.
 	got := s.ask(t, "POST /v1/sensors/temperature", `{"sensors":[`+secondSeeded+`]}`)
 	sensors, _ := member(t, got, "sensors").([]any)
 	if len(sensors) != 1 || fmt.Sprintf("%.0f", member(t, sensors[0], "id")) != secondSeeded {

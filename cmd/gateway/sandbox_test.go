@@ -24,8 +24,8 @@ func startSamsara(t *testing.T, args ...string) *samsara {
 	return &samsara{process: p, url: p.await(t, "serving").Sandbox}
 }
 
-// ask sends a request such as "GET /tags" and returns what it is answered, which must be JSON with
-// a status below 300. A body is sent as JSON.
+// ask sends a request such as "GET /tags" and returns the answer, which must be JSON with a status below
+// 300. A body is sent as JSON.
 func (s *samsara) ask(t *testing.T, line, body string) map[string]any {
 	t.Helper()
 	status, text := s.send(t, line, body)
@@ -59,7 +59,7 @@ func (s *samsara) send(t *testing.T, line, body string) (status int, text string
 	return res.StatusCode, string(data)
 }
 
-// member returns what lies at a path of member names and indexes joined by dots.
+// member returns the value at a path of member names and indexes joined by dots.
 func member(t *testing.T, v any, path string) any {
 	t.Helper()
 	for step := range strings.SplitSeq(path, ".") {
@@ -84,7 +84,7 @@ const (
 	secondSeeded = "281474976710658"
 )
 
-// assigned stands for a value that the server gives.
+// assigned stands for any value that the server assigns.
 const assigned = "*"
 
 func TestSandbox_createdRecordHasWhatWasSent(t *testing.T) {
@@ -149,7 +149,7 @@ func TestSandbox_createdRecordHasWhatWasSent(t *testing.T) {
 	}
 }
 
-// What a list and what a single answer declare differs in places. Each answers what it declares.
+// The enums of a list and of a single answer differ in some members. Each answer has its own values.
 func TestSandbox_listAndGetAnswerTheirOwnEnums(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
@@ -161,7 +161,7 @@ func TestSandbox_listAndGetAnswerTheirOwnEnums(t *testing.T) {
 		"sensorConfiguration.areas": {{"back", "front", "middle"}, {"Position_Front", "Position_Middle", "Position_Back"}},
 		"sensorConfiguration.doors": {{"back", "left", "right"}, {"Position_Left", "Position_Right"}},
 	}
-	// modes are the values of an enum that a single answer has one more value of.
+	// modes are the values of an enum that has one more value in a single answer.
 	modes := map[bool]int{}
 	for _, vehicle := range listed {
 		id, _ := member(t, vehicle, "id").(string)
@@ -198,7 +198,7 @@ func TestSandbox_listAndGetAnswerTheirOwnEnums(t *testing.T) {
 	}
 }
 
-// A tag's ancestors end at one that has none, and agree with what the tag itself is shown as.
+// The ancestors of a tag end at a tag without a parent, and agree with the parent in the tag's own record.
 func TestSandbox_tagsAreATree(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
@@ -283,7 +283,7 @@ func TestSandbox_repeatedKeys(t *testing.T) {
 	}
 }
 
-// What one record says hangs together: who moves has the engine on.
+// The members of one record agree: a vehicle that moves has its engine on.
 func TestSandbox_recordsAgreeWithThemselves(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)

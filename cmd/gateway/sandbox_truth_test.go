@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Which values of attributes a driver or a vehicle has is told by both sides, whichever a client changes.
+// An attribute and its drivers and vehicles agree on their values, whichever side a client changes.
 func TestSandbox_attributesAreOneFact(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -84,7 +84,7 @@ func TestSandbox_attributesAreOneFact(t *testing.T) {
 	}
 }
 
-// A reference to what is deleted goes, by whatever name; and so does an assignment of it.
+// A reference to a deleted record is removed, whatever its name, and so is an assignment of the record.
 func TestSandbox_deletionInEveryKind(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -125,8 +125,8 @@ func TestSandbox_deletionInEveryKind(t *testing.T) {
 	}
 }
 
-// What a client does not send is what the documentation says that it is then, or nothing; and all that
-// clients do is done by the one whose token they have.
+// A member that a client does not send has the default in the documentation, or is absent. Everything that a
+// client does is attributed to the user of its token.
 func TestSandbox_nothingIsInvented(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
@@ -163,7 +163,7 @@ func TestSandbox_nothingIsInvented(t *testing.T) {
 	}
 }
 
-// The views of one record tell the same of it.
+// All views of a record agree.
 func TestSandbox_viewsAgree(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -214,7 +214,8 @@ func TestSandbox_viewsAgree(t *testing.T) {
 		"data.0.vehicleAssignments.2=-")
 }
 
-// A list of what belongs to one record has that, and there is none of what belongs to no record.
+// A list of the records that belong to one record has these. For a record that does not exist there is no
+// list.
 func TestSandbox_listsOfOneRecord(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -252,7 +253,7 @@ func TestSandbox_listsOfOneRecord(t *testing.T) {
 	}
 }
 
-// The seeded records of a fleet agree with themselves.
+// The seeded records of a fleet agree with each other.
 func TestSandbox_seedsHangTogether(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
@@ -326,7 +327,7 @@ func TestSandbox_seedsHangTogether(t *testing.T) {
 	}
 }
 
-// number returns a number at a path.
+// number returns the number at a path.
 func number(t *testing.T, v any, path string) float64 {
 	t.Helper()
 	n, ok := member(t, v, path).(float64)

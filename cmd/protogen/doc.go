@@ -10,7 +10,7 @@
 //	protogen drift --spec FILE   say what that would change, and write nothing
 //
 // drift sorts what a document would change by what that means for deployed clients, and exits with a
-// code for the greatest class: see exitCode, and Class in package surface.
+// code for the greatest severity: see exitCode, and Severity in package surface.
 //
 // # Guarantees
 //

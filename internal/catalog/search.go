@@ -32,9 +32,9 @@ const (
 // scope and stage. A path with ids in it, also as a whole URL, finds its template. A full name from another
 // surface, such as an earlier one, finds the method of that name.
 //
-// Endpoints of which a word is a name or the path come first, and among these the ones with the same case.
-// Then come endpoints of which a name begins with a word. Otherwise the order is that of the endpoints. No
-// words find all.
+// Endpoints of which a word is a whole name or the path come first: in the same case, then in another case,
+// then by a name that only follows from the operationId or is from another surface. Then come endpoints of
+// which a name begins with a word. Otherwise the order is that of the endpoints. No words find all.
 func (c *Catalog) Search(words []string) []*endpoint.Endpoint {
 	type hit struct {
 		*endpoint.Endpoint

@@ -145,7 +145,7 @@ func diffConfigs(a, b config.Config) string {
 	return cmp.Diff(a, b, cmp.Comparer(func(a, b config.Secret) bool { return a == b }))
 }
 
-// logged returns the log's group of a configuration.
+// logged returns the settings in a log line with a configuration.
 func logged(t *testing.T, c config.Config) map[string]string {
 	t.Helper()
 	var b bytes.Buffer
@@ -190,7 +190,7 @@ func TestLoad_namesEveryProblemWithItsSource(t *testing.T) {
 		want    []string
 	}{
 		{
-			name:    "all sources at once, also where another one overrides",
+			name:    "all sources at once, even if another one overrides",
 			args:    []string{"--retry-max-attempts=11", "--verbose", "--log-level", "loud"},
 			environ: []string{"SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS=abc", "SAMSARA_GATEWAY_RETRIES=3"},
 			file:    "retry-max-attempts: many\ntimeout: 5s\n",

@@ -2,9 +2,9 @@
 //
 // Every setting has one name: --retry-max-attempts on the command line is
 // SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS in the environment and retry-max-attempts in the file. A flag
-// counts over the environment, the environment over the file, the file over the default. Values are
-// read the same way wherever they come from. Load reads the configuration of a gateway, LoadExplain
-// and LoadSandbox those of the commands explain and sandbox.
+// overrides the environment, the environment the file, and the file the default. Values are read the
+// same way wherever they come from. Load reads the configuration of a gateway, LoadExplain and
+// LoadSandbox those of the commands explain and sandbox.
 //
 // # Guarantees
 //

@@ -7,7 +7,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 )
 
-// A flag counts over the environment, which counts over the file and the default.
+// A flag overrides the environment, which overrides the file and the default.
 func ExampleLoad() {
 	args := []string{"--sandbox", "--retry-max-attempts", "2"}
 	environ := []string{"SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS=3", "SAMSARA_GATEWAY_LOG_FORMAT=json"}
@@ -38,7 +38,7 @@ func ExampleError() {
 	// --listen ":50051" (from environment SAMSARA_GATEWAY_LISTEN): beyond loopback, which needs --tls-cert-file and --tls-key-file, or --insecure
 }
 
-// A Secret shows itself nowhere.
+// A Secret is never shown.
 func ExampleSecret() {
 	token := config.NewSecret("samsara_api_1")
 	fmt.Printf("%v %#v %d\n", token, token, len(token.Reveal()))

@@ -6,16 +6,16 @@
 //
 // # Guarantees
 //
-// The package asks nobody for anything. It shows no token, for its client has none: Token stands for
-// it. A request that the gateway would refuse is refused with the same violations, beside a Plan
+// The package asks nobody for anything. It shows no token, because its client has none: Token stands
+// for it. A request that the gateway would refuse is refused with the same violations, beside a Plan
 // without what depends on the request. An Explainer is safe for concurrent use.
 //
 // # Invariants
 //
 // The request is made by the code that makes it for the gateway, package endpoint and the gateway's
 // own client of package upstream, and each number is taken from what is in force. So the package
-// cannot say anything else than what the gateway does: what it says must never be written down here a
-// second time. The JSON of a Plan is a contract with those who read it by a tool.
+// says what the gateway does: none of it may be written down here a second time. The JSON of a Plan is
+// a contract with the tools that read it.
 //
 // Only cmd/gateway imports this package.
 //

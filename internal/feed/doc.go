@@ -2,7 +2,7 @@
 //
 // A Hub has readers. A reader is one goroutine and one chain of requests, each from where the last
 // answer ended, and keeps its pages for a while. A Follower is one open stream, which takes its
-// pages from a reader that is where it is. Pages asks for the pages; each follower brings its own.
+// pages from a reader that is at its cursor. Pages asks for the pages; each follower brings its own.
 //
 // # Guarantees
 //
@@ -29,6 +29,6 @@
 // under it, never the other way round. A kept page has a lease of the reader's, and each follower
 // gets one of its own by Lease.Share. A reader uses nothing of a follower that has left.
 //
-// The package knows neither gRPC nor HTTP. Of ours it knows leases and identities alone, and it does
-// not look at the content of a page.
+// The package knows neither gRPC nor HTTP. Of this module it imports only packages identity and
+// lease. It does not look at the content of a page.
 package feed

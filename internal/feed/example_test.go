@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/lease"
 )
 
-// positions is Pages whose first page comes when it is opened, and says that there is no other.
+// positions is Pages whose first page comes when open is closed. The page says that no other follows.
 type positions struct{ open chan struct{} }
 
 func (p positions) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*feed.Page, error) {
@@ -38,12 +38,12 @@ func ExampleHub() {
 	})
 	defer hub.Close()
 
-	source := positions{make(chan struct{})}
+	pages := positions{make(chan struct{})}
 	var followers []*feed.Follower
 	for _, caller := range []string{"dispatch", "map"} {
 		f := hub.Follow(feed.Request{
 			Key: feed.Key{Operation: "positions"}, As: identity.Identity{Caller: caller},
-			PollInterval: time.Hour, MaxPages: 10, Memory: memory.Holder(nil), Pages: source,
+			PollInterval: time.Hour, MaxPages: 10, Memory: memory.Holder(nil), Pages: pages,
 		})
 		defer f.Leave()
 		followers = append(followers, f)
@@ -52,7 +52,7 @@ func ExampleHub() {
 		news, err := f.Next(ctx, 0) // It does not wait for a page.
 		fmt.Println("nothing yet:", news.KeepAlive != nil, err)
 	}
-	close(source.open)
+	close(pages.open)
 	for _, f := range followers {
 		news, err := f.Next(ctx, time.Minute)
 		if err != nil {

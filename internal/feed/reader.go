@@ -13,7 +13,7 @@ import (
 // Key is what followers that share a reader have in common: everything in their requests that is the same for
 // every page.
 type Key struct {
-	// Operation, Path, Query and Header say what is asked for. Header is the forwarded header.
+	// Operation, Path, Query and Header say what is asked for. Header has the forwarded header fields.
 	Operation, Path, Query, Header string
 	// Tenant is whose token and budgets are used.
 	Tenant string
@@ -76,8 +76,8 @@ type subscription struct {
 	cursor string
 	// held is how many pages it was given that are still in use.
 	held int
-	// passed is how many pages it has got or passed over, empty ones included. skipped is how many answers of
-	// its reader are not among them.
+	// passed is how many pages it has got or passed over, empty ones included. skipped is by how many the
+	// answers of its reader exceed that, below 0 if they are fewer.
 	passed, skipped int64
 	// tried is whether a request in its name has failed since the last round of names began.
 	tried bool
@@ -119,7 +119,8 @@ type reader struct {
 	cursor string
 	// answers counts pages, empty ones included.
 	answers int64
-	// caughtUp is whether nothing was left to read after the last answer.
+	// caughtUp is whether the next request waits for the poll interval, because the last answer had no
+	// records or no other cursor, or because no page follows it.
 	caughtUp bool
 	// asking is whether a request is under way. due is when the next one is made, answered when the last one
 	// succeeded.
@@ -220,8 +221,8 @@ func (r *reader) dropLocked(s *subscription) {
 	r.nudge()
 }
 
-// trimLocked discards the pages that need not be kept any more, and drops the followers that fell behind the
-// bounds.
+// trimLocked discards the pages that need not be kept any more, and drops the followers whose next page
+// was discarded.
 func (r *reader) trimLocked() {
 	lingers := !r.ended && time.Since(r.answered) < lingering
 	for r.kept.discardLocked(lingers) {

@@ -4,7 +4,7 @@
 // "samsara_gateway.vehicles.v1.VehiclesService/ListVehicles", in which dots and the slash are
 // characters like others: "samsara_gateway.vehicles.v1.*" matches every method of that package,
 // "*/List*" every method that lists, "*" every method. As in package path, * stands for any
-// characters, ? for one, and a class such as [A-C] for one of its characters.
+// characters, ? for one, and a character class such as [A-C] for one of its characters.
 //
 // # Guarantees
 //

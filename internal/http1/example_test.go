@@ -46,7 +46,7 @@ func ExampleTransport() {
 	// Output: 200 OK GET /tags <nil>
 }
 
-// What was not sent may be sent again, whatever it does.
+// A request that was not sent may be sent again, whatever its method.
 func ExampleNotSentError() {
 	transport := http1.New(http1.Config{
 		Server: &url.URL{Scheme: "http", Host: "nowhere.test"},

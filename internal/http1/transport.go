@@ -92,9 +92,9 @@ type Gate interface {
 	Pass(ctx context.Context) error
 }
 
-// RoundTrip implements http.RoundTripper. Unlike the interface demands, only one goroutine at a time may
-// use the response's body. The request's body must not block. The request needs a GetBody if it shall
-// survive a connection that the server has closed.
+// RoundTrip implements http.RoundTripper, except that only one goroutine at a time may use the response's
+// body. The request's body must not block. The request needs a GetBody to survive a connection that the
+// server has closed.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.RoundTripThrough(nil, req)
 }

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// smallBytes is the largest take that may overtake one that lacks free memory. It is also the most
-	// that a holder may have to take from the memory that is reserved for small holders.
+	// smallBytes is the largest take that may overtake one that lacks free memory. A holder may take
+	// from the memory that is reserved for small holders if it then has no more than this in all.
 	smallBytes = 64 << 10
-	// reserved is the divisor of that memory: one sixteenth of the limit.
+	// reserved is what the limit is divided by to get that memory: it is a sixteenth.
 	reserved = 16
 	// sweepInterval is how often closed connections are looked for.
 	sweepInterval = 250 * time.Millisecond

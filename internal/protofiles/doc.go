@@ -1,9 +1,11 @@
-// Package protofiles gives out the API surface as .proto files and as an image, from the descriptors that
-// are linked, for those who generate clients and have the binary, not the repository.
+// Package protofiles returns and writes the API surface as .proto files and as an image, from the linked
+// descriptors. It is for generating clients with the binary alone, without the repository.
 //
-// Guarantees: what is given out is what is served. It has the comments. It has all that it imports, and
-// google/rpc/error_details.proto and status.proto, which the details of errors are made of. It is the same
-// bytes each time. Files are written within the folder named, and nothing that is there is written over.
+// # Guarantees
 //
-// All functions may be called concurrently; for one folder Write must not be.
+// The files are those that the gateway serves, with their comments. They have all that they import, and
+// google/rpc/error_details.proto and status.proto, which the details of errors are made of. They are the
+// same bytes each time. Write writes only within its folder, and overwrites nothing.
+//
+// All functions are safe for concurrent use, except Write for one folder.
 package protofiles

@@ -6,7 +6,7 @@ import (
 	"samsara.internal/gateway/internal/protofiles"
 )
 
-// The image of an area has what it imports, each file behind these.
+// The image of an area has what it imports, each file after its imports.
 func ExampleImage() {
 	image, err := protofiles.Image("tags")
 	if err != nil {
@@ -32,7 +32,7 @@ func ExampleImage() {
 	// samsara_gateway/tags/v1/tags.proto
 }
 
-// An area that there is not is named, with those that are similar.
+// The error names an area that does not exist, and similar areas.
 func ExampleImage_noSuchArea() {
 	_, err := protofiles.Image("vehicels")
 	fmt.Println(err)

@@ -24,19 +24,19 @@ import (
 )
 
 const (
-	// surface and wellKnown are the folders of the API's own files, and of those that come with every protoc.
+	// surface is the folder of the API's own files, and wellKnown of the files that come with every protoc.
 	surface   = "samsara_gateway/"
 	wellKnown = "google/protobuf/"
-	// common and types are the folders of surface that are no areas: what calls of all areas have in common,
-	// and messages of several areas.
+	// common and types are the folders of surface that are no areas. common is what calls of all areas have in
+	// common, and types are the messages of several areas.
 	common = "api"
 	types  = "types"
 	// ImageName is the name of the image that Write writes.
 	ImageName = "image.binpb"
 )
 
-// Comments returns the source code info of each file of the surface, by its path: comments, and where
-// declarations stand. Generated code lacks it.
+// Comments returns the source code info of each file of the surface, by its path: comments, and the
+// positions of declarations. Generated code lacks it.
 func Comments() (map[string]*descriptorpb.SourceCodeInfo, error) {
 	unpacked, err := gzip.NewReader(strings.NewReader(gen.Comments()))
 	if err != nil {
@@ -57,7 +57,7 @@ func Comments() (map[string]*descriptorpb.SourceCodeInfo, error) {
 	return all, nil
 }
 
-// Areas returns the areas of the API that have a file each, such as tags, sorted.
+// Areas returns the names of the areas of the API, such as tags, sorted.
 func Areas() []string {
 	var areas []string
 	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
@@ -70,7 +70,7 @@ func Areas() []string {
 	return slices.Compact(areas)
 }
 
-// areaOf returns the area of a file, or that it is common or of types; empty if it is not of the surface.
+// areaOf returns the area of a file, or common or types; empty if the file is not of the surface.
 func areaOf(f protoreflect.FileDescriptor) string {
 	rest, ok := strings.CutPrefix(f.Path(), surface)
 	if !ok {
@@ -80,9 +80,10 @@ func areaOf(f protoreflect.FileDescriptor) string {
 	return area
 }
 
-// Image returns the surface, or of it the areas that are named, with all that they import, what calls of all
-// areas have in common, and what the details of errors are made of. A file stands behind those that it
-// imports, and else in the order of paths. The error names each area that there is not.
+// Image returns the given areas of the surface, or the whole surface if none is given. It has all files that
+// they import, the files that calls of all areas have in common, and the files for the details of errors. A
+// file comes after the files that it imports, and otherwise in the order of paths. The error names each area
+// that does not exist.
 func Image(areas ...string) (*descriptorpb.FileDescriptorSet, error) {
 	comments, err := Comments()
 	if err != nil {
@@ -121,7 +122,7 @@ func Image(areas ...string) (*descriptorpb.FileDescriptorSet, error) {
 	return image, nil
 }
 
-// check refuses areas that there are not.
+// check refuses areas that do not exist.
 func check(areas []string) error {
 	known := Areas()
 	var problems []string
@@ -141,9 +142,10 @@ func check(areas []string) error {
 	return errors.New(strings.Join(problems, "; "))
 }
 
-// Write writes an Image to a folder, which must be empty or not there: as ImageName, and each of its
-// files by its path, except those that come with every protoc. It returns how many files that is, without
-// the image. What it writes is the same each time.
+// Write writes an Image to a folder: the image as ImageName, and each of its files at its path, except the
+// files that come with every protoc. It returns the number of files without the image. It writes the same
+// bytes each time. The folder must be empty or not exist, else the error wraps ErrNotEmpty. After any other
+// error the folder may have some of the files.
 func Write(folder string, image *descriptorpb.FileDescriptorSet) (int, error) {
 	files, err := protodesc.NewFiles(image)
 	if err != nil {
@@ -181,9 +183,9 @@ func Write(folder string, image *descriptorpb.FileDescriptorSet) (int, error) {
 	return len(own), root.WriteFile(ImageName, raw, 0o644)
 }
 
-// openEmpty opens a folder that is empty, which it makes if it is not there.
+// openEmpty opens an empty folder. It makes the folder if that does not exist.
 func openEmpty(folder string) (*os.Root, error) {
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // everybody may read it: it is what reflection tells
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // everybody may read it, as reflection serves it
 		return nil, err
 	}
 	entries, err := os.ReadDir(folder)
@@ -196,5 +198,5 @@ func openEmpty(folder string) (*os.Root, error) {
 	return os.OpenRoot(folder)
 }
 
-// ErrNotEmpty means that there is something in a folder already that Write should write to.
+// ErrNotEmpty means that the folder that Write should write to is not empty.
 var ErrNotEmpty = errors.New("the folder is not empty")

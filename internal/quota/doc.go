@@ -13,7 +13,7 @@
 //   - Room for the network: it squeezes together requests that left evenly, so every window is
 //     lengthened by a margin. With the default of 4 % a budget is used to 96 %.
 //   - Fairness: those who wait for a budget are served by start-time fair queueing (Goyal, Vin,
-//     Cheng 1996), interactive calls before batch, of which batch keeps a guaranteed share. While
+//     Cheng 1996), interactive calls before batch calls, which keep a guaranteed share. While
 //     somebody waits, admissions are spread evenly over the window, so that a caller who asks for
 //     one at a time is not held up by another's burst. A waiter is ordered by the budget that holds
 //     it up, and never holds up one whose budgets are free.

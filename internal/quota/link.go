@@ -11,7 +11,8 @@ const (
 	// probeInterval is the least time between heartbeats while the store is away. A random time of
 	// at most as much is added.
 	probeInterval = 250 * time.Millisecond
-	// retryJitter is so that no process is the first at every slot.
+	// retryJitter bounds the random time that is added to the store's wait, so that no process is the
+	// first at every slot.
 	retryJitter = time.Millisecond
 )
 

@@ -96,7 +96,7 @@ func TestTime_redisFaultFailsNoCall(t *testing.T) {
 		name        string
 		args        []string
 		fault, mend func(*server)
-		says        string // empty where it is chance which of several errors there is
+		says        string // empty if it is chance which of several errors there is
 	}{
 		{
 			name: "out of memory", says: "OOM command not allowed",
@@ -251,7 +251,7 @@ func TestRedis_reachedByURLPasswordInNoError(t *testing.T) {
 	const late = "deadline exceeded"
 	for name, test := range map[string]struct {
 		url  string
-		says string // empty where it works
+		says string // empty if it works
 	}{
 		"a password":              {url: s.url()},
 		"a user":                  {url: "redis://gateway:" + redisPassword + at},

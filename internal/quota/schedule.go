@@ -109,8 +109,8 @@ func (s *schedule) enqueueLocked(w *waiter, position int) {
 	s.fair.enterLocked(w.flow.shared)
 }
 
-// requeueLocked puts a waiter back at the front that was picked in vain. Its flow may have ended and
-// another begun since.
+// requeueLocked puts a waiter that was picked in vain back at the front of its flow. The flow may have
+// ended and another one begun since.
 func (s *schedule) requeueLocked(w *waiter) {
 	w.flow = s.flowLocked(w.line, w.flow.caller)
 	s.enqueueLocked(w, 0)

@@ -2,8 +2,8 @@
 //
 // # Guarantees
 //
-// Names returns the nearest names first, and of names that are equally near those that come first in
-// the sequence. It returns a name once, and only if at most a third of the letters that were written
+// Names returns the nearest names first. Of names that are equally near, the ones that come first in the
+// sequence win. It returns a name once, and only if at most a third of the letters that were written
 // have to change. Case and underscores do not count. A name of more than 64 bytes has no similar
 // names, because the time for each candidate grows with the length of both. The package keeps
 // nothing and is safe for concurrent use.

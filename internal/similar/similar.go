@@ -11,10 +11,10 @@ import (
 // name grows with both.
 const longest = 64
 
-// Names returns the names that are similar to name, the most similar first and at most as many as most. A
-// name is similar if at most a third of the letters of name must be inserted, removed, replaced or exchanged
-// with the next one. Case and underscores do not count. Of names that are equally similar the first ones
-// count, and of equal names one. A name of more than 64 bytes has no similar ones.
+// Names returns the names that are similar to name, at most as many as most. The name with the fewest letters
+// to insert, remove, replace or exchange with the next one comes first, and a name is similar if these are at
+// most a third of the letters of name. Case and underscores do not count. Of names that are equally similar
+// the first ones count, and of equal names one. A name of more than 64 bytes has no similar ones.
 func Names(name string, names iter.Seq[string], most int) []string {
 	if len(name) > longest {
 		return nil

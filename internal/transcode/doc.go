@@ -96,9 +96,9 @@
 //
 // A message may have the fields of both forms, with the newest of each line deprecated in one of them. It
 // is read as both if something of the answer, taken in one form but not in the other, is known to the
-// message or to that in its `data`. What differs is then recorded once: of a wrapped answer as of `data`, and of a bare one as of the form that
-// is not deprecated. If something of the answer is known in both forms, or in neither, each field is read
-// as it is there.
+// message or to that in its `data`. What differs is then recorded once: of a wrapped answer as of `data`,
+// and of a bare one as of the form that is not deprecated. If something of the answer is known in both
+// forms, or in neither, each field is read as it is there.
 //
 // # Root fields
 //

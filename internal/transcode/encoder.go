@@ -13,7 +13,7 @@ import (
 // Encoder writes fields of a message as JSON, the way the REST API reads it. It is immutable
 // and safe for concurrent use.
 //
-// Members stand in the order of field numbers, keys of maps in byte order, so that equal
+// Members are in the order of field numbers, keys of maps in byte order, so that equal
 // messages give equal bytes. Integers of every size are JSON numbers, never strings; doubles
 // have the shortest form that reads back the same; bytes are base64 with padding;
 // google.protobuf.Value, Struct and ListValue are the JSON that they stand for.

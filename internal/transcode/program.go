@@ -61,7 +61,7 @@ type field struct {
 	line []*field
 }
 
-// arity is how many values a field has, and how they stand on the wire.
+// arity is how many values a field has, and how they are on the wire.
 type arity uint8
 
 const (
@@ -163,8 +163,8 @@ func (m *message) index(fields, others []*field) {
 	}
 }
 
-// fillSlots puts the fields into their slots. If a slot is taken already it returns false, or goes on to the next
-// free one if the fields may be crowded.
+// fillSlots puts the fields into their slots. If a slot is taken already it returns false, or goes on to the
+// next free one if the fields may be crowded.
 func (m *message) fillSlots(fields []*field, crowded bool) bool {
 	for _, f := range fields {
 		slot := hash([]byte(f.name), m.seed) >> m.shift

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// tag is what precedes a value, as it stands on the wire: size bytes, the first one lowest. An
+// tag is what precedes a value, as it is on the wire: size bytes, the first one lowest. An
 // element of a packed list has the zero tag.
 type tag struct {
 	bytes uint64
@@ -24,7 +24,7 @@ func newTag(number protowire.Number, wire protowire.Type) tag {
 	return tag{bytes: binary.LittleEndian.Uint64(buffer[:]), size: size}
 }
 
-// oneByte returns the tag that stands on the wire as b.
+// oneByte returns the tag that is b on the wire.
 func oneByte(b byte) tag { return tag{bytes: uint64(b), size: 1} }
 
 // roomBytes is the room for a tag and a short text.

@@ -1,7 +1,7 @@
 // Package locked checks that methods which need a lock held are called with one: a function whose
-// name ends in Locked is called only by another one, or where the same function has called Lock of a
+// name ends in Locked is called only by another one, or if the same function has called Lock of a
 // sync.Mutex or sync.RWMutex on every way there, and has not called Unlock since. A function literal
-// counts as part of the function that it is in, from where it stands; what go starts holds no lock.
+// counts as code of the function that it is in, at its own position; what go starts holds no lock.
 //
 // It does not know which lock belongs to which method: that is for the name of the type to say.
 package locked

@@ -19,7 +19,7 @@ type FloodPlan struct {
 	Concurrency int
 	// Deadline is each call's.
 	Deadline time.Duration
-	// Time is how long the measurement takes. A quarter of it precedes, in which nothing is counted.
+	// Time is how long the measurement takes, after another quarter of it in which nothing is counted.
 	Time time.Duration
 }
 

@@ -20,10 +20,10 @@ func TestError_shows(t *testing.T) {
 		{"an entry", "a:\n- 1\n- 2\n", "/a/1", "x:3:3: #/a/1: wrong\n  1 | a:\n  2 | - 1\n> 3 | - 2"},
 		{"the document", "a: 1\n", "", "x:1:1: #: wrong\n> 1 | a: 1"},
 		{"a name that is escaped", "/a~b: 1\n", "/~1a~0b", "x:1:1: #/~1a~0b: wrong\n> 1 | /a~b: 1"},
-		{"what there is of a place that is not there", "a:\n  b: 1\n", "/a/c/d", "x:1:1: #/a/c/d: wrong\n> 1 | a:\n  2 |   b: 1"},
+		{"the beginning of a pointer that leads nowhere", "a:\n  b: 1\n", "/a/c/d", "x:1:1: #/a/c/d: wrong\n> 1 | a:\n  2 |   b: 1"},
 		{"behind an alias", "a: &a\n  b: 1\nc: *a\n", "/c/b", "x:2:3: #/c/b: wrong\n  1 | a: &a\n> 2 |   b: 1\n  3 | c: *a"},
 		{"lines that end as on Windows", "a: 1\r\nb: 2\r\n", "/b", "x:2:1: #/b: wrong\n  1 | a: 1\n> 2 | b: 2"},
-		{"the part of a long line", `{"` + long + `":1,"b":2}`, "/b", "x:1:207: #/b: wrong\n> 1 | ..." + strings.Repeat("ö", 86) + `":1,"b":2}`},
+		{"the characters of a long line", `{"` + long + `":1,"b":2}`, "/b", "x:1:207: #/b: wrong\n> 1 | ..." + strings.Repeat("ö", 86) + `":1,"b":2}`},
 		{"nothing of what cannot be read", "a: [\n", "/a", "x: #/a: wrong"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,7 +6,7 @@
 // It refuses what cannot be expressed without loss: parameters in headers or cookies, arrays and objects
 // in other styles than form, bodies that are not JSON, pages without one list of records. Such an
 // operation has to be left out by name (see LeftOut), so that none is lost unseen. All problems of a
-// document are in the Model, each with its place in the document.
+// document are in the Model, each with its location in the document.
 //
 // # Invariants
 //
@@ -15,5 +15,5 @@
 //
 // # Files
 //
-// In the order in which they are to be read: leftout, model, schema, conjunction, facts, place.
+// In the order in which they are to be read: leftout, model, schema, conjunction, facts, package.
 package model

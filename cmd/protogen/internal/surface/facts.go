@@ -164,8 +164,9 @@ func (r *Report) version(before string) string {
 	return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2])
 }
 
-// grows reports whether anything is added or deprecated, and not only described in another way. An
-// operation that moves to another path changes only an option.
+// grows reports whether anything is added or deprecated, and not only described in another way. A field
+// that moves to another location in the request adds a field. An operation that moves to another path
+// changes only an option.
 func (r *Report) grows() bool {
 	for _, c := range r.Changes {
 		if kind := c.kind(); kind != kindChanged && kind != kindMoved {

@@ -49,8 +49,8 @@ func (c counter) at(t time.Time) float64 {
 // isCreated reports whether a client has created the record.
 func (r record) isCreated() bool { return r.home != nil }
 
-// timeOf returns when a client created or changed the record, if a member tells one of the two. It returns
-// the zero time for other members.
+// timeOf returns when a client created or changed the record, for a member with one of these times. It
+// returns the zero time for other members.
 func (r record) timeOf(m *member) time.Time {
 	switch {
 	case m.kind != text || m.shape != single:

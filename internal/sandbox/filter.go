@@ -106,9 +106,10 @@ func bounded(parameter, bound string) string {
 	return ""
 }
 
-// filtered returns the member of a record that a parameter is about, and the collection of the record:
-// the one listed or, if it has no such member and the parameter is named after another kind of record, as
-// driverActivationStatus is, the one of that kind that it refers to. The member is nil for none.
+// filtered returns the member of a record that a parameter is about, and the collection of the record. That
+// is the listed record. If it has no such member and the parameter is named after another kind, as
+// driverActivationStatus is, it is the record of that kind that it refers to. The member is nil if there is
+// none.
 func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 	name := m.name
 	if before, ok := strings.CutSuffix(name, "AfterTime"); ok {
@@ -130,7 +131,7 @@ func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 	return nil, nil
 }
 
-// selects reports whether a parameter can be about a member of a record.
+// selects reports whether a parameter can select by a member of a record.
 func (m *member) selects(parameter *member) bool {
 	isTime := func(m *member) bool { return m.term.ends("time", "date", "ms") }
 	switch {
@@ -146,9 +147,9 @@ func (m *member) selects(parameter *member) bool {
 	return true
 }
 
-// listing returns the records that a request selects. The time it takes to find those that are selected
-// by id or by a reference of their own depends on how many are named and how many clients have touched,
-// and not on how many there are.
+// listing returns the records that a request selects. If it selects by ids or by references of the records,
+// the time that it takes depends on how many ids are named and how many records clients have touched, and
+// not on how many records there are.
 func (s *Sandbox) listing(q *request) listing {
 	c := q.op.target.collection
 	l := listing{of: c, order: c.all()}
@@ -181,8 +182,8 @@ func (q *request) firstReading() string {
 	return ""
 }
 
-// gathered returns what a request for readings asks of those that clients have sent: that they are of the
-// kind and the time asked for and, if it asks for the latest ones as of a time, that no other is later.
+// gathered returns the conditions of a request for readings that clients have sent. A reading must be of the
+// kind and the time asked for. If the request asks for the latest ones as of a time, no other may be later.
 func (q *request) gathered() func(record) bool {
 	_, asksLatest := q.op.query["asOfTime"]
 	start, end, asOf := jsonText(q.args["startTime"]), jsonText(q.args["endTime"]), jsonText(q.args["asOfTime"])
@@ -245,7 +246,7 @@ func (s *Sandbox) filters(q *request) []filter {
 	return out
 }
 
-// conditions returns what a request asks of the members of records.
+// conditions returns the conditions that a request sets on the members of records.
 func (s *Sandbox) conditions(q *request) []func(record) bool {
 	var out []func(record) bool
 	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
@@ -291,7 +292,7 @@ func (m *member) usual() []string {
 	return nil
 }
 
-// subject returns the record of another collection that one refers to, or itself.
+// subject returns the record of another collection that a record refers to, or the record itself.
 func (s *Sandbox) subject(c *collection, r record, of *collection) (record, bool) {
 	if c == of {
 		return r, true
@@ -334,8 +335,8 @@ func textsOf(v any) []string {
 	return []string{jsonText(v)}
 }
 
-// matching returns the numbers of the records that may pass a filter: the few that it can be about,
-// and whatever clients have touched.
+// matching returns the numbers of the records that may pass a filter: the few that can match its ids, and
+// all that clients have touched.
 func (c *collection) matching(f filter) order {
 	numbers := slices.Collect(maps.Keys(c.touched))
 	for _, id := range f.ids {
@@ -374,9 +375,9 @@ func (s *Sandbox) passes(c *collection, r record, f filter) bool {
 	})
 }
 
-// tagged returns the collection whose tags a filter is about: that of the records listed, if these have
-// tags; that which the parameter names, as vehicleTagIds does; or that of the record which each of them
-// is about.
+// tagged returns the collection whose tags a filter is about: the collection listed, if its records have
+// tags; the one that the parameter names, as vehicleTagIds does; or the one of the record that each listed
+// record is about.
 func (s *Sandbox) tagged(op *operation, m *member) *collection {
 	c := op.target.collection
 	prefix := strings.TrimSuffix(strings.TrimSuffix(m.name, "TagIds"), "Parent")

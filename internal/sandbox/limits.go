@@ -13,7 +13,7 @@ const (
 	sharedWindow         = time.Second
 )
 
-// limits turns away requests above Samsara's rate limits: those of the token, of which there is
+// limits refuses requests above Samsara's rate limits: those of the token, of which there is only
 // one, those of the organization, and the one that an operation states. It is safe for concurrent
 // use.
 type limits struct {

@@ -13,8 +13,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-// operation is one operation of the REST API: how it is called, which records it is about, and
-// what it answers.
+// operation is one operation of the REST API: its requests, its records, and its answers.
 type operation struct {
 	*apiv1.Operation
 	verb       string
@@ -33,17 +32,17 @@ type operation struct {
 	effect   effect
 
 	holds    *member           // of the body, that holds the record or several; nil if the body is the record
-	each     *member           // a list of ids of which each makes a record; nil for none
+	each     *member           // a list of ids, each of which makes a record; nil for none
 	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
-	outcome  outcome           // what becomes of the record that an action is about
+	outcome  outcome           // how an action changes the record
 	live     bool              // it answers with the state at a time, rather than what is stored of records
-	says     []*member         // of the body, by which an action says how the record stands, such as duty_status
+	says     []*member         // of the body, by which an action changes the record, such as duty_status
 }
 
 // segment is a literal segment of a path template, or a name.
 type segment struct{ literal, name string }
 
-// key says which parameter holds the id of a record of which collection.
+// key is the parameter that holds the id of a record, and the record's collection.
 type key struct {
 	in         keyLocation
 	param      string
@@ -191,8 +190,8 @@ func (op *operation) isLive() bool {
 	return last == "clocks" || last == "latest" || op.isAction() && !has(isCreationTime)
 }
 
-// saying returns the members of the body by which an action says how the record stands: a status, and
-// what some list of these records tells of them.
+// saying returns the members of the body by which an action changes the record: a status, and members that
+// reading these records also answers.
 func (op *operation) saying(ops []*operation) []*member {
 	if !op.isAction() || op.target.in == nowhere || op.body == nil {
 		return nil

@@ -222,7 +222,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	return out, fault
 }
 
-// authorized compares hashes, so that the time it takes tells nothing of the token.
+// authorized compares hashes, so that the time it takes reveals nothing of the token.
 func (s *Sandbox) authorized(r *http.Request) bool {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	sum := sha256.Sum256([]byte(token))

@@ -50,7 +50,7 @@ type member struct {
 
 	label []byte // the name as it stands in JSON, with its colon
 
-	// What a name tells, for inventing values.
+	// From the name, for inventing values.
 	term    term
 	noun    string   // what it holds or refers to, such as vehicle
 	refers  bool     // it holds the id of another record, or several

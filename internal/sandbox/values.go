@@ -503,10 +503,10 @@ func isInstant(t term) bool {
 		(t.is("time", "signedat", "resolvedat") || t.ends("atms", "timestampms", "startms", "endms", "timems", "arrivalms", "expirationtime"))
 }
 
-// isDay reports whether a text is a date, as far as a name can tell.
+// isDay reports whether a text is a date, as far as its name says.
 func isDay(t term) bool { return t.ends("date", "dateofbirth") && !t.ends("update") }
 
-// isMoment reports whether a text is a time, as far as a name can tell.
+// isMoment reports whether a text is a time, as far as its name says.
 func isMoment(name string, t term) bool {
 	return t.ends("time", "hour", "restperiod", "lastconnected") || strings.HasSuffix(name, "At") || strings.HasSuffix(name, "Ms")
 }

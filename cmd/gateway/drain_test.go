@@ -118,7 +118,8 @@ func TestDrain_rollingRestart(t *testing.T) {
 			var found resolver.State
 			for i := range replicas {
 				var at logLine
-				replicas[i], at = startBefore(t, flags, how.args...)
+				// No other test takes a port of this address while the replica is away.
+				replicas[i], at = startBefore(t, flags, append(how.args, "--listen=127.0.0.2:0")...)
 				addresses[i] = at.GRPC
 				found.Addresses = append(found.Addresses, resolver.Address{Addr: at.GRPC})
 			}

@@ -18,9 +18,9 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// What a list tells of a record is what is told of it alone. They may only tell more or less of it, and
-// spell a value in another way.
-func TestRecords_agreeWhereverTheyAreShown(t *testing.T) {
+// A list and a single answer agree on a record. One may have more members than the other, and spell a value
+// in another way.
+func TestRecords_listAndSingleAgree(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	lists := map[string]*endpoint.Endpoint{}
@@ -61,7 +61,7 @@ func TestRecords_agreeWhereverTheyAreShown(t *testing.T) {
 	}
 }
 
-// differences returns where two values differ that tell of the same thing.
+// differences returns the paths at which two values of the same thing differ.
 func differences(of, than protoreflect.FieldDescriptor, one, other any, path string) []string {
 	if of == nil || than == nil {
 		return nil
@@ -102,7 +102,8 @@ func differences(of, than protoreflect.FieldDescriptor, one, other any, path str
 	return []string{fmt.Sprintf("%s is %.100s and %.100s", path, a, b)}
 }
 
-// plain returns a value as all answers spell it: without the name of its member, as in Position_Back.
+// plain returns a value without the name of its member as a prefix, which only some answers have, as in
+// Position_Back.
 func plain(name string, v any) string {
 	return strings.TrimPrefix(strings.ToLower(fmt.Sprint(v)), strings.ToLower(name)+"_")
 }
@@ -117,8 +118,8 @@ func fieldOf(fd protoreflect.FieldDescriptor, name string) protoreflect.FieldDes
 	return nil
 }
 
-// A record has one name, whichever member of whichever answer tells it, even after a client has changed it.
-func TestRecords_areCalledTheSameEverywhere(t *testing.T) {
+// A record has one name in all members of all answers, even after a client has changed it.
+func TestRecords_nameInAllAnswers(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
 	kinds := map[string]string{
@@ -128,7 +129,7 @@ func TestRecords_areCalledTheSameEverywhere(t *testing.T) {
 		a.get(t, "PATCH "+path+secondID, `{"name":"The second `+kind+`"}`)
 	}
 	kinds["asset"], kinds["equipment"] = "/assets", "/fleet/equipment"
-	told := map[string]map[string][]string{} // where it is told, by kind and id, by name
+	told := map[string]map[string][]string{} // members that tell it, by kind and id, by name
 	for _, e := range endpoints(t) {
 		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) {
 			continue
@@ -181,7 +182,7 @@ func TestRecords_areCalledTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// What clients do at once leaves a tag and its members telling the same.
+// After concurrent changes by clients a tag and its members still agree.
 func TestRecords_changedAtOnce(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
@@ -217,12 +218,12 @@ func TestRecords_changedAtOnce(t *testing.T) {
 	}
 }
 
-// Whatever answer shows a record tells the same of it: of a vehicle in a list of vehicles, alone, in a
-// report and as the vehicle of a driver; and of a device, which is told by its serial number.
-func TestRecords_tellTheSameInAllAnswers(t *testing.T) {
+// All answers that show a record agree: on a vehicle in a list of vehicles, alone, in a report and as the
+// vehicle of a driver; and on a device, which its serial number identifies.
+func TestRecords_sameInAllAnswers(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.PageSize = 12 })
-	told := map[string]map[string][]string{} // where it is told, by the record and its member, by value
+	told := map[string]map[string][]string{} // answers that tell it, by the record and its member, by value
 	tell := func(record, member, value, where string) {
 		if told[record+" "+member] == nil {
 			told[record+" "+member] = map[string][]string{}
@@ -284,8 +285,8 @@ func TestRecords_tellTheSameInAllAnswers(t *testing.T) {
 	}
 }
 
-// kindCalled returns the kind of record that a member or a path is called after, empty for none that is
-// compared.
+// kindCalled returns the kind of record that a member or a path is named after, empty if the test does not
+// compare it.
 func kindCalled(name string) string {
 	lower := strings.ToLower(name)
 	for kind, names := range map[string][]string{

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// attributed is which attributes drivers and assets have, and with which values: one fact, which the
-// attributes of an entity and the entities of an attribute tell. A vehicle and the asset of its id have the
-// same ones.
+// attributed is which attributes drivers and assets have, and with which values. It is stored once, for the
+// attributes of an entity and for the entities of an attribute. A vehicle and the asset with its id have the
+// same attributes.
 type attributed struct {
 	attributes *collection
 	entities   map[string][]*collection       // by entity type, driver or asset
 	has        map[string]*relation           // by entity type: entities to the left, attributes to the right
-	said       map[attribution]map[string]any // by clients; of all others the values are invented
+	said       map[attribution]map[string]any // by clients; all other values are invented
 }
 
 // attribution is an attribute that an entity has.
@@ -25,7 +25,7 @@ const (
 	driverEntity, assetEntity         = "driver", "asset"
 )
 
-// entityTypeOf returns whether a seeded attribute is of drivers or of assets.
+// entityTypeOf returns the entity type of a seeded attribute: driver or asset.
 func entityTypeOf(n uint64) string {
 	if n%2 == 1 {
 		return driverEntity
@@ -63,7 +63,7 @@ func (k kinds) attribute(size uint64) {
 	}
 }
 
-// entityOf returns which type of entity the records of a noun are.
+// entityOf returns the entity type of the records of a noun.
 func entityOf(noun string) string {
 	if noun == "driver" {
 		return driverEntity
@@ -71,7 +71,7 @@ func entityOf(noun string) string {
 	return assetEntity
 }
 
-// typeOf returns whether an attribute is of drivers or of assets.
+// typeOf returns the entity type of an attribute: driver or asset.
 func (a *attributed) typeOf(r record) string {
 	if said, ok := r.overlay["entityType"].(string); ok || r.isCreated() {
 		return said
@@ -79,8 +79,7 @@ func (a *attributed) typeOf(r record) string {
 	return entityTypeOf(r.n)
 }
 
-// set makes what a client has written to an attribute or to an entity the fact, and takes it out of the
-// overlay.
+// set stores what a client has written to an attribute or to an entity, and takes it out of the overlay.
 func (a *attributed) set(c *collection, r record) {
 	if c == a.attributes {
 		if v, ok := r.overlay["entities"]; ok {
@@ -111,7 +110,7 @@ func (a *attributed) setAttributes(entityType, entity string, v any) {
 	a.has[entityType].put(entity, ids)
 }
 
-// called returns the attribute that an entity's client has named, by its id or its name.
+// called returns the attribute that a client has named in an entity, by its id or its name.
 func (a *attributed) called(entityType string, values map[string]any) (record, bool) {
 	if id := jsonText(values["id"]); id != "" {
 		return a.attributes.find(id)
@@ -149,7 +148,7 @@ func (a *attributed) setEntities(r record, v any) {
 	of.setTo(r.key, ids)
 }
 
-// find returns the entity of an id.
+// find returns the entity with an id.
 func (a *attributed) find(entityType, id string) (*collection, record, bool) {
 	for _, c := range a.entities[entityType] {
 		if r, ok := c.find(id); ok {
@@ -159,7 +158,7 @@ func (a *attributed) find(entityType, id string) (*collection, record, bool) {
 	return nil, record{}, false
 }
 
-// forget takes a deleted record out of all that tell of it.
+// forget removes a deleted record, which is an attribute or an entity.
 func (a *attributed) forget(c *collection, r record) {
 	if c == a.attributes {
 		a.setEntities(r, nil)
@@ -186,8 +185,8 @@ func (a *attributed) of(c *collection, r record) []record {
 	return out
 }
 
-// holds reports whether an entity has an attribute of those that it is related to: one that is of its type,
-// or that a client has given it nonetheless.
+// holds reports whether an entity has an attribute that it is related to: the attribute is of its type, or a
+// client has given it to the entity.
 func (a *attributed) holds(entityType, entity string, attribute record) bool {
 	_, said := a.said[attribution{entityType, entity, attribute.key}]
 	return said || a.typeOf(attribute) == entityType
@@ -204,7 +203,8 @@ func (a *attributed) valueIDs(c *collection, r record) []string {
 	return ids
 }
 
-// told returns what a member of an attribute or of an entity tells of them, false for another member.
+// told returns the value of a member that tells entities of an attribute or attributes of an entity. It
+// returns false for other members.
 func (a *attributed) told(f *fleet, m *member, r record, v view) (any, bool) {
 	var out []any
 	switch {
@@ -259,13 +259,13 @@ func (a *attributed) valueType(r record) string {
 	return attributeTypeOf(r.n)
 }
 
-// attributeValues are values of an attribute, in all the ways in which they are told.
+// attributeValues are values of an attribute, in all the forms that answers have.
 type attributeValues struct {
 	texts, numbers, dates []any
 	withIDs               []map[string]any // of texts that are selected from a list
 }
 
-// options returns the values from which those of an attribute are selected.
+// options returns the values that clients can select for an attribute.
 func (a *attributed) options(r record) attributeValues {
 	var out attributeValues
 	out.texts, _ = r.overlay["stringValues"].([]any)
@@ -315,7 +315,8 @@ func (a *attributed) values(entityType, entity string, attribute record) attribu
 	return out
 }
 
-// as writes values as a member does, besides what is told of whose they are.
+// as returns an object with the values and with whose, the members that say what they belong to. It leaves
+// out members that m does not declare.
 func (v attributeValues) as(m *member, whose map[string]any) map[string]any {
 	for name, values := range map[string][]any{"stringValues": v.texts, "numberValues": v.numbers, "dateValues": v.dates} {
 		if len(values) > 0 {
@@ -337,7 +338,7 @@ func (v attributeValues) as(m *member, whose map[string]any) map[string]any {
 	return whose
 }
 
-// nameIn returns what a record is called.
+// nameIn returns the name of a record.
 func nameIn(r record, noun string) string {
 	if name, ok := r.overlay["name"].(string); ok {
 		return name
@@ -345,8 +346,8 @@ func nameIn(r record, noun string) string {
 	return nameOf(noun, r.n)
 }
 
-// isAskedFor reports whether a request is for a record of the type that the record has: attributes are
-// asked for by their id and whether they are of drivers or of assets.
+// isAskedFor reports whether a request is for a record of the record's type. Requests for an attribute
+// have its id and its entity type.
 func (c *collection) isAskedFor(q *request, r record) bool {
 	if c.attributed == nil || c != c.attributed.attributes {
 		return true

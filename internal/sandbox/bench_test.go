@@ -8,9 +8,9 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// The pages of a large fleet's feeds, far back in their history: what a reader of a million
-// records asks for two thousand times.
-func BenchmarkAPageOfAFeed(b *testing.B) {
+// It reads pages of a large fleet's feed, far back in its history. A reader of a million records asks for
+// two thousand such pages.
+func BenchmarkFeeds_page(b *testing.B) {
 	for name, target := range map[string]string{
 		"locations":  "/assets/location-and-speed/stream?limit=512&startTime=2026-03-01T12:00:00Z",
 		"statistics": "/fleet/vehicles/stats/feed?types=gps,engineStates,obdOdometerMeters",

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Whatever an annotation bounds in a body is enforced, at any depth: the least and the greatest value,
+// Every bound that an annotation sets in a body is enforced, at any depth: the least and the greatest value,
 // length and count, the allowed values and the formats of times.
 func TestRequests_boundsOfBodies(t *testing.T) {
 	t.Parallel()
@@ -46,7 +46,7 @@ type violation struct {
 	body        any
 }
 
-// violations returns bodies like v, of a message, that each break one bound.
+// violations returns bodies like v, of a message, each of which breaks one bound.
 func violations(md protoreflect.MessageDescriptor, v any, path string, depth int) []violation {
 	values, ok := v.(map[string]any)
 	if !ok || depth > 6 {

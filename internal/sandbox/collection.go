@@ -22,23 +22,23 @@ const (
 
 // record is one record of a collection. It is a value: a change makes a new one.
 type record struct {
-	n       uint64         // which one of its kind; what is generated for it follows from this
+	n       uint64         // its number in its kind; generated values follow from it
 	key     string         // the id in URLs
 	overlay map[string]any // what clients have set; null is a member that was removed. Immutable
-	home    *collection    // that a client has created it in; nil for a record that the fleet began with
-	created time.Time      // zero for a record that the fleet began with
-	changed time.Time      // zero for a record as the fleet began
+	home    *collection    // in which a client has created it; nil for a seeded record
+	created time.Time      // zero for a seeded record
+	changed time.Time      // zero for an unchanged seeded record
 	// How far its counters are ahead of its drive, in metres and seconds.
 	odometer, engine counter
 }
 
-// counter is ahead of what it counts, by what a client has set it to.
+// counter is how far a counter is ahead of its drive, because a client has set it.
 type counter struct {
 	ahead float64
 	since time.Time
 }
 
-// at returns by how much the counter is ahead at a time.
+// at returns how far the counter is ahead at a time.
 func (c counter) at(t time.Time) float64 {
 	if t.Before(c.since) {
 		return 0
@@ -49,8 +49,8 @@ func (c counter) at(t time.Time) float64 {
 // isCreated reports whether a client has created the record.
 func (r record) isCreated() bool { return r.home != nil }
 
-// timeOf returns the time that a member tells of a record that a client has created or changed, the
-// zero time where it tells none.
+// timeOf returns when a client created or changed the record, for a member with one of these times. It
+// returns the zero time for other members.
 func (r record) timeOf(m *member) time.Time {
 	switch {
 	case m.kind != text || m.shape != single:
@@ -62,29 +62,29 @@ func (r record) timeOf(m *member) time.Time {
 	return time.Time{}
 }
 
-// collection is the records behind a group of paths, numbered from 1 to seeded and, for those that
-// clients create, from offset on. Only what clients have done is kept, so that neither its size nor
-// the time to find a record depends on how many are seeded. It is not safe for concurrent use:
-// Sandbox has one lock for all collections, since what a client does to one may show in others.
+// collection is the records behind a group of paths. Seeded records have the numbers from 1 to seeded,
+// records that clients create have numbers from offset on. It stores only what clients have done, so
+// neither its size nor the time to find a record depends on how many are seeded. It is not safe for
+// concurrent use: Sandbox has one lock for all collections, since a change to one may show in others.
 type collection struct {
 	*store
-	noun       string             // what one record is called, such as vehicle
-	keyField   string             // the parameter by which single records are asked for, such as id
+	noun       string             // the kind of its records, such as vehicle
+	keyField   string             // the parameter for a single record, such as id
 	keyRefers  bool               // it is the id of a record of another kind
 	settable   map[string]bool    // members that clients can write
 	required   map[string]bool    // members that creating a record requires
 	ownIDs     bool               // clients give each record an id, which is not its key
-	statuses   []*member          // that answers say how a record stands by
+	statuses   []*member          // members that tell the status of a record
 	records    map[string]*member // members that its records have
 	up         string             // the member that clients set to the id of the record above in the tree
 	ties       []*tie
 	attributed *attributed // that its records have, or that they are; nil for none
-	readable   bool        // records can be asked for; of others that clients create only the number is kept
+	readable   bool        // records can be read; of created records that cannot, only the number is stored
 	own        bool        // it is readable, and some operation reads or creates its records
 	general    bool        // it has the records of all collections with its store
-	view       bool        // it has those of them of which the type is its noun
-	gathers    bool        // its records are readings, of which the oldest make room for new ones
-	// Lists in its records of things to which the server gives ids, and how many it has given.
+	view       bool        // it has those of them whose type is its noun
+	gathers    bool        // its records are readings: new ones replace the oldest
+	// Lists in its records whose elements get ids from the server, and how many it has given.
 	numbered map[string]bool
 	things   uint64
 }
@@ -110,7 +110,7 @@ func newCollection(path string, seeded uint64) *collection {
 	}
 }
 
-// note notes what an operation lets clients write, and by what it says how a record stands.
+// note notes the members that an operation lets clients write, and those that tell a record's status.
 func (c *collection) note(op *operation) {
 	if op.envelope.record != nil {
 		for _, m := range op.envelope.record.members {
@@ -152,7 +152,7 @@ func (c *collection) note(op *operation) {
 // idOf returns the id of the n-th record of any collection.
 func idOf(n uint64) string { return strconv.FormatUint(firstID+n, 10) }
 
-// numberOfID returns the number that an id stands for, 0 where it cannot be one of the fleet's.
+// numberOfID returns the number that an id stands for, 0 if it cannot be an id of the fleet's.
 func numberOfID(id string) uint64 {
 	v, err := strconv.ParseUint(id, 10, 64)
 	if err != nil || v < firstID {
@@ -172,7 +172,7 @@ func (o order) past(n uint64) int {
 	return sort.Search(o.count, func(i int) bool { return o.at(i) > n })
 }
 
-// all returns the numbers of all records there have been.
+// all returns the numbers of all records, deleted ones included.
 func (c *collection) all() order {
 	return order{count: int(c.seeded + c.created), at: func(i int) uint64 { // bounded by MaxFleet and maxCreated
 		if n := uint64(i) + 1; n <= c.seeded {
@@ -194,8 +194,8 @@ func (c *collection) get(n uint64) (record, bool) {
 	return r, ok && c.shows(r)
 }
 
-// shows reports whether a record that clients have created or changed is one of the collection's: of an
-// asset its type says whether it is a trailer, too.
+// shows reports whether a record that clients have created or changed is in the collection. The type of an
+// asset says whether it is also in the collection of trailers.
 func (c *collection) shows(r record) bool {
 	is := jsonText(r.overlay["type"])
 	switch {
@@ -207,7 +207,7 @@ func (c *collection) shows(r record) bool {
 	return r.home == nil || r.home == c
 }
 
-// first returns the first live record, or what it was where all are deleted.
+// first returns the first live record, or the first seeded one as it was if all are deleted.
 func (c *collection) first() record {
 	if found := (listing{of: c, order: c.all()}).after(0, 1); len(found) > 0 {
 		return found[0]
@@ -215,7 +215,7 @@ func (c *collection) first() record {
 	return record{n: 1, key: idOf(1)}
 }
 
-// find returns the record that an id or, as key:value, an external id stands for.
+// find returns the record with an id or, as key:value, an external id.
 func (c *collection) find(id string) (record, bool) {
 	if r, ok := c.get(numberOfID(id)); ok && r.key == id {
 		return r, true
@@ -223,7 +223,7 @@ func (c *collection) find(id string) (record, bool) {
 	if r, ok := c.get(c.keys[id]); ok && r.key == id {
 		return r, true
 	}
-	// The aliases of what is seeded end in its number.
+	// The aliases of a seeded record end in its number.
 	if r, ok := c.get(lastNumber(id)); ok && c.isAlias(r, id) {
 		return r, true
 	}
@@ -239,9 +239,9 @@ func (c *collection) find(id string) (record, bool) {
 	return found, found.n != 0
 }
 
-// named returns a record that is called by a name.
+// named returns a record with a name.
 func (c *collection) named(name string) (record, bool) {
-	// The names of what is seeded end in its number.
+	// The name of a seeded record ends in its number.
 	if r, ok := c.get(lastNumber(name)); ok && !r.isCreated() && r.overlay["name"] == nil && nameOf(c.noun, r.n) == name {
 		return r, true
 	}
@@ -286,9 +286,8 @@ func (c *collection) isAlias(r record, id string) bool {
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
 
-// add makes a record of what a client sent. Where the client chose a key that is the id of another
-// record, as a route's setup has the route's, it takes the place of the one that the fleet began with;
-// other keys must be new.
+// add makes a record of what a client sent. If its key is the id of a record of another kind, as a route's
+// setup has the route's id, it replaces the seeded record with this key. Other keys must be new.
 func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusal) {
 	n := c.offset + c.created
 	r := record{n: n, key: idOf(n), overlay: overlay, home: c, created: now, changed: now}
@@ -323,15 +322,15 @@ func (c *collection) room(n int) bool {
 	return !c.readable || c.created+uint64(n) <= maxCreated
 }
 
-// forget makes room for a reading: the oldest one is not kept any longer.
+// forget makes room for a reading by dropping the oldest one.
 func (c *collection) forget() {
 	delete(c.touched, c.offset)
 	c.offset++
 	c.created--
 }
 
-// givenKey returns the key that a client chose for a record and the member that holds it, empty where
-// it did not.
+// givenKey returns the member that holds the key that a client chose for a record, and the key. The key is
+// empty if it chose none.
 func (c *collection) givenKey(overlay map[string]any) (name, key string) {
 	name = c.keyField
 	if c.noun == "gateway" {
@@ -343,9 +342,8 @@ func (c *collection) givenKey(overlay map[string]any) (name, key string) {
 	return name, jsonText(overlay[name])
 }
 
-// assigns reports whether the server gives a member that clients cannot set to a record that they
-// create: what is required, its id, what became of it when, and what leads to it or proves who may
-// use it.
+// assigns reports whether a record that clients create gets from the server a member that they cannot set:
+// a required one, its id, its status and times, a link to it, or a secret.
 func (c *collection) assigns(m *member) bool {
 	t := m.term
 	switch {
@@ -357,9 +355,9 @@ func (c *collection) assigns(m *member) bool {
 	return t.is("uuid", "isdeactivated") || t.ends("status") && len(m.values) > 0 || t.has("created", "url", "link", "secret") || isChangeTime(t)
 }
 
-// unset returns what is told of a member that the client which created the record could set and did
-// not: that there is none or, where it is required, that it is empty. One that is never empty is
-// assigned by the server; so are times for which the documentation has a default.
+// unset returns the value of a member that the client could set when it created the record, and did not:
+// none or, if the member is required, an empty one. The result is false if the server assigns a value: to
+// members that are never empty, and to times for which the documentation has a default.
 func (m *member) unset() (any, bool) {
 	switch {
 	case m.term.is("id", "driveractivationstatus"):
@@ -369,7 +367,7 @@ func (m *member) unset() (any, bool) {
 	case m.isTime && m.kind == text && m.shape == single && !m.term.is("starttime", "activetime", "shiftstarttime"):
 		return never, true
 	case m.refers && m.kind == text && m.shape == single && m.rule.GetFormat() == "":
-		return "", true // which refers to nothing
+		return "", true // refers to no record
 	case m.isTime, m.refers, m.shape != single, len(m.values) > 0, m.rule.GetFormat() != "", m.rule.Minimum != nil:
 		return nil, false
 	case m.kind == text:
@@ -392,8 +390,8 @@ func (c *collection) update(r record, overlay map[string]any, now time.Time) rec
 	return r
 }
 
-// wind takes the counters out of the overlay of a record that does not tell them itself: from now on these
-// go on from what a client has set them to.
+// wind takes counters out of the overlay of a record whose answers do not have them. From now on they count
+// from the value that a client has set.
 func (c *collection) wind(r record, now time.Time) record {
 	set := func(to *counter, name string, unit, counted float64) {
 		v, sent := r.overlay[name]
@@ -425,8 +423,7 @@ func (c *collection) remove(r record) {
 	delete(c.keys, r.key)
 }
 
-// above returns the id of the record that is above another one in the tree of its kind, empty where
-// there is none.
+// above returns the id of a record's parent in the tree of its kind, empty if it has none.
 func (c *collection) above(r record) string {
 	set, ok := r.overlay[c.up]
 	switch {
@@ -455,8 +452,8 @@ func (c *collection) isWithin(r record, id string) bool {
 	}
 }
 
-// merged returns overlay with a merge patch (RFC 7396) applied. shown is what the record looks
-// like, for objects that are patched in part.
+// merged returns overlay with a merge patch (RFC 7396) applied. shown is the record as clients see it, for
+// objects of which the patch has only some members.
 func merged(overlay, shown, patch map[string]any) map[string]any {
 	out := maps.Clone(overlay)
 	if out == nil {
@@ -492,8 +489,8 @@ func mergePatch(target, patch map[string]any) map[string]any {
 	return out
 }
 
-// replacement returns an overlay that has the members of body, and lacks every other one that a body
-// could set, except those that a record cannot be without.
+// replacement returns an overlay with values, the members of a body. It lacks all other members that a body
+// could set, except the required ones.
 func (c *collection) replacement(r record, body *schema, values map[string]any) map[string]any {
 	out := maps.Clone(values)
 	if out == nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// create makes a record of each input of a request, all or none. Inputs that name a record which is
-// there change it.
+// create makes a record of each input of a request, all or none. An input that names an existing record
+// changes it.
 func (s *Sandbox) create(q *request) ([]record, *refusal) {
 	c, inputs := q.op.target.collection, q.inputs()
 	were, added := make([]record, len(inputs)), 0
@@ -56,8 +56,8 @@ func (s *Sandbox) create(q *request) ([]record, *refusal) {
 	return records, nil
 }
 
-// existing returns the record that an input is to change rather than to make, number 0 if there is
-// none: an element of a list may have the id of one, and plan orders may be told to go by their
+// existing returns the record that an input changes instead of making one, number 0 if there is none. An
+// element of a list may have the id of a record, and a request for plan orders may ask to find them by
 // customerOrderId.
 func (s *Sandbox) existing(q *request, input map[string]any) (record, *refusal) {
 	c := q.op.target.collection
@@ -78,8 +78,8 @@ func (s *Sandbox) existing(q *request, input map[string]any) (record, *refusal) 
 	return record{}, nil
 }
 
-// distinct returns the members of which the documentation says that no two records of a kind have the
-// same, of several together.
+// distinct returns the members that are unique among the records of a kind, as the documentation says. Of a
+// list of several members the combination is unique.
 func distinct(noun string) [][]string {
 	switch noun {
 	case "driver":
@@ -90,8 +90,8 @@ func distinct(noun string) [][]string {
 	return nil
 }
 
-// takenStatus is the status of a refusal because a record has a key already. The documentation tells
-// that of gateways only, and declares 409 for no operation.
+// takenStatus is the status of a refusal because another record has the key. The documentation gives
+// one for gateways only, and declares 409 for no operation.
 func takenStatus(noun string) int {
 	if noun == "gateway" {
 		return http.StatusNotFound
@@ -99,8 +99,8 @@ func takenStatus(noun string) int {
 	return http.StatusBadRequest
 }
 
-// taken refuses what another record has and only one may: what is distinct in its kind, and a value of
-// an external id, which is distinct among the records of all kinds.
+// taken refuses a unique value that another record has: of members that are unique in their kind, and of
+// external ids, which are unique among the records of all kinds.
 func (s *Sandbox) taken(q *request, input map[string]any, own record) *refusal {
 	c := q.op.target.collection
 	for _, names := range distinct(c.noun) {
@@ -133,7 +133,7 @@ func alreadyOf(noun string, names []string, values map[string]any) *refusal {
 	return refuse(http.StatusBadRequest, "%s: %s is already that of another %s", strings.Join(names, ", "), strings.Join(said, ", "), words(noun))
 }
 
-// repeats refuses an input that has what one before it in the same request has and only one may.
+// repeats refuses an input with a unique value that an earlier input of the same request has.
 func repeats(noun string, before []map[string]any, input map[string]any) *refusal {
 	external, _ := input["externalIds"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(external)) {
@@ -153,8 +153,8 @@ func repeats(noun string, before []map[string]any, input map[string]any) *refusa
 	return nil
 }
 
-// alike returns another record than own that has what an input says of all members of a list. Of what
-// the input leaves out the value of own counts.
+// alike returns a record, other than own, with the values of an input for all names. For a name that the
+// input leaves out it compares with the value of own.
 func (s *Sandbox) alike(q *request, names []string, input map[string]any, own record) (record, bool) {
 	var wanted []string
 	asked := false
@@ -180,7 +180,7 @@ func (s *Sandbox) alike(q *request, names []string, input map[string]any, own re
 		return true
 	}
 	c := q.op.target.collection
-	// What is seeded and must be distinct ends in the record's number.
+	// A unique value of a seeded record ends in the record's number.
 	if r, ok := c.get(lastNumber(wanted[0])); ok && r.n != own.n && r.overlay[names[0]] == nil && has(s.shown(q, r)) {
 		return r, true
 	}
@@ -192,8 +192,9 @@ func (s *Sandbox) alike(q *request, names []string, input map[string]any, own re
 	return record{}, false
 }
 
-// belonging returns the keys of the records that belong to those that a request names: of those that
-// clients have created so, else of the seeded one of their number. Without any it is the first of all.
+// belonging returns the keys of the records that belong to the owners that a request names: the records
+// that clients have created for them, else the seeded record with the owner's number. If the request names
+// no owner, it is the first record.
 func (c *collection) belonging(q *request) []string {
 	owners := map[string]string{}
 	for _, name := range q.op.owners() {
@@ -224,16 +225,16 @@ func (c *collection) belonging(q *request) []string {
 	return nil
 }
 
-// outcome is what becomes of a record by an action: its status is called as the action is, such as
-// accepted after accept. The zero outcome is of actions that leave it as it is.
+// outcome is how an action changes a record: the new status is named after the action, such as accepted
+// after accept. The zero outcome changes nothing.
 type outcome struct {
 	status *member
 	value  string
-	when   []string // the members that say when it became so
+	when   []string // the members for the time of the change
 }
 
 func (c *collection) outcomeOf(op *operation) outcome {
-	if !op.isAction() || op.target.from == nowhere {
+	if !op.isAction() || op.target.in == nowhere {
 		return outcome{}
 	}
 	verb := string(termOf(op.segments[len(op.segments)-1].literal))
@@ -260,7 +261,7 @@ func (c *collection) outcomeOf(op *operation) outcome {
 	return outcome{}
 }
 
-// of returns the overlay of a record to which it happens at a time.
+// of returns the overlay of a record after the change at a time.
 func (o outcome) of(r record, now time.Time) map[string]any {
 	change := map[string]any{o.status.name: o.value}
 	for _, name := range o.when {
@@ -269,7 +270,7 @@ func (o outcome) of(r record, now time.Time) map[string]any {
 	return merged(r.overlay, nil, change)
 }
 
-// idAs returns what a client calls a record by, or its key, as a member holds it.
+// idAs returns the id that a client gave a record, or its key, in the type of a member.
 func (r record) idAs(m *member) (any, bool) {
 	switch given := r.overlay["id"]; {
 	case given != nil && m.term.is("id"):
@@ -280,8 +281,8 @@ func (r record) idAs(m *member) (any, bool) {
 	return m.fit(r.key)
 }
 
-// ownID returns the member of a record without an id that is its id nonetheless, such as jobId: the
-// first that the server gives, nil if there is none.
+// ownID returns the member that is the id of a record without a member called id, such as jobId: the first
+// id that the server gives, nil if there is none.
 func (s *schema) ownID(c *collection) *member {
 	for _, m := range s.members {
 		if m.answered && m.refers && m.kind == text && m.shape == single && !c.settable[m.name] {
@@ -291,16 +292,16 @@ func (s *schema) ownID(c *collection) *member {
 	return nil
 }
 
-// from returns what an object that a client has sent says of a member: by the member's name, by the ids
-// of what it holds (tags by tagIds), or by the members that are called after it.
+// from returns the value of a member in an object that a client has sent: under the member's name, as the
+// ids of its records (tags as tagIds), or as members that are named after it.
 func (m *member) from(sent map[string]any) (any, bool) {
 	if v := sent[m.name]; v != nil {
 		if fitting, ok := m.fit(v); ok {
 			return fitting, true
 		}
 	}
-	if parts := m.parts(sent, nil); len(parts) > 0 {
-		return m.fitOne(parts)
+	if members := m.flattened(sent, nil); len(members) > 0 {
+		return m.fitOne(members)
 	}
 	if m.shape != list || !m.isReference() {
 		return nil, false
@@ -317,14 +318,14 @@ func (m *member) from(sent map[string]any) (any, bool) {
 	return fitting, ok && len(ids) > 0
 }
 
-// implied returns the value of a member that follows from others that a client has set: of an object its
-// parts, unless only its id is told, and input of inputs if these are one.
+// implied returns the value of a member that follows from others that a client has set: of an object from
+// its flattened members, unless that is only the id, and of input from inputs with one element.
 func (m *member) implied(set map[string]any, of *collection) (any, bool) {
 	if m.shape != single {
 		return nil, false
 	}
-	if parts := m.parts(set, of); len(parts) > 1 || len(parts) == 1 && parts["id"] == nil {
-		return parts, true
+	if members := m.flattened(set, of); len(members) > 1 || len(members) == 1 && members["id"] == nil {
+		return members, true
 	}
 	if each, _ := set[m.name+"s"].([]any); len(each) == 1 {
 		return each[0], true
@@ -332,10 +333,10 @@ func (m *member) implied(set map[string]any, of *collection) (any, bool) {
 	return nil, false
 }
 
-// parts returns the members of an object that a client has sent one by one, in members that are called
-// after it: assignee in assigneeId and assigneeType. An object of a record which has nothing but what
-// clients set of the record repeats that, as args does.
-func (m *member) parts(sent map[string]any, of *collection) map[string]any {
+// flattened returns the members of an object that a client has sent one by one, as members named after it:
+// assignee as assigneeId and assigneeType. If clients can set all members of the object in the record, as
+// those of args, it repeats them.
+func (m *member) flattened(sent map[string]any, of *collection) map[string]any {
 	if !m.isRecord() || m.shape != single {
 		return nil
 	}
@@ -343,23 +344,23 @@ func (m *member) parts(sent map[string]any, of *collection) map[string]any {
 	for _, below := range m.schema.members {
 		repeats = repeats && of.settable[below.name]
 	}
-	parts := map[string]any{}
+	members := map[string]any{}
 	for _, below := range m.schema.members {
 		for _, name := range []string{m.name + capital(below.name), below.name} {
 			isAfter := len(name) > len(m.name) && strings.HasPrefix(name, m.name)
 			if v := sent[name]; v != nil && (isAfter || repeats) {
-				parts[below.name] = v
+				members[below.name] = v
 			}
 		}
 	}
-	return parts
+	return members
 }
 
-// firstNestedID is above the ids of all records: of what records hold, such as the stops of a route,
-// each has an id of its own.
+// firstNestedID is above the ids of all records. The ids of objects within records, such as the stops of a
+// route, begin there.
 const firstNestedID = 1 << 41
 
-// nestedID returns the id of something that a record holds; false for a member that is no id.
+// nestedID returns the id of an object within a record; false for a member that is no id.
 func (m *member) nestedID(h uint64) (any, bool) {
 	id := idOf(firstNestedID + h>>24)
 	switch {

@@ -18,8 +18,8 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-// notCreations are the POST operations that make no record that can be asked for: what Samsara answers
-// is not one. All others must answer what they were sent, and list it afterwards.
+// notCreations are the POST operations that make no record that can be read. All others must answer what
+// they were sent, and list it afterwards.
 func notCreations() map[string]string {
 	const (
 		read    = "reads, with its filter in the body"
@@ -49,8 +49,8 @@ func notCreations() map[string]string {
 	}
 }
 
-// Every creation answers what it was sent and what is the server's, and nothing else; so does whatever
-// reads the record afterwards.
+// Every creation answers what it was sent and what the server assigns, and nothing else. So does every
+// operation that reads the record afterwards.
 func TestCreation_answersWhatWasSentInEveryCollection(t *testing.T) {
 	t.Parallel()
 	for name, full := range map[string]bool{"all that may be sent": true, "what must be sent": false} {
@@ -163,15 +163,15 @@ func deprecated(md protoreflect.MethodDescriptor) bool {
 	return ok && o.GetDeprecated()
 }
 
-// sent is what a request says, by names: texts of numbers, strings and bools.
+// sent is the values of a request, by names: texts of numbers, strings and bools.
 type sent struct {
 	leaves map[string][]string
 	names  map[string]bool // of all members
 	record map[string]any  // of which the answer is to be
 }
 
-// creationOf returns a request of an operation that creates a record, each id in it that of another
-// seeded record, and what it says.
+// creationOf returns a request of an operation that creates a record, and its values. Each id in it is of
+// another seeded record.
 func creationOf(e *endpoint.Endpoint, full bool) (exchange, *sent) {
 	x, n := requestFor(e, full), 1
 	differ := func(text string) string {
@@ -188,7 +188,7 @@ func creationOf(e *endpoint.Endpoint, full bool) (exchange, *sent) {
 	return said(exchange{line: path, body: differ(x.body)}, true)
 }
 
-// said returns what a request says, and the request, without the ids of its records if these are to be
+// said returns the values of a request, and the request, without the ids of its records if these must be
 // new.
 func said(x exchange, isNew bool) (exchange, *sent) {
 	path, query, _ := strings.Cut(x.line, "?")
@@ -255,8 +255,8 @@ func (s *sent) note(name string, v any) {
 	}
 }
 
-// says reports whether a value was sent by the name of a member, or by one that leads to it: serial in
-// device by deviceSerial, id in tags by tagIds or tags.
+// says reports whether a value was sent under the name of a member, or under a name that includes its path:
+// serial in device as deviceSerial, id in tags as tagIds or tags.
 func (s *sent) says(parent, name, value string) bool {
 	for sentName, values := range s.leaves {
 		lower, plain := strings.ToLower(sentName), strings.ToLower(strings.TrimSuffix(sentName, "s"))
@@ -269,7 +269,8 @@ func (s *sent) says(parent, name, value string) bool {
 	return false
 }
 
-// problems returns what a record has that was not sent and is not the server's, and what it lacks.
+// problems returns the members of a record that were not sent and that the server does not assign, and the
+// members that it lacks.
 func (s *sent) problems(record map[string]any, of map[string]protoreflect.FieldDescriptor) []string {
 	out := s.lacks(record, of)
 	for _, name := range slices.Sorted(maps.Keys(record)) {
@@ -280,7 +281,7 @@ func (s *sent) problems(record map[string]any, of map[string]protoreflect.FieldD
 	return out
 }
 
-// lacks returns what was sent and is not in a record that declares it.
+// lacks returns the values that were sent and that a record declares, but does not have.
 func (s *sent) lacks(record map[string]any, of map[string]protoreflect.FieldDescriptor) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(s.record)) {
@@ -341,7 +342,7 @@ func (s *sent) check(parent string, fd protoreflect.FieldDescriptor, name string
 	return []string{fmt.Sprintf("%s.%s = %s, which was not sent", parent, name, text)}
 }
 
-// any reports whether something in an object was sent.
+// any reports whether a member of an object was sent.
 func (s *sent) any(parent string, values map[string]any) bool {
 	if len(values) == 0 {
 		return true // was sent so
@@ -366,16 +367,16 @@ func (s *sent) any(parent string, values map[string]any) bool {
 	return false
 }
 
-// isFree reports whether an object is what the sample has for values of any form.
+// isFree reports whether an object is the sample's value for members of any JSON.
 func isFree(v map[string]any) bool { return v["free"] == "form" }
 
-// isServers reports whether a member that was not sent is one that the server gives: an id, a time at
-// which the record was made, how a new one stands, what leads to it or proves who may use it, who made it
-// and, of what must be there, that there is none, or what assigned lists.
+// isServers reports whether the server assigns a member that was not sent: an id, a time at which the record
+// was made, the status of a new record, a link to it, a secret, its author and, for a required member, an
+// empty value or what assigned lists.
 func isServers(parent, name, text string, required bool) bool {
 	lower := strings.ToLower(name)
-	isAny := func(in string, parts ...string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(in, part) })
+	isAny := func(in string, words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(in, word) })
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	isNow := err == nil && time.UnixMilli(int64(number)).Sub(start).Abs() <= 25*time.Hour
@@ -408,8 +409,8 @@ func isServers(parent, name, text string, required bool) bool {
 	return assigned(parent, name, text, isNow)
 }
 
-// assigned reports whether a value is what the documentation says of a member that must be there and was
-// not sent, or what follows from what was.
+// assigned reports whether a value is the documented one for a required member that was not sent, or follows
+// from values that were sent.
 func assigned(parent, name, text string, isNow bool) bool {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		switch name {
@@ -470,8 +471,8 @@ func recordIn(md protoreflect.MessageDescriptor, v any) (map[string]any, map[str
 	return object, fields
 }
 
-// readersOf returns the operations that read what a creation makes: those of its path, and of that with
-// an id behind it.
+// readersOf returns the operations that read what a creation makes: those of its path, and of its path with
+// an id at the end.
 func readersOf(all []*endpoint.Endpoint, creation *endpoint.Endpoint) []*endpoint.Endpoint {
 	var out []*endpoint.Endpoint
 	base := strings.TrimSuffix(creation.Operation.GetPath(), "/batch")
@@ -494,7 +495,7 @@ func hasList(all []*endpoint.Endpoint, path string) bool {
 	})
 }
 
-// keyOf returns what a record is asked for by, as one of the names that a request has for it.
+// keyOf returns the key of a record under one of the names that requests have for it.
 func keyOf(record map[string]any, param string) string {
 	for _, name := range []string{param, "id", "pdfId", "jobId", "name", "serial"} {
 		if v, ok := record[name]; ok {
@@ -504,7 +505,7 @@ func keyOf(record map[string]any, param string) string {
 	return ""
 }
 
-// readLine returns the request line of a reader for a record: by its id, and by what it was sent with.
+// readLine returns the request line of a reader for a record: by its id, and by the values that were sent.
 func (s *sent) readLine(e *endpoint.Endpoint, record map[string]any) string {
 	path, query := e.Operation.GetPath(), url.Values{}
 	parent := path[strings.LastIndex(path, "/{")+1:]
@@ -550,7 +551,7 @@ func (s *sent) readLine(e *endpoint.Endpoint, record map[string]any) string {
 	return "GET " + path + "?" + query.Encode()
 }
 
-// find asks a reader for a record, page after page. Of several that may be it, it returns the last.
+// find asks a reader for a record, page after page. If several match, it returns the last.
 func (s *sent) find(t *testing.T, a *api, e *endpoint.Endpoint, line string, record map[string]any) (map[string]any, map[string]protoreflect.FieldDescriptor) {
 	t.Helper()
 	const maxPages = 50
@@ -592,7 +593,7 @@ func (s *sent) find(t *testing.T, a *api, e *endpoint.Endpoint, line string, rec
 	return found, foundOf
 }
 
-// isOf reports whether what a reader shows is a record: by its id or, without one, by what was sent.
+// isOf reports whether a reader shows the record: by its id or, without one, by the values that were sent.
 func (s *sent) isOf(shown, record map[string]any) bool {
 	for _, name := range []string{"uuid", "pdfId", "jobId", "correlationId", "id"} {
 		if record[name] != nil && shown[name] != nil {

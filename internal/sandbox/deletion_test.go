@@ -13,8 +13,8 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// Who deletes a record takes it out of whatever any answer tells, except out of members that are declared
-// to be always there. Assignments of what is deleted are none any more.
+// Deleting a record removes it from all answers, except from required members. Assignments of a deleted
+// record are deleted, too.
 func TestDeletion_leavesNoReferenceInAnyAnswer(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -73,7 +73,7 @@ func TestDeletion_leavesNoReferenceInAnyAnswer(t *testing.T) {
 	}
 }
 
-// remains finds where an answer refers to the first record of a kind.
+// remains returns the paths at which an answer refers to the first record of a kind.
 type remains struct {
 	nouns []string
 	found map[string]bool // by path, whether the member must be there

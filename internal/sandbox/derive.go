@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// compliancePath is where the settings of the carrier are, which the organization has, too.
+// compliancePath is the path of the carrier's settings, which the organization has, too.
 const compliancePath = "/fleet/settings/compliance"
 
-// derived returns the value of a member that follows from what a client has said by other members, or
-// that other records tell: false if it follows from nothing.
+// derived returns the value of a member that follows from other members that a client has set, or from
+// other records. The second result is false if it follows from neither.
 func (f *fleet) derived(m *member, r record, v view) (any, bool) {
 	switch {
 	case m.term.is("isdeactivated"):
@@ -27,7 +27,7 @@ func (f *fleet) derived(m *member, r record, v view) (any, bool) {
 	case m.name == "carrierSettings" && v.of.noun == "me":
 		return f.carrier(m, v)
 	case m.term.is("endtime") && v.of.noun == "driverTrailerAssignment" && !r.isCreated():
-		return nil, true // these are listed while they last
+		return nil, true // only current ones are listed
 	case m.term.is("safetystatus") && v.of.noun == inspectionNoun && !r.isCreated():
 		return f.safety(r, v), true
 	case v.kinds.assigning(v.of.noun, m) != nil:
@@ -36,8 +36,8 @@ func (f *fleet) derived(m *member, r record, v view) (any, bool) {
 	return nil, false
 }
 
-// weightOf returns a weight that a client has said as a member tells it: in pounds, in kilograms, or, as
-// vehicleWeight, in the unit that the client used.
+// weightOf returns a weight that a client has set, in the unit of a member: pounds, kilograms, or, for
+// vehicleWeight, the unit that the client used.
 func weightOf(t term, gross any) any {
 	values, _ := gross.(map[string]any)
 	weight, err := strconv.ParseFloat(jsonText(values["weight"]), 64)
@@ -53,7 +53,7 @@ func weightOf(t term, gross any) any {
 	return json.Number(strconv.FormatFloat(math.Round(weight), 'f', -1, 64))
 }
 
-// carrier returns the settings of the carrier as the organization tells them.
+// carrier returns the settings of the carrier as a member of the organization.
 func (f *fleet) carrier(m *member, v view) (any, bool) {
 	c, r, ok := v.kinds.find("compliance", idOf(1))
 	if !ok {
@@ -71,8 +71,8 @@ func (f *fleet) carrier(m *member, v view) (any, bool) {
 	return settings, true
 }
 
-// assignments returns the records that tell who or what a record is assigned to, for a member that is
-// called after the other side, as the driverAssignments of a vehicle are.
+// assignments returns the assignments of a record, for a member that is named after the other side, such as
+// the driverAssignments of a vehicle.
 func (f *fleet) assignments(m *member, r record, v view) any {
 	c, out := v.kinds.assigning(v.of.noun, m), []any{}
 	for _, a := range c.about(v.of.noun, r.key) {
@@ -86,8 +86,8 @@ func (f *fleet) assignments(m *member, r record, v view) any {
 	return out
 }
 
-// assigning returns the collection of the assignments that a member of a record of a noun tells of, nil
-// for none.
+// assigning returns the collection of the assignments in a member of the records of a noun, nil if the
+// member has none.
 func (k kinds) assigning(noun string, m *member) *collection {
 	other, ok := strings.CutSuffix(m.name, "Assignments")
 	if !ok || m.shape != list || !m.isRecord() {
@@ -101,7 +101,7 @@ func (k kinds) assigning(noun string, m *member) *collection {
 	return nil
 }
 
-// about returns the records that refer to one of a noun.
+// about returns the records that refer to the record of a noun with a key.
 func (c *collection) about(noun, key string) []record {
 	var out []record
 	numbers := c.matching(filter{noun: noun, ids: []string{key}, of: c})
@@ -113,7 +113,7 @@ func (c *collection) about(noun, key string) []record {
 	return out
 }
 
-// unassign removes the assignments of a record that has been deleted: without it they are nothing.
+// unassign removes the assignments of a deleted record.
 func (k kinds) unassign(of *collection, r record) {
 	for noun, collections := range k {
 		if len(collections) == 0 || collections[0].store != of.store {
@@ -131,7 +131,7 @@ func (k kinds) unassign(of *collection, r record) {
 	}
 }
 
-// needs reports whether each record tells of one of a noun.
+// needs reports whether each record refers to a record of a noun.
 func (c *collection) needs(noun string) bool {
 	return slices.ContainsFunc([]string{noun, noun + "Id"}, func(name string) bool {
 		m := c.records[name]
@@ -139,8 +139,8 @@ func (c *collection) needs(noun string) bool {
 	})
 }
 
-// kindOf returns the kind of record that an object refers to: by the name of its member or, if no kind is
-// called so, by the type that it tells besides the id, as that of assignedTo.
+// kindOf returns the kind of record that an object refers to: by the name of its member or, if no kind has
+// this name, by the type beside the id, as in assignedTo.
 func (k kinds) kindOf(m *member, told func(*member) string) string {
 	if len(k[m.noun]) > 0 {
 		return m.noun
@@ -160,7 +160,7 @@ func (k kinds) kindOf(m *member, told func(*member) string) string {
 	return m.noun
 }
 
-// hasDeleted reports whether there was a record with an id.
+// hasDeleted reports whether a record with an id has been deleted.
 func (k kinds) hasDeleted(noun, id string) bool {
 	return slices.ContainsFunc(k[noun], func(c *collection) bool { return c.deleted[numberOfID(id)] })
 }
@@ -170,8 +170,7 @@ const defectNoun, inspectionNoun = "defect", "dvir"
 // isOpen reports whether a seeded defect is not resolved.
 func isOpen(n uint64) bool { return n%4 == 1 || n%4 == 2 }
 
-// safety returns how safe a seeded DVIR finds its vehicle: it is unsafe as long as one of its defects is
-// open.
+// safety returns the safety status of a seeded DVIR: unsafe while one of its defects is open.
 func (f *fleet) safety(r record, v view) string {
 	for i := range listSize {
 		if _, defect, ok := v.kinds.find(defectNoun, idOf(ref(r.n, i, f.size))); ok {

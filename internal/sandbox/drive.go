@@ -2,10 +2,9 @@ package sandbox
 
 import "math"
 
-// drive is how one asset moves. It drives counter-clockwise on a circle around the depot, for ever,
-// now faster and now slower. Its distance is a formula of the time and all else one of the
-// distance, so that whatever it reports at different times fits together, and any time can be
-// asked for.
+// drive is how one asset moves. It drives counter-clockwise on a circle around the depot, for ever, at
+// a speed that rises and falls. The distance is a function of the time, and all other quantities are
+// functions of the distance. So reports of different times agree, and any time can be asked for.
 type drive struct {
 	radius float64 // metres
 	phase  float64 // radians
@@ -19,7 +18,7 @@ const (
 	depotLatitude, depotLongitude = 37.8044, -122.2712
 	// metresPerDegree of latitude, on a sphere of the Earth's mean radius.
 	metresPerDegree = math.Pi / 180 * 6_371_000
-	// swing is by which share the speed changes, swingRate how fast, in radians a second:
+	// swing is the fraction by which the speed changes, swingRate how fast, in radians a second:
 	// once in ten minutes.
 	swing     = 0.4
 	swingRate = 2 * math.Pi / 600
@@ -48,7 +47,7 @@ func (d drive) velocity(age float64) float64 {
 	return d.speed * (1 + swing*math.Sin(swingRate*age+d.phase))
 }
 
-// angle is where on the circle the asset is, in radians counter-clockwise from east.
+// angle is the asset's position on the circle, in radians counter-clockwise from east.
 func (d drive) angle(age float64) float64 { return d.phase + d.distance(age)/d.radius }
 
 func (d drive) latitude(age float64) float64 {
@@ -68,12 +67,12 @@ func (d drive) heading(age float64) float64 {
 const (
 	metresPerMile  = 1609.344
 	secondsPerHour = 3600
-	// What an asset had on its counters when the fleet began.
+	// The readings of an asset's counters when the fleet began.
 	odometerBefore, engineSecondsBefore = 1e8, 1e6
 )
 
-// driven returns the quantity of a drive, at an age of the fleet in seconds, that a name stands for;
-// nil where it stands for none. Counters only grow.
+// driven returns a function for the quantity that a name stands for, of a drive at an age of the fleet in
+// seconds; nil if it stands for none. Counters only grow.
 func driven(t term) func(drive, float64) float64 {
 	switch {
 	case t.has("latitude"), t.ends("lat"):

@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// fact is a member that several answers have of the records of one kind, of which they declare other
-// values: what one declares another may not, spell in another way, or leave to any text. All of them
-// tell the same of a record, or nothing.
+// fact is a member that several answers have for the records of one kind, with different declared values:
+// an answer may declare fewer, spell them in another way, or allow any text. All answers give one value for
+// a record, or none.
 type fact struct {
 	choices []choice
 }
 
 // choice is one value that a fact may have.
 type choice struct {
-	term   term   // without the name of the member, which some spell before it: back of Position_Back
+	term   term   // without the name of the member as a prefix: back for Position_Back
 	weight uint64 // its hash
-	text   string // as those spell it that declare no values
+	text   string // in members that declare no values
 }
 
-// pick returns the value that a fact has for a subject as a member spells it, empty if the member does
-// not declare it.
+// pick returns the value of a fact for a subject, as a member spells it; empty if the member does not
+// declare it.
 func (f *fact) pick(m *member, sub subject) string {
 	best := slices.MaxFunc(f.choices, func(a, b choice) int {
 		return cmp.Compare(mixNumber(sub.hash, a.weight), mixNumber(sub.hash, b.weight))
 	})
-	if m.term.is("position") { // of which no two in a list are in the same
-		best = f.choices[sub.part%len(f.choices)]
+	if m.term.is("position") { // no two elements of a list have the same
+		best = f.choices[sub.element%len(f.choices)]
 	}
 	if len(m.values) == 0 {
 		return best.text
@@ -46,7 +46,7 @@ func (f *fact) has(value string) bool {
 	return slices.ContainsFunc(f.choices, func(c choice) bool { return c.text == value })
 }
 
-// plain returns a value of an enumeration without the name of the member before it.
+// plain returns a value of an enumeration without the name of the member as a prefix.
 func (m *member) plain(value string) term {
 	t := termOf(value)
 	if rest, ok := strings.CutPrefix(string(t), string(m.term)); ok && rest != "" {
@@ -55,14 +55,14 @@ func (m *member) plain(value string) term {
 	return t
 }
 
-// facts are the members of records and of what they hold, by their kind and the way to them.
+// facts are the members of records and of the objects below, by kind of record and path.
 type facts struct {
 	answered map[string][]*member
 	written  map[string][]*member // by clients
 	kinds    kinds
 }
 
-// agree finds the members that are one fact.
+// agree finds the members that tell one fact.
 func agree(ops []*operation, k kinds) {
 	all := facts{map[string][]*member{}, map[string][]*member{}, k}
 	for _, op := range ops {
@@ -83,7 +83,7 @@ func agree(ops []*operation, k kinds) {
 	}
 }
 
-// note notes the texts that a schema has one of, and what it holds.
+// note notes the members of a schema that are single texts, and those of the objects below.
 func (f facts) note(in map[string][]*member, noun, path string, s *schema, depth int) {
 	for _, m := range s.members {
 		at := path + "." + m.name
@@ -103,8 +103,8 @@ func (f facts) note(in map[string][]*member, noun, path string, s *schema, depth
 	}
 }
 
-// factOf returns what members tell, nil if they declare the same values or if one must tell what another
-// cannot. If nothing that is answered declares any, those count that clients may write.
+// factOf returns the fact that members tell, nil if they declare the same values or if one must have a value
+// that another cannot have. If no answer declares values, those that clients may write count.
 func factOf(answered, written []*member) *fact {
 	declaring := slices.DeleteFunc(slices.Clone(answered), func(m *member) bool { return len(m.values) == 0 })
 	alike, must := len(declaring) == len(answered), false
@@ -142,13 +142,14 @@ func factOf(answered, written []*member) *fact {
 	return f
 }
 
-// isDevice reports whether a member holds the device that is installed in an asset, of which the serial
-// and the model are told.
+// isDevice reports whether a member holds the device that is installed in an asset, with its serial and
+// model.
 func (m *member) isDevice() bool {
 	return m.isRecord() && m.term.ends("gateway") && m.schema.named["serial"] != nil && m.schema.named["model"] != nil
 }
 
-// deviceOf returns what a device is called of which nouns speak: each asset has one, its gateway.
+// deviceOf returns gateway for the nouns of devices, and other nouns as they are: the device of an asset is
+// its gateway.
 func deviceOf(noun string) string {
 	if noun == "device" || strings.HasSuffix(noun, "Gateway") {
 		return "gateway"

@@ -21,24 +21,23 @@ const (
 // MaxFaultDelay bounds a fault's Latency and RetryAfter.
 const MaxFaultDelay = 10 * time.Minute
 
-// OddPage is what is odd about a page that is read forwards by cursor. All other replies are as
-// ever.
+// OddPage is what is odd about a page that is read forwards by cursor. It changes no other reply.
 type OddPage string
 
 const (
-	// PageWhole is nothing odd.
+	// PageWhole is a page with nothing odd about it.
 	PageWhole OddPage = ""
-	// PageShort has at most half as many records as were asked for. Allowed to Samsara.
+	// PageShort has at most half as many records as were asked for. Samsara's contract allows it.
 	PageShort OddPage = "short"
-	// PageEmpty has no records, a next page and a new cursor that leads to where this one
-	// would have led. Allowed to Samsara.
+	// PageEmpty has no records, a next page and a new cursor for the position that the request
+	// began at. Samsara's contract allows it.
 	PageEmpty OddPage = "empty"
-	// PageNull has null for its list where it has no records. Samsara does so.
+	// PageNull has null for its list if it has no records. Samsara does so.
 	PageNull OddPage = "null"
 	// PageNoCursor has a next page, and no cursor to it. A contract violation.
 	PageNoCursor OddPage = "no-cursor"
-	// PageSameCursor has a next page, and a cursor that leads to this one again: the one that
-	// was sent, where one was. A contract violation.
+	// PageSameCursor has a next page, and a cursor that leads to this page again: the one that
+	// was sent, if one was. A contract violation.
 	PageSameCursor OddPage = "same-cursor"
 )
 
@@ -59,32 +58,32 @@ type Fault struct {
 	Truncate bool
 	// Reset closes the connection with a TCP reset instead of answering.
 	Reset bool
-	// First is how many requests are affected, from the first on; 0 for all.
+	// First is how many requests are affected, counted from the first; 0 for all.
 	First int
-	// Nth is the one request that is affected, counted from 1 among those that Match; 0 for all.
+	// Nth is the one request that is affected, counted from 1 among the requests to Match; 0 for all.
 	Nth int
-	// Share is the share of requests that is affected, above 0 and below 1; 0 for all.
+	// Share is the fraction of requests that is affected, above 0 and below 1; 0 for all.
 	Share float64
-	// Match is the path that is affected; one that ends in * stands for all that begin so.
+	// Match is the path that is affected. If it ends in *, it is a prefix of the paths affected.
 	// Empty for every path.
 	Match string
 }
 
-// ParseFault reads the text form of a fault: parts joined by semicolons, in any order, spaces
+// ParseFault reads the text form of a fault: items joined by semicolons, in any order, spaces
 // around them ignored, each at most once:
 //
 //	status=503; retry-after=0.4; latency=200ms; page=empty; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/*
 //
-// At least one of status, retry-after, latency, page, truncate and reset is needed. Of first, nth,
-// share and match all that are given must hold. The error names every part that is wrong.
+// At least one of status, retry-after, latency, page, truncate and reset is required. A request must
+// satisfy all of first, nth, share and match that are given. The error names every item that is wrong.
 func ParseFault(s string) (Fault, error) {
 	var (
 		f    Fault
 		errs []error
 		seen = map[string]bool{}
 	)
-	for part := range strings.SplitSeq(s, ";") {
-		key, value, hasValue := strings.Cut(strings.TrimSpace(part), "=")
+	for item := range strings.SplitSeq(s, ";") {
+		key, value, hasValue := strings.Cut(strings.TrimSpace(item), "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		switch {
 		case key == "" && !hasValue:
@@ -107,7 +106,7 @@ func ParseFault(s string) (Fault, error) {
 	return f, nil
 }
 
-// set sets one part; it returns the rule that is broken, with the value, or nothing.
+// set sets one item. It returns the rule that the item breaks, with the value; empty if it breaks none.
 func (f *Fault) set(key, value string, hasValue bool) string {
 	switch key {
 	case "truncate", "reset":
@@ -150,7 +149,7 @@ func (f *Fault) set(key, value string, hasValue bool) string {
 		}
 		f.Match = value
 	default:
-		return "is not a part of a fault"
+		return "is not an item of a fault"
 	}
 	return ""
 }
@@ -178,38 +177,38 @@ func (f *Fault) doesSomething() bool {
 
 // String returns the text form, which ParseFault reads back to an equal fault.
 func (f Fault) String() string {
-	var parts []string
+	var items []string
 	if f.Status != 0 {
-		parts = append(parts, "status="+strconv.Itoa(f.Status))
+		items = append(items, "status="+strconv.Itoa(f.Status))
 	}
 	if f.RetryAfter != 0 {
-		parts = append(parts, "retry-after="+decimalSeconds(f.RetryAfter))
+		items = append(items, "retry-after="+decimalSeconds(f.RetryAfter))
 	}
 	if f.Latency != 0 {
-		parts = append(parts, "latency="+f.Latency.String())
+		items = append(items, "latency="+f.Latency.String())
 	}
 	if f.Page != PageWhole {
-		parts = append(parts, "page="+string(f.Page))
+		items = append(items, "page="+string(f.Page))
 	}
 	if f.Truncate {
-		parts = append(parts, "truncate")
+		items = append(items, "truncate")
 	}
 	if f.Reset {
-		parts = append(parts, "reset")
+		items = append(items, "reset")
 	}
 	if f.First != 0 {
-		parts = append(parts, "first="+strconv.Itoa(f.First))
+		items = append(items, "first="+strconv.Itoa(f.First))
 	}
 	if f.Nth != 0 {
-		parts = append(parts, "nth="+strconv.Itoa(f.Nth))
+		items = append(items, "nth="+strconv.Itoa(f.Nth))
 	}
 	if f.Share != 0 {
-		parts = append(parts, "share="+strconv.FormatFloat(f.Share, 'g', -1, 64))
+		items = append(items, "share="+strconv.FormatFloat(f.Share, 'g', -1, 64))
 	}
 	if f.Match != "" {
-		parts = append(parts, "match="+f.Match)
+		items = append(items, "match="+f.Match)
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(items, "; ")
 }
 
 // decimalSeconds writes d as Samsara writes Retry-After, exact to the nanosecond.

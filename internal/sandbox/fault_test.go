@@ -10,7 +10,7 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-func TestFaultsAreReadAndWritten(t *testing.T) {
+func TestParseFault_andString(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		text string
@@ -53,7 +53,7 @@ func TestFaultsAreReadAndWritten(t *testing.T) {
 	}
 }
 
-func TestFaultsThatAreNoneAreRefused(t *testing.T) {
+func TestParseFault_invalid(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		text string
@@ -61,8 +61,8 @@ func TestFaultsThatAreNoneAreRefused(t *testing.T) {
 	}{
 		"nothing at all":      {"", []string{`"": needs one of status, retry-after, latency, page, truncate and reset`}},
 		"no effect":           {"first=2; share=0.5", []string{`"first=2; share=0.5": needs one of status, retry-after, latency, page, truncate and reset`}},
-		"an unknown part":     {"explode", []string{"explode: is not a part of a fault"}},
-		"a part twice":        {"reset; reset", []string{"reset: given twice"}},
+		"an unknown item":     {"explode", []string{"explode: is not an item of a fault"}},
+		"an item twice":       {"reset; reset", []string{"reset: given twice"}},
 		"a status of success": {"status=200", []string{`status: must be an HTTP status from 400 to 599, is "200"`}},
 		"a value for a word":  {"reset=true", []string{`reset: takes no value, has "true"`}},
 		"no wait": {"status=429; retry-after=0", []string{
@@ -75,7 +75,7 @@ func TestFaultsThatAreNoneAreRefused(t *testing.T) {
 		"a request before the first": {"reset; nth=0", []string{`nth: must be a whole number of at least 1, is "0"`}},
 		"a count of none":            {"reset; first=0", []string{`first: must be a whole number of at least 1, is "0"`}},
 		"a pattern in the middle":    {"reset; match=/a*b", []string{`match: must begin with a slash and may have one * at its end, is "/a*b"`}},
-		"every mistake is named":     {"status=x; first=y; z", []string{`status: must be an HTTP status from 400 to 599, is "x"`, `first: must be a whole number of at least 1, is "y"`, "z: is not a part of a fault"}},
+		"every mistake is named":     {"status=x; first=y; z", []string{`status: must be an HTTP status from 400 to 599, is "x"`, `first: must be a whole number of at least 1, is "y"`, "z: is not an item of a fault"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

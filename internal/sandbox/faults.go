@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// maxFaultTexts is how many different texts of FaultHeader are counted. Beyond that all counts
-// begin anew.
+// maxFaultTexts is how many different texts of FaultHeader are counted. One more resets all counts.
 const maxFaultTexts = 1024
 
 // faults decides which requests go wrong. It is safe for concurrent use.
@@ -27,8 +26,8 @@ func newFaults(seed uint64, configured []Fault) *faults {
 	return &faults{seed: seed, configured: configured, counts: map[string]int{}}
 }
 
-// due returns the fault to apply to a request: the one of its header, else the first of the
-// configured ones that is due; the zero fault if none is.
+// due returns the fault to apply to a request: the one in its header, else the first configured one
+// that is due. It returns the zero fault if none is.
 func (f *faults) due(r *http.Request) (Fault, error) {
 	attempt := 0
 	if text := r.Header.Get(AttemptHeader); text != "" {
@@ -56,8 +55,8 @@ func (f *faults) due(r *http.Request) (Fault, error) {
 	return Fault{}, nil
 }
 
-// applies counts a request that a fault is about, and decides. The decisions for a share are one
-// sequence for each seed and fault.
+// applies counts a request that matches a fault, and reports whether the fault happens to it. Each
+// seed and fault has its own fixed sequence of decisions for a share.
 func (f *faults) applies(fault Fault, attempt int) bool {
 	if fault.First == 0 && fault.Nth == 0 && fault.Share == 0 {
 		return true
@@ -83,7 +82,7 @@ func (f *faults) applies(fault Fault, attempt int) bool {
 	return fault.First == 0 || count <= fault.First
 }
 
-// wait waits; it reports whether the client is still there.
+// wait waits. It reports whether the client is still there.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -95,16 +94,16 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// reset closes the connection so that the peer sees a TCP reset where the transport has one.
+// reset closes the connection. The peer sees a TCP reset if the transport is TCP.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		// HTTP/2 and recorders have no connection to give away.
+		// HTTP/2 and httptest.ResponseRecorder cannot be hijacked.
 		http.Error(w, "connection reset", http.StatusBadGateway)
 		return
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // without it the peer sees an orderly end, no more
+		_ = tcp.SetLinger(0) // without it the peer sees an orderly close
 	}
 	_ = conn.Close() // nobody is left to tell
 }

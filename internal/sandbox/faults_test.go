@@ -28,7 +28,7 @@ func fault(t *testing.T, text string) sandbox.Fault {
 	return f
 }
 
-// statuses sends the same request some times and returns the statuses of the replies.
+// statuses sends one request several times and returns the statuses of the replies.
 func statuses(t *testing.T, a *api, times int, line string, headers ...string) []int {
 	t.Helper()
 	var got []int
@@ -38,7 +38,7 @@ func statuses(t *testing.T, a *api, times int, line string, headers ...string) [
 	return got
 }
 
-func TestFaultsHappenAsConfigured(t *testing.T) {
+func TestFaults_configured(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		faults []string
@@ -52,7 +52,7 @@ func TestFaultsHappenAsConfigured(t *testing.T) {
 		"to paths that begin so":          {[]string{"status=503; match=/fleet/veh*"}, "GET /fleet/vehicles/" + knownID, []int{503}},
 		"in order, the first that is due": {[]string{"status=503; first=1", "status=429; first=2"}, "GET /fleet/vehicles", []int{503, 429, 429, 200}},
 		"to the one request":              {[]string{"status=503; nth=2"}, "GET /fleet/vehicles", []int{200, 503, 200}},
-		"counted only where they match":   {[]string{"status=503; first=1; match=/tags"}, "GET /fleet/vehicles", []int{200, 200}},
+		"counted only if they match":      {[]string{"status=503; first=1; match=/tags"}, "GET /fleet/vehicles", []int{200, 200}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestFaultsHappenAsConfigured(t *testing.T) {
 	}
 }
 
-func TestFaultsHappenByHeader(t *testing.T) {
+func TestFaults_byHeader(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const line = "GET /fleet/vehicles"
@@ -98,7 +98,7 @@ func TestFaultsHappenByHeader(t *testing.T) {
 	}
 }
 
-func TestCountsOfFaultsAreBounded(t *testing.T) {
+func TestFaults_countsBounded(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	for i := range 1100 {
@@ -109,7 +109,7 @@ func TestCountsOfFaultsAreBounded(t *testing.T) {
 	}
 }
 
-func TestASharedFaultHappensAboutThatOftenAndAlikeForASeed(t *testing.T) {
+func TestFaults_shareOfASeed(t *testing.T) {
 	t.Parallel()
 	draw := func(seed uint64) []int {
 		return statuses(t, serve(t, func(c *sandbox.Config) { c.Seed = seed }), 400, "GET /me", sandbox.FaultHeader, "status=503; share=0.2")
@@ -129,7 +129,7 @@ func TestASharedFaultHappensAboutThatOftenAndAlikeForASeed(t *testing.T) {
 	}
 }
 
-func TestAFaultyReplyStillHasItsHeaders(t *testing.T) {
+func TestFaults_headersOfReply(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got := a.call(t, "GET /me", "", sandbox.FaultHeader, "status=429; retry-after=0.40235")
@@ -141,7 +141,7 @@ func TestAFaultyReplyStillHasItsHeaders(t *testing.T) {
 	}
 }
 
-func TestATruncatedReplyEndsInTheMiddle(t *testing.T) {
+func TestFaults_truncate(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	whole := a.call(t, "GET /fleet/vehicles", "")
@@ -154,7 +154,7 @@ func TestATruncatedReplyEndsInTheMiddle(t *testing.T) {
 	}
 }
 
-func TestAResetConnectionIsReset(t *testing.T) {
+func TestFaults_reset(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	_, err := a.try(t, "POST /tags", `{"name":"a"}`, sandbox.FaultHeader, "reset")
@@ -171,7 +171,7 @@ func TestAResetConnectionIsReset(t *testing.T) {
 	}
 }
 
-func TestFaultsLeaveRecordsAloneUnlessOnlyTheReplySuffers(t *testing.T) {
+func TestFaults_effectOnRecords(t *testing.T) {
 	t.Parallel()
 	tests := map[string]bool{"status=503": false, "reset": false, "truncate": true, "latency=1ms": true, "retry-after=1": true}
 	for text, kept := range tests {
@@ -190,7 +190,7 @@ func TestFaultsLeaveRecordsAloneUnlessOnlyTheReplySuffers(t *testing.T) {
 	}
 }
 
-func TestLatencyIsWaitedForWhileTheClientIsThere(t *testing.T) {
+func TestFaults_latencyUntilClientLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, err := sandbox.New(sandbox.Config{Token: token, Faults: []sandbox.Fault{{Latency: 2 * time.Second}}})

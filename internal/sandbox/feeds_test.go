@@ -101,7 +101,7 @@ func reports(assets int, from, to time.Time) []report {
 	return out
 }
 
-func TestAnAssetMovesAlongItsHeadingAtItsSpeed(t *testing.T) {
+func TestFeeds_assetMovesAsReported(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const metresPerDegree = math.Pi / 180 * 6_371_000
@@ -124,7 +124,7 @@ func TestAnAssetMovesAlongItsHeadingAtItsSpeed(t *testing.T) {
 	}
 }
 
-func TestCountersGrowWithTheDrive(t *testing.T) {
+func TestFeeds_countersGrowWithDistance(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const target = "/fleet/vehicles/stats/feed?types=gps,obdOdometerMeters,obdEngineSeconds&vehicleIds=" + knownID
@@ -146,7 +146,7 @@ func TestCountersGrowWithTheDrive(t *testing.T) {
 	}
 }
 
-func TestAReportIsTheSameInAListAndInAFeed(t *testing.T) {
+func TestFeeds_reportSameAsInList(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	listed := a.get(t, "GET /fleet/vehicles/locations?vehicleIds="+knownID, "")
@@ -156,7 +156,7 @@ func TestAReportIsTheSameInAListAndInAFeed(t *testing.T) {
 	}
 }
 
-func TestEveryFeedTellsTheTimeOfEachReport(t *testing.T) {
+func TestFeeds_timeOfEachReport(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	feeds := 0
@@ -184,7 +184,7 @@ func TestEveryFeedTellsTheTimeOfEachReport(t *testing.T) {
 	}
 }
 
-func TestAHistoryIsReadWholeAndInOrderAcrossRestarts(t *testing.T) {
+func TestFeeds_historyAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	fleet := func(c *sandbox.Config) { c.Fleet = 100 }
 	const target = locations + "&startTime=2026-03-02T11:58:03Z"
@@ -207,7 +207,7 @@ func TestAHistoryIsReadWholeAndInOrderAcrossRestarts(t *testing.T) {
 	}
 }
 
-func TestAStreamGoesBackADay(t *testing.T) {
+func TestFeeds_streamGoesBackADay(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	for query, want := range map[string]string{
@@ -220,7 +220,7 @@ func TestAStreamGoesBackADay(t *testing.T) {
 	}
 }
 
-func TestAPlaceInAFeedHasOneCursor(t *testing.T) {
+func TestFeeds_oneCursorOfAPosition(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const target = "/fleet/vehicles/stats/feed?types=gps"
@@ -241,7 +241,7 @@ func TestAPlaceInAFeedHasOneCursor(t *testing.T) {
 	}
 }
 
-func TestAStreamThatHasEndedStaysWhereItIs(t *testing.T) {
+func TestFeeds_endedStreamStays(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const target = locations + "&startTime=2026-01-02T11:00:00Z&endTime=2026-01-02T11:01:00Z"
@@ -255,7 +255,7 @@ func TestAStreamThatHasEndedStaysWhereItIs(t *testing.T) {
 	}
 }
 
-func TestACursorOfAFeedExpiresThirtyDaysAfterItsReport(t *testing.T) {
+func TestFeeds_cursorExpires(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	_, cursor := a.read(t, "/fleet/vehicles/locations/feed?vehicleIds="+knownID, "")
@@ -268,7 +268,7 @@ func TestACursorOfAFeedExpiresThirtyDaysAfterItsReport(t *testing.T) {
 	}
 }
 
-func TestTwoStreamsNeverSayThatTheyHaveNoNextPage(t *testing.T) {
+func TestFeeds_endlessStreams(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	for _, target := range []string{
@@ -294,7 +294,7 @@ func TestTwoStreamsNeverSayThatTheyHaveNoNextPage(t *testing.T) {
 	}
 }
 
-func TestAStreamNeedsItsStartTimeOnEveryPage(t *testing.T) {
+func TestFeeds_startTimeRequiredOnEachPage(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	p := a.page(t, "/safety-events/stream?startTime=2026-03-02T11:59:00Z", "")
@@ -303,7 +303,7 @@ func TestAStreamNeedsItsStartTimeOnEveryPage(t *testing.T) {
 	}
 }
 
-func TestAFeedOfNothingIsEmptyAndStaysWhereItIs(t *testing.T) {
+func TestFeeds_ofNoRecords(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	p := a.page(t, locations+"&ids=1&startTime=2026-03-02T11:00:00Z", "")
@@ -314,7 +314,7 @@ func TestAFeedOfNothingIsEmptyAndStaysWhereItIs(t *testing.T) {
 	}
 }
 
-func TestFlagsWithNamesLikeListsOfIdsSelectNothing(t *testing.T) {
+func TestFilters_flagNamedLikeIDs(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	if p := a.page(t, locations+"&includeExternalIds=true", ""); len(p.records) != 12 {
@@ -322,7 +322,7 @@ func TestFlagsWithNamesLikeListsOfIdsSelectNothing(t *testing.T) {
 	}
 }
 
-func TestALargeFleetHoldsTogether(t *testing.T) {
+func TestFleet_large(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.Fleet, c.PageSize = sandbox.MaxFleet, 700 })
 	last := ids(sandbox.MaxFleet, sandbox.MaxFleet)[0]
@@ -351,7 +351,7 @@ func TestALargeFleetHoldsTogether(t *testing.T) {
 	}
 }
 
-func TestAListWithoutPagesIsBounded(t *testing.T) {
+func TestPaging_listWithoutPagesBounded(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.Fleet = 2000 })
 	if got := column(a.get(t, "GET /v1/fleet/assets", ""), "assets", "id"); len(got) != sandbox.MaxPageSize {
@@ -365,7 +365,7 @@ func TestAListWithoutPagesIsBounded(t *testing.T) {
 	}
 }
 
-func TestWhatIsCreatedComesBehindTheFleet(t *testing.T) {
+func TestFleet_createdRecordsComeLast(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) { c.Fleet = 2000 })
 	made := fmt.Sprint(at(a.get(t, "POST /contacts", `{"firstName":"Zoe"}`), "data.id"))
@@ -381,9 +381,9 @@ func TestWhatIsCreatedComesBehindTheFleet(t *testing.T) {
 	}
 }
 
-// A page must cost what its records cost, or a long history could not be read: the number of
-// allocations tells it without a clock.
-func TestAPageCostsTheSameInAnyFleetAndAnywhereInHistory(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the whole process
+// A page must cost only what its records cost, or a long history could not be read. The test measures
+// allocations, because these do not depend on a clock.
+func TestPaging_costOfAPage(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the whole process
 	all := endpoints(t)
 	allocations := func(fleet int, query string) float64 {
 		s, err := sandbox.New(sandbox.Config{Endpoints: all, Token: token, Seed: 1, Now: (&clock{}).now, Fleet: fleet})

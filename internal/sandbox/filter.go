@@ -16,7 +16,7 @@ type filter struct {
 	by   filterBy
 	noun string // of the records that the ids belong to
 	ids  []string
-	of   *collection // of the records that are to refer to them: the ones listed, or those they refer to
+	of   *collection // of the records that must refer to them: the listed ones, or the ones that these refer to
 }
 
 // filterBy says how an argument selects records.
@@ -31,8 +31,8 @@ const (
 	byTime               // they have a time, such as createdAtTime of createdAfterTime, that is not before it
 	byMinimum            // they have a number, such as durationMilliseconds of minDurationMilliseconds, that is not below it
 	byMaximum            // or not above it
-	byShowing            // it selects none, but whether a member of them is shown
-	byReading            // it selects the readings that clients have sent, by what gathered says
+	byShowing            // it does not select records, but says whether they show a member
+	byReading            // it selects readings that clients have sent: see gathered
 )
 
 // filterBy returns how an argument selects the records of a list: the parameters of one, and lists in
@@ -69,8 +69,8 @@ func (s *Sandbox) filterBy(op *operation, m *member) filterBy {
 	return byMember
 }
 
-// isOfOne reports whether a parameter is the id of a record that all those of a list belong to: theirs tell
-// so, or are made so, or are none but what the fleet began with.
+// isOfOne reports whether a parameter is the id of a record that all listed records belong to: their
+// answers have a member for it, clients set one, or clients set nothing of them.
 func (s *Sandbox) isOfOne(op *operation, m *member) bool {
 	if !m.refers || m.shape != single || m.kind == truth || m.rule.GetIn() != apiv1.Location_LOCATION_QUERY {
 		return false
@@ -80,7 +80,7 @@ func (s *Sandbox) isOfOne(op *operation, m *member) bool {
 	return tells || c.settable[m.name] || len(c.settable) == 0 && len(s.referable[m.noun]) > 0
 }
 
-// missing refuses a list of what belongs to a record that there is not.
+// missing refuses a list of records that belong to a record that does not exist.
 func (s *Sandbox) missing(q *request) *refusal {
 	if q.op.effect != reads || !q.op.envelope.isList {
 		return nil
@@ -98,7 +98,7 @@ func (s *Sandbox) missing(q *request) *refusal {
 	return nil
 }
 
-// bounded returns the name of the member that a parameter is a bound of, empty for none.
+// bounded returns the name of the member that a parameter is a bound of, empty if it is none.
 func bounded(parameter, bound string) string {
 	if rest, ok := strings.CutPrefix(parameter, bound); ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z' {
 		return uncapital(rest)
@@ -106,9 +106,10 @@ func bounded(parameter, bound string) string {
 	return ""
 }
 
-// filtered returns the member of a record that a parameter is about, and the collection of the record:
-// the one listed or, if it has no such member and the parameter is named after another kind of record, as
-// driverActivationStatus is, the one of that kind that it refers to. The member is nil for none.
+// filtered returns the member of a record that a parameter is about, and the collection of the record. That
+// is the listed record. If it has no such member and the parameter is named after another kind, as
+// driverActivationStatus is, it is the record of that kind that it refers to. The member is nil if there is
+// none.
 func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 	name := m.name
 	if before, ok := strings.CutSuffix(name, "AfterTime"); ok {
@@ -130,7 +131,7 @@ func (s *Sandbox) filtered(op *operation, m *member) (*member, *collection) {
 	return nil, nil
 }
 
-// selects reports whether a parameter can be about a member of a record.
+// selects reports whether a parameter can select by a member of a record.
 func (m *member) selects(parameter *member) bool {
 	isTime := func(m *member) bool { return m.term.ends("time", "date", "ms") }
 	switch {
@@ -146,9 +147,9 @@ func (m *member) selects(parameter *member) bool {
 	return true
 }
 
-// listing returns the records that a request selects. The time it takes to find those that are selected
-// by id or by a reference of their own depends on how many are named and how many clients have touched,
-// and not on how many there are.
+// listing returns the records that a request selects. If it selects by ids or by references of the records,
+// the time that it takes depends on how many ids are named and how many records clients have touched, and
+// not on how many records there are.
 func (s *Sandbox) listing(q *request) listing {
 	c := q.op.target.collection
 	l := listing{of: c, order: c.all()}
@@ -170,8 +171,8 @@ func (s *Sandbox) listing(q *request) listing {
 	return l
 }
 
-// firstReading returns the first kind of reading that a request asks for, which those are of that the fleet
-// began with; empty if it asks for none.
+// firstReading returns the first kind of reading that a request asks for, empty if it asks for none.
+// Seeded readings are of this kind.
 func (q *request) firstReading() string {
 	for _, name := range []string{"readingId", "readingIds"} {
 		if ids := textsOf(q.args[name]); len(ids) > 0 {
@@ -181,8 +182,8 @@ func (q *request) firstReading() string {
 	return ""
 }
 
-// gathered returns what a request for readings asks of those that clients have sent: that they are of the
-// kind and the time asked for and, if it asks for the latest ones as of a time, that no other is later.
+// gathered returns the conditions of a request for readings that clients have sent. A reading must be of the
+// kind and the time asked for. If the request asks for the latest ones as of a time, no other may be later.
 func (q *request) gathered() func(record) bool {
 	_, asksLatest := q.op.query["asOfTime"]
 	start, end, asOf := jsonText(q.args["startTime"]), jsonText(q.args["endTime"]), jsonText(q.args["asOfTime"])
@@ -245,7 +246,7 @@ func (s *Sandbox) filters(q *request) []filter {
 	return out
 }
 
-// conditions returns what a request asks of the members of records.
+// conditions returns the conditions that a request sets on the members of records.
 func (s *Sandbox) conditions(q *request) []func(record) bool {
 	var out []func(record) bool
 	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
@@ -279,19 +280,19 @@ func (s *Sandbox) conditions(q *request) []func(record) bool {
 	return out
 }
 
-// usual returns the values that Samsara takes for a parameter that is not sent, none where that is
-// not to select by it.
+// usual returns the values that Samsara takes for a parameter that is not sent, none if it then does not
+// select by it.
 func (m *member) usual() []string {
 	switch {
 	case m.rule.GetDefault() != "":
 		return []string{m.rule.GetDefault()}
 	case m.term.is("driveractivationstatus"):
-		return []string{"active"} // which the document says of each of these, of some in prose only
+		return []string{"active"} // as the document says of each of these, of some in prose only
 	}
 	return nil
 }
 
-// subject returns the record of another collection that one refers to, or itself.
+// subject returns the record of another collection that a record refers to, or the record itself.
 func (s *Sandbox) subject(c *collection, r record, of *collection) (record, bool) {
 	if c == of {
 		return r, true
@@ -334,8 +335,8 @@ func textsOf(v any) []string {
 	return []string{jsonText(v)}
 }
 
-// matching returns the numbers of the records that may pass a filter: the few that it can be about,
-// and whatever clients have touched.
+// matching returns the numbers of the records that may pass a filter: the few that can match its ids, and
+// all that clients have touched.
 func (c *collection) matching(f filter) order {
 	numbers := slices.Collect(maps.Keys(c.touched))
 	for _, id := range f.ids {
@@ -374,9 +375,9 @@ func (s *Sandbox) passes(c *collection, r record, f filter) bool {
 	})
 }
 
-// tagged returns the collection whose tags a filter is about: that of the records listed, if these have
-// tags; that which the parameter names, as vehicleTagIds does; or that of the record which each of them
-// is about.
+// tagged returns the collection whose tags a filter is about: the collection listed, if its records have
+// tags; the one that the parameter names, as vehicleTagIds does; or the one of the record that each listed
+// record is about.
 func (s *Sandbox) tagged(op *operation, m *member) *collection {
 	c := op.target.collection
 	prefix := strings.TrimSuffix(strings.TrimSuffix(m.name, "TagIds"), "Parent")
@@ -392,9 +393,9 @@ func (s *Sandbox) tagged(op *operation, m *member) *collection {
 	return c
 }
 
-// referred returns the ids of the records of a noun that a record refers to. Seeded ones refer to the
-// one of their own number, and by tags to the next one, too; created ones to those that their clients
-// have named.
+// referred returns the ids of the records of a noun that a record refers to. Seeded records refer to the
+// record of their own number, and by tags to the next one, too. Created records refer to those that their
+// clients have named.
 func (c *collection) referred(r record, noun string) []string {
 	if t := c.tie(noun + "Ids"); t != nil {
 		return t.told(r.key)
@@ -412,8 +413,8 @@ func (c *collection) referred(r record, noun string) []string {
 	return ids
 }
 
-// saidIDs returns the ids of records of a noun that an object tells, or what it holds; false if it says
-// nothing of such records.
+// saidIDs returns the ids of records of a noun in an object and in the objects below it. The second result
+// is false if it has no member for such records.
 func saidIDs(v any, noun string) (ids []string, ok bool) {
 	switch v := v.(type) {
 	case []any:

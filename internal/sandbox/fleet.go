@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// listSize is how many elements a list within a record has, maxListSize where more are required.
+// listSize is how many elements a list within a record has, maxListSize how many it has at most if more
+// are required.
 const (
 	listSize    = 2
 	maxListSize = 12
 )
 
-// fleet invents the values of records. What it invents depends on nothing but the seed, what a
-// record is called and which one of its kind it is, the member's name, and the time, so that one
-// vehicle looks alike in all replies. It is immutable.
+// fleet invents the values of records. A value depends only on the seed, the kind of record and its
+// number, the member's name, and the time. So one vehicle looks alike in all replies. It is immutable.
 type fleet struct {
 	seed uint64
 	size uint64 // how many records of a kind there are
@@ -25,17 +25,17 @@ type fleet struct {
 type subject struct {
 	noun string
 	n    uint64
-	key  string    // its id, where it is not the one that follows from n
+	key  string    // its id, if it does not follow from n
 	at   time.Time // the time that its report is of
 	// How many levels of objects to invent below; required ones go maxRequiredDepth deeper.
 	depth int
 	// The member whose object this is: a member called value is what it measures.
-	within *member
-	index  int  // which element of its list it is, 0 outside lists
-	part   int  // which element of the innermost list that it is in
-	live   bool // what is told is how things are at its time; else what is kept of it, which stays
-	report bool // of a feed: the record has changed at its time
-	bare   bool // a client has created it: below, only what is required is invented
+	within  *member
+	index   int  // index of the element in its list, 0 outside lists
+	element int  // index of the element in the innermost list of objects
+	live    bool // the state at its time; else what is stored, which does not change by itself
+	report  bool // in a feed: the record changed at its time
+	bare    bool // a client has created it: only required members are invented below
 	// How far its counters are ahead of its drive.
 	odometer, engine counter
 	kinds            kinds // that it may refer to
@@ -60,7 +60,7 @@ func (s subject) id() string {
 // born returns when a seeded record was created.
 func (s subject) born() time.Time { return epoch().Add(time.Duration(s.n) * time.Hour) }
 
-// moment returns the time that what is told of the subject is about.
+// moment returns the time that the subject's values are of.
 func (s subject) moment() time.Time {
 	if s.live || s.bare {
 		return s.at
@@ -71,18 +71,18 @@ func (s subject) moment() time.Time {
 // ref returns the number of the seeded record that the i-th reference of a record leads to.
 func ref(n uint64, i int, size uint64) uint64 { return (n+uint64(i)-1)%size + 1 }
 
-// parentOf returns the number of the record that is above another one in the tree of its kind. The
-// first is above all others and has none.
+// parentOf returns the number of the parent of a record in the tree of its kind. The first record is the
+// root, and has none.
 func parentOf(n, size uint64) uint64 { return ref(max(n/2, 1), 0, size) }
 
 // hidden are the members that a request does not ask for, such as tags without includeTags.
 type hidden map[string]bool
 
-// told says of a member that is not to be invented what its value is; nil leaves the member out.
+// told returns the value of a member that is not to be invented; nil leaves the member out.
 type told func(*member) (value any, ok bool)
 
-// object writes an object: what is told of it and, for all else, inventions. A nil tell tells
-// nothing.
+// object writes an object: the values that tell returns, and invented ones for all other members. tell
+// may be nil.
 func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 	b = append(b, '{')
 	sub.live = sub.live || s.isReading()
@@ -119,14 +119,14 @@ func (f *fleet) object(b []byte, s *schema, sub subject, tell told) []byte {
 		}
 		var ok bool
 		if b, ok = f.member(b, m, sub); !ok {
-			b = b[:before] // which keeps the room that has been made
+			b = b[:before] // which keeps the capacity
 		}
 	}
 	return append(b, '}')
 }
 
-// isElsewhere reports whether a member is the one of circle and polygon that an area is not, if no type
-// says which it is: every fourth is a polygon.
+// isElsewhere reports whether an area lacks a member, circle or polygon, because it has the other one. It
+// is for areas without a type: every fourth is a polygon.
 func (s *schema) isElsewhere(m *member, sub subject) bool {
 	isPolygon := sub.n%4 == 0
 	if m.answered || m.name != "circle" && m.name != "polygon" || isPolygon == (m.name == "polygon") {
@@ -152,8 +152,8 @@ func status(m *member, sub subject, tell told) string {
 	return m.pick(sub)
 }
 
-// member writes the invented value of a member. Where the object is deep enough without it the
-// result is false, and what has been written is to be thrown away.
+// member writes the invented value of a member. The result is false if the object is deep enough without
+// it. The caller then discards what has been written.
 func (f *fleet) member(b []byte, m *member, sub subject) ([]byte, bool) {
 	if sub.depth <= 0 && m.kind == object && !m.answered || sub.depth < -maxRequiredDepth {
 		return b, false
@@ -222,7 +222,7 @@ func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	}
 	sub.depth--
 	if m.shape == list {
-		sub.part = sub.index
+		sub.element = sub.index
 	}
 	if m.isReference() {
 		return f.another(b, m, sub)
@@ -241,8 +241,8 @@ func (f *fleet) one(b []byte, m *member, sub subject) ([]byte, bool) {
 	return f.object(b, m.schema, sub, nil), true
 }
 
-// another writes the record that a seeded one refers to, as it is. It writes none that has been deleted,
-// but what is required of it where there must be one.
+// another writes the record that a seeded one refers to, as it is. Of a deleted record it writes nothing
+// or, if the member is required, the required members.
 func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 	n := sub.other(m)
 	if sub.bare && m.isAuthor() {
@@ -260,7 +260,7 @@ func (f *fleet) another(b []byte, m *member, sub subject) ([]byte, bool) {
 		sub.bare = true
 	}
 	about := f.about(subject{
-		noun: m.noun, n: n, at: sub.at, depth: sub.depth, within: m, part: sub.part, live: sub.live, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden,
+		noun: m.noun, n: n, at: sub.at, depth: sub.depth, within: m, element: sub.element, live: sub.live, report: sub.report, bare: sub.bare, kinds: sub.kinds, hidden: sub.hidden,
 	})
 	noun := sub.kinds.kindOf(m, func(below *member) string {
 		of := about
@@ -309,11 +309,10 @@ func externalIDs(noun string, n uint64) map[string]any {
 	return ids
 }
 
-// maxLeaves is about how many values a record may have; deeper objects are left out of larger
-// ones.
+// maxLeaves is about how many values a record may have. Larger records leave out their deeper objects.
 const maxLeaves = 250
 
-// maxRequiredDepth is how many levels deeper objects go that are required.
+// maxRequiredDepth is how many more levels of objects are invented if they are required.
 const maxRequiredDepth = 4
 
 // measure sets how deep to invent the objects of a schema.
@@ -347,8 +346,7 @@ func spend(s *schema, depth int, left *int) bool {
 	return true
 }
 
-// isReading reports whether an object is what something has measured or where it has been, at a time that
-// it tells.
+// isReading reports whether an object is a measurement or a location with its time.
 func (s *schema) isReading() bool {
 	for _, name := range []string{"time", "timeMs", "datetime"} {
 		if m := s.named[name]; m != nil && m.isTime && m.shape == single {
@@ -367,15 +365,15 @@ type view struct {
 	echo   map[string]any // members that the request says
 	at     time.Time
 	depth  int   // how many levels of objects to invent
-	live   bool  // it tells how things are at the time, rather than what is kept of them
+	live   bool  // the state at the time, rather than what is stored
 	report bool  // at is the time of a report in a feed
 	kinds  kinds // of the records that others refer to
 	hidden hidden
 }
 
-// present writes a record in a view: what clients have set where it fits, what the request says,
-// and what is invented for the rest. For a record that a client has created nothing is invented but
-// what the server assigns.
+// present writes a record in a view: what clients have set if it fits the schema, what the request
+// says, and invented values for the rest. In a record that a client has created only the members that
+// the server assigns are invented.
 func (f *fleet) present(b []byte, r record, v view) []byte {
 	sub := f.about(subject{
 		noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.depth, live: v.live, report: v.report,
@@ -412,8 +410,8 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 	})
 }
 
-// said returns the value of a member that follows from what clients have set, nil where it is that
-// there is none.
+// said returns the value of a member that follows from what clients have set. A nil value leaves the
+// member out. The second result is false if nothing follows from it.
 func (f *fleet) said(m *member, r record, v view, sub subject) (any, bool) {
 	if t := v.of.tie(m.name); t != nil {
 		if m.kind == object && sub.depth <= 0 && !m.answered {
@@ -467,9 +465,9 @@ func listOf(ids []string) []any {
 	return out
 }
 
-// complete adds to objects that a client has written what their schema requires besides, and to those
-// that refer to other records what these are called. Those that refer to a record that has been deleted
-// are left out. The value may be changed.
+// complete adds to objects that a client has written the other members that their schema requires, and to
+// objects that refer to records the names of these. It leaves out objects that refer to a deleted record.
+// It may change the value that it is given.
 func (f *fleet) complete(m *member, v any, sub subject) (any, bool) {
 	if !m.isRecord() {
 		return v, true
@@ -500,7 +498,7 @@ func (f *fleet) complete(m *member, v any, sub subject) (any, bool) {
 	return nil, true
 }
 
-// completeOne completes one object. The result is false if it refers to a record that has been deleted.
+// completeOne completes one object. The result is false if it refers to a deleted record.
 func (f *fleet) completeOne(m *member, v any, sub subject) (any, bool) {
 	values, ok := v.(map[string]any)
 	if !ok {
@@ -576,9 +574,9 @@ func (f *fleet) references(m *member, r record, v view) (any, bool) {
 	return f.refer(m, m.noun, ids, v)
 }
 
-// refer tells of the records of a noun that a member refers to, by their ids or in short. It leaves out
-// those that have been deleted, except where there must be one. The result is nil for none, and false if
-// the member cannot tell of them.
+// refer returns the value of a member that refers to records of a noun: their ids, or objects with their
+// ids and names. It leaves out deleted records, except if the member must have one. The value is nil for
+// no records, and the second result is false if the member cannot refer to them.
 func (f *fleet) refer(m *member, noun string, ids any, v view) (any, bool) {
 	if m.kind == object && !m.isReference() {
 		return nil, false
@@ -611,8 +609,8 @@ func (f *fleet) refer(m *member, noun string, ids any, v view) (any, bool) {
 	}
 }
 
-// referOne tells of one record, of one of an unknown kind or that has been deleted only the id. It
-// tells nothing of the latter unless it must.
+// referOne returns a reference to one record. For an unknown kind or a deleted record it has only the id.
+// A deleted record is left out unless the member must have one.
 func (f *fleet) referOne(m *member, noun string, id any, v view, must bool) (any, bool) {
 	key := m
 	if m.kind == object {
@@ -640,8 +638,8 @@ func (f *fleet) referOne(m *member, noun string, id any, v view, must bool) (any
 	})), true
 }
 
-// fit returns v as the member would hold it: what a request calls by the same name may be of
-// another type than what a response does.
+// fit returns v in the type of the member: a request and a response may have members of one name and
+// different types.
 func (m *member) fit(v any) (any, bool) {
 	switch m.shape {
 	case list:

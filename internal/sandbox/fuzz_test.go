@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-func FuzzRequestsAreAnswered(f *testing.F) {
+func FuzzSandbox_anyRequest(f *testing.F) {
 	all := endpoints(f)
 	for i, e := range all {
 		if i%8 == 0 {

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// held is a list that the records of a collection hold of things to which the server gives ids, such as
-// the stops of routes.
+// held is a list in the records of a collection whose elements, called things, get ids from the server,
+// such as the stops of routes.
 type held struct {
 	of   *collection
 	list *member
 }
 
-// held returns the lists whose things have ids of their own, by what such a thing is called: routeStop.
+// held returns the lists whose things have ids of their own, by the noun of the thing: routeStop.
 func (k kinds) held() map[string]held {
 	out := map[string]held{}
 	for _, of := range k {
@@ -30,7 +30,7 @@ func (k kinds) held() map[string]held {
 	return out
 }
 
-// things returns what a record holds in a list.
+// things returns the things in a list of a record.
 func (s *Sandbox) things(h held, r record) []any {
 	shown := s.fleet.show(r, view{
 		schema: &schema{members: []*member{h.list}, named: map[string]*member{h.list.name: h.list}}, of: h.of, at: s.now(), depth: 1, kinds: s.kinds,
@@ -39,8 +39,8 @@ func (s *Sandbox) things(h held, r record) []any {
 	return things
 }
 
-// findHeld returns the id of a thing that some record holds, which is called by that or by an external
-// one. The time it takes depends on how many records clients have touched, and not on how many there are.
+// findHeld returns the id of the thing, in any record, with an id or an external id. The time it takes
+// depends on how many records clients have touched, and not on how many there are.
 func (s *Sandbox) findHeld(h held, id string) (string, bool) {
 	numbers := slices.Collect(maps.Keys(h.of.touched))
 	if n := numberOfID(id); n >= 1 && n <= h.of.seeded {
@@ -63,7 +63,7 @@ func (s *Sandbox) findHeld(h held, id string) (string, bool) {
 	return "", false
 }
 
-// strange refuses a patch of what a record does not hold.
+// strange refuses a patch of things that a record does not have.
 func (s *Sandbox) strange(q *request, input map[string]any, r record) *refusal {
 	var problems []string
 	for _, noun := range slices.Sorted(maps.Keys(s.held)) {
@@ -86,7 +86,7 @@ func (s *Sandbox) strange(q *request, input map[string]any, r record) *refusal {
 	return nil
 }
 
-// thingOf returns the one of some things that has an id, nil for none.
+// thingOf returns the thing with an id, nil if there is none.
 func thingOf(things []any, id string) map[string]any {
 	for _, thing := range things {
 		if values, _ := thing.(map[string]any); jsonText(values["id"]) == id {
@@ -96,9 +96,9 @@ func thingOf(things []any, id string) map[string]any {
 	return nil
 }
 
-// adapted returns what an input comes to that says something of a record with an overlay, or of a new
-// one: the things of a list that it names by their ids keep what it does not say of them; an object has
-// that one of its branches which it sends; and what is resolved has the status resolved.
+// adapted returns an input for a record with an overlay, or for a new one, as it is stored: things that it
+// names by their ids keep the members that it leaves out; an object has only the branch that was sent; and
+// a record with isResolved has the status resolved.
 func (c *collection) adapted(overlay, shown, input map[string]any) map[string]any {
 	input = maps.Clone(input)
 	for _, name := range slices.Sorted(maps.Keys(input)) {
@@ -125,7 +125,7 @@ func (c *collection) adapted(overlay, shown, input map[string]any) map[string]an
 	return input
 }
 
-// become has an input say that a record stands in a way, such as resolved.
+// become sets the status members of an input to a status, such as resolved.
 func (c *collection) become(is string, input map[string]any) {
 	for _, status := range c.statuses {
 		if slices.Contains(status.values, is) {
@@ -134,8 +134,8 @@ func (c *collection) become(is string, input map[string]any) {
 	}
 }
 
-// numberedAs returns the things that a client sends in the place of those before: of one that it names by
-// its id, what it does not send stays, and others get ids.
+// numberedAs returns the things that a client sends to replace those before. A thing that it names by its
+// id keeps the members that are not sent. Other things get ids.
 func (c *collection) numberedAs(m *member, before, sent []any) []any {
 	out := make([]any, 0, len(sent))
 	for _, thing := range sent {
@@ -157,8 +157,8 @@ func (c *collection) numberedAs(m *member, before, sent []any) []any {
 	return out
 }
 
-// outdated returns the members of an object that still hold if others are sent: not address after
-// addressId, nor the other of the two places of which a stop has one.
+// outdated returns the members of an object that are still valid after others are sent: not address after
+// addressId, and of a stop not singleUseLocation after addressId, or the reverse.
 func outdated(was, sent map[string]any) map[string]any {
 	out := maps.Clone(was)
 	for name, v := range sent {
@@ -177,8 +177,8 @@ func outdated(was, sent map[string]any) map[string]any {
 	return out
 }
 
-// branches returns the members of an object of which it has the one that its type names: circle and
-// polygon of a geofence; none of most objects.
+// branches returns the members of an object of which it has only the one that its type names, such as
+// circle and polygon of a geofence. Most objects have none.
 func (s *schema) branches() []*member {
 	var out []*member
 	for _, m := range s.members {
@@ -189,7 +189,7 @@ func (s *schema) branches() []*member {
 	return out
 }
 
-// branch returns a patch of an object that removes all of its branches but the one that it sends.
+// branch returns a patch of an object that also removes all branches except the one that it sends.
 func (s *schema) branch(patch map[string]any) map[string]any {
 	branches := s.branches()
 	i := slices.IndexFunc(branches, func(m *member) bool { return patch[m.name] != nil })
@@ -206,8 +206,8 @@ func (s *schema) branch(patch map[string]any) map[string]any {
 	return out
 }
 
-// carryOut does to other records what an input says that it does: resolvedDefectIds are of defects that
-// are resolved by it.
+// carryOut changes the other records that an input says it changes: it resolves the defects of
+// resolvedDefectIds.
 func (s *Sandbox) carryOut(q *request, input map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(input)) {
 		ids, _ := input[name].([]any)

@@ -169,7 +169,7 @@ func decode(t testing.TB, text string) any {
 	return v
 }
 
-// at returns what lies at a path of member names and indexes joined by dots.
+// at returns the value at a path of member names and indexes joined by dots.
 func at(v any, path string) any {
 	for step := range strings.SplitSeq(path, ".") {
 		switch in := v.(type) {
@@ -213,7 +213,7 @@ func wireName(fd protoreflect.FieldDescriptor) string {
 }
 
 // exchange is a request that an operation declares to be right: all parameters and members
-// that are required and, where full is set, every other one.
+// that are required and, if full is set, every other one.
 type exchange struct{ line, body string }
 
 func requestFor(e *endpoint.Endpoint, full bool) exchange {
@@ -254,7 +254,7 @@ func requestFor(e *endpoint.Endpoint, full bool) exchange {
 		if err != nil {
 			panic(err)
 		}
-		// No two records have one external id, and no two drivers one name to sign in with or one licence.
+		// External ids are unique among records, usernames and licences among drivers.
 		x.body = strings.ReplaceAll(string(data), `{"sampleKey":"text value"}`, `{"sampleKey":"text `+e.Operation.GetId()+`"}`)
 		for _, name := range []string{"username", "licenseNumber"} {
 			x.body = strings.ReplaceAll(x.body, `"text `+name+`"`, `"text `+e.Operation.GetId()+`"`)
@@ -355,7 +355,7 @@ func sampleMessage(md protoreflect.MessageDescriptor, full bool, depth int) any 
 	return out
 }
 
-// matches reports in which ways a JSON value is not what a message declares.
+// matches returns how a JSON value differs from what a message declares.
 func matches(md protoreflect.MessageDescriptor, v any, path string) error {
 	var errs []error
 	fields := map[string]protoreflect.FieldDescriptor{}
@@ -419,7 +419,7 @@ func matchesOne(fd protoreflect.FieldDescriptor, v any, path string) error {
 		_, ok = v.(bool)
 	case protoreflect.StringKind:
 		s, isString := v.(string)
-		// Required and never set, by a client that could have, is empty.
+		// A required member that a client could have set and did not is empty.
 		unset := (rule(fd).GetRequired() || rule(fd).GetAnswered()) && rule(fd).GetFormat() == ""
 		ok = isString && (s != "" || unset || strings.HasSuffix(path, "Cursor") || slices.Contains(rule(fd).GetValues(), "")) && (len(rule(fd).GetValues()) == 0 || slices.Contains(rule(fd).GetValues(), s))
 	case protoreflect.DoubleKind:

@@ -12,15 +12,15 @@ import (
 // maxRows is how many rows a table of readings may have.
 const maxRows = 10_000
 
-// table is what an operation answers that has a row for each step from a time to another, and in each
-// row an entry for each of the series that its body asks for: the readings of sensors.
+// table is an answer of readings of sensors. It has a row for each step from one time to another, and in
+// each row an entry for each series that the body asks for.
 type table struct {
 	noun         string  // of the records that the readings are of
 	time, series *member // of a row
-	id, field    *member // of what the body says of a series: whose readings, and which of them
+	id, field    *member // of a series in the body: the sensor's id, and the quantity
 }
 
-// table returns the table that an operation answers, false for none.
+// table returns the table that an operation answers, false if it answers none.
 func (op *operation) table() (table, bool) {
 	if !op.isAction() || !op.envelope.isList || op.body == nil {
 		return table{}, false
@@ -50,8 +50,8 @@ func (op *operation) table() (table, bool) {
 	return table{}, false
 }
 
-// rows writes the rows that a request asks for. An entry is null if its sensor is not known, or has no
-// reading at the time and the request does not ask for the one before.
+// rows writes the rows that a request asks for. An entry is null if its sensor is unknown. It is also null
+// if the sensor has no reading at the time and the request does not ask for the one before.
 func (s *Sandbox) rows(q *request, t table) ([]byte, *refusal) {
 	start, end, step := q.whole("startMs"), q.whole("endMs"), q.whole("stepMs")
 	switch {
@@ -107,7 +107,7 @@ func (q *request) whole(name string) int64 {
 	return n
 }
 
-// series is what one sensor reads of one quantity.
+// series is the readings of one quantity by one sensor.
 type series struct {
 	of     subject
 	number func(subject) float64 // nil if there is no such sensor
@@ -123,11 +123,11 @@ func (s *Sandbox) seriesOf(noun, id, field string) series {
 	return series{of, numberOf(&member{name: field, term: termOf(field), kind: whole})}
 }
 
-// missing is how many of so many readings a sensor does not have.
+// missing is how many of that many readings a sensor does not have.
 const missing, readings = 1, 8
 
-// at returns the reading at a time, which is the one that the sensor itself tells then; false if there
-// is none, or not yet.
+// at returns the reading at a time, the same that a request for the sensor itself answers then. The second
+// result is false if there is none, or none yet.
 func (s series) at(at, now time.Time) (any, bool) {
 	if s.number == nil || at.After(now) || mixNumber(s.of.hash, uint64(at.UnixMilli()))%readings < missing {
 		return nil, false

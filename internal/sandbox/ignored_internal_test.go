@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// What clients may send to a list and no reply depends on is listed in one file, so that the sandbox
-// does not come to ignore something unnoticed.
+// One file lists the parameters of lists that no reply depends on. So a change does not make the sandbox
+// ignore another one unnoticed.
 func TestFilters_ignored(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
@@ -66,7 +66,7 @@ func TestFilters_ignored(t *testing.T) {
 	}
 }
 
-// operations returns every operation that can be found.
+// operations returns every operation of the router.
 func (t *router) operations() []*operation {
 	ops := slices.Collect(maps.Values(t.byVerb))
 	for _, next := range t.literal {

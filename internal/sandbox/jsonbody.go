@@ -13,8 +13,8 @@ import (
 // maxBodyDepth is how deep a request body may nest.
 const maxBodyDepth = 64
 
-// decodeBody reads one JSON document and, unlike encoding/json, refuses what a careless client
-// would get away with: two members of one name, invalid UTF-8, and anything after the document.
+// decodeBody reads one JSON document. Unlike encoding/json it refuses two members of one name, invalid
+// UTF-8, and anything after the document.
 // Numbers keep their text as json.Number.
 func decodeBody(data []byte) (any, error) {
 	if !utf8.Valid(data) {
@@ -102,7 +102,7 @@ func jsonType(v any) string {
 	}
 }
 
-// maxQuotedBytes is how much of a value of the caller's an error message repeats.
+// maxQuotedBytes is how much of a caller's value an error message repeats.
 const maxQuotedBytes = 64
 
 func quote(s string) string { return strconv.Quote(shorten(s)) }

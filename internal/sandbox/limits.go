@@ -13,7 +13,7 @@ const (
 	sharedWindow         = time.Second
 )
 
-// limits turns away requests above Samsara's rate limits: those of the token, of which there is
+// limits refuses requests above Samsara's rate limits: those of the token, of which there is only
 // one, those of the organization, and the one that an operation states. It is safe for concurrent
 // use.
 type limits struct {
@@ -32,8 +32,8 @@ func newLimits(now func() time.Time) *limits {
 	}
 }
 
-// wait counts a request to an operation, nil where there is none, and returns 0; or it returns
-// after what time there is room for it again, and does not count it.
+// wait counts a request to an operation and returns 0. If a limit is reached, it counts nothing and
+// returns the time until the request may be sent. The operation is nil for a request to none.
 func (l *limits) wait(op *operation) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,14 +59,14 @@ func (l *limits) wait(op *operation) time.Duration {
 	return 0
 }
 
-// tooMany is what a request is answered that came too early.
+// tooMany is the answer to a request above a limit.
 func tooMany(path, id string, wait time.Duration) reply {
 	out := refused(path, id, refuse(http.StatusTooManyRequests, "%s", http.StatusText(http.StatusTooManyRequests)))
 	out.retryAfter = wait
 	return out
 }
 
-// window is so many requests in any interval of a length: the times of the last ones in a ring.
+// window is a limit of requests in any interval of a length. It keeps the times of the last ones in a ring.
 type window struct {
 	length time.Duration
 	times  []time.Time

@@ -9,7 +9,7 @@ import (
 
 func limited(c *sandbox.Config) { c.RateLimits = true }
 
-func TestRateLimitOfAnOperationIsForAnyIntervalOfItsWindow(t *testing.T) {
+func TestRateLimits_ofOperation(t *testing.T) {
 	t.Parallel()
 	a := serve(t, limited)
 	calls := func(n int) (admitted int, retryAfter string) {
@@ -44,7 +44,7 @@ func TestRateLimitOfAnOperationIsForAnyIntervalOfItsWindow(t *testing.T) {
 	}
 }
 
-func TestRateLimitOfTheTokenIsForAllRequests(t *testing.T) {
+func TestRateLimits_ofToken(t *testing.T) {
 	t.Parallel()
 	a := serve(t, limited)
 	admitted := 0
@@ -62,7 +62,7 @@ func TestRateLimitOfTheTokenIsForAllRequests(t *testing.T) {
 	}
 }
 
-func TestRateLimitsAreOffUnlessAskedFor(t *testing.T) {
+func TestRateLimits_offByDefault(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	for range 20 {
@@ -72,14 +72,14 @@ func TestRateLimitsAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-// limit is so many requests in any window.
+// limit is a number of requests in any window.
 type limit struct {
 	requests int
 	window   time.Duration
 }
 
-// corrected are the operations of which the document states no rate limit, or a higher one, by their
-// limit; and the one of which a copy of Samsara's chart states a lower one, which is older.
+// corrected has, by limit, the operations for which the document states no rate limit, or a higher one; and
+// the one for which an older copy of Samsara's chart states a lower one.
 func corrected() map[limit][]string {
 	return map[limit][]string{
 		{100, time.Minute}: {

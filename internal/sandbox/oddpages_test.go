@@ -11,7 +11,7 @@ import (
 
 const vehicles = "/fleet/vehicles?limit=5"
 
-func TestAPageIsOddAsItsFaultSays(t *testing.T) {
+func TestOddPages_eachKind(t *testing.T) {
 	t.Parallel()
 	type seen struct {
 		Records int
@@ -59,7 +59,7 @@ func TestAPageIsOddAsItsFaultSays(t *testing.T) {
 	}
 }
 
-func TestEachEmptyPageHasACursorOfItsOwnThatLeadsOn(t *testing.T) {
+func TestOddPages_cursorsOfEmptyPages(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	cursor, before := "", map[string]bool{"": true}
@@ -76,7 +76,7 @@ func TestEachEmptyPageHasACursorOfItsOwnThatLeadsOn(t *testing.T) {
 	}
 }
 
-func TestThePageAfterASameCursorIsThePageAgain(t *testing.T) {
+func TestOddPages_sameCursor(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	first := a.page(t, vehicles, "", sandbox.FaultHeader, "page=same-cursor")
@@ -86,7 +86,7 @@ func TestThePageAfterASameCursorIsThePageAgain(t *testing.T) {
 	}
 }
 
-func TestNothingIsLostInShortAndEmptyPages(t *testing.T) {
+func TestOddPages_losesNoRecord(t *testing.T) {
 	t.Parallel()
 	a := serve(t, func(c *sandbox.Config) {
 		c.Fleet = 50
@@ -106,7 +106,7 @@ func TestNothingIsLostInShortAndEmptyPages(t *testing.T) {
 	}
 }
 
-func TestOperationsThatDoNotPageByCursorHaveNoOddPages(t *testing.T) {
+func TestOddPages_withoutCursor(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	for _, line := range []string{"GET /v1/fleet/assets", "GET /fleet/vehicles/" + knownID, "GET /beta/aemp/Fleet/1"} {

@@ -12,7 +12,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// operate answers a request that no fault keeps from its operation.
+// operate answers a request unless a fault does so.
 func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 	path := r.URL.EscapedPath()
 	op, names, verbs := s.routes.find(r.Method, path)
@@ -41,8 +41,8 @@ func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 	return out
 }
 
-// note logs, once for each parameter, that an array came as repeated keys which is declared as joined
-// by commas.
+// note logs, once for each parameter, that an array was sent as repeated keys although it is declared as
+// joined by commas.
 func (s *Sandbox) note(r *http.Request, q *request) {
 	for _, m := range q.repeated {
 		if _, noted := s.noted.LoadOrStore(m, true); !noted {
@@ -52,8 +52,8 @@ func (s *Sandbox) note(r *http.Request, q *request) {
 	}
 }
 
-// perform does what an operation does to the records and returns the response's JSON, nil where the
-// operation has none.
+// perform applies an operation to the records and returns the response's JSON, nil if the operation has
+// no response.
 func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 	op := q.op
 	if op.effect == reads && op.outcome.status == nil && len(op.says) == 0 {
@@ -87,7 +87,7 @@ func (s *Sandbox) perform(q *request) ([]byte, *refusal) {
 			return nil, why
 		}
 	case !op.envelope.isList:
-	case op.effect == reads && op.target.from != inEach:
+	case op.effect == reads && op.target.in != inEach:
 		if p, why = s.page(q); why != nil {
 			return nil, why
 		}
@@ -110,16 +110,16 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 		return s.create(q)
 	}
 	ids, inputs := q.ids(), q.inputs()
-	if op.target.from == inOwners && (op.effect != reads || !op.envelope.isList) {
+	if op.target.in == inOwners && (op.effect != reads || !op.envelope.isList) {
 		if ids = c.belonging(q); len(ids) == 0 {
 			return nil, refuse(http.StatusNotFound, "%s: there is no %s of these", strings.Join(op.owners(), ", "), words(c.noun))
 		}
 	}
 	switch {
 	case op.effect == reads || len(ids) > 0:
-	case op.target.from == nowhere:
+	case op.target.in == nowhere:
 		ids = []string{idOf(1)} // settings
-	case op.target.from == inQuery && op.query[op.target.param].shape == list:
+	case op.target.in == inQuery && op.query[op.target.param].shape == list:
 		return nil, nil // of none
 	default:
 		return nil, refuse(http.StatusBadRequest, "%s: is required", op.target.param)
@@ -163,7 +163,7 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 				records[i] = c.update(records[i], merged(records[i].overlay, nil, said), q.now)
 			}
 			if op.isAction() {
-				records[i].overlay = merged(records[i].overlay, nil, input) // which the answer says, and no other
+				records[i].overlay = merged(records[i].overlay, nil, input) // only for this answer
 			}
 		case creates:
 		}
@@ -171,8 +171,8 @@ func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	return records, nil
 }
 
-// saidBy returns what an action says of a record. In a list whose things have ids, such as the relays of a
-// vehicle, those that it does not name stay.
+// saidBy returns what an action says of a record. In a list whose elements have ids, such as the relays of a
+// vehicle, the elements that it does not name stay.
 func (s *Sandbox) saidBy(q *request, input map[string]any, r record) map[string]any {
 	said := map[string]any{}
 	for _, m := range q.op.says {
@@ -195,7 +195,7 @@ func (s *Sandbox) saidBy(q *request, input map[string]any, r record) map[string]
 	return said
 }
 
-// shown returns a record as an operation answers it, nothing where it answers none.
+// shown returns a record as an operation answers it, nil if it answers none.
 func (s *Sandbox) shown(q *request, r record) map[string]any {
 	if q.op.envelope.record == nil {
 		return nil
@@ -206,8 +206,8 @@ func (s *Sandbox) shown(q *request, r record) map[string]any {
 // frameDepth is how many levels of objects are invented around the records of a response.
 const frameDepth = 2
 
-// response writes the JSON of a response around the records that it is about, nothing where the
-// operation has none.
+// response returns the JSON of a response with the records that it is about, nil if the operation has no
+// response.
 func (s *Sandbox) response(q *request, subjects []record, p page) []byte {
 	op, c, e := q.op, q.op.target.collection, q.op.envelope
 	if len(op.response.members) == 0 {

@@ -13,15 +13,14 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-// operation is one operation of the REST API: how it is called, which records it is about, and
-// what it answers.
+// operation is one operation of the REST API: its requests, its records, and its answers.
 type operation struct {
 	*apiv1.Operation
 	verb       string
 	segments   []segment
 	path       []*member // in the order of the template's names
 	query      map[string]*member
-	body       *schema // what a body may hold; nil where there is none
+	body       *schema // of the body; nil if there is none
 	response   *schema
 	deprecated bool
 
@@ -32,29 +31,29 @@ type operation struct {
 	keys     []key  // other ids in the path, each of a known record
 	effect   effect
 
-	holds    *member           // of the body, that holds the record or several; nil where the body is the record
-	each     *member           // a list of ids of which each makes a record; nil for none
+	holds    *member           // of the body, that holds the record or several; nil if the body is the record
+	each     *member           // a list of ids, each of which makes a record; nil for none
 	includes map[string]string // the members that are shown only if a parameter is true, by the parameter
-	outcome  outcome           // what becomes of the record that an action is about
-	live     bool              // it tells how things are at a time, rather than what is kept of records
-	says     []*member         // of the body, by which an action says how the record stands, such as duty_status
+	outcome  outcome           // how an action changes the record
+	live     bool              // it answers with the state at a time, rather than what is stored of records
+	says     []*member         // of the body, by which an action changes the record, such as duty_status
 }
 
 // segment is a literal segment of a path template, or a name.
 type segment struct{ literal, name string }
 
-// key says which parameter holds the id of a record of which collection.
+// key is the parameter that holds the id of a record, and the record's collection.
 type key struct {
-	from       source
+	in         keyLocation
 	param      string
 	collection *collection
 }
 
-// source is where a request holds an id.
-type source uint8
+// keyLocation is where a request holds an id.
+type keyLocation uint8
 
 const (
-	nowhere source = iota
+	nowhere keyLocation = iota
 	inPath
 	inQuery
 	inBody
@@ -107,10 +106,10 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		case m.rule.GetIn() == apiv1.Location_LOCATION_UNSPECIFIED, m.rule.GetIn() == apiv1.Location_LOCATION_UPDATE_MASK:
 		}
 	}
-	for part := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {
-		name, isName := strings.CutPrefix(part, "{")
+	for text := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {
+		name, isName := strings.CutPrefix(text, "{")
 		if !isName {
-			op.segments = append(op.segments, segment{literal: part})
+			op.segments = append(op.segments, segment{literal: text})
 			continue
 		}
 		name = strings.TrimSuffix(name, "}")
@@ -142,7 +141,7 @@ func (op *operation) included() map[string]string {
 	return out
 }
 
-// has reports whether an object, or one in it so many levels deep, may have a member.
+// has reports whether an object, or one at most so many levels below it, may have a member.
 func (s *schema) has(name string, depth int) bool {
 	if s.named[name] != nil {
 		return true
@@ -161,13 +160,13 @@ func verbOf(m apiv1.HttpMethod) (string, bool) {
 	return "", false
 }
 
-// isAction reports whether an operation has records do something, rather than answers or changes them.
+// isAction reports whether an operation acts on records, rather than reads or writes them.
 func (op *operation) isAction() bool {
 	return op.verb != http.MethodGet && op.verb != http.MethodDelete && op.effect == reads
 }
 
-// isLive reports whether an operation tells how things are at a time, or what happened before a time that
-// it is asked about, rather than what is kept of its records.
+// isLive reports whether an operation answers with the state at a time, or with what happened before a time
+// that the request gives, rather than with what is stored of its records.
 func (op *operation) isLive() bool {
 	record, c := op.envelope.record, op.target.collection
 	own := c.own && c.noun == nounOf(strings.TrimSuffix(op.base, "/history"))
@@ -191,10 +190,10 @@ func (op *operation) isLive() bool {
 	return last == "clocks" || last == "latest" || op.isAction() && !has(isCreationTime)
 }
 
-// saying returns the members of the body by which an action says how the record stands: a status, and
-// what some list of these records tells of them.
+// saying returns the members of the body by which an action changes the record: a status, and members that
+// reading these records also answers.
 func (op *operation) saying(ops []*operation) []*member {
-	if !op.isAction() || op.target.from == nowhere || op.body == nil {
+	if !op.isAction() || op.target.in == nowhere || op.body == nil {
 		return nil
 	}
 	var out []*member
@@ -210,8 +209,8 @@ func (op *operation) saying(ops []*operation) []*member {
 	return out
 }
 
-// mostValues returns how many values the document takes for a parameter of statistics, which it says in
-// prose only; 0 for any number.
+// mostValues returns how many values a parameter of statistics may have, 0 for any number. The document
+// says so in prose only.
 func (op *operation) mostValues(name string) int {
 	switch isStats := strings.Contains(op.GetPath(), "/stats"); {
 	case isStats && name == "decorations":
@@ -224,7 +223,7 @@ func (op *operation) mostValues(name string) int {
 	return 0
 }
 
-// kindsOfStatistics counts values as mostValues is meant: auxInput3 to auxInput10 are one together.
+// kindsOfStatistics counts values as mostValues does: auxInput3 to auxInput10 count as one.
 func kindsOfStatistics(values []string) int {
 	seen := map[string]bool{}
 	for _, v := range values {
@@ -244,9 +243,9 @@ const linksName = "links"
 
 // envelope says where a response holds its record, or its list of records.
 type envelope struct {
-	record *schema // nil where the response is neither
+	record *schema // nil if the response is neither
 	isList bool
-	at     []*member // the way there from the outside
+	at     []*member // the path to it from the root
 	around *schema   // of each record in the list: an object of its data and its status; nil for none
 	paging *member   // the member that holds the cursors, if any
 }

@@ -13,19 +13,19 @@ import (
 	"samsara.internal/gateway/internal/testproto"
 )
 
-// maxReplyBytes is how large a reply may be, so that a page is no burden to a test.
+// maxReplyBytes is how large a reply may be, so that pages do not slow tests.
 const maxReplyBytes = 50_000
 
-func TestEveryOperationAnswersWhatItDeclaresAndTheSameForASeed(t *testing.T) {
+func TestOperations_answerAsDeclared(t *testing.T) {
 	t.Parallel()
 	all := endpoints(t)
-	// What is deleted cannot be read any more.
+	// A deleted record cannot be read.
 	slices.SortStableFunc(all, func(a, b *endpoint.Endpoint) int { return deletesLast(a) - deletesLast(b) })
 	for _, full := range []bool{false, true} {
 		one, other := serve(t, nil), serve(t, nil)
 		for _, e := range all {
 			op, x := e.Operation, requestFor(e, full)
-			// These records are gone already, by another of their names: as an asset and as a route.
+			// These records are deleted already, under another path: as an asset and as a route.
 			for prefix, id := range map[string]string{"/fleet/trailers/": secondID, "/industrial/assets/": thirdID, "/v1/fleet/dispatch/": secondID} {
 				if deletesLast(e) > 0 && strings.HasPrefix(op.GetPath(), prefix) {
 					x.line = strings.Replace(x.line, knownID, id, 1)
@@ -73,9 +73,9 @@ message Old { optional string old = 1; }
 message New { optional string new = 1; }
 `
 
-func TestNewNamesEveryMistake(t *testing.T) {
+func TestNew_namesEveryMistake(t *testing.T) {
 	t.Parallel()
-	source := header + `
+	proto := header + `
 message WithBody { optional string name = 1 [(samsara_gateway.api.v1.field).in = LOCATION_BODY]; }
 service TestService {
   rpc NoVerb(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "noVerb" path: "/a" success_status: 200 }; }
@@ -86,7 +86,7 @@ service TestService {
   rpc Two(Request) returns (New) { option (samsara_gateway.api.v1.operation) = { id: "two" method: HTTP_METHOD_GET path: "/c" success_status: 200 }; }
 }`
 	_, err := sandbox.New(sandbox.Config{
-		Endpoints: endpointsIn(testproto.Compile(t, source)),
+		Endpoints: endpointsIn(testproto.Compile(t, proto)),
 		Fleet:     sandbox.MaxFleet + 1,
 		PageSize:  -1,
 		Faults:    []sandbox.Fault{{Status: 200}, {Reset: true, Latency: -1}, {Reset: true, Match: "/a; truncate"}},
@@ -112,9 +112,9 @@ service TestService {
 	}
 }
 
-func TestOfTwoOperationsInOnePlaceTheOneThatIsNotDeprecatedIsServed(t *testing.T) {
+func TestNew_deprecatedOperationOfSamePath(t *testing.T) {
 	t.Parallel()
-	source := header + `
+	proto := header + `
 service TestService {
   rpc GetOld(Request) returns (Old) {
     option deprecated = true;
@@ -128,7 +128,7 @@ service TestService {
     option (samsara_gateway.api.v1.operation) = { id: "getOlder" method: HTTP_METHOD_GET path: "/a/{id}" success_status: 200 };
   }
 }`
-	a := serve(t, func(c *sandbox.Config) { c.Endpoints = endpointsIn(testproto.Compile(t, source)) })
+	a := serve(t, func(c *sandbox.Config) { c.Endpoints = endpointsIn(testproto.Compile(t, proto)) })
 	if got := a.call(t, "GET /a/"+knownID, ""); got.text != `{"new":"Sample new"}` {
 		t.Errorf("GET = %s, want the reply of GetNew", got.text)
 	}

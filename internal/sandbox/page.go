@@ -14,29 +14,27 @@ import (
 )
 
 const (
-	// pageSize is how many records a page has where neither the client nor the configuration
-	// says; fewer, where records are large.
+	// pageSize is how many records a page has if neither the client nor the configuration says.
+	// Pages of large records have fewer.
 	pageSize = 10
 	// MaxPageSize bounds every page, and the whole of a list that does not page.
 	MaxPageSize = 1024
 	// maxPageLeaves is about how many values a page of pageSize may have.
 	maxPageLeaves = 800
-	// History is how long before the end of the time asked for a stream begins, at the
-	// earliest.
+	// History is the longest time before the end of the requested range at which a stream begins.
 	History = 24 * time.Hour
-	// CursorLifetime is how long a cursor is taken: from the time of the report that it is
-	// behind, or from its making where that is a list's record or a report older than half of
-	// this.
+	// CursorLifetime is how long a cursor is valid: from the time of the report that it follows, or
+	// from when it was made if it follows a record of a list or a report older than half of this.
 	CursorLifetime = 30 * 24 * time.Hour
 )
 
-// position is a place between two records of a list or a stream: after the record with number n
-// of a tick. Lists have one tick, 0. Behind all records of a tick n is end, so that each place is
+// position is a position between two records of a list or a stream: after the record with number n
+// of a tick. Lists have one tick, 0. After all records of a tick n is end, so that each position is
 // written in one way.
 type position struct {
 	tick int64
 	n    uint64
-	// empties counts the empty pages that faults have put at this place, so that each of them
+	// empties counts the empty pages that faults have put at this position, so that each of them
 	// has a cursor of its own.
 	empties uint16
 }
@@ -48,22 +46,22 @@ const end = math.MaxUint64
 const cursorBytes = 40
 
 // cursor writes a position so that it is opaque, long, and bound to its parameters and to this
-// seed. The place that a request asks to go on from keeps its cursor.
+// seed. The position that a request begins at keeps its cursor.
 func (s *Sandbox) cursor(q *request, p position) string {
 	if q.cursor != "" && p == q.from {
 		return q.cursor
 	}
 	raw := make([]byte, 0, cursorBytes)
-	for _, part := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(p.empties)<<48 | uint64(q.birth(p).Unix())&(1<<48-1)} {
-		raw = binary.BigEndian.AppendUint64(raw, part)
+	for _, field := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(p.empties)<<48 | uint64(q.birth(p).Unix())&(1<<48-1)} {
+		raw = binary.BigEndian.AppendUint64(raw, field)
 	}
 	raw = binary.BigEndian.AppendUint64(raw, mix(s.fleet.seed, string(raw)))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// birth returns from when on the age of a position's cursor counts. It is the time of the position,
-// so that a place has one cursor whenever it is asked for, but where that cursor would be old from
-// its first day.
+// birth returns the time from which the age of a position's cursor counts. In a feed it is the time of
+// the position, so that a position always has one cursor, except if that is half of CursorLifetime ago
+// or more. It is then the time of the request, as in a list.
 func (q *request) birth(p position) time.Time {
 	if at := timeOfTick(p.tick); q.op.GetFeed() && q.now.Sub(at) < CursorLifetime/2 {
 		return at
@@ -95,7 +93,7 @@ type item struct {
 	tick int64
 }
 
-// page is some records, and what the cursors around them say.
+// page is some records, and the positions of the cursors around them.
 type page struct {
 	items            []item
 	first, last      position
@@ -138,7 +136,7 @@ func (s *Sandbox) page(q *request) (page, *refusal) {
 	return q.oddPage(l, limit), nil
 }
 
-// oddPage returns the page from where the request begins, with what is to be odd about it.
+// oddPage returns the page that the request asks for, odd as its fault says.
 func (q *request) oddPage(l listing, limit int) page {
 	if q.odd == PageEmpty {
 		next := q.from
@@ -184,12 +182,11 @@ func (q *request) cursorName() (string, *refusal) {
 // listing is the records of a collection that pass some filters, in order.
 type listing struct {
 	of    *collection
-	order order             // numbers that may be theirs
+	order order             // numbers that their records may have
 	keeps func(record) bool // nil for all of these
 }
 
-// from returns the records from index i of the order on, backwards where step is -1, until there
-// are limit of them.
+// from returns at most limit records from index i of the order on, backwards if step is -1.
 func (l listing) from(i, step, limit int) []record {
 	var out []record
 	for ; i >= 0 && i < l.order.count && len(out) < limit; i += step {
@@ -238,8 +235,8 @@ func pageOf(records []record) page {
 // numberedPageSize is the page size of AEMP documents.
 const numberedPageSize = 100
 
-// numbered returns a page by its number, from 1. Pages keep their records: where some are deleted
-// a page is short.
+// numbered returns a page by its number, from 1. Pages keep their records: a page is short if some of
+// them are deleted.
 func (l listing) numbered(number string) (page, *refusal) {
 	pages := max(1, (l.order.count+numberedPageSize-1)/numberedPageSize)
 	n, err := strconv.Atoi(number)
@@ -253,8 +250,8 @@ func (l listing) numbered(number string) (page, *refusal) {
 	return p, nil
 }
 
-// begin returns where the first page of a feed or stream begins: at its start time, or with the
-// reports of the tick that is.
+// begin returns the position at which the first page of a feed or stream begins: its start time, or the
+// current tick.
 func (q *request) begin() position {
 	last := ticks(q.until())
 	if start, ok := q.time("startTime"); ok {
@@ -271,7 +268,7 @@ func (q *request) feedPage(l listing, limit int) page {
 		room := limit - len(p.items)
 		found := l.after(n, room+1)
 		if n == 0 && len(found) == 0 {
-			break // nothing reports, at this tick or another
+			break // nothing reports, at this tick or any other
 		}
 		for _, r := range found[:min(room, len(found))] {
 			p.items = append(p.items, item{record: r, tick: t})
@@ -288,8 +285,8 @@ func (q *request) feedPage(l listing, limit int) page {
 	return p
 }
 
-// isEndless reports whether a stream says that it has a next page even when it has caught up, as
-// the OpenAPI document states of these two while they are read without an end.
+// isEndless reports whether a stream says that it has a next page even if it has caught up. The OpenAPI
+// document states so of these two if they are read without an end time.
 func (q *request) isEndless() bool {
 	switch q.op.GetId() {
 	case "getQualificationRecordsStream", "getTrainingAssignmentsStream":

@@ -21,7 +21,7 @@ func ids(from, to int) []string {
 	return out
 }
 
-func TestListsPageByCursorToAnEmptyOne(t *testing.T) {
+func TestPaging_lastCursorEmpty(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	var got [][]string
@@ -42,7 +42,7 @@ func TestListsPageByCursorToAnEmptyOne(t *testing.T) {
 	}
 }
 
-func TestListsPageBothWays(t *testing.T) {
+func TestPaging_bothWays(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const line = "GET /v1/fleet/assets/locations?limit=5"
@@ -62,7 +62,7 @@ func TestListsPageBothWays(t *testing.T) {
 	}
 }
 
-func TestACursorIsBoundToItsParameters(t *testing.T) {
+func TestCursor_boundToParameters(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const line = "GET /fleet/vehicles?limit=5&tagIds=281474976710657,281474976710658,281474976710659,281474976710660,281474976710661,281474976710662"
@@ -93,7 +93,7 @@ func TestACursorIsBoundToItsParameters(t *testing.T) {
 	}
 }
 
-func TestACursorExpiresAfterThirtyDays(t *testing.T) {
+func TestCursor_expires(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	line := "GET /fleet/vehicles?limit=5&after=" + fmt.Sprint(at(a.get(t, "GET /fleet/vehicles?limit=5", ""), "pagination.endCursor"))
@@ -105,7 +105,7 @@ func TestACursorExpiresAfterThirtyDays(t *testing.T) {
 	}
 }
 
-func TestRecordsDeletedBetweenPagesAreMissedAndNoOthers(t *testing.T) {
+func TestPaging_recordsDeletedBetweenPages(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	first := a.get(t, "GET /contacts?limit=5", "")
@@ -120,7 +120,7 @@ func TestRecordsDeletedBetweenPagesAreMissedAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestPagesByNumberEndWithNotFound(t *testing.T) {
+func TestPaging_byNumber(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got := a.get(t, "GET /beta/aemp/Fleet/1", "")
@@ -137,7 +137,7 @@ func TestPagesByNumberEndWithNotFound(t *testing.T) {
 	}
 }
 
-func TestFiltersByIdSelect(t *testing.T) {
+func TestFilters_byID(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	tests := map[string]struct {
@@ -147,7 +147,7 @@ func TestFiltersByIdSelect(t *testing.T) {
 		"the records themselves":        {"GET /fleet/vehicles/locations?vehicleIds=281474976710660,281474976710658", []string{"281474976710658", "281474976710660"}},
 		"the records by an external id": {"GET /fleet/vehicles/locations?vehicleIds=erpId:vehicle-5", []string{"281474976710661"}},
 		"the records by plain ids":      {"GET /assets?ids=281474976710661", []string{"281474976710661"}},
-		"nothing where none is known":   {"GET /fleet/vehicles/locations?vehicleIds=1", []string{}},
+		"nothing if none is known":      {"GET /fleet/vehicles/locations?vehicleIds=1", []string{}},
 		"the records that refer to one": {"GET /fleet/vehicles?tagIds=281474976710658", []string{"281474976710657", "281474976710658"}},
 	}
 	for name, tt := range tests {
@@ -160,7 +160,7 @@ func TestFiltersByIdSelect(t *testing.T) {
 	}
 }
 
-func TestStatisticsHaveTheTypesAskedFor(t *testing.T) {
+func TestStatistics_types(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got, _ := at(a.get(t, "GET /fleet/vehicles/stats?types=gps,engineStates", ""), "data.0").(map[string]any)
@@ -174,8 +174,8 @@ func TestStatisticsHaveTheTypesAskedFor(t *testing.T) {
 	}
 }
 
-// follow reads a feed until it has caught up; it returns the times of its reports by vehicle, and
-// the cursor to go on from.
+// follow reads a feed until it has caught up. It returns the times of its reports by vehicle, and the cursor
+// to go on from.
 func follow(t *testing.T, a *api, line, after string) (map[string][]string, string) {
 	t.Helper()
 	got := map[string][]string{}
@@ -196,7 +196,7 @@ func follow(t *testing.T, a *api, line, after string) (map[string][]string, stri
 	}
 }
 
-func TestFeedsAdvanceWithTime(t *testing.T) {
+func TestFeeds_advanceWithTime(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const line = "GET /fleet/vehicles/stats/feed?types=gps"
@@ -227,19 +227,19 @@ func TestFeedsAdvanceWithTime(t *testing.T) {
 	}
 }
 
-func TestStreamsBeginAndEndWhereAsked(t *testing.T) {
+func TestStreams_startAndEndTime(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		query   string
 		reports int    // of each of the 12 assets
 		last    string // time of the last report
 	}{
-		"between two times":                     {"&startTime=2026-03-02T11:00:00Z&endTime=2026-03-02T11:00:10Z", 3, "2026-03-02T11:00:10.000Z"},
-		"from a time until now":                 {"&startTime=2026-03-02T11:59:51Z", 2, "2026-03-02T12:00:00.000Z"},
-		"as far back as is asked for":           {"&startTime=2026-03-02T11:30:00Z", 361, "2026-03-02T12:00:00.000Z"},
-		"nothing from a time yet to come":       {"&startTime=2026-03-03T00:00:00Z", 0, ""},
-		"nothing where the end is at the start": {"&startTime=2026-03-02T11:00:01Z&endTime=2026-03-02T11:00:02Z", 0, ""},
-		"the latest without a start":            {"", 1, "2026-03-02T12:00:00.000Z"},
+		"between two times":                  {"&startTime=2026-03-02T11:00:00Z&endTime=2026-03-02T11:00:10Z", 3, "2026-03-02T11:00:10.000Z"},
+		"from a time until now":              {"&startTime=2026-03-02T11:59:51Z", 2, "2026-03-02T12:00:00.000Z"},
+		"as far back as is asked for":        {"&startTime=2026-03-02T11:30:00Z", 361, "2026-03-02T12:00:00.000Z"},
+		"nothing from a time yet to come":    {"&startTime=2026-03-03T00:00:00Z", 0, ""},
+		"nothing if the end is at the start": {"&startTime=2026-03-02T11:00:01Z&endTime=2026-03-02T11:00:02Z", 0, ""},
+		"the latest without a start":         {"", 1, "2026-03-02T12:00:00.000Z"},
 	}
 	a := serve(t, nil)
 	for name, tt := range tests {
@@ -269,7 +269,7 @@ func TestStreamsBeginAndEndWhereAsked(t *testing.T) {
 	}
 }
 
-func TestAStreamYetToBeginGoesOnWhenItDoes(t *testing.T) {
+func TestStreams_startInTheFuture(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const line = "GET /assets/location-and-speed/stream?limit=500&startTime=2026-03-02T12:01:00Z"

@@ -13,8 +13,8 @@ import (
 type lifecycle struct {
 	create, body string // request line and body
 	id           string // where the reply has the id
-	read         string // request line with ID for the id; empty where there is none
-	list         string // request line, empty where there is none
+	read         string // request line with ID for the id; empty if there is none
+	list         string // request line, empty if there is none
 	listID       string // list and member that hold the ids in it, joined by a space
 	update       string // request line with ID
 	change       string // body of the update, with ID
@@ -24,7 +24,7 @@ type lifecycle struct {
 	removeBody   string
 }
 
-func TestRecordsLiveFromCreationToDeletion(t *testing.T) {
+func TestRecords_lifecycle(t *testing.T) {
 	t.Parallel()
 	tests := map[string]lifecycle{
 		"addresses, by id in the path": {
@@ -127,7 +127,7 @@ func TestRecordsLiveFromCreationToDeletion(t *testing.T) {
 	}
 }
 
-func TestSeededRecordsCanBeChangedAndAreSeenEverywhere(t *testing.T) {
+func TestRecords_seededOneChanged(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	a.get(t, "PATCH /fleet/vehicles/"+knownID, `{"name":"Old Betsy","externalIds":{"crm":"b-1"}}`)
@@ -160,7 +160,7 @@ func TestSeededRecordsCanBeChangedAndAreSeenEverywhere(t *testing.T) {
 	}
 }
 
-func TestPatchesMergeAndReplacementsReplace(t *testing.T) {
+func TestUpdate_patchAndReplacement(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	id := fmt.Sprint(at(a.get(t, "POST /addresses",
@@ -183,7 +183,7 @@ func TestPatchesMergeAndReplacementsReplace(t *testing.T) {
 	}
 }
 
-func TestCreatedRecordsReferToOthersByTheIdsGiven(t *testing.T) {
+func TestCreation_references(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got := a.get(t, "POST /fleet/trailers", `{"name":"Box","tagIds":["281474976710660","281474976710662"]}`)
@@ -199,7 +199,7 @@ func TestCreatedRecordsReferToOthersByTheIdsGiven(t *testing.T) {
 	}
 }
 
-func TestSettingsAreOneRecord(t *testing.T) {
+func TestRecords_settings(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	a.get(t, "PATCH /fleet/settings/compliance", `{"carrierName":"Acme"}`)
@@ -208,7 +208,7 @@ func TestSettingsAreOneRecord(t *testing.T) {
 	}
 }
 
-func TestActionsLeaveTheirRecordAlone(t *testing.T) {
+func TestActions_recordUnchanged(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	before := a.call(t, "GET /fleet/vehicles/"+knownID, "").text
@@ -225,7 +225,7 @@ func TestActionsLeaveTheirRecordAlone(t *testing.T) {
 	}
 }
 
-func TestOneRequestMayCreateSeveralRecords(t *testing.T) {
+func TestCreation_severalInOneRequest(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const location = `{"hubId":"` + knownID + `","name":"N","address":"b","customerLocationId":"c","isDepot":true}`
@@ -239,7 +239,7 @@ func TestOneRequestMayCreateSeveralRecords(t *testing.T) {
 	}
 }
 
-func TestARecordInsideItsBodyIsFound(t *testing.T) {
+func TestUpdate_recordInsideBody(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got := a.get(t, "PATCH /beta/industrial/jobs?id="+knownID, `{"job":{"name":"Dig"},"keepHistory":true}`)
@@ -248,7 +248,7 @@ func TestARecordInsideItsBodyIsFound(t *testing.T) {
 	}
 }
 
-func TestSomeIdsAreOfOtherCollections(t *testing.T) {
+func TestRecords_idsOfOtherCollections(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	run := fmt.Sprint(at(a.get(t, "POST /reports/runs", `{"reportConfig":{"id":"`+knownID+`"}}`), "data.id"))
@@ -260,7 +260,7 @@ func TestSomeIdsAreOfOtherCollections(t *testing.T) {
 	}
 }
 
-func TestACollectionHasALimit(t *testing.T) {
+func TestCreation_limitOfCollection(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	const (

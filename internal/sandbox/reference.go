@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// settle checks that the records exist which a request refers to, and puts the id of each in its place:
-// a client may name a record by an external id. A single reference that is empty refers to nothing. No
-// record may come to be below itself.
+// settle checks that the records that a request refers to exist, and replaces external ids by the ids of
+// the records. A single reference that is empty refers to nothing. It refuses to put a record below itself.
 func (s *Sandbox) settle(q *request) *refusal {
 	if q.op.verb == http.MethodGet {
 		return nil
@@ -46,7 +45,7 @@ func (s *Sandbox) settleObject(q *request, of *schema, path string, values map[s
 	return problems
 }
 
-// settleMember settles the value of a member, and what is below it. beside are the members of the same
+// settleMember settles the value of a member, and the values below it. beside has the members of the same
 // object.
 func (s *Sandbox) settleMember(q *request, m *member, path string, v *any, beside map[string]any) []string {
 	if m.kind == object && m.schema.root != nil {
@@ -64,7 +63,7 @@ func (s *Sandbox) settleMember(q *request, m *member, path string, v *any, besid
 	case list:
 		elements, _ = (*v).([]any)
 	case dict:
-		return nil // its names are the client's
+		return nil // the client chooses the names
 	case single:
 		if id := jsonText(*v); len(nouns) > 0 && !m.rule.GetRequired() && (id == "" || id == "0") {
 			*v = nil
@@ -96,8 +95,8 @@ func (s *Sandbox) settleMember(q *request, m *member, path string, v *any, besid
 	return problems
 }
 
-// settleRecord settles which record an object stands for: by its id or, without one, by its name, as
-// drivers have attributes; or whose it is, by an external id in the place of entityId.
+// settleRecord settles which record an object refers to: by its id or, without one, by its name, as in the
+// attributes of a driver. Other objects may have the external id of an entity instead of entityId.
 func (s *Sandbox) settleRecord(q *request, m *member, path string, values map[string]any) []string {
 	nouns := s.refersTo(q, m, values)
 	id, told := values["id"]
@@ -139,7 +138,7 @@ func (s *Sandbox) settleID(m *member, nouns []string, path string, id *any) []st
 	return []string{notThere(nouns, path, jsonText(*id))}
 }
 
-// notThere says that there is no record of some kinds which a member names by a value.
+// notThere returns the error text for a member that names a record of some kinds that does not exist.
 func notThere(nouns []string, path, value string) string {
 	called := make([]string, 0, len(nouns))
 	for _, noun := range nouns {
@@ -148,8 +147,7 @@ func notThere(nouns []string, path, value string) string {
 	return fmt.Sprintf("%s: there is no %s %s", path, strings.Join(called, " or "), quote(value))
 }
 
-// lookUp returns the id of a record, or of something that one holds, that is called by an id or an
-// external id.
+// lookUp returns the id of the record, or of the thing in a record, with an id or an external id.
 func (s *Sandbox) lookUp(noun, id string) (string, bool) {
 	if h, ok := s.held[noun]; ok {
 		return s.findHeld(h, id)
@@ -158,15 +156,15 @@ func (s *Sandbox) lookUp(noun, id string) (string, bool) {
 	return r.key, ok
 }
 
-// refersTo returns the kinds of record of which a member of a request tells the id, or several, none if
-// it tells none or there are no records of these kinds: by its name, by the type that stands beside it,
-// or because the record that is written has records under this name.
+// refersTo returns the kinds of record that a member of a request refers to by ids. It finds them by the
+// member's name, by the type beside it, or because the written record has records under this name. It
+// returns none if the member refers to none or there are no records of these kinds.
 func (s *Sandbox) refersTo(q *request, m *member, beside map[string]any) []string {
 	c := q.op.target.collection
 	shown := c.records[m.name]
 	switch {
 	case m.kind == object && (!m.isReference() || m == q.op.holds || m.schema.named[m.noun+"Id"] != nil):
-		return nil // one that tells its own id, or none
+		return nil // it has its own id, or none
 	case m.kind == object:
 		if nouns, known := s.meant(m.noun, false); known || m.shape != single {
 			return nouns
@@ -182,7 +180,7 @@ func (s *Sandbox) refersTo(q *request, m *member, beside map[string]any) []strin
 			return nouns
 		}
 		if noun == "external" {
-			noun = "entity" // of which there may be an external id instead
+			noun = "entity" // an external id also has its type in entityType
 		}
 		return s.typed(noun+"Type", beside, q.body)
 	case m.shape == list && shown != nil && shown.shape == list && shown.isReference() && len(s.kinds[shown.noun]) > 0:
@@ -191,9 +189,9 @@ func (s *Sandbox) refersTo(q *request, m *member, beside map[string]any) []strin
 	return nil
 }
 
-// meant returns the kinds of record that a word in the name of a member stands for: those that have it
-// for a name, the one that it ends in, as recurringRoute does, or, of ids, the only one that ends in it,
-// as userRole does in role. The second result is false if nothing is known of the word.
+// meant returns the kinds of record that a word in the name of a member stands for: the kind of this name;
+// the kind that the word ends in, as recurringRoute does; or, for ids, the only kind that ends in the word,
+// as userRole does in role. The second result is false if the word is unknown.
 func (s *Sandbox) meant(word string, isID bool) ([]string, bool) {
 	word = strings.TrimSuffix(word, "Samsara") // as in partSamsaraId
 	if nouns, known := synonyms(word); known {
@@ -226,13 +224,13 @@ func (s *Sandbox) meant(word string, isID bool) ([]string, bool) {
 	return nil, false
 }
 
-// existing returns those of some kinds of which there can be records.
+// withRecords returns those of some kinds that can have records.
 func (s *Sandbox) withRecords(nouns []string) []string {
 	return slices.DeleteFunc(nouns, func(noun string) bool { return len(s.referable[noun]) == 0 })
 }
 
-// synonyms returns the kinds of record that are called otherwise in the names of members. The second
-// result is false for other words.
+// synonyms returns the kinds of record that a word of a member's name stands for under another name. The
+// second result is false for other words.
 func synonyms(word string) ([]string, bool) {
 	switch word {
 	case "author", "coach", "mechanic":
@@ -247,14 +245,14 @@ func synonyms(word string) ([]string, bool) {
 		return []string{"part"}, true
 	case "dsa":
 		return []string{"agreement"}, true
-	case "reading", "sessionConfiguration", "removeHub": // which are kinds without a list, and one that need not be there
+	case "reading", "sessionConfiguration", "removeHub": // kinds without a list, and one that need not exist
 		return nil, true
 	}
 	return nil, strings.HasPrefix(word, "customer") // whose ids are the client's
 }
 
-// typed returns the kinds of record that the first of some objects names in a member, such as worker in
-// entityType.
+// typed returns the kinds of record that a member, such as entityType, names in the first object that has
+// it.
 func (s *Sandbox) typed(name string, objects ...map[string]any) []string {
 	for _, values := range objects {
 		word := jsonText(values[name])
@@ -269,8 +267,8 @@ func (s *Sandbox) typed(name string, objects ...map[string]any) []string {
 	return nil
 }
 
-// referable returns the kinds of record that requests may refer to: those that can be asked for singly,
-// and those that are only listed.
+// referable returns the kinds of record that requests may refer to: those that can be read by id, and those
+// that are only listed.
 func (k kinds) referable(ops []*operation) kinds {
 	out := maps.Clone(k)
 	for _, op := range ops {
@@ -283,7 +281,7 @@ func (k kinds) referable(ops []*operation) kinds {
 	return out
 }
 
-// cycles returns what a request would put below itself.
+// cycles returns a problem if a request would put a record below itself.
 func (q *request) cycles() []string {
 	c := q.op.target.collection
 	inputs := q.inputs()

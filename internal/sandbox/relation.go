@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-// relation is a fact that the records of two kinds tell of each other, such as which tags a vehicle
-// has and which vehicles a tag has. It is kept once: by the records of its left side. What those of
-// its right side tell is derived. Seeded records relate to the one of their own number and, if width
-// is 2, to the next one, too. It may hold the ids of records that have been deleted since.
+// relation is which records of two kinds belong together, such as the tags of a vehicle and the vehicles of
+// a tag. It is stored once, by the records of its left side, and derived for those of its right side. Seeded
+// records relate to the record of their own number and, if width is 2, to the next one, too. A relation may
+// have ids of deleted records.
 type relation struct {
-	width int    // 1 if no record has more than one of the other side
+	width int    // 1 if no record relates to more than one
 	size  uint64 // of the fleet
-	// The ids of the right side, by those of the left side that clients have touched, and the
-	// other way round.
+	// The ids of the right side, by the ids of the left side that clients have touched, and the reverse.
 	rights map[string][]string
 	lefts  map[string]map[string]bool
 }
@@ -24,7 +23,7 @@ func newRelation(width int, size uint64) *relation {
 	return &relation{width: width, size: size, rights: map[string][]string{}, lefts: map[string]map[string]bool{}}
 }
 
-// of returns the ids that one of the left side relates to, in the order in which they were given.
+// of returns the ids that a record of the left side relates to, in the order in which they were given.
 func (r *relation) of(left string) []string {
 	if ids, touched := r.rights[left]; touched {
 		return ids
@@ -32,7 +31,7 @@ func (r *relation) of(left string) []string {
 	return r.seeded(left, func(n uint64, i int) uint64 { return ref(n, i, r.size) })
 }
 
-// to returns the ids that relate to one of the right side, in the order of their age.
+// to returns the ids that relate to a record of the right side, oldest first.
 func (r *relation) to(right string) []string {
 	ids := r.seeded(right, func(n uint64, i int) uint64 { return ref(n+r.size, -i, r.size) })
 	ids = slices.DeleteFunc(ids, func(left string) bool { _, touched := r.rights[left]; return touched })
@@ -41,7 +40,7 @@ func (r *relation) to(right string) []string {
 	return ids
 }
 
-// seeded returns the ids of the records that a seeded one relates to from the beginning.
+// seeded returns the ids of the records that a seeded record relates to before clients change it.
 func (r *relation) seeded(id string, other func(n uint64, i int) uint64) []string {
 	n := numberOfID(id)
 	if n < 1 || n > r.size {
@@ -54,7 +53,7 @@ func (r *relation) seeded(id string, other func(n uint64, i int) uint64) []strin
 	return ids
 }
 
-// set makes rights the ones that left relates to, and no others.
+// set relates left to rights only.
 func (r *relation) set(left string, rights []string) {
 	if r.width == 1 {
 		for _, right := range rights {
@@ -87,7 +86,7 @@ func (r *relation) put(left string, rights []string) {
 	r.rights[left] = kept
 }
 
-// setTo makes lefts the ones that relate to right, and no others.
+// setTo relates only lefts to right.
 func (r *relation) setTo(right string, lefts []string) {
 	for _, left := range r.to(right) {
 		if !slices.Contains(lefts, left) {
@@ -105,7 +104,7 @@ func (r *relation) setTo(right string, lefts []string) {
 	}
 }
 
-// tie is one side of a relation: the member by which records of a collection tell it.
+// tie is one side of a relation: the member of a collection's records for it.
 type tie struct {
 	*relation
 	left   bool
@@ -121,7 +120,7 @@ func (r *relation) tie(left bool, m *member) *tie {
 	return &tie{r, left, m.name, m.name + "Id", m.noun}
 }
 
-// told returns the ids that a record tells of.
+// told returns the ids of the records that a record relates to.
 func (t *tie) told(key string) []string {
 	if t.left {
 		return t.of(key)
@@ -129,7 +128,7 @@ func (t *tie) told(key string) []string {
 	return t.to(key)
 }
 
-// others returns the ids of the records that tell of one on the other side.
+// others returns the ids of the records that relate to a record of the other side.
 func (t *tie) others(id string) []string {
 	if t.left {
 		return t.to(id)
@@ -145,7 +144,7 @@ func (t *tie) set(key string, ids []string) {
 	}
 }
 
-// tie returns the tie that a member of a record, or of a body, stands for, nil for none.
+// tie returns the tie of a member of a record or a body, nil if it has none.
 func (c *collection) tie(name string) *tie {
 	for _, t := range c.ties {
 		if name == t.member || name == t.ids {
@@ -155,8 +154,8 @@ func (c *collection) tie(name string) *tie {
 	return nil
 }
 
-// bind takes the members that tell of relations out of an overlay, and has the relations hold what
-// they say. created says that the record is new: it relates to nothing else.
+// bind moves the members of relations from an overlay to the relations. created says that the record is
+// new: it relates to no other records.
 func (c *collection) bind(r record, created bool) record {
 	for _, t := range c.ties {
 		if created && t.left {
@@ -194,10 +193,9 @@ func idsIn(v any) []string {
 	return nil
 }
 
-// relate finds the relations. Whatever has `tags` is told of by its tags, if these have a list that is
-// named after it. Of two kinds that refer to one another by members of which the names differ only in
-// what they refer to, such as staticAssignedVehicle and staticAssignedDriver, each has at most one of
-// the other.
+// relate finds the relations. Records with `tags` are also in a list of their tags, if tags have a list
+// that is named after them. Two kinds may refer to each other by members whose names differ only in the
+// kind, such as staticAssignedVehicle and staticAssignedDriver: each record then relates to at most one.
 func (k kinds) relate(size uint64) {
 	for _, noun := range slices.Sorted(maps.Keys(k)) {
 		for _, c := range k[noun] {
@@ -213,8 +211,8 @@ func (k kinds) relate(size uint64) {
 
 const tagNoun = "tag"
 
-// tagging returns the relation between the records of a collection and tags, the same one for all
-// collections with one store.
+// tagging returns the relation between the records of a collection and tags. Collections with one store
+// have the same relation.
 func (k kinds) tagging(c *collection, size uint64) *relation {
 	tags := k[tagNoun][0]
 	for _, t := range tags.ties {
@@ -232,8 +230,8 @@ func (k kinds) tagging(c *collection, size uint64) *relation {
 	return r
 }
 
-// pair ties the records of c to those that a member refers to, if these refer back by a member of the
-// same name. It does so from the one of the two kinds that comes first.
+// pair ties the records of c to those that a member refers to, if these refer back by a member with the
+// same prefix. It does so for the first of the two kinds by name.
 func (c *collection) pair(m *member, k kinds, size uint64) {
 	prefix, ok := strings.CutSuffix(m.name, capital(m.noun))
 	others := k[m.noun]

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// refusal is why a request is not answered as it asks.
+// refusal is why a request fails.
 type refusal struct {
 	status  int
 	message string
@@ -22,7 +22,7 @@ func refuse(status int, format string, args ...any) *refusal {
 	return &refusal{status: status, message: fmt.Sprintf(format, args...)}
 }
 
-// reply is what goes out.
+// reply is an HTTP response.
 type reply struct {
 	status      int
 	contentType string
@@ -48,10 +48,10 @@ func refused(path, id string, why *refusal) reply {
 	return out
 }
 
-// encode writes JSON, of what appendJSON takes.
+// encode returns a value that appendJSON takes as JSON.
 func encode(v any) []byte { return appendJSON(nil, v) }
 
-// separate writes a comma, but for the first element of a list or member of an object.
+// separate writes a comma, except before the first element of a list or member of an object.
 func separate(b []byte) []byte {
 	if last := b[len(b)-1]; last == '[' || last == '{' {
 		return b
@@ -59,9 +59,8 @@ func separate(b []byte) []byte {
 	return append(b, ',')
 }
 
-// appendJSON writes what the sandbox's values consist of: strings, numbers, bools, nil, maps and
-// slices of these, and JSON. Of anything else it writes null. Members are in the order of their
-// names.
+// appendJSON writes a value of the sandbox: a string, number, bool, nil, a map or slice of these, or JSON.
+// For any other type it writes null. Members are in the order of their names.
 func appendJSON(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:

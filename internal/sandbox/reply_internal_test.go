@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func FuzzTextsAreWrittenAsTheStandardLibraryDoes(f *testing.F) {
+func FuzzAppendJSON_asEncodingJSON(f *testing.F) {
 	for _, seed := range []string{
 		"", "plain", `"quoted" \ and / slashed`, "<a href='x'>&</a>", "tab\tline\nnul\x00del\x7f", "Zoë", "\u2028\u2029", "\xff\xfe", "\xed\xa0\x80", "🚚",
 	} {

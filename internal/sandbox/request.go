@@ -17,25 +17,25 @@ import (
 // MaxRequestBytes is how large a request body may be.
 const MaxRequestBytes = 1 << 20
 
-// request is an HTTP request that keeps all rules of its operation.
+// request is an HTTP request that satisfies all rules of its operation.
 type request struct {
 	op          *operation
-	id          string            // that the answer bears
+	id          string            // also in the answer
 	path        map[string]string // by name, unescaped
 	args        map[string]any    // path and query parameters: string, json.Number, bool or []any of these
 	body        map[string]any    // nil without a body
 	repeated    []*member         // arrays sent as repeated keys that are declared as joined by commas
 	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
 	now         time.Time
-	odd         OddPage // what is to be odd about the page that answers it
+	odd         OddPage // what its fault makes odd about the page
 
-	// Of a request for a page: the cursor sent, empty with the first page, and where the page
-	// begins.
+	// Of a request for a page: the cursor sent, empty for the first page, and the position at which
+	// the page begins.
 	cursor string
 	from   position
 }
 
-// read checks a request against its operation. All that is wrong with it is in the one refusal.
+// read checks a request against its operation. The refusal names everything that is wrong.
 func (op *operation) read(r *http.Request, names []string, now time.Time) (*request, *refusal) {
 	q := &request{op: op, now: now, path: map[string]string{}, args: map[string]any{}}
 	var problems []string
@@ -100,9 +100,9 @@ func (q *request) readQuery(raw string) []string {
 	return problems
 }
 
-// parseQuery reads the escaped values of one parameter. An empty value is that of a parameter
-// that was not sent: nil. Values that are declared as joined by commas may come one by one, too, or with
-// escaped commas: the official SDKs send them so, as some are declared as lists and others as text.
+// parseQuery reads the escaped values of one parameter. An empty value counts as not sent: nil. Values that
+// are declared as joined by commas may also be repeated keys, or have escaped commas: the official SDKs send
+// both, as some are declared as lists and others as text.
 func (m *member) parseQuery(values []string) (any, string) {
 	comma := m.rule.GetArrayStyle() == apiv1.ArrayStyle_ARRAY_STYLE_COMMA
 	switch {
@@ -178,7 +178,7 @@ func (q *request) readBody(r *http.Request) ([]string, *refusal) {
 	return problems, nil
 }
 
-// emptied returns a problem for each member that a patch removes though creating a record requires it.
+// emptied returns a problem for each member that a patch removes although creating a record requires it.
 func (op *operation) emptied(path string, s *schema, values map[string]any) []string {
 	var problems []string
 	for _, m := range s.members {
@@ -193,8 +193,8 @@ func (op *operation) emptied(path string, s *schema, values map[string]any) []st
 	return problems
 }
 
-// inputs returns what the client says of each record: the body or what it holds, and the parameters
-// besides. A list of ids of which each makes a record is one id in each.
+// inputs returns the values that the client sends for each record: those of the body or of the records in
+// it, and the parameters. If each id of a list makes a record, each input has one of the ids.
 func (q *request) inputs() []map[string]any {
 	contents := []any{q.body}
 	if m := q.op.holds; m != nil {
@@ -232,7 +232,7 @@ func (q *request) inputs() []map[string]any {
 	return out
 }
 
-// inputFor returns what the client says of the i-th record: its own, or what it says of all.
+// inputFor returns the input for the i-th record: its own, or the one for all.
 func inputFor(inputs []map[string]any, i int) map[string]any {
 	if len(inputs) == 0 {
 		return nil
@@ -240,8 +240,8 @@ func inputFor(inputs []map[string]any, i int) map[string]any {
 	return inputs[min(i, len(inputs)-1)]
 }
 
-// echo returns the parameters that a reply repeats in each record: the ids that all of them
-// belong to, and whatever else a reply of one record is about.
+// echo returns the parameters that a reply repeats in each record: the ids that all records belong to, and
+// in a reply of one record all other parameters except those of paging.
 func (q *request) echo() map[string]any {
 	out := map[string]any{}
 	if first := q.firstReading(); first != "" && q.op.target.collection.gathers {
@@ -256,9 +256,9 @@ func (q *request) echo() map[string]any {
 	return out
 }
 
-// id returns the ids of the records that the request is about, none where it names none.
+// ids returns the ids of the records that the request is about, none if it names none.
 func (q *request) ids() []string {
-	switch q.op.target.from {
+	switch q.op.target.in {
 	case inPath:
 		return []string{q.path[q.op.target.param]}
 	case inQuery:
@@ -299,8 +299,8 @@ func texts(values []any) []string {
 	return out
 }
 
-// canonicalQuery is the query without its cursor and independent of the order of parameters, but not
-// of the values of one, otherwise to the byte as it was sent.
+// canonicalQuery returns the query without its cursor, with the parameters in the order of their names. The
+// values of one parameter keep their order. Each byte of a parameter stays as it was sent.
 func canonicalQuery(raw string) string {
 	pairs := strings.Split(raw, "&")
 	pairs = slices.DeleteFunc(pairs, func(pair string) bool {
@@ -323,8 +323,8 @@ func isPaging(name string) bool {
 	return isCursor(name) || name == "limit" || name == "startTime" || name == "endTime"
 }
 
-// selected returns the record's schema, less the statistics that the request's types do not name.
-// Where they name none of its members it is the whole.
+// selected returns the record's schema without the statistics that the request's types do not name. If the
+// types name none of its members, it returns the whole schema.
 func (q *request) selected() *schema {
 	whole := q.op.envelope.record
 	types, ok := q.args["types"].([]any)
@@ -339,11 +339,11 @@ func (q *request) selected() *schema {
 	if !slices.ContainsFunc(whole.members, isWanted) {
 		return whole
 	}
-	part := *whole
-	part.members = slices.DeleteFunc(slices.Clone(whole.members), func(m *member) bool {
+	narrowed := *whole
+	narrowed.members = slices.DeleteFunc(slices.Clone(whole.members), func(m *member) bool {
 		return m.isRecord() && m.schema.named["time"] != nil && !isWanted(m)
 	})
-	return &part
+	return &narrowed
 }
 
 // hidden returns the members that the request could have asked for and did not.
@@ -373,7 +373,7 @@ func (s *Sandbox) view(q *request, at time.Time) view {
 		v.key = v.schema.ownID(v.of)
 	}
 	if v.key != nil && v.key.name == "name" {
-		v.key = nil // is what clients call it
+		v.key = nil // clients set it
 	}
 	return v
 }

@@ -11,7 +11,7 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-func TestRequestsAreReadStrictly(t *testing.T) {
+func TestRequests_readStrictly(t *testing.T) {
 	t.Parallel()
 	const (
 		vehicle = "/fleet/vehicles/" + knownID
@@ -58,7 +58,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"a value outside the enumeration is":        {line: "GET /fleet/drivers?driverActivationStatus=asleep", status: 400, message: "driverActivationStatus: must be one of"},
 		"a time that is none is refused":            {line: "GET /assets/depreciation?startTime=yesterday", status: 400, message: "startTime: must be an RFC 3339 time"},
 		"a broken escape is refused":                {line: "GET /fleet/vehicles?tagIds=%zz", status: 400, message: "tagIds: is not encoded correctly"},
-		"a body where none is declared is refused":  {line: "GET " + vehicle, body: `{}`, status: 400, message: "body: is not accepted"},
+		"a body that is not declared is refused":    {line: "GET " + vehicle, body: `{}`, status: 400, message: "body: is not accepted"},
 		"a required body is required":               {line: "POST /addresses", status: 400, message: "body: is required"},
 		"an optional body is optional":              {line: "PATCH /fleet/defects/" + knownID, status: 200},
 		"a correct body succeeds":                   {line: "POST /addresses", body: address, status: 200},
@@ -80,7 +80,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"a number for text is refused":              {line: "POST /tags", body: `{"name":1}`, status: 400, message: "name: must be a string, not a number"},
 		"an element of another type is refused":     {line: "POST /tags", body: `{"name":"a","vehicles":["1",2]}`, status: 400, message: "vehicles[1]: must be a string, not a number"},
 		"text that is too long is refused":          {line: "POST /addresses", body: strings.Replace(address, "Depot", strings.Repeat("x", 256), 1), status: 400, message: "name: must be at most 255, is 256"},
-		"null is refused where it patches nothing":  {line: "POST /tags", body: `{"name":"a","parentTagId":null}`, status: 400, message: "parentTagId: must not be null"},
+		"null is refused unless it is a patch":      {line: "POST /tags", body: `{"name":"a","parentTagId":null}`, status: 400, message: "parentTagId: must not be null"},
 		"a value outside the enumeration in a body": {line: "PATCH " + vehicle, body: `{"auxInputType1":"teleporter"}`, status: 400, message: "auxInputType1: must be one of"},
 		"two cursors at once are refused": {
 			line: "GET /v1/fleet/assets/locations?startingAfter=a&endingBefore=b", status: 400, message: "endingBefore: must not be sent together with startingAfter",
@@ -98,7 +98,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveSamsarasShapes(t *testing.T) {
+func TestErrors_shapes(t *testing.T) {
 	t.Parallel()
 	wrong := []string{"Authorization", "Bearer wrong"}
 	tests := map[string]struct {
@@ -136,7 +136,7 @@ func TestErrorsHaveSamsarasShapes(t *testing.T) {
 		},
 		"the header's name for a fault that is none": {
 			line: "GET /me", headers: []string{sandbox.FaultHeader, "explode"},
-			want: answer{status: 400, text: `{"message":"Samsara-Sandbox-Fault: explode: is not a part of a fault","requestId":"ID"}`},
+			want: answer{status: 400, text: `{"message":"Samsara-Sandbox-Fault: explode: is not an item of a fault","requestId":"ID"}`},
 		},
 		"text for a server error below v1": {
 			line: "GET /v1/fleet/assets", headers: []string{sandbox.FaultHeader, "status=500"},
@@ -171,7 +171,7 @@ func TestErrorsHaveSamsarasShapes(t *testing.T) {
 	}
 }
 
-func TestAWrongVerbIsToldTheRightOnes(t *testing.T) {
+func TestErrors_wrongVerb(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
 	got := a.call(t, "PUT /addresses/"+knownID, "")
@@ -180,7 +180,7 @@ func TestAWrongVerbIsToldTheRightOnes(t *testing.T) {
 	}
 }
 
-func TestLogsAreForDebuggingAndWithoutTheToken(t *testing.T) {
+func TestLogs_withoutToken(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	a := serve(t, func(c *sandbox.Config) {

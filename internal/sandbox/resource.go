@@ -27,7 +27,7 @@ type collections struct {
 func resolve(ops []*operation, fleetSize uint64) kinds {
 	lists, gets, users := map[string]bool{}, map[string]bool{}, map[string]int{}
 	for _, op := range ops {
-		op.base, op.item = op.place()
+		op.base, op.item = op.collectionPath()
 		lists[op.base] = lists[op.base] || !op.item
 		gets[op.base] = gets[op.base] || !op.item && op.verb == http.MethodGet
 		users[op.base]++
@@ -36,7 +36,7 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 	slices.SortStableFunc(ops, func(a, b *operation) int { return cmp.Compare(len(a.base), len(b.base)) })
 	cs, readers := collections{fleetSize, map[string]*collection{}}, map[string]*operation{}
 	for _, op := range ops {
-		// Two paths are in the singular where their list is in the plural: one of single records and
+		// Two paths are in the singular although their list is in the plural: one of single records and
 		// one of creations.
 		plural := op.base + "s"
 		if op.item && !lists[op.base] && lists[plural] || op.verb == http.MethodPost && !op.item && users[op.base] == 1 && gets[plural] {
@@ -60,7 +60,7 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 	}
 	k := cs.kinds(ops)
 	if c := cs.byPath[compliancePath]; c != nil {
-		k[c.noun] = append(k[c.noun], c) // of which the organization tells, too
+		k[c.noun] = append(k[c.noun], c) // the organization has it, too
 	}
 	for _, op := range ops {
 		for i := range op.keys {
@@ -89,8 +89,8 @@ func resolve(ops []*operation, fleetSize uint64) kinds {
 	return k
 }
 
-// gather has a POST of readings, and the lists below its path that tell nothing else than such readings,
-// be of one collection.
+// gather gives one collection to a POST of readings and to the lists below its path that have only such
+// readings.
 func (op *operation) gather(ops []*operation, readers map[string]*operation, cs collections) {
 	if op.verb != http.MethodPost || op.item || op.body == nil || readers[op.base] != nil {
 		return
@@ -114,11 +114,11 @@ func (op *operation) gather(ops []*operation, readers map[string]*operation, cs 
 	}
 }
 
-// kinds are the collections of which single records can be asked for, by what one record is called.
-// References to it lead into any of them; the first, which has the shortest path, is the kind itself.
+// kinds has for each noun the collections whose records can be read by id. A reference to a noun is to a
+// record of any of them. The first, with the shortest path, is the main one.
 type kinds map[string][]*collection
 
-// kinds returns the collections that have records of their own: that some operation reads or creates.
+// kinds returns the collections with records of their own, which some operation reads or creates.
 func (cs collections) kinds(ops []*operation) kinds {
 	k, own := kinds{}, map[string]bool{}
 	for _, op := range ops {
@@ -128,7 +128,7 @@ func (cs collections) kinds(ops []*operation) kinds {
 	}
 	for _, path := range slices.SortedFunc(maps.Keys(cs.byPath), shorterFirst) {
 		c := cs.byPath[path]
-		// A DVIR is one, whether it is asked for at /fleet/dvirs or at /dvirs.
+		// /fleet/dvirs and /dvirs have the same records.
 		other := cs.byPath[strings.TrimPrefix(path, "/fleet")]
 		if c.own = c.readable && own[path] && (other == nil || other == c || !other.own); c.own {
 			k[c.noun] = append(k[c.noun], c)
@@ -137,8 +137,8 @@ func (cs collections) kinds(ops []*operation) kinds {
 	return k
 }
 
-// home returns the collection that has the records of c, which is another one if c has none of its
-// own but only shows them in another way.
+// home returns the collection that has the records of c. It is another one if c has no records of its own,
+// but only shows them in another way.
 func (k kinds) home(c *collection) *collection {
 	if !c.own && len(k[c.noun]) > 0 && (c.readable || isEntity(c.noun)) {
 		return k[c.noun][0]
@@ -146,11 +146,11 @@ func (k kinds) home(c *collection) *collection {
 	return c
 }
 
-// listed returns what the records of an operation are called by the list that holds them, if that has a
-// name of its own and nothing else says which they are.
+// listed returns the noun of an operation's records by the name of their list, empty if the list has no
+// name of its own or something else says which records they are.
 func (op *operation) listed() string {
 	e := op.envelope
-	if !e.isList || op.response.root != nil || op.target.collection.own || op.target.from != nowhere || op.effect != reads {
+	if !e.isList || op.response.root != nil || op.target.collection.own || op.target.in != nowhere || op.effect != reads {
 		return ""
 	}
 	if name := e.at[len(e.at)-1].name; name != "data" {
@@ -159,8 +159,7 @@ func (op *operation) listed() string {
 	return ""
 }
 
-// called returns the collection of a noun, for an operation that has c. It makes one for a noun that is
-// not known.
+// called returns the collection of a noun for an operation that has c. It makes one for an unknown noun.
 func (k kinds) called(noun string, cs collections, c *collection) *collection {
 	switch {
 	case len(k[noun]) == 0:
@@ -172,8 +171,8 @@ func (k kinds) called(noun string, cs collections, c *collection) *collection {
 	return c
 }
 
-// unite has records of kinds that are one, such as trailers and assets, be the same. Those that clients
-// create in other collections of one kind have ids of their own.
+// unite gives kinds that are one, such as trailers and assets, the same records. In other collections of one
+// kind the records that clients create have different ids.
 func (k kinds) unite() {
 	for noun, of := range k {
 		general := k[family(noun)]
@@ -189,8 +188,8 @@ func (k kinds) unite() {
 	}
 }
 
-// family returns the kind of record that those of a noun are, too: trailers, equipment and industrial
-// assets are assets, and have the same ids. The roles of users are listed as userRoles.
+// family returns the kind that the records of a noun also are: trailers, equipment and industrial assets are
+// assets, and have the same ids. The roles of users are listed as userRoles.
 func family(noun string) string {
 	switch noun {
 	case "trailer", "equipment":
@@ -201,7 +200,7 @@ func family(noun string) string {
 	return noun
 }
 
-// find returns the record of a noun that an id stands for.
+// find returns the record of a noun with an id or external id.
 func (k kinds) find(noun, id string) (*collection, record, bool) {
 	for _, c := range k[noun] {
 		if r, ok := c.find(id); ok {
@@ -216,12 +215,12 @@ func shorterFirst(a, b string) int {
 }
 
 // claim makes the collection of an operation that addresses single records. Reading by an id in
-// the query is a claim only where another of the path's users can have made the record; else
-// the id is that of a record further up.
+// the query is a claim only if another operation of the path can have made the record. Otherwise
+// the id is of a record of a path above.
 func (op *operation) claim(cs collections, users int) {
 	for i, m := range op.path {
 		if isKey(m.name) {
-			op.keys = append(op.keys, key{from: inPath, param: m.name, collection: cs.at(op.prefix(i))})
+			op.keys = append(op.keys, key{in: inPath, param: m.name, collection: cs.at(op.prefix(i))})
 		}
 	}
 	if op.item {
@@ -231,7 +230,7 @@ func (op *operation) claim(cs collections, users int) {
 		last.collection.keyRefers = isReference(last.param)
 		return
 	}
-	if from, m := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
+	if in, m := op.looseKey(); in != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
 		c := cs.at(op.base)
 		c.readable = true
 		if c.keyField == "" && m.name != "ids" && m.shape == single {
@@ -255,26 +254,26 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 		return
 	}
 	op.target.collection = cs.home(op.base)
-	from, m := op.looseKey()
-	if op.target.from = from; m != nil {
+	in, m := op.looseKey()
+	if op.target.in = in; m != nil {
 		op.target.param = m.name
 	}
 	switch {
-	case op.verb == http.MethodPost && from == nowhere:
+	case op.verb == http.MethodPost && in == nowhere:
 		op.act(cs)
-	case cs.byPath[op.base] == nil: // an action upon the records of a path above
-	case op.target.from != nowhere:
+	case cs.byPath[op.base] == nil: // an action on the records of a path above
+	case op.target.in != nowhere:
 		op.effect = effectOf(op.verb)
 	case op.envelope.isOne() && reads[op.base] != nil && reads[op.base].envelope.isOne():
 		// Settings: one record that is read and changed without an id.
 		op.effect = effectOf(op.verb)
 	case reads[op.base] != nil && len(op.owners()) > 0 && !op.target.collection.gathers:
-		// Records without an id, of which one is told by the records that it belongs to.
-		op.effect, op.target.from = effectOf(op.verb), inOwners
+		// Records without an id: the records that they belong to identify them.
+		op.effect, op.target.in = effectOf(op.verb), inOwners
 	}
 }
 
-// owners returns the query parameters that are ids or, without any, the members of the body that are.
+// owners returns the query parameters that are ids or, if there are none, the members of the body that are.
 func (op *operation) owners() []string {
 	isOther := func(name string) bool { return !isIDName(name) }
 	if names := slices.DeleteFunc(slices.Sorted(maps.Keys(op.query)), isOther); len(names) > 0 || op.body == nil {
@@ -283,12 +282,12 @@ func (op *operation) owners() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(op.body.named)), isOther)
 }
 
-// act resolves a POST to a path whose records cannot be asked for and that names none by an id of its
-// own. Its body may name one of the path above, as driverId does in a driver's remote-sign-out; else
-// it makes something, such as a fuel purchase, of which only the answer is known. Below /v1 it reads.
+// act resolves a POST without an id to a path whose records cannot be read. Its body may name a record of
+// the path above, as driverId does in a driver's remote-sign-out. Otherwise it makes something, such as a
+// fuel purchase, that only its answer shows. Below /v1 it reads.
 func (op *operation) act(cs collections) {
 	if param := op.target.collection.noun + "Id"; op.body != nil && op.body.named[param] != nil {
-		op.target.from, op.target.param = inBody, param
+		op.target.in, op.target.param = inBody, param
 	} else if !legacy(op.GetPath()) {
 		op.effect, op.target.collection = creates, newCollection(op.base, cs.size)
 	}
@@ -306,7 +305,7 @@ func effectOf(verb string) effect {
 	return reads
 }
 
-// at returns the collection of a path, a new one where there is none.
+// at returns the collection of a path. It makes one if there is none.
 func (cs collections) at(path string) *collection {
 	if cs.byPath[path] == nil {
 		cs.byPath[path] = newCollection(path, cs.size)
@@ -314,7 +313,8 @@ func (cs collections) at(path string) *collection {
 	return cs.byPath[path]
 }
 
-// home returns the collection of the longest known path that path is below, or its own.
+// home returns the collection of path or, if it has none, of the longest path above that has one. It makes
+// one if there is none.
 func (cs collections) home(path string) *collection {
 	for p := path; p != ""; p = p[:strings.LastIndexByte(p, '/')] {
 		if c := cs.byPath[p]; c != nil {
@@ -330,9 +330,9 @@ func isKey(name string) bool {
 	return name != "pageNumber" && !strings.HasSuffix(name, "_ms") && !strings.HasSuffix(name, "Ms")
 }
 
-// place returns the path of the collection that the operation would have for itself, and
-// whether it addresses one of its records in the path.
-func (op *operation) place() (path string, item bool) {
+// collectionPath returns the path of the collection that the operation would have for itself, and
+// whether the path ends in the id of one of its records.
+func (op *operation) collectionPath() (path string, item bool) {
 	segments := op.segments
 	if n := len(segments); n > 1 && segments[n-1].literal == "batch" {
 		segments = segments[:n-1] // several of the path above
@@ -366,9 +366,9 @@ func normalize(segments []segment) string {
 	return b.String()
 }
 
-// looseKey finds the id of the record that an operation without an id in its path is about: a query
+// looseKey returns where an operation without an id in its path has the id of its record: a query
 // parameter, a member of the body, or the id of each element of the body's data.
-func (op *operation) looseKey() (from source, m *member) {
+func (op *operation) looseKey() (in keyLocation, m *member) {
 	if op.item || op.verb == http.MethodGet && op.envelope.isList {
 		return nowhere, nil
 	}
@@ -409,9 +409,9 @@ func (op *operation) looseKey() (from source, m *member) {
 	return nowhere, nil
 }
 
-// holder returns the member of the body that holds the record, or several: data, one that is called
-// as a record is, or, where several are made and told, the one list of objects. It is nil where the
-// body is the record.
+// holder returns the member of the body that holds the record, or several: data, one with the noun of the
+// record, or, if several are made and answered, the only list of objects. It is nil if the body is the
+// record.
 func (op *operation) holder() *member {
 	if op.body == nil {
 		return nil
@@ -427,8 +427,8 @@ func (op *operation) holder() *member {
 	return nil
 }
 
-// fanOut returns the list of ids of which each makes a record of its own, as driverIds of a message
-// does: the answer is a list of records that have, in its place, one driverId.
+// fanOut returns the list of ids that each make a record, such as driverIds of a message: the answer is a
+// list of records that have one driverId instead.
 func (op *operation) fanOut() *member {
 	if op.effect != creates || !op.envelope.isList {
 		return nil
@@ -459,7 +459,7 @@ func isIDName(name string) bool {
 	return strings.HasSuffix(name, "Id") || strings.HasSuffix(name, "ID") || strings.HasSuffix(name, "_id")
 }
 
-// nounOf names what the records of a path are: vehicle for /fleet/vehicles, safetyEvent for
+// nounOf returns the noun of the records of a path: vehicle for /fleet/vehicles, safetyEvent for
 // /safety-events.
 func nounOf(path string) string {
 	segments := strings.Split(path, "/")

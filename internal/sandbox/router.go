@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// router finds operations by path. It is written out because http.ServeMux redirects paths that
-// are not clean, where Samsara answers 404.
+// router finds operations by path. It is not http.ServeMux, because that redirects paths that are not
+// clean. Samsara answers 404 to them.
 type router struct {
 	literal map[string]*router
 	name    *router // any one segment
 	byVerb  map[string]*operation
 }
 
-// add makes an operation known. It returns the operation that has its place already, if any.
+// add adds an operation. If another one has its verb and path, add returns that one and changes nothing.
 func (t *router) add(op *operation) *operation {
 	for _, segment := range op.segments {
 		if segment.name != "" {
@@ -44,8 +44,8 @@ func (t *router) add(op *operation) *operation {
 }
 
 // find returns the operation for a verb and an escaped path, with the unescaped values of its
-// names. Without an operation it returns the verbs that the path takes, none where the path is
-// unknown. Literal segments win over names.
+// names. If there is none, it returns the verbs that the path takes, none if the path is unknown.
+// Literal segments win over names.
 func (t *router) find(verb, escapedPath string) (op *operation, values, verbs []string) {
 	path, ok := strings.CutPrefix(escapedPath, "/")
 	if !ok {
@@ -71,8 +71,8 @@ func (t *router) find(verb, escapedPath string) (op *operation, values, verbs []
 	return nil, nil, slices.Compact(verbs)
 }
 
-// walk yields every node that the segments lead to, the most literal one first, with what the
-// names on the way stand for.
+// walk yields every node that the segments lead to, the most literal one first, with the values of the
+// names in its path.
 func (t *router) walk(segments, names []string) iter.Seq2[*router, []string] {
 	return func(yield func(*router, []string) bool) {
 		if len(segments) == 0 {

@@ -24,14 +24,14 @@ const (
 	MaxFleet     = 100_000
 )
 
-// Tick is how far apart the reports of an asset in a feed or stream are. They are made at the whole
-// multiples of it since the Unix epoch, by each asset of the fleet once.
+// Tick is the interval between the reports of an asset in a feed or stream. Each asset of the fleet reports
+// once at each whole multiple of it since the Unix epoch.
 const Tick = 5 * time.Second
 
 // Config says what a sandbox serves.
 type Config struct {
-	// Endpoints are the operations to answer. Of two with one method and path the one that is
-	// not deprecated is served.
+	// Endpoints are the operations to answer. If two have the same method and path, the one that
+	// is not deprecated is served.
 	Endpoints []*endpoint.Endpoint
 	// Token is the API token that requests must carry; it must not be empty.
 	Token string
@@ -40,15 +40,15 @@ type Config struct {
 	// Fleet is how many records each collection begins with, and so how many assets report in
 	// feeds and streams; at most MaxFleet, 0 for DefaultFleet.
 	Fleet int
-	// PageSize is how many records a page has where the client does not say; at most
-	// MaxPageSize. 0 leaves it to the sandbox: 10, fewer of large records.
+	// PageSize is how many records a page has if the client does not say, at most MaxPageSize.
+	// 0 leaves it to the sandbox: 10, or fewer if records are large.
 	PageSize int
 	// Now is the clock; nil for time.Now. It must be safe for concurrent use.
 	Now func() time.Time
 	// RateLimits answers 429 above Samsara's rate limits.
 	RateLimits bool
 	// Faults apply to all requests with the right token. The first that is due wins. Each must
-	// be one that ParseFault returns.
+	// satisfy the rules of ParseFault.
 	Faults []Fault
 	// Logger receives a debug record for each request, never with the token; nil for none.
 	Logger *slog.Logger
@@ -64,16 +64,16 @@ type Sandbox struct {
 	routes   *router
 	faults   *faults
 	limits   *limits  // nil: none
-	noted    sync.Map // the array parameters of which note has logged something
+	noted    sync.Map // the array parameters that note has logged
 	served   atomic.Uint64
 
-	mu        sync.RWMutex // over all records, so that a reply is of one moment
+	mu        sync.RWMutex // over all records, so that a reply shows one moment
 	kinds     kinds
-	referable kinds           // and those of which the records are only listed
-	held      map[string]held // lists of things that records hold, by what such a thing is called
+	referable kinds           // and the kinds whose records are only listed
+	held      map[string]held // lists of things with ids of their own, by the noun of a thing
 }
 
-// New compiles the endpoints. The error joins everything that is wrong with the configuration.
+// New returns a sandbox. The error joins everything that is wrong with the configuration.
 func New(c Config) (*Sandbox, error) {
 	s := &Sandbox{
 		token:    sha256.Sum256([]byte(c.Token)),
@@ -120,7 +120,7 @@ func New(c Config) (*Sandbox, error) {
 		}
 		ops = append(ops, op)
 	}
-	// Deprecated ones last, so that they find their place taken.
+	// Deprecated ones last, so that add refuses them if there is another one.
 	slices.SortStableFunc(ops, func(a, b *operation) int { return rank(a.deprecated) - rank(b.deprecated) })
 	ops = slices.DeleteFunc(ops, func(op *operation) bool {
 		other := s.routes.add(op)
@@ -222,7 +222,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	return out, fault
 }
 
-// authorized compares hashes, so that the time it takes tells nothing of the token.
+// authorized compares hashes, so that the time it takes reveals nothing of the token.
 func (s *Sandbox) authorized(r *http.Request) bool {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	sum := sha256.Sum256([]byte(token))

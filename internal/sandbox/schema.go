@@ -17,7 +17,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// kind is the JSON type of a member, or of its elements where it is a list or a map.
+// kind is the JSON type of a member, or of its elements if it is a list or a map.
 type kind uint8
 
 const (
@@ -50,7 +50,7 @@ type member struct {
 
 	label []byte // the name as it stands in JSON, with its colon
 
-	// What a name tells, for inventing values.
+	// From the name, for inventing values.
 	term    term
 	noun    string   // what it holds or refers to, such as vehicle
 	refers  bool     // it holds the id of another record, or several
@@ -58,22 +58,22 @@ type member struct {
 	isTime  bool     // it says when something is
 	values  []string // the allowed ones that are not empty
 	weights []uint64 // of each of them: its hash
-	// The member happens where another one of its object has a value: acceptedAtTime where the
-	// status is accepted, resolvedBy where isResolved is true. Nil where it does not depend on one.
+	// The object has the member only if another one, status, has the value when: acceptedAtTime if the
+	// status is accepted, resolvedBy if isResolved is true. Nil if it depends on none.
 	status *member
 	when   string
-	// It tells the time of something that has not happened as long as this status says so: submittedAtTime
-	// of what is notStarted. Nil where it tells none.
+	// The status that says whether the event of a time has happened: submittedAtTime has not while it is
+	// notStarted. Nil for other members.
 	course  *member
-	initial string // the value of those allowed that a record has which was just created
-	fact    *fact  // what other answers tell by this name of records of this kind, too; nil for none
+	initial string // the allowed value of a record that was just created
+	fact    *fact  // the fact that other answers tell by this name, too; nil for none
 	text    func(subject) string
 	number  func(subject) float64
 }
 
 // schema is a message as JSON.
 type schema struct {
-	root    *member // the value of the whole message, where it is not an object
+	root    *member // the value of the whole message, if it is not an object
 	members []*member
 	named   map[string]*member
 
@@ -82,8 +82,7 @@ type schema struct {
 	depth, leaves int
 }
 
-// schemas compiles each message once, so that recursive messages end, or once for each of the
-// schemas that it stands for.
+// schemas compiles each message once for each schema that it stands for. So recursive messages end.
 type schemas map[variant]*schema
 
 // variant is a message as one of the schemas that it stands for; of most the schema is empty, because
@@ -118,7 +117,7 @@ func (c schemas) of(md protoreflect.MessageDescriptor, as string) *schema {
 	return s
 }
 
-// depend finds the status that a member happens with or, of a branch, the type that names it.
+// depend finds the status that a member depends on or, of a branch, the type that names it.
 func (s *schema) depend(m *member) {
 	if !m.answered && slices.Contains(s.branches(), m) {
 		m.status, m.when = s.named["type"], m.name
@@ -153,13 +152,13 @@ func (s *schema) depend(m *member) {
 	}
 }
 
-// What the status of a form or of a training says until it is completed.
+// The statuses of a form or a training until it is completed.
 const notStarted, inProgress = "notStarted", "inProgress"
 
-// never is the time of what has not happened, if some time must be told.
+// never is the time of an event that has not happened, if the member must have a time.
 const never = "0001-01-01T00:00:00.000Z"
 
-// isToCome reports whether a member tells of what has not happened as long as its status is this one.
+// isToCome reports whether a member is of an event that has not happened while the status is this one.
 func (m *member) isToCome(status string) bool {
 	return status == notStarted || status == inProgress && !m.term.has("started")
 }
@@ -231,7 +230,7 @@ func (c schemas) member(fd protoreflect.FieldDescriptor, as string) *member {
 // isRecord reports whether the member holds objects with members of their own.
 func (m *member) isRecord() bool { return m.kind == object && m.schema.root == nil }
 
-// isReference reports whether the member holds other records, or one, of which the id is told.
+// isReference reports whether the member holds other records, or one, with their ids.
 func (m *member) isReference() bool { return m.isRecord() && hasID(m.schema) && m.noun != "data" }
 
 // declares reports whether a value is one of those that the member may have.
@@ -240,7 +239,7 @@ func (m *member) declares(v any) bool {
 }
 
 // parse reads one value from the text of a path segment or query parameter. The second result
-// is the rule that the text breaks, empty where it breaks none.
+// is the rule that the text breaks, empty if it breaks none.
 func (m *member) parse(s string) (any, string) {
 	var v any
 	switch m.kind {
@@ -265,7 +264,7 @@ func (m *member) parse(s string) (any, string) {
 	return v, m.broken(v)
 }
 
-// broken returns the rule that one scalar value breaks, empty where it breaks none.
+// broken returns the rule that one scalar value breaks, empty if it breaks none.
 func (m *member) broken(v any) string {
 	size := 0.0
 	switch v := v.(type) {
@@ -332,8 +331,8 @@ func isWhole(s string) bool {
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-// check returns every rule that a JSON object breaks, each with the path of its member. Where
-// patch is set null removes a member and is allowed for what is not required.
+// check returns every rule that a JSON object breaks, each with the path of its member. If patch is
+// set, null removes a member, and is allowed for members that are not required.
 func (s *schema) check(path string, v map[string]any, patch bool) []string {
 	var problems []string
 	for _, name := range slices.Sorted(maps.Keys(v)) {

@@ -16,9 +16,8 @@ import (
 	"samsara.internal/gateway/internal/sandbox"
 )
 
-// What the fleet began with does not change while nobody changes it: two reads at different times tell the
-// same, except what is measured, at the time that is told beside it, and the members that
-// testdata/live-members.txt lists.
+// Seeded records do not change unless a client changes them. Two reads at different times agree, except on
+// measurements, which have their time beside them, and on the members that testdata/live-members.txt lists.
 func TestSeeds_standStill(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
@@ -60,8 +59,8 @@ func TestSeeds_standStill(t *testing.T) {
 	}
 }
 
-// movements returns the members that two answers tell differently, except those of readings: of objects
-// that tell their time.
+// movements returns the members on which two answers differ, except those of readings: objects with their
+// time.
 func movements(one, other any, path string) []string {
 	switch one := one.(type) {
 	case map[string]any:
@@ -103,7 +102,7 @@ func movements(one, other any, path string) []string {
 	return nil
 }
 
-// Everything that happened to a seeded record did after its creation, and it was changed last.
+// All events of a seeded record are after its creation, and its last change is the latest.
 func TestSeeds_happenInOrder(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)

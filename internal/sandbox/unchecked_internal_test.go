@@ -14,8 +14,8 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 )
 
-// Ids in requests of which the sandbox does not know whose they are, are listed in one file, so that it does
-// not come to take an unknown one unnoticed.
+// One file lists the ids in requests whose kind of record the sandbox does not know. So a change does not
+// make it accept unknown ids unnoticed.
 func TestReferences_unchecked(t *testing.T) {
 	t.Parallel()
 	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)

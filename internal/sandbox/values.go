@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// scalar writes an invented value that is no object: by what the annotation allows first, by the
-// member's name second, by its type last.
+// scalar writes an invented value that is no object. It chooses it by the values that the annotation allows,
+// else by the member's name, else by its type.
 func scalar(b []byte, m *member, sub subject) []byte {
 	h := sub.hash
 	switch {
@@ -35,7 +35,7 @@ func scalar(b []byte, m *member, sub subject) []byte {
 	case row:
 		return appendJSON(b, []any{freeForm("", h), freeForm("", h>>8)})
 	case real, whole:
-		v := 0.0 // of what was just created nothing is counted or measured
+		v := 0.0 // for a record that was just created nothing is counted or measured
 		if !sub.bare || m.refers || m.isTime || m.term.is("id") {
 			v = m.number(sub)
 		}
@@ -55,8 +55,8 @@ func scalar(b []byte, m *member, sub subject) []byte {
 	return appendString(b, s)
 }
 
-// pick returns one of the values that are allowed. Members of one name that allow others as well pick
-// the same one where they can, so that what a list and a single answer declare may differ.
+// pick returns one of the allowed values. Members of one name that allow different values pick the same one
+// if they can, since a list and a single answer may declare different values.
 func (m *member) pick(sub subject) string {
 	within := m.term
 	if sub.within != nil && m.term.is("value", "state") {
@@ -90,8 +90,8 @@ func (m *member) pick(sub subject) string {
 		return usual
 	case sub.bare:
 		return m.initial
-	case m.term.is("id") && len(m.values) > 0: // of one of a few that each element of a list tells of another
-		return m.values[sub.part%len(m.values)]
+	case m.term.is("id") && len(m.values) > 0: // each element of a list has another one
+		return m.values[sub.element%len(m.values)]
 	case m.fact != nil:
 		return m.fact.pick(m, sub)
 	}
@@ -104,7 +104,7 @@ func (m *member) pick(sub subject) string {
 	return m.values[best]
 }
 
-// caller is the number of the user that the token is of, who does all that clients do.
+// caller is the number of the user that the token belongs to, who does everything that clients do.
 const caller = 1
 
 // isAuthor reports whether a member says who did something to a record.
@@ -112,8 +112,7 @@ func (m *member) isAuthor() bool {
 	return m.term.has("createdby", "updatedby", "submittedby", "modifiedby", "requestedby", "uploadedby")
 }
 
-// duty returns the duty status that a client has set for the driver whose current one is told, driving
-// otherwise.
+// duty returns the current duty status of a driver: the one that a client has set, else driving.
 func (s subject) duty(values []string) string {
 	if of := s.kinds["driver"]; len(of) > 0 && s.within != nil && s.within.term.has("current") {
 		set := termOf(jsonText(of[0].touched[s.n].overlay["duty_status"]))
@@ -126,8 +125,8 @@ func (s subject) duty(values []string) string {
 	return "driving"
 }
 
-// initialOf returns the value that says of a record that it was just created, such as pending or open;
-// the first that is known of other enumerations.
+// initialOf returns the value of a record that was just created, such as pending or open. For other
+// enumerations it returns the first value that it knows.
 func initialOf(values []string) string {
 	for _, v := range values {
 		t := termOf(v)
@@ -154,8 +153,8 @@ func (m *member) bounded(v float64) float64 {
 	return v
 }
 
-// freeForm invents a value for a member that may hold any: Samsara sends objects there, and
-// strings and numbers too.
+// freeForm invents a value for a member that may hold any JSON: Samsara sends objects, strings and numbers
+// in such members.
 func freeForm(name string, h uint64) any {
 	switch {
 	case strings.HasSuffix(name, "s") || h%3 == 0:
@@ -173,18 +172,18 @@ func termOf(name string) term {
 	return term(strings.ToLower(strings.ReplaceAll(name, "_", "")))
 }
 
-func (t term) has(parts ...string) bool {
-	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(string(t), p) })
+func (t term) has(substrings ...string) bool {
+	return slices.ContainsFunc(substrings, func(s string) bool { return strings.Contains(string(t), s) })
 }
 
-func (t term) ends(parts ...string) bool {
-	return slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(string(t), p) })
+func (t term) ends(suffixes ...string) bool {
+	return slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(string(t), s) })
 }
 
 func (t term) is(names ...string) bool { return slices.Contains(names, string(t)) }
 
-// textOf returns how to invent a string of a member. What its name tells is found out here, once,
-// because there are many values to invent; so are numbers and times.
+// textOf returns a function that invents the strings of a member. It looks at the member's name only once,
+// because there are many values to invent; so do numberOf and timeOf.
 func textOf(m *member) func(subject) string {
 	name, t := m.name, m.term
 	at := timeOf(t)
@@ -210,7 +209,7 @@ func textOf(m *member) func(subject) string {
 	case m.parent && m.refers:
 		return func(s subject) string { return idOf(parentOf(s.n, s.size)) }
 	case t.is("orgid", "organizationid", "providerorganizationid"):
-		return always(idOf(1)) // the organization that the token is of
+		return always(idOf(1)) // the organization that the token belongs to
 	case t.is("recipientorganizationid"):
 		return func(s subject) string { return idOf(s.size + s.n) }
 	case m.refers:
@@ -237,18 +236,18 @@ func textOf(m *member) func(subject) string {
 	}
 	return func(s subject) string {
 		if s.bare {
-			return "" // the server leads to what was created, and says nothing more of it
+			return "" // besides its URL a created record has no description
 		}
 		return phrase(s)
 	}
 }
 
-// isAccessory reports whether the subject is what a device has beside it, with a serial number of its own.
+// isAccessory reports whether the subject is an accessory of a device, with a serial number of its own.
 func (s subject) isAccessory() bool { return s.within != nil && s.within.term.has("accessor") }
 
 func always(s string) func(subject) string { return func(subject) string { return s } }
 
-// phraseOf returns how to invent a string that is neither an id nor a time.
+// phraseOf returns a function that invents strings that are neither ids nor times.
 func phraseOf(m *member) func(subject) string {
 	name, t := m.name, m.term
 	switch {
@@ -265,7 +264,7 @@ func phraseOf(m *member) func(subject) string {
 	case t.has("serial"), t.is("mac", "esn"):
 		return func(s subject) string {
 			if s.isAccessory() {
-				return fmt.Sprintf("EM%02d-%03d", s.part+1, s.n%1000)
+				return fmt.Sprintf("EM%02d-%03d", s.element+1, s.n%1000)
 			}
 			return serialOf(s.n)
 		}
@@ -323,8 +322,8 @@ func phraseOf(m *member) func(subject) string {
 	return always("Sample " + words(name))
 }
 
-// numberOf returns how to invent a number of a member: by the quantity that its name stands for, or
-// that of the member it is the value of.
+// numberOf returns a function that invents the numbers of a member, by the quantity that its name stands for
+// or, of a member called value, the name of the member that has it.
 func numberOf(m *member) func(subject) float64 {
 	t := m.term
 	at, drives, limits, isCurrent := timeOf(t), driven(t), limitOf(t), t.has("current")
@@ -356,12 +355,12 @@ func numberOf(m *member) func(subject) float64 {
 		return func(s subject) float64 {
 			d, at := driveOf(s.n), s.moment()
 			if isCurrent || s.noun == "vehicle" || family(s.noun) == "asset" {
-				at = s.at // it tells of its own drive
+				at = s.at // it is of the subject's own drive
 			}
 			d.odometerAhead, d.engineAhead = s.odometer.at(at), s.engine.at(at)
 			v := drives(d, ageAt(at))
 			if s.within != nil && s.within.term.is("vertices") {
-				v = round(v+cornerOf(t, s.part), 6)
+				v = round(v+cornerOf(t, s.element), 6)
 			}
 			return v
 		}
@@ -410,8 +409,7 @@ func cornerOf(t term, i int) float64 {
 	return []float64{half, -half, -half, half}[i%4]
 }
 
-// limitOf returns how long a driver may work, of which a name says how much is left; 0 where it says
-// nothing of that.
+// limitOf returns the limit of a driver's working time if a name is that of the time left of it, else 0.
 func limitOf(t term) time.Duration {
 	switch {
 	case t.has("timeuntilbreak"):
@@ -435,7 +433,7 @@ const dotNumber = 1_234_567
 // poundsPerKilogram is what a kilogram weighs.
 const poundsPerKilogram = 2.20462
 
-// stateOf returns how to invent a number that says the same as others of its record do.
+// stateOf returns a function that invents a number that agrees with others of its record.
 func stateOf(t term) func(subject) float64 {
 	switch {
 	case t.has("doorclosed"):
@@ -450,7 +448,7 @@ func stateOf(t term) func(subject) float64 {
 	return func(s subject) float64 { return math.Round(unit * float64(5000+s.n*977%30_000)) }
 }
 
-// between returns how to invent a whole number of at least low and below high.
+// between returns a function that invents a whole number of at least low and below high.
 func between(low, high float64) func(subject) float64 {
 	return func(s subject) float64 {
 		return math.Trunc(low + float64(s.hash%10_000)/10_000*(high-low))
@@ -470,7 +468,7 @@ func (s subject) reference(noun string) string {
 	return idOf(ref(s.n, s.index, s.size))
 }
 
-// isReference reports whether a name is that of an id, or of a list of ids.
+// isReference reports whether a name is of an id, or of a list of ids.
 func isReference(name string) bool {
 	return name != "id" && isIDName(strings.TrimSuffix(name, "s"))
 }
@@ -480,7 +478,7 @@ func nounOfReference(name string) string {
 	return nounIn(name[:len(name)-len("id")])
 }
 
-// nounIn returns what kind of record a name speaks of: currentVehicle of a vehicle.
+// nounIn returns the kind of record in a name: vehicle for currentVehicle.
 func nounIn(name string) string {
 	name = singular(camel(name))
 	for _, noun := range append(entities(), "route", "workOrder", "warranty") {
@@ -505,10 +503,10 @@ func isInstant(t term) bool {
 		(t.is("time", "signedat", "resolvedat") || t.ends("atms", "timestampms", "startms", "endms", "timems", "arrivalms", "expirationtime"))
 }
 
-// isDay reports whether a text is a date, as far as a name can tell.
+// isDay reports whether a text is a date, as far as its name says.
 func isDay(t term) bool { return t.ends("date", "dateofbirth") && !t.ends("update") }
 
-// isMoment reports whether a text is a time, as far as a name can tell.
+// isMoment reports whether a text is a time, as far as its name says.
 func isMoment(name string, t term) bool {
 	return t.ends("time", "hour", "restperiod", "lastconnected") || strings.HasSuffix(name, "At") || strings.HasSuffix(name, "Ms")
 }
@@ -528,9 +526,9 @@ func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, tim
 // ageAt returns how old the fleet is at a time, in seconds.
 func ageAt(t time.Time) float64 { return max(0, t.Sub(epoch()).Seconds()) }
 
-// timeOf returns how to invent a time. Of a seeded record that is kept everything happened at a time of
-// its own: it was created first, and changed last. What is reported ends at the time of the report and
-// started a few minutes before. Of what a client has created all began when it did.
+// timeOf returns a function that invents times. Each event of a seeded record has a fixed time of its own:
+// the record was created first, and changed last. What a report tells of ends at the time of the report,
+// and started a few minutes before. All times of a record that a client has created begin at its creation.
 func timeOf(t term) func(subject) time.Time {
 	after := afterCreation(t)
 	once := func(s subject) time.Time {
@@ -577,7 +575,7 @@ func timeOf(t term) func(subject) time.Time {
 	}
 }
 
-// reportedAt returns how to invent a time of something that is reported, or that was just created.
+// reportedAt returns a function that invents times of reports and of records that were just created.
 func reportedAt(t term) func(subject) time.Time {
 	switch {
 	case t.has("expir", "due", "next"):
@@ -593,12 +591,12 @@ func reportedAt(t term) func(subject) time.Time {
 	return func(s subject) time.Time { return s.at }
 }
 
-// afterCreation returns how long after the creation of a seeded record happened what a name tells the
-// time of, so that everything did in the order in which it can.
+// afterCreation returns how long after the creation of a seeded record the event of a name happened. The
+// events are in an order in which they can happen.
 func afterCreation(t term) time.Duration {
 	switch {
 	case t.has("expir", "next"):
-		return 20 * 365 * 24 * time.Hour // which is yet to come
+		return 20 * 365 * 24 * time.Hour // in the future
 	case isCreationTime(t), t.has("requested", "issuedate"):
 		return 0
 	case isChangeTime(t):
@@ -623,12 +621,12 @@ func afterCreation(t term) time.Duration {
 	return 30 * time.Minute
 }
 
-// nextShift returns when the shift of a hub's plan begins that was made at a time, if its client does not
-// say: on the next business day, at nine o'clock in the hub's timezone.
+// nextShift returns when the shift of a hub's plan begins by default, for a plan that was made at a time: on
+// the next business day, at nine o'clock in the hub's timezone.
 func nextShift(at time.Time) time.Time {
 	zone, err := time.LoadLocation(timezone)
 	if err != nil {
-		zone = time.FixedZone(timezone, -8*secondsPerHour) // where the system does not know timezones
+		zone = time.FixedZone(timezone, -8*secondsPerHour) // if the system has no timezone database
 	}
 	day := at.In(zone)
 	next := time.Date(day.Year(), day.Month(), day.Day()+1, 9, 0, 0, 0, zone)
@@ -653,8 +651,8 @@ func vinOf(n uint64) string { return fmt.Sprintf("1SBX8EAT0PJ%06d", n%1_000_000)
 
 func serialOf(n uint64) string { return fmt.Sprintf("GSBX-%03d-%03d", n/1000%1000, n%1000) }
 
-// nameOf returns what the record of a noun is called that a seeded one refers to, by its client if that
-// has named it.
+// nameOf returns the name of the record of a noun that a seeded one refers to: the one that a client has
+// set, else the invented one.
 func (s subject) nameOf(noun string) string {
 	if of := s.kinds[noun]; len(of) > 0 {
 		if name, ok := of[0].touched[s.n].overlay["name"].(string); ok {
@@ -664,7 +662,7 @@ func (s subject) nameOf(noun string) string {
 	return nameOf(noun, s.n)
 }
 
-// nameOf names a seeded record.
+// nameOf returns the name of a seeded record.
 func nameOf(noun string, n uint64) string {
 	switch family(noun) {
 	case "vehicle":
@@ -692,7 +690,7 @@ func personOf(n uint64) string {
 
 func pick(n uint64, of ...string) string { return of[n%uint64(len(of))] }
 
-// words writes a name in words: mechanicNotes is mechanic notes.
+// words returns a name in words: mechanic notes for mechanicNotes.
 func words(name string) string {
 	var b strings.Builder
 	for i, r := range name {

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// parseFolder returns the Go files of a package's folder by their names, tests or the others.
+// parseFolder returns the Go files of a folder by name, either the tests or the others.
 func parseFolder(t *testing.T, folder string, tests bool) map[string]*ast.File {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
@@ -35,7 +35,7 @@ func parseFolder(t *testing.T, folder string, tests bool) map[string]*ast.File {
 	return files
 }
 
-// TestDocs_packageComments holds each package to one package comment, in its doc.go.
+// TestDocs_packageComments checks that each package has one package comment, in its doc.go.
 func TestDocs_packageComments(t *testing.T) {
 	t.Parallel()
 	for folder := range packageFolders(t) {
@@ -52,8 +52,8 @@ func TestDocs_packageComments(t *testing.T) {
 	}
 }
 
-// TestDocs_fileOrder holds the comment of a package of more than four files to an order in which they are to
-// be read, and each such order to all files.
+// TestDocs_fileOrder checks that the comment of a package of more than four files gives an order in which
+// to read them, and that each such order has all files.
 func TestDocs_fileOrder(t *testing.T) {
 	t.Parallel()
 	ordered := regexp.MustCompile(`(?i)in the order in which they are to be read: ([a-z0-9_, ]+)\.`)
@@ -83,7 +83,7 @@ func TestDocs_fileOrder(t *testing.T) {
 	}
 }
 
-// TestDocs_examples holds each package that others import to an example whose output is checked.
+// TestDocs_examples checks that each package that others import has an example whose output is compared.
 func TestDocs_examples(t *testing.T) {
 	t.Parallel()
 	for folder := range packageFolders(t) {

@@ -367,7 +367,7 @@ func TestDocs_statuses(t *testing.T) {
 	}
 }
 
-// packageFolders returns the folders of the product's packages, from root and with slashes.
+// packageFolders returns the folders of the packages of the product, relative to root and with slashes.
 func packageFolders(t *testing.T) map[string]bool {
 	t.Helper()
 	folders := make(map[string]bool)

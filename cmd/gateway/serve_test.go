@@ -11,12 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fakeServer serves until it is stopped or fails, and writes what happens to it into events.
+// fakeServer serves until it is stopped or fails, and appends what happens to events.
 type fakeServer struct {
 	name string
-	// fails makes it fail by itself after that time.
+	// fails is the time after which the server fails by itself; 0: never.
 	fails time.Duration
-	// lasts is how long it takes to stop, as far as it is let.
+	// lasts is how long the server takes to stop, if it has that long.
 	lasts  time.Duration
 	events *[]string
 	done   chan struct{}

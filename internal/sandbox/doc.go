@@ -4,9 +4,9 @@
 // It is driven by the same descriptors and annotations as the gateway, and shares no code with it
 // beyond them. It reads each HTTP request by itself, strictly, so that it catches what the gateway does
 // wrong. What differs from the operation's declaration in any way (an unknown parameter or member,
-// commas where keys are to be repeated, a whole number sent as a string, a missing required value, a
-// body where none is declared) is refused as Samsara refuses it, and everything that is wrong is named.
-// One thing is taken and only logged: repeated keys where values are declared as joined by commas,
+// commas if keys are to be repeated, a whole number sent as a string, a missing required value, a body
+// if none is declared) is refused as Samsara refuses it, and everything that is wrong is named.
+// One thing is taken and only logged: repeated keys if values are declared as joined by commas,
 // which is what Samsara's own SDKs send.
 //
 // # Guarantees

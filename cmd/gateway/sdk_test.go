@@ -173,6 +173,8 @@ var sdkDifferences = map[string]map[string]sdkDifference{
 		// reading in the request is an object.
 		"GET /functions/{}/runs/{}": {"the SDK refuses a payload that is not an object", "requestPayload\n  Input should be a valid dictionary"},
 		"GET /readings/definitions": {"the SDK refuses a type that is not an object", "type\n  Input should be a valid dictionary"},
+		"GET /readings/history":     {"the SDK refuses a value that is not an object", "data.0.value\n  Input should be a valid dictionary"},
+		"GET /readings/latest":      {"the SDK refuses a value that is not an object", "data.0.value\n  Input should be a valid dictionary"},
 		"GET /reports/runs/data":    {"the SDK refuses a cell that is not an object", "data.rows.0.0\n  Input should be a valid dictionary"},
 	},
 	javaScript: {

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds the packages that clients install, into dist/: of the languages in LANGS, of the areas in AREAS
+# (separated by commas; empty: all). It writes to no registry. The packages are made from what bin/gateway
+# protos writes, and have the version in proto/SURFACE.json. Made twice they are the same bytes.
+#
+#	LANGS='image python npm' AREAS=tags,vehicles NPM_SCOPE=@acme tools/packages/build.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+languages=(image go python npm maven rust)
+chosen=(${LANGS:-${languages[*]}})
+for language in "${chosen[@]}"; do
+	[[ " ${languages[*]} " == *" $language "* ]] || { echo "LANGS: $language: must be of ${languages[*]}" >&2; exit 1; }
+done
+version=$(sed -nE 's/^  "surface_version": "(.*)",$/\1/p' proto/SURFACE.json)
+[[ -n $version ]] || { echo 'proto/SURFACE.json has no surface_version' >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bin/gateway protos --areas "${AREAS:-}" "$work/protos" >/dev/null
+export SOURCE_DATE_EPOCH=315532800 # 1980, the first time that an archive can have
+for language in "${chosen[@]}"; do
+	rm -rf "dist/$language"
+	mkdir -p "dist/$language" "$work/$language"
+	if [[ $language == image ]]; then
+		cp "$work/protos/image.binpb" "dist/image/samsara-gateway-$version.binpb"
+	else
+		"tools/packages/$language/build.sh" "$work/protos" "$work/$language" "$PWD/dist/$language" "$version"
+	fi
+	(cd dist && find "$language" -type f -printf '%p %s bytes\n' | sort)
+done

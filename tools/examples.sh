@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the examples of the languages in LANGS (separated by commas; empty: all), compares what each prints with
 # examples/expected.txt, and says how long it took. It builds nothing itself: bin/gateway and the packages in
-# dist/ are there, as make examples builds them. Each example's run.sh installs and compiles what it needs.
+# dist/ are there, as make examples builds them. Each example's run.sh installs and compiles what it needs, in
+# bin/examples, where it finds what it has kept.
 #
 #	LANGS=go,typescript tools/examples.sh
 #
@@ -101,7 +102,7 @@ try() {
 	: >"$err"
 	env -u SAMSARA_API_TOKEN GATEWAY="${address[plain]}" GATEWAY_TLS="localhost:${address[tls]##*:}" GATEWAY_CA="$work/ca.pem" \
 		GATEWAY_FEED="${address[feed]}" timeout --kill-after=10s $limit \
-		"examples/$language/run.sh" "$PWD/dist" "$work/project" </dev/null >"$out" 2>>"$err" &
+		"examples/$language/run.sh" "$PWD/dist" "$PWD/bin/examples" </dev/null >"$out" 2>>"$err" &
 	pid[example]=$!
 	# grep ends when the line is there, or when the example has ended: then tail does.
 	if grep -qxm1 'follow begins' < <(tail -n +1 -f --pid="${pid[example]}" "$err"); then
@@ -114,12 +115,12 @@ try() {
 	stop
 	diff -u examples/expected.txt "$out" >&2 || failed=${failed:-'other lines than expected'}
 	[[ -z $failed ]] || tail -n 50 "$err" >&2
-	rm -rf "$work/project"
 	echo "$language: ${failed:-as expected}, $((SECONDS - began)) s"
 	[[ -z $failed ]]
 }
 
 certify 2>"$work/certify.log" || { cat "$work/certify.log" >&2; exit 1; }
+mkdir -p bin/examples
 failures=()
 for language in "${chosen[@]}"; do
 	try "$language" || { stop; failures+=("$language"); }

@@ -45,6 +45,13 @@ CYCLES ?= 100
 OVERLOAD ?= 60
 # The margin of limits, in percent. A busy machine needs more than the default: it stops processes for longer.
 MARGIN ?= 4
+# The packages of make sdk: which, of which areas (by default all), and their names. make examples takes LANGS
+# for languages.
+LANGS ?=
+AREAS ?=
+GO_MODULE ?=
+NPM_SCOPE ?=
+MAVEN_GROUP ?=
 # More flags of go test, such as -count=1.
 TESTFLAGS ?=
 # The commits whose subjects are checked; if empty, all since the rule applies.
@@ -58,7 +65,7 @@ TEST := SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD=
 folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service upstream | xargs -rn1 dirname | sed 's|^|./|' | sort -u)
 
 # The other modules: gen is for callers, who need little; the rest has dependencies that the gateway does
-# not have.
+# not have. examples/go is none of them: it needs the package of make sdk.
 MODULES := gen bench tools tools/conformance tools/conformance/reference
 
 # Misspelt words that stay: two are in Samsara's values, and tests look for two.
@@ -77,6 +84,24 @@ TOOL_grpcurl := github.com/fullstorydev/grpcurl/cmd/grpcurl
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+comma := ,
+PACKAGES = $(or $(subst $(comma), ,$(LANGS)),image go python npm maven rust)
+EXAMPLES = $(or $(subst $(comma), ,$(LANGS)),$(patsubst examples/%/run.sh,%,$(wildcard examples/*/run.sh)))
+# The package that the example of a language installs, if it has another name.
+PACKAGE_cpp := image
+PACKAGE_java := maven
+PACKAGE_kotlin := maven
+PACKAGE_typescript := npm
+# What packages and examples need on the machine, see tools/deps.sh.
+NEEDS_cpp := c++ cmake grpc++ protoc
+NEEDS_java := javac mvn
+NEEDS_kotlin := javac mvn
+NEEDS_maven := javac mvn
+NEEDS_npm := node npm
+NEEDS_python := python3
+NEEDS_rust := cargo cc
+NEEDS_typescript := node npm
 
 .PHONY: build
 build: bin/gateway ## build bin/gateway
@@ -118,7 +143,7 @@ lint-changed: bin/golangci-lint ## lint the Go packages that were changed since 
 	@git rev-parse --verify --quiet --end-of-options '$(SINCE)^{commit}' >/dev/null || { echo 'make $@: SINCE=$(SINCE): must be a commit' >&2; exit 1; }; \
 	changed() { { git diff --name-only --diff-filter=d '$(SINCE)' -- "$$@"; git ls-files --others --exclude-standard -- "$$@"; } | \
 		sed 's|[^/]*$$||; s|^|./|' | sort -u; }; \
-	folders=$$(changed '*.go' $(MODULES:%=':!%')); \
+	folders=$$(changed '*.go' $(MODULES:%=':!%') ':!examples'); \
 	[[ -z $$folders ]] || (set -x; bin/golangci-lint run --allow-parallel-runners $$folders); \
 	for module in $(filter-out gen,$(MODULES)); do \
 		[[ -z $$(changed "$$module/*.go") ]] || (set -x; cd $$module && '$(BIN)/golangci-lint' run --allow-parallel-runners --config '$(CURDIR)/.golangci.yml'); \
@@ -156,6 +181,15 @@ test-sdk: deps-sdk $(PROGRAMS) bin/sdk/installed ## run Samsara's official SDKs 
 test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the eight languages that it supports
 	tools/protoc.sh
 
+.PHONY: sdk
+sdk: deps-packages build bin/buf $(patsubst %,bin/packages/%/installed,$(filter npm python,$(PACKAGES))) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
+	LANGS='$(LANGS)' AREAS='$(AREAS)' GO_MODULE='$(GO_MODULE)' NPM_SCOPE='$(NPM_SCOPE)' MAVEN_GROUP='$(MAVEN_GROUP)' tools/packages/build.sh
+
+.PHONY: examples
+examples: deps-examples ## run the examples with the packages of make sdk, and compare what they print; LANGS=go,typescript
+	$(MAKE) sdk LANGS='$(sort $(foreach language,$(EXAMPLES),$(or $(PACKAGE_$(language)),$(language))))' GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
+	LANGS='$(LANGS)' tools/examples.sh
+
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and print how often they failed
 	tools/flake.sh 20 test-short
@@ -165,8 +199,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and print how often 
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for eight languages, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance test-sdk test-protoc fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for eight languages, the examples in all languages, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk test-protoc examples fuzz test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against its reference service behind the gateway's gRPC server
@@ -286,7 +320,7 @@ ghz: bin/ghz ## run ghz with ARGS=
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
 
 # The go command, and not make, decides what is up to date.
 .PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked bin/protogen
@@ -322,6 +356,27 @@ bin/sdk/installed: tools/sdk/package-lock.json tools/sdk/requirements.txt
 	python3 -m venv bin/sdk/python
 	bin/sdk/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/sdk/requirements.txt
 	touch $@
+
+bin/packages/python/installed: tools/packages/python/requirements.txt
+	rm -rf bin/packages/python
+	python3 -m venv bin/packages/python
+	bin/packages/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/packages/python/requirements.txt
+	touch $@
+
+bin/packages/npm/installed: tools/packages/npm/package-lock.json
+	rm -rf bin/packages/npm
+	mkdir -p bin/packages/npm
+	cp tools/packages/npm/package.json tools/packages/npm/package-lock.json bin/packages/npm
+	npm ci --prefix bin/packages/npm --ignore-scripts --no-audit --no-fund
+	touch $@
+
+.PHONY: deps-packages
+deps-packages: ## install what the packages of make sdk need on the machine, or list what is missing; LANGS=
+	@tools/deps.sh $(sort $(foreach package,$(PACKAGES),$(NEEDS_$(package))))
+
+.PHONY: deps-examples
+deps-examples: ## install what the examples need on the machine, or list what is missing; LANGS=
+	@tools/deps.sh openssl $(sort $(foreach language,$(EXAMPLES),$(NEEDS_$(language))))
 
 .PHONY: deps-sdk
 deps-sdk: ## install what the SDKs need on the machine, or list what is missing

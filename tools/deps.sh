@@ -5,13 +5,15 @@
 #	tools/deps.sh NEED...
 #
 # A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node,
-# npm, python3 (with venv) or protoc (with the well-known types).
+# npm, python3 (with venv), protoc (with the well-known types), openssl, cargo, javac, mvn, cmake, c++ or grpc++
+# (with its plugin of protoc).
 set -euo pipefail
 
 # has NEED reports whether it is installed.
 has() {
 	case $1 in
 	cc) "$(go env CC)" -x c -o /dev/null - <<<$'#include <stdlib.h>\nint main(void) { return 0; }' 2>/dev/null ;;
+	grpc++) pkg-config --exists grpc++ 2>/dev/null && command -v grpc_cpp_plugin >/dev/null ;;
 	protoc) protoc --descriptor_set_out=/dev/null google/protobuf/descriptor.proto google/protobuf/struct.proto 2>/dev/null ;;
 	python3) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
@@ -22,7 +24,11 @@ has() {
 names() { [[ $1 == cc ]] && echo "a C compiler with headers ($(go env CC))" || echo "$1"; }
 packages() {
 	case $1 in
+	c++) echo g++ ;;
 	cc) echo gcc libc6-dev ;;
+	grpc++) echo pkg-config libgrpc++-dev protobuf-compiler-grpc ;;
+	javac) echo default-jdk-headless ;;
+	mvn) echo maven ;;
 	node) echo nodejs ;;
 	protoc) echo protobuf-compiler libprotobuf-dev ;;
 	python3) echo python3 python3-venv ;;

@@ -35,6 +35,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
@@ -134,6 +135,28 @@ func TestSandboxFault_byFlagAndMetadata(t *testing.T) {
 	ctx = metadata.AppendToOutgoingContext(t.Context(), "samsara-sandbox-fault", "status=503")
 	if _, err := client.ListVehicles(ctx, &vehiclesv1.ListVehiclesRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("ListVehicles with a lasting fault: got %v, want Unavailable", err)
+	}
+}
+
+func TestSandboxFault_drift(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t)
+	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "samsara-sandbox-fault", "drift")
+
+	var trailer metadata.MD
+	res, err := client.GetVehicle(ctx, &vehiclesv1.GetVehicleRequest{Id: proto.String("281474976710657")}, grpc.Trailer(&trailer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(trailer.Get("samsara-drift"), " "); got != "Vehicle.sandboxDrift=unknown" || res.GetData().GetId() != "281474976710657" {
+		t.Errorf("GetVehicle: got samsara-drift %q and vehicle %q, want Vehicle.sandboxDrift=unknown and the vehicle", got, res.GetData().GetId())
+	}
+	if _, err := client.ListVehicles(ctx, &vehiclesv1.ListVehiclesRequest{Limit: proto.Int32(5)}, grpc.Trailer(&trailer)); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(trailer.Get("samsara-drift"), " "); got != "VehicleObject.sandboxDrift=unknown;n=5" {
+		t.Errorf("ListVehicles: got samsara-drift %q, want VehicleObject.sandboxDrift=unknown;n=5", got)
 	}
 }
 

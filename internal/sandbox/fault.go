@@ -41,9 +41,9 @@ const (
 	PageSameCursor OddPage = "same-cursor"
 )
 
-// Fault is a way in which the sandbox misbehaves. Reset wins over Status, Status over Page and
+// Fault is a way in which the sandbox misbehaves. Reset wins over Status, Status over Page, Drift and
 // Truncate; Latency goes before each of them. A request that is reset or answered with Status has no
-// effect on the sandbox's records; one whose reply is only late or truncated has.
+// effect on the sandbox's records; one whose reply is only late, drifted or truncated has.
 type Fault struct {
 	// Status is the HTTP status to answer, 400 to 599; 0 for the true answer.
 	Status int
@@ -53,6 +53,9 @@ type Fault struct {
 	Latency time.Duration
 	// Page is what is odd about the page that is answered.
 	Page OddPage
+	// Drift puts a member into each record that is answered, sandboxDrift, which no message has. Samsara
+	// adds members without notice.
+	Drift bool
 	// Truncate cuts the reply's body in half, with Content-Length of the whole. A reply
 	// without a body is not changed.
 	Truncate bool
@@ -72,10 +75,10 @@ type Fault struct {
 // ParseFault reads the text form of a fault: items joined by semicolons, in any order, spaces
 // around them ignored, each at most once:
 //
-//	status=503; retry-after=0.4; latency=200ms; page=empty; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/*
+//	status=503; retry-after=0.4; latency=200ms; page=empty; drift; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/*
 //
-// At least one of status, retry-after, latency, page, truncate and reset is required. A request must
-// satisfy all of first, nth, share and match that are given. The error names every item that is wrong.
+// At least one of status, retry-after, latency, page, drift, truncate and reset is required. A request
+// must satisfy all of first, nth, share and match that are given. The error names every item that is wrong.
 func ParseFault(s string) (Fault, error) {
 	var (
 		f    Fault
@@ -98,7 +101,7 @@ func ParseFault(s string) (Fault, error) {
 		}
 	}
 	if len(errs) == 0 && !f.doesSomething() {
-		errs = append(errs, fmt.Errorf("%s: needs one of status, retry-after, latency, page, truncate and reset", quote(s)))
+		errs = append(errs, fmt.Errorf("%s: needs one of status, retry-after, latency, page, drift, truncate and reset", quote(s)))
 	}
 	if len(errs) > 0 {
 		return Fault{}, errors.Join(errs...)
@@ -109,10 +112,11 @@ func ParseFault(s string) (Fault, error) {
 // set sets one item. It returns the rule that the item breaks, with the value; empty if it breaks none.
 func (f *Fault) set(key, value string, hasValue bool) string {
 	switch key {
-	case "truncate", "reset":
+	case "drift", "truncate", "reset":
 		if hasValue {
 			return fmt.Sprintf("takes no value, has %s", quote(value))
 		}
+		f.Drift = f.Drift || key == "drift"
 		f.Truncate = f.Truncate || key == "truncate"
 		f.Reset = f.Reset || key == "reset"
 		return ""
@@ -172,7 +176,7 @@ func (f *Fault) setCount(key, value string) string {
 }
 
 func (f *Fault) doesSomething() bool {
-	return f.Status != 0 || f.RetryAfter != 0 || f.Latency != 0 || f.Page != PageWhole || f.Truncate || f.Reset
+	return f.Status != 0 || f.RetryAfter != 0 || f.Latency != 0 || f.Page != PageWhole || f.Drift || f.Truncate || f.Reset
 }
 
 // String returns the text form, which ParseFault reads back to an equal fault.
@@ -189,6 +193,9 @@ func (f Fault) String() string {
 	}
 	if f.Page != PageWhole {
 		items = append(items, "page="+string(f.Page))
+	}
+	if f.Drift {
+		items = append(items, "drift")
 	}
 	if f.Truncate {
 		items = append(items, "truncate")

@@ -18,12 +18,12 @@ func TestParseFault_andString(t *testing.T) {
 		form string // as String writes it
 	}{
 		"everything at once": {
-			text: "status=503; retry-after=0.4; latency=200ms; page=same-cursor; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/vehicles*",
+			text: "status=503; retry-after=0.4; latency=200ms; page=same-cursor; drift; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/vehicles*",
 			want: sandbox.Fault{
 				Status: 503, RetryAfter: 400 * time.Millisecond, Latency: 200 * time.Millisecond,
-				Page: sandbox.PageSameCursor, Truncate: true, Reset: true, First: 2, Nth: 3, Share: 0.2, Match: "/fleet/vehicles*",
+				Page: sandbox.PageSameCursor, Drift: true, Truncate: true, Reset: true, First: 2, Nth: 3, Share: 0.2, Match: "/fleet/vehicles*",
 			},
-			form: "status=503; retry-after=0.4; latency=200ms; page=same-cursor; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/vehicles*",
+			form: "status=503; retry-after=0.4; latency=200ms; page=same-cursor; drift; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/vehicles*",
 		},
 		"in any order and spacing": {
 			text: " match=/ ;first = 1;reset;",
@@ -59,8 +59,8 @@ func TestParseFault_invalid(t *testing.T) {
 		text string
 		want []string // lines of the error
 	}{
-		"nothing at all":      {"", []string{`"": needs one of status, retry-after, latency, page, truncate and reset`}},
-		"no effect":           {"first=2; share=0.5", []string{`"first=2; share=0.5": needs one of status, retry-after, latency, page, truncate and reset`}},
+		"nothing at all":      {"", []string{`"": needs one of status, retry-after, latency, page, drift, truncate and reset`}},
+		"no effect":           {"first=2; share=0.5", []string{`"first=2; share=0.5": needs one of status, retry-after, latency, page, drift, truncate and reset`}},
 		"an unknown item":     {"explode", []string{"explode: is not an item of a fault"}},
 		"an item twice":       {"reset; reset", []string{"reset: given twice"}},
 		"a status of success": {"status=200", []string{`status: must be an HTTP status from 400 to 599, is "200"`}},
@@ -93,7 +93,7 @@ func TestParseFault_invalid(t *testing.T) {
 
 func FuzzParseFault(f *testing.F) {
 	for _, seed := range []string{
-		"", ";", "=", "status", "status=503", "status=503; retry-after=0.4; latency=200ms; page=same-cursor; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/vehicles*",
+		"", ";", "=", "status", "status=503", "status=503; retry-after=0.4; latency=200ms; page=same-cursor; drift; truncate; reset; first=2; nth=3; share=0.2; match=/fleet/vehicles*",
 		"status=429; retry-after=0.40235", "retry-after=1e-9", "retry-after=599.999999999", "latency=1ns", "latency=9m59.999999999s", "share=1e-300; reset",
 		"share=0x1p-2; reset", "first=9223372036854775807; reset", "first=+1; reset", "match=/*; reset", "match=/ \x00\xff; reset", "reset; reset", " reset ; ; ",
 		"match=/a=b; reset", "page=empty; nth=2; share=0.1", "page=", "page; nth", "page=null; page=short", "status=0503", "latency=-1s", "retry-after=-0", "retry-after=Inf", "share=NaN; reset",

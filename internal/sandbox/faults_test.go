@@ -154,6 +154,34 @@ func TestFaults_truncate(t *testing.T) {
 	}
 }
 
+func TestFaults_drift(t *testing.T) {
+	t.Parallel()
+	const drifted = `,"sandboxDrift":true}`
+	tests := map[string]struct {
+		line, body string
+		records    int
+	}{
+		"a record":        {"GET /fleet/vehicles/" + knownID, "", 1},
+		"a list":          {"GET /fleet/vehicles?limit=5", "", 5},
+		"a feed":          {"GET " + locations + "&startTime=2026-03-02T11:59:59Z", "", 12},
+		"rows of a table": {"POST /v1/sensors/history", `{"startMs":1,"endMs":3,"stepMs":1,"series":[{"field":"ambientTemperature","widgetId":281474976710657}]}`, 3},
+		"no record":       {"GET /fleet/vehicles/1", "", 0},
+	}
+	a := serve(t, nil)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole, got := a.call(t, tt.line, tt.body), a.call(t, tt.line, tt.body, sandbox.FaultHeader, "drift")
+			if n := strings.Count(got.text, drifted); n != tt.records {
+				t.Errorf("%d records have a member that no message has, want %d", n, tt.records)
+			}
+			if got.status != whole.status || tt.records > 0 && strings.ReplaceAll(got.text, drifted, "}") != whole.text {
+				t.Errorf("%d %.500s\nwant nothing else to differ from %d %.500s", got.status, got.text, whole.status, whole.text)
+			}
+		})
+	}
+}
+
 func TestFaults_reset(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
@@ -173,7 +201,7 @@ func TestFaults_reset(t *testing.T) {
 
 func TestFaults_effectOnRecords(t *testing.T) {
 	t.Parallel()
-	tests := map[string]bool{"status=503": false, "reset": false, "truncate": true, "latency=1ms": true, "retry-after=1": true}
+	tests := map[string]bool{"status=503": false, "reset": false, "drift": true, "truncate": true, "latency=1ms": true, "retry-after=1": true}
 	for text, kept := range tests {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()

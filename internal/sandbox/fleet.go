@@ -367,6 +367,7 @@ type view struct {
 	depth  int   // how many levels of objects to invent
 	live   bool  // the state at the time, rather than what is stored
 	report bool  // at is the time of a report in a feed
+	drift  bool  // with a member that no message has
 	kinds  kinds // of the records that others refer to
 	hidden hidden
 }
@@ -383,7 +384,7 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 		sub.at = r.created // which is when all else of it began
 	}
 	sub.odometer, sub.engine = r.odometer, r.engine
-	return f.object(b, v.schema, sub, func(m *member) (any, bool) {
+	b = f.object(b, v.schema, sub, func(m *member) (any, bool) {
 		if m == v.key && r.overlay[m.name] == nil {
 			if id, ok := m.fit(r.key); ok {
 				return id, true
@@ -408,6 +409,15 @@ func (f *fleet) present(b []byte, r record, v view) []byte {
 		}
 		return nil, sub.bare && !v.of.assigns(m)
 	})
+	if v.drift {
+		b = drifted(b)
+	}
+	return b
+}
+
+// drifted puts a member that no message has into the object at the end of b.
+func drifted(b []byte) []byte {
+	return append(separate(b[:len(b)-1]), `"sandboxDrift":true}`...)
 }
 
 // said returns the value of a member that follows from what clients have set. A nil value leaves the

@@ -94,6 +94,9 @@ func (s *Sandbox) rows(q *request, t table) ([]byte, *refusal) {
 			}
 			return nil, true
 		})
+		if q.drift {
+			b = drifted(b)
+		}
 	}
 	return append(b, ']'), nil
 }

@@ -12,8 +12,8 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// operate answers a request unless a fault does so.
-func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
+// operate answers a request unless a fault does so. The fault says what is odd about the answer.
+func (s *Sandbox) operate(r *http.Request, id string, fault Fault) reply {
 	path := r.URL.EscapedPath()
 	op, names, verbs := s.routes.find(r.Method, path)
 	switch {
@@ -28,7 +28,7 @@ func (s *Sandbox) operate(r *http.Request, id string, odd OddPage) reply {
 	if why != nil {
 		return refused(path, id, why)
 	}
-	q.id, q.odd = id, odd
+	q.id, q.odd, q.drift = id, fault.Page, fault.Drift
 	s.note(r, q)
 	body, why := s.perform(q)
 	if why != nil {

@@ -28,6 +28,7 @@ type request struct {
 	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
 	now         time.Time
 	odd         OddPage // what its fault makes odd about the page
+	drift       bool    // each record has a member that no message has, by its fault
 
 	// Of a request for a page: the cursor sent, empty for the first page, and the position at which
 	// the page begins.
@@ -365,7 +366,7 @@ func (s *Sandbox) view(q *request, at time.Time) view {
 	v := view{
 		schema: q.selected(), around: q.op.envelope.around, of: q.op.target.collection, echo: q.echo(), at: at, kinds: s.kinds,
 	}
-	v.depth, v.hidden, v.live = v.schema.depth, q.hidden(), q.op.live
+	v.depth, v.hidden, v.live, v.drift = v.schema.depth, q.hidden(), q.op.live, q.drift
 	if v.key = v.schema.named[v.of.keyField]; v.key == nil {
 		v.key = v.schema.named["id"]
 	}

@@ -216,7 +216,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	if fault.Status != 0 {
 		out = refused(path, id, refuse(fault.Status, "%s", cmp.Or(http.StatusText(fault.Status), "Fault")))
 	} else {
-		out = s.operate(r, id, fault.Page)
+		out = s.operate(r, id, fault)
 	}
 	out.retryAfter = fault.RetryAfter
 	return out, fault

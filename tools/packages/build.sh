@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds the packages that clients install, into dist/: of the languages in LANGS, of the areas in AREAS
-# (separated by commas; empty: all). It writes to no registry. The packages are made from what bin/gateway
-# protos writes, and have the version in proto/SURFACE.json. Made twice they are the same bytes.
+# Builds the packages that clients install, into dist/: those in LANGS, of the areas in AREAS (both separated
+# by commas; empty: all). It writes to no registry. The packages are made from what bin/gateway protos writes,
+# and have the version in proto/SURFACE.json. Made twice they are the same bytes.
 #
-#	LANGS='image python npm' AREAS=tags,vehicles NPM_SCOPE=@acme tools/packages/build.sh
+#	LANGS=image,python,npm AREAS=tags,vehicles NPM_SCOPE=@acme tools/packages/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 languages=(image go python npm maven rust)
-chosen=(${LANGS:-${languages[*]}})
+IFS=', ' read -ra chosen <<<"${LANGS:-${languages[*]}}"
 for language in "${chosen[@]}"; do
 	[[ " ${languages[*]} " == *" $language "* ]] || { echo "LANGS: $language: must be of ${languages[*]}" >&2; exit 1; }
 done
@@ -17,7 +17,9 @@ version=$(sed -nE 's/^  "surface_version": "(.*)",$/\1/p' proto/SURFACE.json)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bin/gateway protos --areas "${AREAS:-}" "$work/protos" >/dev/null
-export SOURCE_DATE_EPOCH=315532800 # 1980, the first time that an archive can have
+# The bytes depend on no time, order of a locale or mode of a user.
+export SOURCE_DATE_EPOCH=315532800 LC_ALL=C # 1980, the first time that an archive can have
+umask 022
 for language in "${chosen[@]}"; do
 	rm -rf "dist/$language"
 	mkdir -p "dist/$language" "$work/$language"

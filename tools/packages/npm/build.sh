@@ -12,7 +12,7 @@ scope=${NPM_SCOPE:-}
 
 # google/rpc comes along: no package has it for protobuf-es.
 bin/buf generate "$protos" --template "{version: v2, plugins: [{
-	local: [node, $tools/.bin/protoc-gen-es], out: $work, opt: [target=js+dts, import_extension=js], strategy: all}]}"
+	local: [node, '$tools/.bin/protoc-gen-es'], out: '$work', opt: [target=js+dts, import_extension=js], strategy: all}]}"
 mkdir "$work/proto"
 (cd "$protos" && find . -name '*.proto' -exec cp --parents {} "$work/proto" ';')
 runtime=$(node -p "require('$tools/@bufbuild/protobuf/package.json').version")
@@ -24,6 +24,7 @@ cat >"$work/package.json" <<J
 	"type": "module",
 	"sideEffects": false,
 	"exports": {
+		"./package.json": "./package.json",
 		"./google/*": {"types": "./google/*.d.ts", "default": "./google/*.js"},
 		"./proto/*": "./proto/*",
 		"./*": {"types": "./samsara_gateway/*.d.ts", "default": "./samsara_gateway/*.js"}

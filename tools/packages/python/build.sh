@@ -14,8 +14,9 @@ PATH=$python:$PATH "$python/python" -m grpc_tools.protoc -I . --python_out="$wor
 	--grpc_python_out="$work" --mypy_grpc_out=quiet:"$work" "${files[@]}"
 cd "$work"
 # Files without a service need no stubs.
-for stubs in $(grep -LE '^class ' $(find samsara_gateway -name '*_pb2_grpc.py')); do
-	rm "$stubs" "${stubs}i"
+mapfile -t empty < <(find samsara_gateway -name '*_pb2_grpc.py' -exec grep -LE '^class ' '{}' +)
+for stubs in "${empty[@]}"; do
+	rm -f "$stubs" "${stubs}i"
 done
 find samsara_gateway -type d -exec touch '{}/__init__.py' ';'
 touch samsara_gateway/py.typed
@@ -38,6 +39,9 @@ dependencies = [
 	"grpcio-status>=$grpc",
 	"protobuf>=$protobuf",
 ]
+
+[tool.hatch.build]
+ignore-vcs = true
 
 [tool.hatch.build.targets.wheel]
 packages = ["samsara_gateway"]

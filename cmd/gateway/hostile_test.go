@@ -86,8 +86,8 @@ func TestTime_memoryFreedWhenAClientEnds(t *testing.T) {
 		// least is the least memory that the gateway holds while nothing is read: followers share pages.
 		least float64
 	}{
-		{"unary", vehiclesv1.VehiclesService_ListVehicles_FullMethodName, list, calls << 20},
-		{"StreamX", vehiclesv1.VehiclesService_StreamVehicles_FullMethodName, &vehiclesv1.StreamVehiclesRequest{Request: list}, calls << 20},
+		{"unary", vehiclesv1.VehiclesService_ListVehicles_FullMethodName, list, calls << 19},
+		{"StreamX", vehiclesv1.VehiclesService_StreamVehicles_FullMethodName, &vehiclesv1.StreamVehiclesRequest{Request: list}, calls << 19},
 		{
 			"FollowX", locationandspeedv1.LocationAndSpeedService_FollowLocationAndSpeed_FullMethodName,
 			&locationandspeedv1.FollowLocationAndSpeedRequest{

@@ -423,7 +423,7 @@ fn expired(status: &Status) -> bool {
 async fn encrypted(channel: Channel) -> Result {
     let mut client = TagsServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let tags = client
-        .list_tags(bounded(ListTagsRequest::default()))
+        .list_tags(bounded(ListTagsRequest { limit: Some(100), ..Default::default() }))
         .await?
         .into_inner()
         .data;
@@ -438,7 +438,7 @@ async fn compressed(channel: Channel) -> Result {
         .send_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Gzip);
     let tags = client
-        .list_tags(bounded(ListTagsRequest::default()))
+        .list_tags(bounded(ListTagsRequest { limit: Some(100), ..Default::default() }))
         .await?
         .into_inner()
         .data;

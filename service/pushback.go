@@ -49,7 +49,7 @@ func pushback(s *status.Status) string {
 	switch {
 	case info == nil:
 		return ""
-	case !isRepeatable(info), wait > maxPushback:
+	case !mayClientRepeat(info), wait > maxPushback:
 		return noRepeat
 	case known:
 		return strconv.FormatInt((wait + time.Millisecond - 1).Milliseconds(), 10)
@@ -58,14 +58,15 @@ func pushback(s *status.Status) string {
 	}
 }
 
-// isRepeatable reports whether a client may repeat a call that failed with info, although the caller would
+// mayClientRepeat reports whether a client may repeat a call that failed with info, although the caller would
 // not know.
-func isRepeatable(info *errdetails.ErrorInfo) bool {
+func mayClientRepeat(info *errdetails.ErrorInfo) bool {
 	reason := apiv1.Reason(apiv1.Reason_value["REASON_"+info.GetReason()]) // Reasons that are only an HTTP status have had an attempt.
 	verdict, _ := proto.GetExtension(reason.Descriptor().Values().ByNumber(reason.Number()).Options(), apiv1.E_Verdict).(*apiv1.Verdict)
 	fact := func(key apiv1.ErrorInfoKey) string { return info.GetMetadata()[upstream.KeyText(key)] }
 	attempts, processed := fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_ATTEMPTS), fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED)
-	return verdict.GetRepeat() >= apiv1.Repeat_REPEAT_BY_GATEWAY && (attempts == "" || attempts == "0") && (processed == "" || processed == "no")
+	mayEndBetter := verdict.GetRepeat() == apiv1.Repeat_REPEAT_BY_GATEWAY || verdict.GetRepeat() == apiv1.Repeat_REPEAT_BY_CALLER
+	return mayEndBetter && (attempts == "" || attempts == "0") && (processed == "" || processed == "no")
 }
 
 // pushbackTrailer returns the trailer with the pushback of s, nil if that is empty.

@@ -222,7 +222,7 @@ func TestSandbox_actionsShowInTheirRecord(t *testing.T) {
 	if status, text := s.send(t, "POST /fleet/drivers/remote-sign-out", `{"driverId":"7"}`); status != http.StatusNotFound || !strings.Contains(text, "driverId") {
 		t.Errorf("signing out a driver that there is not = %d %s, want 404 that names driverId", status, text)
 	}
-	driver := told(t, s.ask(t, "POST /fleet/drivers", `{"name":"Zoe Zimmer","username":"zoe","password":"p1234567"}`), "data.id")
+	driver := s.create(t, "POST /fleet/drivers", `{"name":"Zoe Zimmer","username":"zoe","password":"p1234567"}`)
 	expect(t, "sign-out", s.ask(t, "POST /fleet/drivers/remote-sign-out", `{"driverId":"`+driver+`"}`), "driverName=Zoe Zimmer")
 
 	agreement := told(t, s.ask(t, "POST /fleet/asset-sharing/agreements", `{"operator":"provider","providerDataPackages":["location"],"recipientDataPackages":[],`+
@@ -246,9 +246,9 @@ func TestSandbox_actionsShowInTheirRecord(t *testing.T) {
 func TestSandbox_patchOfARequiredMemberWithNull(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t)
-	address := told(t, s.ask(t, "POST /addresses", `{"name":"Depot","notes":"n","formattedAddress":"1 Road","geofence":{"circle":{"radiusMeters":25}}}`), "data.id")
-	driver := told(t, s.ask(t, "POST /fleet/drivers", `{"name":"Ada","username":"ada","password":"p1234567","notes":"n"}`), "data.id")
-	tag := told(t, s.ask(t, "POST /tags", `{"name":"Blue"}`), "data.id")
+	address := s.create(t, "POST /addresses", `{"name":"Depot","notes":"n","formattedAddress":"1 Road","geofence":{"circle":{"radiusMeters":25}}}`)
+	driver := s.create(t, "POST /fleet/drivers", `{"name":"Ada","username":"ada","password":"p1234567","notes":"n"}`)
+	tag := s.create(t, "POST /tags", `{"name":"Blue"}`)
 	location := told(t, s.ask(t, "POST /hub/locations",
 		`{"data":[{"hubId":"`+firstSeeded+`","name":"a","address":"b","customerLocationId":"c","isDepot":true}]}`), "data.0.id")
 	for _, refused := range [][3]string{
@@ -291,16 +291,16 @@ func TestSandbox_whatMustBeUnique(t *testing.T) {
 	refuses("POST /functions-storage/files", `{"name":"a.csv"}`, 400, "a.csv")
 
 	const driver = `{"name":"Ada","username":"ada","password":"p1234567","licenseNumber":"L1","licenseState":"CA"}`
-	ada := told(t, s.ask(t, "POST /fleet/drivers", driver), "data.id")
+	ada := s.create(t, "POST /fleet/drivers", driver)
 	refuses("POST /fleet/drivers", strings.Replace(driver, "L1", "L2", 1), 400, "username")
 	refuses("POST /fleet/drivers", strings.Replace(driver, `"ada"`, `"bob"`, 1), 400, "licenseNumber, licenseState")
 	refuses("POST /fleet/drivers", `{"name":"Ada","username":"driver3","password":"p1234567"}`, 400, "username")
-	bob := told(t, s.ask(t, "POST /fleet/drivers", `{"name":"Bob","username":"bob","password":"p1234567","licenseNumber":"L1","licenseState":"NV"}`), "data.id")
+	bob := s.create(t, "POST /fleet/drivers", `{"name":"Bob","username":"bob","password":"p1234567","licenseNumber":"L1","licenseState":"NV"}`)
 	refuses("PATCH /fleet/drivers/"+bob, `{"username":"ada"}`, 400, "username")
 	refuses("PATCH /fleet/drivers/"+bob, `{"licenseState":"CA"}`, 400, "licenseNumber, licenseState")
 	s.ask(t, "PATCH /fleet/drivers/"+ada, `{"username":"ada","licenseState":"CA"}`)
 
-	trailer := told(t, s.ask(t, "POST /fleet/trailers", `{"name":"Box","externalIds":{"erp":"7"}}`), "data.id")
+	trailer := s.create(t, "POST /fleet/trailers", `{"name":"Box","externalIds":{"erp":"7"}}`)
 	refuses("POST /fleet/trailers", `{"name":"Box","externalIds":{"erp":"7"}}`, 400, "externalIds.erp")
 	refuses("PATCH /fleet/vehicles/"+firstSeeded, `{"externalIds":{"erp":"7"}}`, 400, "externalIds.erp")
 	s.ask(t, "PATCH /fleet/trailers/"+trailer, `{"name":"Case","externalIds":{"erp":"7"}}`)

@@ -18,15 +18,6 @@ func (s *samsara) lists(t *testing.T, line, id string) bool {
 	return slices.Contains(idsOf(t, s.ask(t, line, ""), "data"), id)
 }
 
-func (s *samsara) create(t *testing.T, line, body string) string {
-	t.Helper()
-	id, _ := member(t, s.ask(t, line, body), "data.id").(string)
-	if id == "" {
-		t.Fatalf("%s %s has no id", line, body)
-	}
-	return id
-}
-
 // The type of an asset decides which lists have it, whichever method set the type.
 func TestSandbox_assetsAreOneThing(t *testing.T) {
 	t.Parallel()

@@ -139,22 +139,17 @@ func TestSandbox_parentOfATag(t *testing.T) {
 func TestSandbox_deletionOfWhatOthersReferTo(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
-	id := func(line, body string) string {
-		t.Helper()
-		id, _ := member(t, s.ask(t, line, body), "data.id").(string)
-		return id
-	}
 	remove := func(line string) {
 		t.Helper()
 		if status, text := s.send(t, line, ""); status != http.StatusNoContent {
 			t.Fatalf("%s = %d %s", line, status, text)
 		}
 	}
-	above := id("POST /tags", `{"name":"Above"}`)
-	below := id("POST /tags", `{"name":"Below","parentTagId":"`+above+`"}`)
-	contact := id("POST /contacts", `{"firstName":"Ada"}`)
-	address := id("POST /addresses", `{"name":"Depot","formattedAddress":"1 Road","geofence":{"circle":{"radiusMeters":25}},"contactIds":["`+contact+`"],"tagIds":["`+above+`","`+below+`"]}`)
-	trailer := id("POST /fleet/trailers", `{"name":"Box","tagIds":["`+below+`"]}`)
+	above := s.create(t, "POST /tags", `{"name":"Above"}`)
+	below := s.create(t, "POST /tags", `{"name":"Below","parentTagId":"`+above+`"}`)
+	contact := s.create(t, "POST /contacts", `{"firstName":"Ada"}`)
+	address := s.create(t, "POST /addresses", `{"name":"Depot","formattedAddress":"1 Road","geofence":{"circle":{"radiusMeters":25}},"contactIds":["`+contact+`"],"tagIds":["`+above+`","`+below+`"]}`)
+	trailer := s.create(t, "POST /fleet/trailers", `{"name":"Box","tagIds":["`+below+`"]}`)
 	s.ask(t, "PATCH /tags/"+below, `{"addresses":["`+address+`","`+firstSeeded+`"]}`)
 
 	remove("DELETE /tags/" + above)
@@ -173,9 +168,9 @@ func TestSandbox_deletionOfWhatOthersReferTo(t *testing.T) {
 	if got := idsOf(t, member(t, s.ask(t, "GET /addresses/"+address, ""), "data"), "contacts"); len(got) != 0 {
 		t.Errorf("the address has the contacts %v, want none", got)
 	}
-	route := id("POST /fleet/routes", `{"name":"R","stops":[{"addressId":"`+address+`"},{"addressId":"`+firstSeeded+`"}]}`)
-	user := id("POST /users", `{"name":"Ada","email":"ada@fleet.example","authType":"default","roles":[{"roleId":"`+firstSeeded+`"}]}`)
-	order := id("POST /maintenance/work-orders", `{"assetId":"`+firstSeeded+`","assignedUserId":"`+user+`"}`)
+	route := s.create(t, "POST /fleet/routes", `{"name":"R","stops":[{"addressId":"`+address+`"},{"addressId":"`+firstSeeded+`"}]}`)
+	user := s.create(t, "POST /users", `{"name":"Ada","email":"ada@fleet.example","authType":"default","roles":[{"roleId":"`+firstSeeded+`"}]}`)
+	order := s.create(t, "POST /maintenance/work-orders", `{"assetId":"`+firstSeeded+`","assignedUserId":"`+user+`"}`)
 	remove("DELETE /users/" + user)
 	remove("DELETE /addresses/" + address)
 	remove("DELETE /fleet/trailers/" + trailer)

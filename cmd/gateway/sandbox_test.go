@@ -24,6 +24,16 @@ func startSamsara(t *testing.T, args ...string) *samsara {
 	return &samsara{process: p, url: p.await(t, "serving").Sandbox}
 }
 
+// create sends a request that creates a record, and returns the id of the record, which must have one.
+func (s *samsara) create(t *testing.T, line, body string) string {
+	t.Helper()
+	id, _ := member(t, s.ask(t, line, body), "data.id").(string)
+	if id == "" {
+		t.Fatalf("%s %s has no id", line, body)
+	}
+	return id
+}
+
 // ask sends a request such as "GET /tags" and returns the answer, which must be JSON with a status below
 // 300. A body is sent as JSON.
 func (s *samsara) ask(t *testing.T, line, body string) map[string]any {

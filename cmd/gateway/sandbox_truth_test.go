@@ -88,15 +88,11 @@ func TestSandbox_attributesAreOneFact(t *testing.T) {
 func TestSandbox_deletionInEveryKind(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
-	id := func(line, body string) string {
-		t.Helper()
-		return told(t, s.ask(t, line, body), "data.id")
-	}
-	user := id("POST /users", `{"name":"Ada","email":"ada@fleet.example","authType":"default","roles":[{"roleId":"`+firstSeeded+`"}]}`)
-	asset := id("POST /assets", `{"name":"Crane"}`)
-	trailer := id("POST /fleet/trailers", `{"name":"Box"}`)
-	issue := id("POST /issues", `{"title":"Leak","asset":{"id":"`+asset+`"},"assignedTo":{"id":"`+user+`","type":"user"}}`)
-	assignment := id("POST /driver-trailer-assignments", `{"driverId":"`+secondSeeded+`","trailerId":"`+trailer+`"}`)
+	user := s.create(t, "POST /users", `{"name":"Ada","email":"ada@fleet.example","authType":"default","roles":[{"roleId":"`+firstSeeded+`"}]}`)
+	asset := s.create(t, "POST /assets", `{"name":"Crane"}`)
+	trailer := s.create(t, "POST /fleet/trailers", `{"name":"Box"}`)
+	issue := s.create(t, "POST /issues", `{"title":"Leak","asset":{"id":"`+asset+`"},"assignedTo":{"id":"`+user+`","type":"user"}}`)
+	assignment := s.create(t, "POST /driver-trailer-assignments", `{"driverId":"`+secondSeeded+`","trailerId":"`+trailer+`"}`)
 	assigned := func(driver string) []string {
 		t.Helper()
 		return idsOf(t, s.ask(t, "GET /driver-trailer-assignments?driverIds="+driver, ""), "data")
@@ -220,7 +216,7 @@ func TestSandbox_listsOfOneRecord(t *testing.T) {
 	t.Parallel()
 	s := startSamsara(t, "--page-size=100")
 	const window = "startTime=2026-01-01T00:00:00Z&endTime=2026-12-31T00:00:00Z"
-	made := told(t, s.ask(t, "POST /fleet/documents", `{"documentTypeId":"`+secondSeeded+`","driverId":"`+firstSeeded+`"}`), "data.id")
+	made := s.create(t, "POST /fleet/documents", `{"documentTypeId":"`+secondSeeded+`","driverId":"`+firstSeeded+`"}`)
 	documents, _ := member(t, s.ask(t, "GET /fleet/documents?"+window+"&documentTypeId="+secondSeeded, ""), "data").([]any)
 	var ids []string
 	for _, document := range documents {
@@ -237,7 +233,7 @@ func TestSandbox_listsOfOneRecord(t *testing.T) {
 	if len(orders) == 0 {
 		t.Error("no order of the third route")
 	}
-	plan := told(t, s.ask(t, "POST /hub/plan", `{"hubId":"`+secondSeeded+`","name":"Monday"}`), "data.id")
+	plan := s.create(t, "POST /hub/plan", `{"hubId":"`+secondSeeded+`","name":"Monday"}`)
 	expect(t, "orders of a plan that has none", s.ask(t, "GET /hub/plan/orders?planId="+plan, ""), "data=[]")
 	plans, _ := member(t, s.ask(t, "GET /hub/plans?hubId="+thirdSeeded, ""), "data").([]any)
 	if len(plans) != 1 || told(t, plans[0], "id") != thirdSeeded {

@@ -170,7 +170,7 @@ func Write(folder string, image *descriptorpb.FileDescriptorSet) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer root.Close() //nolint:errcheck // it is a folder
+	defer root.Close() //nolint:errcheck // closing the handle of a folder writes nothing
 	create := func(name string) (io.WriteCloser, error) {
 		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return nil, err

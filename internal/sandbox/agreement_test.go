@@ -130,45 +130,26 @@ func TestRecords_nameInAllAnswers(t *testing.T) {
 	}
 	kinds["asset"], kinds["equipment"] = "/assets", "/fleet/equipment"
 	told := map[string]map[string][]string{} // members that tell it, by kind and id, by name
-	for _, e := range endpoints(t) {
-		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) {
-			continue
+	eachObject(t, a, func(e *endpoint.Endpoint, line, member string, object map[string]any) {
+		id, name := object["id"], object["name"]
+		if id == nil || name == nil {
+			return
 		}
-		line := requestFor(e, false).line
-		var walk func(v any, member string)
-		walk = func(v any, member string) {
-			switch v := v.(type) {
-			case []any:
-				for _, element := range v {
-					walk(element, member)
-				}
-			case map[string]any:
-				if id, name := v["id"], v["name"]; id != nil && name != nil {
-					for kind := range kinds {
-						member := strings.ToLower(member)
-						if !strings.HasSuffix(member, kind) && !strings.HasSuffix(member, kind+"s") && !strings.HasSuffix(member, kind+"es") {
-							continue
-						}
-						if kind == "trailer" || kind == "equipment" {
-							kind = "asset"
-						}
-						key := fmt.Sprintf("%s %v", kind, id)
-						if told[key] == nil {
-							told[key] = map[string][]string{}
-						}
-						told[key][fmt.Sprint(name)] = append(told[key][fmt.Sprint(name)], line+" "+member)
-					}
-				}
-				for name, below := range v {
-					if name == "data" {
-						name = strings.TrimSuffix(strings.Split(e.Operation.GetPath(), "/{")[0], "/")
-					}
-					walk(below, name)
-				}
+		for kind := range kinds {
+			member := strings.ToLower(member)
+			if !strings.HasSuffix(member, kind) && !strings.HasSuffix(member, kind+"s") && !strings.HasSuffix(member, kind+"es") {
+				continue
 			}
+			if kind == "trailer" || kind == "equipment" {
+				kind = "asset"
+			}
+			key := fmt.Sprintf("%s %v", kind, id)
+			if told[key] == nil {
+				told[key] = map[string][]string{}
+			}
+			told[key][fmt.Sprint(name)] = append(told[key][fmt.Sprint(name)], line+" "+member)
 		}
-		walk(a.get(t, line, ""), "")
-	}
+	})
 	for key, names := range told {
 		if len(names) > 1 {
 			t.Errorf("%s is called %v", key, names)
@@ -230,43 +211,27 @@ func TestRecords_sameInAllAnswers(t *testing.T) {
 		}
 		told[record+" "+member][value] = append(told[record+" "+member][value], where)
 	}
-	for _, e := range endpoints(t) {
-		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) || e.Operation.GetFeed() {
-			continue
+	eachObject(t, a, func(e *endpoint.Endpoint, line, member string, object map[string]any) {
+		record := ""
+		if kind := kindCalled(member); object["id"] != nil && kind != "" {
+			record = fmt.Sprintf("%s %v", kind, object["id"])
 		}
-		line := requestFor(e, false).line
-		var walk func(v any, member string)
-		walk = func(v any, member string) {
-			switch v := v.(type) {
-			case []any:
-				for _, element := range v {
-					walk(element, member)
-				}
-			case map[string]any:
-				record := ""
-				if kind := kindCalled(member); v["id"] != nil && kind != "" {
-					record = fmt.Sprintf("%s %v", kind, v["id"])
-				}
-				if v["serial"] != nil && v["model"] != nil && v["vin"] == nil && v["type"] == nil && kindCalled(member) == "" {
-					record = fmt.Sprintf("device %v", v["serial"])
-				}
-				for name, below := range v {
-					switch below.(type) {
-					case []any, map[string]any:
-					default:
-						if record != "" && !strings.HasSuffix(name, "Connected") {
-							tell(record, name, plain(name, below), line)
-						}
-					}
-					if name == "data" {
-						name = strings.TrimSuffix(strings.Split(e.Operation.GetPath(), "/{")[0], "/")
-					}
-					walk(below, name)
+		if object["serial"] != nil && object["model"] != nil && object["vin"] == nil && object["type"] == nil && kindCalled(member) == "" {
+			record = fmt.Sprintf("device %v", object["serial"])
+		}
+		if record == "" || e.Operation.GetFeed() {
+			return
+		}
+		for name, value := range object {
+			switch value.(type) {
+			case []any, map[string]any:
+			default:
+				if !strings.HasSuffix(name, "Connected") {
+					tell(record, name, plain(name, value), line)
 				}
 			}
 		}
-		walk(a.get(t, line, ""), "")
-	}
+	})
 	compared := 0
 	for record, values := range told {
 		where := 0
@@ -282,6 +247,37 @@ func TestRecords_sameInAllAnswers(t *testing.T) {
 	}
 	if compared < 100 {
 		t.Errorf("%d members are told more than once, want at least 100", compared)
+	}
+}
+
+// eachObject calls visit for each object in the answer to each read of the API that is not deprecated, with the
+// request line and the name of the member that holds the object. For the records of a list or a page that
+// name is the path without the id.
+func eachObject(t *testing.T, a *api, visit func(e *endpoint.Endpoint, line, member string, object map[string]any)) {
+	t.Helper()
+	for _, e := range endpoints(t) {
+		if e.Operation.GetMethod().String() != "HTTP_METHOD_"+http.MethodGet || deprecated(e.Method) {
+			continue
+		}
+		line := requestFor(e, false).line
+		var walk func(v any, member string)
+		walk = func(v any, member string) {
+			switch v := v.(type) {
+			case []any:
+				for _, element := range v {
+					walk(element, member)
+				}
+			case map[string]any:
+				visit(e, line, member, v)
+				for name, below := range v {
+					if name == "data" {
+						name = strings.TrimSuffix(strings.Split(e.Operation.GetPath(), "/{")[0], "/")
+					}
+					walk(below, name)
+				}
+			}
+		}
+		walk(a.get(t, line, ""), "")
 	}
 }
 

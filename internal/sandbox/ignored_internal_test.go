@@ -1,22 +1,16 @@
 package sandbox
 
 import (
-	"flag"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "samsara.internal/gateway/gen"
 	"samsara.internal/gateway/internal/endpoint"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // One file lists the parameters of lists that no reply depends on. So a change does not make the sandbox
 // ignore another one unnoticed.
@@ -46,21 +40,7 @@ func TestFilters_ignored(t *testing.T) {
 			}
 		}
 	}
-	slices.Sort(ignored)
-	const golden = "testdata/ignored-parameters.txt"
-	got := strings.Join(ignored, "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("parameters that are ignored (-want +got):\n%s", diff)
-	}
+	CompareGolden(t, "ignored-parameters.txt", "parameters that are ignored", ignored)
 	if len(used) < 200 {
 		t.Errorf("%d parameters select records, want at least 200", len(used))
 	}

@@ -1,17 +1,13 @@
 package sandbox_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"samsara.internal/gateway/internal/sandbox"
 )
@@ -40,20 +36,7 @@ func TestSeeds_standStill(t *testing.T) {
 			moved[line+" "+path] = true
 		}
 	}
-	got := strings.Join(slices.Sorted(maps.Keys(moved)), "\n") + "\n"
-	const golden = "testdata/live-members.txt"
-	if flag.Lookup("update").Value.String() == "true" {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("members that two reads tell differently (-want +got):\n%s", diff)
-	}
+	sandbox.CompareGolden(t, "live-members.txt", "members that two reads tell differently", slices.Collect(maps.Keys(moved)))
 	if len(first) < 150 {
 		t.Errorf("%d answers compared, want at least 150", len(first))
 	}

@@ -3,12 +3,9 @@ package sandbox
 import (
 	"maps"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"samsara.internal/gateway/internal/endpoint"
@@ -81,21 +78,7 @@ func TestReferences_unchecked(t *testing.T) {
 			walk(op.body, "", maxRequiredDepth)
 		}
 	}
-	slices.Sort(unchecked)
-	const golden = "testdata/unchecked-references.txt"
-	got := strings.Join(unchecked, "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("references that are not checked (-want +got):\n%s", diff)
-	}
+	CompareGolden(t, "unchecked-references.txt", "references that are not checked", unchecked)
 	t.Logf("%d references are checked, %d are not", checked, len(unchecked))
 	if checked < 200 {
 		t.Errorf("%d references are checked, want at least 200", checked)

@@ -1,7 +1,7 @@
 // A client of samsara-gateway in TypeScript: ../../README.md says what it shows.
 
 import {readFileSync} from "node:fs";
-import {env} from "node:process";
+import {env, exit} from "node:process";
 import {setTimeout as sleep} from "node:timers/promises";
 
 import {type DescMessage, fromJson, type JsonValue, type MessageShape, toJson} from "@bufbuild/protobuf";
@@ -312,3 +312,4 @@ function variable(name: string): string {
 }
 
 await main(); // An error ends the process with exit code 1.
+exit(); // Without it, connections on which a call was left or cut off may keep the process for ever.

@@ -261,7 +261,7 @@ def deadline(channel: grpc.Channel) -> None:
         )
     except grpc.RpcError as error:
         code = error.code()
-        # At the deadline the gateway resets the call, too. If that comes before the own timer, the code is CANCELLED.
+        # At the deadline the gateway may reset the call, too. If that comes before the own timer, it is CANCELLED.
         if code is grpc.StatusCode.CANCELLED:
             code = grpc.StatusCode.DEADLINE_EXCEEDED
         print(f"deadline: {code.name}")

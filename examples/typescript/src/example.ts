@@ -227,7 +227,7 @@ async function deadline(transport: Transport): Promise<void> {
 	const error = await errorOf(createClient(ContactsService, transport).getContact(
 		{id: first}, {timeoutMs: 300, headers: {"samsara-sandbox-fault": "latency=5s"}},
 	));
-	// At the deadline the gateway resets the call, too. If that comes before the own timer, the code is CANCELED.
+	// At the deadline the gateway may reset the call, too. If that comes before the own timer, the code is CANCELED.
 	const code = error.code === Code.Canceled ? Code.DeadlineExceeded : error.code;
 	console.log(`deadline: ${nameOf(code)}`);
 }

@@ -315,4 +315,4 @@ function variable(name: string): string {
 }
 
 await main(); // An error ends the process with exit code 1.
-exit(); // Without it, connections on which a call was left or cut off may keep the process for ever.
+exit(); // A stream that was left when all of it had come would keep its connection, and so the process, for ever.

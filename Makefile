@@ -87,6 +87,8 @@ help: ## list the targets
 
 comma := ,
 PACKAGES = $(or $(subst $(comma), ,$(LANGS)),image go python npm maven rust)
+# Whose tools are installed into bin/packages.
+INSTALLED_PACKAGES = $(patsubst %,bin/packages/%/installed,$(filter maven npm python,$(PACKAGES)))
 EXAMPLES = $(or $(subst $(comma), ,$(LANGS)),$(patsubst examples/%/run.sh,%,$(wildcard examples/*/run.sh)))
 # The package that the example of a language installs, if it has another name.
 PACKAGE_cpp := image
@@ -182,7 +184,7 @@ test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the 
 	tools/protoc.sh
 
 .PHONY: sdk
-sdk: deps-packages build bin/buf $(patsubst %,bin/packages/%/installed,$(filter npm python,$(PACKAGES))) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
+sdk: deps-packages build bin/buf $(INSTALLED_PACKAGES) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
 	LANGS='$(LANGS)' AREAS='$(AREAS)' GO_MODULE='$(GO_MODULE)' NPM_SCOPE='$(NPM_SCOPE)' MAVEN_GROUP='$(MAVEN_GROUP)' tools/packages/build.sh
 
 .PHONY: examples
@@ -362,6 +364,9 @@ bin/packages/python/installed: tools/packages/python/requirements.txt
 	python3 -m venv bin/packages/python
 	bin/packages/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/packages/python/requirements.txt
 	touch $@
+
+bin/packages/maven/installed: tools/packages/maven/install.sh tools/packages/maven/pom.xml
+	tools/packages/maven/install.sh
 
 bin/packages/npm/installed: tools/packages/npm/package-lock.json
 	rm -rf bin/packages/npm

@@ -54,9 +54,9 @@ options() {
 }
 
 # each FOLDER PATTERN COMMAND... runs it once for each file, as many at a time as there are cores, the largest
-# file first.
+# file first. xargs would stop at the exit code 255, which php has.
 each() {
-	find "$1" -name "$2" -printf '%s %p\0' | sort -znr | cut -zd ' ' -f 2- | xargs -0rn 1 -P "$(nproc)" "${@:3}"
+	find "$1" -name "$2" -printf '%s %p\0' | sort -znr | cut -zd ' ' -f 2- | xargs -0rn 1 -P "$(nproc)" sh -c '"$@" || exit 1' each "${@:3}"
 }
 
 # twice FOLDER fails if two classes of Objective-C have the same name: protoc accepts that, but a linker does not.
@@ -126,7 +126,7 @@ crate() {
 }
 
 # modules compiles a program that imports every module of the npm package as a client does, with all declarations,
-# and runs it.
+# and runs it. TypeScript is of package.json: the one that protoc-gen-es brings along is too old for the declarations.
 modules() {
 	local tools=$PWD/bin/packages/npm/node_modules package=$out/typescript/node_modules/samsara-gateway
 	mkdir -p "$package" && tar -xzf dist/npm/*samsara-gateway-*.tgz -C "$package" --strip-components=1 || return

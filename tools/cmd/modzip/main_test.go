@@ -89,8 +89,8 @@ func TestPack_refusesWhatNoProxyHas(t *testing.T) {
 	const name = "go.acme.test/samsara"
 	for _, test := range []struct{ name, path, version, want string }{
 		{"no domain", "samsara", "v1.0.0", `malformed module path "samsara": missing dot in first path element`},
-		{"version without v", name, "1.0.0", `version "1.0.0" invalid: not a semantic version`},
-		{"major version not in the path", name, "v2.0.0", `version "v2.0.0" invalid: should be v0 or v1, not v2`},
+		{"version without v", name, "1.0.0", "@1.0.0: invalid version: not a semantic version"},
+		{"major version not in the path", name, "v2.0.0", "@v2.0.0: invalid version: should be v0 or v1, not v2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

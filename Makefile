@@ -96,12 +96,14 @@ LANGUAGES_SDK = $(patsubst java,maven,$(patsubst typescript,npm,$(filter java ru
 EXAMPLES = $(or $(subst $(comma), ,$(LANGS)),$(patsubst examples/%/run.sh,%,$(wildcard examples/*/run.sh)))
 # The package that the example of a language installs, if it has another name.
 PACKAGE_cpp := image
+PACKAGE_grpc-js := npm
 PACKAGE_java := maven
 PACKAGE_kotlin := maven
 PACKAGE_typescript := npm
 # What packages and examples need on the machine, see tools/deps.sh.
 NEEDS_cpp := c++ cmake grpc++ protoc
 NEEDS_csharp := mcs
+NEEDS_grpc-js := node npm
 NEEDS_java := javac mvn
 NEEDS_kotlin := javac mvn
 NEEDS_maven := javac mvn

@@ -6,12 +6,20 @@
 #
 #	LANGS=go,typescript tools/examples.sh
 #
-# Each language has gateways of its own, on free ports: one before its embedded sandbox, one with TLS, and one
-# before a sandbox that runs alone. The last one is killed when the example says that it follows the feed, and
-# started again on the same port. Standard output of an example is compared, and standard error is printed if
-# something failed.
+# Each language has gateways of its own, on free ports: one before its embedded sandbox, one with TLS, one before a
+# sandbox that runs alone, and two replicas. The third is killed when the example says that it follows the feed, and
+# stopped when it says so again. The replicas are restarted in turn when it says that it calls them. Their name,
+# gateways, is in a hosts file that only this script and what it starts see: it runs in a mount namespace of its own.
+# Standard output of an example is compared, and standard error is printed if something failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [[ ${1:-} != --unshared ]]; then
+	unshare=(unshare --mount)
+	((EUID == 0)) || unshare+=(--map-root-user)
+	"${unshare[@]}" true || { echo 'the examples need a mount namespace of their own' >&2; exit 1; }
+	exec "${unshare[@]}" "$PWD/tools/examples.sh" --unshared
+fi
 
 limit=30m # for one example, with all that it compiles
 known=()
@@ -24,6 +32,7 @@ for language in "${chosen[@]}"; do
 done
 
 work=$(mktemp -d)
+out=$work/out err=$work/err
 declare -A pid address # of what runs, by its name
 stop() {
 	# timeout passes the signal on to what the example has started.
@@ -34,27 +43,55 @@ stop() {
 	for name in "${!pid[@]}"; do
 		wait "${pid[$name]}" 2>/dev/null || :
 	done
-	pid=()
+	pid=() address=()
 }
 trap 'stop; rm -rf "$work"' EXIT
 
-# serve NAME FIELD [VARIABLE=VALUE]... COMMAND... starts a gateway without any other variable, and waits until
-# it serves. Then address[NAME] is what its log has in FIELD.
+# serve NAME starts a gateway without any variable of ours, and waits until it serves: at address[NAME], or at a free
+# port, which address[NAME] then is.
 serve() {
-	local name=$1 field=$2 log=$work/$1.log
-	shift 2
+	local name=$1 log=$work/$1.log field=grpc at
+	local command=(bin/gateway --admin-listen= --listen "${address[$name]:-127.0.0.1:0}")
+	case $name in
+	# Without quota: after the 429 that the examples ask for, it would let no call to the operation through.
+	plain) command+=(--sandbox --quota=false) ;;
+	tls) command+=(--sandbox --tls-cert-file "$work/server.pem" --tls-key-file "$work/server.key") ;;
+	# Six pages take six seconds, so that the gateway goes between them.
+	samsara)
+		field=sandbox
+		command=(bin/gateway sandbox --listen 127.0.0.1:0 --fault 'latency=1s; match=/assets/location-and-speed/stream')
+		;;
+	feed) command=(SAMSARA_API_TOKEN=sandbox "${command[@]}" --upstream-url "${address[samsara]}") ;;
+	replica*) command+=(--sandbox --quota=false --drain-delay 1s) ;;
+	esac
 	: >"$log"
-	env -i "$@" --log-format json </dev/null >>"$log" 2>&1 &
+	env -i "${command[@]}" --log-format json </dev/null >>"$log" 2>&1 &
 	pid[$name]=$!
 	for _ in {1..300}; do
-		address[$name]=$(sed -nE 's/.*"msg":"serving".*"'"$field"'":"([^"]+)".*/\1/p' "$log")
-		[[ -z ${address[$name]} ]] || return 0
+		at=$(sed -nE 's/.*"msg":"serving".*"'$field'":"([^"]+)".*/\1/p' "$log")
+		[[ -z $at ]] || { address[$name]=$at; return 0; }
 		kill -0 "${pid[$name]}" 2>/dev/null || break
 		sleep 0.1
 	done
 	echo "the gateway $name does not serve:" >&2
 	cat "$log" >&2
 	return 1
+}
+
+# restart NAME SIGNAL ends a gateway by the signal, and starts it again at its address.
+restart() {
+	local name=$1 signal=$2 code=0
+	{
+		kill -s "$signal" "${pid[$name]}"
+		timeout 60 tail -f -s 0.1 --pid="${pid[$name]}" /dev/null || kill -9 "${pid[$name]}"
+		wait "${pid[$name]}" || code=$?
+	} 2>/dev/null # Bash tells there what was killed.
+	if [[ $signal == TERM && $code != 0 ]]; then
+		echo "the gateway $name ended with exit code $code by SIGTERM:" >&2
+		cat "$work/$name.log" >&2
+		return 1
+	fi
+	serve "$name"
 }
 
 # certify makes an authority, ca.pem, and a certificate of it for localhost.
@@ -85,41 +122,61 @@ C
 
 # prepare starts the gateways.
 prepare() {
-	local gateway=(bin/gateway --admin-listen=) any=127.0.0.1:0
-	# Without quota: after the 429 that the examples ask for, it would let no call to the operation through.
-	serve plain grpc "${gateway[@]}" --listen "$any" --sandbox --quota=false &&
-		serve tls grpc "${gateway[@]}" --listen "$any" --sandbox --tls-cert-file "$work/server.pem" --tls-key-file "$work/server.key" &&
-		# Six pages take six seconds, so that the gateway dies between them.
-		serve samsara sandbox bin/gateway sandbox --listen "$any" --fault 'latency=1s; match=/assets/location-and-speed/stream' &&
-		feed=(SAMSARA_API_TOKEN=sandbox "${gateway[@]}" --upstream-url "${address[samsara]}") &&
-		serve feed grpc "${feed[@]}" --listen "$any"
+	serve plain && serve tls && serve samsara && serve feed && serve replica1 || return 1
+	address[replica2]=127.0.0.2:${address[replica1]##*:}
+	serve replica2
+}
+
+# reach LINE TIMES waits until the example has printed the line to standard error so many times. It fails if the
+# example ends before.
+reach() {
+	until (($(grep -cxF "$1" "$err") >= $2)); do
+		kill -0 "${pid[example]}" 2>/dev/null || return 1
+		sleep 0.1
+	done
+}
+
+# disturb does to the gateways what the example is to bear.
+disturb() {
+	local signal
+	reach 'follow begins' 1 && restart feed KILL &&
+		reach 'follow begins' 2 && restart feed TERM &&
+		reach 'restarts begin' 1 || return 1
+	for signal in TERM KILL; do
+		restart replica1 $signal && restart replica2 $signal || return 1
+	done
 }
 
 # try LANGUAGE runs its example.
 try() {
-	local language=$1 began=$SECONDS failed= out=$work/out err=$work/err
+	local language=$1 began=$SECONDS failed= expected=examples/$1/expected.txt calls
+	[[ -e $expected ]] || expected=examples/expected.txt
 	prepare || return 1
 	: >"$err"
+	rm -f "$work/in"
+	mkfifo "$work/in"
+	sleep infinity >"$work/in" & # It holds open what the example has as standard input.
+	pid[input]=$!
 	env -u SAMSARA_API_TOKEN GATEWAY="${address[plain]}" GATEWAY_TLS="localhost:${address[tls]##*:}" GATEWAY_CA="$work/ca.pem" \
-		GATEWAY_FEED="${address[feed]}" timeout --kill-after=10s $limit \
-		"examples/$language/run.sh" "$PWD/dist" "$PWD/bin/examples" </dev/null >"$out" 2>>"$err" &
+		GATEWAY_FEED="${address[feed]}" GATEWAY_REPLICAS="gateways:${address[replica1]##*:}" timeout --kill-after=10s $limit \
+		"examples/$language/run.sh" "$PWD/dist" "$PWD/bin/examples" <"$work/in" >"$out" 2>>"$err" &
 	pid[example]=$!
-	# grep ends when the line is there, or when the example has ended: then tail does.
-	if grep -qxm1 'follow begins' < <(tail -n +1 -f --pid="${pid[example]}" "$err"); then
-		kill -9 "${pid[feed]}"
-		wait "${pid[feed]}" 2>/dev/null || :
-		serve feed grpc "${feed[@]}" --listen "${address[feed]}" || failed='its gateway did not come back'
-	fi
+	disturb || failed='its gateways were not restarted'
+	kill "${pid[input]}"
 	wait "${pid[example]}" || failed="exit code $?"
 	unset 'pid[example]'
 	stop
-	diff -u examples/expected.txt "$out" >&2 || failed=${failed:-'other lines than expected'}
+	diff -u "$expected" "$out" >&2 || failed=${failed:-'other lines than expected'}
+	calls=$(sed -nE 's/^restarts: ([0-9]+) calls$/\1/p' "$err")
+	[[ -n $calls ]] || failed=${failed:-'it does not say how many calls it made'}
 	[[ -z $failed ]] || tail -n 50 "$err" >&2
-	echo "$language: ${failed:-as expected}, $((SECONDS - began)) s"
+	echo "$language: ${failed:-as expected}, ${calls:-no} calls during the restarts, $((SECONDS - began)) s"
 	[[ -z $failed ]]
 }
 
 certify 2>"$work/certify.log" || { cat "$work/certify.log" >&2; exit 1; }
+{ cat /etc/hosts && printf '%s gateways\n' 127.0.0.1 127.0.0.2; } >"$work/hosts"
+mount --bind "$work/hosts" /etc/hosts
 mkdir -p bin/examples
 failures=()
 for language in "${chosen[@]}"; do

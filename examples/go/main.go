@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -77,6 +79,11 @@ func run() error {
 		return err
 	}
 	defer feed.Close()
+	replicas, err := dial(os.Getenv("GATEWAY_REPLICAS"), insecure.NewCredentials())
+	if err != nil {
+		return err
+	}
+	defer replicas.Close()
 	authority, err := credentials.NewClientTLSFromFile(os.Getenv("GATEWAY_CA"), "")
 	if err != nil {
 		return err
@@ -93,6 +100,7 @@ func run() error {
 	}{
 		{"list", list, conn},
 		{"follow", follow, feed},
+		{"restarts", restarts, replicas},
 		{"quota", quota, conn},
 		{"argument", argument, conn},
 		{"null", null, conn},
@@ -187,10 +195,13 @@ func follow(conn *grpc.ClientConn) error {
 		if err != nil {
 			return err
 		}
-		for len(seen) < records {
+		for first := true; len(seen) < records; first = false {
 			message, err := stream.Recv()
 			if err != nil {
 				return err
+			}
+			if first {
+				fmt.Fprintln(os.Stderr, "follow begins")
 			}
 			if message.GetPage() == nil {
 				continue // a keep-alive
@@ -200,9 +211,6 @@ func follow(conn *grpc.ClientConn) error {
 					twice++
 				}
 				seen[record.GetHappenedAtTime()] = true
-			}
-			if cursor == nil {
-				fmt.Fprintln(os.Stderr, "follow begins")
 			}
 			cursor = message.Cursor
 		}
@@ -219,6 +227,42 @@ func follow(conn *grpc.ClientConn) error {
 	}
 	fmt.Printf("follow: %d records, %d of them twice, the gateway was lost: %t\n", len(seen), twice, lost)
 	return nil
+}
+
+// restarts calls without a pause until standard input ends. Meanwhile one replica after the other is restarted. No call
+// fails, thanks to the service config.
+func restarts(conn *grpc.ClientConn) error {
+	client := contactsv1.NewContactsServiceClient(conn)
+	call := func() error {
+		ctx, cancel := bounded()
+		defer cancel()
+		_, err := client.GetContact(withFault(ctx, "latency=50ms"), &contactsv1.GetContactRequest{Id: proto.String(id)})
+		return err
+	}
+	if err := call(); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "restarts begin")
+	var calls, failed atomic.Int64
+	var ended atomic.Bool
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for !ended.Load() {
+				err := call()
+				calls.Add(1)
+				if err != nil && failed.Add(1) == 1 {
+					fmt.Fprintln(os.Stderr, err)
+				}
+			}
+		})
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	ended.Store(true)
+	callers.Wait()
+	fmt.Fprintf(os.Stderr, "restarts: %d calls\n", calls.Load())
+	fmt.Printf("restarts: %d calls failed\n", failed.Load())
+	return err
 }
 
 // quota is refused, and told when to call again: later than the deadline, so the gateway does not wait.

@@ -1,9 +1,12 @@
 """A client of samsara-gateway in Python: ../README.md says what it shows."""
 
+import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar, cast
@@ -24,9 +27,30 @@ from samsara_gateway.vehicles.v1 import vehicles_pb2, vehicles_pb2_grpc
 SECONDS = 10.0  # the deadline of a call
 FIRST = "281474976710657"  # the first contact, vehicle and asset of the sandbox
 FAULT = "samsara-sandbox-fault"  # the metadata that asks the sandbox to fail
-OPTIONS = [
+# What docs/calling.md recommends: calls wait for a gateway, go to all replicas that are healthy, and are repeated if
+# no gateway has begun with them.
+SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": ""},
+    "methodConfig": [
+        {
+            "name": [{}],
+            "waitForReady": True,
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+}
+OPTIONS: list[tuple[str, int | str]] = [
     # How large an answer may be. gRPC's default is 4 MiB, and the gateway sends larger ones.
     ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
 ]
 
 Detail = TypeVar("Detail", bound=Message)
@@ -37,9 +61,11 @@ def main() -> None:
     with (
         grpc.insecure_channel(os.environ["GATEWAY"], OPTIONS) as channel,
         grpc.insecure_channel(os.environ["GATEWAY_FEED"], OPTIONS) as feed,
+        grpc.insecure_channel(os.environ["GATEWAY_REPLICAS"], OPTIONS) as replicas,
     ):
         list_vehicles(channel)
         follow(feed)
+        restarts(replicas)
         quota(channel)
         argument(channel)
         null(channel)
@@ -80,16 +106,17 @@ def follow(channel: grpc.Channel) -> None:
                 request=request, options=stream_pb2.FollowOptions(from_cursor=cursor)
             ),
             timeout=end - time.monotonic(),
-            wait_for_ready=True,  # until the gateway is back, or the deadline
         )
+        begun = False
         try:
             for message in stream:
+                if not begun:
+                    print("follow begins", file=sys.stderr, flush=True)
+                    begun = True
                 for record in message.page.data:  # A message that says how the feed is doing has none.
                     twice += record.happened_at_time in seen
                     seen.add(record.happened_at_time)
                 if message.HasField("cursor"):
-                    if cursor is None:
-                        print("follow begins", file=sys.stderr, flush=True)
                     cursor = message.cursor
                 if len(seen) >= 60:
                     break
@@ -100,6 +127,42 @@ def follow(channel: grpc.Channel) -> None:
         finally:
             stream.cancel()  # See leave.
     print(f"follow: {len(seen)} records, {twice} of them twice, the gateway was lost: {str(lost).lower()}")
+
+
+def restarts(channel: grpc.Channel) -> None:
+    """Calls without a pause until standard input ends. Meanwhile one replica after the other is restarted."""
+    contacts = contacts_pb2_grpc.ContactsServiceStub(channel)
+    ended = threading.Event()
+
+    def call() -> None:
+        contacts.GetContact(
+            contacts_pb2.GetContactRequest(id=FIRST), timeout=SECONDS, metadata=((FAULT, "latency=50ms"),)
+        )
+
+    def call_on() -> tuple[int, list[grpc.RpcError]]:
+        calls = 0
+        failures = []
+        while not ended.is_set():
+            calls += 1
+            try:
+                call()
+            except grpc.RpcError as error:
+                failures.append(error)
+        return calls, failures
+
+    call()
+    print("restarts begin", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(8) as pool:
+        callers = [pool.submit(call_on) for _ in range(8)]
+        try:
+            sys.stdin.read()
+        finally:
+            ended.set()
+    failures = [failure for caller in callers for failure in caller.result()[1]]
+    print(f"restarts: {sum(caller.result()[0] for caller in callers)} calls", file=sys.stderr)
+    if failures:
+        print(failures[0], file=sys.stderr)
+    print(f"restarts: {len(failures)} calls failed")
 
 
 def quota(channel: grpc.Channel) -> None:

@@ -5,8 +5,8 @@ import {env} from "node:process";
 import {setTimeout as sleep} from "node:timers/promises";
 
 import {type DescMessage, fromJson, type JsonValue, type MessageShape, toJson} from "@bufbuild/protobuf";
-import {durationMs, ValueSchema} from "@bufbuild/protobuf/wkt";
-import {Code, ConnectError, createClient, type Transport} from "@connectrpc/connect";
+import {durationMs, MethodOptions_IdempotencyLevel, ValueSchema} from "@bufbuild/protobuf/wkt";
+import {Code, ConnectError, createClient, type Interceptor, type Transport} from "@connectrpc/connect";
 import {compressionGzip, createGrpcTransport, type GrpcTransportOptions} from "@connectrpc/connect-node";
 import {AddressesService} from "samsara-gateway/addresses/v1/addresses_pb";
 import {ContactsService} from "samsara-gateway/contacts/v1/contacts_pb";
@@ -15,6 +15,8 @@ import {LocationAndSpeedService} from "samsara-gateway/location_and_speed/v1/loc
 import {ReadingsService} from "samsara-gateway/readings/v1/readings_pb";
 import {TagsService} from "samsara-gateway/tags/v1/tags_pb";
 import {VehiclesService} from "samsara-gateway/vehicles/v1/vehicles_pb";
+
+import {callUntilStdinEnds} from "./restarts.js";
 
 /** The first contact, vehicle and asset of the sandbox. */
 const first = "281474976710657";
@@ -30,8 +32,11 @@ async function main(): Promise<void> {
 	// A transport connects when it is needed, and again when the connection is lost.
 	const gateway = createGrpcTransport({...options, baseUrl: `http://${variable("GATEWAY")}`});
 	const feed = createGrpcTransport({...options, baseUrl: `http://${variable("GATEWAY_FEED")}`});
+	// A name of several addresses: connect uses one of them, and another when that is lost.
+	const replicas = createGrpcTransport({...options, baseUrl: `http://${variable("GATEWAY_REPLICAS")}`, interceptors: [repeat]});
 	await list(gateway);
 	await follow(feed);
+	await restarts(replicas);
 	await quota(gateway);
 	await argument(gateway);
 	await nullMember(gateway);
@@ -66,35 +71,36 @@ async function follow(transport: Transport): Promise<void> {
 	let twice = 0, lost = false;
 	while (seen.size < 60) {
 		const call = new AbortController();
+		let begun = false;
 		try {
 			const stream = locations.followLocationAndSpeed(
 				{request, options: {fromCursor: cursor}},
 				{signal: call.signal, timeoutMs: Math.max(1, end - Date.now())}, // 0 would be no deadline at all.
 			);
 			for await (const message of stream) {
+				if (!begun) {
+					console.error("follow begins");
+					begun = true;
+				}
 				for (const record of message.page?.data ?? []) { // A message that says how the feed is doing has none.
 					const at = record.happenedAtTime ?? "";
 					twice += seen.has(at) ? 1 : 0;
 					seen.add(at);
 				}
-				if (message.cursor !== undefined) {
-					if (cursor === undefined) {
-						console.error("follow begins");
-					}
-					cursor = message.cursor;
-				}
+				cursor = message.cursor ?? cursor;
 				if (seen.size >= 60) {
-					break;
+					call.abort(); // See leave.
 				}
 			}
 		} catch (reason) {
+			if (call.signal.aborted) {
+				break;
+			}
 			if (!isLost(ConnectError.from(reason))) {
 				throw reason;
 			}
 			lost = true;
 			await sleep(500); // Connect fails at once while there is no gateway. It has no wait-for-ready.
-		} finally {
-			call.abort(); // See leave.
 		}
 	}
 	console.log(`follow: ${seen.size} records, ${twice} of them twice, the gateway was lost: ${lost}`);
@@ -110,6 +116,31 @@ function isLost(error: ConnectError): boolean {
 		return error.code === Code.Unavailable;
 	}
 	return [Code.Unavailable, Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown].includes(error.code);
+}
+
+/**
+ * Repeats a call that only reads, if its gateway stops or was lost: what the service config of docs/calling.md does for
+ * clients that know it. What the gateway says must not be repeated is not.
+ */
+const repeat: Interceptor = next => async request => {
+	for (let attempt = 1; ; attempt++) {
+		try {
+			return await next(request);
+		} catch (reason) {
+			const error = ConnectError.from(reason);
+			const reads = request.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+			if (attempt === 3 || !reads || !isLost(error) || error.metadata.get("grpc-retry-pushback-ms") === "-1") {
+				throw error;
+			}
+			await sleep(100 + Math.random() * 400 * attempt, undefined, {signal: request.signal});
+		}
+	}
+};
+
+/** Calls without a pause until standard input ends. Meanwhile one replica after the other is restarted. */
+async function restarts(transport: Transport): Promise<void> {
+	const contacts = createClient(ContactsService, transport);
+	await callUntilStdinEnds(() => contacts.getContact({id: first}, {headers: {"samsara-sandbox-fault": "latency=50ms"}}));
 }
 
 /** Is refused because too many have called. The wait would outlive the deadline, so it is the caller's. */
@@ -227,23 +258,23 @@ async function gzip(): Promise<void> {
 /**
  * Leaves a stream before its end.
  *
- * Leaving `for await` does not end the call: the iterator of connect 2.0 has no `return()` that would tell it, so the
- * call goes on until its deadline, and pages wait in memory. A signal ends the call, whatever the version.
- *
- * In `@grpc/grpc-js` 1.14 leaving `for await` does not end it either. What does is `stream.cancel()`, and the stream
- * then emits an error of the code CANCELLED: without a listener, `stream.on("error", () => {})`, it ends the process.
+ * Leaving `for await` does not end the call: the iterator of connect 2.2 has no `return()` that would tell it, so the
+ * call goes on until its deadline, and pages wait in memory. A signal ends the call. Read on behind it, until the stream
+ * throws: only then connect stops the timer of the deadline, which keeps the process from ending. How it is left in
+ * `@grpc/grpc-js` is in grpc-js.ts.
  */
 async function leave(transport: Transport): Promise<void> {
 	const call = new AbortController();
 	let pages = 0;
 	try {
-		const stream = createClient(TagsService, transport).streamTags({request: {limit: 2}}, {signal: call.signal});
-		for await (const _ of stream) {
+		for await (const _ of createClient(TagsService, transport).streamTags({request: {limit: 2}}, {signal: call.signal})) {
 			pages++;
-			break;
+			call.abort();
 		}
-	} finally {
-		call.abort();
+	} catch (reason) {
+		if (!call.signal.aborted) {
+			throw reason;
+		}
 	}
 	console.log(`leave: left after ${pages} page`);
 }

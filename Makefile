@@ -87,6 +87,12 @@ help: ## list the targets
 
 comma := ,
 PACKAGES = $(or $(subst $(comma), ,$(LANGS)),image go python npm maven rust)
+# Whose tools are installed into bin/packages.
+INSTALLED_PACKAGES = $(patsubst %,bin/packages/%/installed,$(filter maven npm python,$(PACKAGES)))
+# The languages that protoc knows by itself, and all that make test-languages tries. It takes code of packages too.
+PROTOC := cpp csharp java kotlin objc php python ruby
+LANGUAGES = $(or $(subst $(comma), ,$(LANGS)),$(PROTOC) go rust typescript)
+LANGUAGES_SDK = $(patsubst java,maven,$(patsubst typescript,npm,$(filter java rust typescript,$(LANGUAGES))))
 EXAMPLES = $(or $(subst $(comma), ,$(LANGS)),$(patsubst examples/%/run.sh,%,$(wildcard examples/*/run.sh)))
 # The package that the example of a language installs, if it has another name.
 PACKAGE_cpp := image
@@ -97,11 +103,14 @@ PACKAGE_typescript := npm
 # What packages and examples need on the machine, see tools/deps.sh.
 NEEDS_cpp := c++ cmake grpc++ protoc
 NEEDS_grpc-js := node npm
+NEEDS_csharp := mcs
 NEEDS_java := javac mvn
 NEEDS_kotlin := javac mvn
 NEEDS_maven := javac mvn
 NEEDS_npm := node npm
+NEEDS_php := php
 NEEDS_python := python3
+NEEDS_ruby := ruby
 NEEDS_rust := cargo cc
 NEEDS_typescript := node npm
 
@@ -179,12 +188,17 @@ test-root: deps-test $(PROGRAMS) ## run the tests that need root, cgroups or chr
 test-sdk: deps-sdk $(PROGRAMS) bin/sdk/installed ## run Samsara's official SDKs for JavaScript and Python against the sandbox; needs the network once
 	$(TEST) SAMSARA_TEST_SDK=1 go test -v -timeout 15m -run '^TestSDK_' $(TESTFLAGS) ./cmd/gateway
 
-.PHONY: test-protoc
-test-protoc: deps-protoc ## generate all of proto/ with Debian's protoc for the eight languages that it supports
-	tools/protoc.sh
+.PHONY: test-languages
+test-languages: deps-languages $(if $(filter $(PROTOC),$(LANGUAGES)),bin/packages/maven/installed) ## generate all of proto/ for ten languages with an old protoc and a current one, and compile it or check its syntax; LANGS=cpp,php
+	$(if $(LANGUAGES_SDK),$(MAKE) sdk LANGS='$(LANGUAGES_SDK)' AREAS= GO_MODULE= NPM_SCOPE= MAVEN_GROUP=)
+	LANGS='$(LANGS)' tools/languages.sh
+
+.PHONY: test-packages
+test-packages: deps-test-packages build bin/buf $(INSTALLED_PACKAGES) ## build the packages of make sdk twice, compare their bytes, and print what they cost a client; LANGS=go,npm
+	LANGS='$(LANGS)' tools/packages/test.sh
 
 .PHONY: sdk
-sdk: deps-packages build bin/buf $(patsubst %,bin/packages/%/installed,$(filter npm python,$(PACKAGES))) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
+sdk: deps-packages build bin/buf $(INSTALLED_PACKAGES) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
 	LANGS='$(LANGS)' AREAS='$(AREAS)' GO_MODULE='$(GO_MODULE)' NPM_SCOPE='$(NPM_SCOPE)' MAVEN_GROUP='$(MAVEN_GROUP)' tools/packages/build.sh
 
 .PHONY: examples
@@ -201,8 +215,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and print how often 
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for eight languages, the examples in all languages, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance test-sdk test-protoc examples fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for ten languages, the packages, the examples in all languages, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk test-languages test-packages examples fuzz test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against its reference service behind the gateway's gRPC server
@@ -365,6 +379,9 @@ bin/packages/python/installed: tools/packages/python/requirements.txt
 	bin/packages/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/packages/python/requirements.txt
 	touch $@
 
+bin/packages/maven/installed: tools/packages/maven/install.sh tools/packages/maven/pom.xml
+	tools/packages/maven/install.sh
+
 bin/packages/npm/installed: tools/packages/npm/package-lock.json
 	rm -rf bin/packages/npm
 	mkdir -p bin/packages/npm
@@ -384,9 +401,13 @@ deps-examples: ## install what the examples need on the machine, or list what is
 deps-sdk: ## install what the SDKs need on the machine, or list what is missing
 	@tools/deps.sh node npm python3
 
-.PHONY: deps-protoc
-deps-protoc: ## install Debian's protoc, or report that it is missing
-	@tools/deps.sh protoc
+.PHONY: deps-languages
+deps-languages: ## install what test-languages needs on the machine, or list what is missing; LANGS=
+	@tools/deps.sh $(if $(filter $(PROTOC),$(LANGUAGES)),grpc-plugins javac mvn protoc) $(sort $(foreach language,$(LANGUAGES),$(NEEDS_$(language))))
+
+.PHONY: deps-test-packages
+deps-test-packages: ## install what test-packages needs on the machine, or list what is missing; LANGS=
+	@tools/deps.sh $(sort $(foreach package,$(PACKAGES),$(NEEDS_$(package))) $(if $(filter image,$(PACKAGES)),$(NEEDS_cpp)))
 
 .PHONY: deps-test
 deps-test: ## install what the tests need on the machine (git, curl, a C compiler, redis-server), or list what is missing

@@ -5,8 +5,8 @@
 #	tools/deps.sh NEED...
 #
 # A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node,
-# npm, python3 (with venv), protoc (with the well-known types), openssl, cargo, javac, mvn, cmake, c++ or grpc++
-# (with its plugin of protoc).
+# npm, python3 (with venv), protoc (with the well-known types), grpc-plugins (of protoc), openssl, cargo, javac, mvn,
+# cmake, c++, grpc++ (with its plugin of protoc), mcs (a compiler of C#), php or ruby.
 set -euo pipefail
 
 # has NEED reports whether it is installed.
@@ -14,6 +14,7 @@ has() {
 	case $1 in
 	cc) "$(go env CC)" -x c -o /dev/null - <<<$'#include <stdlib.h>\nint main(void) { return 0; }' 2>/dev/null ;;
 	grpc++) pkg-config --exists grpc++ 2>/dev/null && command -v grpc_cpp_plugin >/dev/null ;;
+	grpc-plugins) command -v grpc_ruby_plugin >/dev/null ;;
 	protoc) protoc --descriptor_set_out=/dev/null google/protobuf/descriptor.proto google/protobuf/struct.proto 2>/dev/null ;;
 	python3) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
@@ -27,9 +28,12 @@ packages() {
 	c++) echo g++ ;;
 	cc) echo gcc libc6-dev ;;
 	grpc++) echo pkg-config libgrpc++-dev protobuf-compiler-grpc ;;
+	grpc-plugins) echo protobuf-compiler-grpc ;;
 	javac) echo default-jdk-headless ;;
+	mcs) echo mono-mcs ;;
 	mvn) echo maven ;;
 	node) echo nodejs ;;
+	php) echo php-cli ;;
 	protoc) echo protobuf-compiler libprotobuf-dev ;;
 	python3) echo python3 python3-venv ;;
 	*) echo "$1" ;;

@@ -12,14 +12,26 @@ IFS=', ' read -ra chosen <<<"${LANGS:-${languages[*]}}"
 for language in "${chosen[@]}"; do
 	[[ " ${languages[*]} " == *" $language "* ]] || { echo "LANGS: $language: must be of ${languages[*]}" >&2; exit 1; }
 done
+IFS=', ' read -ra areas <<<"${AREAS:-}"
+for area in "${areas[@]}"; do
+	[[ $area =~ ^[a-z0-9_]+$ && -d proto/samsara_gateway/$area ]] || { echo "AREAS: $area: must be a folder of proto/samsara_gateway" >&2; exit 1; }
+done
+# named VARIABLE PATTERN EXAMPLE checks a name that packages get. If it is empty, they have ours.
+named() {
+	[[ -z ${!1:-} || ${!1} =~ $2 ]] || { echo "$1: ${!1}: must be such as $3" >&2; exit 1; }
+}
+named GO_MODULE '^[a-z0-9-]+(\.[a-z0-9-]+)+(/[A-Za-z0-9._~-]+)*$' go.acme.dev/samsara
+named NPM_SCOPE '^@[a-z0-9~-][a-z0-9._~-]*$' @acme
+named MAVEN_GROUP '^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$' dev.acme.samsara
+
 version=$(sed -nE 's/^  "surface_version": "(.*)",$/\1/p' proto/SURFACE.json)
 [[ -n $version ]] || { echo 'proto/SURFACE.json has no surface_version' >&2; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-bin/gateway protos --areas "${AREAS:-}" "$work/protos" >/dev/null
 # The bytes depend on no time, order of a locale or mode of a user.
 export SOURCE_DATE_EPOCH=315532800 LC_ALL=C # 1980, the first time that an archive can have
 umask 022
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bin/gateway protos --areas "$(IFS=, && echo "${areas[*]}")" "$work/protos" >/dev/null
 for language in "${chosen[@]}"; do
 	rm -rf "dist/$language"
 	mkdir -p "dist/$language" "$work/$language"

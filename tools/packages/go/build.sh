@@ -8,7 +8,6 @@ cd "$(dirname "$0")/../../.."
 protos=$1 work=$2 out=$3 version=$4
 ours=$(go -C gen list -m)
 name=${GO_MODULE:-$ours}
-[[ $name =~ ^[a-z0-9-]+(\.[a-z0-9-]+)+(/[A-Za-z0-9._~-]+)*$ ]] || { echo "GO_MODULE: $name: must be such as go.acme.dev/samsara" >&2; exit 1; }
 major=${version%%.*}
 ((major < 2)) || [[ $name == */v$major ]] || name+=/v$major
 

@@ -9,26 +9,15 @@ export LC_ALL=C # Sorts the same everywhere.
 cd "$(dirname "$0")/../../.."
 protos=$1 work=$2 out=$3 version=$4
 group=${MAVEN_GROUP:-internal.samsara.gateway}
-[[ $group =~ ^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$ ]] || { echo "MAVEN_GROUP: $group: must be such as dev.acme.samsara" >&2; exit 1; }
 pom=tools/packages/maven/pom.xml
 tools=$PWD/bin/packages/maven
 
 property() { sed -nE "s|.*<$1>(.*)</$1>.*|\1|p" $pom; }
-mvn() { command mvn --quiet --batch-mode --file $pom "$@"; }
 protobuf=$(property protobuf.version) grpc=$(property grpc.version)
-if [[ ! $tools/installed -nt $pom ]]; then
-	rm -rf "$tools"
-	for artifact in "com.google.protobuf:protoc:$protobuf" "io.grpc:protoc-gen-grpc-java:$(property protoc-gen-grpc-java.version)"; do
-		mvn dependency:copy -Dartifact="$artifact:exe:linux-x86_64" -DoutputDirectory="$tools" -Dmdep.stripVersion=true
-	done
-	chmod +x "$tools"/*.exe
-	mvn dependency:build-classpath -Dmdep.outputFile="$tools/classpath"
-	touch "$tools/installed"
-fi
 
 mkdir "$work/java" "$work/content"
 mapfile -t files < <(cd "$protos" && find samsara_gateway -name '*.proto' | sort)
-"$tools/protoc-linux-x86_64.exe" -I "$protos" --java_out="$work/java" --grpc-java_out=@generated=omit:"$work/java" \
+"$tools/protoc-linux-x86_64.exe" -I "$protos" -I "$tools/include" --java_out="$work/java" --grpc-java_out=@generated=omit:"$work/java" \
 	--plugin=protoc-gen-grpc-java="$tools/protoc-gen-grpc-java-linux-x86_64.exe" "${files[@]}"
 find "$work/java" -name '*.java' | sort >"$work/sources"
 javac -J-Xmx2g -proc:none -nowarn -Xlint:none --release 11 -encoding UTF-8 -classpath "$(<"$tools/classpath")" -d "$work/content" @"$work/sources"

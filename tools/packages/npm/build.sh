@@ -8,7 +8,6 @@ cd "$(dirname "$0")/../../.."
 protos=$1 work=$2 out=$3 version=$4
 tools=$PWD/bin/packages/npm/node_modules
 scope=${NPM_SCOPE:-}
-[[ $scope =~ ^(@[a-z0-9~-][a-z0-9._~-]*)?$ ]] || { echo "NPM_SCOPE: $scope: must be such as @acme" >&2; exit 1; }
 
 # google/rpc comes along: no package has it for protobuf-es.
 bin/buf generate "$protos" --template "{version: v2, plugins: [{

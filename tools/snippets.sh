@@ -44,8 +44,10 @@ for _ in {1..300}; do
 done
 [[ -n $address ]] || { echo 'the gateway does not serve:' >&2; cat "$work/gateway.log" >&2; exit 1; }
 
-# What Maven and Go fetch is kept: Maven's where the examples keep it.
+# What Maven and Go fetch is kept, Maven's where the examples keep it, except our packages: they may be built again
+# with the same version.
 mkdir -p bin/examples
+rm -rf bin/examples/m2/internal/samsara
 export MAVEN_OPTS="-Dmaven.repo.local=$PWD/bin/examples/m2 ${MAVEN_OPTS:-}"
 GOPROXY="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)"
 export GOPROXY
@@ -75,7 +77,6 @@ commands() {
 	for name in bin dist examples proto; do
 		ln -s "$PWD/$name" "$folder/$name"
 	done
-	# Our module has a cache of its own: it may be built again with the same version.
 	(cd "$folder" && GOMODCACHE=$work/modules GOFLAGS=-modcacherw timeout --kill-after=10s $limit bash -euo pipefail ../text)
 }
 

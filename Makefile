@@ -106,8 +106,8 @@ PACKAGE_ruby := image
 PACKAGE_typescript := npm
 # What packages and examples need on the machine, see tools/deps.sh.
 NEEDS_cpp := c++ cmake grpc++ protoc
-NEEDS_grpc-js := node npm
 NEEDS_csharp := mcs
+NEEDS_grpc-js := node npm
 NEEDS_java := javac mvn
 NEEDS_kotlin := javac mvn
 NEEDS_maven := javac mvn

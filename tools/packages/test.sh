@@ -44,7 +44,7 @@ refused 'MAVEN_GROUP: dev..acme: must be such as dev.acme.samsara' MAVEN_GROUP=d
 
 # build SUMS VARIABLE=VALUE... builds, and writes the sums of the packages.
 build() {
-	env LANGS="${chosen[*]}" AREAS= GO_MODULE= NPM_SCOPE= MAVEN_GROUP= "${@:2}" tools/packages/build.sh >"$work/built" || fail "make sdk ${*:2} failed"
+	env LANGS="${chosen[*]}" AREAS= GO_MODULE= NPM_SCOPE= MAVEN_GROUP= "${@:2}" tools/packages/build.sh >"$work/built" 2>&1 || fail "make sdk ${*:2} failed: $(<"$work/built")"
 	(cd dist && find "${chosen[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) >"$1"
 }
 # twice AREAS

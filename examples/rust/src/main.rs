@@ -4,8 +4,11 @@ use std::{
     collections::{BTreeMap, HashSet},
     env,
     error::Error,
-    fs, iter,
-    time::{Duration, SystemTime},
+    fmt::Display,
+    fs, io, iter,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 use prost_types::{FieldMask, NullValue, Timestamp, Value, value::Kind};
@@ -16,7 +19,8 @@ use samsara_gateway::{
     },
     api::v1::FollowOptions,
     contacts::v1::{
-        GetContactRequest, UpdateContactRequest, contacts_service_client::ContactsServiceClient,
+        GetContactRequest, GetContactResponse, UpdateContactRequest,
+        contacts_service_client::ContactsServiceClient,
     },
     location_and_speed::v1::{
         FollowLocationAndSpeedRequest, ListLocationAndSpeedRequest,
@@ -32,16 +36,20 @@ use samsara_gateway::{
         vehicles_service_client::VehiclesServiceClient,
     },
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::lookup_host,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tonic::{
-    Code, Request, Status, TimeoutExpired,
+    Code, Request, Response, Status, TimeoutExpired,
     codec::CompressionEncoding,
     metadata::MetadataValue,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 use tonic_types::StatusExt;
 
-type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How large an answer may be. The gateway sends larger ones than tonic's default of 4 MiB.
@@ -54,14 +62,21 @@ const ID: &str = "281474976710657";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result {
     // A channel connects when it is first used, and again when its connection is lost. Its clones share it.
-    let channel = endpoint("http", "GATEWAY")?.connect_lazy();
-    let feed = endpoint("http", "GATEWAY_FEED")?.connect_lazy();
-    let tls = endpoint("https", "GATEWAY_TLS")?
+    let channel = endpoint("http", variable("GATEWAY")?)?.connect_lazy();
+    let feed = endpoint("http", variable("GATEWAY_FEED")?)?.connect_lazy();
+    let tls = endpoint("https", variable("GATEWAY_TLS")?)?
         .tls_config(ClientTlsConfig::new().ca_certificate(authority()?))?
         .connect_lazy();
+    // tonic has no health check and no retry policy. Its Channel::balance_list picks at random, a replica that is gone
+    // as often as one that is there, so there is a channel for each address of the name.
+    let replicas = lookup_host(variable("GATEWAY_REPLICAS")?)
+        .await?
+        .map(|address| Ok(endpoint("http", address)?.connect_lazy()))
+        .collect::<Result<Vec<_>>>()?;
 
     list(channel.clone()).await?;
     timeout(Duration::from_secs(120), follow(feed)).await??;
+    restarts(replicas).await?;
     quota(channel.clone()).await?;
     argument(channel.clone()).await?;
     null(channel.clone()).await?;
@@ -75,10 +90,13 @@ async fn main() -> Result {
     leave(channel).await
 }
 
-/// The endpoint that an environment variable names. Pings find out that a gateway is gone without a word, and are
-/// never more frequent than the gateway takes, one in 10 seconds.
-fn endpoint(scheme: &str, variable: &str) -> Result<Endpoint> {
-    let address = env::var(variable).map_err(|_| format!("{variable} is not set"))?;
+fn variable(name: &str) -> Result<String> {
+    Ok(env::var(name).map_err(|_| format!("{name} is not set"))?)
+}
+
+/// An endpoint. Pings find out that a gateway is gone without a word, and are never more frequent than the gateway
+/// takes, one in 10 seconds.
+fn endpoint(scheme: &str, address: impl Display) -> Result<Endpoint> {
     Ok(Endpoint::from_shared(format!("{scheme}://{address}"))?
         .connect_timeout(Duration::from_secs(5))
         .http2_keep_alive_interval(Duration::from_secs(30))
@@ -86,8 +104,7 @@ fn endpoint(scheme: &str, variable: &str) -> Result<Endpoint> {
 }
 
 fn authority() -> Result<Certificate> {
-    let file = env::var("GATEWAY_CA").map_err(|_| "GATEWAY_CA is not set")?;
-    Ok(Certificate::from_pem(fs::read(file)?))
+    Ok(Certificate::from_pem(fs::read(variable("GATEWAY_CA")?)?))
 }
 
 /// A request with a deadline. tonic waits no longer for an answer to begin. The gateway is told the deadline, and
@@ -169,6 +186,7 @@ async fn follow(channel: Channel) -> Result {
                 .follow_location_and_speed(request)
                 .await?
                 .into_inner();
+            let mut begun = false;
             while seen.len() < RECORDS
                 && let Some(message) = stream.message().await?
             {
@@ -177,8 +195,9 @@ async fn follow(channel: Channel) -> Result {
                         twice += 1;
                     }
                 }
-                if cursor.is_none() {
+                if !begun {
                     eprintln!("follow begins");
+                    begun = true;
                 }
                 cursor = message.cursor.or(cursor.take());
             }
@@ -204,6 +223,74 @@ async fn follow(channel: Channel) -> Result {
 /// only while it connects, later Unknown or Cancelled, but always the error of the connection as the source.
 fn lost(status: &Status) -> bool {
     status.code() == Code::Unavailable || status.source().is_some()
+}
+
+/// Calls without a pause until standard input ends. Meanwhile one replica after the other is restarted.
+async fn restarts(replicas: Vec<Channel>) -> Result {
+    let replicas: Arc<[_]> = replicas
+        .into_iter()
+        .map(|channel| {
+            ContactsServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        })
+        .collect();
+    get_contact_from(&replicas, 0).await?;
+    eprintln!("restarts begin");
+    let input = Arc::new(thread::spawn(|| {
+        io::copy(&mut io::stdin(), &mut io::sink())
+    }));
+    let mut callers = JoinSet::new();
+    for caller in 0..8 {
+        let (replicas, input) = (replicas.clone(), input.clone());
+        callers.spawn(async move {
+            let (mut calls, mut failures) = (0, Vec::new());
+            while !input.is_finished() {
+                if let Err(status) = get_contact_from(&replicas, caller + calls).await {
+                    failures.push(status);
+                }
+                calls += 1;
+            }
+            (calls, failures)
+        });
+    }
+    let (calls, failures): (Vec<_>, Vec<_>) = callers.join_all().await.into_iter().unzip();
+    let failures = failures.concat();
+    eprintln!("restarts: {} calls", calls.iter().sum::<usize>());
+    if let Some(first) = failures.first() {
+        eprintln!("{first:?}");
+    }
+    println!("restarts: {} calls failed", failures.len());
+    Ok(())
+}
+
+/// Asks the replicas in turn, at most three times, as a retry policy of gRPC does. Only calls that read may be repeated
+/// so: a gateway that is lost does not tell whether it has written.
+async fn get_contact_from(
+    replicas: &[ContactsServiceClient<Channel>],
+    turn: usize,
+) -> Result<Response<GetContactResponse>, Status> {
+    let end = Instant::now() + DEADLINE;
+    let mut backoff = Duration::from_millis(100);
+    let mut attempts = 0;
+    loop {
+        let mut client = replicas[(turn + attempts) % replicas.len()].clone();
+        let mut request = faulty(get_contact(), "latency=50ms");
+        request.set_timeout(end.saturating_duration_since(Instant::now()));
+        attempts += 1;
+        let status = match client.get_contact(request).await {
+            Err(status) if attempts < 3 && lost(&status) => status,
+            answer => return answer,
+        };
+        // The gateway says when a call may be repeated. What is no such time, as -1, says that it may not.
+        let wait = match status.metadata().get("grpc-retry-pushback-ms") {
+            None => backoff.mul_f64(fastrand::f64()),
+            Some(wait) => match wait.to_str().ok().and_then(|wait| wait.parse().ok()) {
+                Some(wait) => Duration::from_millis(wait),
+                None => return Err(status),
+            },
+        };
+        sleep(wait).await;
+        backoff = (backoff * 2).min(Duration::from_secs(1));
+    }
 }
 
 /// Reads an error: its code, its reason, and when to call again.
@@ -423,7 +510,10 @@ fn expired(status: &Status) -> bool {
 async fn encrypted(channel: Channel) -> Result {
     let mut client = TagsServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let tags = client
-        .list_tags(bounded(ListTagsRequest { limit: Some(100), ..Default::default() }))
+        .list_tags(bounded(ListTagsRequest {
+            limit: Some(100),
+            ..Default::default()
+        }))
         .await?
         .into_inner()
         .data;
@@ -438,7 +528,10 @@ async fn compressed(channel: Channel) -> Result {
         .send_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Gzip);
     let tags = client
-        .list_tags(bounded(ListTagsRequest { limit: Some(100), ..Default::default() }))
+        .list_tags(bounded(ListTagsRequest {
+            limit: Some(100),
+            ..Default::default()
+        }))
         .await?
         .into_inner()
         .data;

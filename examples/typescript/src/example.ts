@@ -89,17 +89,18 @@ async function follow(transport: Transport): Promise<void> {
 				}
 				cursor = message.cursor ?? cursor;
 				if (seen.size >= 60) {
-					break;
+					call.abort(); // See leave.
 				}
 			}
 		} catch (reason) {
+			if (call.signal.aborted) {
+				break;
+			}
 			if (!isLost(ConnectError.from(reason))) {
 				throw reason;
 			}
 			lost = true;
 			await sleep(500); // Connect fails at once while there is no gateway. It has no wait-for-ready.
-		} finally {
-			call.abort(); // See leave.
 		}
 	}
 	console.log(`follow: ${seen.size} records, ${twice} of them twice, the gateway was lost: ${lost}`);
@@ -257,21 +258,23 @@ async function gzip(): Promise<void> {
 /**
  * Leaves a stream before its end.
  *
- * Leaving `for await` does not end the call: the iterator of connect 2.0 has no `return()` that would tell it, so the
- * call goes on until its deadline, and pages wait in memory. A signal ends the call, whatever the version. What ends it
- * in `@grpc/grpc-js` is in grpc-js.ts.
+ * Leaving `for await` does not end the call: the iterator of connect 2.2 has no `return()` that would tell it, so the
+ * call goes on until its deadline, and pages wait in memory. A signal ends the call. Read on behind it, until the stream
+ * throws: only then connect stops the timer of the deadline, which keeps the process from ending. How it is left in
+ * `@grpc/grpc-js` is in grpc-js.ts.
  */
 async function leave(transport: Transport): Promise<void> {
 	const call = new AbortController();
 	let pages = 0;
 	try {
-		const stream = createClient(TagsService, transport).streamTags({request: {limit: 2}}, {signal: call.signal});
-		for await (const _ of stream) {
+		for await (const _ of createClient(TagsService, transport).streamTags({request: {limit: 2}}, {signal: call.signal})) {
 			pages++;
-			break;
+			call.abort();
 		}
-	} finally {
-		call.abort();
+	} catch (reason) {
+		if (!call.signal.aborted) {
+			throw reason;
+		}
 	}
 	console.log(`leave: left after ${pages} page`);
 }

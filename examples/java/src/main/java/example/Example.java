@@ -44,12 +44,17 @@ import io.grpc.TlsChannelCredentials;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
 import java.io.File;
+import java.io.OutputStream;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 
 /** A client of samsara-gateway in Java: ../README.md says what it shows. */
 public final class Example {
@@ -62,18 +67,39 @@ public final class Example {
     /** The first of every collection of the sandbox: a vehicle, an asset, a contact. */
     private static final String FIRST = "281474976710657";
 
+    /**
+     * Uses all replicas behind a name, leaves one that stops, and repeats what no replica has answered. Numbers are
+     * doubles, as in JSON. The health check is of grpc-services: without that it is off without a word.
+     */
+    private static final Map<String, ?> REPLICAS = Map.of(
+            "loadBalancingConfig", List.of(Map.of("round_robin", Map.of())),
+            "healthCheckConfig", Map.of("serviceName", ""),
+            "methodConfig", List.of(Map.of(
+                    "name", List.of(Map.of()),
+                    "waitForReady", true,
+                    "retryPolicy", Map.of(
+                            "maxAttempts", 3.0,
+                            "initialBackoff", "0.1s",
+                            "maxBackoff", "1s",
+                            "backoffMultiplier", 2.0,
+                            "retryableStatusCodes", List.of("UNAVAILABLE")))),
+            "retryThrottling", Map.of("maxTokens", 100.0, "tokenRatio", 0.1));
+
     private static final Metadata.Key<String> FAULT = key("samsara-sandbox-fault");
     private static final Metadata.Key<String> ATTEMPTS = key("samsara-attempts");
     private static final Metadata.Key<String> DRIFT = key("samsara-drift");
 
     public static void main(String[] args) throws Exception {
         var authority = TlsChannelCredentials.newBuilder().trustManager(new File(System.getenv("GATEWAY_CA"))).build();
-        var gateway = channel(System.getenv("GATEWAY"), InsecureChannelCredentials.create());
-        var tls = channel(System.getenv("GATEWAY_TLS"), authority);
-        var feed = channel(System.getenv("GATEWAY_FEED"), InsecureChannelCredentials.create());
+        var plaintext = InsecureChannelCredentials.create();
+        var gateway = channel(System.getenv("GATEWAY"), plaintext, Map.of());
+        var tls = channel(System.getenv("GATEWAY_TLS"), authority, Map.of());
+        var feed = channel(System.getenv("GATEWAY_FEED"), plaintext, Map.of());
+        var replicas = channel(System.getenv("GATEWAY_REPLICAS"), plaintext, REPLICAS);
         try {
             list(gateway);
             follow(feed);
+            restarts(replicas);
             quota(gateway);
             argument(gateway);
             removed(gateway);
@@ -86,13 +112,16 @@ public final class Example {
             gzip(gateway);
             leave(gateway);
         } finally {
-            List.of(gateway, tls, feed).forEach(ManagedChannel::shutdownNow);
+            List.of(gateway, tls, feed, replicas).forEach(ManagedChannel::shutdownNow);
         }
     }
 
     /** A channel, which connects as soon as a call needs it, and again whenever the connection is lost. */
-    private static ManagedChannel channel(String address, ChannelCredentials credentials) {
-        return Grpc.newChannelBuilder(address, credentials).maxInboundMessageSize(MAX_MESSAGE_BYTES).build();
+    private static ManagedChannel channel(String address, ChannelCredentials credentials, Map<String, ?> config) {
+        return Grpc.newChannelBuilder(address, credentials)
+                .defaultServiceConfig(config)
+                .maxInboundMessageSize(MAX_MESSAGE_BYTES)
+                .build();
     }
 
     private static Metadata.Key<String> key(String name) {
@@ -157,6 +186,7 @@ public final class Example {
                 var messages = call.call(() -> feed
                         .withDeadlineAfter(1, TimeUnit.MINUTES)
                         .followLocationAndSpeed(follow));
+                boolean begun = false;
                 while (seen.size() < RECORDS && messages.hasNext()) {
                     var message = messages.next();
                     for (var report : message.getPage().getDataList()) {
@@ -164,8 +194,9 @@ public final class Example {
                             twice++;
                         }
                     }
-                    if (!options.hasFromCursor()) {
+                    if (!begun) {
                         System.err.println("follow begins");
+                        begun = true;
                     }
                     if (message.hasCursor()) { // A keep-alive before the first page has none.
                         options.setFromCursor(message.getCursor());
@@ -179,6 +210,39 @@ public final class Example {
             }
         }
         System.out.printf("follow: %d records, %d of them twice, the gateway was lost: %b%n", seen.size(), twice, lost);
+    }
+
+    /** Calls without a pause until standard input ends. Meanwhile one replica after the other is restarted. */
+    private static void restarts(ManagedChannel replicas) throws Exception {
+        var contacts = ContactsServiceGrpc.newBlockingStub(replicas).withInterceptors(fault("latency=50ms"));
+        var request = GetContactRequest.newBuilder().setId(FIRST).build();
+        contacts.withDeadlineAfter(10, TimeUnit.SECONDS).getContact(request);
+        System.err.println("restarts begin");
+
+        var ended = new AtomicBoolean();
+        var calls = new AtomicInteger();
+        var failed = new AtomicInteger();
+        Runnable call = () -> {
+            while (!ended.get()) {
+                calls.incrementAndGet();
+                try {
+                    contacts.withDeadlineAfter(10, TimeUnit.SECONDS).getContact(request);
+                } catch (StatusRuntimeException e) {
+                    if (failed.getAndIncrement() == 0) {
+                        System.err.println(e);
+                    }
+                }
+            }
+        };
+        var callers = Stream.generate(() -> new Thread(call)).limit(8).toList();
+        callers.forEach(Thread::start);
+        System.in.transferTo(OutputStream.nullOutputStream());
+        ended.set(true);
+        for (var caller : callers) {
+            caller.join();
+        }
+        System.err.printf("restarts: %d calls%n", calls.get());
+        System.out.printf("restarts: %d calls failed%n", failed.get());
     }
 
     /** Samsara's rate limit, and when to call again. */

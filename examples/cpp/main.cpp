@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/error_details.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -14,12 +15,15 @@
 #include <iomanip>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "samsara_gateway/addresses/v1/addresses.grpc.pb.h"
 #include "samsara_gateway/contacts/v1/contacts.grpc.pb.h"
@@ -46,6 +50,23 @@ constexpr int kMaxMessageBytes = 64 << 20;
 constexpr std::size_t kRecords = 60;
 // Every collection of the sandbox has a record with this id.
 constexpr char kId[] = "281474976710657";
+// Uses all replicas behind a name, leaves one that stops, and repeats what no replica has answered.
+constexpr char kReplicas[] = R"({
+  "loadBalancingConfig": [{"round_robin": {}}],
+  "healthCheckConfig": {"serviceName": ""},
+  "methodConfig": [{
+    "name": [{}],
+    "waitForReady": true,
+    "retryPolicy": {
+      "maxAttempts": 3,
+      "initialBackoff": "0.1s",
+      "maxBackoff": "1s",
+      "backoffMultiplier": 2,
+      "retryableStatusCodes": ["UNAVAILABLE"]
+    }
+  }],
+  "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1}
+})";
 
 std::string Variable(const char* name) {
   const char* value = std::getenv(name);
@@ -56,8 +77,10 @@ std::string Variable(const char* name) {
 // Returns a channel. It connects when it is first used, and again when its connection is lost. Pings find out that a
 // gateway is gone without a word, and are never more frequent than the gateway takes, one in 10 seconds.
 std::shared_ptr<grpc::Channel> Dial(const std::string& address,
-                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                                    const std::string& service_config = "{}") {
   grpc::ChannelArguments arguments;
+  arguments.SetServiceConfigJSON(service_config);
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   return grpc::CreateCustomChannel(address, credentials, arguments);
@@ -150,11 +173,13 @@ void Follow(const std::shared_ptr<grpc::Channel>& channel) {
     Bound(context, 1min);
     const auto reader = client->FollowLocationAndSpeed(&context, request);
     location_and_speed::FollowLocationAndSpeedResponse message;
+    bool begun = false;
     while (seen.size() < kRecords && reader->Read(&message)) {
       for (const auto& record : message.page().data()) {
         if (!seen.insert(record.happened_at_time()).second) ++twice;
       }
-      if (!request.options().has_from_cursor()) std::cerr << "follow begins" << std::endl;
+      if (!begun) std::cerr << "follow begins" << std::endl;
+      begun = true;
       if (message.has_cursor()) request.mutable_options()->set_from_cursor(message.cursor());
     }
     if (seen.size() >= kRecords) {
@@ -167,6 +192,43 @@ void Follow(const std::shared_ptr<grpc::Channel>& channel) {
   }
   std::cout << "follow: " << seen.size() << " records, " << twice << " of them twice, the gateway was lost: " << lost
             << std::endl;
+}
+
+// Calls without a pause until standard input ends. Meanwhile one replica after the other is restarted.
+void Restarts(const std::shared_ptr<grpc::Channel>& channel) {
+  const auto client = contacts::ContactsService::NewStub(channel);
+  const auto call = [&client] {
+    grpc::ClientContext context;
+    Bound(context);
+    Fault(context, "latency=50ms");
+    contacts::GetContactRequest request;
+    request.set_id(kId);
+    contacts::GetContactResponse answer;
+    return client->GetContact(&context, request, &answer);
+  };
+  Check("restarts", call());
+  std::cerr << "restarts begin" << std::endl;
+
+  std::atomic<bool> ended = false;
+  std::atomic<int> calls = 0;
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&] {
+      while (!ended) {
+        const auto status = call();
+        ++calls;
+        if (!status.ok() && failed++ == 0) {
+          std::cerr << "status " << status.error_code() << ": " << status.error_message() << std::endl;
+        }
+      }
+    });
+  }
+  std::cin.ignore(std::numeric_limits<std::streamsize>::max());
+  ended = true;
+  for (auto& caller : callers) caller.join();
+  std::cerr << "restarts: " << calls << " calls" << std::endl;
+  std::cout << "restarts: " << failed << " calls failed" << std::endl;
 }
 
 // Reads an error: its code, its reason, and when to call again.
@@ -327,9 +389,11 @@ void Tls() {
   const auto client = tags::TagsService::NewStub(Dial(Variable("GATEWAY_TLS"), grpc::SslCredentials(options)));
   grpc::ClientContext context;
   Bound(context);
+  tags::ListTagsRequest request;
+  request.set_limit(100);
 
   tags::ListTagsResponse answer;
-  Check("tls", client->ListTags(&context, tags::ListTagsRequest(), &answer));
+  Check("tls", client->ListTags(&context, request, &answer));
   std::cout << "tls: " << answer.data_size() << " tags" << std::endl;
 }
 
@@ -339,9 +403,11 @@ void Gzip(const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   Bound(context);
   context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  tags::ListTagsRequest request;
+  request.set_limit(100);
 
   tags::ListTagsResponse answer;
-  Check("gzip", client->ListTags(&context, tags::ListTagsRequest(), &answer));
+  Check("gzip", client->ListTags(&context, request, &answer));
   std::cout << "gzip: " << answer.data_size() << " tags" << std::endl;
 }
 
@@ -366,6 +432,7 @@ void Run() {
   const auto channel = Dial(Variable("GATEWAY"), grpc::InsecureChannelCredentials());
   List(channel);
   Follow(Dial(Variable("GATEWAY_FEED"), grpc::InsecureChannelCredentials()));
+  Restarts(Dial(Variable("GATEWAY_REPLICAS"), grpc::InsecureChannelCredentials(), kReplicas));
   Quota(channel);
   Argument(channel);
   Null(channel);

@@ -86,7 +86,7 @@ median() {
 
 # C++ has no package: its code is made from the same files as the image, of the areas that are wanted.
 image_client() {
-	local folder=$work/cpp
+	local folder=$work/cpp objects
 	mkdir "$folder"
 	bin/gateway protos --areas tags "$folder/protos" >/dev/null
 	mkdir "$folder/made"
@@ -107,7 +107,8 @@ int main() {
 }
 C
 	find "$folder/made" -name '*.cc' -print0 | xargs -0rn 1 -P "$(nproc)" sh -c 'c++ -std=c++17 -O2 -w -I"$0" -c -o "$1.o" "$1"' "$folder/made"
-	find "$folder/made" -name '*.o' -print0 | xargs -0 c++ -s -o "$folder/client" -Wl,--as-needed $(pkg-config --libs grpc++ protobuf)
+	mapfile -t objects < <(find "$folder/made" -name '*.o')
+	c++ -s -o "$folder/client" "${objects[@]}" -Wl,--as-needed $(pkg-config --libs grpc++ protobuf)
 	row image 'C++: its program, without gRPC and protobuf' '' "$(kilobytes "$folder/client")" ''
 }
 

@@ -7,7 +7,7 @@ pom=tools/packages/maven/pom.xml
 tools=$PWD/bin/packages/maven
 
 property() { sed -nE "s|.*<$1>(.*)</$1>.*|\1|p" $pom; }
-mvn() { command mvn --quiet --batch-mode -Dstyle.color=never --file $pom "$@"; }
+mvn() { command mvn --quiet --batch-mode --file $pom "$@"; }
 rm -rf "$tools"
 mkdir -p "$tools/include"
 for artifact in "com.google.protobuf:protoc:$(property protobuf.version)" "io.grpc:protoc-gen-grpc-java:$(property protoc-gen-grpc-java.version)"; do

@@ -93,12 +93,16 @@ INSTALLED_PACKAGES = $(patsubst %,bin/packages/%/installed,$(filter maven npm py
 PROTOC := cpp csharp java kotlin objc php python ruby
 LANGUAGES = $(or $(subst $(comma), ,$(LANGS)),$(PROTOC) go rust typescript)
 LANGUAGES_SDK = $(patsubst java,maven,$(patsubst typescript,npm,$(filter java rust typescript,$(LANGUAGES))))
+SNIPPETS = $(or $(subst $(comma), ,$(LANGS)),cpp csharp go grpc-js java kotlin php python ruby rust typescript)
 EXAMPLES = $(or $(subst $(comma), ,$(LANGS)),$(patsubst examples/%/run.sh,%,$(wildcard examples/*/run.sh)))
-# The package that the example of a language installs, if it has another name.
+# The package that the example or snippet of a language installs, if it has another name.
 PACKAGE_cpp := image
+PACKAGE_csharp := image
 PACKAGE_grpc-js := npm
 PACKAGE_java := maven
 PACKAGE_kotlin := maven
+PACKAGE_php := image
+PACKAGE_ruby := image
 PACKAGE_typescript := npm
 # What packages and examples need on the machine, see tools/deps.sh.
 NEEDS_cpp := c++ cmake grpc++ protoc
@@ -206,6 +210,11 @@ examples: deps-examples ## run the examples with the packages of make sdk, and c
 	$(MAKE) sdk LANGS='$(sort $(foreach language,$(EXAMPLES),$(or $(PACKAGE_$(language)),$(language))))' GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
 	LANGS='$(LANGS)' tools/examples.sh
 
+.PHONY: snippets
+snippets: deps-snippets ## run the programs and commands in docs/languages.md with the packages of make sdk, and compare what they print; LANGS=go,grpc-js
+	$(MAKE) sdk LANGS='$(sort $(foreach language,$(SNIPPETS),$(or $(PACKAGE_$(language)),$(language))))' GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
+	LANGS='$(LANGS)' tools/snippets.sh
+
 .PHONY: flake
 flake: ## run the short tests 20 times beside two busy loops, and print how often they failed
 	tools/flake.sh 20 test-short
@@ -215,8 +224,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and print how often 
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for ten languages, the packages, the examples in all languages, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance test-sdk test-languages test-packages examples fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for ten languages, the packages, the examples in all languages, the snippets of docs/languages.md, fuzz each target, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk test-languages test-packages examples snippets fuzz test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against its reference service behind the gateway's gRPC server
@@ -308,9 +317,9 @@ checklocked: bin/locked ## fail if a ...Locked method is called without a lock h
 	go vet -vettool='$(BIN)/locked' $(patsubst %,./%/...,$(wildcard $(LOCKED)))
 
 .PHONY: docs
-docs: bin/gateway bin/grpcurl ## rewrite the settings in docs/, what its commands print, and the golden help; then read the diff
+docs: bin/gateway bin/grpcurl ## rewrite the settings and areas in docs/, what its commands print, and the golden help; then read the diff
 	go test ./internal/config -run '^TestDocs_settings$$' -update
-	$(TEST) go test ./cmd/gateway -run '^(TestDocs_commands|TestScripts_all)$$' -update
+	$(TEST) go test ./cmd/gateway -run '^(TestDocs_areas|TestDocs_commands|TestScripts_all)$$' -update
 
 .PHONY: arrows
 arrows: ## print which files of the package PKG= use names of which others, in the reading order ORDER=
@@ -396,6 +405,10 @@ deps-packages: ## install what the packages of make sdk need on the machine, or 
 .PHONY: deps-examples
 deps-examples: ## install what the examples need on the machine, or list what is missing; LANGS=
 	@tools/deps.sh openssl $(sort $(foreach language,$(EXAMPLES),$(NEEDS_$(language))))
+
+.PHONY: deps-snippets
+deps-snippets: ## install what the snippets need on the machine, or list what is missing; LANGS=
+	@tools/deps.sh grpc-plugins protoc $(sort $(foreach language,$(SNIPPETS),$(NEEDS_$(language))))
 
 .PHONY: deps-sdk
 deps-sdk: ## install what the SDKs need on the machine, or list what is missing

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # tonic has the code UNKNOWN for a call whose connection is lost.
 #
-# Guess: a call whose server is killed fails with UNAVAILABLE, as in Go, Java, C++ and Node, so that what repeats calls
+# Guess: a call whose server is killed fails with UNAVAILABLE, as in Go, Java and C++, so that what repeats calls
 #   after UNAVAILABLE repeats this one.
 # What happens: such a call, and a stream that has begun, end with UNKNOWN. UNAVAILABLE is for a server that cannot be
-#   connected to. What tells of a lost connection is that the status has a source, the error of the transport. A status
-#   that a server sent has none.
+#   connected to. What tells of a lost connection is that the status has a source, the error of the transport.
 # Versions: tonic 0.14.9, hyper 1.12.0, h2 0.4.20, Rust 1.95.0. Seen 2026-12-01:
 #
 #   a call without an answer: Unknown, with its source: true

@@ -32,13 +32,17 @@ umask 022
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bin/gateway protos --areas "$(IFS=, && echo "${areas[*]}")" "$work/protos" >/dev/null
+mkdir "$work/dist"
 for language in "${chosen[@]}"; do
-	rm -rf "dist/$language"
-	mkdir -p "dist/$language" "$work/$language"
+	mkdir "$work/$language" "$work/dist/$language"
 	if [[ $language == image ]]; then
-		cp "$work/protos/image.binpb" "dist/image/samsara-gateway-$version.binpb"
+		cp "$work/protos/image.binpb" "$work/dist/image/samsara-gateway-$version.binpb"
 	else
-		"tools/packages/$language/build.sh" "$work/protos" "$work/$language" "$PWD/dist/$language" "$version"
+		"tools/packages/$language/build.sh" "$work/protos" "$work/$language" "$work/dist/$language" "$version"
 	fi
+	# What fails leaves the package that was there.
+	rm -rf "dist/$language"
+	mkdir -p dist
+	cp -R "$work/dist/$language" dist/
 	(cd dist && find "$language" -type f -printf '%p %s bytes\n' | sort)
 done

@@ -3,6 +3,7 @@
 #
 # - What build.sh cannot make is refused, with one line that says why, before anything is built.
 # - Built twice, with another umask, time zone and locale, they are the same bytes: of all areas, and of one.
+# - A build that fails leaves what is in dist/.
 # - The Python wheel and Samsara's own package go together in one interpreter, see python/beside.py.
 #
 # Then it prints, as a table in Markdown, how large the packages are, and what a client pays that uses them: the time
@@ -60,6 +61,11 @@ twice tags
 mkdir "$work/tags"
 cp -R "${chosen[@]/#/dist/}" "$work/tags/"
 twice ''
+if [[ " ${chosen[*]} " == *' go '* ]]; then
+	# No module of version 1 has a name that ends in /v9.
+	! env LANGS=go AREAS=tags GO_MODULE=go.acme.dev/samsara/v9 tools/packages/build.sh >/dev/null 2>&1 || fail 'GO_MODULE=go.acme.dev/samsara/v9: was built'
+	(cd dist && grep ' go/' "$work/once" | sha256sum --quiet --check) || fail 'make sdk that failed has changed what was in dist/'
+fi
 
 # The names of what was built.
 declare -A what=([image]='image' [go]='Go module' [python]='Python wheel' [npm]='npm package' [maven]='jars' [rust]='crate')

@@ -16,6 +16,7 @@ func (c *Config) check(l *loader) {
 	if c.AdminListen != "" && !c.Insecure && !isLoopback(c.AdminListen) {
 		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("admin-listen"))
 	}
+	c.checkCallers(l)
 	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		l.problem("%s: the same as %s", l.where("admin-listen"), l.where("listen"))
 	}
@@ -33,6 +34,35 @@ func (c *Config) check(l *loader) {
 	}
 	if c.RetryBaseDelay > c.RetryMaxDelay {
 		l.problem("%s: more than %s", l.where("retry-base-delay"), l.where("retry-max-delay"))
+	}
+}
+
+// checkCallers reports settings of callers and their proofs that do not fit together.
+func (c *Config) checkCallers(l *loader) {
+	given := func(name string) bool { return l.origins[name] != "" }
+	if given("tls-client-auth") && c.TLSClientCAFile == "" {
+		l.problem("%s: has no effect without --tls-client-ca-file", l.where("tls-client-auth"))
+	}
+	if c.JWTIssuer == "" {
+		for _, name := range []string{"jwt-audience", "jwt-jwks-file", "jwt-jwks-url", "jwt-jwks-ca-file", "jwt-jwks-token-file", "jwt-clock-skew"} {
+			if given(name) {
+				l.problem("%s: has no effect without --jwt-issuer", l.where(name))
+			}
+		}
+		return
+	}
+	if len(c.JWTAudiences) == 0 {
+		l.problem("%s: needs --jwt-audience, or the tokens for every other service would be accepted", l.where("jwt-issuer"))
+	}
+	switch {
+	case c.JWTKeysFile == "" && c.JWTKeysURL == nil:
+		l.problem("%s: needs --jwt-jwks-file or --jwt-jwks-url", l.where("jwt-issuer"))
+	case c.JWTKeysFile != "" && c.JWTKeysURL != nil:
+		l.problem("%s: set, and so is %s: one of them must go", l.where("jwt-jwks-file"), l.where("jwt-jwks-url"))
+	case c.JWTKeysURL == nil && c.JWTKeysCAFile != "":
+		l.problem("%s: has no effect without --jwt-jwks-url", l.where("jwt-jwks-ca-file"))
+	case c.JWTKeysURL == nil && c.JWTKeysTokenFile != "":
+		l.problem("%s: has no effect without --jwt-jwks-url", l.where("jwt-jwks-token-file"))
 	}
 }
 

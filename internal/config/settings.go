@@ -22,12 +22,30 @@ type Config struct {
 	TLSCertFile, TLSKeyFile string
 	// TLSClientCAFile is a PEM file; empty: clients need no certificate.
 	TLSClientCAFile string
+	// TLSClientAuth says whether clients must have a certificate of TLSClientCAFile.
+	TLSClientAuth ClientAuth
 	// Insecure allows plaintext beyond loopback.
 	Insecure bool
 	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
 	Passthrough bool
 	// ReflectionComments serves comments by reflection.
 	ReflectionComments bool
+
+	// CallerTokensFile has the static tokens of callers; empty: none.
+	CallerTokensFile string
+	// JWTIssuer and JWTAudiences say which JWTs are accepted; empty: none.
+	JWTIssuer    string
+	JWTAudiences []string
+	// JWTKeysFile and JWTKeysURL have the issuer's keys: one of them if there is an issuer.
+	JWTKeysFile string
+	JWTKeysURL  *url.URL
+	// JWTKeysCAFile has the authorities of the host of JWTKeysURL; empty: the system's. JWTKeysTokenFile has the token
+	// that it wants; empty: none.
+	JWTKeysCAFile, JWTKeysTokenFile string
+	// JWTClockSkew is how far the issuer's clock may be off.
+	JWTClockSkew time.Duration
+	// PolicyFile says who may do what; empty: whoever has proved something may do everything.
+	PolicyFile string
 
 	// UpstreamURL is the base URL of the REST API.
 	UpstreamURL *url.URL
@@ -126,6 +144,7 @@ func defaults() Config {
 func (c *Config) settings() []setting {
 	const (
 		listening = "Listening"
+		callers   = "Callers"
 		samsara   = "Samsara"
 		retries   = "Retries"
 		caching   = "Caching"
@@ -141,10 +160,21 @@ func (c *Config) settings() []setting {
 		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
-		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities of clients' certificates, which are then required, read again when it changes; the certificate's name is the caller", text(&c.TLSClientCAFile)},
+		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities of clients' certificates, read again when it changes; the certificate names the caller", text(&c.TLSClientCAFile)},
+		{"tls-client-auth", listening, "whether clients must have such a certificate: require or optional", clientAuth(&c.TLSClientAuth).defaultTo(ClientAuthRequire)},
 		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
 		{"reflection-comments", listening, "serve comments by reflection, which grpcurl describe prints; they take 3MiB once somebody has asked", boolean(&c.ReflectionComments).defaultTo(true)},
+
+		{"caller-tokens-file", callers, "`FILE` with a line NAME: SHA256 for each static token of a caller, as gateway token prints it; read again when it changes", text(&c.CallerTokensFile)},
+		{"jwt-issuer", callers, "`TEXT` that is iss of the JWTs that callers may prove themselves by; sub names the caller", text(&c.JWTIssuer)},
+		{"jwt-audience", callers, "`TEXT` that aud of a JWT must have; may be repeated, or several separated by commas", texts(&c.JWTAudiences)},
+		{"jwt-jwks-file", callers, "`FILE` with the issuer's keys as a JSON Web Key Set, read again when it changes", text(&c.JWTKeysFile)},
+		{"jwt-jwks-url", callers, "`URL` of the issuer's keys instead, fetched every 5m and for an unknown key; https beyond this machine", keysURL(&c.JWTKeysURL)},
+		{"jwt-jwks-ca-file", callers, "PEM `FILE` with the authorities of that host, if they are not the system's", text(&c.JWTKeysCAFile)},
+		{"jwt-jwks-token-file", callers, "`FILE` with the bearer token that the host wants, read for each fetch", text(&c.JWTKeysTokenFile)},
+		{"jwt-clock-skew", callers, "`TIME` that the issuer's clock may be off", duration(&c.JWTClockSkew, 0, 10*time.Minute).defaultTo(30 * time.Second)},
+		{"policy-file", callers, "`FILE` that says who may do what, see docs/security.md; read again when it changes; without it whoever has proved something may do everything", text(&c.PolicyFile)},
 
 		{"upstream-url", samsara, "base `URL` of the REST API; https beyond loopback", baseURL(&c.UpstreamURL).defaultTo(&url.URL{Scheme: "https", Host: "api.samsara.com"})},
 		{"api-token-file", samsara, "`FILE` with the API token, read again when it changes; or set SAMSARA_API_TOKEN", text(&c.APITokenFile)},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/sandbox"
 )
 
@@ -316,6 +317,54 @@ func logFormat(target *LogFormat) value[LogFormat] {
 			return "", errors.New("not text or json")
 		}
 	}, func(f LogFormat) string { return string(f) }}
+}
+
+// ClientAuth says whether clients must have a certificate.
+type ClientAuth string
+
+// The values of ClientAuth.
+const (
+	ClientAuthRequire  ClientAuth = "require"
+	ClientAuthOptional ClientAuth = "optional"
+)
+
+func clientAuth(target *ClientAuth) value[ClientAuth] {
+	return value[ClientAuth]{target, "string", func(s string) (ClientAuth, error) {
+		switch a := ClientAuth(s); a {
+		case ClientAuthRequire, ClientAuthOptional:
+			return a, nil
+		default:
+			return "", errors.New("not require or optional")
+		}
+	}, func(a ClientAuth) string { return string(a) }}
+}
+
+// texts are several texts, none of them empty.
+func texts(target *[]string) list[string] {
+	return list[string]{target, func(s string) (string, error) {
+		if s = strings.TrimSpace(s); s == "" {
+			return "", errors.New("must not be empty")
+		}
+		return s, nil
+	}, identity}
+}
+
+func keysURL(target **url.URL) value[*url.URL] {
+	return value[*url.URL]{target, "url", func(s string) (*url.URL, error) {
+		if s == "" {
+			return nil, nil //nolint:nilnil // none is given
+		}
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, errors.New("not a URL")
+		}
+		return u, authn.CheckKeyURL(u)
+	}, func(u *url.URL) string {
+		if u == nil {
+			return ""
+		}
+		return u.String()
+	}}
 }
 
 func faults(target *[]sandbox.Fault) list[sandbox.Fault] {

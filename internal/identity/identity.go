@@ -9,4 +9,6 @@ type Identity struct {
 	Caller string
 	// Batch is true if the priority is batch, which gives way to interactive.
 	Batch bool
+	// Weight is the caller's share of the quota by the policy, from 0.001 to 1000; 0: the policy does not say.
+	Weight float64
 }

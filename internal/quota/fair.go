@@ -11,10 +11,11 @@ const (
 	priorities
 )
 
-// caller is who waits, and with which priority.
+// caller is who waits, with which priority, and with which share by the policy, which is 0 if that does not say.
 type caller struct {
 	name     string
 	priority priority
+	weight   float64
 }
 
 // fairQueue is start-time fair queueing between the callers of a budget. The waiting caller with

@@ -74,7 +74,7 @@ type Config struct {
 	MaxWait time.Duration
 	// MaxQueue is how many attempts may wait, MaxQueueCaller how many of one caller; at least 1.
 	MaxQueue, MaxQueueCaller int
-	// Weights are the shares of callers, 1 for those not named; from 0.001 to 1000.
+	// Weights are the shares of callers whose identity has none, 1 for those not named; from 0.001 to 1000.
 	Weights map[string]float64
 	// BatchPercent is the percentage of the admissions that batch gets while it waits, from 0 to 50.
 	BatchPercent int

@@ -60,10 +60,7 @@ func (s *schedule) flowLocked(o *line, who caller) *flow {
 	if f := o.flows[who]; f != nil {
 		return f
 	}
-	weight, ok := s.weights[who.name]
-	if !ok {
-		weight = 1
-	}
+	weight := cmp.Or(who.weight, s.weights[who.name], 1)
 	return &flow{caller: who, own: o.fair.accountLocked(who, weight), shared: s.fair.accountLocked(who, weight)}
 }
 

@@ -51,7 +51,7 @@ type line struct {
 }
 
 func callerOf(from identity.Identity) caller {
-	c := caller{name: from.Caller}
+	c := caller{name: from.Caller, weight: from.Weight}
 	if from.Batch {
 		c.priority = batch
 	}

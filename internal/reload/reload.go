@@ -53,6 +53,8 @@ type State struct {
 type Value[T any] struct {
 	file  File[T]
 	value atomic.Pointer[T]
+	// version counts the changes of value.
+	version atomic.Uint64
 	// contents are what value was made from. Only New and then run use them.
 	contents [][]byte
 	// wake makes run look now.
@@ -86,6 +88,10 @@ func New[T any](f File[T]) (*Value[T], error) {
 
 // Get returns the last good value.
 func (v *Value[T]) Get() T { return *v.value.Load() }
+
+// Version returns how often the value has changed. It grows after the value, so that what was made of the value before
+// is of an older version.
+func (v *Value[T]) Version() uint64 { return v.version.Load() }
 
 // State returns the results of the looks at the file.
 func (v *Value[T]) State() State {
@@ -218,6 +224,7 @@ func (v *Value[T]) reload() (changed bool, err error) {
 		return false, err
 	}
 	v.value.Store(&value)
+	v.version.Add(1)
 	v.contents = contents
 	return true, nil
 }

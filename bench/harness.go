@@ -85,6 +85,7 @@ func (h *harness) run(ctx context.Context, stdout io.Writer) error {
 		{cellSections(), h.measureCells},
 		{[]report.Section{report.Goodput}, h.measureGoodput},
 		{[]report.Section{report.Followers}, h.measureFollowers},
+		{[]report.Section{report.Proofs}, h.measureProofs},
 		{[]report.Section{report.Containers}, h.measureContainers},
 	}
 	for round := range h.rounds {
@@ -115,7 +116,7 @@ func (h *harness) prepare(ctx context.Context) error {
 	h.results = &report.Results{
 		Rounds: h.rounds, Sections: report.Sections(), BeforeCommit: h.beforeCommit, Floods: [2]int{h.few, h.many}, Followers: h.followers,
 		Samples: map[report.Cell][]load.Sample{}, PeakBytes: map[string][]float64{}, Micro: map[string][]report.Micro{},
-		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[string][]load.Followed{}, Contained: map[report.Confined][]report.Contained{},
+		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[string][]load.Followed{}, Proved: map[report.Proof][]load.Sample{}, Contained: map[report.Confined][]report.Contained{},
 	}
 	var err error
 	if h.sections != "" {

@@ -24,7 +24,7 @@ func TestRun_everySection(t *testing.T) {
 	out := bench(t, "run", "--gateway", gateway, "--micro", testenv.Tool(t, "bench-micro"), "--out", folder,
 		"--before", gateway, "--before-commit", "abcdef0", "--rounds", "1", "--cpu", "1ms", "--micro-time", "1ns",
 		"--flood-time", "100ms", "--few", "2", "--many", "20", "--followers", "20", "--messages", "2",
-		"--sections", "micro,throughput,goodput,followers")
+		"--sections", "micro,throughput,goodput,followers,proofs")
 
 	page, err := os.ReadFile(filepath.Join(folder, "RESULTS.md"))
 	if err != nil {
@@ -33,7 +33,7 @@ func TestRun_everySection(t *testing.T) {
 	if !bytes.Contains(out, page) {
 		t.Error("the page is not printed")
 	}
-	for _, section := range []string{"The gateway today and before: abcdef0", "Goodput", "20 streams that follow one feed", "JSON to wire bytes"} {
+	for _, section := range []string{"The gateway today and before: abcdef0", "Goodput", "20 streams that follow one feed", "Authentication and policy", "JSON to wire bytes"} {
 		if !bytes.Contains(page, []byte("## "+section)) {
 			t.Errorf("the page has no section %q", section)
 		}

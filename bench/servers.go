@@ -112,8 +112,8 @@ func (s *servers) stats(ctx context.Context, name string, p *process) (surface.M
 	return reflected(ctx, p, method)
 }
 
-func reflected(ctx context.Context, p *process, name string) (m surface.Method, err error) {
-	connection, err := grpc.NewClient(p.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+func reflected(ctx context.Context, p *process, name string, options ...grpc.DialOption) (m surface.Method, err error) {
+	connection, err := grpc.NewClient(p.address, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		return surface.Method{}, err
 	}

@@ -12,8 +12,10 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -36,6 +38,12 @@ type Config struct {
 	Logger *slog.Logger
 	// Credentials secure the connections; nil: the connections are not secured.
 	Credentials credentials.TransportCredentials
+	// Authenticator says who makes a call. With it, or with a policy, a call is only made by a caller that may
+	// make it. nil: callers name themselves.
+	Authenticator *authn.Authenticator
+	// Policy returns the policy that holds now, concurrently. nil, or if it returns nil: every caller that has
+	// proved who it is may do everything.
+	Policy func() *policy.Policy
 	// Passthrough serves PassthroughService.
 	Passthrough bool
 	// ReflectionComments makes reflection serve the comments of the API too. They are read when reflection is

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	"samsara.internal/gateway/internal/authn"
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
 )
 
@@ -41,28 +45,67 @@ func (c connections) Clone() credentials.TransportCredentials {
 
 // connection returns the AuthInfo of a connection over a socket.
 func (c connections) connection(socket net.Conn, info credentials.AuthInfo) *connection {
-	client := &connection{AuthInfo: info, socket: socket}
-	client.certified, client.address = certified(info), host(socket.RemoteAddr())
+	client := &connection{AuthInfo: info, socket: socket, memory: make(map[identity.Principal]memory)}
+	client.peer, client.address = authn.NewPeer(nil), host(socket.RemoteAddr())
+	if secured, ok := info.(credentials.TLSInfo); ok {
+		client.peer = authn.NewPeer(&secured.State)
+	}
 	if raw, ok := socket.(syscall.Conn); ok {
 		// It fails if the socket is closed already, which is noticed elsewhere.
 		client.raw, _ = raw.SyscallConn()
 	}
-	client.answers, client.requests = c.answers.Holder(client), c.requests.Holder(client)
+	client.anyone = caller{connection: client, memory: c.memory(client)}
 	return client
 }
 
+// memory returns holders for a connection that hold nothing yet.
+func (c connections) memory(of *connection) memory {
+	return memory{c.answers.Holder(of), c.requests.Holder(of)}
+}
+
 // connection is a connection of a client, from its handshake on. It implements lease.Conn by its socket,
-// below TLS. It is immutable and safe for concurrent use.
+// below TLS. It is safe for concurrent use.
 type connection struct {
 	credentials.AuthInfo
 	socket net.Conn
+	// peer is what the client's handshake has shown.
+	peer *authn.Peer
+	// anyone is who calls if nobody is asked to prove anything. latest is who has called last otherwise.
+	anyone caller
+	latest atomic.Pointer[caller]
 	// raw is the socket's; nil: the socket is not the kernel's, and counts as open.
 	raw syscall.RawConn
-	// certified is the name in the client's certificate, if it sent one. address is the address that it calls
-	// from.
-	certified, address string
-	// answers holds what is on its way to the client, requests what grpc reads from it.
-	answers, requests *lease.Holder
+	// address is the address that the client calls from.
+	address string
+
+	mu sync.Mutex
+	// memory is held by those who have proved who they are, maxHolders at most.
+	memory map[identity.Principal]memory
+}
+
+// maxHolders bounds the identities that hold memory of their own over one connection. Others hold it together.
+const maxHolders = 64
+
+// memory is what somebody holds by a connection: what is on its way to the client, and what grpc reads from it.
+type memory struct{ answers, requests *lease.Holder }
+
+// memoryOf returns the memory that an identity holds by the connection.
+func (c *connection) memoryOf(who identity.Principal, pools connections) memory {
+	if who.Means == identity.Anonymous {
+		return c.anyone.memory
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held, ok := c.memory[who]
+	switch {
+	case ok:
+	case len(c.memory) >= maxHolders:
+		held = c.anyone.memory
+	default:
+		held = pools.memory(c)
+		c.memory[who] = held
+	}
+	return held
 }
 
 // Closed implements lease.Conn: it asks whether grpc has closed the socket, which takes 14 ns.
@@ -106,6 +149,18 @@ func connectionOf(ctx context.Context) (*connection, error) {
 	return nil, errNoConnection
 }
 
+// callerOf returns who makes the call that ctx belongs to.
+func callerOf(ctx context.Context) (*caller, error) {
+	if from := lineOf(ctx).access.caller; from != nil {
+		return from, nil
+	}
+	from, err := connectionOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &from.anyone, nil
+}
+
 // host returns an address without its port.
 func host(address net.Addr) string {
 	if address == nil {
@@ -118,32 +173,12 @@ func host(address net.Addr) string {
 	return host
 }
 
-// certified returns the name in a verified client certificate: its first URI, as SPIFFE has it, else its
-// common name, else its first host. It is empty if there is none.
-func certified(info credentials.AuthInfo) string {
-	secured, ok := info.(credentials.TLSInfo)
-	if !ok || len(secured.State.VerifiedChains) == 0 {
-		return ""
-	}
-	certificate := secured.State.VerifiedChains[0][0]
-	switch {
-	case len(certificate.URIs) > 0:
-		return certificate.URIs[0].String()
-	case certificate.Subject.CommonName != "":
-		return certificate.Subject.CommonName
-	case len(certificate.DNSNames) > 0:
-		return certificate.DNSNames[0]
-	default:
-		return ""
-	}
-}
-
 // requestRoom is how much grpc may hold of a request while it is read: the largest request, because a client
 // can take its time.
 type requestRoom int64
 
 // receive reads a request into a message when there is room for it.
-func (r requestRoom) receive(ctx context.Context, from *connection, decode func(any) error, into any) error {
+func (r requestRoom) receive(ctx context.Context, from *caller, decode func(any) error, into any) error {
 	if err := from.requests.Room(ctx, int64(r)); err != nil {
 		return noRoom(err)
 	}
@@ -153,7 +188,7 @@ func (r requestRoom) receive(ctx context.Context, from *connection, decode func(
 
 // read receives a request of the call that ctx belongs to.
 func (r requestRoom) read(ctx context.Context, decode func(any) error, into any) error {
-	from, err := connectionOf(ctx)
+	from, err := callerOf(ctx)
 	if err != nil {
 		return err
 	}

@@ -34,9 +34,27 @@
 // except for a fault of the gateway, GATEWAY_INTERNAL. Passthrough writes unless its request says GET:
 // errors before that is read say "no", or "unknown" for such a fault.
 //
+// # Callers
+//
+// With Config.Authenticator or Config.Policy, a call is made only by a caller that may make it. That is decided
+// before its request is read, and for passthrough once more for the operation that its path reaches. Grpc's health
+// service is open to all. What was proved is remembered with the connection for 30 seconds. A stream ends after a
+// whole message, within a second and with its cursor, when its caller's proof or permission does:
+//
+//	REQUEST_PROOF_MISSING  UNAUTHENTICATED: nothing was proved, and something must be.
+//	REQUEST_PROOF_INVALID  UNAUTHENTICATED: a proof is not accepted, or no longer.
+//	REQUEST_PROOF_EXPIRED  UNAUTHENTICATED: a proof has expired.
+//	REQUEST_DENIED         PERMISSION_DENIED: the policy does not let this caller make this call.
+//	REQUEST_RATE           RESOURCE_EXHAUSTED: more calls a second than the policy lets it make.
+//	REQUEST_STREAMS        RESOURCE_EXHAUSTED: more open streams than the policy lets it have.
+//	GATEWAY_KEYS           UNAVAILABLE: a token cannot be checked, because its issuer's keys were not to be had.
+//
+// These too are "call refused" in the log.
+//
 // # Memory
 //
-// A client holds, by its connection, what is on its way to it and what it has not sent of a request.
+// A client holds, by its connection and the identity that it has proved, what is on its way to it and what it has
+// not sent of a request. Identities beyond 64 on one connection hold together.
 // How much of Config.Answers and Config.Requests it may hold, what it waits for, and when its connection
 // is closed because others need that memory, are the rules of package lease. Answers are compressed if
 // the request was, up to 64 KiB, and while the client shows that it reads; a stream goes out as its first
@@ -83,9 +101,12 @@
 //
 //	samsara-retry          "always": repeat the request even if that could do something twice.
 //	                       Any other value is refused.
-//	samsara-caller         Who calls, at most 64 bytes: callers share the quota fairly. What a
-//	                       verified client certificate says counts over it, and the address if
-//	                       there is neither.
+//	authorization          "Bearer" and a token, the caller's proof. It is taken out of the metadata
+//	                       before anything else reads that.
+//	samsara-caller         Who calls, at most 64 bytes: callers share the quota fairly, and are named by
+//	                       their address if they say nothing. For a caller that has proved who it is
+//	                       it names a part of it, as billing/report is of billing, for the log; any
+//	                       other name is refused.
 //	samsara-priority       "batch" gives way to "interactive". Unary calls are interactive and
 //	                       streams batch unless they say so.
 //	samsara-cache          "no-store": what answers must have been asked for by this call alone.
@@ -128,14 +149,15 @@
 //
 // A handler is written once for each shape of method: unary, all pages, follow, passthrough. There is no
 // code for a single operation, and no net/http. Only codec.go hands memory to grpc; what does not reach it
-// is released by whoever made it. A call's log line, attempts and lease belong to the call's goroutine. The
-// package has no mutex: what calls share is atomic, or is the concern of packages feed and lease. The
+// is released by whoever made it. A call's log line, attempts and lease belong to the call's goroutine. What
+// calls share is atomic, or is the concern of packages feed and lease, except for three maps with a mutex each: a
+// policy's grants, the memory of a connection's identities, and the open streams. Nothing waits under one. The
 // goroutine that reads a list ahead ends before its handler returns. Every handler has returned before Stop
 // does, or the error of Stop says that it has not. Interceptors see every call with the status that its
 // caller sees.
 //
 // # Files
 //
-// In the order in which they are to be read: server, config, operations, interceptors, connections,
+// In the order in which they are to be read: server, config, operations, interceptors, gate, ends, connections,
 // unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
 package service

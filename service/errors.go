@@ -159,6 +159,14 @@ func ofWrite(err error) error {
 	}).Err()
 }
 
+// reasonOf returns the reason in the ErrorInfo of an error, empty if it has none.
+func reasonOf(err error) (reason string) {
+	if err != nil {
+		withInfo(status.Convert(err), func(info *errdetails.ErrorInfo) { reason = info.GetReason() })
+	}
+	return reason
+}
+
 // withInfo returns a status whose ErrorInfo is changed by change. Its metadata is not nil then. A status
 // without ErrorInfo, such as grpc's own, remains as it is.
 func withInfo(s *status.Status, change func(info *errdetails.ErrorInfo)) *status.Status {

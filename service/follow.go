@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -10,10 +11,13 @@ import (
 
 // follow sends the pages of a feed, without end.
 func (h *handler) follow(c *client) error {
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	defer context.AfterFunc(c.ending, cancel)()
 	f := h.feeds.Follow(c.following())
 	defer f.Leave()
 	for items := c.walk.MaxItems; ; {
-		news, err := f.Next(c.Context(), c.walk.KeepAliveInterval)
+		news, err := f.Next(ctx, c.walk.KeepAliveInterval)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/metadata"
 
@@ -16,7 +17,8 @@ const (
 	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
 	// its method.
 	retryKey = "samsara-retry"
-	// callerKey has the name under which the caller shares the quota, if no certificate has one.
+	// callerKey has the name under which a caller that has proved nothing shares the quota. For one that has, it
+	// names a part of it, for the log.
 	callerKey = "samsara-caller"
 	// priorityKey is "batch" for calls that give way to others, else "interactive".
 	priorityKey = "samsara-priority"
@@ -33,17 +35,43 @@ const sandboxFaultHeader = "Samsara-Sandbox-Fault"
 // maxCallerBytes bounds the name that a caller gives itself.
 const maxCallerBytes = 64
 
-// identify sets who calls and who holds the answer. For the sharing of the quota, the caller is named by its
-// verified client certificate, else by what it says, which is in req already, else by the address that it
-// calls from.
-func (c *connection) identify(req *upstream.Request) {
-	req.From.Caller = cmp.Or(c.certified, req.From.Caller, c.address)
-	req.Memory = c.answers
+// anonymousPrefix comes before the name of a caller that has proved nothing, where others have to: it cannot be
+// taken for one of them.
+const anonymousPrefix = "anonymous/"
+
+// identify sets who calls, by which rules it shares the quota, and who holds the answer. The caller is named by
+// what it has proved, else by what it says of itself, else by the address that it calls from. A part that a
+// proved caller names shares the quota of the whole: with more parts it gets no larger share.
+func (h *handler) identify(from *caller, call *logLine, says string, req *upstream.Request) {
+	switch {
+	case from.isProved():
+		req.From.Caller = from.who.Principal.Name
+	case h.gate.isOpen():
+		req.From.Caller = cmp.Or(says, from.address)
+	default:
+		req.From.Caller = anonymousPrefix + cmp.Or(says, from.address)
+	}
+	call.caller = req.From.Caller
+	if from.isProved() && says != "" {
+		call.caller = says
+	}
+	if limits := call.access.decision.Limits; limits != nil {
+		req.From.Weight = limits.Weight
+		req.From.Batch = req.From.Batch || limits.Batch
+	}
+	req.Memory = from.answers
+}
+
+// isPartOf reports whether a name stands for an identity or for a part of it: billing/report is a part of
+// billing.
+func isPartOf(name, whole string) bool {
+	rest, found := strings.CutPrefix(name, whole)
+	return found && (rest == "" || len(rest) > 1 && rest[0] == '/')
 }
 
 // applyMetadata sets what the connection and the caller's metadata say of a call. The error names everything
 // that is wrong.
-func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstream.Operation, req *upstream.Request) error {
+func (h *handler) applyMetadata(ctx context.Context, from *caller, op *upstream.Operation, req *upstream.Request) error {
 	var violations []endpoint.Violation
 	refuse := func(key, value, rule string) {
 		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
@@ -63,8 +91,13 @@ func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstr
 			refuse(priorityKey, value, "\"batch\" or \"interactive\"")
 		}
 	}
+	call, says := lineOf(ctx), ""
+	who := from.who.Principal.Name
 	for _, value := range metadata.ValueFromIncomingContext(ctx, callerKey) {
-		if req.From.Caller = value; value == "" || len(value) > maxCallerBytes {
+		switch says = value; {
+		case from.isProved() && !isPartOf(value, who):
+			refuse(callerKey, value, quote(who)+" or a part of it, such as "+quote(who+"/report"))
+		case value == "" || len(value) > max(maxCallerBytes, len(who)+maxCallerBytes):
 			refuse(callerKey, value, fmt.Sprintf("of 1 to %d bytes", maxCallerBytes))
 		}
 	}
@@ -72,7 +105,7 @@ func (h *handler) applyMetadata(ctx context.Context, from *connection, op *upstr
 		method, template := op.Name(*req)
 		return invalidArgument(method, template, violations)
 	}
-	from.identify(req)
+	h.identify(from, call, says, req)
 	if h.sandboxFaults {
 		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
 			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})

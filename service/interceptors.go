@@ -30,12 +30,11 @@ func (c Config) unaryInterceptors(e *edge) []grpc.UnaryServerInterceptor {
 }
 
 // streamInterceptors returns the chain of streams, outermost first, in the order and for the reasons of
-// unaryInterceptors. Streams have no default deadline, because they may be endless. They end with stopping
-// instead.
-func (c Config) streamInterceptors(stopping context.Context, e *edge) []grpc.StreamServerInterceptor {
+// unaryInterceptors. Streams have no default deadline, because they may be endless.
+func (c Config) streamInterceptors(e *edge) []grpc.StreamServerInterceptor {
 	chain := []grpc.StreamServerInterceptor{recovery.StreamServerInterceptor(e.recovered()), e.served.rename}
 	chain = append(chain, c.StreamInterceptors...)
-	return append(chain, e.stream, endWith(stopping))
+	return append(chain, e.stream)
 }
 
 // edge is where a call leaves the interceptors for its handler. It bounds the time of a call and how many
@@ -45,13 +44,34 @@ type edge struct {
 	served          methods
 	defaultDeadline time.Duration
 	calls           calls
+	gate            *gate
+	streams         *streams
 }
 
-func newEdge(c Config) *edge {
+func newEdge(c Config, stopping context.Context) *edge {
+	g := newGate(c)
 	return &edge{
 		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
 		calls: calls{limit: int64(c.MaxConcurrentCalls)},
+		gate:  g, streams: &streams{gate: g, stopping: stopping, open: make(map[*openStream]struct{})},
 	}
+}
+
+// admit notes who makes a call, and returns an error if it may not be made. leave is to be called when a call
+// that may be made has ended.
+func (e *edge) admit(ctx context.Context, line *logLine, stream bool) (leave func(), err error) {
+	if e.gate.isOpen() || isAlwaysOpen(line.method) {
+		return func() {}, nil
+	}
+	from, err := connectionOf(ctx)
+	if err == nil {
+		line.access, err = e.gate.admit(ctx, from, line.method, defaultOrganization, line.start)
+	}
+	if err == nil {
+		leave, err = e.gate.meet(&line.access, stream)
+	}
+	line.refused = err != nil || line.refused
+	return leave, err
 }
 
 // refuse ends a call beyond the limit, before its request is read. Calls of grpc's own services are neither
@@ -93,6 +113,11 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	leave, err := e.admit(ctx, line, false)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if _, ok := ctx.Deadline(); ok {
 		return handler(ctx, req)
 	}
@@ -120,21 +145,29 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		}
 		line.finish(ctx, err)
 	}()
-	return handler(srv, contextStream{ss, ctx})
-}
-
-// endWith cancels grpc's own streams when stopping ends: a graceful stop waits for streams, and a health
-// watch would keep it waiting for ever. Streams of pages end by themselves, after a page.
-func endWith(stopping context.Context) grpc.StreamServerInterceptor {
-	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if !isGRPCs(info.FullMethod) {
-			return handler(srv, ss)
-		}
-		ctx, cancel := context.WithCancel(ss.Context())
-		defer cancel()
-		defer context.AfterFunc(stopping, cancel)()
-		return handler(srv, contextStream{ss, ctx})
+	leave, err := e.admit(ctx, line, true)
+	if err != nil {
+		return err
 	}
+	defer leave()
+	from, err := connectionOf(ctx)
+	if err != nil {
+		return err
+	}
+	line.stream = &openStream{method: info.FullMethod, from: from, authorization: authorization(ctx), access: line.access}
+	defer e.streams.enter(line.stream)()
+	if !isGRPCs(info.FullMethod) {
+		return handler(srv, contextStream{ss, ctx}) // Streams of pages end by themselves, after a page.
+	}
+	// A graceful stop waits for streams, and a health watch would keep it waiting for ever.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(line.stream.ending, cancel)()
+	err = handler(srv, contextStream{ss, ctx})
+	if denied := line.stream.denied(); denied != nil {
+		return denied
+	}
+	return err
 }
 
 // contextStream is a stream with a context of its own.

@@ -16,14 +16,14 @@ const heldPages = 2
 func (h *handler) list(c *client) error {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
-	defer context.AfterFunc(h.stopping, cancel)()
+	defer context.AfterFunc(c.ending, cancel)()
 	a := &ahead{walker: c.walker, slots: make(chan struct{}, heldPages), out: make(chan fetchedPage)}
 	go a.run(ctx)
 	var err error
 	for p := range a.out {
 		if err == nil {
-			// A server that stops does not send what was fetched meanwhile.
-			err = context.Cause(h.stopping)
+			// A stream that has to end does not send what was fetched meanwhile.
+			err = context.Cause(c.ending)
 		}
 		switch {
 		case err != nil:

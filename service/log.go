@@ -21,6 +21,12 @@ type logLine struct {
 	start     time.Time
 	attempts  int
 	requestID string
+	// access is who calls, and what was decided about the call. caller is its name, with the part of it that it
+	// names; empty: nobody has asked.
+	access access
+	caller string
+	// stream is the entry of a stream among the open ones.
+	stream *openStream
 	// pages and items count what a stream of pages has sent.
 	pages, items int64
 	// reads is whether the call is a read of a method that may write.
@@ -35,6 +41,14 @@ type logLineKey struct{}
 
 func newLogLine(logger *slog.Logger, fullMethod string) *logLine {
 	return &logLine{logger: logger, method: fullMethod, start: time.Now()}
+}
+
+// lineOf returns the line of the call that ctx belongs to.
+func lineOf(ctx context.Context) *logLine {
+	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
+		return line
+	}
+	return new(logLine) // of no call: a test's
 }
 
 // logAttempts adds to the line of the call that ctx belongs to.
@@ -71,6 +85,14 @@ func level(fullMethod string, code codes.Code) slog.Level {
 	return slog.Level(logging.DefaultServerCodeToLevel(code))
 }
 
+// name returns the name of the caller, empty if it is not known.
+func (l *logLine) name() string {
+	if l.caller == "" && l.access.caller != nil {
+		return l.access.caller.who.Principal.Name
+	}
+	return l.caller
+}
+
 // finish logs the call, whose context is ctx and which ended with err.
 func (l *logLine) finish(ctx context.Context, err error) {
 	code := status.Code(err)
@@ -86,6 +108,9 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	if from, ok := peer.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("peer", from.Addr.String()))
 	}
+	if caller := l.name(); caller != "" {
+		attrs = append(attrs, slog.String("caller", caller))
+	}
 	if l.attempts > 0 {
 		attrs = append(attrs, slog.Int("attempts", l.attempts))
 	}
@@ -94,6 +119,9 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	}
 	if l.pages > 0 {
 		attrs = append(attrs, slog.Int64("pages", l.pages), slog.Int64("items", l.items))
+	}
+	if reason := reasonOf(err); reason != "" {
+		attrs = append(attrs, slog.String("reason", reason))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))

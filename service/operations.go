@@ -1,7 +1,6 @@
 package service
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -70,7 +69,6 @@ type handler struct {
 	requestRoom
 	// answering is how many unary calls are being answered.
 	answering *atomic.Int64
-	// stopping ends when the server begins to stop.
-	stopping context.Context //nolint:containedctx // the server's own, not a call's
-	feeds    *feed.Hub
+	gate      *gate
+	feeds     *feed.Hub
 }

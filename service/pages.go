@@ -69,7 +69,7 @@ type walker struct {
 
 // walker reads the request of a stream, and returns what asks for its pages.
 func (h *handler) walker(ctx context.Context, stream *endpoint.Stream, receive func(any) error) (*walker, error) {
-	from, err := connectionOf(ctx)
+	from, err := callerOf(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (h *handler) streaming(s *endpoint.Stream, read func(*client) error) grpc.S
 			}
 			h.observer.OpenStreams(s.Follow, 1)
 			defer h.observer.OpenStreams(s.Follow, -1)
-			c := &client{ServerStream: ss, walker: w, cursor: w.walk.Start}
+			c := &client{ServerStream: ss, walker: w, openStream: lineOf(ss.Context()).stream, cursor: w.walk.Start}
 			c.compressed = compresses(grpc.ServerTransportStreamFromContext(ss.Context()))
 			return c.end(read(c))
 		},
@@ -211,6 +211,7 @@ func (h *handler) streaming(s *endpoint.Stream, read func(*client) error) grpc.S
 type client struct {
 	grpc.ServerStream
 	*walker
+	*openStream
 	// cursor is where to go on after what has been sent.
 	cursor string
 	// unfit is whether cursor must not be in metadata.
@@ -291,8 +292,8 @@ func (c *client) send(m *message, cursor string) error {
 
 // end tells the client and the log how the stream ended, and returns why it did.
 func (c *client) end(err error) error {
-	if err != nil && c.stopping.Err() != nil {
-		err = draining()
+	if err != nil && c.ending.Err() != nil {
+		err = c.why()
 	}
 	trailer := metadata.MD{}
 	if len(c.drifted.findings) > 0 {

@@ -26,7 +26,7 @@ const (
 // passthrough returns PassthroughService.Call.
 func (h *handler) passthrough() grpc.MethodDesc {
 	return unary(apiv1.PassthroughService_Call_FullMethodName, func(ctx context.Context, decode func(any) error) (any, error) {
-		from, err := connectionOf(ctx)
+		from, err := callerOf(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -43,10 +43,13 @@ func (h *handler) passthrough() grpc.MethodDesc {
 	})
 }
 
-func (h *handler) pass(ctx context.Context, from *connection, in *apiv1.CallRequest) (any, error) {
+func (h *handler) pass(ctx context.Context, from *caller, in *apiv1.CallRequest) (any, error) {
 	query := encodeQuery(in.GetQuery())
 	if violations := passthroughViolations(in, query); len(violations) > 0 {
 		return nil, invalidArgument(clip(in.GetMethod(), 64), upstream.PassthroughOperation, violations)
+	}
+	if err := lineOf(ctx).access.reaches(in.GetMethod(), in.GetPath()); err != nil {
+		return nil, err
 	}
 	op := h.operations.at(in.GetMethod(), in.GetPath())
 	req := upstream.Request{Method: in.GetMethod(), Path: in.GetPath(), Query: query}
@@ -69,7 +72,7 @@ const passedBodyNumber = 3
 
 // encodePassed makes the message of a response, which is a CallResponse in wire form, in the response's
 // memory.
-func encodePassed(from *connection, resp *upstream.Response) error {
+func encodePassed(from *caller, resp *upstream.Response) error {
 	if resp.Lease == nil {
 		resp.Lease = from.answers.Add(0)
 	}

@@ -18,7 +18,7 @@ import (
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
 
-// written is what the code of this package and of package upstream writes, without tests.
+// written is what the code of this package and of those that it gets reasons from writes, without tests.
 type written struct {
 	// values are the enum values that it uses other than to compare with: they end up in errors.
 	values []string
@@ -32,7 +32,7 @@ func readCode(t *testing.T) written {
 	t.Helper()
 	var w written
 	isKey := regexp.MustCompile(`^(samsara-[a-z-]+|grpc-retry-pushback-ms)$`)
-	for _, pattern := range []string{"*.go", "../upstream/*.go"} {
+	for _, pattern := range []string{"*.go", "../upstream/*.go", "../internal/authn/*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatal(pattern, err)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -46,17 +47,20 @@ const (
 var ErrAborted = errors.New("running calls were cancelled")
 
 // serverOptions returns the options of grpc's server that c sets.
-func (c Config) serverOptions(stopping context.Context, e *edge) []grpc.ServerOption {
+func (c Config) serverOptions(e *edge) []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ChainUnaryInterceptor(c.unaryInterceptors(e)...),
-		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping, e)...),
+		grpc.ChainStreamInterceptor(c.streamInterceptors(e)...),
 		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.MaxRecvMsgSize(c.MaxRequestBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
 		grpc.ConnectionTimeout(connectTimeout),
+		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+			return takeAuthorization(ctx, info), nil
+		}),
 		grpc.StaticStreamWindowSize(streamWindowBytes),
 		grpc.StaticConnWindowSize(connWindowBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -102,9 +106,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	stopping, endStreams := context.WithCancel(context.Background())
-	e := newEdge(cfg)
+	e := newEdge(cfg, stopping)
 	s := &Server{
-		grpc:       grpc.NewServer(cfg.serverOptions(stopping, e)...),
+		grpc:       grpc.NewServer(cfg.serverOptions(e)...),
 		edge:       e,
 		room:       requestRoom(cfg.MaxRequestBytes),
 		health:     health.NewServer(),
@@ -115,7 +119,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	logPressure(cfg.Logger, cfg.Answers, "answers")
 	logPressure(cfg.Logger, cfg.Requests, "requests")
-	for _, desc := range cfg.services(stopping, operations, s.feeds, &s.answering) {
+	for _, desc := range cfg.services(e.gate, operations, s.feeds, &s.answering) {
 		s.register(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
@@ -162,7 +166,7 @@ func (s *Server) register(desc *grpc.ServiceDesc, impl any) {
 func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // services returns the services that c serves, apart from grpc's own.
-func (c Config) services(stopping context.Context, ops operations, feeds *feed.Hub, answering *atomic.Int64) []*grpc.ServiceDesc {
+func (c Config) services(g *gate, ops operations, feeds *feed.Hub, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
 		upstream:        c.Upstream,
@@ -174,7 +178,7 @@ func (c Config) services(stopping context.Context, ops operations, feeds *feed.H
 		feeds:           feeds,
 		requestRoom:     requestRoom(c.MaxRequestBytes),
 		answering:       answering,
-		stopping:        stopping,
+		gate:            g,
 	}
 	var descs []*grpc.ServiceDesc
 	byName := make(map[protoreflect.FullName]*grpc.ServiceDesc)
@@ -192,7 +196,7 @@ func (c Config) services(stopping context.Context, ops operations, feeds *feed.H
 			if s.Follow {
 				read = h.follow
 			}
-			desc.Streams = append(desc.Streams, h.streaming(s, read)) //nolint:contextcheck // grpc hands streams their context
+			desc.Streams = append(desc.Streams, h.streaming(s, read))
 		}
 	}
 	if c.Passthrough {

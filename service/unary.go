@@ -47,7 +47,7 @@ func unary(fullMethod string, answer unaryHandler) grpc.MethodDesc {
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 	op := h.operations.of[e].unary
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
-		from, err := connectionOf(ctx)
+		from, err := callerOf(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 // do makes a call with the options of the connection and the caller's metadata. It tells the caller of a
 // failure in the trailer, not in a header: a client that has seen a header no longer applies its own retry
 // policy.
-func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operation, req upstream.Request) (*upstream.Response, error) {
+func (h *handler) do(ctx context.Context, from *caller, op *upstream.Operation, req upstream.Request) (*upstream.Response, error) {
 	if err := h.applyMetadata(ctx, from, op, &req); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (h *handler) do(ctx context.Context, from *connection, op *upstream.Operati
 
 // framed sets the header of a success, reports the drift of the response and returns the response as a frame,
 // or as a compressed one if grpc may compress it. It releases the response if one of these panics.
-func (h *handler) framed(ctx context.Context, from *connection, method string, resp *upstream.Response) any {
+func (h *handler) framed(ctx context.Context, from *caller, method string, resp *upstream.Response) any {
 	reported := false
 	defer func() {
 		if !reported {

@@ -52,7 +52,8 @@ func TestReasons_asTheFileStates(t *testing.T) {
 			if e.Reason != reason || e.Code != code || e.Domain != want.GetDomain() {
 				t.Errorf("%s of status %d is %s, %v in %s, want %v in %s", reason, e.HTTPStatus, e.Reason, e.Code, e.Domain, code, want.GetDomain())
 			}
-			repeats := e.transient() && reason != apiv1.Reason_REASON_GATEWAY_DRAINING // that is not about an attempt
+			// Two are not about an attempt.
+			repeats := e.transient() && reason != apiv1.Reason_REASON_GATEWAY_DRAINING && reason != apiv1.Reason_REASON_GATEWAY_KEYS
 			if repeats != (want.GetRepeat() == apiv1.Repeat_REPEAT_BY_GATEWAY) {
 				t.Errorf("%s of status %d is repeated: %t, want %s", reason, e.HTTPStatus, repeats, want.GetRepeat())
 			}

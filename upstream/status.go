@@ -81,9 +81,13 @@ func Code(reason apiv1.Reason) codes.Code {
 		apiv1.Reason_REASON_UPSTREAM_CURSOR_REJECTED,
 		apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT:
 		return codes.InvalidArgument
-	case apiv1.Reason_REASON_UNAUTHORIZED:
+	case apiv1.Reason_REASON_UNAUTHORIZED,
+		apiv1.Reason_REASON_REQUEST_PROOF_MISSING,
+		apiv1.Reason_REASON_REQUEST_PROOF_INVALID,
+		apiv1.Reason_REASON_REQUEST_PROOF_EXPIRED:
 		return codes.Unauthenticated
-	case apiv1.Reason_REASON_FORBIDDEN:
+	case apiv1.Reason_REASON_FORBIDDEN,
+		apiv1.Reason_REASON_REQUEST_DENIED:
 		return codes.PermissionDenied
 	case apiv1.Reason_REASON_NOT_FOUND,
 		apiv1.Reason_REASON_GONE:
@@ -99,7 +103,9 @@ func Code(reason apiv1.Reason) codes.Code {
 		apiv1.Reason_REASON_UPSTREAM_BODY_TOO_LARGE,
 		apiv1.Reason_REASON_GATEWAY_TOO_MANY_CALLS,
 		apiv1.Reason_REASON_GATEWAY_MEMORY,
-		apiv1.Reason_REASON_GATEWAY_QUOTA:
+		apiv1.Reason_REASON_GATEWAY_QUOTA,
+		apiv1.Reason_REASON_REQUEST_RATE,
+		apiv1.Reason_REASON_REQUEST_STREAMS:
 		return codes.ResourceExhausted
 	case apiv1.Reason_REASON_REQUEST_TIMEOUT,
 		apiv1.Reason_REASON_INTERNAL_SERVER_ERROR,
@@ -113,6 +119,7 @@ func Code(reason apiv1.Reason) codes.Code {
 		apiv1.Reason_REASON_UPSTREAM_TRUNCATED,
 		apiv1.Reason_REASON_UPSTREAM_TIMEOUT,
 		apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN,
+		apiv1.Reason_REASON_GATEWAY_KEYS,
 		apiv1.Reason_REASON_GATEWAY_DRAINING:
 		return codes.Unavailable
 	case apiv1.Reason_REASON_REQUEST_DEADLINE_EXCEEDED:

@@ -23,6 +23,8 @@ const maxPEMBytes = 1 << 20
 type certificates struct {
 	// config is ready to use, and never changes.
 	config *tls.Config
+	// authorities sign the certificates of clients; nil: clients need none.
+	authorities *x509.CertPool
 	// dates are the expiry dates of the certificate and of the authorities of clients.
 	dates []telemetry.Certificate
 }
@@ -32,8 +34,13 @@ func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 	if cfg.TLSCertFile == "" {
 		return nil, nil
 	}
+	auth := tls.RequireAndVerifyClientCert
+	if cfg.TLSClientAuth == config.ClientAuthOptional {
+		auth = tls.VerifyClientCertIfGiven
+	}
 	file := reload.File[certificates]{
-		Name: "tls", Paths: []string{cfg.TLSCertFile, cfg.TLSKeyFile}, MaxBytes: maxPEMBytes, Parse: parseCertificates,
+		Name: "tls", Paths: []string{cfg.TLSCertFile, cfg.TLSKeyFile}, MaxBytes: maxPEMBytes,
+		Parse: func(contents [][]byte) (certificates, error) { return parseCertificates(contents, auth) },
 	}
 	if cfg.TLSClientCAFile != "" {
 		file.Paths = append(file.Paths, cfg.TLSClientCAFile)
@@ -56,7 +63,7 @@ func newCredentials(files *reload.Value[certificates]) credentials.TransportCred
 
 // parseCertificates reads a certificate chain, its key and, if there is a third content, the authorities
 // of clients.
-func parseCertificates(contents [][]byte) (certificates, error) {
+func parseCertificates(contents [][]byte, auth tls.ClientAuthType) (certificates, error) {
 	pair, err := parsePair(contents[0], contents[1])
 	if err != nil {
 		return certificates{}, err
@@ -72,7 +79,8 @@ func parseCertificates(contents [][]byte) (certificates, error) {
 	if err != nil {
 		return certificates{}, err
 	}
-	parsed.config.ClientAuth, parsed.config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	parsed.authorities = x509.NewCertPool()
+	parsed.config.ClientAuth, parsed.config.ClientCAs = auth, parsed.authorities
 	last := authorities[0].NotAfter
 	for _, authority := range authorities {
 		parsed.config.ClientCAs.AddCert(authority)

@@ -6,7 +6,9 @@ import (
 	"os"
 	"sync"
 
+	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/upstream"
 )
@@ -17,6 +19,15 @@ type files struct {
 	token *upstream.Token
 	// certificates are nil without TLS.
 	certificates *reload.Value[certificates]
+	// callers are nil if callers prove nothing.
+	callers *authn.Authenticator
+	// tokens, keys, keysURL and policy are nil if there are none.
+	tokens  *reload.Value[*authn.Tokens]
+	keys    *authn.KeyFile
+	keysURL *authn.KeyURL
+	policy  *reload.Value[*policy.Policy]
+	// policed is what the policy is for.
+	policed *policy.API
 }
 
 // open reads the files of a configuration. It is a config.Check.
@@ -35,9 +46,21 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	default:
 		f.token = upstream.StaticToken(cfg.APIToken.Reveal())
 	}
-	if cfg.TLSCertFile == "" || cfg.TLSKeyFile == "" {
-		return problems
+	problems = append(problems, f.openTLS(cfg)...)
+	return append(problems, f.openCallers(cfg)...)
+}
+
+// openTLS reads the certificates.
+func (f *files) openTLS(cfg *config.Config) (problems []config.Problem) {
+	note := func(setting string, err error) {
+		if err != nil {
+			problems = append(problems, config.Problem{Setting: setting, Err: err})
+		}
 	}
+	if cfg.TLSCertFile == "" || cfg.TLSKeyFile == "" {
+		return nil
+	}
+	var err error
 	// First without the authorities, so that each problem is reported for its own file.
 	server := *cfg
 	server.TLSClientCAFile = ""
@@ -68,11 +91,23 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 	if f.certificates != nil {
 		watched = append(watched, f.certificates)
 	}
+	if f.tokens != nil {
+		watched = append(watched, f.tokens)
+	}
+	if f.keys != nil {
+		watched = append(watched, f.keys.Value)
+	}
+	if f.policy != nil {
+		watched = append(watched, f.policy)
+	}
 	poller = reload.NewPoller(log, watched...)
 	// Calls that finish during the shutdown still need the token.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { poller.Run(ctx) })
+	if f.keysURL != nil {
+		running.Go(func() { f.keysURL.Run(ctx, log) })
+	}
 	running.Go(func() {
 		for {
 			select {
@@ -81,6 +116,9 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 			case <-hangups:
 				log.InfoContext(ctx, "SIGHUP: files are read again")
 				poller.Poke()
+				if f.keysURL != nil {
+					f.keysURL.Poke()
+				}
 			}
 		}
 	})

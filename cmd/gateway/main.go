@@ -71,7 +71,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			return err
 		}
 		var cfg config.Config
-		var files files
+		files := files{policed: newPolicyAPI(endpoints)}
 		if cfg, err = config.Load(args, environ, apiOf(endpoints), files.open, checkProxy); err == nil {
 			return serve(ctx, cfg, wiring{endpoints, &files, hangups}, stderr)
 		}
@@ -95,6 +95,12 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "quota":
 		usage = quotaUsage
 		err = showQuota(ctx, args, stdout)
+	case "policy":
+		usage = policyUsage
+		err = explainPolicy(args, stdout)
+	case "token":
+		usage = tokenUsage
+		err = makeToken(args, stdout)
 	case "protos":
 		usage = protosUsage
 		err = writeProtos(args, stdout)
@@ -104,7 +110,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "help":
 		err = pflag.ErrHelp
 	default:
-		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, protos, version and help", command)
+		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, policy, token, protos, version and help", command)
 	}
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err = io.WriteString(stdout, usage())
@@ -126,6 +132,8 @@ Usage:
   gateway endpoints [WORD...]      list the methods served, or find some by name, id, path or word
   gateway explain METHOD [JSON]    print the HTTP request that a call makes, and all that bounds it
   gateway quota [flags]            print the state of a running gateway's rate budgets
+  gateway policy check FILE        explain a policy: who may do what, and which rule says so
+  gateway token NAME               make a static token for a caller
   gateway protos DIR               write the API as .proto files and as an image, to generate clients from
   gateway version                  say what this binary was made from
   gateway help                     print this text

@@ -18,7 +18,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "samsara.internal/gateway/gen" // Registers the descriptors of the whole API.
@@ -130,7 +129,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := metrics.WatchUpstream(client); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	grpcServer, err := newServer(cfg, newCredentials(files.certificates), endpoints, client, memory, metrics, log)
+	grpcServer, err := newServer(cfg, files, endpoints, client, memory, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -152,7 +151,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: poller.States, Quota: state, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quota: state, Logger: log})
 		servers = append(servers, server{adminListener, probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
@@ -295,18 +294,20 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 
 // watchFiles adds the metrics of files, and of certificates if there are any.
 func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files) error {
-	if err := metrics.WatchFiles(poller.States); err != nil || files.certificates == nil {
+	if err := metrics.WatchFiles(files.states(poller)); err != nil || files.certificates == nil {
 		return err
 	}
 	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
 }
 
-func newServer(cfg config.Config, creds credentials.TransportCredentials, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	return service.New(service.Config{
 		Endpoints:            endpoints,
 		Upstream:             client,
 		Logger:               log,
-		Credentials:          creds,
+		Credentials:          newCredentials(files.certificates),
+		Authenticator:        files.callers,
+		Policy:               files.policyInUse(),
 		Passthrough:          cfg.Passthrough,
 		ReflectionComments:   cfg.ReflectionComments,
 		SandboxFaults:        cfg.Sandbox,

@@ -14,6 +14,6 @@
 // An Identity holds nothing secret, because a quota's Snapshot shows callers. The package imports
 // nothing of ours, so that packages which know neither gRPC nor HTTP may use it.
 //
-// The package does not verify who calls: service/identity.go takes a verified client certificate
-// before what the caller says, and the address if there is neither.
+// The package does not verify who calls: package authn does, and makes a Principal of it. Package service
+// makes an Identity of a Principal, or else of what the caller says or of its address.
 package identity

@@ -9,19 +9,19 @@ import (
 
 // Report is what a policy comes to.
 type Report struct {
-	Rules []RuleReport
+	Rules []RuleReport `json:"rules"`
 	// Nobody are the methods that nobody may use.
-	Nobody []string
+	Nobody []string `json:"nobodyMayUse"`
 }
 
 // RuleReport is what a rule comes to.
 type RuleReport struct {
-	Name  string
-	Allow bool
+	Name  string `json:"name"`
+	Allow bool   `json:"allow"`
 	// Methods is for how many methods it is.
-	Methods int
+	Methods int `json:"methods"`
 	// Decides is whether there is a call that it decides about.
-	Decides bool
+	Decides bool `json:"decides"`
 }
 
 // Report tries the policy with an identity for each pattern in it, and returns what comes of that. So it knows of a
@@ -42,7 +42,7 @@ func (p *Policy) Report() Report {
 	}
 	var r Report
 	for _, rule := range p.rules {
-		r.Rules = append(r.Rules, RuleReport{rule.name, rule.allow, count(rule.methods), decides[rule.name]})
+		r.Rules = append(r.Rules, RuleReport{rule.name, rule.allow, p.api.count(rule.methods), decides[rule.name]})
 	}
 	for i, m := range p.api.methods {
 		if !usable[i] && m != p.api.passthroughRead && m != p.api.passthroughWrite {
@@ -108,10 +108,11 @@ func ParseIdentity(text string) (identity.Principal, error) {
 	return identity.Principal{Means: pattern.means, Name: pattern.name}, err
 }
 
-func count(all []bool) int {
+// count returns how many of the methods that clients can call are in a set.
+func (a *API) count(set []bool) int {
 	n := 0
-	for _, is := range all {
-		if is {
+	for i, m := range a.methods {
+		if set[i] && m != a.passthroughRead && m != a.passthroughWrite {
 			n++
 		}
 	}

@@ -30,13 +30,14 @@ type GRPC struct {
 }
 
 // NewGRPC returns a client. Each of its workers sends one of the requests again and again. A request is the
-// wire form of a message.
-func NewGRPC(address, fullMethod string, requests [][]byte) (*GRPC, error) {
+// wire form of a message. Further options are for each connection.
+func NewGRPC(address, fullMethod string, requests [][]byte, options ...grpc.DialOption) (*GRPC, error) {
 	client := &GRPC{method: fullMethod, requests: requests}
 	for range max(Connections, (len(requests)+maxCallsPerConnection-1)/maxCallsPerConnection) {
-		connection, err := grpc.NewClient(address,
+		connection, err := grpc.NewClient(address, append([]grpc.DialOption{
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(maxAnswerBytes)))
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
+		}, options...)...)
 		if err != nil {
 			return nil, errors.Join(err, client.Close())
 		}
@@ -71,6 +72,17 @@ func (c *GRPC) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Bearer is a token that a client sends with each call, in plaintext too.
+type Bearer string
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (b Bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (b Bearer) RequireTransportSecurity() bool { return false }
 
 // rawCodec sends bytes, and counts or keeps the bytes that it receives.
 type rawCodec struct{}

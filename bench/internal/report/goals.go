@@ -115,6 +115,12 @@ func (r *Results) otherGoals() [][]string {
 	if r.Has(Goodput) {
 		add(judged(r.steadiness(Gateway), 2, true, 0.9), "gateway: goodput at %d calls at a time, in times of that at %d", r.Floods[1], r.Floods[0])
 	}
+	if r.Has(Proofs) {
+		for _, proof := range AllProofs()[1:] {
+			cost := ratio(figures(r.Proved[proof], cpuMicros), figures(r.Proved[NoProof], cpuMicros))
+			add(judged(cost, 3, false, 1.05), "gateway: CPU at 2 KB and concurrency %d with proof %q, in times of that without", High, proof)
+		}
+	}
 	if r.Has(Containers) {
 		for _, c := range AllContainers() {
 			ok := figures(r.Contained[Confined{Gateway, c}], func(c Contained) float64 { return float64(c.OK) })

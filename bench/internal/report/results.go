@@ -38,6 +38,8 @@ const (
 	Goodput Section = "goodput"
 	// Followers is streams that follow one feed.
 	Followers Section = "followers"
+	// Proofs is the smallest body for callers that prove who they are in some way of AllProofs.
+	Proofs Section = "proofs"
 	// Containers is large answers with little memory.
 	Containers Section = "containers"
 )
@@ -53,7 +55,7 @@ func Sections() []Section {
 	for _, size := range slices.Backward(Sizes()) {
 		sections = append(sections, SectionOf(size))
 	}
-	return append(sections, Between, Throughput, Goodput, Followers, Containers)
+	return append(sections, Between, Throughput, Goodput, Followers, Proofs, Containers)
 }
 
 // ParseSections reads a list with commas in between. "cpu" stands for all sizes and those between
@@ -164,8 +166,24 @@ type Results struct {
 	Followers, MessageBytes int
 	Followed                map[string][]load.Followed
 
+	// Proved is what the gateway measured by Proof.
+	Proved map[Proof][]load.Sample
+
 	Contained map[Confined][]Contained
 }
+
+// Proof is how callers prove who they are.
+type Proof string
+
+// The proofs. With NoProof, authentication and policy are off.
+const (
+	NoProof     Proof = "none, and no policy"
+	StaticToken Proof = "static token, and a policy"
+	SignedToken Proof = "JWT (RS256), and a policy"
+)
+
+// AllProofs are those of section Proofs.
+func AllProofs() []Proof { return []Proof{NoProof, StaticToken, SignedToken} }
 
 // Flood is a server and the number of calls at a time.
 type Flood struct {

@@ -145,6 +145,9 @@ const (
 	// or too many calls wait already; QuotaFailure has the budget. Not repeated. Call again after the wait in
 	// RetryInfo.
 	Reason_REASON_GATEWAY_QUOTA Reason = 24
+	// UNAVAILABLE. The gateway has not had the key set so far by which it would check the token. Not repeated. Call
+	// again later. See to the gateway's --jwt-jwks-url if it lasts.
+	Reason_REASON_GATEWAY_KEYS Reason = 27
 	// INVALID_ARGUMENT. The gateway refuses the request before Samsara is asked; BadRequest has each field and
 	// its rule. Not repeated. Change the request.
 	Reason_REASON_REQUEST_INVALID_ARGUMENT Reason = 30
@@ -156,6 +159,23 @@ const (
 	Reason_REASON_REQUEST_DEADLINE_EXCEEDED Reason = 32
 	// CANCELLED. The caller has cancelled the call. Not repeated.
 	Reason_REASON_REQUEST_CANCELLED Reason = 33
+	// UNAUTHENTICATED. The call proves nothing of its caller, who must. Not repeated. Call with a client
+	// certificate or a bearer token.
+	Reason_REASON_REQUEST_PROOF_MISSING Reason = 34
+	// UNAUTHENTICATED. The certificate or the bearer token is not one that the gateway accepts, or no longer. Not
+	// repeated. Call with another one.
+	Reason_REASON_REQUEST_PROOF_INVALID Reason = 35
+	// UNAUTHENTICATED. The certificate or the bearer token has expired. A stream ends after a whole message. Not
+	// repeated. Call with a new one, a stream with the cursor in the trailer.
+	Reason_REASON_REQUEST_PROOF_EXPIRED Reason = 36
+	// PERMISSION_DENIED. The gateway's policy does not let this caller make this call: ErrorInfo's `caller`, `rule`
+	// and `organization`. A stream ends after a whole message. Not repeated. Have the policy changed.
+	Reason_REASON_REQUEST_DENIED Reason = 37
+	// RESOURCE_EXHAUSTED. The caller makes more calls a second than the gateway's policy lets it. Not repeated. Call
+	// again after the wait in RetryInfo.
+	Reason_REASON_REQUEST_RATE Reason = 38
+	// RESOURCE_EXHAUSTED. The caller has as many streams open as the gateway's policy lets it. Not repeated. End one.
+	Reason_REASON_REQUEST_STREAMS Reason = 39
 	// INVALID_ARGUMENT. HTTP 400. Not repeated. Change the request.
 	Reason_REASON_BAD_REQUEST Reason = 400
 	// UNAUTHENTICATED. HTTP 401. Repeated once if the gateway has got another API token meanwhile. See to the
@@ -223,10 +243,17 @@ var (
 		22:  "REASON_GATEWAY_TOO_MANY_CALLS",
 		23:  "REASON_GATEWAY_MEMORY",
 		24:  "REASON_GATEWAY_QUOTA",
+		27:  "REASON_GATEWAY_KEYS",
 		30:  "REASON_REQUEST_INVALID_ARGUMENT",
 		31:  "REASON_REQUEST_METHOD_UNKNOWN",
 		32:  "REASON_REQUEST_DEADLINE_EXCEEDED",
 		33:  "REASON_REQUEST_CANCELLED",
+		34:  "REASON_REQUEST_PROOF_MISSING",
+		35:  "REASON_REQUEST_PROOF_INVALID",
+		36:  "REASON_REQUEST_PROOF_EXPIRED",
+		37:  "REASON_REQUEST_DENIED",
+		38:  "REASON_REQUEST_RATE",
+		39:  "REASON_REQUEST_STREAMS",
 		400: "REASON_BAD_REQUEST",
 		401: "REASON_UNAUTHORIZED",
 		403: "REASON_FORBIDDEN",
@@ -266,10 +293,17 @@ var (
 		"REASON_GATEWAY_TOO_MANY_CALLS":      22,
 		"REASON_GATEWAY_MEMORY":              23,
 		"REASON_GATEWAY_QUOTA":               24,
+		"REASON_GATEWAY_KEYS":                27,
 		"REASON_REQUEST_INVALID_ARGUMENT":    30,
 		"REASON_REQUEST_METHOD_UNKNOWN":      31,
 		"REASON_REQUEST_DEADLINE_EXCEEDED":   32,
 		"REASON_REQUEST_CANCELLED":           33,
+		"REASON_REQUEST_PROOF_MISSING":       34,
+		"REASON_REQUEST_PROOF_INVALID":       35,
+		"REASON_REQUEST_PROOF_EXPIRED":       36,
+		"REASON_REQUEST_DENIED":              37,
+		"REASON_REQUEST_RATE":                38,
+		"REASON_REQUEST_STREAMS":             39,
 		"REASON_BAD_REQUEST":                 400,
 		"REASON_UNAUTHORIZED":                401,
 		"REASON_FORBIDDEN":                   403,
@@ -350,6 +384,12 @@ const (
 	// Of a stream that failed and whose cursor metadata does not carry, because it is longer than 4 KiB, not
 	// printable ASCII or holds the API token: the length of the cursor in bytes.
 	ErrorInfoKey_ERROR_INFO_KEY_CURSOR_OMITTED ErrorInfoKey = 10
+	// Of REQUEST_DENIED: who calls, as policies write it, such as `token:billing`.
+	ErrorInfoKey_ERROR_INFO_KEY_CALLER ErrorInfoKey = 11
+	// Of REQUEST_DENIED: the name of the rule that denies the call; absent if no rule allows it.
+	ErrorInfoKey_ERROR_INFO_KEY_RULE ErrorInfoKey = 12
+	// Of REQUEST_DENIED: the organization that the call was for.
+	ErrorInfoKey_ERROR_INFO_KEY_ORGANIZATION ErrorInfoKey = 13
 )
 
 // Enum value maps for ErrorInfoKey.
@@ -366,6 +406,9 @@ var (
 		8:  "ERROR_INFO_KEY_CURSOR_FIELD",
 		9:  "ERROR_INFO_KEY_LIMIT",
 		10: "ERROR_INFO_KEY_CURSOR_OMITTED",
+		11: "ERROR_INFO_KEY_CALLER",
+		12: "ERROR_INFO_KEY_RULE",
+		13: "ERROR_INFO_KEY_ORGANIZATION",
 	}
 	ErrorInfoKey_value = map[string]int32{
 		"ERROR_INFO_KEY_UNSPECIFIED":    0,
@@ -379,6 +422,9 @@ var (
 		"ERROR_INFO_KEY_CURSOR_FIELD":   8,
 		"ERROR_INFO_KEY_LIMIT":          9,
 		"ERROR_INFO_KEY_CURSOR_OMITTED": 10,
+		"ERROR_INFO_KEY_CALLER":         11,
+		"ERROR_INFO_KEY_RULE":           12,
+		"ERROR_INFO_KEY_ORGANIZATION":   13,
 	}
 )
 
@@ -417,7 +463,8 @@ const (
 	RequestMetadata_REQUEST_METADATA_UNSPECIFIED RequestMetadata = 0
 	// `always`: repeat the call after any failure that a repeat may mend, even if it may then be done twice.
 	RequestMetadata_REQUEST_METADATA_RETRY RequestMetadata = 1
-	// Who calls, in 1 to 64 bytes, for the fair sharing of the quota. A client certificate counts over it.
+	// Who calls, in 1 to 64 bytes, for the fair sharing of the quota. A caller that has proved who it is names a part
+	// of itself, such as `billing/report`, for the log.
 	RequestMetadata_REQUEST_METADATA_CALLER RequestMetadata = 2
 	// `batch` lets others go first, `interactive` does not. Streams are batch unless they say so.
 	RequestMetadata_REQUEST_METADATA_PRIORITY RequestMetadata = 3
@@ -653,7 +700,7 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x12REPEAT_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tREPEAT_NO\x10\x01\x12\x15\n" +
 	"\x11REPEAT_BY_GATEWAY\x10\x02\x12\x14\n" +
-	"\x10REPEAT_BY_CALLER\x10\x03*\xf7\x16\n" +
+	"\x10REPEAT_BY_CALLER\x10\x03*\xaf\x1b\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12N\n" +
 	"\x1bREASON_UPSTREAM_UNREACHABLE\x10\x01\x1a-\xda\xce\x18)\n" +
@@ -690,7 +737,9 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x15REASON_GATEWAY_MEMORY\x10\x17\x1a4\xda\xce\x180\n" +
 	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12N\n" +
 	"\x14REASON_GATEWAY_QUOTA\x10\x18\x1a4\xda\xce\x180\n" +
-	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12W\n" +
+	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12F\n" +
+	"\x13REASON_GATEWAY_KEYS\x10\x1b\x1a-\xda\xce\x18)\n" +
+	"\vUNAVAILABLE\x12\x18gateway.samsara.internal\x18\x03\x12W\n" +
 	"\x1fREASON_REQUEST_INVALID_ARGUMENT\x10\x1e\x1a2\xda\xce\x18.\n" +
 	"\x10INVALID_ARGUMENT\x12\x18gateway.samsara.internal\x18\x01\x12R\n" +
 	"\x1dREASON_REQUEST_METHOD_UNKNOWN\x10\x1f\x1a/\xda\xce\x18+\n" +
@@ -698,7 +747,19 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	" REASON_REQUEST_DEADLINE_EXCEEDED\x10 \x1a3\xda\xce\x18/\n" +
 	"\x11DEADLINE_EXCEEDED\x12\x18gateway.samsara.internal\x18\x01\x12I\n" +
 	"\x18REASON_REQUEST_CANCELLED\x10!\x1a+\xda\xce\x18'\n" +
-	"\tCANCELLED\x12\x18gateway.samsara.internal\x18\x01\x12>\n" +
+	"\tCANCELLED\x12\x18gateway.samsara.internal\x18\x01\x12S\n" +
+	"\x1cREASON_REQUEST_PROOF_MISSING\x10\"\x1a1\xda\xce\x18-\n" +
+	"\x0fUNAUTHENTICATED\x12\x18gateway.samsara.internal\x18\x01\x12S\n" +
+	"\x1cREASON_REQUEST_PROOF_INVALID\x10#\x1a1\xda\xce\x18-\n" +
+	"\x0fUNAUTHENTICATED\x12\x18gateway.samsara.internal\x18\x01\x12S\n" +
+	"\x1cREASON_REQUEST_PROOF_EXPIRED\x10$\x1a1\xda\xce\x18-\n" +
+	"\x0fUNAUTHENTICATED\x12\x18gateway.samsara.internal\x18\x01\x12N\n" +
+	"\x15REASON_REQUEST_DENIED\x10%\x1a3\xda\xce\x18/\n" +
+	"\x11PERMISSION_DENIED\x12\x18gateway.samsara.internal\x18\x01\x12M\n" +
+	"\x13REASON_REQUEST_RATE\x10&\x1a4\xda\xce\x180\n" +
+	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12P\n" +
+	"\x16REASON_REQUEST_STREAMS\x10'\x1a4\xda\xce\x180\n" +
+	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x01\x12>\n" +
 	"\x12REASON_BAD_REQUEST\x10\x90\x03\x1a%\xda\xce\x18!\n" +
 	"\x10INVALID_ARGUMENT\x12\vsamsara.com\x18\x01\x12>\n" +
 	"\x13REASON_UNAUTHORIZED\x10\x91\x03\x1a$\xda\xce\x18 \n" +
@@ -736,7 +797,7 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x16REASON_GATEWAY_TIMEOUT\x10\xf8\x03\x1a \xda\xce\x18\x1c\n" +
 	"\vUNAVAILABLE\x12\vsamsara.com\x18\x02\x126\n" +
 	"\x0fREASON_HTTP_5XX\x10\xdd\x04\x1a \xda\xce\x18\x1c\n" +
-	"\vUNAVAILABLE\x12\vsamsara.com\x18\x02*\xfa\x03\n" +
+	"\vUNAVAILABLE\x12\vsamsara.com\x18\x02*\xf7\x04\n" +
 	"\fErrorInfoKey\x12\x1e\n" +
 	"\x1aERROR_INFO_KEY_UNSPECIFIED\x10\x00\x12%\n" +
 	"\x15ERROR_INFO_KEY_METHOD\x10\x01\x1a\n" +
@@ -750,7 +811,11 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x1bERROR_INFO_KEY_CURSOR_FIELD\x10\b\x1a\x10\xe2\xce\x18\fcursor_field\x12#\n" +
 	"\x14ERROR_INFO_KEY_LIMIT\x10\t\x1a\t\xe2\xce\x18\x05limit\x125\n" +
 	"\x1dERROR_INFO_KEY_CURSOR_OMITTED\x10\n" +
-	"\x1a\x12\xe2\xce\x18\x0ecursor_omitted*\xb6\x02\n" +
+	"\x1a\x12\xe2\xce\x18\x0ecursor_omitted\x12%\n" +
+	"\x15ERROR_INFO_KEY_CALLER\x10\v\x1a\n" +
+	"\xe2\xce\x18\x06caller\x12!\n" +
+	"\x13ERROR_INFO_KEY_RULE\x10\f\x1a\b\xe2\xce\x18\x04rule\x121\n" +
+	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\xb6\x02\n" +
 	"\x0fRequestMetadata\x12 \n" +
 	"\x1cREQUEST_METADATA_UNSPECIFIED\x10\x00\x12-\n" +
 	"\x16REQUEST_METADATA_RETRY\x10\x01\x1a\x11\xe2\xce\x18\rsamsara-retry\x12/\n" +

@@ -1,0 +1,127 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+)
+
+// patrolInterval is the time between two looks at the open streams.
+const patrolInterval = 500 * time.Millisecond
+
+// streams are the open streams. Each ends with the stop of the server, and when its caller's proof or
+// permission ends. It is safe for concurrent use.
+type streams struct {
+	gate *gate
+	// stopping ends when the server begins to stop.
+	stopping context.Context //nolint:containedctx // the server's own, not a call's
+
+	mu   sync.Mutex
+	open map[*openStream]struct{}
+	// patrol looks at the open streams while there are some.
+	patrol *time.Timer
+}
+
+// openStream is a stream that runs. It does not change.
+type openStream struct {
+	method        string
+	from          *connection
+	authorization []string
+	access        access
+	// revision is the authenticator's when the stream began or was last looked at. Only patrol uses it.
+	revision uint64
+	ending   context.Context //nolint:containedctx // the stream's own
+	end      context.CancelCauseFunc
+}
+
+// denied returns the error of a stream whose proof or permission has ended, nil if it has not, or if the server stops.
+func (o *openStream) denied() error {
+	if cause := context.Cause(o.ending); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// why returns the error of a stream that had to end.
+func (o *openStream) why() error {
+	if err := o.denied(); err != nil {
+		return err
+	}
+	return draining()
+}
+
+// enter notes a stream that begins. Its ending ends when the stream has to end: with the error that its caller
+// sees, or because the server stops. leave is to be called when it has ended.
+func (s *streams) enter(o *openStream) (leave func()) {
+	o.ending, o.end = context.WithCancelCause(s.stopping)
+	if s.gate.isOpen() {
+		return func() { o.end(nil) }
+	}
+	o.revision = s.gate.revision()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[o] = struct{}{}
+	if s.patrol == nil {
+		s.patrol = time.AfterFunc(patrolInterval, s.look)
+	}
+	return func() {
+		s.mu.Lock()
+		delete(s.open, o)
+		s.mu.Unlock()
+		o.end(nil)
+	}
+}
+
+// look ends the streams whose callers may no longer have them.
+func (s *streams) look() {
+	s.mu.Lock()
+	all := make([]*openStream, 0, len(s.open))
+	for o := range s.open {
+		all = append(all, o)
+	}
+	s.mu.Unlock()
+	now, revision := time.Now(), s.gate.revision()
+	for _, o := range all {
+		if err := s.gate.reconsider(o, revision, now); err != nil {
+			o.end(err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.patrol = nil; len(s.open) > 0 && s.stopping.Err() == nil {
+		s.patrol = time.AfterFunc(patrolInterval, s.look)
+	}
+}
+
+// reconsider returns the error of a stream whose proof or permission has ended since it was last looked at.
+func (g *gate) reconsider(o *openStream, revision uint64, now time.Time) error {
+	if expires := o.access.caller.who.Expires; !expires.IsZero() && !now.Before(expires) {
+		return newError(apiv1.Reason_REASON_REQUEST_PROOF_EXPIRED, "what the caller proved itself by has expired: go on with a new one, from the last cursor", nil)
+	}
+	valid := g.policy()
+	if o.revision == revision && o.access.caller.policy == valid {
+		return nil
+	}
+	next := *o.access.caller
+	if o.revision != revision {
+		o.revision = revision
+		var err error
+		if next.who, err = g.identify(o.ending, o.from, o.authorization); status.Code(err) == codes.Unauthenticated {
+			return err
+		} else if err != nil {
+			return nil // It is not known whether the proof is still good.
+		}
+	}
+	next.policy, next.grant = valid, g.grant(valid, next.who.Principal)
+	decided, err := g.decide(&next, o.method, o.access.organization)
+	if err == nil {
+		o.access = decided
+	}
+	return err
+}

@@ -111,11 +111,14 @@ func (g *gate) reconsider(o *openStream, revision uint64, now time.Time) error {
 	next := *o.access.caller
 	if o.revision != revision {
 		o.revision = revision
-		var err error
-		if next.who, err = g.identify(o.ending, o.from, o.authorization); status.Code(err) == codes.Unauthenticated {
+		who, err := g.identify(o.ending, o.from, o.authorization)
+		switch status.Code(err) {
+		case codes.OK:
+			next.who = who
+		case codes.Unauthenticated:
 			return err
-		} else if err != nil {
-			return nil // It is not known whether the proof is still good.
+		default: // It is not known whether the proof is still good.
+			return nil
 		}
 	}
 	next.policy, next.grant = valid, g.grant(valid, next.who.Principal)

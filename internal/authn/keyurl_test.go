@@ -26,9 +26,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// contextType is what Again takes.
-type contextType = context.Context
-
 // publisher is an issuer that answers a fetch, after a time.
 type publisher struct {
 	answer  atomic.Pointer[[]byte] // nil: it is down

@@ -103,7 +103,10 @@ func samples(kind string) []string {
 func TestSettings_everySource(t *testing.T) {
 	t.Parallel()
 	// These need other settings to go with them, and have tests of their own.
-	apart := []string{"tls-cert-file", "tls-key-file", "tls-client-ca-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
+	apart := []string{
+		"tls-cert-file", "tls-key-file", "tls-client-ca-file", "tls-client-auth", "api-token-file",
+		"jwt-issuer", "jwt-audience", "jwt-jwks-file", "jwt-jwks-url", "jwt-jwks-ca-file", "jwt-jwks-token-file", "jwt-clock-skew", "sandbox", "sandbox-seed", "sandbox-fault", "config",
+	}
 	unchanged := mustLoad(t, nil)
 	// sample returns a value of a setting that is taken and changes something.
 	sample := func(name string) (string, bool) {

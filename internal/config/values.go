@@ -350,7 +350,7 @@ func texts(target *[]string) list[string] {
 }
 
 func keysURL(target **url.URL) value[*url.URL] {
-	return value[*url.URL]{target, "url", func(s string) (*url.URL, error) {
+	return value[*url.URL]{target, "string", func(s string) (*url.URL, error) {
 		if s == "" {
 			return nil, nil //nolint:nilnil // none is given
 		}

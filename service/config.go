@@ -46,6 +46,8 @@ type Config struct {
 	Policy func() *policy.Policy
 	// Passthrough serves PassthroughService.
 	Passthrough bool
+	// NoReflection leaves reflection out, and Channelz serves grpc's channelz, which shows peers' addresses.
+	NoReflection, Channelz bool
 	// ReflectionComments makes reflection serve the comments of the API too. They are read when reflection is
 	// first asked for something, and kept from then on.
 	ReflectionComments bool
@@ -82,8 +84,11 @@ type Config struct {
 	// MaxConcurrentCalls bounds the calls at one time on all connections together, apart from those of grpc's
 	// own services. Further ones are refused. 0: 50,000.
 	MaxConcurrentCalls int
-	// MaxConnectionAge is the time after which a client is asked to connect again, which spreads clients over
-	// replicas. Its calls finish. 0: never.
+	// MaxConnections bounds the connections at one time. Further ones are closed as they come. 0: 10,000.
+	MaxConnections int
+	// MaxConnectionAge is the time after which a client is asked to connect again, a tenth more or less, which spreads
+	// clients over replicas. Its calls finish. Its streams end with their cursor, up to a fifth of the time later.
+	// 0: never.
 	MaxConnectionAge time.Duration
 	// KeepaliveTime is the silence after which a client is asked whether it is alive, and KeepaliveTimeout is
 	// how long it has to answer; 0: 1 minute and 20 seconds.
@@ -107,6 +112,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"DefaultDeadline", int64(c.DefaultDeadline)},
 		{"MaxRequestBytes", int64(c.MaxRequestBytes)},
 		{"MaxConcurrentCalls", int64(c.MaxConcurrentCalls)},
+		{"MaxConnections", int64(c.MaxConnections)},
 		{"MaxConnectionAge", int64(c.MaxConnectionAge)},
 		{"KeepaliveTime", int64(c.KeepaliveTime)},
 		{"KeepaliveTimeout", int64(c.KeepaliveTimeout)},
@@ -143,6 +149,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Credentials == nil {
 		c.Credentials = insecure.NewCredentials()
 	}
+	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
 	c.MaxConcurrentCalls = cmp.Or(c.MaxConcurrentCalls, 50_000)
 	c.MaxConcurrentStreams = min(cmp.Or(c.MaxConcurrentStreams, 1000), uint32(max(1, c.MaxConcurrentCalls/2)))
 	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)

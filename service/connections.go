@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -45,7 +47,7 @@ func (c connections) Clone() credentials.TransportCredentials {
 
 // connection returns the AuthInfo of a connection over a socket.
 func (c connections) connection(socket net.Conn, info credentials.AuthInfo) *connection {
-	client := &connection{AuthInfo: info, socket: socket, memory: make(map[identity.Principal]memory)}
+	client := &connection{AuthInfo: info, socket: socket, begun: time.Now(), share: 0.1 + rand.Float64()/10, memory: make(map[identity.Principal]memory)}
 	client.peer, client.address = authn.NewPeer(nil), host(socket.RemoteAddr())
 	if secured, ok := info.(credentials.TLSInfo); ok {
 		client.peer = authn.NewPeer(&secured.State)
@@ -68,6 +70,10 @@ func (c connections) memory(of *connection) memory {
 type connection struct {
 	credentials.AuthInfo
 	socket net.Conn
+	// begun is when the connection came, and share is by which share of the greatest age its streams outlast that: a
+	// tenth to a fifth, so that grpc has told the client before, and so that clients do not all come back together.
+	begun time.Time
+	share float64
 	// peer is what the client's handshake has shown.
 	peer *authn.Peer
 	// anyone is who calls if nobody is asked to prove anything. latest is who has called last otherwise.

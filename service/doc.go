@@ -14,7 +14,7 @@
 // grpc itself answers, without an ErrorInfo, to a request message that is malformed or too large, also if
 // it is so only once it is decompressed, and to none or a second one (INTERNAL): such a call is logged
 // and counted as others are. grpc also turns away what it cannot make a call of, which is neither logged
-// nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 64 KiB, binary metadata or a
+// nor counted: an encoding other than gzip (UNIMPLEMENTED), metadata above 128 KiB, binary metadata or a
 // grpc-timeout that is malformed, a path without a method, a deadline that has passed.
 //
 // Requests may be compressed with gzip. Answers are compressed if the request was.
@@ -23,11 +23,12 @@
 //
 //	GATEWAY_TOO_MANY_CALLS  RESOURCE_EXHAUSTED, with the limit in the metadata and a RetryInfo.
 //
-// A call of a method that is not served is counted as /unknown/unknown, whatever it is called:
+// A call with more than 64 KiB of metadata is refused with REQUEST_INVALID_ARGUMENT. A call of a method that is not
+// served is counted as /unknown/unknown, whatever it is called:
 //
 //	REQUEST_METHOD_UNKNOWN  UNIMPLEMENTED
 //
-// In the log these two are "call refused".
+// In the log these are "call refused". A connection beyond Config.MaxConnections is closed as it comes.
 //
 // The ErrorInfo of a call that writes, by another HTTP method than GET, says in processed whether Samsara
 // acted on it: "yes", "no" or "unknown". If package upstream says nothing of that, nothing was sent: "no",
@@ -94,8 +95,9 @@
 //	                             say whether one follows, leads back to where the stream has been,
 //	                             or names a cursor that cannot be sent back: one above 16 KiB, or
 //	                             with text that is not valid and was replaced. That page is not sent.
-//	GATEWAY_DRAINING             UNAVAILABLE: the server stops. The stream ends after a whole
-//	                             message, and another server goes on with it.
+//	GATEWAY_DRAINING             UNAVAILABLE: the server stops, or the connection is as old as it
+//	                             may become. The stream ends after a whole message, and goes on at
+//	                             another server, or over another connection.
 //
 // # Metadata of requests
 //
@@ -150,14 +152,14 @@
 // A handler is written once for each shape of method: unary, all pages, follow, passthrough. There is no
 // code for a single operation, and no net/http. Only codec.go hands memory to grpc; what does not reach it
 // is released by whoever made it. A call's log line, attempts and lease belong to the call's goroutine. What
-// calls share is atomic, or is the concern of packages feed and lease, except for three maps with a mutex each: a
-// policy's grants, the memory of a connection's identities, and the open streams. Nothing waits under one. The
+// calls share is atomic, or is the concern of packages feed and lease, except for what has a mutex each: a
+// policy's grants, the memory of a connection's identities, the open streams, and the open connections. Nothing waits under one. The
 // goroutine that reads a list ahead ends before its handler returns. Every handler has returned before Stop
 // does, or the error of Stop says that it has not. Interceptors see every call with the status that its
 // caller sees.
 //
 // # Files
 //
-// In the order in which they are to be read: server, config, operations, interceptors, gate, ends, connections,
-// unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
+// In the order in which they are to be read: server, config, operations, interceptors, gate, ends, accepted,
+// connections, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
 package service

@@ -6,8 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 )
@@ -19,6 +21,8 @@ const patrolInterval = 500 * time.Millisecond
 // permission ends. It is safe for concurrent use.
 type streams struct {
 	gate *gate
+	// age is how old a connection becomes; 0: there is no bound.
+	age time.Duration
 	// stopping ends when the server begins to stop.
 	stopping context.Context //nolint:containedctx // the server's own, not a call's
 
@@ -60,7 +64,7 @@ func (o *openStream) why() error {
 // sees, or because the server stops. leave is to be called when it has ended.
 func (s *streams) enter(o *openStream) (leave func()) {
 	o.ending, o.end = context.WithCancelCause(s.stopping)
-	if s.gate.isOpen() {
+	if s.gate.isOpen() && s.age == 0 {
 		return func() { o.end(nil) }
 	}
 	o.revision = s.gate.revision()
@@ -88,7 +92,11 @@ func (s *streams) look() {
 	s.mu.Unlock()
 	now, revision := time.Now(), s.gate.revision()
 	for _, o := range all {
-		if err := s.gate.reconsider(o, revision, now); err != nil {
+		err := s.gate.reconsider(o, revision, now)
+		if err == nil && s.age > 0 && now.Sub(o.from.begun) > s.age+time.Duration(o.from.share*float64(s.age)) {
+			err = tooOld()
+		}
+		if err != nil {
 			o.end(err)
 		}
 	}
@@ -99,8 +107,17 @@ func (s *streams) look() {
 	}
 }
 
+// tooOld returns the error of a stream over a connection that is as old as it may become.
+func tooOld() error {
+	return newError(apiv1.Reason_REASON_GATEWAY_DRAINING, "the connection is as old as it may become: go on over another one, from the last cursor",
+		nil, &errdetails.RetryInfo{RetryDelay: durationpb.New(0)})
+}
+
 // reconsider returns the error of a stream whose proof or permission has ended since it was last looked at.
 func (g *gate) reconsider(o *openStream, revision uint64, now time.Time) error {
+	if o.access.caller == nil {
+		return nil // Nobody has to prove anything.
+	}
 	if expires := o.access.caller.who.Expires; !expires.IsZero() && !now.Before(expires) {
 		return newError(apiv1.Reason_REASON_REQUEST_PROOF_EXPIRED, "what the caller proved itself by has expired: go on with a new one, from the last cursor", nil)
 	}

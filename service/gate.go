@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,21 +271,52 @@ func (g *gate) meet(a *access, stream bool) (leave func(), err error) {
 	return func() { g.meter.Leave(a.caller.who.Principal, limits) }, nil
 }
 
-type authorizationContextKey struct{}
-
-// takeAuthorization moves what a call has for its proof out of its metadata, so that nothing later can log it
-// or pass it on.
-func takeAuthorization(ctx context.Context, info *tap.Info) context.Context {
-	values, ok := info.Header[authorizationKey]
-	if !ok {
-		return ctx
-	}
-	delete(info.Header, authorizationKey)
-	return context.WithValue(ctx, authorizationContextKey{}, values)
+// arrivalNote is what arrived has noted of a call. A call of which there is nothing to note has none.
+type arrivalNote struct {
+	authorization []string
+	// excess is how many bytes the metadata has, if it has too many.
+	excess int
 }
 
-// authorization returns what takeAuthorization has taken.
+type arrivalContextKey struct{}
+
+// arrived is a tap.ServerInHandle. It moves what a call has for its proof out of its metadata, so that nothing later
+// can log it or pass it on, and notes if there is too much metadata.
+func arrived(ctx context.Context, info *tap.Info) (context.Context, error) {
+	var note arrivalNote
+	size := 0
+	for name, values := range info.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + fieldBytes
+		}
+	}
+	if size > maxMetadataBytes {
+		note.excess = size
+	}
+	if note.authorization = info.Header[authorizationKey]; note.authorization != nil {
+		delete(info.Header, authorizationKey)
+	}
+	if note.authorization == nil && note.excess == 0 {
+		return ctx, nil
+	}
+	return context.WithValue(ctx, arrivalContextKey{}, note), nil
+}
+
+// authorization returns what a call has for its proof.
 func authorization(ctx context.Context) []string {
-	values, _ := ctx.Value(authorizationContextKey{}).([]string)
-	return values
+	note, _ := ctx.Value(arrivalContextKey{}).(arrivalNote)
+	return note.authorization
+}
+
+// checkMetadata returns the error of a call with too much metadata.
+func checkMetadata(ctx context.Context) error {
+	note, _ := ctx.Value(arrivalContextKey{}).(arrivalNote)
+	if note.excess == 0 {
+		return nil
+	}
+	return newError(apiv1.Reason_REASON_REQUEST_INVALID_ARGUMENT, fmt.Sprintf(
+		"metadata: has %d bytes, with %d for each entry, must have at most %d", note.excess, fieldBytes, maxMetadataBytes), nil,
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{
+			Field: "metadata", Description: fmt.Sprintf("has %d bytes, must have at most %d", note.excess, maxMetadataBytes),
+		}}})
 }

@@ -53,13 +53,17 @@ func newEdge(c Config, stopping context.Context) *edge {
 	return &edge{
 		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
 		calls: calls{limit: int64(c.MaxConcurrentCalls)},
-		gate:  g, streams: &streams{gate: g, stopping: stopping, open: make(map[*openStream]struct{})},
+		gate:  g, streams: &streams{gate: g, age: c.MaxConnectionAge, stopping: stopping, open: make(map[*openStream]struct{})},
 	}
 }
 
 // admit notes who makes a call, and returns an error if it may not be made. leave is to be called when a call
 // that may be made has ended.
 func (e *edge) admit(ctx context.Context, line *logLine, stream bool) (leave func(), err error) {
+	if err := checkMetadata(ctx); err != nil {
+		line.refused = true
+		return nil, err
+	}
 	if e.gate.isOpen() || isAlwaysOpen(line.method) {
 		return func() {}, nil
 	}

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -37,8 +36,10 @@ const (
 	// except for 64 KiB a call.
 	streamWindowBytes = 64 << 10
 	connWindowBytes   = 1 << 20
-	// maxHeaderBytes bounds the metadata of a request.
-	maxHeaderBytes = 64 << 10
+	// maxMetadataBytes bounds the metadata of a request, counted as HTTP/2 does. Beyond maxHeaderBytes grpc does not
+	// read it, and clients that heed that do not send it.
+	maxMetadataBytes = 64 << 10
+	maxHeaderBytes   = 2 * maxMetadataBytes
 	// abortGrace is how long handlers have to return once their calls have been cancelled.
 	abortGrace = 5 * time.Second
 )
@@ -58,9 +59,7 @@ func (c Config) serverOptions(e *edge) []grpc.ServerOption {
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
 		grpc.ConnectionTimeout(connectTimeout),
-		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			return takeAuthorization(ctx, info), nil
-		}),
+		grpc.InTapHandle(arrived),
 		grpc.StaticStreamWindowSize(streamWindowBytes),
 		grpc.StaticConnWindowSize(connWindowBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -86,6 +85,7 @@ type Server struct {
 	room       requestRoom
 	health     *health.Server
 	services   []string
+	accepted   *accepted
 	endStreams context.CancelFunc
 	feeds      *feed.Hub
 	// answers and requests are the memory that clients hold. answering is how many unary calls are being
@@ -112,6 +112,7 @@ func New(cfg Config) (*Server, error) {
 		edge:       e,
 		room:       requestRoom(cfg.MaxRequestBytes),
 		health:     health.NewServer(),
+		accepted:   newAccepted(cfg.MaxConnections, cfg.Logger),
 		endStreams: endStreams,
 		feeds:      cfg.feeds(),
 		answers:    cfg.Answers,
@@ -125,8 +126,12 @@ func New(cfg Config) (*Server, error) {
 	}
 	e.served.addWrites(cfg.Endpoints)
 	healthv1.RegisterHealthServer(s, s.health)
-	registerReflection(s, cfg.ReflectionComments)
-	channelz.RegisterChannelzServiceToServer(s)
+	if !cfg.NoReflection {
+		registerReflection(s, cfg.ReflectionComments)
+	}
+	if cfg.Channelz {
+		channelz.RegisterChannelzServiceToServer(s)
+	}
 	s.SetServing(false)
 	return s, nil
 }
@@ -212,11 +217,14 @@ func (c Config) services(g *gate, ops operations, feeds *feed.Hub, answering *at
 // Serve accepts connections from lis until Stop, and then returns nil. It closes lis before it returns. It
 // may be called for several listeners.
 func (s *Server) Serve(lis net.Listener) error {
-	if err := s.grpc.Serve(lis); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.grpc.Serve(s.accepted.listen(lis)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
 	}
 	return nil
 }
+
+// Connections returns how many connections are open, how many may be, and how many have been closed because of that.
+func (s *Server) Connections() (open, limit int64, refused uint64) { return s.accepted.count() }
 
 // Calls returns how many calls run, how many may run, and how many have been refused because of that. Calls
 // of grpc's own services are left out.

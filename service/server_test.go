@@ -121,7 +121,7 @@ func TestReflection_servicesAndTypes(t *testing.T) {
 		names = append(names, s.GetName())
 	}
 	want := []string{
-		"grpc.channelz.v1.Channelz", "grpc.health.v1.Health",
+		"grpc.health.v1.Health",
 		"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
 		"samsara_gateway.api.v1.PassthroughService", "samsara_gateway.vehicles.v1.VehiclesService",
 	}
@@ -152,9 +152,23 @@ func TestReflection_servicesAndTypes(t *testing.T) {
 	}
 }
 
+func TestServices_turnedOff(t *testing.T) {
+	t.Parallel()
+	g := start(t, service.Config{Upstream: answers(`{}`), NoReflection: true})
+	info := g.GetServiceInfo()
+	if _, ok := info["grpc.channelz.v1.Channelz"]; ok {
+		t.Error("channelz is served")
+	}
+	for name := range info {
+		if strings.HasPrefix(name, "grpc.reflection.") {
+			t.Errorf("%s is served", name)
+		}
+	}
+}
+
 func TestChannelz_served(t *testing.T) {
 	t.Parallel()
-	g := start(t, service.Config{Upstream: answers(`{}`)})
+	g := start(t, service.Config{Upstream: answers(`{}`), Channelz: true})
 	resp, err := channelzv1.NewChannelzClient(g.conn).GetServers(t.Context(), &channelzv1.GetServersRequest{})
 	if err != nil || len(resp.GetServer()) == 0 {
 		t.Errorf("servers are %v (error %v), want at least one", resp, err)

@@ -78,17 +78,9 @@ func (f *files) openKeys(cfg *config.Config) (authn.Keys, error) {
 	case cfg.JWTKeysURL != nil:
 		from := authn.KeyURLConfig{URL: cfg.JWTKeysURL, TokenFile: cfg.JWTKeysTokenFile}
 		if cfg.JWTKeysCAFile != "" {
-			text, err := reload.ReadFile(cfg.JWTKeysCAFile, maxPEMBytes)
-			if err != nil {
+			var err error
+			if from.Authorities, err = readAuthorities(cfg.JWTKeysCAFile); err != nil {
 				return nil, err
-			}
-			trusted, err := parseAuthorities(text)
-			if err != nil {
-				return nil, err
-			}
-			from.Authorities = x509.NewCertPool()
-			for _, authority := range trusted {
-				from.Authorities.AddCert(authority)
 			}
 		}
 		f.keysURL = authn.NewKeyURL(from)

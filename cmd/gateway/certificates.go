@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -29,6 +32,32 @@ type certificates struct {
 	dates []telemetry.Certificate
 }
 
+// newAdminCertificates reads the files for TLS of the admin address.
+func newAdminCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
+	return reload.New(reload.File[certificates]{
+		Name: "admin-tls", Paths: []string{cfg.AdminTLSCertFile, cfg.AdminTLSKeyFile}, MaxBytes: maxPEMBytes,
+		Parse: func(contents [][]byte) (certificates, error) {
+			parsed, err := parseCertificates(contents, tls.NoClientCert, cfg.TLSMinVersion)
+			if err == nil {
+				parsed.config.NextProtos = []string{"h2", "http/1.1"}
+				parsed.dates[0].Name = "admin"
+			}
+			return parsed, err
+		},
+	})
+}
+
+// secured returns a listener whose connections are secured by the certificates in use; nil: as it is.
+func secured(l net.Listener, files *reload.Value[certificates], least uint16) net.Listener {
+	if files == nil {
+		return l
+	}
+	return tls.NewListener(l, &tls.Config{
+		MinVersion:         least,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.Get().config, nil },
+	})
+}
+
 // newCertificates reads the files for TLS. It returns nil if none are configured.
 func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 	if cfg.TLSCertFile == "" {
@@ -40,7 +69,9 @@ func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 	}
 	file := reload.File[certificates]{
 		Name: "tls", Paths: []string{cfg.TLSCertFile, cfg.TLSKeyFile}, MaxBytes: maxPEMBytes,
-		Parse: func(contents [][]byte) (certificates, error) { return parseCertificates(contents, auth) },
+		Parse: func(contents [][]byte) (certificates, error) {
+			return parseCertificates(contents, auth, cfg.TLSMinVersion)
+		},
 	}
 	if cfg.TLSClientCAFile != "" {
 		file.Paths = append(file.Paths, cfg.TLSClientCAFile)
@@ -51,25 +82,25 @@ func newCertificates(cfg *config.Config) (*reload.Value[certificates], error) {
 // newCredentials returns credentials that give every new connection the current certificates; open
 // connections stay as they are. Sessions are resumed whatever has changed, except those of a client whose
 // authority is no longer listed: all configurations share the ticket keys of the one made here.
-func newCredentials(files *reload.Value[certificates]) credentials.TransportCredentials {
+func newCredentials(files *reload.Value[certificates], least uint16) credentials.TransportCredentials {
 	if files == nil {
 		return nil
 	}
 	return credentials.NewTLS(&tls.Config{
-		MinVersion:         tls.VersionTLS12,
+		MinVersion:         least,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.Get().config, nil },
 	})
 }
 
 // parseCertificates reads a certificate chain, its key and, if there is a third content, the authorities
 // of clients.
-func parseCertificates(contents [][]byte, auth tls.ClientAuthType) (certificates, error) {
+func parseCertificates(contents [][]byte, auth tls.ClientAuthType, least uint16) (certificates, error) {
 	pair, err := parsePair(contents[0], contents[1])
 	if err != nil {
 		return certificates{}, err
 	}
 	parsed := certificates{
-		config: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}},
+		config: &tls.Config{MinVersion: least, Certificates: []tls.Certificate{pair}},
 		dates:  []telemetry.Certificate{{Name: "server", NotAfter: pair.Leaf.NotAfter}},
 	}
 	if len(contents) < 3 {
@@ -122,6 +153,23 @@ func parseAuthorities(text []byte) ([]*x509.Certificate, error) {
 	return nil, err
 }
 
+// readAuthorities returns the authorities in a file.
+func readAuthorities(path string) (*x509.CertPool, error) {
+	text, err := reload.ReadFile(path, maxPEMBytes)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := parseAuthorities(text)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, authority := range trusted {
+		pool.AddCert(authority)
+	}
+	return pool, nil
+}
+
 // parseChain returns the certificates of a PEM file, all of which must be complete. crypto/tls and
 // crypto/x509 ignore an incomplete one, such as the end of a file that is being written.
 func parseChain(text []byte) (chain []*x509.Certificate, err error) {
@@ -152,5 +200,30 @@ func checkDates(c *x509.Certificate) error {
 		return fmt.Errorf("the certificate is not valid after %v", c.NotAfter)
 	default:
 		return nil
+	}
+}
+
+const (
+	// expiresSoon is how long before its end a certificate is warned of, and expiryInterval how often.
+	expiresSoon    = 14 * 24 * time.Hour
+	expiryInterval = 24 * time.Hour
+)
+
+// warnOfExpiry logs each certificate in use that expires within two weeks, or has expired: at once and once a day, until
+// ctx ends.
+func warnOfExpiry(ctx context.Context, dates func() []telemetry.Certificate, log *slog.Logger) {
+	ticker := time.NewTicker(expiryInterval)
+	defer ticker.Stop()
+	for {
+		for _, c := range dates() {
+			if left := time.Until(c.NotAfter); left < expiresSoon {
+				log.WarnContext(ctx, "certificate expires soon, or has expired", "certificate", c.Name, "not_after", c.NotAfter, "left", left.Round(time.Minute))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 	}
 }

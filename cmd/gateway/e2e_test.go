@@ -204,7 +204,7 @@ func TestIdentity_fromCertificate(t *testing.T) {
 	_, at := startSandboxed(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-client-ca-file", certFile,
 		"--quota-limits=samsara_gateway.contacts.v1.*=1/min", "--quota-max-wait=5m")
 	call := func(ctx context.Context, cfg *tls.Config) error {
-		return getContact(connect(t, at.GRPC, credentials.NewTLS(cfg)))(metadata.AppendToOutgoingContext(ctx, "samsara-caller", "somebody else"), 0)
+		return getContact(connect(t, at.GRPC, credentials.NewTLS(cfg)))(metadata.AppendToOutgoingContext(ctx, "samsara-caller", name+"/report"), 0)
 	}
 	anonymous := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "localhost", RootCAs: pool}
 	certified := anonymous.Clone()

@@ -10,6 +10,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
+	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -19,6 +20,8 @@ type files struct {
 	token *upstream.Token
 	// certificates are nil without TLS.
 	certificates *reload.Value[certificates]
+	// adminCertificates are nil without TLS of the admin address.
+	adminCertificates *reload.Value[certificates]
 	// callers are nil if callers prove nothing.
 	callers *authn.Authenticator
 	// tokens, keys, keysURL and policy are nil if there are none.
@@ -45,6 +48,10 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 		note("api-token-file", err)
 	default:
 		f.token = upstream.StaticToken(cfg.APIToken.Reveal())
+	}
+	if cfg.AdminTLSCertFile != "" && cfg.AdminTLSKeyFile != "" {
+		f.adminCertificates, err = newAdminCertificates(cfg)
+		note("admin-tls-cert-file", err)
 	}
 	problems = append(problems, f.openTLS(cfg)...)
 	return append(problems, f.openCallers(cfg)...)
@@ -81,6 +88,17 @@ func (f *files) openTLS(cfg *config.Config) (problems []config.Problem) {
 	return problems
 }
 
+// dates returns when the certificates in use expire.
+func (f *files) dates() []telemetry.Certificate {
+	var all []telemetry.Certificate
+	for _, c := range []*reload.Value[certificates]{f.certificates, f.adminCertificates} {
+		if c != nil {
+			all = append(all, c.Get().dates...)
+		}
+	}
+	return all
+}
+
 // follow has the files read again, once a second and at each of hangups, until stop is called. It returns
 // the poller, which knows their states.
 func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.Logger) (poller *reload.Poller, stop func()) {
@@ -90,6 +108,9 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 	}
 	if f.certificates != nil {
 		watched = append(watched, f.certificates)
+	}
+	if f.adminCertificates != nil {
+		watched = append(watched, f.adminCertificates)
 	}
 	if f.tokens != nil {
 		watched = append(watched, f.tokens)
@@ -105,6 +126,7 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { poller.Run(ctx) })
+	running.Go(func() { warnOfExpiry(ctx, f.dates, log) })
 	if f.keysURL != nil {
 		running.Go(func() { f.keysURL.Run(ctx, log) })
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,22 +62,27 @@ While requests wait, the callers of the first 20 follow, with the budget that ho
 "retry", they wait before a further attempt, after an error.
 
 Flags:
-` + quotaFlags(new(string), new(string)).FlagUsagesWrapped(100)
+` + quotaFlags(new(string), new(string), new(string)).FlagUsagesWrapped(100)
 }
 
-func quotaFlags(address, format *string) *pflag.FlagSet {
+func quotaFlags(address, authorities, format *string) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("quota", pflag.ContinueOnError)
 	fs.Usage = func() {}
-	fs.StringVar(address, "admin", "127.0.0.1:9464", "`ADDRESS` of the gateway's admin listener")
+	fs.StringVar(address, "admin", "127.0.0.1:9464", "`ADDRESS` of the gateway's admin listener, with https:// in front if it has TLS")
+	fs.StringVar(authorities, "ca-file", "", "PEM `FILE` with the authorities of its certificate, if they are not the system's")
 	fs.StringVar(format, "format", "table", "`FORMAT` of the state: table or json")
 	return fs
 }
 
 // showQuota prints the state of a running gateway's quota.
 func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
-	var address, format string
-	if err := parse(quotaFlags(&address, &format), args, 0); err != nil {
+	var address, authorities, format string
+	if err := parse(quotaFlags(&address, &authorities, &format), args, 0); err != nil {
 		return err
+	}
+	scheme := "http://"
+	if rest, secured := strings.CutPrefix(address, "https://"); secured {
+		scheme, address = "https://", rest
 	}
 	if format != "table" && format != "json" {
 		return badUsage("--format %q: not table or json", format)
@@ -85,7 +91,14 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 		return badUsage("--admin %q: not of the form HOST:PORT", address)
 	}
 	// The request does not go through the proxy that the environment may name.
-	answer, err := askQuota(ctx, &http.Transport{DisableKeepAlives: true}, address)
+	via := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if authorities != "" {
+		var err error
+		if via.TLSClientConfig.RootCAs, err = readAuthorities(authorities); err != nil {
+			return fmt.Errorf("--ca-file: %w", err)
+		}
+	}
+	answer, err := askQuota(ctx, via, scheme, address)
 	if err != nil {
 		return err
 	}
@@ -101,10 +114,10 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // askQuota returns the state of the quota as a gateway's admin listener has it.
-func askQuota(ctx context.Context, via http.RoundTripper, address string) ([]byte, error) {
+func askQuota(ctx context.Context, via http.RoundTripper, scheme, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, quotaPatience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+admin.QuotaPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+address+admin.QuotaPath, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -208,7 +208,7 @@ func TestQuotaCommand_noAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := askQuota(t.Context(), silence{}, "127.0.0.1:9464")
+		_, err := askQuota(t.Context(), silence{}, "http://", "127.0.0.1:9464")
 		if waited := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || waited != quotaPatience {
 			t.Errorf("got %v after %v, want DeadlineExceeded after %v", err, waited, quotaPatience)
 		}

@@ -134,7 +134,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return err
 	}
 
-	if err := metrics.WatchCalls(grpcServer.Calls); err != nil {
+	if err := errors.Join(metrics.WatchCalls(grpcServer.Calls), metrics.WatchConnections(grpcServer.Connections)); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 
@@ -151,8 +151,8 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quota: state, Logger: log})
-		servers = append(servers, server{adminListener, probes.Serve, probes.Shutdown})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quota: state, Hosts: cfg.AdminHosts, Logger: log})
+		servers = append(servers, server{secured(adminListener, files.adminCertificates, cfg.TLSMinVersion), probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
 	if cfg.Sandbox {
@@ -294,10 +294,10 @@ func newLimiter(cfg config.Config, observer quota.Observer, log *slog.Logger) (*
 
 // watchFiles adds the metrics of files, and of certificates if there are any.
 func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files) error {
-	if err := metrics.WatchFiles(files.states(poller)); err != nil || files.certificates == nil {
+	if err := metrics.WatchFiles(files.states(poller)); err != nil || len(files.dates()) == 0 {
 		return err
 	}
-	return metrics.WatchCertificates(func() []telemetry.Certificate { return files.certificates.Get().dates })
+	return metrics.WatchCertificates(files.dates)
 }
 
 func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
@@ -305,10 +305,12 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Endpoints:            endpoints,
 		Upstream:             client,
 		Logger:               log,
-		Credentials:          newCredentials(files.certificates),
+		Credentials:          newCredentials(files.certificates, cfg.TLSMinVersion),
 		Authenticator:        files.callers,
 		Policy:               files.policyInUse(),
 		Passthrough:          cfg.Passthrough,
+		NoReflection:         !cfg.Reflection,
+		Channelz:             cfg.Channelz,
 		ReflectionComments:   cfg.ReflectionComments,
 		SandboxFaults:        cfg.Sandbox,
 		Drift:                metrics.Drift,
@@ -321,6 +323,9 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
 		MaxConcurrentCalls:   cfg.MaxConcurrentCalls,
+		MaxConnections:       cfg.MaxConnections,
+		MaxConnectionAge:     cfg.MaxConnectionAge,
+		KeepaliveMinTime:     cfg.KeepaliveMinTime,
 	})
 }
 

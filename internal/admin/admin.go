@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/reload"
 )
 
-// Config configures a Server. All fields except Files and Quota are required.
+// Config configures a Server. All fields except Files, Quota and Hosts are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
@@ -25,7 +26,9 @@ type Config struct {
 	Files func() []reload.State
 	// Quota returns the state of the quota. It is called concurrently. If it is nil, there is no
 	// quota, and /quota answers 404.
-	Quota  func() quota.Snapshot
+	Quota func() quota.Snapshot
+	// Hosts are the names that the server may be called by, beside IP addresses and localhost.
+	Hosts  []string
 	Logger *slog.Logger
 }
 
@@ -49,8 +52,9 @@ func New(cfg Config) *Server {
 	if cfg.Quota != nil {
 		mux.HandleFunc("GET "+QuotaPath, serveQuota(cfg.Quota))
 	}
+	mux.Handle("GET /channelz", newChannelz())
 	return &Server{&http.Server{
-		Handler:           mux,
+		Handler:           knownHosts(cfg.Hosts, mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -59,6 +63,33 @@ func New(cfg Config) *Server {
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}}
 }
+
+// knownHosts refuses requests by another name than an IP address, localhost or one of names. A page of a stranger
+// that a browser shows can make its own name mean this address, and would then be let in.
+func knownHosts(names []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isKnown(r.Host, names) {
+			answer(w, http.StatusMisdirectedRequest, fmt.Sprintf("Host: is %q, must be an IP address, localhost or one of --admin-hosts\n", clip(r.Host)))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isKnown reports whether a Host, with or without a port, is one that the server may be called by. A request of
+// HTTP/1.0 may have none, and no browser sends such a request.
+func isKnown(host string, names []string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if host == "" || strings.EqualFold(host, "localhost") || net.ParseIP(host) != nil {
+		return true
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, host) })
+}
+
+func clip(s string) string { return s[:min(len(s), 256)] }
 
 // filesDetail returns a line for each file whose last look failed.
 func filesDetail(states func() []reload.State) string {

@@ -3,6 +3,7 @@
 //	/metrics   the metrics, in the formats of Prometheus
 //	/healthz   200 if the process answers
 //	/readyz    200 if the gateway takes calls, else 503
+//	/channelz  grpc's servers and their connections, as JSON; ?start= goes on after the last one
 //	/quota     the state of the budgets, as JSON of a Quota; 404 if the gateway keeps none
 //
 // A gateway whose quota is without its store, or that goes on with the last good content of a file,
@@ -10,7 +11,7 @@
 //
 // # Guarantees
 //
-// A Server answers GET and HEAD only, reads no request body, and bounds the time and the header of
+// A Server answers GET and HEAD only, and no Host but IP addresses, localhost and Config.Hosts. It reads no request body, and bounds the time and the header of
 // every request. What is asked changes nothing in the gateway. Config's functions are called once for
 // each request that needs them, concurrently.
 //
@@ -20,5 +21,5 @@
 // its name, unit and meaning. Times are numbers of seconds.
 //
 // The package neither authenticates nor encrypts: who may reach its address is the concern of the
-// configuration, which refuses an address beyond loopback without --insecure.
+// configuration, which refuses plaintext beyond loopback without --admin-insecure.
 package admin

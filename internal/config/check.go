@@ -13,8 +13,11 @@ func (c *Config) check(l *loader) {
 	if c.TLSCertFile == "" && !c.Insecure && !isLoopback(c.Listen) {
 		l.problem("%s: beyond loopback, which needs --tls-cert-file and --tls-key-file, or --insecure", l.where("listen"))
 	}
-	if c.AdminListen != "" && !c.Insecure && !isLoopback(c.AdminListen) {
-		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("admin-listen"))
+	if (c.AdminTLSCertFile == "") != (c.AdminTLSKeyFile == "") {
+		l.problem("--admin-tls-cert-file and --admin-tls-key-file: one is given without the other")
+	}
+	if c.AdminListen != "" && c.AdminTLSCertFile == "" && !c.AdminInsecure && !isLoopback(c.AdminListen) {
+		l.problem("%s: beyond loopback, which needs --admin-tls-cert-file and --admin-tls-key-file, or --admin-insecure", l.where("admin-listen"))
 	}
 	c.checkCallers(l)
 	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {

@@ -93,8 +93,8 @@ func samples(kind string) []string {
 		"duration": {"2s"},
 		"bytes":    {"2MiB"},
 		"limit":    {"15/10s"},
-		"list":     {"samsara_gateway.vehicles.v1.*=30s", "samsara_gateway.vehicles.v1.*=50/min,*=1/h", "billing=2,web=0.5"},
-		"string":   {"127.0.0.1:1", "https://api.eu.samsara.com", "2024-11-18", "redis://redis.internal:6379/1", "debug", "json"},
+		"list":     {"samsara_gateway.vehicles.v1.*=30s", "samsara_gateway.vehicles.v1.*=50/min,*=1/h", "billing=2,web=0.5", "gateway.acme.test"},
+		"string":   {"127.0.0.1:1", "https://api.eu.samsara.com", "2024-11-18", "redis://redis.internal:6379/1", "debug", "json", "1.3"},
 	}[kind]
 }
 
@@ -104,7 +104,7 @@ func TestSettings_everySource(t *testing.T) {
 	t.Parallel()
 	// These need other settings to go with them, and have tests of their own.
 	apart := []string{
-		"tls-cert-file", "tls-key-file", "tls-client-ca-file", "tls-client-auth", "api-token-file",
+		"tls-cert-file", "tls-key-file", "admin-tls-cert-file", "admin-tls-key-file", "tls-client-ca-file", "tls-client-auth", "api-token-file",
 		"jwt-issuer", "jwt-audience", "jwt-jwks-file", "jwt-jwks-url", "jwt-jwks-ca-file", "jwt-jwks-token-file", "jwt-clock-skew", "sandbox", "sandbox-seed", "sandbox-fault", "config",
 	}
 	unchanged := mustLoad(t, nil)
@@ -351,7 +351,7 @@ func TestLoad_namesEveryProblemWithItsSource(t *testing.T) {
 			name: "plaintext beyond loopback", args: []string{"--listen", ":50051"}, environ: []string{"SAMSARA_GATEWAY_ADMIN_LISTEN=0.0.0.0:9464"},
 			want: []string{
 				`--listen ":50051" (from the command line): beyond loopback, which needs --tls-cert-file and --tls-key-file, or --insecure`,
-				`--admin-listen "0.0.0.0:9464" (from environment SAMSARA_GATEWAY_ADMIN_LISTEN): beyond loopback, and plaintext: needs --insecure`,
+				`--admin-listen "0.0.0.0:9464" (from environment SAMSARA_GATEWAY_ADMIN_LISTEN): beyond loopback, which needs --admin-tls-cert-file and --admin-tls-key-file, or --admin-insecure`,
 			},
 		},
 		{

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/url"
 	"time"
@@ -24,8 +25,18 @@ type Config struct {
 	TLSClientCAFile string
 	// TLSClientAuth says whether clients must have a certificate of TLSClientCAFile.
 	TLSClientAuth ClientAuth
-	// Insecure allows plaintext beyond loopback.
+	// TLSMinVersion is the least version of TLS, of both listeners.
+	TLSMinVersion uint16
+	// Insecure allows plaintext beyond loopback, for gRPC.
 	Insecure bool
+	// AdminTLSCertFile and AdminTLSKeyFile are PEM files; both or neither.
+	AdminTLSCertFile, AdminTLSKeyFile string
+	// AdminInsecure allows plaintext beyond loopback, for the admin address.
+	AdminInsecure bool
+	// AdminHosts are the names that the admin address may be called by, beside IP addresses and localhost.
+	AdminHosts []string
+	// Reflection and Channelz serve these of grpc's services.
+	Reflection, Channelz bool
 	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
 	Passthrough bool
 	// ReflectionComments serves comments by reflection.
@@ -112,6 +123,12 @@ type Config struct {
 	MaxConcurrentStreams int
 	// MaxConcurrentCalls bounds the calls at a time on all connections together.
 	MaxConcurrentCalls int
+	// MaxConnections bounds the connections of clients at a time.
+	MaxConnections int
+	// MaxConnectionAge is how old a connection becomes; 0: there is no bound.
+	MaxConnectionAge time.Duration
+	// KeepaliveMinTime is the least time between a client's keepalive pings.
+	KeepaliveMinTime time.Duration
 	// DrainDelay is how long calls are still accepted after health and readiness have said that the gateway
 	// stops.
 	DrainDelay time.Duration
@@ -157,12 +174,19 @@ func (c *Config) settings() []setting {
 	usual := quota.Defaults()
 	return []setting{
 		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false).defaultTo("127.0.0.1:50051")},
-		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz and /quota; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
+		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz, /quota and /channelz; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
 		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities of clients' certificates, read again when it changes; the certificate names the caller", text(&c.TLSClientCAFile)},
 		{"tls-client-auth", listening, "whether clients must have such a certificate: require or optional", clientAuth(&c.TLSClientAuth).defaultTo(ClientAuthRequire)},
-		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
+		{"tls-min-version", listening, "least `VERSION` of TLS, also of the admin address: 1.2 or 1.3", tlsVersion(&c.TLSMinVersion).defaultTo(tls.VersionTLS12)},
+		{"insecure", listening, "allow plaintext beyond loopback, for gRPC", boolean(&c.Insecure)},
+		{"admin-tls-cert-file", listening, "PEM `FILE` with the admin address's certificate chain, read again when it changes", text(&c.AdminTLSCertFile)},
+		{"admin-tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.AdminTLSKeyFile)},
+		{"admin-insecure", listening, "allow plaintext beyond loopback, for the admin address", boolean(&c.AdminInsecure)},
+		{"admin-hosts", listening, "`NAME` that the admin address may be called by, beside IP addresses and localhost; may be repeated, or several separated by commas", hosts(&c.AdminHosts)},
+		{"reflection", listening, "serve reflection, which grpcurl needs", boolean(&c.Reflection).defaultTo(true)},
+		{"channelz", listening, "serve grpc's channelz, which shows peers' addresses; the admin address has it anyway", boolean(&c.Channelz)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
 		{"reflection-comments", listening, "serve comments by reflection, which grpcurl describe prints; they take 3MiB once somebody has asked", boolean(&c.ReflectionComments).defaultTo(true)},
 
@@ -211,6 +235,9 @@ func (c *Config) settings() []setting {
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000).defaultTo(1000)},
 		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 200, or 50000 if there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
+		{"max-connections", limits, "`NUMBER` of client connections at a time; more are closed as they come", whole(&c.MaxConnections, 1, 1_000_000).defaultTo(10_000)},
+		{"max-connection-age", limits, "`TIME` after which a client is asked to connect again, a tenth more or less; its calls finish, its streams end with their cursor; 0: never", duration(&c.MaxConnectionAge, 0, 24*time.Hour).defaultTo(30 * time.Minute)},
+		{"keepalive-min-time", limits, "least `TIME` between a client's keepalive pings; one that pings more than twice as often is disconnected", duration(&c.KeepaliveMinTime, time.Second, time.Hour).defaultTo(10 * time.Second)},
 		{"drain-delay", limits, "`TIME` that calls are still accepted after health checks and readiness say that the gateway stops", duration(&c.DrainDelay, 0, 10*time.Minute)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute).defaultTo(30 * time.Second)},
 

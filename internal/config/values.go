@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -337,6 +338,29 @@ func clientAuth(target *ClientAuth) value[ClientAuth] {
 			return "", errors.New("not require or optional")
 		}
 	}, func(a ClientAuth) string { return string(a) }}
+}
+
+func tlsVersion(target *uint16) value[uint16] {
+	return value[uint16]{target, "string", func(s string) (uint16, error) {
+		switch s {
+		case "1.2":
+			return tls.VersionTLS12, nil
+		case "1.3":
+			return tls.VersionTLS13, nil
+		default:
+			return 0, errors.New("not 1.2 or 1.3")
+		}
+	}, func(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }}
+}
+
+// hosts are names of hosts.
+func hosts(target *[]string) list[string] {
+	return list[string]{target, func(s string) (string, error) {
+		if s = strings.TrimSpace(s); !isHost(s) {
+			return "", fmt.Errorf("%s: not the name of a host", show(s))
+		}
+		return s, nil
+	}, identity}
 }
 
 // texts are several texts, none of them empty.

@@ -10,7 +10,7 @@ import (
 
 // Certificate says when a certificate expires.
 type Certificate struct {
-	// Name is server or client_ca.
+	// Name is server, client_ca or admin.
 	Name string
 	// NotAfter is when the certificate expires; if there are several, when the last of them does.
 	NotAfter time.Time
@@ -44,7 +44,7 @@ func (m *Metrics) WatchFiles(states func() []reload.State) error {
 func (m *Metrics) WatchCertificates(dates func() []Certificate) error {
 	var w watch
 	notAfter := w.desc("certificate_not_after_timestamp_seconds", "Unix time at which the certificate in use expires; "+
-		"server: the gateway's own; client_ca: the clients' authority that expires last.", "certificate")
+		"server: the gateway's own; client_ca: the clients' authority that expires last; admin: the admin address's.", "certificate")
 	w.read = func(out chan<- prometheus.Metric) {
 		for _, c := range dates() {
 			out <- gauge(notAfter, unixSeconds(c.NotAfter), c.Name)

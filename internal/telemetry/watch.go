@@ -66,6 +66,23 @@ func (m *Metrics) WatchUpstream(u Upstream) error {
 	return m.registry.Register(&w)
 }
 
+// WatchConnections adds the metrics of the bound on connections: how many are open, how many may be, and how many were
+// closed as they came. read is called once a scrape, concurrently. WatchConnections must be called at most once; the
+// error says that it was not.
+func (m *Metrics) WatchConnections(read func() (open, limit int64, refused uint64)) error {
+	var w watch
+	are := w.desc("connections", "Connections of gRPC clients that are open.")
+	may := w.desc("connections_limit", "Connections of gRPC clients that may be open at one time.")
+	past := w.desc("connections_refused_total", "Connections of gRPC clients that were closed as they came, because connections was at its limit.")
+	w.read = func(out chan<- prometheus.Metric) {
+		open, limit, refused := read()
+		out <- gauge(are, float64(open))
+		out <- gauge(may, float64(limit))
+		out <- counter(past, refused)
+	}
+	return m.registry.Register(&w)
+}
+
 // WatchCalls adds the metrics of the bound on calls: how many run, how many may, and how many were
 // refused. read is called once a scrape, concurrently. WatchCalls must be called at most once; the
 // error says that it was not.

@@ -131,7 +131,7 @@ func TestWritePage_someSections(t *testing.T) {
 	}
 	r.LeftOut = []report.Fact{{Name: "containers", Value: "no root"}}
 	text := page(t, r)
-	for _, want := range []string{"measured, of [micro 1mb 50kb 2kb between throughput goodput followers containers]: [2kb goodput]", "- containers: not measured: no root", "| server | 2 KB |", "## Goodput"} {
+	for _, want := range []string{"measured, of [micro 1mb 50kb 2kb between throughput goodput followers proofs containers]: [2kb goodput]", "- containers: not measured: no root", "| server | 2 KB |", "## Goodput"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -132,8 +132,8 @@ const (
 	Reason_REASON_UPSTREAM_PAGINATION_INVALID Reason = 12
 	// INTERNAL. A fault of the gateway, which is in its log. Not repeated. Report it.
 	Reason_REASON_GATEWAY_INTERNAL Reason = 20
-	// UNAVAILABLE. The gateway stops. A stream ends after a whole message. Not repeated. Go on at another one,
-	// with the cursor in the trailer.
+	// UNAVAILABLE. The gateway stops, or the connection is as old as it may become. A stream ends after a whole
+	// message. Not repeated. Go on at another one, or over another connection, with the cursor in the trailer.
 	Reason_REASON_GATEWAY_DRAINING Reason = 21
 	// RESOURCE_EXHAUSTED. As many calls run as may: ErrorInfo's `limit`. Not repeated. Call again after the wait
 	// in RetryInfo, at another gateway if there is one.
@@ -148,8 +148,8 @@ const (
 	// UNAVAILABLE. The gateway has not had the key set so far by which it would check the token. Not repeated. Call
 	// again later. See to the gateway's --jwt-jwks-url if it lasts.
 	Reason_REASON_GATEWAY_KEYS Reason = 27
-	// INVALID_ARGUMENT. The gateway refuses the request before Samsara is asked; BadRequest has each field and
-	// its rule. Not repeated. Change the request.
+	// INVALID_ARGUMENT. The gateway refuses the request, or its metadata, before Samsara is asked; BadRequest has
+	// each field and its rule. Not repeated. Change the request.
 	Reason_REASON_REQUEST_INVALID_ARGUMENT Reason = 30
 	// UNIMPLEMENTED. The gateway has no such method. Not repeated. Generate the client from this gateway's
 	// protos.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
@@ -44,6 +45,11 @@ type Config struct {
 	// Policy returns the policy that holds now, concurrently. nil, or if it returns nil: every caller that has
 	// proved who it is may do everything.
 	Policy func() *policy.Policy
+	// Audit is told of each write and each denied call. nil: nobody is.
+	Audit Auditor
+	// AuditRequired refuses writes while it returns an error: the last record could not be kept. nil: writes are made
+	// all the same.
+	AuditRequired func() error
 	// Passthrough serves PassthroughService.
 	Passthrough bool
 	// NoReflection leaves reflection out, and Channelz serves grpc's channelz, which shows peers' addresses.
@@ -156,6 +162,12 @@ func (c Config) withDefaults() (Config, error) {
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
 	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
 	return c, errors.Join(errs...)
+}
+
+// Auditor keeps a record of calls. *audit.Log is one. Its methods are called concurrently.
+type Auditor interface {
+	// Write keeps a record. It takes a second at most. The auditor counts its failures itself.
+	Write(r audit.Record) error
 }
 
 // StreamObserver is told what streams of pages do. Its methods are called concurrently.

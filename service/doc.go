@@ -161,5 +161,5 @@
 // # Files
 //
 // In the order in which they are to be read: server, config, operations, interceptors, gate, ends, accepted,
-// connections, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
+// connections, audit, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
 package service

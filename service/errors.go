@@ -160,11 +160,11 @@ func ofWrite(err error) error {
 }
 
 // reasonOf returns the reason in the ErrorInfo of an error, empty if it has none.
-func reasonOf(err error) (reason string) {
-	if err != nil {
-		withInfo(status.Convert(err), func(info *errdetails.ErrorInfo) { reason = info.GetReason() })
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
 	}
-	return reason
+	return infoOf(status.Convert(err)).GetReason()
 }
 
 // withInfo returns a status whose ErrorInfo is changed by change. Its metadata is not nil then. A status

@@ -46,6 +46,8 @@ type edge struct {
 	calls           calls
 	gate            *gate
 	streams         *streams
+	// audit is nil if nobody is told.
+	audit Auditor
 }
 
 func newEdge(c Config, stopping context.Context) *edge {
@@ -53,7 +55,7 @@ func newEdge(c Config, stopping context.Context) *edge {
 	return &edge{
 		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
 		calls: calls{limit: int64(c.MaxConcurrentCalls)},
-		gate:  g, streams: &streams{gate: g, age: c.MaxConnectionAge, stopping: stopping, open: make(map[*openStream]struct{})},
+		gate:  g, audit: c.Audit, streams: &streams{gate: g, age: c.MaxConnectionAge, stopping: stopping, open: make(map[*openStream]struct{})},
 	}
 }
 
@@ -105,9 +107,11 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 			resp, err = nil, e.panicked(ctx, cause)
 		}
 		err = e.present(ctx, err)
-		if err != nil && e.served[info.FullMethod] && !line.reads {
+		writes := e.served[info.FullMethod] && !line.reads
+		if err != nil && writes {
 			err = ofWrite(err)
 		}
+		e.record(line, writes, err)
 		if err != nil {
 			_ = grpc.SetTrailer(ctx, pushbackTrailer(status.Convert(err))) // It fails only if the caller is gone.
 		}
@@ -147,6 +151,7 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		if err = e.present(ctx, err); err != nil {
 			ss.SetTrailer(pushbackTrailer(status.Convert(err)))
 		}
+		e.record(line, false, err)
 		line.finish(ctx, err)
 	}()
 	leave, err := e.admit(ctx, line, true)

@@ -25,6 +25,8 @@ type logLine struct {
 	// names; empty: nobody has asked.
 	access access
 	caller string
+	// httpMethod and path are what Samsara was asked for, empty if it was not.
+	httpMethod, path string
 	// stream is the entry of a stream among the open ones.
 	stream *openStream
 	// pages and items count what a stream of pages has sent.

@@ -70,5 +70,7 @@ type handler struct {
 	// answering is how many unary calls are being answered.
 	answering *atomic.Int64
 	gate      *gate
-	feeds     *feed.Hub
+	// auditRequired returns why writes are refused; nil: they are not.
+	auditRequired func() error
+	feeds         *feed.Hub
 }

@@ -184,6 +184,7 @@ func (c Config) services(g *gate, ops operations, feeds *feed.Hub, answering *at
 		requestRoom:     requestRoom(c.MaxRequestBytes),
 		answering:       answering,
 		gate:            g,
+		auditRequired:   c.AuditRequired,
 	}
 	var descs []*grpc.ServiceDesc
 	byName := make(map[protoreflect.FullName]*grpc.ServiceDesc)

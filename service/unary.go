@@ -76,6 +76,13 @@ func (h *handler) do(ctx context.Context, from *caller, op *upstream.Operation, 
 	if err := h.applyMetadata(ctx, from, op, &req); err != nil {
 		return nil, err
 	}
+	line := lineOf(ctx)
+	line.httpMethod, _ = op.Name(req)
+	if line.path = req.Path; line.httpMethod != methodGet {
+		if err := h.checkAudit(); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := h.upstream.Do(ctx, op, req)
 	if err == nil {
 		err = checkBody(op, req, resp)

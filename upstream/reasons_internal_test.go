@@ -52,8 +52,13 @@ func TestReasons_asTheFileStates(t *testing.T) {
 			if e.Reason != reason || e.Code != code || e.Domain != want.GetDomain() {
 				t.Errorf("%s of status %d is %s, %v in %s, want %v in %s", reason, e.HTTPStatus, e.Reason, e.Code, e.Domain, code, want.GetDomain())
 			}
-			// Two are not about an attempt.
-			repeats := e.transient() && reason != apiv1.Reason_REASON_GATEWAY_DRAINING && reason != apiv1.Reason_REASON_GATEWAY_KEYS
+			var attempt bool
+			switch reason {
+			case apiv1.Reason_REASON_GATEWAY_DRAINING, apiv1.Reason_REASON_GATEWAY_KEYS, apiv1.Reason_REASON_GATEWAY_AUDIT: // These are about none.
+			default:
+				attempt = true
+			}
+			repeats := e.transient() && attempt
 			if repeats != (want.GetRepeat() == apiv1.Repeat_REPEAT_BY_GATEWAY) {
 				t.Errorf("%s of status %d is repeated: %t, want %s", reason, e.HTTPStatus, repeats, want.GetRepeat())
 			}

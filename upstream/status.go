@@ -119,6 +119,7 @@ func Code(reason apiv1.Reason) codes.Code {
 		apiv1.Reason_REASON_UPSTREAM_TRUNCATED,
 		apiv1.Reason_REASON_UPSTREAM_TIMEOUT,
 		apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN,
+		apiv1.Reason_REASON_GATEWAY_AUDIT,
 		apiv1.Reason_REASON_GATEWAY_KEYS,
 		apiv1.Reason_REASON_GATEWAY_DRAINING:
 		return codes.Unavailable

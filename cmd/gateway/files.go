@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
 
+	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/policy"
@@ -29,7 +31,10 @@ type files struct {
 	keys    *authn.KeyFile
 	keysURL *authn.KeyURL
 	policy  *reload.Value[*policy.Policy]
-	// policed is what the policy is for.
+	// audit is nil without an audit log.
+	audit *audit.Log
+	// stdout is standard output. policed is what the policy is for.
+	stdout  io.Writer
 	policed *policy.API
 }
 
@@ -52,6 +57,12 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	if cfg.AdminTLSCertFile != "" && cfg.AdminTLSKeyFile != "" {
 		f.adminCertificates, err = newAdminCertificates(cfg)
 		note("admin-tls-cert-file", err)
+	}
+	if cfg.AuditFile != "" {
+		f.audit, err = audit.Open(audit.Config{
+			Path: cfg.AuditFile, Text: cfg.AuditFormat == config.LogText, MaxBytes: cfg.AuditMaxBytes, Files: cfg.AuditFiles, Stdout: f.stdout,
+		})
+		note("audit-file", err)
 	}
 	problems = append(problems, f.openTLS(cfg)...)
 	return append(problems, f.openCallers(cfg)...)
@@ -138,6 +149,9 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 			case <-hangups:
 				log.InfoContext(ctx, "SIGHUP: files are read again")
 				poller.Poke()
+				if f.audit != nil {
+					f.audit.Reopen()
+				}
 				if f.keysURL != nil {
 					f.keysURL.Poke()
 				}

@@ -89,6 +89,12 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := watchFiles(metrics, poller, files); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	if files.audit != nil {
+		defer files.audit.Close()
+		if err := metrics.WatchAudit(files.audit.Counts); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
 	target := upstreamTarget{url: cfg.UpstreamURL, token: files.token}
 	var servers []server
 	defer func() {
@@ -301,7 +307,17 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 }
 
 func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+	var auditor service.Auditor
+	var auditRequired func() error
+	if files.audit != nil {
+		auditor = files.audit
+		if cfg.AuditRequired {
+			auditRequired = files.audit.Err
+		}
+	}
 	return service.New(service.Config{
+		Audit:                auditor,
+		AuditRequired:        auditRequired,
 		Endpoints:            endpoints,
 		Upstream:             client,
 		Logger:               log,

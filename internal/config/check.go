@@ -20,6 +20,11 @@ func (c *Config) check(l *loader) {
 		l.problem("%s: beyond loopback, which needs --admin-tls-cert-file and --admin-tls-key-file, or --admin-insecure", l.where("admin-listen"))
 	}
 	c.checkCallers(l)
+	for _, name := range []string{"audit-format", "audit-max-bytes", "audit-files", "audit-required"} {
+		if c.AuditFile == "" && l.origins[name] != "" {
+			l.problem("%s: has no effect without --audit-file", l.where(name))
+		}
+	}
 	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		l.problem("%s: the same as %s", l.where("admin-listen"), l.where("listen"))
 	}

@@ -106,6 +106,7 @@ func TestSettings_everySource(t *testing.T) {
 	apart := []string{
 		"tls-cert-file", "tls-key-file", "admin-tls-cert-file", "admin-tls-key-file", "tls-client-ca-file", "tls-client-auth", "api-token-file",
 		"jwt-issuer", "jwt-audience", "jwt-jwks-file", "jwt-jwks-url", "jwt-jwks-ca-file", "jwt-jwks-token-file", "jwt-clock-skew", "sandbox", "sandbox-seed", "sandbox-fault", "config",
+		"audit-format", "audit-max-bytes", "audit-files", "audit-required",
 	}
 	unchanged := mustLoad(t, nil)
 	// sample returns a value of a setting that is taken and changes something.

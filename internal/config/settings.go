@@ -142,6 +142,16 @@ type Config struct {
 	// SandboxFaults are what goes wrong in the sandbox.
 	SandboxFaults []sandbox.Fault
 
+	// AuditFile is where the audit log goes; empty: nowhere, "-": to standard output.
+	AuditFile string
+	// AuditFormat is text or JSON.
+	AuditFormat LogFormat
+	// AuditMaxBytes bounds each of its files, and AuditFiles how many there are.
+	AuditMaxBytes int64
+	AuditFiles    int
+	// AuditRequired refuses writes while it cannot be written.
+	AuditRequired bool
+
 	// LogLevel is the least level that is logged.
 	LogLevel slog.Level
 	// LogFormat is text or JSON.
@@ -168,6 +178,7 @@ func (c *Config) settings() []setting {
 		quotas    = "Quota"
 		limits    = "Limits"
 		sandboxed = "Sandbox"
+		auditing  = "Audit log"
 		logging   = "Logging"
 		files     = "Configuration file"
 	)
@@ -244,6 +255,12 @@ func (c *Config) settings() []setting {
 		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},
 		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed).defaultTo(1)},
 		{"sandbox-fault", sandboxed, faultUsage, faults(&c.SandboxFaults)},
+
+		{"audit-file", auditing, "`FILE` with a line for each write and each denied call, or - for standard output; empty: none", text(&c.AuditFile)},
+		{"audit-format", auditing, "`FORMAT` of the lines: text or json", logFormat(&c.AuditFormat).defaultTo(LogJSON)},
+		{"audit-max-bytes", auditing, "`SIZE` of a file at most; then it is renamed and another one begun", bytes(&c.AuditMaxBytes, 64<<10, 1<<40).defaultTo(100 << 20)},
+		{"audit-files", auditing, "`NUMBER` of files that are kept, the one that is written included", whole(&c.AuditFiles, 1, 1000).defaultTo(10)},
+		{"audit-required", auditing, "refuse writes while the audit log cannot be written", boolean(&c.AuditRequired)},
 
 		{"log-level", logging, logLevelUsage + "; a call that succeeds is at debug", level(&c.LogLevel).defaultTo(slog.LevelInfo)},
 		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat).defaultTo(LogText)},

@@ -40,6 +40,7 @@ func TestDocs_metrics(t *testing.T) {
 		m.WatchQuota(func() quota.Snapshot { return quota.Snapshot{} }),
 		m.WatchUpstream(idle{}),
 		m.WatchCalls(func() (running, limit int64, refused uint64) { return 0, 0, 0 }),
+		m.WatchAudit(func() (written, failed uint64) { return 0, 0 }),
 		m.WatchConnections(func() (open, limit int64, refused uint64) { return 0, 0, 0 }),
 	)
 	if err != nil {

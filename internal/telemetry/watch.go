@@ -66,6 +66,19 @@ func (m *Metrics) WatchUpstream(u Upstream) error {
 	return m.registry.Register(&w)
 }
 
+// WatchAudit adds the counter of the lines of the audit log, by whether they were written. read is called once a scrape,
+// concurrently. WatchAudit must be called at most once; the error says that it was not.
+func (m *Metrics) WatchAudit(read func() (written, failed uint64)) error {
+	var w watch
+	lines := w.desc("audit_lines_total", "Lines of the audit log by result: written, or failed.", "result")
+	w.read = func(out chan<- prometheus.Metric) {
+		written, failed := read()
+		out <- counter(lines, written, "written")
+		out <- counter(lines, failed, "failed")
+	}
+	return m.registry.Register(&w)
+}
+
 // WatchConnections adds the metrics of the bound on connections: how many are open, how many may be, and how many were
 // closed as they came. read is called once a scrape, concurrently. WatchConnections must be called at most once; the
 // error says that it was not.

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
+)
+
+// auditLines returns the lines of an audit log.
+func auditLines(t *testing.T, path string) []map[string]string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	var lines []map[string]string
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		line := make(map[string]string)
+		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+			t.Fatalf("%q: %v", scanner.Text(), err)
+		}
+		for _, varies := range []string{"time", "msg", "duration"} {
+			if line[varies] == "" {
+				t.Errorf("%q lacks %s", scanner.Text(), varies)
+			}
+			delete(line, varies)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// auditUpstream answers DELETE with 204, PATCH with 404, POST with a broken connection, and GET with a tag.
+func auditUpstream(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	switch r.Method {
+	case http.MethodGet:
+		_, _ = io.WriteString(w, `{"data":{"id":"1","name":"one"}}`)
+	case http.MethodDelete:
+		w.Header().Set("X-Request-Id", "id-204")
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodPatch:
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"message":"no such tag","requestId":"id-404"}`)
+	default:
+		resetConn(w)
+	}
+}
+
+func TestAudit_writesAndDenials(t *testing.T) {
+	t.Parallel()
+	const static = "sgw_a-static-token-of-billing"
+	tokens := tokenFile(t, tokenLine("billing", static))
+	path := filepath.Join(t.TempDir(), "audit.log")
+	p := start(t, append(flagsAt("http://"+serveHTTP(t, http.HandlerFunc(auditUpstream)), tokenFile(t, "token")),
+		"--caller-tokens-file", tokens, "--audit-file", path, "--passthrough", "--retry-max-attempts=1",
+		"--policy-file", tokenFile(t, `rules: [{name: all, identities: ["*"], methods: ["*"], effect: allow}, {name: no puts, identities: ["*"], methods: ["samsara_gateway.tags.v1.TagsService/ReplaceTag"], effect: deny}]`))...)
+	at := p.await(t, "serving")
+	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	pass := apiv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	ctx := metadata.AppendToOutgoingContext(waiting(t), "authorization", "Bearer "+static, "samsara-caller", "billing/report")
+	for _, call := range []func() error{
+		func() error { _, err := client.GetTag(ctx, &tagsv1.GetTagRequest{Id: proto.String("1")}); return err },
+		func() error {
+			_, err := client.DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: proto.String("7\n\"")})
+			return err
+		},
+		func() error {
+			_, err := client.UpdateTag(ctx, &tagsv1.UpdateTagRequest{Id: proto.String("8"), Name: proto.String("x")})
+			return err
+		},
+		func() error {
+			_, err := client.CreateTag(ctx, &tagsv1.CreateTagRequest{Name: proto.String("secret of a payload")})
+			return err
+		},
+		func() error {
+			_, err := client.ReplaceTag(ctx, &tagsv1.ReplaceTagRequest{Id: proto.String("9")})
+			return err
+		},
+		func() error {
+			_, err := pass.Call(ctx, &apiv1.CallRequest{Method: proto.String("DELETE"), Path: proto.String("/beta/things/1")})
+			return err
+		},
+		func() error {
+			_, err := pass.Call(ctx, &apiv1.CallRequest{Method: proto.String("GET"), Path: proto.String("/tags/1")})
+			return err
+		},
+		func() error {
+			_, err := client.GetTag(waiting(t), &tagsv1.GetTagRequest{Id: proto.String("1")})
+			return err
+		},
+	} {
+		_ = call() // What became of it is in the log.
+	}
+	who := map[string]string{"identity": "token:billing", "caller": "billing/report", "organization": "default"}
+	line := func(members ...string) map[string]string {
+		all := map[string]string{}
+		for name, value := range who {
+			all[name] = value
+		}
+		for i := 0; i < len(members); i += 2 {
+			if all[members[i]] = members[i+1]; members[i+1] == "" {
+				delete(all, members[i])
+			}
+		}
+		return all
+	}
+	const service = "samsara_gateway.tags.v1.TagsService/"
+	want := []map[string]string{
+		line("method", service+"DeleteTag", "http_method", "DELETE", "path", "/tags/7%0A%22", "code", "OK", "processed", "yes", "request_id", "id-204"),
+		line("method", service+"UpdateTag", "http_method", "PATCH", "path", "/tags/8", "code", "NotFound", "reason", "NOT_FOUND", "http_status", "404", "processed", "no", "request_id", "id-404"),
+		line("method", service+"CreateTag", "http_method", "POST", "path", "/tags", "code", "Unavailable", "reason", "UPSTREAM_RESET", "processed", "unknown"),
+		line("method", service+"ReplaceTag", "code", "PermissionDenied", "reason", "REQUEST_DENIED", "processed", "no", "rule", "no puts", "caller", ""),
+		line("method", "samsara_gateway.api.v1.PassthroughService/Call", "http_method", "DELETE", "path", "/beta/things/1", "code", "OK", "processed", "yes", "request_id", "id-204"),
+		line("method", service+"GetTag", "code", "Unauthenticated", "reason", "REQUEST_PROOF_MISSING", "identity", "anonymous", "caller", ""),
+	}
+	got := auditLines(t, path)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("audit log (-want +got):\n%s", diff)
+	}
+	p.stop(t)
+	if text := content(t, path); strings.Contains(text, static) || strings.Contains(text, "secret of a payload") {
+		t.Error("the audit log has a token or a payload")
+	}
+}
+
+// TestAudit_outage takes away the folder of the audit log, with and without --audit-required.
+func TestAudit_outage(t *testing.T) {
+	t.Parallel()
+	for name, required := range map[string]bool{"not required": false, "required": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "logs")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "audit.log")
+			flags := append(flagsAt("http://"+serveHTTP(t, http.HandlerFunc(auditUpstream)), tokenFile(t, "token")), "--audit-file", path)
+			if required {
+				flags = append(flags, "--audit-required")
+			}
+			p := start(t, flags...)
+			at := p.await(t, "serving")
+			client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+			remove := func(ctx context.Context) verdict {
+				_, err := client.DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: proto.String("1")})
+				return verdictOf(err)
+			}
+			failed := func() float64 {
+				return metric(t, at.Admin, "samsara_gateway_audit_lines_total", `result="failed"`)
+			}
+			if got := remove(waiting(t)); got.code != codes.OK || failed() != 0 {
+				t.Fatal(got, failed())
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			p.signal(t, syscall.SIGHUP)
+			eventually(t, "a line is not written", func() bool { remove(waiting(t)); return failed() > 0 })
+			got := remove(waiting(t))
+			if required && (got.code != codes.Unavailable || got.reason != "GATEWAY_AUDIT" || got.processed != "no") || !required && got.code != codes.OK {
+				t.Errorf("without an audit log: %v", got)
+			}
+			if _, err := client.GetTag(waiting(t), &tagsv1.GetTagRequest{Id: proto.String("1")}); err != nil {
+				t.Errorf("a read: %v", err)
+			}
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			remove(waiting(t)) // Its line is the try.
+			if got := remove(waiting(t)); got.code != codes.OK {
+				t.Errorf("with an audit log again: %v", got)
+			}
+			if lines := auditLines(t, path); len(lines) != 2 || lines[1]["code"] != "OK" {
+				t.Errorf("the audit log has %v, want two lines", lines)
+			}
+			p.stop(t)
+		})
+	}
+}

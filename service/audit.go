@@ -1,0 +1,73 @@
+package service
+
+import (
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	apiv1 "samsara.internal/gateway/gen/api/v1"
+	"samsara.internal/gateway/internal/audit"
+	"samsara.internal/gateway/upstream"
+)
+
+// record keeps a record of a call that ended with err, if it writes or was denied. writes is whether it does.
+func (e *edge) record(line *logLine, writes bool, err error) {
+	if e.audit == nil {
+		return
+	}
+	s := status.Convert(err)
+	info := infoOf(s)
+	if !writes && !isDenied(info.GetReason()) {
+		return
+	}
+	fact := func(key apiv1.ErrorInfoKey) string { return info.GetMetadata()[upstream.KeyText(key)] }
+	r := audit.Record{
+		Organization: line.access.organization, Caller: line.caller,
+		Method: strings.TrimPrefix(line.method, "/"), HTTPMethod: line.httpMethod, Path: line.path,
+		Code: s.Code().String(), Reason: info.GetReason(), HTTPStatus: fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS),
+		Processed: fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED), RequestID: line.requestID,
+		Rule: fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_RULE), Duration: time.Since(line.start),
+	}
+	if line.access.caller != nil {
+		r.Identity = describe(line.access.caller.who.Principal)
+	}
+	if writes && s.Code() == codes.OK {
+		r.Processed = "yes"
+	}
+	_ = e.audit.Write(r) // The auditor counts its failures.
+}
+
+// isDenied reports whether a call with this reason was refused because of its caller.
+func isDenied(reason string) bool {
+	switch reason {
+	case upstream.ReasonText(apiv1.Reason_REASON_REQUEST_DENIED), upstream.ReasonText(apiv1.Reason_REASON_REQUEST_PROOF_MISSING),
+		upstream.ReasonText(apiv1.Reason_REASON_REQUEST_PROOF_INVALID), upstream.ReasonText(apiv1.Reason_REASON_REQUEST_PROOF_EXPIRED):
+		return true
+	default:
+		return false
+	}
+}
+
+// infoOf returns the ErrorInfo of a status, nil if it has none.
+func infoOf(s *status.Status) *errdetails.ErrorInfo {
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info
+		}
+	}
+	return nil
+}
+
+// checkAudit returns the error of a write whose record could not be kept.
+func (h *handler) checkAudit() error {
+	if h.auditRequired == nil {
+		return nil
+	}
+	if err := h.auditRequired(); err != nil {
+		return newError(apiv1.Reason_REASON_GATEWAY_AUDIT, "the audit log cannot be written, and nothing is written to Samsara meanwhile", nil)
+	}
+	return nil
+}

@@ -47,7 +47,10 @@ func (c connections) Clone() credentials.TransportCredentials {
 
 // connection returns the AuthInfo of a connection over a socket.
 func (c connections) connection(socket net.Conn, info credentials.AuthInfo) *connection {
-	client := &connection{AuthInfo: info, socket: socket, begun: time.Now(), share: 0.1 + rand.Float64()/10, memory: make(map[identity.Principal]memory)}
+	client := &connection{
+		AuthInfo: info, socket: socket, memory: make(map[identity.Principal]memory),
+		begun: time.Now(), share: 0.1 + rand.Float64()/10, //nolint:gosec // it spreads load and keeps nothing secret
+	}
 	client.peer, client.address = authn.NewPeer(nil), host(socket.RemoteAddr())
 	if secured, ok := info.(credentials.TLSInfo); ok {
 		client.peer = authn.NewPeer(&secured.State)

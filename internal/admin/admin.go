@@ -107,9 +107,10 @@ func filesDetail(states func() []reload.State) string {
 
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	// A client that has gone needs no answer.
-	_, _ = w.Write([]byte(text))
+	_, _ = w.Write([]byte(text)) //nolint:gosec // G705: no browser takes plain text for a page
 }
 
 // Serve serves on a listener until Shutdown. It closes the listener.

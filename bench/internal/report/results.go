@@ -179,7 +179,7 @@ type Proof string
 const (
 	NoProof     Proof = "none, and no policy"
 	StaticToken Proof = "static token, and a policy"
-	SignedToken Proof = "JWT (RS256), and a policy"
+	SignedToken Proof = "JWT (RS256), and a policy" //nolint:gosec // G101: this is no credential
 )
 
 // AllProofs are those of section Proofs.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"unicode"
@@ -177,8 +178,8 @@ const removed = "[token]"
 const leastPrefix = 4
 
 // scrub returns a text from outside without the token. Such a text may echo the token: as it is, in other
-// case, as the names of headers are, with any of its bytes percent-encoded, or with a backslash in front
-// of any of them.
+// case, as the names of headers are, with any of its bytes percent-encoded, with a backslash in front of any of
+// them, as JSON's \u0041, or in base64, alone or within something else.
 func scrub(text, token string) string { return scrubbed(text, token, false) }
 
 // scrubMember returns a name in a finding without the token. The name may have been cut within the token.
@@ -187,6 +188,31 @@ func scrubMember(name, token string) string {
 }
 
 func scrubbed(text, token string, cut bool) string {
+	text = without(text, token, cut)
+	// Most texts are shorter than the token in base64.
+	if len(text) < base64.RawStdEncoding.EncodedLen(len(token))-4 && !cut {
+		return text
+	}
+	for shift := range 3 {
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			text = without(text, inBase64(token, shift, encoding), cut)
+		}
+	}
+	return text
+}
+
+// inBase64 returns the characters that stand for the token, and nothing else, in what has it in base64 after a number
+// of bytes that is shift modulo 3.
+func inBase64(token string, shift int, encoding *base64.Encoding) string {
+	encoded := encoding.EncodeToString([]byte("xx"[:shift] + token))
+	return encoded[(8*shift+5)/6 : (shift+len(token))*8/6]
+}
+
+// without returns a text without a secret. cut is whether the text may end within it.
+func without(text, token string, cut bool) string {
+	if token == "" {
+		return text
+	}
 	var b strings.Builder
 	kept := 0 // how much of text is in b
 	for i := 0; i < len(text); {
@@ -217,6 +243,9 @@ func echoed(text, token string) (n, matched int) {
 			return n, matched
 		case lower(rest[0]) == want:
 			n++
+		case strings.HasPrefix(rest, `\u00`) && len(rest) >= len(`\u0041`) && unhex(rest[4]) >= 0 && unhex(rest[5]) >= 0 &&
+			lower(byte(unhex(rest[4])<<4|unhex(rest[5]))) == want:
+			n += len(`\u0041`)
 		case rest[0] == '\\' && len(rest) > 1 && lower(rest[1]) == want:
 			n += 2
 		case rest[0] == '%':

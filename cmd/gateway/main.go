@@ -63,6 +63,9 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		defer signal.Stop(hangups)
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
+		if err = withoutCore(); err != nil {
+			return err
+		}
 		if err = limitMemory(ctx, environ); err != nil {
 			return err
 		}
@@ -116,6 +119,15 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		_, err = io.WriteString(stdout, usage())
 	}
 	return err
+}
+
+// withoutCore makes the process leave no core dump, which would have every token in it. It stays possible to look at
+// it with a debugger.
+func withoutCore() error {
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
+		return fmt.Errorf("core dumps: %w", err)
+	}
+	return nil
 }
 
 // badUsage returns an error of the command line.

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,18 +24,36 @@ import (
 	vehiclesv1 "samsara.internal/gateway/gen/vehicles/v1"
 )
 
-// leak returns six characters of the API token that a text has, plain or percent-encoded, in any case. It
-// returns an empty text if there are none.
+// leak returns characters of the API token that a text has: six of it, plain, percent-encoded or escaped as in JSON, or
+// ten of its base64, in any case. It returns an empty text if there are none.
 func leak(text string) string {
-	const window = 6
 	_, secret, _ := strings.Cut(strings.ToLower(upstreamToken), "_api_")
-	for range 3 { // An encoded text may be encoded again.
-		text = strings.ToLower(text)
+	has := func(text, secret string, window int) string {
 		for i := range len(secret) - window + 1 {
 			if piece := secret[i : i+window]; strings.Contains(text, piece) {
 				return piece
 			}
 		}
+		return ""
+	}
+	for range 3 { // An encoded text may be encoded again.
+		text = strings.ToLower(text)
+		if piece := has(text, secret, 6); piece != "" {
+			return piece
+		}
+		for shift := range 3 {
+			for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+				encoded := encoding.EncodeToString([]byte("xx"[:shift] + upstreamToken))
+				// Without what stands for the beginning, which is no secret.
+				if piece := has(text, strings.ToLower(encoded[20:len(encoded)-2]), 10); piece != "" {
+					return piece
+				}
+			}
+		}
+		text = regexp.MustCompile(`\\+u00([0-9a-f]{2})`).ReplaceAllStringFunc(text, func(escaped string) string {
+			raw, _ := hex.DecodeString(escaped[len(escaped)-2:])
+			return string(raw)
+		})
 		decoded, err := url.PathUnescape(text)
 		if err != nil { // The text is not encoded as a whole.
 			decoded = strings.NewReplacer("%2b", "+", "%2f", "/", "%3d", "=", "%25", "%").Replace(text)
@@ -44,7 +65,16 @@ func leak(text string) string {
 
 // echoes returns the forms in which an upstream may send back a token.
 func echoes(token string) []string {
+	escaped := ""
+	for _, c := range []byte(token) {
+		escaped += fmt.Sprintf(`\u%04X`, c)
+	}
+	std, urls := base64.StdEncoding, base64.RawURLEncoding
 	return []string{
+		escaped, strings.ToLower(escaped), std.EncodeToString([]byte(token)), urls.EncodeToString([]byte(token)),
+		std.EncodeToString([]byte("Bearer " + token)), urls.EncodeToString([]byte("a:" + token + ":b")), std.EncodeToString([]byte(`{"t":"` + token + `"}`)),
+		strings.ToLower(std.EncodeToString([]byte(token))), strings.ToUpper(urls.EncodeToString([]byte("Bearer " + token))),
+		url.QueryEscape(std.EncodeToString([]byte(token))), strings.ReplaceAll(token, "/", `\/`),
 		token, "Bearer " + token, strings.Repeat("x", 46) + token, // The last is cut within the token.
 		url.QueryEscape(token), url.PathEscape(token), strings.ToLower(url.QueryEscape(token)), strings.ToUpper(token),
 	}
@@ -152,4 +182,15 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 	for line := range strings.Lines(text) {
 		check("the log", line)
 	}
+}
+
+// TestSecrets_noCoreDump looks at the limits of a gateway.
+func TestSecrets_noCoreDump(t *testing.T) {
+	t.Parallel()
+	p, _ := startSandboxed(t)
+	limits := content(t, fmt.Sprintf("/proc/%d/limits", p.cmd.Process.Pid))
+	if !regexp.MustCompile(`(?m)^Max core file size +0 +0 `).MatchString(limits) {
+		t.Errorf("the gateway may leave a core dump:\n%s", limits)
+	}
+	p.stop(t)
 }

@@ -113,6 +113,14 @@ func (f *files) states(poller *reload.Poller) func() []reload.State {
 	}
 }
 
+// unheeded returns the names of settings that have changed in the configuration file without effect.
+func (f *files) unheeded() []string {
+	if f.settings == nil {
+		return nil
+	}
+	return f.settings.unheeded()
+}
+
 // policyInUse returns the policy that holds now; nil: there is none.
 func (f *files) policyInUse() func() *policy.Policy {
 	if f.policy == nil {

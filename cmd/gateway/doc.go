@@ -6,6 +6,7 @@
 //	gateway explain      print the HTTP request that a call makes, and all that bounds it
 //	gateway protos       write the API's proto files, to generate clients from
 //	gateway quota        print the state of a running gateway's budgets
+//	gateway config check say whether a gateway would start
 //	gateway policy check explain a policy: who may do what
 //	gateway token        make a static token for a caller
 //	gateway version      say what the binary was made from
@@ -29,7 +30,7 @@
 //
 // # Files
 //
-// In the order in which they are to be read: main, serve, files, certificates, callers, memory, log, stray,
+// In the order in which they are to be read: main, serve, files, certificates, callers, settings, memory, log, stray,
 // sandbox, endpoints, explain, protos, quota, policy, version. main picks a command, serve makes a gateway and
 // stops it, and from sandbox on each file is another command. Most tests here run the real binary as a process.
 package main

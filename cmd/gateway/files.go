@@ -31,6 +31,8 @@ type files struct {
 	keys    *authn.KeyFile
 	keysURL *authn.KeyURL
 	policy  *reload.Value[*policy.Policy]
+	// settings are nil without a configuration file.
+	settings *settings
 	// audit is nil without an audit log.
 	audit *audit.Log
 	// stdout is standard output. policed is what the policy is for.
@@ -111,8 +113,8 @@ func (f *files) dates() []telemetry.Certificate {
 }
 
 // follow has the files read again, once a second and at each of hangups, until stop is called. It returns
-// the poller, which knows their states.
-func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.Logger) (poller *reload.Poller, stop func()) {
+// the poller, which knows their states. The log level becomes that of the configuration file.
+func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, level *slog.LevelVar, log *slog.Logger) (poller *reload.Poller, stop func()) {
 	var watched []reload.Watched
 	if f.token != nil && f.token.File() != nil {
 		watched = append(watched, f.token.File())
@@ -132,12 +134,18 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, log *slog.
 	if f.policy != nil {
 		watched = append(watched, f.policy)
 	}
+	if f.settings != nil {
+		watched = append(watched, f.settings.file)
+	}
 	poller = reload.NewPoller(log, watched...)
 	// Calls that finish during the shutdown still need the token.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { poller.Run(ctx) })
 	running.Go(func() { warnOfExpiry(ctx, f.dates, log) })
+	if f.settings != nil {
+		running.Go(func() { f.settings.follow(ctx, level, log) })
+	}
 	if f.keysURL != nil {
 		running.Go(func() { f.keysURL.Run(ctx, log) })
 	}

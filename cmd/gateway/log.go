@@ -23,7 +23,7 @@ const (
 
 // newLogger returns a logger that limits repeated lines. flush is for the end of the program: it logs how
 // many lines were left out and have not been counted in a line yet.
-func newLogger(level slog.Level, format config.LogFormat, w io.Writer) (log *slog.Logger, flush func(context.Context)) {
+func newLogger(level slog.Leveler, format config.LogFormat, w io.Writer) (log *slog.Logger, flush func(context.Context)) {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
 	var out slog.Handler = slog.NewTextHandler(w, options)
 	if format == config.LogJSON {

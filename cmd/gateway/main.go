@@ -75,7 +75,12 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		}
 		var cfg config.Config
 		files := files{stdout: stdout, policed: newPolicyAPI(endpoints)}
-		if cfg, err = config.Load(args, environ, apiOf(endpoints), files.open, checkProxy); err == nil {
+		api := apiOf(endpoints)
+		if cfg, err = config.Load(args, environ, api, files.open, checkProxy); err == nil {
+			files.settings, err = newSettings(cfg, func() (config.Config, error) { return config.Reload(cfg, args, environ, api) })
+			if err != nil {
+				return err
+			}
 			return serve(ctx, cfg, wiring{endpoints, &files, hangups}, stderr)
 		}
 	case "sandbox":
@@ -98,6 +103,9 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "quota":
 		usage = quotaUsage
 		err = showQuota(ctx, args, stdout)
+	case "config":
+		usage = configUsage
+		err = checkConfig(args, environ, stdout)
 	case "policy":
 		usage = policyUsage
 		err = explainPolicy(args, stdout)
@@ -113,7 +121,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "help":
 		err = pflag.ErrHelp
 	default:
-		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, policy, token, protos, version and help", command)
+		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, config, policy, token, protos, version and help", command)
 	}
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err = io.WriteString(stdout, usage())
@@ -144,6 +152,7 @@ Usage:
   gateway endpoints [WORD...]      list the methods served, or find some by name, id, path or word
   gateway explain METHOD [JSON]    print the HTTP request that a call makes, and all that bounds it
   gateway quota [flags]            print the state of a running gateway's rate budgets
+  gateway config check [flags]     say whether the gateway would start, and with which settings
   gateway policy check FILE        explain a policy: who may do what, and which rule says so
   gateway token NAME               make a static token for a caller
   gateway protos DIR               write the API as .proto files and as an image, to generate clients from

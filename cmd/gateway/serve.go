@@ -74,7 +74,9 @@ type wiring struct {
 
 // serve runs the gateway until ctx ends.
 func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) error {
-	log, flush := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	log, flush := newLogger(level, cfg.LogFormat, stderr)
 	defer flush(ctx)
 	adoptStrayLines(log)
 	endpoints, files := w.endpoints, w.files
@@ -84,7 +86,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	poller, stop := files.follow(ctx, w.hangups, log)
+	poller, stop := files.follow(ctx, w.hangups, level, log)
 	defer stop()
 	if err := watchFiles(metrics, poller, files); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -157,7 +159,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quota: state, Hosts: cfg.AdminHosts, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quota: state, Hosts: cfg.AdminHosts, Unheeded: files.unheeded, Logger: log})
 		servers = append(servers, server{secured(adminListener, files.adminCertificates, cfg.TLSMinVersion), probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}

@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/reload"
 )
 
-// Config configures a Server. All fields except Files, Quota and Hosts are required.
+// Config configures a Server. All fields except Files, Quota, Unheeded and Hosts are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
@@ -27,6 +27,8 @@ type Config struct {
 	// Quota returns the state of the quota. It is called concurrently. If it is nil, there is no
 	// quota, and /quota answers 404.
 	Quota func() quota.Snapshot
+	// Unheeded returns the names of settings that have changed without effect. It is called concurrently, and may be nil.
+	Unheeded func() []string
 	// Hosts are the names that the server may be called by, beside IP addresses and localhost.
 	Hosts  []string
 	Logger *slog.Logger
@@ -44,7 +46,7 @@ func New(cfg Config) *Server {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Ready() {
-			answer(w, http.StatusOK, "ready\n"+filesDetail(cfg.Files)+quotaDetail(cfg.Quota))
+			answer(w, http.StatusOK, "ready\n"+filesDetail(cfg.Files)+unheededDetail(cfg.Unheeded)+quotaDetail(cfg.Quota))
 			return
 		}
 		answer(w, http.StatusServiceUnavailable, "not ready\n")
@@ -103,6 +105,17 @@ func filesDetail(states func() []reload.State) string {
 		}
 	}
 	return text.String()
+}
+
+// unheededDetail returns a line with the settings that need a restart to take effect, if there are some.
+func unheededDetail(names func() []string) string {
+	if names == nil {
+		return ""
+	}
+	if changed := names(); len(changed) > 0 {
+		return "settings that have changed and need a restart: " + strings.Join(changed, ", ") + "\n"
+	}
+	return ""
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

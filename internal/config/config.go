@@ -71,7 +71,48 @@ type Check func(c *Config) []Problem
 // which has to be set before. Load lists the problems that checks find with its own. The error is an
 // *Error, or pflag.ErrHelp if help was asked for.
 func Load(args, environ []string, api API, checks ...Check) (Config, error) {
+	return loadWithin(debug.SetMemoryLimit(-1), args, environ, api, checks...)
+}
+
+// Reload reads a configuration as it was read before, with the same sizes for what was not given. It opens no file
+// but the configuration's own.
+func Reload(before Config, args, environ []string, api API) (Config, error) {
+	return loadWithin(before.MemoryLimit, args, environ, api)
+}
+
+// Changed returns the names of the settings whose values differ, in the order of the settings.
+func Changed(before, now Config) []string {
+	var names []string
+	was := before.settings()
+	for i, s := range now.settings() {
+		if s.value.String() != was[i].value.String() {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// Value returns the value of a setting, as it is logged.
+func (c Config) Value(name string) string {
+	for _, s := range c.settings() {
+		if s.name == name {
+			return s.value.String()
+		}
+	}
+	return ""
+}
+
+// Defaults returns the configuration of a gateway that is told nothing, with the same memory limit.
+func (c Config) Defaults() Config {
+	usual := defaults()
+	usual.MemoryLimit = c.MemoryLimit
+	usual.size(c.MemoryLimit)
+	return usual
+}
+
+func loadWithin(memoryLimit int64, args, environ []string, api API, checks ...Check) (Config, error) {
 	c := defaults()
+	c.MemoryLimit = memoryLimit
 	l := newLoader(c.settings())
 	flags, rest, help := l.fromArgs(args)
 	if help {
@@ -84,7 +125,7 @@ func Load(args, environ []string, api API, checks ...Check) (Config, error) {
 	l.apply(env)
 	l.apply(flags)
 	c.APIToken = l.token(environ)
-	c.size(debug.SetMemoryLimit(-1))
+	c.size(memoryLimit)
 	c.check(l)
 	c.checkTarget(l)
 	api.check(l, &c)

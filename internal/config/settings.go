@@ -14,6 +14,8 @@ import (
 type Config struct {
 	// File is the file that the settings were read from; empty: none.
 	File string
+	// MemoryLimit is that of the Go runtime when they were read. Some sizes follow it.
+	MemoryLimit int64
 
 	// Listen is the TCP address of the gRPC server.
 	Listen string

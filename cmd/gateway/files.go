@@ -16,6 +16,9 @@ import (
 	"samsara.internal/gateway/upstream"
 )
 
+// tokenFileName is the name of the API token's file in logs and metrics.
+const tokenFileName = "api-token"
+
 // files has the content of the files that the configuration names. follow keeps it up to date.
 type files struct {
 	// token is nil in sandbox mode.
@@ -49,7 +52,7 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	switch {
 	case cfg.Sandbox: // needs no token
 	case cfg.APITokenFile != "":
-		f.token, err = upstream.FileToken(cfg.APITokenFile)
+		f.token, err = upstream.FileToken(tokenFileName, cfg.APITokenFile)
 		note("api-token-file", err)
 	default:
 		f.token = upstream.StaticToken(cfg.APIToken.Reveal())

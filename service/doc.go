@@ -95,9 +95,9 @@
 //	                             say whether one follows, leads back to where the stream has been,
 //	                             or names a cursor that cannot be sent back: one above 16 KiB, or
 //	                             with text that is not valid and was replaced. That page is not sent.
-//	GATEWAY_DRAINING             UNAVAILABLE: the server stops, or the connection is as old as it
-//	                             may become. The stream ends after a whole message, and goes on at
-//	                             another server, or over another connection.
+//	GATEWAY_DRAINING             UNAVAILABLE: the server stops, the connection is as old as it may become,
+//	                             or the organization has changed or was removed. The stream ends after a
+//	                             whole message, and goes on at another server, or over another connection.
 //
 // # Metadata of requests
 //

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/telemetry"
@@ -36,9 +38,11 @@ type files struct {
 	policy  *reload.Value[*policy.Policy]
 	// audit is nil without an audit log.
 	audit *audit.Log
-	// stdout is standard output. policed is what the policy is for.
-	stdout  io.Writer
-	policed *policy.API
+	// stdout is standard output.
+	stdout io.Writer
+	// endpoints and organizations are what the policy is for. The names of organizations change with their file.
+	endpoints     []*endpoint.Endpoint
+	organizations atomic.Pointer[[]string]
 }
 
 // open reads the files of a configuration. It is a config.Check.
@@ -50,6 +54,8 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	}
 	var err error
 	switch {
+	case cfg.OrganizationsFile != "":
+		problems = append(problems, f.openOrganizations(cfg)...)
 	case cfg.Sandbox: // needs no token
 	case cfg.APITokenFile != "":
 		f.token, err = upstream.FileToken(tokenFileName, cfg.APITokenFile)

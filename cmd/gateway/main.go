@@ -71,7 +71,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			return err
 		}
 		var cfg config.Config
-		files := files{stdout: stdout, policed: newPolicyAPI(endpoints)}
+		files := files{stdout: stdout, endpoints: endpoints}
 		if cfg, err = config.Load(args, environ, apiOf(endpoints), files.open, checkProxy); err == nil {
 			return serve(ctx, cfg, wiring{endpoints, &files, hangups}, stderr)
 		}

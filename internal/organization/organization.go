@@ -264,6 +264,10 @@ func decode(content []byte) ([]entry, error) {
 		if before, _, found := strings.Cut(problem, " into "); found {
 			problem = before + ": is of the wrong type"
 		}
+		if before, rest, found := strings.Cut(problem, " `"); found { // A value, which may be a token in a wrong place.
+			_, after, _ := strings.Cut(rest, "`")
+			problem = before + after
+		}
 		bad.Problems = append(bad.Problems, problem)
 	}
 	return nil, bad

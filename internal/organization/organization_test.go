@@ -77,6 +77,7 @@ func TestParse_refused(t *testing.T) {
 		"unknown":       {one("    token: s3cret\n"), []string{"line 4: token: is no member of this"}},
 		"member twice":  {one("    token-file: /m\n"), []string{`line 4: mapping key "token-file" already defined at line 3`}},
 		"type":          {one("    default: [1]\n"), []string{"line 4: cannot unmarshal !!seq: is of the wrong type"}},
+		"value":         {one("    default: s3cret\n"), []string{"line 4: cannot unmarshal !!str: is of the wrong type"}},
 		"no text":       {one("    region: {}\n"), []string{"line 4: must be a text"}},
 		"no name":       {"organizations:\n  - token-file: /n\n", []string{`name: is "", empty`}},
 		"no token":      {"organizations:\n  - name: north\n", []string{`line 2: "north": token-file: must be set`}},

@@ -69,7 +69,7 @@ func (p *Poller) Run(ctx context.Context) {
 	p.mu.Lock()
 	p.ctx = ctx
 	for _, v := range p.values {
-		p.beginLocked(v)
+		p.beginLocked(v) //nolint:contextcheck // ctx is the poller's now
 	}
 	p.mu.Unlock()
 	<-ctx.Done()

@@ -132,8 +132,9 @@ const (
 	Reason_REASON_UPSTREAM_PAGINATION_INVALID Reason = 12
 	// INTERNAL. A fault of the gateway, which is in its log. Not repeated. Report it.
 	Reason_REASON_GATEWAY_INTERNAL Reason = 20
-	// UNAVAILABLE. The gateway stops, or the connection is as old as it may become. A stream ends after a whole
-	// message. Not repeated. Go on at another one, or over another connection, with the cursor in the trailer.
+	// UNAVAILABLE. The gateway stops, the connection is as old as it may become, or the organization of the stream has
+	// changed or was removed. A stream ends after a whole message. Not repeated. Go on at another one, or over another
+	// connection, with the cursor in the trailer.
 	Reason_REASON_GATEWAY_DRAINING Reason = 21
 	// RESOURCE_EXHAUSTED. As many calls run as may: ErrorInfo's `limit`. Not repeated. Call again after the wait
 	// in RetryInfo, at another gateway if there is one.

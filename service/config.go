@@ -24,17 +24,20 @@ import (
 // Upstream makes calls, concurrently. *upstream.Client is one. Operation is there because each client
 // resolves its own operations: the budget of an operation, for example, belongs to its client.
 type Upstream interface {
-	// Operation is called by New alone.
+	// Operation is called by New and NewOrganization alone.
 	Operation(spec upstream.OperationSpec) (*upstream.Operation, error)
 	// Do returns soon after ctx ends: Stop waits for it. The server releases each response once.
 	Do(ctx context.Context, op *upstream.Operation, req upstream.Request) (*upstream.Response, error)
 }
 
-// Config configures a Server. All fields except Upstream have a useful zero value.
+// Config configures a Server. All fields have a useful zero value, except that it needs Upstream or Organizations.
 type Config struct {
 	// Endpoints are the operations to serve, no method twice.
 	Endpoints []*endpoint.Endpoint
-	Upstream  Upstream
+	// Upstream is for all calls, if there are no Organizations. They are for an organization called default.
+	Upstream Upstream
+	// Organizations are those that calls are for, each with an upstream of its own.
+	Organizations Organizations
 	// Logger gets one line a call, at debug for one that succeeds; nil: nothing is logged.
 	Logger *slog.Logger
 	// Credentials secure the connections; nil: the connections are not secured.
@@ -62,7 +65,7 @@ type Config struct {
 	SandboxFaults bool
 	// Drift is called, concurrently, with a full method and the findings of a response that differed from its
 	// descriptor: once for each response, however many calls got it. It must not keep the findings. It may be
-	// nil.
+	// nil. It is for Upstream: organizations have their own.
 	Drift func(method string, findings []transcode.Finding)
 	// Streams observes the streams of pages. It may be nil.
 	Streams StreamObserver
@@ -108,8 +111,8 @@ type Config struct {
 // withDefaults returns c with every default filled in, or everything that is wrong with it.
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
-	if c.Upstream == nil {
-		errs = append(errs, errors.New("Upstream: must be set"))
+	if (c.Upstream == nil) == (c.Organizations == nil) {
+		errs = append(errs, errors.New("Upstream and Organizations: one of them must be set"))
 	}
 	for _, bound := range []struct {
 		name  string

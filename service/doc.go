@@ -95,9 +95,9 @@
 //	                             say whether one follows, leads back to where the stream has been,
 //	                             or names a cursor that cannot be sent back: one above 16 KiB, or
 //	                             with text that is not valid and was replaced. That page is not sent.
-//	GATEWAY_DRAINING             UNAVAILABLE: the server stops, or the connection is as old as it
-//	                             may become. The stream ends after a whole message, and goes on at
-//	                             another server, or over another connection.
+//	GATEWAY_DRAINING             UNAVAILABLE: the server stops, the connection is as old as it may become,
+//	                             or the organization has changed or was removed. The stream ends after a
+//	                             whole message, and goes on at another server, or over another connection.
 //
 // # Metadata of requests
 //
@@ -112,12 +112,16 @@
 //	samsara-priority       "batch" gives way to "interactive". Unary calls are interactive and
 //	                       streams batch unless they say so.
 //	samsara-cache          "no-store": what answers must have been asked for by this call alone.
+//	samsara-org            The name of the organization that the call is for; without it the default one.
+//	                       A name that there is not is refused, with those that the caller may use.
 //	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
 //
 // # Metadata of responses
 //
 //	samsara-attempts       HTTP attempts made, the first one included.
 //	samsara-request-id     Samsara's id of the last attempt, escaped, if it gave one.
+//	samsara-org            The organization that the call was for, beside samsara-attempts; absent if the
+//	                       server has one Upstream.
 //	samsara-drift          How the response differed from its descriptor; absent if it did not.
 //	samsara-cache          "hit; age=" and a number of seconds in the header of an answer from the
 //	                       cache.
@@ -160,6 +164,7 @@
 //
 // # Files
 //
-// In the order in which they are to be read: server, config, operations, interceptors, gate, ends, accepted,
-// connections, audit, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback, log, reflection.
+// In the order in which they are to be read: server, config, operations, organization, interceptors, gate, ends,
+// accepted, connections, audit, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback,
+// log, reflection.
 package service

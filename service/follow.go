@@ -47,7 +47,7 @@ func (w *walker) following() feed.Request {
 	return feed.Request{
 		Key: feed.Key{
 			Operation: w.stream.FullMethod, Path: w.walk.Path, Query: w.walk.Query, Header: header.String(),
-			Tenant: w.request.From.Tenant, RetryAlways: w.request.RetryAlways,
+			Tenant: w.organization.key, RetryAlways: w.request.RetryAlways,
 		},
 		Alone:        w.request.NoStore,
 		As:           w.request.From,

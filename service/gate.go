@@ -30,9 +30,6 @@ const (
 	maxGrants = 10_000
 )
 
-// defaultOrganization is the organization of every call.
-const defaultOrganization = "default"
-
 // gate says who makes a call and whether it may be made, before its request is read. It is safe for concurrent
 // use.
 type gate struct {
@@ -109,16 +106,6 @@ func (g *gate) isOpen() bool { return g.authenticator == nil && g.policy() == ni
 
 // isAlwaysOpen reports whether a method may be called by everybody, whatever the policy says.
 func isAlwaysOpen(fullMethod string) bool { return strings.HasPrefix(fullMethod, "/grpc.health.") }
-
-// admit returns who makes a call to a method over a connection, and an error if it may not be made. The caller
-// is there also with an error, if it was proved.
-func (g *gate) admit(ctx context.Context, from *connection, fullMethod, organization string, now time.Time) (access, error) {
-	c, err := g.learn(ctx, from, authorization(ctx), now)
-	if err != nil {
-		return access{organization: organization}, err
-	}
-	return g.decide(c, fullMethod, organization)
-}
 
 // learn returns who calls over a connection, as it remembers if that is fresh. The error is a status.
 func (g *gate) learn(ctx context.Context, from *connection, values []string, now time.Time) (*caller, error) {

@@ -71,7 +71,7 @@ func isPartOf(name, whole string) bool {
 
 // applyMetadata sets what the connection and the caller's metadata say of a call. The error names everything
 // that is wrong.
-func (h *handler) applyMetadata(ctx context.Context, from *caller, op *upstream.Operation, req *upstream.Request) error {
+func (h *handler) applyMetadata(ctx context.Context, from *caller, org *Organization, op *upstream.Operation, req *upstream.Request) error {
 	var violations []endpoint.Violation
 	refuse := func(key, value, rule string) {
 		violations = append(violations, endpoint.Violation{Field: key, Description: "is " + quote(value) + ", must be " + rule})
@@ -106,6 +106,7 @@ func (h *handler) applyMetadata(ctx context.Context, from *caller, op *upstream.
 		return invalidArgument(method, template, violations)
 	}
 	h.identify(from, call, says, req)
+	req.From.Tenant = org.name
 	if h.sandboxFaults {
 		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
 			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})

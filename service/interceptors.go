@@ -44,40 +44,65 @@ type edge struct {
 	served          methods
 	defaultDeadline time.Duration
 	calls           calls
+	organizations   Organizations
 	gate            *gate
 	streams         *streams
 	// audit is nil if nobody is told.
 	audit Auditor
 }
 
-func newEdge(c Config, stopping context.Context) *edge {
+func newEdge(c Config, organizations Organizations, stopping context.Context) *edge {
 	g := newGate(c)
 	return &edge{
 		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
-		calls: calls{limit: int64(c.MaxConcurrentCalls)},
-		gate:  g, audit: c.Audit, streams: &streams{gate: g, age: c.MaxConnectionAge, stopping: stopping, open: make(map[*openStream]struct{})},
+		calls:         calls{limit: int64(c.MaxConcurrentCalls)},
+		organizations: organizations,
+		gate:          g,
+		audit:         c.Audit,
+		streams:       &streams{gate: g, age: c.MaxConnectionAge, stopping: stopping, open: make(map[*openStream]struct{})},
 	}
 }
 
-// admit notes who makes a call, and returns an error if it may not be made. leave is to be called when a call
-// that may be made has ended.
+// admit notes who makes a call and for which organization, and returns an error if it may not be made. leave is to be
+// called when a call that may be made has ended; the line of any call is to be released when it has.
 func (e *edge) admit(ctx context.Context, line *logLine, stream bool) (leave func(), err error) {
 	if err := checkMetadata(ctx); err != nil {
 		line.refused = true
 		return nil, err
 	}
-	if e.gate.isOpen() || isAlwaysOpen(line.method) {
-		return func() {}, nil
+	leave = func() {}
+	if isAlwaysOpen(line.method) {
+		return leave, nil
 	}
-	from, err := connectionOf(ctx)
-	if err == nil {
-		line.access, err = e.gate.admit(ctx, from, line.method, defaultOrganization, line.start)
+	isOpen := e.gate.isOpen()
+	if !isOpen {
+		if err = e.learn(ctx, line); err != nil {
+			line.refused = true
+			return nil, err
+		}
 	}
-	if err == nil {
-		leave, err = e.gate.meet(&line.access, stream)
+	if e.enters(line.method) {
+		err = e.enterOrganization(ctx, line)
+	} else {
+		line.access.organization, _ = e.chosen(ctx)
+	}
+	if err == nil && !isOpen {
+		line.access, err = e.gate.decide(line.access.caller, line.method, line.access.organization)
+		if err == nil {
+			leave, err = e.gate.meet(&line.access, stream)
+		}
 	}
 	line.refused = err != nil || line.refused
 	return leave, err
+}
+
+// learn notes who makes a call.
+func (e *edge) learn(ctx context.Context, line *logLine) error {
+	from, err := connectionOf(ctx)
+	if err == nil {
+		line.access.caller, err = e.gate.learn(ctx, from, authorization(ctx), line.start)
+	}
+	return err
 }
 
 // refuse ends a call beyond the limit, before its request is read. Calls of grpc's own services are neither
@@ -121,6 +146,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	defer line.release()
 	leave, err := e.admit(ctx, line, false)
 	if err != nil {
 		return nil, err
@@ -154,6 +180,7 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		e.record(line, false, err)
 		line.finish(ctx, err)
 	}()
+	defer line.release()
 	leave, err := e.admit(ctx, line, true)
 	if err != nil {
 		return err
@@ -165,6 +192,9 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	}
 	line.stream = &openStream{method: info.FullMethod, from: from, authorization: authorization(ctx), access: line.access}
 	defer e.streams.enter(line.stream)()
+	if o := line.organization; o != nil {
+		defer context.AfterFunc(o.ending, func() { line.stream.end(removed()) })()
+	}
 	if !isGRPCs(info.FullMethod) {
 		return handler(srv, contextStream{ss, ctx}) // Streams of pages end by themselves, after a page.
 	}

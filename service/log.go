@@ -27,6 +27,8 @@ type logLine struct {
 	caller string
 	// httpMethod and path are what Samsara was asked for, empty if it was not.
 	httpMethod, path string
+	// organization is what the call is for, which it uses until release; nil: none.
+	organization *Organization
 	// stream is the entry of a stream among the open ones.
 	stream *openStream
 	// pages and items count what a stream of pages has sent.
@@ -112,6 +114,9 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	}
 	if caller := l.name(); caller != "" {
 		attrs = append(attrs, slog.String("caller", caller))
+	}
+	if o := l.organization; o != nil && o.told {
+		attrs = append(attrs, slog.String("organization", o.name))
 	}
 	if l.attempts > 0 {
 		attrs = append(attrs, slog.Int("attempts", l.attempts))

@@ -7,7 +7,6 @@ import (
 
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/feed"
-	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -60,10 +59,7 @@ func (o operations) at(method, path string) *upstream.Operation {
 // handler answers the calls of every method. It is immutable and safe for concurrent use.
 type handler struct {
 	presenter
-	upstream        Upstream
-	drift           func(method string, findings []transcode.Finding)
 	observer        StreamObserver
-	operations      operations
 	sandboxFaults   bool
 	defaultDeadline time.Duration
 	requestRoom

@@ -60,9 +60,11 @@ func (p *page) cursorIsChanged() bool {
 // walker asks for the pages of one walk. It is immutable and safe for concurrent use.
 type walker struct {
 	*handler
-	stream    *endpoint.Stream
-	walk      *endpoint.Walk
-	operation *upstream.Operation
+	stream *endpoint.Stream
+	walk   *endpoint.Walk
+	// organization is whose pages these are. A stream keeps it.
+	organization *Organization
+	operation    *upstream.Operation
 	// request is the request for every page, except for path and query.
 	request upstream.Request
 }
@@ -70,6 +72,10 @@ type walker struct {
 // walker reads the request of a stream, and returns what asks for its pages.
 func (h *handler) walker(ctx context.Context, stream *endpoint.Stream, receive func(any) error) (*walker, error) {
 	from, err := callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	org, err := organizationOf(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +88,9 @@ func (h *handler) walker(ctx context.Context, stream *endpoint.Stream, receive f
 	if err != nil {
 		return nil, refusal(e, err)
 	}
-	w := &walker{handler: h, stream: stream, walk: walk, operation: h.operations.of[e].pages}
+	w := &walker{handler: h, stream: stream, walk: walk, organization: org, operation: org.operations.of[e].pages}
 	w.request.From.Batch = true // unless its caller says otherwise
-	return w, h.applyMetadata(ctx, from, w.operation, &w.request)
+	return w, h.applyMetadata(ctx, from, org, w.operation, &w.request)
 }
 
 // fetch asks for the page at cursor in the name of as, within the deadline of ctx or else the default one. by
@@ -98,7 +104,7 @@ func (w *walker) fetch(ctx context.Context, cursor string, as identity.Identity,
 	}
 	req, bound := w.request, w.walk.Request(cursor)
 	req.Path, req.Query, req.From, req.Memory = bound.Path, bound.Query, as, by
-	resp, err := w.upstream.Do(ctx, w.operation, req)
+	resp, err := w.organization.upstream.Do(ctx, w.operation, req)
 	if err != nil {
 		return nil, nil, w.failure(cursor, err)
 	}
@@ -108,8 +114,8 @@ func (w *walker) fetch(ctx context.Context, cursor string, as identity.Identity,
 			resp.Release()
 		}
 	}()
-	if findings := resp.Drift.Findings(); w.drift != nil && len(findings) > 0 && resp.IsNew() {
-		w.drift(w.stream.FullMethod, findings)
+	if findings := resp.Drift.Findings(); w.organization.drift != nil && len(findings) > 0 && resp.IsNew() {
+		w.organization.drift(w.stream.FullMethod, findings)
 	}
 	p := &page{Page: w.walk.Page(cursor, resp.Message), asked: cursor, resp: resp, wire: resp.Message}
 	switch {
@@ -236,7 +242,7 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	}
 	if !c.begun {
 		// This fails only if the caller is gone.
-		_ = c.SetHeader(callMetadata(p.resp.Attempts, p.resp.RequestID))
+		_ = c.SetHeader(c.organization.metadata(p.resp.Attempts, p.resp.RequestID))
 	}
 	c.drifted.add(drift)
 	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
@@ -302,7 +308,7 @@ func (c *client) end(err error) error {
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
 		c.attempts, c.requestID = c.attempts+failed.Attempts, failed.RequestID
-		trailer = metadata.Join(trailer, callMetadata(failed.Attempts, failed.RequestID))
+		trailer = metadata.Join(trailer, c.organization.metadata(failed.Attempts, failed.RequestID))
 	}
 	logAttempts(c.Context(), c.attempts, c.requestID)
 	if err = c.present(c.Context(), err); err != nil {

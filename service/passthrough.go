@@ -30,6 +30,10 @@ func (h *handler) passthrough() grpc.MethodDesc {
 		if err != nil {
 			return nil, err
 		}
+		org, err := organizationOf(ctx)
+		if err != nil {
+			return nil, err
+		}
 		in := new(apiv1.CallRequest)
 		if err := h.receive(ctx, from, decode, in); err != nil {
 			return nil, err
@@ -39,11 +43,11 @@ func (h *handler) passthrough() grpc.MethodDesc {
 		if in.GetMethod() == methodGet {
 			logRead(ctx)
 		}
-		return h.pass(ctx, from, in)
+		return h.pass(ctx, from, org, in)
 	})
 }
 
-func (h *handler) pass(ctx context.Context, from *caller, in *apiv1.CallRequest) (any, error) {
+func (h *handler) pass(ctx context.Context, from *caller, org *Organization, in *apiv1.CallRequest) (any, error) {
 	query := encodeQuery(in.GetQuery())
 	if violations := passthroughViolations(in, query); len(violations) > 0 {
 		return nil, invalidArgument(clip(in.GetMethod(), 64), upstream.PassthroughOperation, violations)
@@ -51,12 +55,12 @@ func (h *handler) pass(ctx context.Context, from *caller, in *apiv1.CallRequest)
 	if err := lineOf(ctx).access.reaches(in.GetMethod(), in.GetPath()); err != nil {
 		return nil, err
 	}
-	op := h.operations.at(in.GetMethod(), in.GetPath())
+	op := org.operations.at(in.GetMethod(), in.GetPath())
 	req := upstream.Request{Method: in.GetMethod(), Path: in.GetPath(), Query: query}
 	if in.Body != nil {
 		req.Body = []byte(in.GetBody())
 	}
-	resp, err := h.do(ctx, from, op, req)
+	resp, err := h.do(ctx, from, org, op, req)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +68,7 @@ func (h *handler) pass(ctx context.Context, from *caller, in *apiv1.CallRequest)
 		resp.Release()
 		return nil, err
 	}
-	return h.framed(ctx, from, apiv1.PassthroughService_Call_FullMethodName, resp), nil
+	return h.framed(ctx, from, org, apiv1.PassthroughService_Call_FullMethodName, resp), nil
 }
 
 // passedBodyNumber is the field number of CallResponse.body.

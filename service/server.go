@@ -101,12 +101,12 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	operations, err := newOperations(cfg.Upstream, cfg.Endpoints)
+	organizations, err := cfg.organizations()
 	if err != nil {
 		return nil, err
 	}
 	stopping, endStreams := context.WithCancel(context.Background())
-	e := newEdge(cfg, stopping)
+	e := newEdge(cfg, organizations, stopping)
 	s := &Server{
 		grpc:       grpc.NewServer(cfg.serverOptions(e)...),
 		edge:       e,
@@ -120,7 +120,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	logPressure(cfg.Logger, cfg.Answers, "answers")
 	logPressure(cfg.Logger, cfg.Requests, "requests")
-	for _, desc := range cfg.services(e.gate, operations, s.feeds, &s.answering) {
+	for _, desc := range cfg.services(e.gate, s.feeds, &s.answering) {
 		s.register(desc, nil)
 		s.services = append(s.services, desc.ServiceName)
 	}
@@ -171,13 +171,10 @@ func (s *Server) register(desc *grpc.ServiceDesc, impl any) {
 func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // services returns the services that c serves, apart from grpc's own.
-func (c Config) services(g *gate, ops operations, feeds *feed.Hub, answering *atomic.Int64) []*grpc.ServiceDesc {
+func (c Config) services(g *gate, feeds *feed.Hub, answering *atomic.Int64) []*grpc.ServiceDesc {
 	h := &handler{
 		presenter:       presenter{c.Logger},
-		upstream:        c.Upstream,
-		drift:           c.Drift,
 		observer:        c.Streams,
-		operations:      ops,
 		sandboxFaults:   c.SandboxFaults,
 		defaultDeadline: c.DefaultDeadline,
 		feeds:           feeds,

@@ -62,7 +62,7 @@ func TestNew_everythingWrong(t *testing.T) {
 		KeepaliveMinTime: -6,
 	})
 	want := strings.Join([]string{
-		"Upstream: must be set",
+		"Upstream and Organizations: one of them must be set",
 		"DefaultDeadline: must not be negative, is -1",
 		"MaxRequestBytes: must not be negative, is -2",
 		"MaxConnectionAge: must not be negative, is -3",

@@ -45,9 +45,12 @@ func unary(fullMethod string, answer unaryHandler) grpc.MethodDesc {
 
 // operation returns the method for one operation of the REST API.
 func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
-	op := h.operations.of[e].unary
 	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
 		from, err := callerOf(ctx)
+		if err != nil {
+			return nil, err
+		}
+		org, err := organizationOf(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -61,19 +64,19 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, refusal(e, err)
 		}
-		resp, err := h.do(ctx, from, op, upstream.Request{Path: bound.Path, Query: bound.Query, Body: bound.Body})
+		resp, err := h.do(ctx, from, org, org.operations.of[e].unary, upstream.Request{Path: bound.Path, Query: bound.Query, Body: bound.Body})
 		if err != nil {
 			return nil, err
 		}
-		return h.framed(ctx, from, e.FullMethod, resp), nil
+		return h.framed(ctx, from, org, e.FullMethod, resp), nil
 	})
 }
 
 // do makes a call with the options of the connection and the caller's metadata. It tells the caller of a
 // failure in the trailer, not in a header: a client that has seen a header no longer applies its own retry
 // policy.
-func (h *handler) do(ctx context.Context, from *caller, op *upstream.Operation, req upstream.Request) (*upstream.Response, error) {
-	if err := h.applyMetadata(ctx, from, op, &req); err != nil {
+func (h *handler) do(ctx context.Context, from *caller, org *Organization, op *upstream.Operation, req upstream.Request) (*upstream.Response, error) {
+	if err := h.applyMetadata(ctx, from, org, op, &req); err != nil {
 		return nil, err
 	}
 	line := lineOf(ctx)
@@ -83,7 +86,7 @@ func (h *handler) do(ctx context.Context, from *caller, op *upstream.Operation, 
 			return nil, err
 		}
 	}
-	resp, err := h.upstream.Do(ctx, op, req)
+	resp, err := org.upstream.Do(ctx, op, req)
 	if err == nil {
 		err = checkBody(op, req, resp)
 	}
@@ -92,7 +95,7 @@ func (h *handler) do(ctx context.Context, from *caller, op *upstream.Operation, 
 		if errors.As(err, &failed) {
 			logAttempts(ctx, failed.Attempts, failed.RequestID)
 			// This fails only if the caller is gone.
-			_ = grpc.SetTrailer(ctx, callMetadata(failed.Attempts, failed.RequestID))
+			_ = grpc.SetTrailer(ctx, org.metadata(failed.Attempts, failed.RequestID))
 		}
 		return nil, err
 	}
@@ -102,20 +105,20 @@ func (h *handler) do(ctx context.Context, from *caller, op *upstream.Operation, 
 
 // framed sets the header of a success, reports the drift of the response and returns the response as a frame,
 // or as a compressed one if grpc may compress it. It releases the response if one of these panics.
-func (h *handler) framed(ctx context.Context, from *caller, method string, resp *upstream.Response) any {
+func (h *handler) framed(ctx context.Context, from *caller, org *Organization, method string, resp *upstream.Response) any {
 	reported := false
 	defer func() {
 		if !reported {
 			resp.Release()
 		}
 	}()
-	header := callMetadata(resp.Attempts, resp.RequestID)
+	header := org.metadata(resp.Attempts, resp.RequestID)
 	if resp.Cached {
 		header.Set(cacheKey, fmt.Sprintf("hit; age=%d", int64(resp.Age.Seconds())))
 	}
 	call := grpc.ServerTransportStreamFromContext(ctx)
 	_ = call.SetHeader(header) // It fails only if the caller is gone.
-	h.reportDrift(ctx, method, resp)
+	org.reportDrift(ctx, method, resp)
 	reported = true
 	if !compresses(call) {
 		return frame{resp}
@@ -128,14 +131,14 @@ func (h *handler) framed(ctx context.Context, from *caller, method string, resp 
 }
 
 // reportDrift tells the caller and the metrics how the response differed.
-func (h *handler) reportDrift(ctx context.Context, method string, resp *upstream.Response) {
+func (o *Organization) reportDrift(ctx context.Context, method string, resp *upstream.Response) {
 	d := &resp.Drift
 	if len(d.Findings()) == 0 {
 		return
 	}
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d.Findings(), d.Dropped())))
-	if h.drift != nil && resp.IsNew() {
-		h.drift(method, d.Findings())
+	if o.drift != nil && resp.IsNew() {
+		o.drift(method, d.Findings())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"samsara.internal/gateway/internal/reload"
@@ -22,7 +23,7 @@ const (
 // Token is the API token in use. It is safe for concurrent use.
 type Token struct {
 	// file is nil if the token is fixed.
-	file  *reload.Value[string]
+	file  atomic.Pointer[reload.Value[string]]
 	fixed string
 
 	mu sync.Mutex
@@ -35,44 +36,56 @@ type Token struct {
 func StaticToken(token string) *Token { return &Token{fixed: strings.TrimSpace(token)} }
 
 // FileToken returns the token in a file, without the white space around it. It follows the file while
-// File is polled: the last good token stays in use until another good one has been read. The error does
-// not show the content.
-func FileToken(path string) (*Token, error) {
+// File is polled: the last good token stays in use until another good one has been read. name is the file's in logs
+// and metrics. The error does not show the content.
+func FileToken(name, path string) (*Token, error) {
 	file, err := reload.New(reload.File[string]{
-		Name: "api-token", Paths: []string{path}, MaxBytes: maxTokenBytes, Parse: parseToken,
+		Name: name, Paths: []string{path}, MaxBytes: maxTokenBytes, Parse: parseToken,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Token{file: file}, nil
+	t := new(Token)
+	t.file.Store(file)
+	return t, nil
+}
+
+// Follow makes t follow the file of another token, which must be a FileToken, and returns the file that it has
+// followed so far. Both are for a reload.Poller to know. A fixed token must not follow another one.
+func (t *Token) Follow(other *Token) (former reload.Watched) {
+	if before := t.file.Swap(other.file.Load()); before != nil {
+		return before
+	}
+	return nil
 }
 
 // File returns the file for a reload.Poller to poll, nil if the token is fixed.
 func (t *Token) File() reload.Watched {
-	if t.file == nil {
-		return nil
+	if file := t.file.Load(); file != nil {
+		return file
 	}
-	return t.file
+	return nil
 }
 
 func (t *Token) get() string {
-	if t.file == nil {
-		return t.fixed
+	if file := t.file.Load(); file != nil {
+		return file.Get()
 	}
-	return t.file.Get()
+	return t.fixed
 }
 
 // replaced reports whether the token in use is another one than the one that the upstream has refused. If
 // it is not, replaced has the file read again, at most once a second, and waits for that. After the first
 // refusal of a token it waits longer, because the file may change a moment later than the upstream.
 func (t *Token) replaced(ctx context.Context, refused string) bool {
-	if t.file == nil {
+	file := t.file.Load()
+	if file == nil {
 		return false
 	}
-	if t.file.Get() == refused {
-		t.file.Again(ctx)
+	if file.Get() == refused {
+		file.Again(ctx)
 	}
-	return t.file.Await(ctx, t.grace(refused), func(token string) bool { return token != refused })
+	return file.Await(ctx, t.grace(refused), func(token string) bool { return token != refused })
 }
 
 // grace returns how much longer to wait for another token than the refused one.

@@ -31,7 +31,7 @@ func followFile(t *testing.T, content string) tokenFile {
 	f := tokenFile{t: t, path: filepath.Join(t.TempDir(), "token")}
 	f.write(content)
 	var err error
-	if f.token, err = upstream.FileToken(f.path); err != nil {
+	if f.token, err = upstream.FileToken("api-token", f.path); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -93,11 +93,11 @@ func TestFileToken_bad(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := upstream.FileToken(path); err == nil || !strings.Contains(err.Error(), problem) || strings.Contains(err.Error(), "xx") {
+		if _, err := upstream.FileToken("api-token", path); err == nil || !strings.Contains(err.Error(), problem) || strings.Contains(err.Error(), "xx") {
 			t.Errorf("FileToken of %.10q: %v, want %q and nothing of the content", content, err, problem)
 		}
 	}
-	if _, err := upstream.FileToken(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := upstream.FileToken("api-token", filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("FileToken of no file: %v", err)
 	}
 }

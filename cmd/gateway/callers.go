@@ -6,18 +6,23 @@ import (
 
 	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/config"
-	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
 )
 
-// organization is the name of the one organization.
-const organization = "default"
+// onlyOrganization is the name of the organization if there is no file of organizations.
+const onlyOrganization = "default"
 
-// newPolicyAPI returns what a policy for endpoints is for.
-func newPolicyAPI(endpoints []*endpoint.Endpoint) *policy.API {
-	return policy.NewAPI(endpoints, organization)
+// policyAPI returns what a policy is for that is read now.
+func (f *files) policyAPI() *policy.API {
+	if names := f.organizations.Load(); names != nil {
+		return policy.NewAPI(f.endpoints, *names...)
+	}
+	return policy.NewAPI(f.endpoints, onlyOrganization)
 }
+
+// noteOrganizations sets which organizations there are.
+func (f *files) noteOrganizations(names []string) { f.organizations.Store(&names) }
 
 // authorities are the authorities of clients.
 type authorities struct{ *reload.Value[certificates] }
@@ -54,7 +59,7 @@ func (f *files) openCallers(cfg *config.Config) (problems []config.Problem) {
 	if cfg.PolicyFile != "" {
 		f.policy, err = reload.New(reload.File[*policy.Policy]{
 			Name: "policy", Paths: []string{cfg.PolicyFile}, MaxBytes: policy.MaxBytes,
-			Parse: func(contents [][]byte) (*policy.Policy, error) { return policy.Parse(contents[0], f.policed) },
+			Parse: func(contents [][]byte) (*policy.Policy, error) { return policy.Parse(contents[0], f.policyAPI()) },
 		})
 		var bad *policy.Error
 		if errors.As(err, &bad) {

@@ -23,15 +23,31 @@ import (
 	"samsara.internal/gateway/internal/admin"
 )
 
-// quotaAt returns the state of a gateway's quota.
+// quotaAt returns the state of a gateway's quota, which has one organization.
 func quotaAt(t *testing.T, address string) admin.Quota {
 	t.Helper()
+	return quotasAt(t, address)[onlyOrganization]
+}
+
+// quotasAt returns the state of a gateway's quota by organization.
+func quotasAt(t *testing.T, address string) map[string]admin.Quota {
+	t.Helper()
 	_, text := get(t, "http://"+address+"/quota", "")
-	var state admin.Quota
+	var state admin.Quotas
 	if err := json.Unmarshal([]byte(text), &state); err != nil {
 		t.Fatal(err)
 	}
-	return state
+	return state.Organizations
+}
+
+// pauseOf returns how many seconds a budget is still paused.
+func pauseOf(budgets []admin.Budget, name string) float64 {
+	for _, b := range budgets {
+		if b.Name == name {
+			return b.PausedSeconds
+		}
+	}
+	return 0
 }
 
 // budgetAt returns the state of one budget of a gateway.

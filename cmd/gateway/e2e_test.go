@@ -104,7 +104,7 @@ func TestGateway_probesMetricsAndCalls(t *testing.T) {
 	_, text := get(t, "http://"+at.Admin+"/metrics", "")
 	for _, want := range []string{
 		`grpc_server_handled_total{grpc_code="OK",grpc_method="ListVehicles",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
-		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",template="/fleet/vehicles"} 1`,
+		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",organization="default",template="/fleet/vehicles"} 1`,
 		`samsara_gateway_build_info{`,
 	} {
 		if !strings.Contains(text, want) {

@@ -6,15 +6,20 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/authn"
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/upstream"
 )
+
+// tokenFileName is the name of the API token's file in logs and metrics.
+const tokenFileName = "api-token"
 
 // files has the content of the files that the configuration names. follow keeps it up to date.
 type files struct {
@@ -35,9 +40,11 @@ type files struct {
 	settings *settings
 	// audit is nil without an audit log.
 	audit *audit.Log
-	// stdout is standard output. policed is what the policy is for.
-	stdout  io.Writer
-	policed *policy.API
+	// stdout is standard output.
+	stdout io.Writer
+	// endpoints and organizations are what the policy is for. The names of organizations change with their file.
+	endpoints     []*endpoint.Endpoint
+	organizations atomic.Pointer[[]string]
 }
 
 // open reads the files of a configuration. It is a config.Check.
@@ -49,9 +56,11 @@ func (f *files) open(cfg *config.Config) (problems []config.Problem) {
 	}
 	var err error
 	switch {
+	case cfg.OrganizationsFile != "":
+		problems = append(problems, f.openOrganizations(cfg)...)
 	case cfg.Sandbox: // needs no token
 	case cfg.APITokenFile != "":
-		f.token, err = upstream.FileToken(cfg.APITokenFile)
+		f.token, err = upstream.FileToken(tokenFileName, cfg.APITokenFile)
 		note("api-token-file", err)
 	default:
 		f.token = upstream.StaticToken(cfg.APIToken.Reveal())

@@ -74,7 +74,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			return err
 		}
 		var cfg config.Config
-		files := files{stdout: stdout, policed: newPolicyAPI(endpoints)}
+		files := files{stdout: stdout, endpoints: endpoints}
 		api := apiOf(endpoints)
 		if cfg, err = config.Load(args, environ, api, files.open, checkProxy); err == nil {
 			files.settings, err = newSettings(cfg, func() (config.Config, error) { return config.Reload(cfg, args, environ, api) })

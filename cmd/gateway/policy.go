@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/authn"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/organization"
 	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
 )
@@ -47,6 +49,7 @@ func makeToken(args []string, stdout io.Writer) error {
 // policyCheck is what the command policy is told.
 type policyCheck struct {
 	who, method, organization string
+	organizationsFile         string
 	asJSON                    bool
 }
 
@@ -70,7 +73,8 @@ func policyFlags(c *policyCheck) *pflag.FlagSet {
 	fs.Usage = func() {}
 	fs.StringVar(&c.who, "who", "", "`IDENTITY` such as token:billing, jwt:SUBJECT, certificate:NAME or anonymous")
 	fs.StringVar(&c.method, "method", "", "only this `METHOD`, by its full name")
-	fs.StringVar(&c.organization, "organization", organization, "`NAME` of the organization")
+	fs.StringVar(&c.organization, "organization", "", "`NAME` of the organization; without it, the default one")
+	fs.StringVar(&c.organizationsFile, "organizations-file", "", "`FILE` with the organizations that the gateway works for, if there are several")
 	fs.BoolVar(&c.asJSON, "json", false, "print JSON")
 	return fs
 }
@@ -102,7 +106,11 @@ func explainPolicy(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p, err := policy.Parse(content, newPolicyAPI(endpoints))
+	api, err := c.api(endpoints)
+	if err != nil {
+		return err
+	}
+	p, err := policy.Parse(content, api)
 	var bad *policy.Error
 	if errors.As(err, &bad) {
 		return fmt.Errorf("%s: cannot be used:\n  %s", flags.Arg(0), strings.Join(bad.Problems, "\n  "))
@@ -114,6 +122,29 @@ func explainPolicy(args []string, stdout io.Writer) error {
 		return c.explainCaller(p, stdout)
 	}
 	return c.writeReport(p.Report(), stdout)
+}
+
+// api returns what the policy is for, and sets the organization if none is wanted.
+func (c *policyCheck) api(endpoints []*endpoint.Endpoint) (*policy.API, error) {
+	if c.organizationsFile == "" {
+		c.organization = cmp.Or(c.organization, onlyOrganization)
+		return policy.NewAPI(endpoints, onlyOrganization), nil
+	}
+	content, err := reload.ReadFile(c.organizationsFile, organization.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	// What the settings would say is not needed.
+	file, err := organization.Parse(content, organization.Defaults{BaseURL: "https://api.samsara.com"})
+	var bad *organization.Error
+	if errors.As(err, &bad) {
+		return nil, fmt.Errorf("%s: cannot be used:\n  %s", c.organizationsFile, strings.Join(bad.Problems, "\n  "))
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.organization = cmp.Or(c.organization, file.Default)
+	return policy.NewAPI(endpoints, file.Names()...), nil
 }
 
 // explainCaller prints what one caller may do.

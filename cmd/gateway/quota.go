@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,8 +29,8 @@ import (
 const (
 	// quotaPatience bounds how long the command quota waits for an answer.
 	quotaPatience = 5 * time.Second
-	// maxQuotaBytes bounds that answer, which has some hundred bytes for each operation.
-	maxQuotaBytes = 4 << 20
+	// maxQuotaBytes bounds that answer, which has some hundred bytes for each operation of an organization.
+	maxQuotaBytes = 32 << 20
 )
 
 // inUse leaves out the budgets of operations that nobody has used. There are hundreds of them.
@@ -45,7 +47,7 @@ func inUse(snapshot func() quota.Snapshot) func() quota.Snapshot {
 
 func quotaUsage() string {
 	return `Quota prints the state of a running gateway's budgets: of the token, the organization and the
-operations that were called.
+operations that were called, for each organization that the gateway works for.
 
 Usage:
   gateway quota [flags]
@@ -62,28 +64,32 @@ While requests wait, the callers of the first 20 follow, with the budget that ho
 "retry", they wait before a further attempt, after an error.
 
 Flags:
-` + quotaFlags(new(string), new(string), new(string)).FlagUsagesWrapped(100)
+` + quotaFlags(new(quotaWanted)).FlagUsagesWrapped(100)
 }
 
-func quotaFlags(address, authorities, format *string) *pflag.FlagSet {
+// quotaWanted is what the command quota is told.
+type quotaWanted struct{ scheme, address, authorities, format, organization string }
+
+func quotaFlags(wanted *quotaWanted) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("quota", pflag.ContinueOnError)
 	fs.Usage = func() {}
-	fs.StringVar(address, "admin", "127.0.0.1:9464", "`ADDRESS` of the gateway's admin listener, with https:// in front if it has TLS")
-	fs.StringVar(authorities, "ca-file", "", "PEM `FILE` with the authorities of its certificate, if they are not the system's")
-	fs.StringVar(format, "format", "table", "`FORMAT` of the state: table or json")
+	fs.StringVar(&wanted.address, "admin", "127.0.0.1:9464", "`ADDRESS` of the gateway's admin listener, with https:// in front if it has TLS")
+	fs.StringVar(&wanted.authorities, "ca-file", "", "PEM `FILE` with the authorities of its certificate, if they are not the system's")
+	fs.StringVar(&wanted.format, "format", "table", "`FORMAT` of the state: table or json")
+	fs.StringVar(&wanted.organization, "organization", "", "`NAME` of the organization; without it, all")
 	return fs
 }
 
 // showQuota prints the state of a running gateway's quota.
 func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
-	var address, authorities, format string
-	if err := parse(quotaFlags(&address, &authorities, &format), args, 0); err != nil {
+	wanted := quotaWanted{scheme: "http://"}
+	if err := parse(quotaFlags(&wanted), args, 0); err != nil {
 		return err
 	}
-	scheme := "http://"
-	if rest, secured := strings.CutPrefix(address, "https://"); secured {
-		scheme, address = "https://", rest
+	if rest, secured := strings.CutPrefix(wanted.address, "https://"); secured {
+		wanted.scheme, wanted.address = "https://", rest
 	}
+	address, format := wanted.address, wanted.format
 	if format != "table" && format != "json" {
 		return badUsage("--format %q: not table or json", format)
 	}
@@ -92,17 +98,17 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	// The request does not go through the proxy that the environment may name.
 	via := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
-	if authorities != "" {
+	if wanted.authorities != "" {
 		var err error
-		if via.TLSClientConfig.RootCAs, err = readAuthorities(authorities); err != nil {
+		if via.TLSClientConfig.RootCAs, err = readAuthorities(wanted.authorities); err != nil {
 			return fmt.Errorf("--ca-file: %w", err)
 		}
 	}
-	answer, err := askQuota(ctx, via, scheme, address)
+	answer, err := askQuota(ctx, via, wanted)
 	if err != nil {
 		return err
 	}
-	var state admin.Quota
+	var state admin.Quotas
 	if err := json.Unmarshal(answer, &state); err != nil {
 		return fmt.Errorf("the answer of %s is not the state of a quota: %w", address, err)
 	}
@@ -110,14 +116,38 @@ func showQuota(ctx context.Context, args []string, stdout io.Writer) error {
 		_, err := stdout.Write(answer)
 		return err
 	}
-	return writeQuota(stdout, state)
+	return writeQuotas(stdout, state)
+}
+
+// writeQuotas writes the state of each organization, under its name if there are several.
+func writeQuotas(w io.Writer, all admin.Quotas) error {
+	for i, name := range slices.Sorted(maps.Keys(all.Organizations)) {
+		if len(all.Organizations) > 1 {
+			between := ""
+			if i > 0 {
+				between = "\n"
+			}
+			if _, err := fmt.Fprintf(w, "%sORGANIZATION %s\n", between, printable(name)); err != nil {
+				return err
+			}
+		}
+		if err := writeQuota(w, all.Organizations[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // askQuota returns the state of the quota as a gateway's admin listener has it.
-func askQuota(ctx context.Context, via http.RoundTripper, scheme, address string) ([]byte, error) {
+func askQuota(ctx context.Context, via http.RoundTripper, wanted quotaWanted) ([]byte, error) {
+	address, what, query := wanted.address, "no quota", ""
+	if wanted.organization != "" {
+		what = fmt.Sprintf("no quota, or no organization %q", wanted.organization)
+		query = "?" + url.Values{admin.OrganizationParameter: {wanted.organization}}.Encode()
+	}
 	ctx, cancel := context.WithTimeout(ctx, quotaPatience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+address+admin.QuotaPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, wanted.scheme+address+admin.QuotaPath+query, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +161,7 @@ func askQuota(ctx context.Context, via http.RoundTripper, scheme, address string
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return nil, fmt.Errorf("the gateway at %s has no quota: %s answers %s", address, admin.QuotaPath, resp.Status)
+		return nil, fmt.Errorf("the gateway at %s has %s: %s answers %s", address, what, admin.QuotaPath, resp.Status)
 	default:
 		return nil, fmt.Errorf("the gateway at %s does not return its quota: %s answers %s", address, admin.QuotaPath, resp.Status)
 	}

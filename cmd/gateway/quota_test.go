@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -36,8 +37,8 @@ func serveHTTP(t *testing.T, h http.Handler) string {
 	return s.Listener.Addr().String()
 }
 
-// serveState serves a state of the quota as a gateway does, until the test ends, and returns the address.
-func serveState(t *testing.T, s quota.Snapshot) string {
+// serveState serves states of the quota as a gateway does, until the test ends, and returns the address.
+func serveState(t *testing.T, all map[string]quota.Snapshot) string {
 	t.Helper()
 	l, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +47,7 @@ func serveState(t *testing.T, s quota.Snapshot) string {
 	server := admin.New(admin.Config{
 		Metrics: http.NotFoundHandler(),
 		Ready:   func() bool { return true },
-		Quota:   func() quota.Snapshot { return s },
+		Quotas:  func() map[string]quota.Snapshot { return all },
 		Logger:  slog.New(slog.DiscardHandler),
 	})
 	served := make(chan error, 1)
@@ -103,7 +104,7 @@ feeds      interactive  2        30ms    retry
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := serveState(t, quota.Snapshot{Waiting: 7, Budgets: budgets, Waiters: waiters, Store: test.store})
+			at := serveState(t, map[string]quota.Snapshot{"default": {Waiting: 7, Budgets: budgets, Waiters: waiters, Store: test.store}})
 			var out strings.Builder
 			if err := run(t.Context(), []string{"quota", "--admin", at}, nil, nil, &out, nil); err != nil {
 				t.Fatal(err)
@@ -124,6 +125,37 @@ func TestQuotaCommand_pause(t *testing.T) {
 	}
 	if want := "1m2.345s\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("got %s, want %q in it", out.String(), want)
+	}
+}
+
+func TestQuotaCommand_organizations(t *testing.T) {
+	t.Parallel()
+	of := func(used int) quota.Snapshot {
+		return quota.Snapshot{Budgets: []quota.BudgetState{{Name: "token", Limit: quota.Limit{Requests: 9, Window: time.Second}, Used: used}}}
+	}
+	at := serveState(t, map[string]quota.Snapshot{"south": of(2), "north": of(1)})
+	const (
+		north = "BUDGET  LIMIT  EFFECTIVE  USED  WAITING  OLDEST  429s  PAUSED\ntoken   9/s    0          1     0        -       0     -\n\nThe budgets are this gateway's own: there is no store.\n"
+		south = "BUDGET  LIMIT  EFFECTIVE  USED  WAITING  OLDEST  429s  PAUSED\ntoken   9/s    0          2     0        -       0     -\n\nThe budgets are this gateway's own: there is no store.\n"
+	)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "ORGANIZATION north\n" + north + "\nORGANIZATION south\n" + south},
+		{[]string{"--organization=south"}, south},
+	} {
+		var out strings.Builder
+		if err := run(t.Context(), append([]string{"quota", "--admin", at}, test.args...), nil, nil, &out, nil); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, out.String()); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", test.args, diff)
+		}
+	}
+	err := run(t.Context(), []string{"quota", "--admin", at, "--organization=east"}, nil, nil, io.Discard, nil)
+	if want := "the gateway at " + at + ` has no quota, or no organization "east": /quota answers 404 Not Found`; err == nil || err.Error() != want {
+		t.Errorf("an organization that there is not: %v, want %s", err, want)
 	}
 }
 
@@ -208,7 +240,7 @@ func TestQuotaCommand_noAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := askQuota(t.Context(), silence{}, "http://", "127.0.0.1:9464")
+		_, err := askQuota(t.Context(), silence{}, quotaWanted{scheme: "http://", address: "127.0.0.1:9464"})
 		if waited := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || waited != quotaPatience {
 			t.Errorf("got %v after %v, want DeadlineExceeded after %v", err, waited, quotaPatience)
 		}

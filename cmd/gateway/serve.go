@@ -24,7 +24,6 @@ import (
 	"samsara.internal/gateway/internal/admin"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
-	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/quota/redisstore"
 	"samsara.internal/gateway/internal/reload"
@@ -104,7 +103,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 			_ = s.listener.Close() // It is still open if another server could not start.
 		}
 	}()
-	if cfg.Sandbox {
+	if cfg.Sandbox && cfg.OrganizationsFile == "" {
 		var box server
 		if box, target, err = embedSandbox(ctx, cfg, endpoints, log); err != nil {
 			return err
@@ -115,29 +114,24 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	limiter, err := newLimiter(cfg, metrics, log)
-	if err != nil {
+	orgs := newTenants(&tenants{
+		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, poller: poller, log: log, noted: files.noteOrganizations,
+	})
+	defer orgs.close() // No call runs any more.
+	if err := orgs.start(ctx, target); err != nil {
 		return err
 	}
-	var state func() quota.Snapshot
-	if limiter != nil {
-		defer func() {
-			_ = limiter.Close() // Nobody waits for the limiter any more.
-		}()
-		state = inUse(limiter.Snapshot)
-		if err := metrics.WatchQuota(state); err != nil {
+	var quotas func() map[string]quota.Snapshot
+	if cfg.Quota {
+		quotas = orgs.quotas
+		if err := metrics.WatchQuota(quotas); err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	client, err := newClient(cfg, target, memory, limiter, metrics, log)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := metrics.WatchUpstream(client); err != nil {
+	if err := metrics.WatchUpstreams(orgs.upstreams); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	grpcServer, err := newServer(cfg, files, endpoints, client, memory, metrics, log)
+	grpcServer, err := newServer(cfg, files, endpoints, orgs, memory, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -159,11 +153,11 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quota: state, Hosts: cfg.AdminHosts, Unheeded: files.unheeded, Logger: log})
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quotas: quotas, Hosts: cfg.AdminHosts, Unheeded: files.unheeded, Logger: log})
 		servers = append(servers, server{secured(adminListener, files.adminCertificates, cfg.TLSMinVersion), probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
-	if cfg.Sandbox {
+	if cfg.Sandbox && cfg.OrganizationsFile == "" {
 		attrs = append(attrs, "sandbox", target.url.String())
 	}
 	grpcServer.SetServing(true)
@@ -204,10 +198,10 @@ func apiOf(endpoints []*endpoint.Endpoint) config.API {
 
 // checkProxy returns what is wrong with the proxy that the environment names. It is a config.Check.
 func checkProxy(cfg *config.Config) []config.Problem {
-	if cfg.Sandbox || cfg.UpstreamURL == nil {
+	if cfg.Sandbox || cfg.UpstreamURL == nil || cfg.OrganizationsFile != "" {
 		return nil
 	}
-	if _, err := http1.ProxyFromEnvironment(cfg.UpstreamURL); err != nil {
+	if err := checkProxyTo(cfg.UpstreamURL); err != nil {
 		return []config.Problem{{Setting: "upstream-url", Err: err}}
 	}
 	return nil
@@ -243,9 +237,9 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	}, nil
 }
 
-func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, metrics *telemetry.Metrics, log *slog.Logger) (*upstream.Client, error) {
+func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, observer *telemetry.Organization, log *slog.Logger) (*upstream.Client, error) {
 	how := upstreamConfig(cfg, target, limiter, log)
-	how.Memory, how.Observer, how.ReadObserver = memory.answers, metrics, metrics
+	how.Memory, how.Observer, how.ReadObserver = memory.answers, observer, observer
 	return upstream.New(how)
 }
 
@@ -308,7 +302,7 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 	return metrics.WatchCertificates(files.dates)
 }
 
-func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, client *upstream.Client, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	var auditor service.Auditor
 	var auditRequired func() error
 	if files.audit != nil {
@@ -321,7 +315,7 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Audit:                auditor,
 		AuditRequired:        auditRequired,
 		Endpoints:            endpoints,
-		Upstream:             client,
+		Organizations:        orgs,
 		Logger:               log,
 		Credentials:          newCredentials(files.certificates, cfg.TLSMinVersion),
 		Authenticator:        files.callers,
@@ -331,7 +325,6 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Channelz:             cfg.Channelz,
 		ReflectionComments:   cfg.ReflectionComments,
 		SandboxFaults:        cfg.Sandbox,
-		Drift:                metrics.Drift,
 		Streams:              metrics,
 		Answers:              memory.answers,
 		Requests:             memory.requests,

@@ -93,7 +93,7 @@ func checkConfig(args, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	files := files{stdout: io.Discard, policed: newPolicyAPI(endpoints)}
+	files := files{stdout: io.Discard, endpoints: endpoints}
 	cfg, err := config.Load(args[1:], environ, apiOf(endpoints), files.open, checkProxy)
 	if files.audit != nil {
 		files.audit.Close()

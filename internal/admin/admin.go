@@ -15,7 +15,7 @@ import (
 	"samsara.internal/gateway/internal/reload"
 )
 
-// Config configures a Server. All fields except Files, Quota, Unheeded and Hosts are required.
+// Config configures a Server. All fields except Files, Quotas, Unheeded and Hosts are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
@@ -24,9 +24,9 @@ type Config struct {
 	// Files returns the states of the files that are followed. It is called concurrently. If it is
 	// nil, there are none.
 	Files func() []reload.State
-	// Quota returns the state of the quota. It is called concurrently. If it is nil, there is no
-	// quota, and /quota answers 404.
-	Quota func() quota.Snapshot
+	// Quotas returns the state of the quota of each organization, by its name. It is called concurrently.
+	// If it is nil, there is no quota, and /quota answers 404.
+	Quotas func() map[string]quota.Snapshot
 	// Unheeded returns the names of settings that have changed without effect. It is called concurrently, and may be nil.
 	Unheeded func() []string
 	// Hosts are the names that the server may be called by, beside IP addresses and localhost.
@@ -46,13 +46,13 @@ func New(cfg Config) *Server {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if cfg.Ready() {
-			answer(w, http.StatusOK, "ready\n"+filesDetail(cfg.Files)+unheededDetail(cfg.Unheeded)+quotaDetail(cfg.Quota))
+			answer(w, http.StatusOK, "ready\n"+filesDetail(cfg.Files)+unheededDetail(cfg.Unheeded)+quotaDetail(cfg.Quotas))
 			return
 		}
 		answer(w, http.StatusServiceUnavailable, "not ready\n")
 	})
-	if cfg.Quota != nil {
-		mux.HandleFunc("GET "+QuotaPath, serveQuota(cfg.Quota))
+	if cfg.Quotas != nil {
+		mux.HandleFunc("GET "+QuotaPath, serveQuota(cfg.Quotas))
 	}
 	mux.Handle("GET /channelz", newChannelz())
 	return &Server{&http.Server{

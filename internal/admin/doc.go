@@ -4,7 +4,7 @@
 //	/healthz   200 if the process answers
 //	/readyz    200 if the gateway takes calls, else 503
 //	/channelz  grpc's servers and their connections, as JSON; ?start= goes on after the last one
-//	/quota     the state of the budgets, as JSON of a Quota; 404 if the gateway keeps none
+//	/quota     the state of the budgets, as JSON of Quotas; 404 if the gateway keeps none
 //
 // A gateway whose quota is without its store, or that goes on with the last good content of a file,
 // is ready all the same, and /readyz says so.

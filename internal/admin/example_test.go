@@ -31,7 +31,7 @@ func ExampleServer() {
 	server := admin.New(admin.Config{
 		Metrics: http.NotFoundHandler(), // that of package telemetry in the gateway
 		Ready:   func() bool { return true },
-		Quota:   limiter.Snapshot,
+		Quotas:  func() map[string]quota.Snapshot { return map[string]quota.Snapshot{"default": limiter.Snapshot()} },
 		Logger:  slog.New(slog.DiscardHandler),
 	})
 	served := make(chan error)
@@ -56,11 +56,11 @@ func ExampleServer() {
 		return body
 	}
 	fmt.Print(string(get("/readyz")))
-	var state admin.Quota
+	var state admin.Quotas
 	if err := json.Unmarshal(get(admin.QuotaPath), &state); err != nil {
 		fmt.Println(err)
 	}
-	for _, b := range state.Budgets {
+	for _, b := range state.Organizations["default"].Budgets {
 		fmt.Println(b.Name, b.Admitted)
 	}
 	fmt.Println(server.Shutdown(ctx), <-served)

@@ -3,16 +3,28 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"samsara.internal/gateway/internal/quota"
 )
 
-// QuotaPath is the path that answers with the state of the quota, as the JSON of a Quota.
-const QuotaPath = "/quota"
+// QuotaPath is the path that answers with the state of the quota, as the JSON of Quotas. With OrganizationParameter in the
+// query it has only that organization, and answers 404 if there is none of that name.
+const (
+	QuotaPath             = "/quota"
+	OrganizationParameter = "organization"
+)
 
-// Quota is the state of the quota at the time of the request.
+// Quotas is the state of the quota at the time of the request, by the name of the organization.
+type Quotas struct {
+	Organizations map[string]Quota `json:"organizations"`
+}
+
+// Quota is the state of the quota of an organization.
 type Quota struct {
 	// Waiting is how many requests of the process wait, for the quota or before a further attempt.
 	Waiting int `json:"waiting"`
@@ -104,26 +116,45 @@ func inSeconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }
 
-// serveQuota answers with the state that snapshot returns.
-func serveQuota(snapshot func() quota.Snapshot) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+// serveQuota answers with the states that snapshots returns.
+func serveQuota(snapshots func() map[string]quota.Snapshot) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		all := Quotas{make(map[string]Quota)}
+		wanted := r.URL.Query()[OrganizationParameter]
+		for name, s := range snapshots() {
+			if len(wanted) == 0 || slices.Contains(wanted, name) {
+				all.Organizations[name] = newQuota(s)
+			}
+		}
+		if len(wanted) > 0 && len(all.Organizations) == 0 {
+			answer(w, http.StatusNotFound, "no such organization\n")
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		encoder := json.NewEncoder(w)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		// A client that has gone needs no answer.
-		_ = encoder.Encode(newQuota(snapshot()))
+		_ = encoder.Encode(all)
 	}
 }
 
-// quotaDetail returns a line if the store of the quota is away, else nothing.
-func quotaDetail(snapshot func() quota.Snapshot) string {
-	if snapshot == nil {
+// quotaDetail returns a line for each organization whose quota is without its store.
+func quotaDetail(snapshots func() map[string]quota.Snapshot) string {
+	if snapshots == nil {
 		return ""
 	}
-	s := snapshot().Store
-	if !s.Configured || s.Up {
-		return ""
+	all := snapshots()
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s, of := all[name].Store, ""
+		if !s.Configured || s.Up {
+			continue
+		}
+		if len(all) > 1 {
+			of = " of " + name
+		}
+		fmt.Fprintf(&text, "quota%s: local share (1/%d), the store is away: %v\n", of, s.Replicas, s.Err)
 	}
-	return fmt.Sprintf("quota: local share (1/%d), the store is away: %v\n", s.Replicas, s.Err)
+	return text.String()
 }

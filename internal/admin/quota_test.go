@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -13,13 +14,18 @@ import (
 	"samsara.internal/gateway/internal/quota"
 )
 
-// withQuota starts a server that is ready, with a quota in some state, and returns its URL.
+// withQuota starts a server that is ready, with the quota of one organization in some state, and returns its URL.
 func withQuota(t *testing.T, s quota.Snapshot) string {
+	t.Helper()
+	return withQuotas(t, map[string]quota.Snapshot{"default": s})
+}
+
+func withQuotas(t *testing.T, all map[string]quota.Snapshot) string {
 	t.Helper()
 	return serve(t, admin.Config{
 		Metrics: http.NotFoundHandler(),
 		Ready:   func() bool { return true },
-		Quota:   func() quota.Snapshot { return s },
+		Quotas:  func() map[string]quota.Snapshot { return all },
 	})
 }
 
@@ -99,7 +105,15 @@ func TestQuota_json(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			status, body := do(t, "GET", withQuota(t, test.state)+admin.QuotaPath)
-			if diff := cmp.Diff(test.want, body); diff != "" || status != 200 {
+			var all struct{ Organizations map[string]json.RawMessage }
+			if err := json.Unmarshal([]byte(body), &all); err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, all.Organizations["default"], "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got.String()+"\n"); diff != "" || status != 200 {
 				t.Errorf("status %d (-want +got):\n%s", status, diff)
 			}
 		})
@@ -110,12 +124,42 @@ func TestQuota_pauseAsTimeLeft(t *testing.T) {
 	t.Parallel()
 	url := withQuota(t, quota.Snapshot{Budgets: []quota.BudgetState{{Name: "token", PausedUntil: time.Now().Add(time.Hour)}}})
 	_, body := do(t, "GET", url+admin.QuotaPath)
-	var got admin.Quota
+	var got admin.Quotas
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
-	if left := got.Budgets[0].PausedSeconds; left < 3000 || left > 3600 {
+	if left := got.Organizations["default"].Budgets[0].PausedSeconds; left < 3000 || left > 3600 {
 		t.Errorf("%v seconds are left of an hour", left)
+	}
+}
+
+func TestQuota_ofOrganizations(t *testing.T) {
+	t.Parallel()
+	away := quota.StoreState{Configured: true, Replicas: 2, Err: errors.New("refused")}
+	url := withQuotas(t, map[string]quota.Snapshot{"south": {Waiting: 2, Store: away}, "north": {Waiting: 1}})
+	for path, want := range map[string]map[string]int{
+		"":                                  {"north": 1, "south": 2},
+		"?organization=south":               {"south": 2},
+		"?organization=south&organization=": {"south": 2},
+	} {
+		_, body := do(t, "GET", url+admin.QuotaPath+path)
+		var got admin.Quotas
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatal(err)
+		}
+		waiting := make(map[string]int)
+		for name, q := range got.Organizations {
+			waiting[name] = q.Waiting
+		}
+		if diff := cmp.Diff(want, waiting); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+	if status, body := do(t, "GET", url+admin.QuotaPath+"?organization=east"); status != 404 || body != "no such organization\n" {
+		t.Errorf("an organization that there is not: %d %q", status, body)
+	}
+	if _, body := do(t, "GET", url+"/readyz"); body != "ready\nquota of south: local share (1/2), the store is away: refused\n" {
+		t.Errorf("/readyz: %q", body)
 	}
 }
 

@@ -84,6 +84,10 @@ func (c *Config) checkTarget(l *loader) {
 	case !c.Sandbox && (len(c.SandboxFaults) > 0 || l.origins["sandbox-seed"] != ""):
 		l.problem("--sandbox-seed and --sandbox-fault: have no effect without --sandbox")
 	}
+	if c.OrganizationsFile != "" {
+		c.checkOrganizations(l)
+		return
+	}
 	switch {
 	case c.Sandbox && tokenGiven:
 		l.problem("environment %s: set, but --sandbox takes no token", TokenVariable)
@@ -94,5 +98,17 @@ func (c *Config) checkTarget(l *loader) {
 		l.problem("%s: set, and so is %s: one of them must go", l.where("api-token-file"), TokenVariable)
 	case !tokenGiven && c.APITokenFile == "":
 		l.problem("no API token: set %s or --api-token-file, or try --sandbox", TokenVariable)
+	}
+}
+
+// checkOrganizations reports settings that the file of organizations has for each of them.
+func (c *Config) checkOrganizations(l *loader) {
+	for _, name := range []string{"api-token-file", "upstream-url", "quota-organization", "quota-token-limit", "quota-organization-limit"} {
+		if l.origins[name] != "" && (name != "upstream-url" || !c.Sandbox) { // With the sandbox it is reported already.
+			l.problem("%s: set, and so is %s, which says it for each organization: one of them must go", l.where(name), l.where("organizations-file"))
+		}
+	}
+	if (c.APIToken != Secret{}) {
+		l.problem("environment %s: set, and so is %s, which says it for each organization: one of them must go", TokenVariable, l.where("organizations-file"))
 	}
 }

@@ -104,7 +104,7 @@ func TestSettings_everySource(t *testing.T) {
 	t.Parallel()
 	// These need other settings to go with them, and have tests of their own.
 	apart := []string{
-		"tls-cert-file", "tls-key-file", "admin-tls-cert-file", "admin-tls-key-file", "tls-client-ca-file", "tls-client-auth", "api-token-file",
+		"tls-cert-file", "tls-key-file", "admin-tls-cert-file", "admin-tls-key-file", "tls-client-ca-file", "tls-client-auth", "api-token-file", "organizations-file",
 		"jwt-issuer", "jwt-audience", "jwt-jwks-file", "jwt-jwks-url", "jwt-jwks-ca-file", "jwt-jwks-token-file", "jwt-clock-skew", "sandbox", "sandbox-seed", "sandbox-fault", "config",
 		"audit-format", "audit-max-bytes", "audit-files", "audit-required",
 	}

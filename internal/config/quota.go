@@ -28,10 +28,11 @@ const (
 )
 
 func limit(target *quota.Limit) value[quota.Limit] {
-	return value[quota.Limit]{target, "limit", parseLimit, FormatLimit}
+	return value[quota.Limit]{target, "limit", ParseLimit, FormatLimit}
 }
 
-func parseLimit(text string) (quota.Limit, error) {
+// ParseLimit returns a limit that is written as in a setting, such as 150/s.
+func ParseLimit(text string) (quota.Limit, error) {
 	if text == "none" {
 		return quota.Limit{}, nil
 	}
@@ -88,7 +89,7 @@ func parseOverride(text string) (quota.Override, error) {
 	if err != nil {
 		return quota.Override{}, fmt.Errorf("%s: %w", show(text), err)
 	}
-	parsed, err := parseLimit(strings.TrimSpace(limit))
+	parsed, err := ParseLimit(strings.TrimSpace(limit))
 	if err != nil {
 		return quota.Override{}, fmt.Errorf("%s: %w", show(text), err)
 	}
@@ -116,19 +117,22 @@ func parseWeight(text string) (QuotaWeight, error) {
 // maxOrganizationBytes bounds the name of an organization, which every key in Redis contains.
 const maxOrganizationBytes = 128
 
-// organization is a name that fits between the braces of a key in Redis.
 func organization(target *string) value[string] {
-	return value[string]{target, "string", func(s string) (string, error) {
-		switch {
-		case s == "":
-			return "", errors.New("empty")
-		case len(s) > maxOrganizationBytes:
-			return "", fmt.Errorf("longer than %d bytes", maxOrganizationBytes)
-		case strings.ContainsAny(s, "{}"):
-			return "", errors.New("holds a brace")
-		}
-		return s, nil
-	}, identity}
+	return value[string]{target, "string", func(s string) (string, error) { return s, CheckOrganization(s) }, identity}
+}
+
+// CheckOrganization returns why a text cannot name an organization, which has to fit between the braces of a key
+// in Redis.
+func CheckOrganization(name string) error {
+	switch {
+	case name == "":
+		return errors.New("empty")
+	case len(name) > maxOrganizationBytes:
+		return fmt.Errorf("longer than %d bytes", maxOrganizationBytes)
+	case strings.ContainsAny(name, "{}"):
+		return errors.New("holds a brace")
+	}
+	return nil
 }
 
 // redisURL may hold a password.

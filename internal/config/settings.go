@@ -66,6 +66,9 @@ type Config struct {
 	APIToken Secret
 	// APITokenFile holds the token and may change while the gateway runs.
 	APITokenFile string
+	// OrganizationsFile says for which organizations the gateway works; empty: for one, which the settings
+	// around describe. It may change while the gateway runs.
+	OrganizationsFile string
 	// APIVersion is sent as X-Samsara-Version.
 	APIVersion string
 	// UpstreamTimeout bounds one attempt.
@@ -215,6 +218,7 @@ func (c *Config) settings() []setting {
 
 		{"upstream-url", samsara, "base `URL` of the REST API; https beyond loopback", baseURL(&c.UpstreamURL).defaultTo(&url.URL{Scheme: "https", Host: "api.samsara.com"})},
 		{"api-token-file", samsara, "`FILE` with the API token, read again when it changes; or set SAMSARA_API_TOKEN", text(&c.APITokenFile)},
+		{"organizations-file", samsara, "`FILE` with the organizations to work for, if there are several, see docs/organizations.md; read again when it changes", text(&c.OrganizationsFile)},
 		{"api-version", samsara, "`DATE` sent as X-Samsara-Version", date(&c.APIVersion).defaultTo(APIDocumentVersion)},
 		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute).defaultTo(95 * time.Second)},
 		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept for 50s; fewer than the usual calls at a time cost CPU; 0: --max-concurrent-calls, at most 10000", whole(&c.UpstreamMaxIdleConns, 0, 10_000)},

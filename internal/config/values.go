@@ -263,24 +263,28 @@ func isLoopback(hostport string) bool {
 }
 
 func baseURL(target **url.URL) value[*url.URL] {
-	return value[*url.URL]{target, "string", func(s string) (*url.URL, error) {
-		u, err := url.Parse(s)
-		switch {
-		case err != nil:
-			return nil, errors.New("not a URL")
-		case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-			return nil, errors.New("not of the form https://HOST")
-		case u.Scheme == "http" && !isLoopback(u.Host) && !isLoopback(u.Hostname()):
-			return nil, errors.New("not https, which is needed beyond loopback because the token is sent")
-		case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
-			return nil, errors.New("more than a scheme, a host and a path")
-		case !isHost(u.Hostname()):
-			return nil, errors.New("host neither an IP address nor a name")
-		case !isPort(u.Port()):
-			return nil, errors.New("port not between 1 and 65535")
-		}
-		return u, nil
-	}, (*url.URL).String}
+	return value[*url.URL]{target, "string", ParseBaseURL, (*url.URL).String}
+}
+
+// ParseBaseURL returns the base URL of a REST API: a scheme, a host and an optional path. The scheme is https, or
+// http on this machine. The error does not show the text, which may hold credentials.
+func ParseBaseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.New("not a URL")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		return nil, errors.New("not of the form https://HOST")
+	case u.Scheme == "http" && !isLoopback(u.Host) && !isLoopback(u.Hostname()):
+		return nil, errors.New("not https, which is needed beyond loopback because the token is sent")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
+		return nil, errors.New("more than a scheme, a host and a path")
+	case !isHost(u.Hostname()):
+		return nil, errors.New("host neither an IP address nor a name")
+	case !isPort(u.Port()):
+		return nil, errors.New("port not between 1 and 65535")
+	}
+	return u, nil
 }
 
 func date(target *string) value[string] {

@@ -3,7 +3,7 @@ package identity
 // Identity is who calls, and with which priority. The zero value is an unknown caller whose priority is
 // interactive.
 type Identity struct {
-	// Tenant owns the API token and the budgets that are used; empty while there is only one.
+	// Tenant is the name of the organization that owns the API token and the budgets that are used.
 	Tenant string
 	// Caller is the name that the quota is shared by, fairly between callers.
 	Caller string

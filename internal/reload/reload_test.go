@@ -335,3 +335,39 @@ func TestAwait_satisfied(t *testing.T) {
 		await("2", true, 500*time.Millisecond)
 	})
 }
+
+// TestPoller_valuesComeAndGo adds a file to a poller that runs, and removes another one.
+func TestPoller_valuesComeAndGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, p, change := follow(t, "1")
+		path := filepath.Join(t.TempDir(), "added")
+		write(t, path, "1")
+		added, err := reload.New(joined(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Add(added)
+		if got := len(p.States()); got != 2 {
+			t.Errorf("%d states, want 2", got)
+		}
+		p.Remove(first)
+		change("2")
+		write(t, path, "2")
+		p.Poke()
+		<-time.After(2 * reload.Interval)
+		if first.Get() != "1" || added.Get() != "2" {
+			t.Errorf("removed: %q, added: %q, want 1 and 2", first.Get(), added.Get())
+		}
+		if got := len(p.States()); got != 1 {
+			t.Errorf("%d states, want 1", got)
+		}
+		p.Remove(added)
+		p.Add(first)
+		<-time.After(reload.Interval)
+		synctest.Wait()
+		if got := first.Get(); got != "2" {
+			t.Errorf("added again: %q, want 2", got)
+		}
+	})
+}

@@ -25,5 +25,5 @@
 //
 // # Files
 //
-// In the order in which they are to be read: telemetry, calls, streams, quota, files, watch, series.
+// In the order in which they are to be read: telemetry, organization, calls, streams, quota, files, watch, series.
 package telemetry

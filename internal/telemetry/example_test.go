@@ -24,7 +24,7 @@ func ExampleMetrics() {
 	}
 	info := &grpc.UnaryServerInfo{FullMethod: "/samsara_gateway.tags.v1.TagsService/ListTags"}
 	_, err = metrics.UnaryInterceptor()(context.Background(), nil, info, func(ctx context.Context, _ any) (any, error) {
-		metrics.ObserveAttempt(ctx, upstream.Attempt{Method: http.MethodGet, Template: "/tags", Status: http.StatusOK, Duration: time.Second})
+		metrics.Of("default").ObserveAttempt(ctx, upstream.Attempt{Method: http.MethodGet, Template: "/tags", Status: http.StatusOK, Duration: time.Second})
 		return nil, nil
 	})
 	if err != nil {
@@ -40,5 +40,5 @@ func ExampleMetrics() {
 	}
 	// Output:
 	// grpc_server_handled_total{grpc_code="OK",grpc_method="ListTags",grpc_service="samsara_gateway.tags.v1.TagsService",grpc_type="unary"} 1
-	// samsara_gateway_upstream_attempts_total{class="2xx",method="GET",template="/tags"} 1
+	// samsara_gateway_upstream_attempts_total{class="2xx",method="GET",organization="default",template="/tags"} 1
 }

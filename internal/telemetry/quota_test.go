@@ -25,18 +25,18 @@ func TestAdmitted_timedByKindAndPriority(t *testing.T) {
 		{Operation: "s/M", Budget: "token", From: identity.Identity{Caller: "a", Batch: true}, Waited: time.Second},
 		{Operation: "s/M", Budget: "organization", Waited: 4 * time.Second},
 	} {
-		m.Admitted(a)
+		m.Of("default").Admitted(a)
 	}
 	for name, want := range map[string][]string{
 		"samsara_gateway_quota_wait_seconds_sum": {
-			`samsara_gateway_quota_wait_seconds_sum{kind="operation",priority="interactive"} 2.5`,
-			`samsara_gateway_quota_wait_seconds_sum{kind="organization",priority="interactive"} 4`,
-			`samsara_gateway_quota_wait_seconds_sum{kind="token",priority="batch"} 1`,
+			`samsara_gateway_quota_wait_seconds_sum{kind="operation",organization="default",priority="interactive"} 2.5`,
+			`samsara_gateway_quota_wait_seconds_sum{kind="organization",organization="default",priority="interactive"} 4`,
+			`samsara_gateway_quota_wait_seconds_sum{kind="token",organization="default",priority="batch"} 1`,
 		},
 		"samsara_gateway_quota_wait_seconds_count": {
-			`samsara_gateway_quota_wait_seconds_count{kind="operation",priority="interactive"} 2`,
-			`samsara_gateway_quota_wait_seconds_count{kind="organization",priority="interactive"} 1`,
-			`samsara_gateway_quota_wait_seconds_count{kind="token",priority="batch"} 1`,
+			`samsara_gateway_quota_wait_seconds_count{kind="operation",organization="default",priority="interactive"} 2`,
+			`samsara_gateway_quota_wait_seconds_count{kind="organization",organization="default",priority="interactive"} 1`,
+			`samsara_gateway_quota_wait_seconds_count{kind="token",organization="default",priority="batch"} 1`,
 		},
 	} {
 		if diff := cmp.Diff(want, scrape(t, m, name)); diff != "" {
@@ -49,17 +49,17 @@ func TestRefused_byKindPriorityAndReason(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	batch := identity.Identity{Caller: "a", Batch: true}
-	m.Refused("s/M", batch, &quota.RefusedError{Budget: "operation:s/M"})
-	m.Refused("s/N", batch, fmt.Errorf("wrapped: %w", &quota.RefusedError{Budget: "operation:s/N"}))
-	m.Refused("s/M", identity.Identity{}, &quota.RefusedError{Budget: "token", Queue: true})
-	m.Refused("s/M", identity.Identity{}, context.Canceled)
-	m.Refused("s/M", identity.Identity{}, context.DeadlineExceeded)
-	m.Refused("s/M", identity.Identity{}, quota.ErrClosed)
+	m.Of("default").Refused("s/M", batch, &quota.RefusedError{Budget: "operation:s/M"})
+	m.Of("default").Refused("s/N", batch, fmt.Errorf("wrapped: %w", &quota.RefusedError{Budget: "operation:s/N"}))
+	m.Of("default").Refused("s/M", identity.Identity{}, &quota.RefusedError{Budget: "token", Queue: true})
+	m.Of("default").Refused("s/M", identity.Identity{}, context.Canceled)
+	m.Of("default").Refused("s/M", identity.Identity{}, context.DeadlineExceeded)
+	m.Of("default").Refused("s/M", identity.Identity{}, quota.ErrClosed)
 	want := []string{
-		`samsara_gateway_quota_refusals_total{kind="none",priority="interactive",reason="closed"} 1`,
-		`samsara_gateway_quota_refusals_total{kind="none",priority="interactive",reason="gone"} 2`,
-		`samsara_gateway_quota_refusals_total{kind="operation",priority="batch",reason="wait"} 2`,
-		`samsara_gateway_quota_refusals_total{kind="token",priority="interactive",reason="queue"} 1`,
+		`samsara_gateway_quota_refusals_total{kind="none",organization="default",priority="interactive",reason="closed"} 1`,
+		`samsara_gateway_quota_refusals_total{kind="none",organization="default",priority="interactive",reason="gone"} 2`,
+		`samsara_gateway_quota_refusals_total{kind="operation",organization="default",priority="batch",reason="wait"} 2`,
+		`samsara_gateway_quota_refusals_total{kind="token",organization="default",priority="interactive",reason="queue"} 1`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_quota_refusals_total")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -71,11 +71,11 @@ func quotaState(t *testing.T, s quota.Snapshot) []string {
 	t.Helper()
 	m := newMetrics(t)
 	calls := 0
-	snapshot := func() quota.Snapshot { calls++; return s }
-	if err := m.WatchQuota(snapshot); err != nil {
+	snapshots := func() map[string]quota.Snapshot { calls++; return map[string]quota.Snapshot{"north": s} }
+	if err := m.WatchQuota(snapshots); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.WatchQuota(snapshot); err == nil {
+	if err := m.WatchQuota(snapshots); err == nil {
 		t.Error("the same was watched twice")
 	}
 	calls = 0
@@ -83,8 +83,12 @@ func quotaState(t *testing.T, s quota.Snapshot) []string {
 	if calls != 1 {
 		t.Errorf("%d snapshots for a scrape, want 1", calls)
 	}
+	common := strings.NewReplacer(`,organization="north"`, "", `{organization="north"}`, "")
 	for i := range lines {
-		lines[i] = strings.TrimPrefix(lines[i], "samsara_gateway_quota_")
+		line := strings.TrimPrefix(lines[i], "samsara_gateway_quota_")
+		if lines[i] = common.Replace(line); lines[i] == line {
+			t.Errorf("%s: has not the label of its organization", line)
+		}
 	}
 	return lines
 }

@@ -1,9 +1,12 @@
 package telemetry
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // series finds one of a metric's series by a key of its own, because a search by labels costs more
-// than counting does. It is safe for concurrent use and forgets nothing: if the keys are not bounded,
+// than counting does. It is safe for concurrent use and forgets only what it is told to: if the keys are not bounded,
 // most must be set.
 type series[K comparable, V any] struct {
 	make func(K) V
@@ -37,4 +40,11 @@ func (s *series[K, V]) of(key K) V {
 	v = s.make(key)
 	s.made[key] = v
 	return v
+}
+
+// forget forgets the keys for which is returns true.
+func (s *series[K, V]) forget(is func(K) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.made, func(k K, _ V) bool { return is(k) })
 }

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,13 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 
-	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
 
 // MaxDriftSeries is how many combinations of method, field and kind have series of their own for drift.
-// Later combinations are counted under the method and field "other".
+// Later combinations are counted under the method and field "other" of their organization.
 const MaxDriftSeries = 1000
 
 // foreignMember stands for members that the descriptor does not know. The upstream chooses their names,
@@ -42,15 +40,11 @@ type Metrics struct {
 	attempts *series[attemptKey, attempts]
 	reads    *series[readKey, prometheus.Counter]
 	drift    *series[driftKey, prometheus.Counter]
+	// ofOrganization are the metrics that have the label organization, of those that are counted as it happens.
+	ofOrganization []*prometheus.MetricVec
 }
 
-var (
-	_ upstream.Observer     = (*Metrics)(nil)
-	_ upstream.ReadObserver = (*Metrics)(nil)
-	_ quota.Observer        = (*Metrics)(nil)
-)
-
-type attemptKey struct{ method, template, class string }
+type attemptKey struct{ organization, method, template, class string }
 
 // attempts are the series of an operation's attempts whose statuses have the same class.
 type attempts struct {
@@ -59,13 +53,13 @@ type attempts struct {
 }
 
 type readKey struct {
-	template string
-	source   upstream.AnswerSource
+	organization, template string
+	source                 upstream.AnswerSource
 }
 
 type driftKey struct {
-	method, message, member string
-	kind                    transcode.Kind
+	organization, method, message, member string
+	kind                                  transcode.Kind
 }
 
 // New returns metrics that count from zero. The error means that two metrics clash.
@@ -82,40 +76,46 @@ func New(build Build) (*Metrics, error) {
 	total := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: namespace, Name: "upstream_attempts_total",
 		Help: "HTTP attempts by method, path template and status class; class none: no response came.",
-	}, []string{"method", "template", "class"})
+	}, []string{organizationLabel, "method", "template", "class"})
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "upstream_attempt_duration_seconds",
 		Help:    "Time of HTTP attempts from connecting to the last byte.",
 		Buckets: seconds,
-	}, []string{"method", "template"})
+	}, []string{organizationLabel, "method", "template"})
 	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: namespace, Name: "reads_total",
 		Help: "Reads by path template and where their answer came from: the upstream, a read of the same (shared), or the cache.",
-	}, []string{"template", "source"})
+	}, []string{organizationLabel, "template", "source"})
 	drift := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: namespace, Name: "response_drift_total",
 		Help: "Values that differ from what the API document declares.",
-	}, []string{"grpc_method", "field", "kind"})
+	}, []string{organizationLabel, "grpc_method", "field", "kind"})
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		calls:    newCalls(seconds),
 		streams:  newStreams(),
 		quotas:   newQuotas(),
 		attempts: &series[attemptKey, attempts]{make: func(k attemptKey) attempts {
-			return attempts{total.WithLabelValues(k.method, k.template, k.class), duration.WithLabelValues(k.method, k.template)}
+			return attempts{
+				total.WithLabelValues(k.organization, k.method, k.template, k.class),
+				duration.WithLabelValues(k.organization, k.method, k.template),
+			}
 		}},
 		reads: &series[readKey, prometheus.Counter]{make: func(k readKey) prometheus.Counter {
-			return reads.WithLabelValues(k.template, sourceName(k.source))
+			return reads.WithLabelValues(k.organization, k.template, sourceName(k.source))
 		}},
 		drift: &series[driftKey, prometheus.Counter]{
 			make: func(k driftKey) prometheus.Counter {
-				return drift.WithLabelValues(k.method, k.message+"."+k.member, k.kind.String())
+				return drift.WithLabelValues(k.organization, k.method, k.message+"."+k.member, k.kind.String())
 			},
 			most: MaxDriftSeries,
 			rest: func(k driftKey) prometheus.Counter {
-				return drift.WithLabelValues("other", "other", k.kind.String())
+				return drift.WithLabelValues(k.organization, "other", "other", k.kind.String())
 			},
 		},
+	}
+	m.ofOrganization = []*prometheus.MetricVec{
+		total.MetricVec, duration.MetricVec, reads.MetricVec, drift.MetricVec, m.quotas.waited.MetricVec, m.quotas.refused.MetricVec,
 	}
 	for _, c := range append(append(m.streams.collectors(), m.quotas.collectors()...),
 		collectors.NewGoCollector(),
@@ -134,28 +134,6 @@ func (m *Metrics) UnaryInterceptor() grpc.UnaryServerInterceptor { return m.call
 
 // StreamInterceptor counts and times streams.
 func (m *Metrics) StreamInterceptor() grpc.StreamServerInterceptor { return m.calls.stream }
-
-// ObserveAttempt counts and times an HTTP attempt.
-func (m *Metrics) ObserveAttempt(_ context.Context, a upstream.Attempt) {
-	series := m.attempts.of(attemptKey{a.Method, a.Template, statusClass(a.Status)})
-	series.total.Inc()
-	series.seconds.Observe(a.Duration.Seconds())
-}
-
-// ObserveRead counts a read.
-func (m *Metrics) ObserveRead(_ context.Context, r upstream.Read) {
-	m.reads.of(readKey{r.Template, r.Source}).Inc()
-}
-
-// Drift counts the findings of one response to a gRPC method.
-func (m *Metrics) Drift(method string, findings []transcode.Finding) {
-	for _, f := range findings {
-		if f.Foreign {
-			f.Member = foreignMember
-		}
-		m.drift.of(driftKey{method, f.Message, f.Member, f.Kind}).Add(float64(f.Count))
-	}
-}
 
 // Handler serves the metrics in the formats of Prometheus. It logs what goes wrong.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/internal/transcode"
@@ -51,20 +52,20 @@ func TestAttempts_byStatusClassAndTemplate(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for _, status := range []int{200, 204, 404, 503, 0, 999} {
-		m.ObserveAttempt(context.Background(), upstream.Attempt{
+		m.Of("default").ObserveAttempt(context.Background(), upstream.Attempt{
 			Method: "GET", Template: "/fleet/vehicles/{id}", Status: status, Duration: 250 * time.Millisecond,
 		})
 	}
 	want := []string{
-		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",template="/fleet/vehicles/{id}"} 2`,
-		`samsara_gateway_upstream_attempts_total{class="4xx",method="GET",template="/fleet/vehicles/{id}"} 1`,
-		`samsara_gateway_upstream_attempts_total{class="5xx",method="GET",template="/fleet/vehicles/{id}"} 1`,
-		`samsara_gateway_upstream_attempts_total{class="none",method="GET",template="/fleet/vehicles/{id}"} 2`,
+		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",organization="default",template="/fleet/vehicles/{id}"} 2`,
+		`samsara_gateway_upstream_attempts_total{class="4xx",method="GET",organization="default",template="/fleet/vehicles/{id}"} 1`,
+		`samsara_gateway_upstream_attempts_total{class="5xx",method="GET",organization="default",template="/fleet/vehicles/{id}"} 1`,
+		`samsara_gateway_upstream_attempts_total{class="none",method="GET",organization="default",template="/fleet/vehicles/{id}"} 2`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_upstream_attempts_total")); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
-	want = []string{`samsara_gateway_upstream_attempt_duration_seconds_sum{method="GET",template="/fleet/vehicles/{id}"} 1.5`}
+	want = []string{`samsara_gateway_upstream_attempt_duration_seconds_sum{method="GET",organization="default",template="/fleet/vehicles/{id}"} 1.5`}
 	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_upstream_attempt_duration_seconds_sum")); diff != "" {
 		t.Errorf("durations (-want +got):\n%s", diff)
 	}
@@ -79,14 +80,14 @@ func TestDrift_byFieldAndKind(t *testing.T) {
 		transcode.NullEntry: "null_entry", transcode.Wrapped: "wrapped", transcode.NoBody: "no_body",
 	}
 	for kind := range kinds {
-		m.Drift("/s/M", []transcode.Finding{{Message: "Vehicle", Member: "year", Kind: kind, Count: 3}})
+		m.Of("default").Drift("/s/M", []transcode.Finding{{Message: "Vehicle", Member: "year", Kind: kind, Count: 3}})
 	}
 	got := scrape(t, m, "samsara_gateway_response_drift_total")
 	if len(got) != len(kinds) {
 		t.Errorf("got %d series, want one a kind:\n%s", len(got), strings.Join(got, "\n"))
 	}
 	for _, name := range kinds {
-		want := fmt.Sprintf(`samsara_gateway_response_drift_total{field="Vehicle.year",grpc_method="/s/M",kind="%s"} 3`, name)
+		want := fmt.Sprintf(`samsara_gateway_response_drift_total{field="Vehicle.year",grpc_method="/s/M",kind="%s",organization="default"} 3`, name)
 		if !strings.Contains(strings.Join(got, "\n"), want) {
 			t.Errorf("missing %s", want)
 		}
@@ -97,14 +98,14 @@ func TestDrift_namesOfTheUpstreamAreNoLabels(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for i := range 50 {
-		m.Drift("/s/M", []transcode.Finding{
+		m.Of("default").Drift("/s/M", []transcode.Finding{
 			{Message: "V", Member: fmt.Sprint(i), Kind: transcode.Unknown, Foreign: true, Count: 2},
 			{Message: "V", Member: fmt.Sprint(i), Kind: transcode.InvalidText, Foreign: true, Count: 1},
 		})
 	}
 	want := []string{
-		`samsara_gateway_response_drift_total{field="V.*",grpc_method="/s/M",kind="invalid_text"} 50`,
-		`samsara_gateway_response_drift_total{field="V.*",grpc_method="/s/M",kind="unknown"} 100`,
+		`samsara_gateway_response_drift_total{field="V.*",grpc_method="/s/M",kind="invalid_text",organization="default"} 50`,
+		`samsara_gateway_response_drift_total{field="V.*",grpc_method="/s/M",kind="unknown",organization="default"} 100`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_response_drift_total")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -116,16 +117,16 @@ func TestDrift_seriesAreBounded(t *testing.T) {
 	m := newMetrics(t)
 	const more = 7
 	for i := range telemetry.MaxDriftSeries + more {
-		m.Drift("/s/M", []transcode.Finding{{Message: "V", Member: fmt.Sprint(i), Kind: transcode.Unknown, Count: 1}})
+		m.Of("default").Drift("/s/M", []transcode.Finding{{Message: "V", Member: fmt.Sprint(i), Kind: transcode.Unknown, Count: 1}})
 	}
-	m.Drift("/s/M", []transcode.Finding{{Message: "V", Member: "0", Kind: transcode.Unknown, Count: 1}})
+	m.Of("default").Drift("/s/M", []transcode.Finding{{Message: "V", Member: "0", Kind: transcode.Unknown, Count: 1}})
 	got := scrape(t, m, "samsara_gateway_response_drift_total")
 	if len(got) != telemetry.MaxDriftSeries+1 {
 		t.Errorf("got %d series, want %d", len(got), telemetry.MaxDriftSeries+1)
 	}
 	for _, want := range []string{
-		fmt.Sprintf(`samsara_gateway_response_drift_total{field="other",grpc_method="other",kind="unknown"} %d`, more),
-		`samsara_gateway_response_drift_total{field="V.0",grpc_method="/s/M",kind="unknown"} 2`,
+		fmt.Sprintf(`samsara_gateway_response_drift_total{field="other",grpc_method="other",kind="unknown",organization="default"} %d`, more),
+		`samsara_gateway_response_drift_total{field="V.0",grpc_method="/s/M",kind="unknown",organization="default"} 2`,
 	} {
 		if !strings.Contains(strings.Join(got, "\n"), want) {
 			t.Errorf("missing %s", want)
@@ -192,10 +193,10 @@ func TestCounting_allocatesNothing(t *testing.T) { //nolint:paralleltest // Allo
 	m := newMetrics(t)
 	findings := []transcode.Finding{{Message: "Vehicle", Member: "colour", Kind: transcode.Unknown, Foreign: true, Count: 1}}
 	allocs := testing.AllocsPerRun(100, func() {
-		m.ObserveAttempt(context.Background(), upstream.Attempt{Method: "GET", Template: "/a", Status: 200, Duration: time.Second})
-		m.ObserveRead(context.Background(), upstream.Read{Template: "/a", Source: upstream.SourceCache, Cacheable: true})
-		m.Drift("/s/M", findings)
-		m.Admitted(quota.Admission{Operation: "s/M", Budget: quota.TokenBudget, Waited: time.Second})
+		m.Of("default").ObserveAttempt(context.Background(), upstream.Attempt{Method: "GET", Template: "/a", Status: 200, Duration: time.Second})
+		m.Of("default").ObserveRead(context.Background(), upstream.Read{Template: "/a", Source: upstream.SourceCache, Cacheable: true})
+		m.Of("default").Drift("/s/M", findings)
+		m.Of("default").Admitted(quota.Admission{Operation: "s/M", Budget: quota.TokenBudget, Waited: time.Second})
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations, want 0", allocs)
@@ -240,14 +241,45 @@ func TestReads_byTemplateAndSource(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	for _, from := range []upstream.AnswerSource{upstream.SourceCache, upstream.SourceUpstream, upstream.SourceShared, upstream.SourceCache} {
-		m.ObserveRead(t.Context(), upstream.Read{Template: "/fleet/vehicles", Source: from})
+		m.Of("default").ObserveRead(t.Context(), upstream.Read{Template: "/fleet/vehicles", Source: from})
 	}
 	want := []string{
-		`samsara_gateway_reads_total{source="cache",template="/fleet/vehicles"} 2`,
-		`samsara_gateway_reads_total{source="shared",template="/fleet/vehicles"} 1`,
-		`samsara_gateway_reads_total{source="upstream",template="/fleet/vehicles"} 1`,
+		`samsara_gateway_reads_total{organization="default",source="cache",template="/fleet/vehicles"} 2`,
+		`samsara_gateway_reads_total{organization="default",source="shared",template="/fleet/vehicles"} 1`,
+		`samsara_gateway_reads_total{organization="default",source="upstream",template="/fleet/vehicles"} 1`,
 	}
 	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_reads_total")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestForget_seriesOfOneOrganization(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	count := func(name string) {
+		of := m.Of(name)
+		of.ObserveAttempt(t.Context(), upstream.Attempt{Method: "GET", Template: "/a", Status: 200, Duration: time.Second})
+		of.ObserveRead(t.Context(), upstream.Read{Template: "/a", Source: upstream.SourceCache})
+		of.Drift("/s/M", []transcode.Finding{{Message: "V", Member: "year", Kind: transcode.Unknown, Count: 1}})
+		of.Admitted(quota.Admission{Operation: "s/M", Budget: quota.TokenBudget, Waited: time.Second})
+		of.Refused("s/M", identity.Identity{}, quota.ErrClosed)
+	}
+	having := func(name string) int {
+		return strings.Count(strings.Join(scrape(t, m, "samsara_gateway_"), "\n"), `organization="`+name+`"`)
+	}
+	count("north")
+	count("south")
+	all := having("south")
+	if all == 0 || having("north") != all {
+		t.Fatalf("north has %d series, south %d, want the same", having("north"), all)
+	}
+	m.Forget("south")
+	if having("south") != 0 || having("north") != all {
+		t.Errorf("south has %d series, north %d, want 0 and %d", having("south"), having("north"), all)
+	}
+	count("south")
+	want := `samsara_gateway_reads_total{organization="south",source="cache",template="/a"} 1`
+	if got := strings.Join(scrape(t, m, "samsara_gateway_reads_total"), "\n"); !strings.Contains(got, want) {
+		t.Errorf("after it came again:\n%s\nwant %s", got, want)
 	}
 }

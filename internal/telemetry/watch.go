@@ -34,7 +34,7 @@ func (m *Metrics) WatchMemory(answers, requests Memory) error {
 	return m.registry.Register(&w)
 }
 
-// Upstream is what WatchUpstream reads; *upstream.Client is one. Its methods are called
+// Upstream is what WatchUpstreams reads; *upstream.Client is one. Its methods are called
 // concurrently.
 type Upstream interface {
 	// CachedBytes returns the memory of cached responses.
@@ -46,22 +46,24 @@ type Upstream interface {
 
 var _ Upstream = (*upstream.Client)(nil)
 
-// WatchUpstream adds the gauges of the cache and of the circuit breakers, which are read at each
-// scrape. The circuits of operations and callers are only counted, because callers name themselves.
-// WatchUpstream must be called at most once; the error says that it was not.
-func (m *Metrics) WatchUpstream(u Upstream) error {
+// WatchUpstreams adds the gauges of the caches and of the circuit breakers of upstreams by the name of their
+// organization, which are read at each scrape. all is called once a scrape, concurrently. The circuits of operations and callers are only counted, because callers name themselves.
+// WatchUpstreams must be called at most once; the error says that it was not.
+func (m *Metrics) WatchUpstreams(all func() map[string]Upstream) error {
 	var w watch
-	cached := w.desc("cached_bytes", "Memory of cached responses.")
+	cached := w.desc("cached_bytes", "Memory of cached responses.", organizationLabel)
 	circuit := w.desc("upstream_circuit", "1 for the state of the host's circuit breaker, 0 for the others; "+
-		"open: no attempts are made, half_open: few, closed: all.", "state")
-	others := w.desc("upstream_open_circuits", "Circuit breakers of an operation for a caller that are not closed.")
+		"open: no attempts are made, half_open: few, closed: all.", organizationLabel, "state")
+	others := w.desc("upstream_open_circuits", "Circuit breakers of an operation for a caller that are not closed.", organizationLabel)
 	w.read = func(out chan<- prometheus.Metric) {
-		out <- gauge(cached, float64(u.CachedBytes()))
-		state := u.Circuit()
-		out <- gauge(circuit, truth(state == upstream.CircuitClosed), "closed")
-		out <- gauge(circuit, truth(state == upstream.CircuitHalfOpen), "half_open")
-		out <- gauge(circuit, truth(state == upstream.CircuitOpen), "open")
-		out <- gauge(others, float64(u.OpenCircuits()))
+		for organization, u := range all() {
+			out <- gauge(cached, float64(u.CachedBytes()), organization)
+			state := u.Circuit()
+			out <- gauge(circuit, truth(state == upstream.CircuitClosed), organization, "closed")
+			out <- gauge(circuit, truth(state == upstream.CircuitHalfOpen), organization, "half_open")
+			out <- gauge(circuit, truth(state == upstream.CircuitOpen), organization, "open")
+			out <- gauge(others, float64(u.OpenCircuits()), organization)
+		}
 	}
 	return m.registry.Register(&w)
 }

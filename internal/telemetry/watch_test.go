@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -20,11 +21,12 @@ func (f *fakeUpstream) CachedBytes() int64        { return f.cached }
 func (f *fakeUpstream) Circuit() upstream.Circuit { return f.circuit }
 func (f *fakeUpstream) OpenCircuits() int         { return f.open }
 
-func TestWatchUpstream_readAtEachScrape(t *testing.T) {
+func TestWatchUpstreams_readAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := newMetrics(t)
 	var client fakeUpstream
-	if err := m.WatchUpstream(&client); err != nil {
+	all := func() map[string]telemetry.Upstream { return map[string]telemetry.Upstream{"default": &client} }
+	if err := m.WatchUpstreams(all); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
@@ -33,29 +35,29 @@ func TestWatchUpstream_readAtEachScrape(t *testing.T) {
 	}{
 		{
 			fakeUpstream{1 << 20, upstream.CircuitOpen, 2},
-			[]string{"samsara_gateway_cached_bytes 1.048576e+06"},
+			[]string{`samsara_gateway_cached_bytes{organization="default"} 1.048576e+06`},
 			[]string{
-				`samsara_gateway_upstream_circuit{state="closed"} 0`,
-				`samsara_gateway_upstream_circuit{state="half_open"} 0`,
-				`samsara_gateway_upstream_circuit{state="open"} 1`,
+				`samsara_gateway_upstream_circuit{organization="default",state="closed"} 0`,
+				`samsara_gateway_upstream_circuit{organization="default",state="half_open"} 0`,
+				`samsara_gateway_upstream_circuit{organization="default",state="open"} 1`,
 			},
 		},
 		{
 			fakeUpstream{0, upstream.CircuitHalfOpen, 1025},
-			[]string{"samsara_gateway_cached_bytes 0"},
+			[]string{`samsara_gateway_cached_bytes{organization="default"} 0`},
 			[]string{
-				`samsara_gateway_upstream_circuit{state="closed"} 0`,
-				`samsara_gateway_upstream_circuit{state="half_open"} 1`,
-				`samsara_gateway_upstream_circuit{state="open"} 0`,
+				`samsara_gateway_upstream_circuit{organization="default",state="closed"} 0`,
+				`samsara_gateway_upstream_circuit{organization="default",state="half_open"} 1`,
+				`samsara_gateway_upstream_circuit{organization="default",state="open"} 0`,
 			},
 		},
 		{
 			fakeUpstream{0, upstream.CircuitClosed, 0},
-			[]string{"samsara_gateway_cached_bytes 0"},
+			[]string{`samsara_gateway_cached_bytes{organization="default"} 0`},
 			[]string{
-				`samsara_gateway_upstream_circuit{state="closed"} 1`,
-				`samsara_gateway_upstream_circuit{state="half_open"} 0`,
-				`samsara_gateway_upstream_circuit{state="open"} 0`,
+				`samsara_gateway_upstream_circuit{organization="default",state="closed"} 1`,
+				`samsara_gateway_upstream_circuit{organization="default",state="half_open"} 0`,
+				`samsara_gateway_upstream_circuit{organization="default",state="open"} 0`,
 			},
 		},
 	} {
@@ -66,12 +68,12 @@ func TestWatchUpstream_readAtEachScrape(t *testing.T) {
 		if diff := cmp.Diff(step.circuit, scrape(t, m, "samsara_gateway_upstream_circuit")); diff != "" {
 			t.Errorf("circuit (-want +got):\n%s", diff)
 		}
-		open := []string{"samsara_gateway_upstream_open_circuits " + strconv.Itoa(step.state.open)}
+		open := []string{`samsara_gateway_upstream_open_circuits{organization="default"} ` + strconv.Itoa(step.state.open)}
 		if diff := cmp.Diff(open, scrape(t, m, "samsara_gateway_upstream_open_circuits")); diff != "" {
 			t.Errorf("open circuits (-want +got):\n%s", diff)
 		}
 	}
-	if err := m.WatchUpstream(&client); err == nil {
+	if err := m.WatchUpstreams(all); err == nil {
 		t.Error("the same was watched twice")
 	}
 }

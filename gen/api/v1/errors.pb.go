@@ -132,8 +132,9 @@ const (
 	Reason_REASON_UPSTREAM_PAGINATION_INVALID Reason = 12
 	// INTERNAL. A fault of the gateway, which is in its log. Not repeated. Report it.
 	Reason_REASON_GATEWAY_INTERNAL Reason = 20
-	// UNAVAILABLE. The gateway stops, or the connection is as old as it may become. A stream ends after a whole
-	// message. Not repeated. Go on at another one, or over another connection, with the cursor in the trailer.
+	// UNAVAILABLE. The gateway stops, the connection is as old as it may become, or the organization of the stream has
+	// changed or was removed. A stream ends after a whole message. Not repeated. Go on at another one, or over another
+	// connection, with the cursor in the trailer.
 	Reason_REASON_GATEWAY_DRAINING Reason = 21
 	// RESOURCE_EXHAUSTED. As many calls run as may: ErrorInfo's `limit`. Not repeated. Call again after the wait
 	// in RetryInfo, at another gateway if there is one.
@@ -477,6 +478,8 @@ const (
 	RequestMetadata_REQUEST_METADATA_CACHE RequestMetadata = 4
 	// What the sandbox does wrong, such as `status=503; first=2`. Ignored unless the gateway runs before it.
 	RequestMetadata_REQUEST_METADATA_SANDBOX_FAULT RequestMetadata = 5
+	// The name of the organization that the call is for, if the gateway works for several. Without it, the default one.
+	RequestMetadata_REQUEST_METADATA_ORGANIZATION RequestMetadata = 6
 )
 
 // Enum value maps for RequestMetadata.
@@ -488,6 +491,7 @@ var (
 		3: "REQUEST_METADATA_PRIORITY",
 		4: "REQUEST_METADATA_CACHE",
 		5: "REQUEST_METADATA_SANDBOX_FAULT",
+		6: "REQUEST_METADATA_ORGANIZATION",
 	}
 	RequestMetadata_value = map[string]int32{
 		"REQUEST_METADATA_UNSPECIFIED":   0,
@@ -496,6 +500,7 @@ var (
 		"REQUEST_METADATA_PRIORITY":      3,
 		"REQUEST_METADATA_CACHE":         4,
 		"REQUEST_METADATA_SANDBOX_FAULT": 5,
+		"REQUEST_METADATA_ORGANIZATION":  6,
 	}
 )
 
@@ -545,6 +550,8 @@ const (
 	// What a retry policy of the client is to do about a call that failed, as gRFC A6 has it: -1, or the wait in
 	// RetryInfo in milliseconds if Samsara was not asked. In the trailer.
 	ResponseMetadata_RESPONSE_METADATA_RETRY_PUSHBACK ResponseMetadata = 6
+	// The organization that the call was for, if the gateway works for several. Beside samsara-attempts.
+	ResponseMetadata_RESPONSE_METADATA_ORGANIZATION ResponseMetadata = 7
 )
 
 // Enum value maps for ResponseMetadata.
@@ -557,6 +564,7 @@ var (
 		4: "RESPONSE_METADATA_DRIFT",
 		5: "RESPONSE_METADATA_CURSOR",
 		6: "RESPONSE_METADATA_RETRY_PUSHBACK",
+		7: "RESPONSE_METADATA_ORGANIZATION",
 	}
 	ResponseMetadata_value = map[string]int32{
 		"RESPONSE_METADATA_UNSPECIFIED":    0,
@@ -566,6 +574,7 @@ var (
 		"RESPONSE_METADATA_DRIFT":          4,
 		"RESPONSE_METADATA_CURSOR":         5,
 		"RESPONSE_METADATA_RETRY_PUSHBACK": 6,
+		"RESPONSE_METADATA_ORGANIZATION":   7,
 	}
 )
 
@@ -822,14 +831,15 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x15ERROR_INFO_KEY_CALLER\x10\v\x1a\n" +
 	"\xe2\xce\x18\x06caller\x12!\n" +
 	"\x13ERROR_INFO_KEY_RULE\x10\f\x1a\b\xe2\xce\x18\x04rule\x121\n" +
-	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\xb6\x02\n" +
+	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\xea\x02\n" +
 	"\x0fRequestMetadata\x12 \n" +
 	"\x1cREQUEST_METADATA_UNSPECIFIED\x10\x00\x12-\n" +
 	"\x16REQUEST_METADATA_RETRY\x10\x01\x1a\x11\xe2\xce\x18\rsamsara-retry\x12/\n" +
 	"\x17REQUEST_METADATA_CALLER\x10\x02\x1a\x12\xe2\xce\x18\x0esamsara-caller\x123\n" +
 	"\x19REQUEST_METADATA_PRIORITY\x10\x03\x1a\x14\xe2\xce\x18\x10samsara-priority\x12-\n" +
 	"\x16REQUEST_METADATA_CACHE\x10\x04\x1a\x11\xe2\xce\x18\rsamsara-cache\x12=\n" +
-	"\x1eREQUEST_METADATA_SANDBOX_FAULT\x10\x05\x1a\x19\xe2\xce\x18\x15samsara-sandbox-fault*\xf9\x02\n" +
+	"\x1eREQUEST_METADATA_SANDBOX_FAULT\x10\x05\x1a\x19\xe2\xce\x18\x15samsara-sandbox-fault\x122\n" +
+	"\x1dREQUEST_METADATA_ORGANIZATION\x10\x06\x1a\x0f\xe2\xce\x18\vsamsara-org*\xae\x03\n" +
 	"\x10ResponseMetadata\x12!\n" +
 	"\x1dRESPONSE_METADATA_UNSPECIFIED\x10\x00\x128\n" +
 	"\x1cRESPONSE_METADATA_REQUEST_ID\x10\x01\x1a\x16\xe2\xce\x18\x12samsara-request-id\x124\n" +
@@ -837,7 +847,8 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x17RESPONSE_METADATA_CACHE\x10\x03\x1a\x11\xe2\xce\x18\rsamsara-cache\x12.\n" +
 	"\x17RESPONSE_METADATA_DRIFT\x10\x04\x1a\x11\xe2\xce\x18\rsamsara-drift\x120\n" +
 	"\x18RESPONSE_METADATA_CURSOR\x10\x05\x1a\x12\xe2\xce\x18\x0esamsara-cursor\x12@\n" +
-	" RESPONSE_METADATA_RETRY_PUSHBACK\x10\x06\x1a\x1a\xe2\xce\x18\x16grpc-retry-pushback-ms:^\n" +
+	" RESPONSE_METADATA_RETRY_PUSHBACK\x10\x06\x1a\x1a\xe2\xce\x18\x16grpc-retry-pushback-ms\x123\n" +
+	"\x1eRESPONSE_METADATA_ORGANIZATION\x10\a\x1a\x0f\xe2\xce\x18\vsamsara-org:^\n" +
 	"\averdict\x12!.google.protobuf.EnumValueOptions\x18\xeb\x89\x03 \x01(\v2\x1f.samsara_gateway.api.v1.VerdictR\averdict:5\n" +
 	"\x03key\x12!.google.protobuf.EnumValueOptions\x18\xec\x89\x03 \x01(\tR\x03keyB\xda\x01\n" +
 	"\x1finternal.samsara.gateway.api.v1B\vErrorsProtoP\x01Z)samsara.internal/gateway/gen/api/v1;apiv1\xa2\x02\aSGApiV1\xaa\x02\x15SamsaraGateway.Api.V1\xba\x02\aSGApiV1\xca\x02\x15SamsaraGateway\\Api\\V1\xe2\x02\x1eSamsaraGateway\\Api\\V1\\Metadata\xea\x02\x17SamsaraGateway::Api::V1b\x06proto3"

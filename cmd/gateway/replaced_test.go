@@ -1,18 +1,27 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
+
+	tagsv1 "samsara.internal/gateway/gen/tags/v1"
 	"samsara.internal/gateway/internal/testenv"
 )
 
@@ -20,7 +29,7 @@ import (
 const replacements = 20
 
 // TestCallers_replacedUnderLoad replaces certificate, key, authorities, static tokens, keys, policy and Samsara's token
-// while ghz calls, over connections that do not live long. No call fails.
+// while ghz calls over connections that stay, and another client connects anew for each call. No call fails.
 func TestCallers_replacedUnderLoad(t *testing.T) {
 	t.Parallel()
 	const static, first, second = "sgw_a-static-token-of-billing", "token-1", "token-2"
@@ -29,7 +38,7 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 	files := newGuardedFiles(t, servers, clients, tokenLine("billing", static), keySet(t, signer))
 	upstream := startTokenUpstream(t, first, second)
 	token := tokenFile(t, first)
-	p := start(t, append(append(upstream.flags(token), files.tlsFlags("optional")...), "--max-connection-age=1s")...)
+	p := start(t, append(upstream.flags(token), files.tlsFlags("optional")...)...)
 	at := p.await(t, "serving")
 
 	id := "spiffe://acme.test/billing"
@@ -64,6 +73,26 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 		}
 		running[name] = command
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var connecting sync.WaitGroup
+	connects := 0
+	connecting.Go(func() {
+		pool := x509.NewCertPool()
+		pool.AddCert(servers.cert)
+		cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "localhost", RootCAs: pool, Certificates: []tls.Certificate{*certificate}}
+		for ; ctx.Err() == nil; connects++ {
+			conn, err := grpc.NewClient(at.GRPC, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
+			if err == nil {
+				_, err = tagsv1.NewTagsServiceClient(conn).GetTag(ctx, &tagsv1.GetTagRequest{Id: proto.String("1")})
+				err = errors.Join(err, conn.Close())
+			}
+			if err != nil && ctx.Err() == nil {
+				t.Errorf("a new connection, after %d: %v", connects, err)
+				return
+			}
+		}
+	})
 	calls := func() float64 {
 		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="GetTag"`, `grpc_code="OK"`)
 	}
@@ -91,6 +120,12 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 			return calls() > before+100
 		})
 	}
+	stop()
+	connecting.Wait()
+	if connects < replacements {
+		t.Errorf("%d connections were made, want %d at least", connects, replacements)
+	}
+	t.Logf("%d connections", connects)
 	for name, command := range running {
 		if err := command.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)

@@ -353,10 +353,13 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
+// newAuthority returns one that outlives what it signs.
 func newAuthority(t *testing.T) authority {
 	t.Helper()
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	return issue(t, template, nil)
+	return issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour),
+	}, nil)
 }
 
 // issue makes a certificate, self-signed if by is nil, valid for an hour around now unless the template says.
@@ -465,6 +468,50 @@ func TestAuthenticate_openConnection(t *testing.T) {
 		_, err := a.Authenticate(t.Context(), peer, nil)
 		want(t, err, proofExpired, "client certificate: has expired at")
 	})
+}
+
+// TestAuthenticate_intermediateExpires has a connection whose certificate outlives the intermediate that it needs, in one
+// or two editions with the same key.
+func TestAuthenticate_intermediateExpires(t *testing.T) {
+	t.Parallel()
+	for name, editions := range map[string][]time.Duration{"one": {time.Hour}, "two": {time.Hour, 2 * time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ends := time.Now().Add(100 * time.Hour)
+				root := issue(t, &x509.Certificate{
+					Subject: pkix.Name{CommonName: "root"}, NotBefore: time.Now(), NotAfter: ends,
+					IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+				}, nil)
+				intermediate := newAuthority(t)
+				leaf := issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "c"}, NotBefore: time.Now(), NotAfter: ends}, &intermediate)
+				chain := []*x509.Certificate{leaf.cert}
+				for _, lasts := range editions {
+					edition := *intermediate.cert
+					ends = time.Now().Add(lasts)
+					edition.NotAfter = ends
+					der, err := x509.CreateCertificate(rand.Reader, &edition, root.cert, &intermediate.key.PublicKey, root.key)
+					if err != nil {
+						t.Fatal(err)
+					}
+					cert, err := x509.ParseCertificate(der)
+					if err != nil {
+						t.Fatal(err)
+					}
+					chain = append(chain, cert)
+				}
+				a := authn.New(authn.Config{Authorities: sourceOf(pool(root))})
+				peer := authn.NewPeer(&tls.ConnectionState{PeerCertificates: chain})
+				got, err := a.Authenticate(t.Context(), peer, nil)
+				if err != nil || got.Principal.Name != "c" || !got.Expires.Equal(ends) {
+					t.Errorf("got %+v, %v, want c until %v", got, err, ends)
+				}
+				time.Sleep(time.Until(ends)) //nolint:forbidigo // virtual
+				_, err = a.Authenticate(t.Context(), peer, nil)
+				want(t, err, proofExpired, "client certificate: has expired at "+ends.UTC().Format(time.RFC3339))
+			})
+		})
+	}
 }
 
 func TestAuthenticate_tokenWhereNoneIsAccepted(t *testing.T) {

@@ -49,8 +49,8 @@ func (a *Authenticator) certificate(p *Peer) (Identity, *Error) {
 	return known.who, known.err
 }
 
-// verify returns whom the first certificate of a chain names. The dates of the chain were checked by the handshake,
-// and end with those of that certificate.
+// verify returns whom the first certificate of a chain names, until the chain ends: an intermediate or an authority may
+// end before it.
 func verify(chain []*x509.Certificate, authorities *x509.CertPool, now time.Time) (Identity, *Error) {
 	leaf := chain[0]
 	switch {
@@ -63,7 +63,7 @@ func verify(chain []*x509.Certificate, authorities *x509.CertPool, now time.Time
 	for _, c := range chain[1:] {
 		intermediates.AddCert(c)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{
+	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: authorities, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
@@ -73,7 +73,23 @@ func verify(chain []*x509.Certificate, authorities *x509.CertPool, now time.Time
 	if fault := checkName(name); fault != "" {
 		return Identity{}, invalid("client certificate: its first URI, else its first DNS name, else its common name %s", fault)
 	}
-	return Identity{identity.Principal{Means: identity.Certificate, Name: name}, leaf.NotAfter}, nil
+	return Identity{identity.Principal{Means: identity.Certificate, Name: name}, endOf(chains)}, nil
+}
+
+// endOf returns when the last of these chains ends. A chain ends with the first of its certificates that does.
+func endOf(chains [][]*x509.Certificate) (end time.Time) {
+	for _, chain := range chains {
+		first := chain[0].NotAfter
+		for _, c := range chain[1:] {
+			if c.NotAfter.Before(first) {
+				first = c.NotAfter
+			}
+		}
+		if first.After(end) {
+			end = first
+		}
+	}
+	return end
 }
 
 func nameIn(c *x509.Certificate) string {

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 )
 
 // record keeps a record of a call that ended with err, if it writes or was denied. writes is whether it does.
-func (e *edge) record(line *logLine, writes bool, err error) {
+func (e *edge) record(ctx context.Context, line *logLine, writes bool, err error) {
 	if e.audit == nil {
 		return
 	}
@@ -37,7 +39,9 @@ func (e *edge) record(line *logLine, writes bool, err error) {
 	if writes && s.Code() == codes.OK {
 		r.Processed = "yes"
 	}
-	_ = e.audit.Write(r) // The auditor counts its failures.
+	if err := e.audit.Write(r); err != nil { // The auditor counts it.
+		e.logger.LogAttrs(ctx, slog.LevelError, "audit line not written", slog.String("method", r.Method), slog.Any("error", err))
+	}
 }
 
 // isDenied reports whether a call with this reason was refused because of its caller.

@@ -136,7 +136,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		if err != nil && writes {
 			err = ofWrite(err)
 		}
-		e.record(line, writes, err)
+		e.record(ctx, line, writes, err)
 		if err != nil {
 			_ = grpc.SetTrailer(ctx, pushbackTrailer(status.Convert(err))) // It fails only if the caller is gone.
 		}
@@ -177,7 +177,7 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		if err = e.present(ctx, err); err != nil {
 			ss.SetTrailer(pushbackTrailer(status.Convert(err)))
 		}
-		e.record(line, false, err)
+		e.record(ctx, line, false, err)
 		line.finish(ctx, err)
 	}()
 	defer line.release()

@@ -174,6 +174,9 @@ func TestAudit_outage(t *testing.T) {
 			}
 			p.signal(t, syscall.SIGHUP)
 			eventually(t, "a line is not written", func() bool { remove(waiting(t)); return failed() > 0 })
+			if line := p.await(t, "audit line not written"); line.Level != "ERROR" || line.Method == "" {
+				t.Errorf("the log says %v", line)
+			}
 			got := remove(waiting(t))
 			if required && (got.code != codes.Unavailable || got.reason != "GATEWAY_AUDIT" || got.processed != "no") || !required && got.code != codes.OK {
 				t.Errorf("without an audit log: %v", got)

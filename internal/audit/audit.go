@@ -71,7 +71,9 @@ type Log struct {
 	// reopen makes the writer open the file anew.
 	reopen atomic.Bool
 
-	closing sync.Once
+	// mu guards closed, and lines against being closed while one is sent.
+	mu     sync.RWMutex
+	closed bool
 }
 
 type line struct {
@@ -90,19 +92,18 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Write writes a line. The error is the file's, or ErrSlow.
+// Write writes a line. The error is the file's, or ErrSlow, or os.ErrClosed after Close.
 func (l *Log) Write(r Record) error {
 	ended := make(chan error, 1)
-	err := ErrSlow
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	select {
-	case l.lines <- line{l.format(r), ended}:
+	err := l.send(line{l.format(r), ended})
+	if err == nil {
 		select {
 		case err = <-ended:
 		case <-timer.C:
+			err = ErrSlow
 		}
-	default: // Too many wait.
 	}
 	if err != nil {
 		l.failed.Add(1)
@@ -112,6 +113,21 @@ func (l *Log) Write(r Record) error {
 	l.written.Add(1)
 	l.err.Store(nil)
 	return nil
+}
+
+// send hands a line to the writer, and does not wait.
+func (l *Log) send(next line) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return os.ErrClosed
+	}
+	select {
+	case l.lines <- next:
+		return nil
+	default: // Too many wait.
+		return ErrSlow
+	}
 }
 
 // Err returns why the last line was not written, nil if it was.
@@ -128,9 +144,14 @@ func (l *Log) Counts() (written, failed uint64) { return l.written.Load(), l.fai
 // Reopen makes the next line go to a file that is opened anew, because somebody has renamed the file.
 func (l *Log) Reopen() { l.reopen.Store(true) }
 
-// Close waits until the lines that wait have been written, a second at most. Write must not be called any more.
+// Close waits until the lines that wait have been written, a second at most.
 func (l *Log) Close() {
-	l.closing.Do(func() { close(l.lines) })
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.lines)
+	}
+	l.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -200,13 +221,16 @@ func (w *writer) write(text []byte) error {
 		_, err := w.cfg.Stdout.Write(text)
 		return err
 	}
-	if w.file != nil && w.size > 0 && w.size+int64(len(text)) > w.cfg.MaxBytes {
-		w.close()
-		if err := w.rotate(); err != nil {
+	if w.file == nil {
+		if err := w.open(); err != nil {
 			return err
 		}
 	}
-	if w.file == nil {
+	if w.size > 0 && w.size+int64(len(text)) > w.cfg.MaxBytes {
+		w.close() // If the file cannot be renamed, it stays full, and the next line tries again.
+		if err := w.rotate(); err != nil {
+			return err
+		}
 		if err := w.open(); err != nil {
 			return err
 		}

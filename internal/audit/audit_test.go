@@ -168,6 +168,46 @@ func TestLog_outage(t *testing.T) {
 	}
 }
 
+// TestLog_rotationFails has a folder where the older file should go.
+func TestLog_rotationFails(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := open(t, audit.Config{Path: path, MaxBytes: 1000, Files: 2})
+	if err := os.MkdirAll(filepath.Join(path+".1", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		_ = l.Write(audit.Record{Path: strings.Repeat("p", 100)})
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Size() > 1000 {
+		t.Errorf("the file has %d bytes, %v, want 1000 at most", info.Size(), err)
+	}
+	written, failed := l.Counts()
+	if lines := len(read(t, path)); uint64(lines) != written || written+failed != 100 {
+		t.Errorf("%d lines, %d written and %d not, want as many as were written of 100", lines, written, failed)
+	}
+	if err := os.RemoveAll(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Write(audit.Record{Path: strings.Repeat("p", 100)}); err != nil || len(read(t, path)) != 1 {
+		t.Errorf("got %v, want one line in a new file", err)
+	}
+}
+
+func TestLog_closed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := open(t, audit.Config{Path: path, MaxBytes: 1000, Files: 1})
+	l.Close()
+	if err := l.Write(audit.Record{}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v, want os.ErrClosed", err)
+	}
+	if _, failed := l.Counts(); failed != 1 || len(read(t, path)) != 0 {
+		t.Errorf("%d lines counted as not written, want 1, and none in the file", failed)
+	}
+}
+
 // hanging never ends a write until it is told to.
 type hanging struct{ over chan struct{} }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // auditLines returns the lines of an audit log.
@@ -197,4 +199,39 @@ func TestAudit_outage(t *testing.T) {
 			p.stop(t)
 		})
 	}
+}
+
+// TestAudit_readerGone ends what reads the audit log from standard output.
+func TestAudit_readerGone(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := append(flagsAt("http://"+serveHTTP(t, http.HandlerFunc(auditUpstream)), tokenFile(t, "token")), "--audit-file=-")
+	p := startCommand(t, nil, append([]string{"/bin/sh", "-c", `pipe=$1; shift; exec "$@" >"$pipe"`, "sh", pipe, testenv.Tool(t, "gateway")}, flags...)...)
+	at := p.await(t, "serving")
+	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	remove := func() error {
+		_, err := client.DeleteTag(waiting(t), &tagsv1.DeleteTagRequest{Id: proto.String("1")})
+		return err
+	}
+	if err := remove(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(reader).ReadString('\n')
+	if err = errors.Join(err, reader.Close()); err != nil || !strings.Contains(line, `"path":"/tags/1"`) {
+		t.Fatalf("got %q, %v, want a line", line, err)
+	}
+	if err := remove(); err != nil {
+		t.Errorf("without a reader: %v", err)
+	}
+	if failed := metric(t, at.Admin, "samsara_gateway_audit_lines_total", `result="failed"`); failed != 1 {
+		t.Errorf("%v lines were not written, want 1", failed)
+	}
+	p.stop(t)
 }

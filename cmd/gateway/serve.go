@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +24,7 @@ import (
 
 	_ "samsara.internal/gateway/gen" // Registers the descriptors of the whole API.
 	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/quota"
@@ -91,6 +94,9 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return fmt.Errorf("metrics: %w", err)
 	}
 	if files.audit != nil {
+		if cfg.AuditFile == audit.Stdout {
+			signal.Ignore(syscall.SIGPIPE) // It would end the process if nobody reads the audit log any more.
+		}
 		defer files.audit.Close()
 		if err := metrics.WatchAudit(files.audit.Counts); err != nil {
 			return fmt.Errorf("metrics: %w", err)

@@ -204,6 +204,14 @@ func runBlock(t *testing.T, commands []docsCommand, programs, addresses served) 
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-c", "exec 2>&1 </dev/null\n"+script.String())
 	shell.Dir = t.TempDir()
+	// Commands name files of the documentation as they are seen from the repository.
+	docs, err := filepath.Abs("../../docs")
+	if err == nil {
+		err = os.Symlink(docs, filepath.Join(shell.Dir, "docs"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	// The environment has nothing of the developer's, above all not SAMSARA_API_TOKEN.
 	shell.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + shell.Dir, "LC_ALL=C.UTF-8"}
 	output, err := shell.CombinedOutput() // An example of an error makes a command fail, but not the echo.

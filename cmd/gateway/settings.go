@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/reload"
 )
@@ -25,10 +27,14 @@ type settings struct {
 	started config.Config
 }
 
-// newSettings follows the configuration file of cfg; nil: it has none. again reads the configuration once more.
+// newSettings follows the configuration file of cfg; nil: it has none, or one that cannot be followed because it is
+// empty or not regular, such as a pipe, which can be read once. again reads the configuration once more.
 func newSettings(cfg config.Config, again func() (config.Config, error)) (*settings, error) {
 	if cfg.File == "" {
 		return nil, nil //nolint:nilnil // there is nothing to follow
+	}
+	if info, err := os.Stat(cfg.File); err == nil && (!info.Mode().IsRegular() || info.Size() == 0) {
+		return nil, nil //nolint:nilnil // as above
 	}
 	file, err := reload.New(reload.File[config.Config]{
 		Name: "config", Paths: []string{cfg.File}, MaxBytes: maxSettingsBytes,
@@ -94,9 +100,19 @@ func checkConfig(args, environ []string, stdout io.Writer) error {
 		return err
 	}
 	files := files{stdout: io.Discard, endpoints: endpoints}
-	cfg, err := config.Load(args[1:], environ, apiOf(endpoints), files.open, checkProxy)
+	var fresh string // the audit log, if there was none yet
+	look := func(cfg *config.Config) []config.Problem {
+		if _, err := os.Stat(cfg.AuditFile); cfg.AuditFile != audit.Stdout && errors.Is(err, os.ErrNotExist) {
+			fresh = cfg.AuditFile
+		}
+		return nil
+	}
+	cfg, err := config.Load(args[1:], environ, apiOf(endpoints), look, files.open, checkProxy)
 	if files.audit != nil {
 		files.audit.Close()
+		if fresh != "" { // The gateway that begins it may run as another user.
+			err = errors.Join(err, os.Remove(fresh))
+		}
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/credentials/insecure"
+
+	"samsara.internal/gateway/internal/testenv"
 )
 
 // TestSettings_followed changes the configuration file of a gateway that runs.
@@ -70,6 +73,27 @@ func TestSettings_flagWins(t *testing.T) {
 	}
 }
 
+// TestSettings_notFollowed starts gateways with configuration files that cannot be followed.
+func TestSettings_notFollowed(t *testing.T) {
+	t.Parallel()
+	empty := tokenFile(t, "")
+	p, _ := startSandboxed(t, "--config", empty)
+	p.stop(t)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = startCommand(t, nil, "/bin/sh", "-c", `echo "log-level: debug" >"$0" & exec "$@"`, pipe, testenv.Tool(t, "gateway"),
+		"--sandbox", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=json", "--config", pipe)
+	at := p.await(t, "serving")
+	_ = getContact(connect(t, at.GRPC, insecure.NewCredentials()))(waiting(t), 0)
+	eventually(t, "the level is debug", func() bool {
+		_, text, _ := p.log()
+		return strings.Contains(text, `"level":"DEBUG","msg":"call finished"`)
+	})
+	p.stop(t)
+}
+
 func TestConfigCheck_goodAndBad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -77,6 +101,16 @@ func TestConfigCheck_goodAndBad(t *testing.T) {
 	out, err := output(t, "gateway", "config", "check", "--sandbox", "--retry-max-attempts=5", "--audit-file", audit)
 	if err != nil || out != "retry-max-attempts  5\nsandbox             true\naudit-file          "+audit+"\nok                  \n" {
 		t.Errorf("got %v\n%s", err, out)
+	}
+	if _, err := os.Stat(audit); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the check leaves an audit log behind: %v", err)
+	}
+	if err := os.WriteFile(audit, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err = output(t, "gateway", "config", "check", "--sandbox", "--audit-file", audit)
+	if _, lost := os.Stat(audit); err != nil || lost != nil {
+		t.Errorf("the check removes an audit log that was there: %v, %v\n%s", err, lost, out)
 	}
 	tokens := filepath.Join(dir, "tokens")
 	if err := os.WriteFile(tokens, []byte("billing: secret"), 0o600); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -138,5 +139,28 @@ func TestConnectionAge_streamsEnd(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		g.open(ctx, t, followReadings, `{"options":{"fromCursor":"`+end.cursor()+`"}}`).records(3, 2)
+	})
+}
+
+// TestConnectionAge_clientThatDoesNotRead has a client that reads nothing of a stream until its connection is older
+// than a connection may become. The stream's end is still behind what was sent before.
+func TestConnectionAge_clientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		up := newFakeFeed(t, 20, 1)
+		up.text = strings.Repeat("x", 16<<10)
+		g := start(t, service.Config{
+			Endpoints: load(t, testproto.Readings), Upstream: up, MaxConnectionAge: time.Hour, DefaultDeadline: 5 * time.Minute,
+		}, grpc.WithInitialWindowSize(64<<10))
+		r := g.open(t.Context(), t, followReadings, `{}`)
+		time.Sleep(88 * time.Minute) //nolint:forbidigo // virtual
+		if err := r.stream.Context().Err(); err != nil {
+			t.Fatalf("the stream has ended after 88 minutes: %v", err)
+		}
+		time.Sleep(15 * time.Minute) //nolint:forbidigo // virtual
+		_, end := r.rest()
+		if end.Code() != codes.Unavailable || end.reason() != "" || end.cursor() != "" {
+			t.Errorf("the stream ends with %v, reason %q and cursor %q, want a lost connection", end.Err(), end.reason(), end.cursor())
+		}
 	})
 }

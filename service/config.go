@@ -97,7 +97,8 @@ type Config struct {
 	MaxConnections int
 	// MaxConnectionAge is the time after which a client is asked to connect again, a tenth more or less, which spreads
 	// clients over replicas. Its calls finish. Its streams end with their cursor, up to a fifth of the time later.
-	// 0: never.
+	// A connection that is still open half of the time and DefaultDeadline after it was asked is closed, with what
+	// its client does not read and with calls that take longer. 0: never.
 	MaxConnectionAge time.Duration
 	// KeepaliveTime is the silence after which a client is asked whether it is alive, and KeepaliveTimeout is
 	// how long it has to answer; 0: 1 minute and 20 seconds.

@@ -64,8 +64,10 @@ func (c Config) serverOptions(e *edge) []grpc.ServerOption {
 		grpc.StaticConnWindowSize(connWindowBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: c.MaxConnectionAge,
-			Time:             c.KeepaliveTime,
-			Timeout:          c.KeepaliveTimeout,
+			// The end of a stream does not reach a client that does not read, and keeps the connection open.
+			MaxConnectionAgeGrace: c.MaxConnectionAge/2 + c.DefaultDeadline,
+			Time:                  c.KeepaliveTime,
+			Timeout:               c.KeepaliveTimeout,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime:             c.KeepaliveMinTime / 2,

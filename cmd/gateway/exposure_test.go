@@ -96,6 +96,25 @@ func TestTLS_leastVersion(t *testing.T) {
 	}
 }
 
+// TestChannelz_security looks at a connection that has TLS.
+func TestChannelz_security(t *testing.T) {
+	t.Parallel()
+	files, pool := newPEMFiles(t)
+	_, at := startSandboxed(t, "--tls-cert-file", files.cert, "--tls-key-file", files.key)
+	creds := credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ServerName: "localhost", RootCAs: pool})
+	if _, err := healthv1.NewHealthClient(connect(t, at.GRPC, creds)).Check(waiting(t), &healthv1.HealthCheckRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Servers []struct{ Connections []struct{ Cipher string } }
+	}
+	_, text := get(t, "http://"+at.Admin+"/channelz", "")
+	if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer.Servers) != 1 || len(answer.Servers[0].Connections) != 1 ||
+		!strings.HasPrefix(answer.Servers[0].Connections[0].Cipher, "TLS_") {
+		t.Errorf("got %v\n%s", err, text)
+	}
+}
+
 // TestWarnOfExpiry_onceADay has one certificate that expires soon, and one that does not.
 func TestWarnOfExpiry_onceADay(t *testing.T) {
 	t.Parallel()

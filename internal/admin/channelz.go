@@ -45,8 +45,10 @@ type channelzServer struct {
 
 // channelzSocket is a connection in the answer.
 type channelzSocket struct {
-	ID               int64      `json:"id"`
-	Remote           string     `json:"remote,omitempty"`
+	ID     int64  `json:"id"`
+	Remote string `json:"remote,omitempty"`
+	// Cipher is the cipher suite of TLS, empty in plaintext.
+	Cipher           string     `json:"cipher,omitempty"`
 	StreamsStarted   int64      `json:"streamsStarted"`
 	StreamsSucceeded int64      `json:"streamsSucceeded"`
 	StreamsFailed    int64      `json:"streamsFailed"`
@@ -114,7 +116,7 @@ func (h *channelzHandler) servers(r *http.Request, start int64) ([]channelzServe
 func socketOf(s *channelzv1.Socket) channelzSocket {
 	data := s.GetData()
 	made := channelzSocket{
-		ID: s.GetRef().GetSocketId(), StreamsStarted: data.GetStreamsStarted(), StreamsSucceeded: data.GetStreamsSucceeded(),
+		ID: s.GetRef().GetSocketId(), Cipher: s.GetSecurity().GetTls().GetStandardName(), StreamsStarted: data.GetStreamsStarted(), StreamsSucceeded: data.GetStreamsSucceeded(),
 		StreamsFailed: data.GetStreamsFailed(), MessagesSent: data.GetMessagesSent(), MessagesReceived: data.GetMessagesReceived(),
 		KeepalivesSent: data.GetKeepAlivesSent(), LastMessage: when(data.GetLastMessageReceivedTimestamp()),
 	}

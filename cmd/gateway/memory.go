@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -56,3 +57,18 @@ func newMemory(cfg config.Config, limit int64) memory {
 // requestRoom returns how much memory there is for requests that are being read, each of at most each
 // bytes: an eighth of the limit, at most 64 MiB, but always enough for 4 of them.
 func requestRoom(each, limit int64) int64 { return max(4*each, min(64<<20, limit/8)) }
+
+// maxDescriptors returns how many descriptors the process may open. Go has raised that to as much as it may be.
+func maxDescriptors() (uint64, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("file descriptors: %w", err)
+	}
+	return limit.Cur, nil
+}
+
+// connectionsWithin returns how many connections clients may have: as many as are configured, but at most half of the
+// descriptors, at least one. The rest is for Samsara, the admin address and files.
+func connectionsWithin(configured int, descriptors uint64) int {
+	return int(min(uint64(configured), max(1, descriptors/2)))
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"testing"
 
 	"samsara.internal/gateway/internal/config"
@@ -20,5 +21,27 @@ func TestRequestRoom_ofAMemoryLimit(t *testing.T) {
 		if got := requestRoom(test.each, test.limit); got != test.want {
 			t.Errorf("a message of %d MiB and a limit of %d MiB: got room for %d MiB, want %d", test.each/mib, test.limit/mib, got/mib, test.want/mib)
 		}
+	}
+}
+
+func TestConnectionsWithin_theDescriptors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		configured  int
+		descriptors uint64
+		want        int
+	}{
+		{10_000, math.MaxUint64, 10_000}, // RLIM_INFINITY
+		{10_000, 20_000, 10_000},
+		{10_000, 1024, 512},
+		{100, 1024, 100},
+		{10, 1, 1},
+	} {
+		if got := connectionsWithin(test.configured, test.descriptors); got != test.want {
+			t.Errorf("%d with %d descriptors: got %d, want %d", test.configured, test.descriptors, got, test.want)
+		}
+	}
+	if got, err := maxDescriptors(); err != nil || got < 3 {
+		t.Errorf("the process may open %d files, %v", got, err)
 	}
 }

@@ -309,6 +309,14 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 }
 
 func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+	descriptors, err := maxDescriptors()
+	if err != nil {
+		return nil, err
+	}
+	allowed := connectionsWithin(cfg.MaxConnections, descriptors)
+	if allowed < cfg.MaxConnections {
+		log.Warn("fewer connections than configured: the process may open too few files", "limit", allowed, "max-connections", cfg.MaxConnections, "files", descriptors)
+	}
 	var auditor service.Auditor
 	var auditRequired func() error
 	if files.audit != nil {
@@ -340,7 +348,7 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
 		MaxConcurrentCalls:   cfg.MaxConcurrentCalls,
-		MaxConnections:       cfg.MaxConnections,
+		MaxConnections:       allowed,
 		MaxConnectionAge:     cfg.MaxConnectionAge,
 		KeepaliveMinTime:     cfg.KeepaliveMinTime,
 	})

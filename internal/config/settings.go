@@ -252,7 +252,7 @@ func (c *Config) settings() []setting {
 		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most; by default a third of the memory limit, or 256MiB if there is none", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection, at most half of --max-concurrent-calls; more wait at the client", whole(&c.MaxConcurrentStreams, 1, 100_000).defaultTo(1000)},
 		{"max-concurrent-calls", limits, "`NUMBER` of calls at a time on all of them together; more are refused; 0: one for each 256KiB of the memory limit, at least 200, or 50000 if there is none", whole(&c.MaxConcurrentCalls, 0, 10_000_000)},
-		{"max-connections", limits, "`NUMBER` of client connections at a time; more are closed as they come", whole(&c.MaxConnections, 1, 1_000_000).defaultTo(10_000)},
+		{"max-connections", limits, "`NUMBER` of client connections at a time, at most half of the files that the process may open; more are closed as they come", whole(&c.MaxConnections, 1, 1_000_000).defaultTo(10_000)},
 		{"max-connection-age", limits, "`TIME` after which a client is asked to connect again, a tenth more or less; its calls finish, its streams end with their cursor; 0: never", duration(&c.MaxConnectionAge, 0, 24*time.Hour).defaultTo(30 * time.Minute)},
 		{"keepalive-min-time", limits, "least `TIME` between a client's keepalive pings; one that pings more than twice as often is disconnected", duration(&c.KeepaliveMinTime, time.Second, time.Hour).defaultTo(10 * time.Second)},
 		{"drain-delay", limits, "`TIME` that calls are still accepted after health checks and readiness say that the gateway stops", duration(&c.DrainDelay, 0, 10*time.Minute)},

@@ -93,6 +93,9 @@ func isKnown(host string, names []string) bool {
 
 func clip(s string) string { return s[:min(len(s), 256)] }
 
+// maxDetail bounds a line about a file, in bytes.
+const maxDetail = 300
+
 // filesDetail returns a line for each file whose last look failed.
 func filesDetail(states func() []reload.State) string {
 	if states == nil {
@@ -101,7 +104,9 @@ func filesDetail(states func() []reload.State) string {
 	var text strings.Builder
 	for _, s := range states() {
 		if s.Err != nil {
-			fmt.Fprintf(&text, "file %s: the last good one is in use, found good %v ago: %v\n", s.Name, time.Since(s.Good).Round(time.Second), s.Err)
+			line := fmt.Sprintf("file %s: the last good one is in use, found good %v ago: %v", s.Name, time.Since(s.Good).Round(time.Second), s.Err)
+			line = strings.ReplaceAll(line, "\n", " ")
+			text.WriteString(strings.ToValidUTF8(line[:min(len(line), maxDetail)], "") + "\n")
 		}
 	}
 	return text.String()

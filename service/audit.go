@@ -26,22 +26,28 @@ func (e *edge) record(ctx context.Context, line *logLine, writes bool, err error
 		return
 	}
 	fact := func(key apiv1.ErrorInfoKey) string { return info.GetMetadata()[upstream.KeyText(key)] }
-	r := audit.Record{
-		Organization: line.access.organization, Caller: line.caller,
-		Method: strings.TrimPrefix(line.method, "/"), HTTPMethod: line.httpMethod, Path: line.path,
-		Code: s.Code().String(), Reason: info.GetReason(), HTTPStatus: fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS),
-		Processed: fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED), RequestID: line.requestID,
-		Rule: fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_RULE), Duration: time.Since(line.start),
-	}
-	if line.access.caller != nil {
-		r.Identity = describe(line.access.caller.who.Principal)
-	}
+	r := recordOf(line, audit.Ended)
+	r.Code, r.Reason, r.HTTPStatus = s.Code().String(), info.GetReason(), fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS)
+	r.Processed, r.RequestID = fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED), line.requestID
+	r.Rule, r.Duration = fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_RULE), time.Since(line.start)
 	if writes && s.Code() == codes.OK {
 		r.Processed = "yes"
 	}
 	if err := e.audit.Write(r); err != nil { // The auditor counts it.
 		e.logger.LogAttrs(ctx, slog.LevelError, "audit line not written", slog.String("method", r.Method), slog.Any("error", err))
 	}
+}
+
+// recordOf returns what a record says of a call at every stage.
+func recordOf(line *logLine, stage audit.Stage) audit.Record {
+	r := audit.Record{
+		Stage: stage, Organization: line.access.organization, Caller: line.caller,
+		Method: strings.TrimPrefix(line.method, "/"), HTTPMethod: line.httpMethod, Path: line.path,
+	}
+	if line.access.caller != nil {
+		r.Identity = describe(line.access.caller.who.Principal)
+	}
+	return r
 }
 
 // isDenied reports whether a call with this reason was refused because of its caller.
@@ -65,12 +71,13 @@ func infoOf(s *status.Status) *errdetails.ErrorInfo {
 	return nil
 }
 
-// checkAudit returns the error of a write whose record could not be kept.
-func (h *handler) checkAudit() error {
-	if h.auditRequired == nil {
+// recordBegun keeps a record of a write before Samsara is asked, if no write may be without one. The error says that it
+// could not be kept.
+func (h *handler) recordBegun(line *logLine) error {
+	if h.required == nil {
 		return nil
 	}
-	if err := h.auditRequired(); err != nil {
+	if err := h.required.Write(recordOf(line, audit.Begun)); err != nil { // The auditor counts it.
 		return newError(apiv1.Reason_REASON_GATEWAY_AUDIT, "the audit log cannot be written, and nothing is written to Samsara meanwhile", nil)
 	}
 	return nil

@@ -50,9 +50,9 @@ type Config struct {
 	Policy func() *policy.Policy
 	// Audit is told of each write and each denied call. nil: nobody is.
 	Audit Auditor
-	// AuditRequired refuses writes while it returns an error: the last record could not be kept. nil: writes are made
-	// all the same.
-	AuditRequired func() error
+	// AuditRequired is for writes that nobody may make without a record: Audit is told of each before Samsara is asked,
+	// and the write is refused if that fails. It needs Audit.
+	AuditRequired bool
 	// Passthrough serves PassthroughService.
 	Passthrough bool
 	// NoReflection leaves reflection out, and Channelz serves grpc's channelz, which shows peers' addresses.

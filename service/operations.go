@@ -66,7 +66,7 @@ type handler struct {
 	// answering is how many unary calls are being answered.
 	answering *atomic.Int64
 	gate      *gate
-	// auditRequired returns why writes are refused; nil: they are not.
-	auditRequired func() error
-	feeds         *feed.Hub
+	// required is told of a write before Samsara is asked, and must not fail; nil: nobody is.
+	required Auditor
+	feeds    *feed.Hub
 }

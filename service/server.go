@@ -183,7 +183,9 @@ func (c Config) services(g *gate, feeds *feed.Hub, answering *atomic.Int64) []*g
 		requestRoom:     requestRoom(c.MaxRequestBytes),
 		answering:       answering,
 		gate:            g,
-		auditRequired:   c.AuditRequired,
+	}
+	if c.AuditRequired {
+		h.required = c.Audit
 	}
 	var descs []*grpc.ServiceDesc
 	byName := make(map[protoreflect.FullName]*grpc.ServiceDesc)

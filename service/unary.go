@@ -82,7 +82,7 @@ func (h *handler) do(ctx context.Context, from *caller, org *Organization, op *u
 	line := lineOf(ctx)
 	line.httpMethod, _ = op.Name(req)
 	if line.path = req.Path; line.httpMethod != methodGet {
-		if err := h.checkAudit(); err != nil {
+		if err := h.recordBegun(line); err != nil {
 			return nil, err
 		}
 	}

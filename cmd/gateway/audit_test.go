@@ -2,14 +2,16 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -39,7 +41,7 @@ func auditLines(t *testing.T, path string) []map[string]string {
 			t.Fatalf("%q: %v", scanner.Text(), err)
 		}
 		for _, varies := range []string{"time", "msg", "duration"} {
-			if line[varies] == "" {
+			if line[varies] == "" && (varies != "duration" || line["stage"] != "begun") {
 				t.Errorf("%q lacks %s", scanner.Text(), varies)
 			}
 			delete(line, varies)
@@ -111,7 +113,7 @@ func TestAudit_writesAndDenials(t *testing.T) {
 	} {
 		_ = call() // What became of it is in the log.
 	}
-	who := map[string]string{"identity": "token:billing", "caller": "billing/report", "organization": "default"}
+	who := map[string]string{"stage": "ended", "identity": "token:billing", "caller": "billing/report", "organization": "default"}
 	line := func(members ...string) map[string]string {
 		all := map[string]string{}
 		for name, value := range who {
@@ -146,7 +148,15 @@ func TestAudit_writesAndDenials(t *testing.T) {
 // TestAudit_outage takes away the folder of the audit log, with and without --audit-required.
 func TestAudit_outage(t *testing.T) {
 	t.Parallel()
-	for name, required := range map[string]bool{"not required": false, "required": true} {
+	for name, test := range map[string]struct {
+		flags []string
+		// without is the code of a write that has no line, and of a line of which stages each write has.
+		without codes.Code
+		stages  []string
+	}{
+		"not required": {nil, codes.OK, []string{"ended"}},
+		"required":     {[]string{"--audit-required"}, codes.Unavailable, []string{"begun", "ended"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "logs")
@@ -154,34 +164,36 @@ func TestAudit_outage(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join(dir, "audit.log")
-			flags := append(flagsAt("http://"+serveHTTP(t, http.HandlerFunc(auditUpstream)), tokenFile(t, "token")), "--audit-file", path)
-			if required {
-				flags = append(flags, "--audit-required")
-			}
-			p := start(t, flags...)
+			var asked atomic.Int64
+			upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				auditUpstream(w, r)
+			}))
+			p := start(t, append(append(flagsAt("http://"+upstream, tokenFile(t, "token")), "--audit-file", path), test.flags...)...)
 			at := p.await(t, "serving")
 			client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
-			remove := func(ctx context.Context) verdict {
-				_, err := client.DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: proto.String("1")})
-				return verdictOf(err)
+			// removed makes a write, and wants a code, and whether Samsara was asked.
+			removed := func(want codes.Code) {
+				t.Helper()
+				before := asked.Load()
+				_, err := client.DeleteTag(waiting(t), &tagsv1.DeleteTagRequest{Id: proto.String("1")})
+				got := verdictOf(err)
+				if got.code != want || (asked.Load() > before) != (want == codes.OK) || want != codes.OK && (got.reason != "GATEWAY_AUDIT" || got.processed != "no") {
+					t.Errorf("got %v after %d requests, want %v", got, asked.Load()-before, want)
+				}
 			}
-			failed := func() float64 {
-				return metric(t, at.Admin, "samsara_gateway_audit_lines_total", `result="failed"`)
-			}
-			if got := remove(waiting(t)); got.code != codes.OK || failed() != 0 {
-				t.Fatal(got, failed())
-			}
+			removed(codes.OK)
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
 			p.signal(t, syscall.SIGHUP)
-			eventually(t, "a line is not written", func() bool { remove(waiting(t)); return failed() > 0 })
+			p.await(t, "SIGHUP: files are read again")
+			removed(test.without)
 			if line := p.await(t, "audit line not written"); line.Level != "ERROR" || line.Method == "" {
 				t.Errorf("the log says %v", line)
 			}
-			got := remove(waiting(t))
-			if required && (got.code != codes.Unavailable || got.reason != "GATEWAY_AUDIT" || got.processed != "no") || !required && got.code != codes.OK {
-				t.Errorf("without an audit log: %v", got)
+			if failed := metric(t, at.Admin, "samsara_gateway_audit_lines_total", `result="failed"`); failed != float64(len(test.stages)) {
+				t.Errorf("%v lines failed, want %d", failed, len(test.stages))
 			}
 			if _, err := client.GetTag(waiting(t), &tagsv1.GetTagRequest{Id: proto.String("1")}); err != nil {
 				t.Errorf("a read: %v", err)
@@ -189,16 +201,114 @@ func TestAudit_outage(t *testing.T) {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			remove(waiting(t)) // Its line is the try.
-			if got := remove(waiting(t)); got.code != codes.OK {
-				t.Errorf("with an audit log again: %v", got)
+			removed(codes.OK)
+			var stages []string
+			for _, line := range auditLines(t, path) {
+				stages = append(stages, line["stage"])
 			}
-			if lines := auditLines(t, path); len(lines) != 2 || lines[1]["code"] != "OK" {
-				t.Errorf("the audit log has %v, want two lines", lines)
+			if diff := cmp.Diff(test.stages, stages); diff != "" {
+				t.Errorf("stages in the audit log (-want +got):\n%s", diff)
 			}
 			p.stop(t)
 		})
 	}
+}
+
+// TestAudit_fullDisk has a disk with room for some lines: each write that Samsara was asked for has a line.
+func TestAudit_fullDisk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	var asked atomic.Int64
+	upstream := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		auditUpstream(w, r)
+	}))
+	flags := append(flagsAt("http://"+upstream, tokenFile(t, "token")), "--audit-file", path, "--audit-required", "--quota=false")
+	p := startCommand(t, nil, append([]string{"/bin/sh", "-c", `ulimit -f 4; exec "$@"`, "sh", testenv.Tool(t, "gateway")}, flags...)...)
+	at := p.await(t, "serving")
+	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	refused := 0
+	for range 40 {
+		if _, err := client.DeleteTag(waiting(t), &tagsv1.DeleteTagRequest{Id: proto.String("1")}); verdictOf(err).reason == "GATEWAY_AUDIT" {
+			refused++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := 0
+	for _, line := range auditLines(t, path) {
+		if line["stage"] == "begun" {
+			begun++
+		}
+	}
+	if refused == 0 || refused == 40 || int64(begun) != asked.Load() || begun+refused != 40 {
+		t.Errorf("%d writes begun, %d refused and %d requests of 40 writes", begun, refused, asked.Load())
+	}
+	p.stop(t)
+}
+
+// TestAudit_killed kills the gateway while it writes: every line is whole, and every write that was answered has one.
+func TestAudit_killed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	p := start(t, append(flagsAt("http://"+serveHTTP(t, http.HandlerFunc(auditUpstream)), tokenFile(t, "token")), "--audit-file", path, "--quota=false")...)
+	at := p.await(t, "serving")
+	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	var answered atomic.Int64
+	ctx := waiting(t)
+	var writing sync.WaitGroup
+	for range 8 {
+		writing.Go(func() {
+			for {
+				if _, err := client.DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: proto.String("1")}); err != nil {
+					return
+				}
+				if answered.Add(1) == 300 {
+					_ = p.cmd.Process.Kill() // It ends while 7 others write.
+				}
+			}
+		})
+	}
+	writing.Wait()
+	<-p.exited
+	if lines := auditLines(t, path); int64(len(lines)) < answered.Load() {
+		t.Errorf("%d lines of %d writes that were answered", len(lines), answered.Load())
+	}
+}
+
+// TestAudit_rotatedByOthers renames the file under load and sends SIGHUP, as logrotate does: no line is lost or doubled.
+func TestAudit_rotatedByOthers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	p := start(t, append(flagsAt("http://"+serveHTTP(t, http.HandlerFunc(auditUpstream)), tokenFile(t, "token")), "--audit-file", path, "--quota=false")...)
+	at := p.await(t, "serving")
+	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	lines := 0
+	for n := range 5 {
+		var writing sync.WaitGroup
+		for range 4 {
+			writing.Go(func() {
+				for range 25 {
+					if _, err := client.DeleteTag(waiting(t), &tagsv1.DeleteTagRequest{Id: proto.String("1")}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		old := path + "-" + strconv.Itoa(n)
+		eventually(t, "there is no file", func() bool { return os.Rename(path, old) == nil })
+		p.signal(t, syscall.SIGHUP)
+		p.await(t, "SIGHUP: files are read again")
+		writing.Wait()
+		lines += len(auditLines(t, old))
+	}
+	if _, err := os.Stat(path); err == nil {
+		lines += len(auditLines(t, path))
+	}
+	if lines != 500 {
+		t.Errorf("%d lines of 500 writes", lines)
+	}
+	p.stop(t)
 }
 
 // TestAudit_readerGone ends what reads the audit log from standard output.

@@ -164,7 +164,6 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, level *slo
 			case <-ctx.Done():
 				return
 			case <-hangups:
-				log.InfoContext(ctx, "SIGHUP: files are read again")
 				poller.Poke()
 				if f.audit != nil {
 					f.audit.Reopen()
@@ -172,6 +171,7 @@ func (f *files) follow(ctx context.Context, hangups <-chan os.Signal, level *slo
 				if f.keysURL != nil {
 					f.keysURL.Poke()
 				}
+				log.InfoContext(ctx, "SIGHUP: files are read again")
 			}
 		}
 	})

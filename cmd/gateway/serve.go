@@ -318,16 +318,12 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		log.Warn("fewer connections than configured: the process may open too few files", "limit", allowed, "max-connections", cfg.MaxConnections, "files", descriptors)
 	}
 	var auditor service.Auditor
-	var auditRequired func() error
 	if files.audit != nil {
 		auditor = files.audit
-		if cfg.AuditRequired {
-			auditRequired = files.audit.Err
-		}
 	}
 	return service.New(service.Config{
 		Audit:                auditor,
-		AuditRequired:        auditRequired,
+		AuditRequired:        cfg.AuditRequired,
 		Endpoints:            endpoints,
 		Organizations:        orgs,
 		Logger:               log,

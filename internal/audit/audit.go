@@ -38,14 +38,26 @@ type Config struct {
 	Stdout io.Writer
 }
 
+// Stage is when a record was made.
+type Stage string
+
+// The stages of a call.
+const (
+	// Begun is a write that Samsara is about to be asked for.
+	Begun Stage = "begun"
+	// Ended is a call that has ended.
+	Ended Stage = "ended"
+)
+
 // Record is what a line says. Members that are empty are left out.
 type Record struct {
+	Stage Stage
 	// Identity is who called, as policies write it, such as token:billing. Caller is the part of it that it named.
 	Identity, Caller string
 	Organization     string
 	// Method is the gRPC method, HTTPMethod and Path what Samsara was asked for, or would have been.
 	Method, HTTPMethod, Path string
-	// Code is the gRPC code, Reason that of the error, HTTPStatus Samsara's.
+	// What follows is known when the call has ended. Code is the gRPC code, Reason that of the error, HTTPStatus Samsara's.
 	Code, Reason, HTTPStatus string
 	// Processed is whether Samsara has acted on a write: yes, no or unknown.
 	Processed string
@@ -66,8 +78,6 @@ type Log struct {
 	done  chan struct{}
 
 	written, failed atomic.Uint64
-	// err is why the last line was not written; nil: it was.
-	err atomic.Pointer[error]
 	// reopen makes the writer open the file anew.
 	reopen atomic.Bool
 
@@ -107,11 +117,9 @@ func (l *Log) Write(r Record) error {
 	}
 	if err != nil {
 		l.failed.Add(1)
-		l.err.Store(&err)
 		return err
 	}
 	l.written.Add(1)
-	l.err.Store(nil)
 	return nil
 }
 
@@ -128,14 +136,6 @@ func (l *Log) send(next line) error {
 	default: // Too many wait.
 		return ErrSlow
 	}
-}
-
-// Err returns why the last line was not written, nil if it was.
-func (l *Log) Err() error {
-	if err := l.err.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // Counts returns how many lines were written, and how many not.
@@ -175,6 +175,7 @@ func (l *Log) format(r Record) []byte {
 	}
 	record := slog.NewRecord(time.Now(), slog.LevelInfo, "audit", 0)
 	for _, m := range []struct{ name, value string }{
+		{"stage", string(r.Stage)},
 		{"identity", r.Identity},
 		{"caller", r.Caller},
 		{"organization", r.Organization},
@@ -192,7 +193,9 @@ func (l *Log) format(r Record) []byte {
 			record.AddAttrs(slog.String(m.name, m.value))
 		}
 	}
-	record.AddAttrs(slog.String("duration", r.Duration.String()))
+	if r.Stage == Ended {
+		record.AddAttrs(slog.String("duration", r.Duration.String()))
+	}
 	_ = h.Handle(context.Background(), record) // A buffer takes everything.
 	return b.Bytes()
 }

@@ -213,14 +213,19 @@ func unproved() error {
 	return newError(apiv1.Reason_REASON_REQUEST_PROOF_MISSING, "the call proves nothing of its caller, who must: by a client certificate or a bearer token", nil)
 }
 
-// denied returns the error of a call that the policy does not allow.
+// denied returns the error of a call that the policy does not allow, for its organization, or for any if it selects none
+// that there is.
 func (a *access) denied(method string) error {
 	who := describe(a.caller.who.Principal)
 	facts := upstream.Facts{
-		apiv1.ErrorInfoKey_ERROR_INFO_KEY_CALLER:       who,
-		apiv1.ErrorInfoKey_ERROR_INFO_KEY_ORGANIZATION: a.organization,
+		apiv1.ErrorInfoKey_ERROR_INFO_KEY_CALLER: who,
 	}
-	text := who + " may not call " + method + " for organization " + quote(a.organization) + ": "
+	text := who + " may not call " + method
+	if a.organization != "" {
+		facts[apiv1.ErrorInfoKey_ERROR_INFO_KEY_ORGANIZATION] = a.organization
+		text += " for organization " + quote(a.organization)
+	}
+	text += ": "
 	if a.decision.Rule == "" {
 		text += "no rule allows it"
 	} else {

@@ -223,8 +223,8 @@ func unknownMethod(ctx context.Context, conn *grpc.ClientConn) error {
 	return conn.Invoke(ctx, "/samsara_gateway.tags.v1.TagsService/NoSuchMethod", &emptypb.Empty{}, &emptypb.Empty{})
 }
 
-// TestCallers_matrix tries each proof, over each transport, on each kind of method. Samsara is asked for what is
-// allowed, and for nothing else.
+// TestCallers_matrix tries each proof, over each transport, on each kind of method, for an organization that the policy
+// allows, one that it does not, and one that there is not. Samsara is asked for what is allowed, and for nothing else.
 func TestCallers_matrix(t *testing.T) {
 	t.Parallel()
 	const id, static = "spiffe://acme.test/billing", "sgw_a-static-token-of-billing"
@@ -270,39 +270,39 @@ func TestCallers_matrix(t *testing.T) {
 		name    string
 		call    func(ctx context.Context, conn *grpc.ClientConn) error
 		allowed bool
+		// open is whether the policy refuses the call only when its request is read, if at all.
+		open bool
 	}{
 		{"allowed", func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := tagsv1.NewTagsServiceClient(conn).GetTag(ctx, &tagsv1.GetTagRequest{Id: proto.String("1")})
 			return err
-		}, true},
+		}, true, true},
 		{"allowed by passthrough", func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := apiv1.NewPassthroughServiceClient(conn).Call(ctx, &apiv1.CallRequest{Method: proto.String("GET"), Path: proto.String("/tags/1")})
 			return err
-		}, true},
+		}, true, true},
 		{"denied", func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := tagsv1.NewTagsServiceClient(conn).DeleteTag(ctx, &tagsv1.DeleteTagRequest{Id: proto.String("1")})
 			return err
-		}, false},
+		}, false, false},
 		{"denied by what passthrough reaches", func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := apiv1.NewPassthroughServiceClient(conn).Call(ctx, &apiv1.CallRequest{Method: proto.String("DELETE"), Path: proto.String("/tags/1")})
 			return err
-		}, false},
+		}, false, true},
 		{"allowed by no rule", func(ctx context.Context, conn *grpc.ClientConn) error {
 			_, err := tagsv1.NewTagsServiceClient(conn).CreateTag(ctx, &tagsv1.CreateTagRequest{Name: proto.String("x")})
 			return err
-		}, false},
+		}, false, false},
 		{"denied stream", func(ctx context.Context, conn *grpc.ClientConn) error {
 			stream, err := tagsv1.NewTagsServiceClient(conn).StreamTags(ctx, &tagsv1.StreamTagsRequest{})
 			if err == nil {
 				_, err = stream.Recv()
 			}
 			return err
-		}, false},
+		}, false, false},
 	}
-	address, requests := countingUpstream(t)
-	plain := append(flagsAt("http://"+address, tokenFile(t, "token")), files.flags()...)
-	secured := append(flagsAt("http://"+address, tokenFile(t, "token")), files.tlsFlags("optional")...)
-	mutual := append(flagsAt("http://"+address, tokenFile(t, "token")), files.tlsFlags("require")...)
+	acme, rival := startFleet(t, "acme"), startFleet(t, "rival")
+	replace(t, files.policy, strings.Replace(guardedPolicy, "effect: allow", "organizations: [acme], effect: allow", 1))
 	cells := 0
 	for _, transport := range []struct {
 		name  string
@@ -310,9 +310,8 @@ func TestCallers_matrix(t *testing.T) {
 		tls   bool
 		// must is whether a client must have a certificate.
 		must bool
-	}{{"plaintext", plain, false, false}, {"TLS", secured, true, false}, {"mTLS", mutual, true, true}} {
-		p := start(t, transport.flags...)
-		at := p.await(t, "serving")
+	}{{"plaintext", files.flags(), false, false}, {"TLS", files.tlsFlags("optional"), true, false}, {"mTLS", files.tlsFlags("require"), true, true}} {
+		p, at, _ := startOrganizations(t, acme.entry()+rival.entry(), transport.flags...)
 		for _, proof := range proofs {
 			if proof.cert != nil && !transport.tls {
 				continue
@@ -333,48 +332,54 @@ func TestCallers_matrix(t *testing.T) {
 				code, reason = codes.Unavailable, ""
 			}
 			conn := connect(t, at.GRPC, creds)
-			authorized := func() context.Context {
-				ctx := waiting(t)
+			authorized := func(organization string) context.Context {
+				ctx := forOrganization(waiting(t), organization)
 				if proof.token != "" {
 					ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+proof.token)
 				}
 				return ctx
 			}
-			for _, method := range methods {
-				cells++
-				before := requests.Load()
-				got := verdictOf(method.call(authorized(), conn))
-				wantCode, wantReason, wantRequests := code, reason, int64(0)
-				switch {
-				case code == codes.OK && method.allowed:
-					wantRequests = 1
-				case code == codes.OK:
-					wantCode, wantReason = codes.PermissionDenied, proof.denied
-				}
-				if asked := requests.Load() - before; got.code != wantCode || got.reason != wantReason || asked != wantRequests {
-					t.Errorf("%s, %s, %s: got %v/%s %q and %d requests, want %v/%s and %d", transport.name, proof.name, method.name,
-						got.code, got.reason, got.text, asked, wantCode, wantReason, wantRequests)
-				}
-				for _, secret := range []string{static, gone, proof.token} {
-					if secret != "" && strings.Contains(got.text, secret) {
-						t.Errorf("%s: the error shows a token", proof.name)
+			isKnown := code == codes.OK || code == codes.PermissionDenied
+			for _, organization := range []string{acme.name, rival.name, "nobody"} {
+				cell := transport.name + ", " + proof.name + ", " + organization
+				for _, method := range methods {
+					cells++
+					before := acme.requests.Load()
+					got := verdictOf(method.call(authorized(organization), conn))
+					wantCode, wantReason, wantRequests := code, reason, int64(0)
+					switch {
+					case code == codes.OK && method.open && organization == "nobody":
+						wantCode, wantReason = codes.InvalidArgument, "REQUEST_INVALID_ARGUMENT"
+					case code == codes.OK && method.allowed && organization == acme.name:
+						wantRequests = 1
+					case code == codes.OK:
+						wantCode, wantReason = codes.PermissionDenied, proof.denied
+					}
+					if asked := acme.requests.Load() - before; got.code != wantCode || got.reason != wantReason || asked != wantRequests {
+						t.Errorf("%s, %s: got %v/%s %q and %d requests, want %v/%s and %d", cell, method.name,
+							got.code, got.reason, got.text, asked, wantCode, wantReason, wantRequests)
+					}
+					for _, secret := range []string{static, gone, proof.token} {
+						if secret != "" && strings.Contains(got.text, secret) {
+							t.Errorf("%s: the error shows a token", cell)
+						}
 					}
 				}
-			}
-			cells += 2
-			wantCode, wantReason := code, reason
-			if code == codes.OK || code == codes.PermissionDenied {
-				wantCode, wantReason = codes.Unimplemented, "REQUEST_METHOD_UNKNOWN"
-			}
-			if got := verdictOf(unknownMethod(authorized(), conn)); got.code != wantCode || got.reason != wantReason {
-				t.Errorf("%s, %s, unknown method: got %v/%s %q, want %v/%s", transport.name, proof.name, got.code, got.reason, got.text, wantCode, wantReason)
-			}
-			wantCode = codes.OK
-			if code == codes.Unavailable {
-				wantCode = code
-			}
-			if _, err := healthv1.NewHealthClient(conn).Check(authorized(), &healthv1.HealthCheckRequest{}); status.Code(err) != wantCode {
-				t.Errorf("%s, %s: health: got %v, want %v", transport.name, proof.name, err, wantCode)
+				cells += 2
+				wantCode, wantReason := code, reason
+				if isKnown {
+					wantCode, wantReason = codes.Unimplemented, "REQUEST_METHOD_UNKNOWN"
+				}
+				if got := verdictOf(unknownMethod(authorized(organization), conn)); got.code != wantCode || got.reason != wantReason {
+					t.Errorf("%s, unknown method: got %v/%s %q, want %v/%s", cell, got.code, got.reason, got.text, wantCode, wantReason)
+				}
+				wantCode = codes.OK
+				if code == codes.Unavailable {
+					wantCode = code
+				}
+				if _, err := healthv1.NewHealthClient(conn).Check(authorized(organization), &healthv1.HealthCheckRequest{}); status.Code(err) != wantCode {
+					t.Errorf("%s: health: got %v, want %v", cell, err, wantCode)
+				}
 			}
 		}
 		p.stop(t)
@@ -384,6 +389,9 @@ func TestCallers_matrix(t *testing.T) {
 				t.Errorf("%s: the log has a token", transport.name)
 			}
 		}
+	}
+	if n := rival.requests.Load() + rival.foreign.Load() + acme.foreign.Load(); n > 0 {
+		t.Errorf("%d requests to the other organization or with its token, want 0", n)
 	}
 	t.Logf("%d cells", cells)
 }

@@ -28,8 +28,8 @@ import (
 // replacements is how often each file is replaced.
 const replacements = 20
 
-// TestCallers_replacedUnderLoad replaces certificate, key, authorities, static tokens, keys, policy and Samsara's token
-// while ghz calls over connections that stay, and another client connects anew for each call. No call fails.
+// TestCallers_replacedUnderLoad replaces certificate, key, authorities, static tokens, keys, policy, organizations and
+// Samsara's token while ghz calls over connections that stay, and another client connects anew for each call. No call fails.
 func TestCallers_replacedUnderLoad(t *testing.T) {
 	t.Parallel()
 	const static, first, second = "sgw_a-static-token-of-billing", "token-1", "token-2"
@@ -38,8 +38,13 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 	files := newGuardedFiles(t, servers, clients, tokenLine("billing", static), keySet(t, signer))
 	upstream := startTokenUpstream(t, first, second)
 	token := tokenFile(t, first)
-	p := start(t, append(upstream.flags(token), files.tlsFlags("optional")...)...)
-	at := p.await(t, "serving")
+	// organizations returns the entries of version n of the file: acme is made anew for its limit, and another one
+	// comes and goes.
+	organizations := func(n int) string {
+		entries := fmt.Sprintf("  - {name: acme, token-file: %s, base-url: %s, default: true, token-limit: %d/s}\n", token, upstream.url, 1000+n)
+		return entries + strings.Repeat(fmt.Sprintf("  - {name: other, token-file: %s, base-url: %s}\n", token, upstream.url), n%2)
+	}
+	p, at, organizationsFile := startOrganizations(t, organizations(0), files.tlsFlags("optional")...)
 
 	id := "spiffe://acme.test/billing"
 	certificate := clients.client(t, id, -time.Hour, time.Hour)
@@ -109,10 +114,11 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 		replace(t, files.keys, keySet(t, append([]testSigner{signer}, []testSigner{other}[:n%2]...)...))
 		replace(t, files.policy, fmt.Sprintf("# version %d\n%s", n, guardedPolicy))
 		replace(t, token, []string{first, second}[n%2])
+		replace(t, organizationsFile, "organizations:\n"+organizations(n))
 		p.signal(t, syscall.SIGHUP)
 		before := calls()
 		eventually(t, fmt.Sprintf("replacement %d is taken up, and calls are made", n), func() bool {
-			for _, file := range []string{"tls", "caller-tokens", "jwt-keys", "policy", "api-token"} {
+			for _, file := range []string{"tls", "caller-tokens", "jwt-keys", "policy", "organizations"} {
 				if changed(file) < float64(n) {
 					return false
 				}
@@ -140,7 +146,8 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", name, err, reports[name])
 		}
 		// Calls under way when ghz is told to end are its own to cancel.
-		ended := report.ErrorDistribution["rpc error: code = Canceled desc = grpc: the client connection is closing"]
+		ended := report.ErrorDistribution["rpc error: code = Canceled desc = grpc: the client connection is closing"] +
+			report.ErrorDistribution["rpc error: code = Unavailable desc = transport is closing"]
 		if report.Count < 100 || ended > 6 || report.StatusCodeDistribution["OK"] != report.Count-ended {
 			t.Errorf("%s: %d calls, of these %v, errors %v", name, report.Count, report.StatusCodeDistribution, report.ErrorDistribution)
 		}

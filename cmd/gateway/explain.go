@@ -1,17 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"samsara.internal/gateway/internal/catalog"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/explain"
+	"samsara.internal/gateway/internal/organization"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/proto"
 	"samsara.internal/gateway/upstream"
@@ -61,6 +64,9 @@ func explainCall(ctx context.Context, args, environ []string, stdin io.Reader, s
 			return err
 		}
 	}
+	if err := chooseOrganization(&cfg); err != nil {
+		return err
+	}
 	explainer, stop, err := newExplainer(&cfg, endpoints)
 	if err != nil {
 		return err
@@ -77,6 +83,35 @@ func explainCall(ctx context.Context, args, environ []string, stdin io.Reader, s
 		err = plan.WriteText(stdout)
 	}
 	return errors.Join(err, refusal)
+}
+
+// chooseOrganization makes the settings those of the organization that the call is for, if there is a file of them.
+func chooseOrganization(cfg *config.Explain) error {
+	if cfg.OrganizationsFile == "" {
+		return nil
+	}
+	content, err := reload.ReadFile(cfg.OrganizationsFile, organization.MaxBytes)
+	if err != nil {
+		return err
+	}
+	file, err := organization.Parse(content, organizationDefaults(&cfg.Config))
+	if err != nil {
+		return fmt.Errorf("%s: %w", cfg.OrganizationsFile, err)
+	}
+	name := cmp.Or(cfg.Organization, file.Default)
+	at := slices.IndexFunc(file.Organizations, func(o organization.Organization) bool { return o.Name == name })
+	switch {
+	case name == "":
+		return badUsage("--organization: is required, because %s has no default", cfg.OrganizationsFile)
+	case at < 0:
+		return badUsage("--organization: is %q, must be one of %s", name, strings.Join(file.Names(), ", "))
+	}
+	o := file.Organizations[at]
+	cfg.UpstreamURL, cfg.QuotaTokenLimit, cfg.QuotaOrganizationLimit = o.URL(), o.TokenLimit, o.OrganizationLimit
+	for _, setting := range []string{"upstream-url", "quota-token-limit", "quota-organization-limit"} {
+		cfg.SetOrigin(setting, fmt.Sprintf("organization %q of %s", name, cfg.OrganizationsFile))
+	}
+	return checkProxyTo(cfg.UpstreamURL)
 }
 
 // newExplainer returns an explainer of calls to a gateway with the configuration cfg. It has a client and

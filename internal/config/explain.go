@@ -17,6 +17,8 @@ type Explain struct {
 	Arguments []string
 	// Curl asks for a command line, JSON for JSON. They exclude each other.
 	Curl, JSON bool
+	// Organization is the one of OrganizationsFile for which the call is; empty: its default.
+	Organization string
 
 	origins map[string]string
 }
@@ -29,6 +31,9 @@ func (e *Explain) Origin(setting string) string {
 	return "the default"
 }
 
+// SetOrigin says where the value of a setting comes from that was changed after LoadExplain.
+func (e *Explain) SetOrigin(setting, origin string) { e.origins[setting] = origin }
+
 // flags returns the flags that the gateway itself does not have. They are neither in the environment nor
 // in a file.
 func (e *Explain) flags() []setting {
@@ -36,6 +41,7 @@ func (e *Explain) flags() []setting {
 	return []setting{
 		{"curl", group, "print a command line that makes the request, with the token from $" + TokenVariable, boolean(&e.Curl)},
 		{"json", group, "print all as JSON", boolean(&e.JSON)},
+		{"organization", group, "`NAME` of the organization of --organizations-file that the call is for; without it, its default", text(&e.Organization)},
 	}
 }
 
@@ -63,6 +69,9 @@ func LoadExplain(args, environ []string, api API, checks ...Check) (Explain, err
 	}
 	if e.Curl && e.JSON {
 		l.problem("--curl and --json: one excludes the other")
+	}
+	if e.Organization != "" && e.OrganizationsFile == "" {
+		l.problem("--organization: needs --organizations-file")
 	}
 	api.check(l, &e.Config)
 	l.run(&e.Config, checks)

@@ -108,23 +108,37 @@ func TestFairness_freeBudgetCountsNowhereElse(t *testing.T) {
 
 func TestFairness_weightsDivideBudget(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		cfg := exact()
-		cfg.Weights = map[string]float64{"heavy": 3}
-		l := newLimiter(t, cfg)
-		o := operation(t, l, "list", 0, 0)
-		c := newCrowd()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		for _, caller := range []string{"heavy", "light"} {
-			flood(ctx, c, 50, caller, o, identity.Identity{Caller: caller})
-		}
-		c.Wait()
-		heavy, light := len(c.admitted["heavy"]), len(c.admitted["light"])
-		if ratio := float64(heavy) / float64(light); ratio < 2.7 || ratio > 3.1 {
-			t.Errorf("%d to %d, want 3 to 1", heavy, light)
-		}
-	})
+	for name, test := range map[string]struct {
+		weights map[string]float64
+		// heavy and light are what the policy says of the two callers.
+		heavy, light float64
+	}{
+		"by the configuration":               {map[string]float64{"heavy": 3}, 0, 0},
+		"by the policy":                      {nil, 3, 1},
+		"by the policy, to one without":      {nil, 3, 0},
+		"by the policy, which comes first":   {map[string]float64{"heavy": 1, "light": 100}, 3, 1},
+		"by the policy of one of them alone": {map[string]float64{"heavy": 100, "light": 0.5}, 1.5, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := exact()
+				cfg.Weights = test.weights
+				l := newLimiter(t, cfg)
+				o := operation(t, l, "list", 0, 0)
+				c := newCrowd()
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				flood(ctx, c, 50, "heavy", o, identity.Identity{Caller: "heavy", Weight: test.heavy})
+				flood(ctx, c, 50, "light", o, identity.Identity{Caller: "light", Weight: test.light})
+				c.Wait()
+				heavy, light := len(c.admitted["heavy"]), len(c.admitted["light"])
+				if ratio := float64(heavy) / float64(light); ratio < 2.7 || ratio > 3.1 {
+					t.Errorf("%d to %d, want 3 to 1", heavy, light)
+				}
+			})
+		})
+	}
 }
 
 func TestFairness_batchKeepsItsShare(t *testing.T) {

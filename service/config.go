@@ -48,6 +48,8 @@ type Config struct {
 	// Policy returns the policy that holds now, concurrently. nil, or if it returns nil: every caller that has
 	// proved who it is may do everything.
 	Policy func() *policy.Policy
+	// SharedRates counts the calls that Policy bounds together with other processes. nil: the server counts alone.
+	SharedRates policy.SharedRates
 	// Audit is told of each write and each denied call. nil: nobody is.
 	Audit Auditor
 	// AuditRequired is for writes that nobody may make without a record: Audit is told of each before Samsara is asked,

@@ -44,7 +44,7 @@ type gate struct {
 }
 
 func newGate(c Config) *gate {
-	g := &gate{authenticator: c.Authenticator, policy: c.Policy, meter: policy.NewMeter(), pools: connections{answers: c.Answers, requests: c.Requests}}
+	g := &gate{authenticator: c.Authenticator, policy: c.Policy, meter: policy.NewMeter(c.SharedRates), pools: connections{answers: c.Answers, requests: c.Requests}}
 	if g.policy == nil {
 		g.policy = func() *policy.Policy { return nil }
 	}
@@ -244,12 +244,12 @@ func describe(who identity.Principal) string {
 }
 
 // meet counts a call against the limits of its identity. leave is to be called when a stream has ended.
-func (g *gate) meet(a *access, stream bool) (leave func(), err error) {
+func (g *gate) meet(ctx context.Context, a *access, stream bool) (leave func(), err error) {
 	limits := a.decision.Limits
 	if limits == nil {
 		return func() {}, nil
 	}
-	if wait, ok := g.meter.Take(a.caller.who.Principal, limits); !ok {
+	if wait, ok := g.meter.Take(ctx, a.caller.who.Principal, limits); !ok {
 		text := "the policy's limit " + quote(limits.Name) + " lets no more calls through now"
 		return nil, newError(apiv1.Reason_REASON_REQUEST_RATE, text, nil, &errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
 	}

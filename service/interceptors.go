@@ -89,7 +89,7 @@ func (e *edge) admit(ctx context.Context, line *logLine, stream bool) (leave fun
 	if err == nil && !isOpen {
 		line.access, err = e.gate.decide(line.access.caller, line.method, line.access.organization)
 		if err == nil {
-			leave, err = e.gate.meet(&line.access, stream)
+			leave, err = e.gate.meet(ctx, &line.access, stream)
 		}
 	}
 	line.refused = err != nil || line.refused

@@ -495,3 +495,33 @@ func TestOrganizations_refusedSettings(t *testing.T) {
 		})
 	}
 }
+
+// TestOrganizations_quotaInRedis has two replicas with one Redis: they share the budget of each organization, and the
+// organizations share none.
+func TestOrganizations_quotaInRedis(t *testing.T) {
+	t.Parallel()
+	north, south := startFleet(t, "north"), startFleet(t, "south")
+	entries := north.entry() + south.entry()
+	redis := startRedis(t)
+	var conns []*grpc.ClientConn
+	for range 2 {
+		_, at, _ := startOrganizations(t, entries, "--quota-redis", redis.url(), patientRedis, "--quota-replicas=2", "--quota-margin=0",
+			"--quota-max-wait=1ms", "--quota-limits=samsara_gateway.tags.v1.*=3/m")
+		conns = append(conns, ready(t, at.GRPC, 1)...)
+	}
+	for _, f := range []*fleet{north, south} {
+		through := 0
+		for n := range 8 {
+			_, _, err := nameAt(t, conns[n%2], f.name, strconv.Itoa(n))
+			switch got := verdictOf(err); {
+			case got.code == codes.OK:
+				through++
+			case got.reason != "GATEWAY_QUOTA":
+				t.Fatal(got)
+			}
+		}
+		if asked := f.requests.Load(); through != 3 || asked != 3 {
+			t.Errorf("%s: %d calls were let through, and %d requests came, want 3", f.name, through, asked)
+		}
+	}
+}

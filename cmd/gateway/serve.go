@@ -27,6 +27,7 @@ import (
 	"samsara.internal/gateway/internal/audit"
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/quota/redisstore"
 	"samsara.internal/gateway/internal/reload"
@@ -137,7 +138,12 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := metrics.WatchUpstreams(orgs.upstreams); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	grpcServer, err := newServer(cfg, files, endpoints, orgs, memory, metrics, log)
+	shared, stopRates, err := newRates(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer stopRates()
+	grpcServer, err := newServer(cfg, files, endpoints, orgs, shared, memory, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -308,7 +314,7 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 	return metrics.WatchCertificates(files.dates)
 }
 
-func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, shared policy.SharedRates, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
 	descriptors, err := maxDescriptors()
 	if err != nil {
 		return nil, err
@@ -330,6 +336,7 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Credentials:          newCredentials(files.certificates, cfg.TLSMinVersion),
 		Authenticator:        files.callers,
 		Policy:               files.policyInUse(),
+		SharedRates:          shared,
 		Passthrough:          cfg.Passthrough,
 		NoReflection:         !cfg.Reflection,
 		Channelz:             cfg.Channelz,

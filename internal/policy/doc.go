@@ -28,7 +28,7 @@
 //	    identities: ["token:report"]
 //	    weight: 0.5             # of the quota, beats --quota-weights; 0.001 to 1000
 //	    priority: batch         # interactive calls become batch
-//	    requests-per-second: 5  # more are refused, in this process; at most twice as many at once
+//	    requests-per-second: 5  # more are refused; at most twice as many at once
 //	    concurrent-streams: 10  # more are refused
 //
 // An identity is written as MEANS:NAME, where MEANS is certificate, jwt or token, and an asterisk in NAME stands for

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -14,8 +15,20 @@ import (
 // stream open: their rates begin anew.
 const maxMetered = 10_000
 
+// SharedRates counts calls of several processes together. Its methods are called concurrently.
+type SharedRates interface {
+	// Take counts a call of an identity, which may make most of them in any window, for the limits of a name. If it is one
+	// too many, wait is how long to wait until the next. ok is false if it cannot count now.
+	Take(ctx context.Context, who identity.Principal, limits string, most int, window time.Duration) (wait time.Duration, ok bool)
+}
+
+// maxAtOnce bounds the calls of an identity that are let through at once of a shared rate.
+const maxAtOnce = 100
+
 // Meter counts what identities use of their Limits. It is safe for concurrent use.
 type Meter struct {
+	shared SharedRates
+
 	mu   sync.Mutex
 	used map[meterKey]*usage
 }
@@ -30,13 +43,23 @@ type usage struct {
 	streams int
 }
 
-// NewMeter returns a meter that has counted nothing.
-func NewMeter() *Meter { return &Meter{used: make(map[meterKey]*usage)} }
+// NewMeter returns a meter that has counted nothing. It counts calls by shared, and by itself while that cannot count, or
+// if it is nil.
+func NewMeter(shared SharedRates) *Meter {
+	return &Meter{shared: shared, used: make(map[meterKey]*usage)}
+}
 
 // Take counts a call. If it is one too many, ok is false, and wait is how long to wait until the next.
-func (m *Meter) Take(who identity.Principal, limits *Limits) (wait time.Duration, ok bool) {
+func (m *Meter) Take(ctx context.Context, who identity.Principal, limits *Limits) (wait time.Duration, ok bool) {
 	if limits.RequestsPerSecond == 0 {
 		return 0, true
+	}
+	if m.shared != nil {
+		most := min(math.Ceil(limits.RequestsPerSecond), maxAtOnce)
+		window := time.Duration(most / limits.RequestsPerSecond * float64(time.Second))
+		if wait, counted := m.shared.Take(ctx, who, limits.Name, int(most), window); counted {
+			return wait, wait == 0
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -291,11 +291,11 @@ func TestExamples_checked(t *testing.T) {
 func TestMeter_rateAndStreams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m, l := policy.NewMeter(), &policy.Limits{Name: "l", RequestsPerSecond: 5, Streams: 2}
+		m, l := policy.NewMeter(nil), &policy.Limits{Name: "l", RequestsPerSecond: 5, Streams: 2}
 		taken := func(who identity.Principal) (n int, wait time.Duration) {
 			for {
 				var ok bool
-				if wait, ok = m.Take(who, l); !ok {
+				if wait, ok = m.Take(t.Context(), who, l); !ok {
 					return n, wait
 				}
 				n++

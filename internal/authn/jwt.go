@@ -102,18 +102,25 @@ func (j *JWT) verify(ctx context.Context, token string) (Identity, *Error) {
 	return Identity{identity.Principal{Means: identity.JWT, Name: claims.Subject}, claims.ExpiresAt.Add(j.Skew)}, nil
 }
 
-// key returns the key that a token names.
+// errCritical means that a token has a header "crit". It names extensions that whoever does not know them must refuse,
+// by RFC 7515, section 4.1.11, and none is known here.
+var errCritical = errors.New("crit")
+
+// key returns the keys that a token names.
 func (j *JWT) key(ctx context.Context, t *jwt.Token) (any, error) {
+	if _, is := t.Header["crit"]; is {
+		return nil, errCritical
+	}
 	id, _ := t.Header["kid"].(string)
 	keys := j.Keys.Get()
-	key, ok := keys.find(id, t.Method.Alg())
-	if !ok {
+	found := keys.find(id, t.Method.Alg())
+	if found == nil {
 		keys = j.Keys.Again(ctx)
-		key, ok = keys.find(id, t.Method.Alg())
+		found = keys.find(id, t.Method.Alg())
 	}
 	switch {
-	case ok:
-		return key, nil
+	case found != nil:
+		return jwt.VerificationKeySet{Keys: found}, nil
 	case keys == nil:
 		return nil, errNoKeys
 	default:
@@ -127,6 +134,8 @@ func (j *JWT) refusal(err error, claims *jwt.RegisteredClaims) *Error {
 	switch {
 	case errors.Is(err, errNoKeys):
 		return &Error{apiv1.Reason_REASON_GATEWAY_KEYS, "bearer token: cannot be checked, because the keys of its issuer could not be had so far"}
+	case errors.Is(err, errCritical):
+		return invalid("bearer token: its header crit asks for something that is not known here")
 	case errors.Is(err, jwt.ErrTokenMalformed):
 		return invalid("bearer token: is no JWT")
 	case errors.Is(err, jwt.ErrTokenUnverifiable):

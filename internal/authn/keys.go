@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
 
 	"samsara.internal/gateway/internal/reload"
 )
@@ -21,10 +23,12 @@ const (
 	maxKeySetBytes = 1 << 20
 	// maxKeys bounds the keys of a set.
 	maxKeys = 1000
+	// maxKeysOfOne bounds the keys that have one id, of which each may be tried for a token.
+	maxKeysOfOne = 4
 )
 
-// KeySet is a set of public keys, by RFC 7517. It is immutable.
-type KeySet struct{ keys map[string]setKey }
+// KeySet is a set of public keys by their ids, by RFC 7517. It is immutable.
+type KeySet struct{ keys map[string][]setKey }
 
 type setKey struct {
 	public any
@@ -32,8 +36,8 @@ type setKey struct {
 	alg string
 }
 
-// ParseKeySet reads a set of keys. Keys that are not for signatures, or not of a type that is accepted, are left
-// out; there must be one at least. Errors show no key.
+// ParseKeySet reads a set of keys. Keys that are not for signatures, or not of a type that is accepted, are left out, and
+// so are those after the fourth with one id; there must be one at least. Errors show no key.
 func ParseKeySet(text []byte) (*KeySet, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -44,8 +48,8 @@ func ParseKeySet(text []byte) (*KeySet, error) {
 	if len(set.Keys) > maxKeys {
 		return nil, fmt.Errorf("has %d keys, must have at most %d", len(set.Keys), maxKeys)
 	}
-	parsed := &KeySet{keys: make(map[string]setKey, len(set.Keys))}
-	for i, raw := range set.Keys {
+	parsed := &KeySet{keys: make(map[string][]setKey, len(set.Keys))}
+	for _, raw := range set.Keys {
 		key, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{SkipX5UScheme: true})
 		if err != nil {
 			continue // A set may have keys for others, of kinds that are not known here.
@@ -56,10 +60,9 @@ func ParseKeySet(text []byte) (*KeySet, error) {
 		}
 		switch public := key.Key().(type) {
 		case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
-			if _, twice := parsed.keys[described.KID]; twice {
-				return nil, fmt.Errorf("keys[%d].kid: is %s, which another key has too", i, quote(described.KID))
+			if of := parsed.keys[described.KID]; len(of) < maxKeysOfOne {
+				parsed.keys[described.KID] = append(of, setKey{public, string(described.ALG)})
 			}
-			parsed.keys[described.KID] = setKey{public, string(described.ALG)}
 		}
 	}
 	if len(parsed.keys) == 0 {
@@ -70,29 +73,33 @@ func ParseKeySet(text []byte) (*KeySet, error) {
 
 // equal reports whether two sets have the same keys.
 func (s *KeySet) equal(other *KeySet) bool {
-	return s != nil && other != nil && maps.EqualFunc(s.keys, other.keys, func(a, b setKey) bool {
-		public, ok := a.public.(interface {
-			Equal(other crypto.PublicKey) bool
-		})
-		return a.alg == b.alg && ok && public.Equal(b.public)
-	})
+	return s != nil && other != nil && maps.EqualFunc(s.keys, other.keys, func(a, b []setKey) bool { return slices.EqualFunc(a, b, setKey.equal) })
 }
 
-// find returns the key with an id, for an algorithm. A token without an id is of the one key, if there is one.
-func (s *KeySet) find(id, alg string) (any, bool) {
+func (k setKey) equal(other setKey) bool {
+	public, ok := k.public.(interface {
+		Equal(other crypto.PublicKey) bool
+	})
+	return k.alg == other.alg && ok && public.Equal(other.public)
+}
+
+// find returns the keys with an id, for an algorithm. A token without an id is of the one id, if there is one.
+func (s *KeySet) find(id, alg string) (found []jwt.VerificationKey) {
 	if s == nil {
-		return nil, false
+		return nil
 	}
-	key, ok := s.keys[id]
+	keys, ok := s.keys[id]
 	if !ok && id == "" && len(s.keys) == 1 {
-		for _, key = range s.keys {
-			ok = true
+		for _, keys = range s.keys {
+			break
 		}
 	}
-	if !ok || key.alg != "" && key.alg != alg {
-		return nil, false
+	for _, key := range keys {
+		if key.alg == "" || key.alg == alg {
+			found = append(found, key.public)
+		}
 	}
-	return key.public, true
+	return found
 }
 
 // KeyFile is the keys in a file, which follow it while File is polled.

@@ -33,6 +33,8 @@ require (
 	samsara.internal/gateway/gen v0.0.0
 )
 
+require golang.org/x/oauth2 v0.38.0
+
 require (
 	github.com/bahlo/generic-list-go v0.2.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -48,6 +48,7 @@
 //	REQUEST_DENIED         PERMISSION_DENIED: the policy does not let this caller make this call.
 //	REQUEST_RATE           RESOURCE_EXHAUSTED: more calls a second than the policy lets it make.
 //	REQUEST_STREAMS        RESOURCE_EXHAUSTED: more open streams than the policy lets it have.
+//	GATEWAY_CREDENTIALS    UNAVAILABLE: there is no access token, because the OAuth grant could not be refreshed.
 //	GATEWAY_KEYS           UNAVAILABLE: a token cannot be checked, because its issuer's keys were not to be had.
 //
 // These too are "call refused" in the log.

@@ -28,7 +28,7 @@ type attempt struct {
 // do makes the n-th attempt of a request. It returns neither response nor error if the gate refuses an
 // HTTP request.
 func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized, through gate) (*Response, *Error) {
-	got := received{token: with.token}
+	got := received{token: with.token, key: with.key}
 	var b body
 	defer b.drop() // if it does not become the response's
 	began := time.Now()

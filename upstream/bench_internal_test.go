@@ -85,7 +85,7 @@ func BenchmarkFlight(b *testing.B) {
 		resp Response
 	)
 	memory := lease.NewPool(1 << 20).Holder(nil)
-	key := readKey{token: "secret", path: "/fleet/vehicles/281474977075805", query: "limit=100&after=0f7a"}
+	key := readKey{tokens: "secret", path: "/fleet/vehicles/281474977075805", query: "limit=100&after=0f7a"}
 	b.ReportAllocs()
 	for b.Loop() {
 		all.join(key, &mine)

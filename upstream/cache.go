@@ -14,7 +14,7 @@ import (
 
 const (
 	// entryBytes is about what an entry of the cache takes beside its texts and its message.
-	entryBytes = 512
+	entryBytes = 544
 	// findingBytes is at most what an entry takes for each finding of drift.
 	findingBytes = 128
 )
@@ -23,7 +23,7 @@ const (
 // It is safe for concurrent use.
 type cache struct {
 	next     *share
-	token    *Token
+	tokens   Tokens
 	observer ReadObserver
 	limit    int64
 	entries  *otter.Cache[readKey, *entry] // nil: it keeps none
@@ -74,7 +74,7 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 	if !req.isRead() {
 		return c.next.do(ctx, req)
 	}
-	key := readKey{c.token.get(), req.Path, req.Query, req.From.Tenant, req.op.decoder, req.op.noBody}
+	key := readKey{c.tokens.Key(), req.Path, req.Query, req.From.Tenant, req.op.decoder, req.op.noBody}
 	if req.op.cacheTTL == 0 {
 		return c.next.read(ctx, req, key)
 	}
@@ -89,7 +89,7 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 	}
 	resp, failure := c.next.read(ctx, req, key)
 	if failure == nil && !resp.Shared && !resp.isEmpty() {
-		key.token = resp.token // The token may have changed meanwhile.
+		key.tokens = resp.key // The token may have changed meanwhile.
 		c.put(key, resp, req.op.cacheTTL)
 	}
 	return resp, failure

@@ -45,7 +45,7 @@ func TestCache_holdsWhatItCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer kept.close()
-			before, key := heapBytes(), readKey{token: "secret"}
+			before, key := heapBytes(), readKey{tokens: "secret"}
 			for n := range 2_500 {
 				var resp Response
 				if err := fill(&resp); err != nil {

@@ -23,8 +23,8 @@ type Config struct {
 	// BaseURL is scheme (https, or http for an upstream on this machine), host and an
 	// optional path prefix.
 	BaseURL *url.URL
-	// Token authorizes every attempt. See StaticToken and FileToken.
-	Token *Token
+	// Token authorizes every attempt. See StaticToken, FileToken and package oauth.
+	Token Tokens
 	// APIVersion is sent as X-Samsara-Version; empty: not sent.
 	APIVersion string
 	// UserAgent is sent as User-Agent. Default "samsara-gateway".
@@ -218,8 +218,9 @@ func (cfg *Config) check() error {
 	}
 	if cfg.Token == nil {
 		require(false, "Token: must be set")
-	} else if err := checkToken(cfg.Token.get()); err != nil {
-		require(false, "Token: %v", err)
+	} else if token, ok := cfg.Token.(*Token); ok {
+		err := checkToken(token.Key())
+		require(err == nil, "Token: %v", err)
 	}
 	require(httpguts.ValidHeaderFieldValue(cfg.APIVersion), "APIVersion: must fit a header, is %q", cfg.APIVersion)
 	require(httpguts.ValidHeaderFieldValue(cfg.UserAgent), "UserAgent: must fit a header, is %q", cfg.UserAgent)

@@ -18,6 +18,7 @@ type received struct {
 	status int
 	header http.Header
 	token  string
+	key    string // of the token
 	body   []byte
 	lease  *lease.Lease // of body
 }
@@ -25,7 +26,7 @@ type received struct {
 // translate returns the Response for what was received. The lease is the Response's if Response.Lease is
 // set, and otherwise stays the caller's.
 func translate(op *Operation, from *received) (*Response, *Error) {
-	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header), token: from.token}
+	resp := &Response{Status: from.status, RequestID: requestID(from.token, from.header), token: from.token, key: from.key}
 	if op.decoder == nil {
 		resp.Header = headerList(from.token, from.header)
 		if !isBlank(from.body) {

@@ -148,8 +148,8 @@ type Response struct {
 	// hands the bytes on with it.
 	Lease *lease.Lease
 
-	// token is the token that the request was sent with.
-	token string
+	// token is the token that the request was sent with, and key is what it is for.
+	token, key string
 	// asked is when the request was sent.
 	asked time.Time
 }

@@ -32,7 +32,11 @@ func (c *Client) Preview(ctx context.Context, op *Operation, req Request) (Previ
 	if failure := c.aim(&r); failure != nil {
 		return Preview{}, failure
 	}
-	sent := r.httpRequest(ctx, r.header(c.retry.header.authorize(), c.attempt.counted, 1))
+	with, failure := c.retry.header.authorize(ctx)
+	if failure != nil {
+		return Preview{}, failure
+	}
+	sent := r.httpRequest(ctx, r.header(with, c.attempt.counted, 1))
 	p := Preview{
 		Request: sent, Repeatable: r.isRepeatable(), Shared: r.isRead(),
 		Retry: c.retry.policy, Breaker: c.cfg.Breaker, AttemptTimeout: c.attempt.timeout,

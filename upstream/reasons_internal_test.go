@@ -54,7 +54,7 @@ func TestReasons_asTheFileStates(t *testing.T) {
 			}
 			var attempt bool
 			switch reason {
-			case apiv1.Reason_REASON_GATEWAY_DRAINING, apiv1.Reason_REASON_GATEWAY_KEYS, apiv1.Reason_REASON_GATEWAY_AUDIT: // These are about none.
+			case apiv1.Reason_REASON_GATEWAY_DRAINING, apiv1.Reason_REASON_GATEWAY_KEYS, apiv1.Reason_REASON_GATEWAY_CREDENTIALS, apiv1.Reason_REASON_GATEWAY_AUDIT: // These are about none.
 			default:
 				attempt = true
 			}

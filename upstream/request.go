@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
 )
 
@@ -90,34 +91,43 @@ func (r *request) httpRequest(ctx context.Context, header http.Header) *http.Req
 // share it, since net/http does not write to it. Requests that share one have the same token.
 type authorized struct {
 	token  string
+	key    string // of the token
 	header http.Header
 }
 
 // authorizer keeps the header for the token in use.
 type authorizer struct {
-	tokens *Token
+	tokens Tokens
 	fixed  http.Header
 	last   atomic.Pointer[authorized]
 }
 
-func newAuthorizer(token *Token, fixed http.Header) *authorizer {
-	return &authorizer{tokens: token, fixed: fixed}
+func newAuthorizer(tokens Tokens, fixed http.Header) *authorizer {
+	return &authorizer{tokens: tokens, fixed: fixed}
 }
 
-// authorize returns the header for the token in use.
-func (a *authorizer) authorize() *authorized {
-	token := a.tokens.get()
+// authorize returns the header for the token in use, or why there is none.
+func (a *authorizer) authorize(ctx context.Context) (*authorized, *Error) {
+	token, key, wait, err := a.tokens.Get(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, interrupted(ctx, "", err, false)
+	}
+	if err != nil {
+		failure := fault(apiv1.Reason_REASON_GATEWAY_CREDENTIALS, err.Error(), err)
+		failure.RetryAfter, failure.RetryAfterKnown = wait, wait > 0
+		return nil, failure
+	}
 	known := a.last.Load()
-	if known != nil && known.token == token {
-		return known
+	if known != nil && known.token == token && known.key == key {
+		return known, nil
 	}
 	header := maps.Clone(a.fixed)
 	header.Set("Authorization", "Bearer "+token)
-	fresh := &authorized{token, header}
+	fresh := &authorized{token, key, header}
 	if !a.last.CompareAndSwap(known, fresh) {
-		return a.authorize() // Another request was quicker: there is one header for a token.
+		return a.authorize(ctx) // Another request was quicker: there is one header for a token.
 	}
-	return fresh
+	return fresh, nil
 }
 
 // header returns the header of an attempt. If counted is not empty it names the field with the number of

@@ -33,7 +33,7 @@ func newBackoff(p RetryPolicy) *backoff.ExponentialBackOff {
 type retry struct {
 	next   *admit
 	policy RetryPolicy
-	token  *Token
+	tokens Tokens
 	header *authorizer
 }
 
@@ -57,7 +57,10 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 	var rest time.Duration
 	for {
 		r.next.rest(ctx, req, rest)
-		with := r.header.authorize()
+		with, failure := r.header.authorize(ctx)
+		if failure != nil {
+			return nil, h.end(req, failure)
+		}
 		resp, failure, refused := r.next.do(ctx, req, h.attempts+1, with)
 		if resp != nil {
 			return resp, nil
@@ -160,7 +163,7 @@ func (r *retry) renewed(ctx context.Context, refused string) bool {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-minRemaining))
 		defer cancel()
 	}
-	return r.token.replaced(ctx, refused)
+	return r.tokens.Replaced(ctx, refused)
 }
 
 func affordable(ctx context.Context, wait time.Duration) bool {

@@ -14,7 +14,7 @@ import (
 // readKey says which reads have the same answer. The token is the one in use when the read begins. If
 // it changes while reads are shared, they go on with the new one, as each of them would by itself.
 type readKey struct {
-	token, path, query, tenant string
+	tokens, path, query, tenant string
 
 	decoder *transcode.Decoder
 	noBody  bool

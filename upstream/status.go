@@ -119,6 +119,7 @@ func Code(reason apiv1.Reason) codes.Code {
 		apiv1.Reason_REASON_UPSTREAM_TRUNCATED,
 		apiv1.Reason_REASON_UPSTREAM_TIMEOUT,
 		apiv1.Reason_REASON_UPSTREAM_CIRCUIT_OPEN,
+		apiv1.Reason_REASON_GATEWAY_CREDENTIALS,
 		apiv1.Reason_REASON_GATEWAY_AUDIT,
 		apiv1.Reason_REASON_GATEWAY_KEYS,
 		apiv1.Reason_REASON_GATEWAY_DRAINING:
@@ -261,6 +262,8 @@ func explain(reason apiv1.Reason) string {
 		return "the caller's deadline passed"
 	case apiv1.Reason_REASON_REQUEST_CANCELLED:
 		return "the caller cancelled"
+	case apiv1.Reason_REASON_GATEWAY_CREDENTIALS:
+		return "the gateway has no access token for the organization"
 	case apiv1.Reason_REASON_GATEWAY_INTERNAL:
 		return "the request cannot be sent"
 	default:

@@ -20,6 +20,20 @@ const (
 	tokenGrace = reload.Interval + 250*time.Millisecond
 )
 
+// Tokens are what a client proves itself by. *Token is one. Its methods are called concurrently.
+type Tokens interface {
+	// Get returns the access token to send, and the Key that it is for. It may wait until ctx ends. If there is none, the
+	// error, which shows no token, says why, and wait is how long it takes until there may be one.
+	Get(ctx context.Context) (token, key string, wait time.Duration, err error)
+	// Key says for which permissions the token in use is. Answers are shared, and cached, for requests with the same.
+	Key() string
+	// Replaced reports whether another token is in use than one that the upstream has refused. It may wait for that, until
+	// ctx ends.
+	Replaced(ctx context.Context, refused string) bool
+}
+
+var _ Tokens = (*Token)(nil)
+
 // Token is the API token in use. It is safe for concurrent use.
 type Token struct {
 	// file is nil if the token is fixed.
@@ -67,17 +81,24 @@ func (t *Token) File() reload.Watched {
 	return nil
 }
 
-func (t *Token) get() string {
+// Get implements Tokens. There always is a token.
+func (t *Token) Get(context.Context) (token, key string, wait time.Duration, err error) {
+	token = t.Key()
+	return token, token, 0, nil
+}
+
+// Key implements Tokens: each token has permissions of its own.
+func (t *Token) Key() string {
 	if file := t.file.Load(); file != nil {
 		return file.Get()
 	}
 	return t.fixed
 }
 
-// replaced reports whether the token in use is another one than the one that the upstream has refused. If
-// it is not, replaced has the file read again, at most once a second, and waits for that. After the first
+// Replaced reports whether the token in use is another one than the one that the upstream has refused. If
+// it is not, Replaced has the file read again, at most once a second, and waits for that. After the first
 // refusal of a token it waits longer, because the file may change a moment later than the upstream.
-func (t *Token) replaced(ctx context.Context, refused string) bool {
+func (t *Token) Replaced(ctx context.Context, refused string) bool {
 	file := t.file.Load()
 	if file == nil {
 		return false

@@ -48,9 +48,9 @@ func New(cfg Config) (*Client, error) {
 		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
 	}
 	c.admit = newAdmit(&cfg, &c.attempt)
-	c.retry = retry{next: &c.admit, policy: cfg.Retry, token: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader())}
+	c.retry = retry{next: &c.admit, policy: cfg.Retry, tokens: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader())}
 	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
-	c.cache = cache{next: &c.share, token: cfg.Token, observer: cfg.ReadObserver}
+	c.cache = cache{next: &c.share, tokens: cfg.Token, observer: cfg.ReadObserver}
 	if err := c.cache.open(cfg.CacheBytes); err != nil {
 		return nil, fmt.Errorf("upstream: cache: %w", err)
 	}

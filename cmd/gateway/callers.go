@@ -114,7 +114,7 @@ func (f *files) states(poller *reload.Poller) func() []reload.State {
 		if f.keysURL != nil {
 			states = append(states, f.keysURL.State())
 		}
-		return states
+		return append(states, f.grants.states()...)
 	}
 }
 

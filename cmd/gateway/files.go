@@ -36,6 +36,8 @@ type files struct {
 	keys    *authn.KeyFile
 	keysURL *authn.KeyURL
 	policy  *reload.Value[*policy.Policy]
+	// grants are those of the organizations.
+	grants *grants
 	// settings are nil without a configuration file.
 	settings *settings
 	// audit is nil without an audit log.

@@ -13,6 +13,7 @@ import (
 	"samsara.internal/gateway/internal/config"
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/http1"
+	"samsara.internal/gateway/internal/oauth"
 	"samsara.internal/gateway/internal/organization"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/reload"
@@ -27,9 +28,11 @@ const organizationsFileName = "organizations"
 // tenant is what serves one organization: nothing of it serves another one.
 type tenant struct {
 	*service.Organization
-	spec    organization.Organization
-	at      string // its base URL
+	spec organization.Organization
+	at   string // its base URL
+	// token is nil if grant has what the organization proves itself by.
 	token   *upstream.Token
+	grant   *grant
 	client  *upstream.Client
 	limiter *quota.Limiter // nil if the quota is off
 	stops   []func()
@@ -42,6 +45,14 @@ func (t *tenant) close() {
 	}
 }
 
+// file returns the file of the token for a reload.Poller to poll, nil if there is none.
+func (t *tenant) file() reload.Watched {
+	if t.token == nil {
+		return nil
+	}
+	return t.token.File()
+}
+
 // tenants are the organizations that the gateway works for. It is safe for concurrent use.
 type tenants struct {
 	cfg       config.Config
@@ -50,6 +61,7 @@ type tenants struct {
 	metrics   *telemetry.Metrics
 	poller    *reload.Poller
 	log       *slog.Logger
+	grants    *grants
 	// noted is told the names of the organizations when they change.
 	noted func(names []string)
 
@@ -69,7 +81,7 @@ type roster struct {
 	names    []string
 }
 
-// newTenants returns none yet. It takes the fields above noted and noted itself.
+// newTenants returns none yet. It takes the fields up to noted.
 func newTenants(t *tenants) *tenants {
 	t.closing = make(chan struct{})
 	t.now.Store(&roster{})
@@ -201,7 +213,7 @@ func (t *tenants) become(ctx context.Context, f *organization.File) error {
 		change()
 	}
 	for _, fresh := range made {
-		if file := fresh.token.File(); file != nil {
+		if file := fresh.file(); file != nil {
 			t.poller.Add(file) //nolint:contextcheck // the poller has a context of its own
 		}
 		t.log.InfoContext(ctx, "organization is served", "organization", fresh.spec.Name, "base_url", fresh.at)
@@ -210,8 +222,11 @@ func (t *tenants) become(ctx context.Context, f *organization.File) error {
 	return nil
 }
 
-// isAlike reports whether two organizations differ in the path of the token alone.
+// isAlike reports whether two organizations differ in the path of the token alone, and have one.
 func isAlike(a, b organization.Organization) bool {
+	if a.TokenFile == "" || b.TokenFile == "" {
+		return false
+	}
 	a.TokenFile = b.TokenFile
 	return a == b
 }
@@ -226,7 +241,7 @@ func ofOrganization(spec organization.Organization, err error) error {
 // retire ends a tenant, and closes it when no call uses it any more.
 func (t *tenants) retire(old *tenant) {
 	t.log.Info("organization is not served any more as it was", "organization", old.spec.Name)
-	if file := old.token.File(); file != nil {
+	if file := old.file(); file != nil {
 		t.poller.Remove(file)
 	}
 	old.End()
@@ -260,6 +275,19 @@ func (t *tenants) open(ctx context.Context, spec organization.Organization, inde
 	own := t.cfg
 	own.UpstreamURL, own.QuotaOrganization = spec.URL(), spec.Name
 	own.QuotaTokenLimit, own.QuotaOrganizationLimit = spec.TokenLimit, spec.OrganizationLimit
+	if !own.Sandbox && spec.TokenFile == "" {
+		grant, err := t.grants.open(spec)
+		if err != nil {
+			return nil, err
+		}
+		made, err := t.serve(own, upstreamTarget{url: own.UpstreamURL, token: grant}, spec) //nolint:contextcheck // the limiter has a context of its own, which Close ends
+		if err != nil {
+			t.grants.close(grant)
+			return nil, err
+		}
+		made.grant, made.stops = grant, append([]func(){func() { t.grants.close(grant) }}, made.stops...)
+		return made, nil
+	}
 	if !own.Sandbox {
 		token, err := upstream.FileToken(tokenName(spec.Name), spec.TokenFile)
 		if err != nil {
@@ -295,7 +323,8 @@ func (t *tenants) open(ctx context.Context, spec organization.Organization, inde
 
 // serve returns a tenant of its own configuration before target.
 func (t *tenants) serve(own config.Config, target upstreamTarget, spec organization.Organization) (*tenant, error) {
-	made, log, observer := &tenant{spec: spec, at: target.url.String(), token: target.token}, t.log, t.metrics.Of(spec.Name)
+	made, log, observer := &tenant{spec: spec, at: target.url.String()}, t.log, t.metrics.Of(spec.Name)
+	made.token, _ = target.token.(*upstream.Token)
 	told := own.OrganizationsFile != ""
 	if told {
 		log = log.With("organization", spec.Name)
@@ -348,8 +377,12 @@ func (f *files) openOrganizations(cfg *config.Config) (problems []config.Problem
 		if cfg.Sandbox {
 			break // No token is read, and nobody is called.
 		}
-		_, err := upstream.FileToken(tokenName(o.Name), o.TokenFile)
-		note(ofOrganization(o, err))
+		if o.TokenFile == "" {
+			note(ofOrganization(o, oauth.Check(grantConfig(o, nil))))
+		} else {
+			_, err := upstream.FileToken(tokenName(o.Name), o.TokenFile)
+			note(ofOrganization(o, err))
+		}
 		note(ofOrganization(o, checkProxyTo(o.URL())))
 	}
 	return problems

@@ -89,6 +89,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	files.grants = &grants{log: log}
 	poller, stop := files.follow(ctx, w.hangups, level, log)
 	defer stop()
 	if err := watchFiles(metrics, poller, files); err != nil {
@@ -122,7 +123,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return fmt.Errorf("metrics: %w", err)
 	}
 	orgs := newTenants(&tenants{
-		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, poller: poller, log: log, noted: files.noteOrganizations,
+		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, poller: poller, log: log, grants: files.grants, noted: files.noteOrganizations,
 	})
 	defer orgs.close() // No call runs any more.
 	if err := orgs.start(ctx, target); err != nil {
@@ -222,7 +223,7 @@ func checkProxy(cfg *config.Config) []config.Problem {
 // upstreamTarget is the upstream that requests are sent to.
 type upstreamTarget struct {
 	url   *url.URL
-	token *upstream.Token
+	token upstream.Tokens
 	// attemptHeader is the header with the number of an attempt; empty: not sent.
 	attemptHeader string
 }

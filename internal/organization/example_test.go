@@ -29,5 +29,5 @@ organizations:
 	// Output:
 	// north https://api.samsara.com true
 	// south https://api.eu.samsara.com false
-	// line 2: "north": token-file: must be set
+	// line 2: "north": token-file or oauth: must be set
 }

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/oauth"
 	"samsara.internal/gateway/internal/quota"
 )
 
@@ -30,10 +31,19 @@ type Organization struct {
 	Name string
 	// BaseURL is the text of the base URL of its REST API.
 	BaseURL string
-	// TokenFile has its API token.
+	// TokenFile has its API token; empty: OAuth has what it proves itself by.
 	TokenFile string
+	OAuth     OAuth
 	// TokenLimit and OrganizationLimit limit all of its operations together.
 	TokenLimit, OrganizationLimit quota.Limit
+}
+
+// OAuth is the client and the grant of an organization. It is comparable. The zero value stands for none.
+type OAuth struct {
+	ClientID string
+	// SecretFile has the client's secret, and RefreshFile the refresh token, which the gateway replaces.
+	SecretFile, RefreshFile string
+	TokenURL                string
 }
 
 // URL returns the base URL.
@@ -82,13 +92,22 @@ func (e *Error) Error() string {
 
 // entry is an organization as it is written.
 type entry struct {
-	Name              text  `yaml:"name"`
-	BaseURL           *text `yaml:"base-url"`
-	Region            *text `yaml:"region"`
-	TokenFile         text  `yaml:"token-file"`
-	TokenLimit        *text `yaml:"token-limit"`
-	OrganizationLimit *text `yaml:"organization-limit"`
-	Default           bool  `yaml:"default"`
+	Name              text        `yaml:"name"`
+	BaseURL           *text       `yaml:"base-url"`
+	Region            *text       `yaml:"region"`
+	TokenFile         text        `yaml:"token-file"`
+	OAuth             *oauthEntry `yaml:"oauth"`
+	TokenLimit        *text       `yaml:"token-limit"`
+	OrganizationLimit *text       `yaml:"organization-limit"`
+	Default           bool        `yaml:"default"`
+}
+
+// oauthEntry is an OAuth as it is written.
+type oauthEntry struct {
+	ClientID    text `yaml:"client-id"`
+	SecretFile  text `yaml:"client-secret-file"`
+	RefreshFile text `yaml:"refresh-token-file"`
+	TokenURL    text `yaml:"token-url"`
 }
 
 // text is a scalar, and the line that it is in.
@@ -135,13 +154,19 @@ func Parse(content []byte, defaults Defaults) (*File, error) {
 		return nil, &Error{[]string{fmt.Sprintf("organizations: has %d entries, must have 1 to %d", len(entries), Most)}}
 	}
 	p, f := &parser{defaults: defaults}, &File{}
-	named := make(map[string]int, len(entries))
+	named, granted := make(map[string]int, len(entries)), make(map[string]string)
 	for _, e := range entries {
 		o := p.organization(e)
 		if first, ok := named[o.Name]; ok {
 			p.problem(e.Name.line, "name: is %s, which is in line %d already", quote(o.Name), first)
 		} else {
 			named[o.Name] = e.Name.line
+		}
+		if file := o.OAuth.RefreshFile; file != "" {
+			if other, ok := granted[file]; ok {
+				p.problem(e.OAuth.RefreshFile.line, "%s: oauth: refresh-token-file: is that of %s too", quote(o.Name), quote(other))
+			}
+			granted[file] = o.Name
 		}
 		if e.Default && f.Default != "" {
 			p.problem(e.Name.line, "%s: default: must be true of one organization at most, is of %s already", quote(o.Name), quote(f.Default))
@@ -163,8 +188,11 @@ func (p *parser) organization(e entry) Organization {
 	if err := checkName(e.Name.value); err != nil {
 		p.problem(line, "name: is %s, %v", called, err)
 	}
-	if e.TokenFile.value == "" {
-		p.problem(max(line, e.TokenFile.line), "%s: token-file: must be set", called)
+	switch {
+	case e.OAuth == nil && e.TokenFile.value == "":
+		p.problem(max(line, e.TokenFile.line), "%s: token-file or oauth: must be set", called)
+	case e.OAuth != nil && e.TokenFile.value != "":
+		p.problem(e.TokenFile.line, "%s: token-file and oauth: one of them must go", called)
 	}
 	o := Organization{
 		Name: e.Name.value, BaseURL: p.defaults.BaseURL, TokenFile: e.TokenFile.value,
@@ -196,7 +224,33 @@ func (p *parser) organization(e entry) Organization {
 	}
 	limit("token-limit", e.TokenLimit, &o.TokenLimit)
 	limit("organization-limit", e.OrganizationLimit, &o.OrganizationLimit)
+	if e.OAuth != nil {
+		o.OAuth = p.oauth(line, called, *e.OAuth, o.URL())
+	}
 	return o
+}
+
+// tokenPath is where Samsara's API gives tokens.
+const tokenPath = "/oauth2/token"
+
+// oauth reads the OAuth of an entry, whose API is at base.
+func (p *parser) oauth(line int, called string, e oauthEntry, base *url.URL) OAuth {
+	for _, field := range []struct {
+		name string
+		text
+	}{{"client-id", e.ClientID}, {"client-secret-file", e.SecretFile}, {"refresh-token-file", e.RefreshFile}} {
+		if field.value == "" {
+			p.problem(max(line, field.line), "%s: oauth: %s: must be set", called, field.name)
+		}
+	}
+	if e.TokenURL.value == "" {
+		e.TokenURL = text{base.JoinPath(tokenPath).String(), line}
+	}
+	if err := oauth.CheckTokenURL(e.TokenURL.value); err != nil {
+		// The value is not shown: who puts credentials into it must not find them in the log.
+		p.problem(e.TokenURL.line, "%s: oauth: token-url: is %v", called, err)
+	}
+	return OAuth{e.ClientID.value, e.SecretFile.value, e.RefreshFile.value, e.TokenURL.value}
 }
 
 // hostOf returns the base URL of Samsara's API in a region, empty if there is no such region.

@@ -3,6 +3,7 @@ package organization_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,13 +81,31 @@ func TestParse_refused(t *testing.T) {
 		"value":         {one("    default: s3cret\n"), []string{"line 4: cannot unmarshal !!str: is of the wrong type"}},
 		"no text":       {one("    region: {}\n"), []string{"line 4: must be a text"}},
 		"no name":       {"organizations:\n  - token-file: /n\n", []string{`name: is "", empty`}},
-		"no token":      {"organizations:\n  - name: north\n", []string{`line 2: "north": token-file: must be set`}},
+		"no token":      {"organizations:\n  - name: north\n", []string{`line 2: "north": token-file or oauth: must be set`}},
 		"brace":         {"organizations:\n  - name: a{b\n    token-file: /n\n", []string{`line 2: name: is "a{b", holds a brace`}},
 		"space":         {"organizations:\n  - name: a b\n    token-file: /n\n", []string{`line 2: name: is "a b", holds a character that is not printable ASCII, or a space`}},
 		"twice":         {one("  - name: north\n    token-file: /m\n"), []string{`line 4: name: is "north", which is in line 2 already`}},
 		"two defaults": {
 			one("    default: true\n  - name: south\n    token-file: /m\n    default: true\n"),
 			[]string{`line 5: "south": default: must be true of one organization at most, is of "north" already`},
+		},
+		"token and grant": {
+			one("    oauth: {client-id: c, client-secret-file: /s, refresh-token-file: /r}\n"),
+			[]string{`line 3: "north": token-file and oauth: one of them must go`},
+		},
+		"no grant": {
+			"organizations:\n  - name: north\n    oauth: {token-url: \"http://user:s3cret@example.com/t\"}\n",
+			[]string{
+				`line 2: "north": oauth: client-id: must be set`,
+				`line 2: "north": oauth: client-secret-file: must be set`,
+				`line 2: "north": oauth: refresh-token-file: must be set`,
+				`line 3: "north": oauth: token-url: is not a URL of a scheme, a host and a path`,
+			},
+		},
+		"grant of two": {
+			"organizations:\n  - {name: a, oauth: {client-id: c, client-secret-file: /s, refresh-token-file: /r}}\n" +
+				"  - {name: b, oauth: {client-id: c, client-secret-file: /s, refresh-token-file: /r}}\n",
+			[]string{`line 3: "b": oauth: refresh-token-file: is that of "a" too`},
 		},
 		"plaintext": {
 			one("    base-url: http://user:s3cret@example.com\n"),
@@ -116,9 +135,24 @@ func TestParse_refused(t *testing.T) {
 	}
 }
 
+func TestParse_grants(t *testing.T) {
+	t.Parallel()
+	f, err := organization.Parse([]byte("organizations:\n"+
+		"  - {name: a, region: eu, oauth: {client-id: c, client-secret-file: /s, refresh-token-file: /r}}\n"+
+		"  - {name: b, oauth: {client-id: c, client-secret-file: /s, refresh-token-file: /q, token-url: \"https://h.test/t\"}}\n"), defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []organization.OAuth{{"c", "/s", "/r", "https://api.eu.samsara.com/oauth2/token"}, {"c", "/s", "/q", "https://h.test/t"}}
+	if got := []organization.OAuth{f.Organizations[0].OAuth, f.Organizations[1].OAuth}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("organizations:\n  - {name: north, token-file: /n, region: eu, token-limit: 1/s, default: true}\n")
 	f.Add("organizations:\n  - &a {name: north}\n  - *a\n")
+	f.Add("organizations:\n  - {name: n, oauth: {client-id: c, client-secret-file: /s, refresh-token-file: /r, token-url: https://h/t}}\n")
 	f.Add("organizations: {")
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := organization.Parse([]byte(text), defaults())
@@ -131,7 +165,7 @@ func FuzzParse(f *testing.F) {
 		}
 		seen := make(map[string]bool)
 		for _, o := range file.Organizations {
-			if o.Name == "" || seen[o.Name] || o.TokenFile == "" || o.URL().Host == "" {
+			if o.Name == "" || seen[o.Name] || (o.TokenFile == "") != (o.OAuth.RefreshFile != "") || o.URL().Host == "" {
 				t.Errorf("accepted %+v", o)
 			}
 			seen[o.Name] = true

@@ -146,6 +146,9 @@ const (
 	// or too many calls wait already; QuotaFailure has the budget. Not repeated. Call again after the wait in
 	// RetryInfo.
 	Reason_REASON_GATEWAY_QUOTA Reason = 24
+	// UNAVAILABLE. The gateway has no access token for the organization, because its OAuth grant could not be refreshed.
+	// Not repeated. Call again after the wait in RetryInfo. See to the organization's grant if it lasts.
+	Reason_REASON_GATEWAY_CREDENTIALS Reason = 25
 	// UNAVAILABLE. The audit log cannot be written, and --audit-required refuses writes meanwhile. Not repeated. Call
 	// again later.
 	Reason_REASON_GATEWAY_AUDIT Reason = 26
@@ -247,6 +250,7 @@ var (
 		22:  "REASON_GATEWAY_TOO_MANY_CALLS",
 		23:  "REASON_GATEWAY_MEMORY",
 		24:  "REASON_GATEWAY_QUOTA",
+		25:  "REASON_GATEWAY_CREDENTIALS",
 		26:  "REASON_GATEWAY_AUDIT",
 		27:  "REASON_GATEWAY_KEYS",
 		30:  "REASON_REQUEST_INVALID_ARGUMENT",
@@ -298,6 +302,7 @@ var (
 		"REASON_GATEWAY_TOO_MANY_CALLS":      22,
 		"REASON_GATEWAY_MEMORY":              23,
 		"REASON_GATEWAY_QUOTA":               24,
+		"REASON_GATEWAY_CREDENTIALS":         25,
 		"REASON_GATEWAY_AUDIT":               26,
 		"REASON_GATEWAY_KEYS":                27,
 		"REASON_REQUEST_INVALID_ARGUMENT":    30,
@@ -714,7 +719,7 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x12REPEAT_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tREPEAT_NO\x10\x01\x12\x15\n" +
 	"\x11REPEAT_BY_GATEWAY\x10\x02\x12\x14\n" +
-	"\x10REPEAT_BY_CALLER\x10\x03*\xf8\x1b\n" +
+	"\x10REPEAT_BY_CALLER\x10\x03*\xc7\x1c\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12N\n" +
 	"\x1bREASON_UPSTREAM_UNREACHABLE\x10\x01\x1a-\xda\xce\x18)\n" +
@@ -751,7 +756,9 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x15REASON_GATEWAY_MEMORY\x10\x17\x1a4\xda\xce\x180\n" +
 	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12N\n" +
 	"\x14REASON_GATEWAY_QUOTA\x10\x18\x1a4\xda\xce\x180\n" +
-	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12G\n" +
+	"\x12RESOURCE_EXHAUSTED\x12\x18gateway.samsara.internal\x18\x03\x12M\n" +
+	"\x1aREASON_GATEWAY_CREDENTIALS\x10\x19\x1a-\xda\xce\x18)\n" +
+	"\vUNAVAILABLE\x12\x18gateway.samsara.internal\x18\x03\x12G\n" +
 	"\x14REASON_GATEWAY_AUDIT\x10\x1a\x1a-\xda\xce\x18)\n" +
 	"\vUNAVAILABLE\x12\x18gateway.samsara.internal\x18\x03\x12F\n" +
 	"\x13REASON_GATEWAY_KEYS\x10\x1b\x1a-\xda\xce\x18)\n" +

@@ -25,6 +25,7 @@ require (
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/net v0.60.0
+	golang.org/x/oauth2 v0.38.0
 	golang.org/x/sync v0.25.0
 	golang.org/x/time v0.16.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
@@ -32,8 +33,6 @@ require (
 	google.golang.org/protobuf v1.36.12
 	samsara.internal/gateway/gen v0.0.0
 )
-
-require golang.org/x/oauth2 v0.38.0
 
 require (
 	github.com/bahlo/generic-list-go v0.2.0 // indirect

@@ -36,7 +36,7 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	if held {
 		return nil, nil
 	}
-	seen := Attempt{Method: req.Method, Template: req.op.template, Status: got.status, Duration: time.Since(began)}
+	seen := Attempt{Method: req.Method, Template: req.op.template, Operation: req.op.name, Status: got.status, Duration: time.Since(began)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.ReasonText()
 	}
